@@ -1,0 +1,165 @@
+"""The contract of a stage: what goes in, what comes out, and what decides whether an old result still holds.
+
+A stage declares every setting once, as *semantic* (it changes the output, so it is part of the key) or
+*execution* (it changes only how the work is done). Anything that runs stages needs nothing beyond this file.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class Role(StrEnum):
+    """Whether a setting changes what a stage says, or only how it gets there."""
+
+    SEMANTIC = "semantic"
+    EXECUTION = "execution"
+
+
+SEMANTIC = Role.SEMANTIC
+EXECUTION = Role.EXECUTION
+
+
+class Frozen(BaseModel):
+    """Immutable and strict: an unknown name is an error, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StageConfig(Frozen):
+    """Settings of a stage. Write each one as `name: Annotated[type, SEMANTIC] = default`, or `EXECUTION`.
+
+    Raises:
+        TypeError: when the class is defined, for a setting with no role or with both.
+    """
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for name, info in cls.model_fields.items():
+            roles = [item for item in info.metadata if isinstance(item, Role)]
+            if len(roles) != 1:
+                raise TypeError(f"{cls.__name__}.{name} must be either SEMANTIC or EXECUTION, not {roles}")
+
+    def of_role(self, role: Role) -> dict[str, Any]:
+        """The settings of one role, as plain JSON values."""
+        names = {name for name, info in type(self).model_fields.items() if role in info.metadata}
+        return self.model_dump(mode="json", include=names)
+
+
+class Value(Frozen):
+    """What a stage found. Subclasses are the shapes of the cache, one a stage."""
+
+
+class FailureKind(StrEnum):
+    """How a failure behaves when tried again: always the same, perhaps better, or better with more room."""
+
+    PERMANENT = "permanent"
+    TRANSIENT = "transient"
+    RESOURCE = "resource"
+
+
+class Failure(Frozen):
+    """A result too: this item cannot be read by this stage, and why."""
+
+    kind: FailureKind
+    reason: str
+
+
+class StageError(Exception):
+    """A stage cannot work at all: a tool, a model or a file is missing. `hint` is what mends it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class BadItem(Exception):
+    """Raised while an item is read or decoded; the engine turns it into a `Failure`."""
+
+    def __init__(self, reason: str, kind: FailureKind = FailureKind.PERMANENT) -> None:
+        super().__init__(reason)
+        self.failure = Failure(kind=kind, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to look at.
+
+    `key` is the sha256 of the picture's bytes (for imported contexts, the picture's id). `decode` returns the
+    picture upright (EXIF orientation applied) and in RGB, or raises `BadItem`. `upstream` holds the values of
+    the stages that this one reads.
+    """
+
+    key: str
+    name: str
+    decode: Callable[[], Image]
+    upstream: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What else decides the output besides the settings; every entry is part of the stage key."""
+
+    models: Mapping[str, str] = field(default_factory=dict)
+    tools: Mapping[str, str] = field(default_factory=dict)
+    numerics: Mapping[str, str] = field(default_factory=dict)
+
+
+Config = TypeVar("Config", bound=StageConfig)
+
+
+class Stage(ABC, Generic[Config]):
+    """One way of turning items into values.
+
+    A subclass states `name`, `version` (raised by its author whenever the same settings give other values),
+    its `config_type` and its `value_type`. Constructing a stage is cheap; weights are loaded on the first `run`.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    config_type: ClassVar[type[StageConfig]]
+    value_type: ClassVar[type[Value]]
+
+    def __init__(self, config: Config) -> None:
+        self.config: Config = config
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the stages whose values `run` needs."""
+        return ()
+
+    @property
+    def batch_size(self) -> int:
+        """How many items the engine should hand over at once."""
+        return 16
+
+    @abstractmethod
+    def identity(self) -> Identity:
+        """Models and tools that decide the output, found without loading weights.
+
+        Raises:
+            StageError: when one of them is missing.
+        """
+
+    @abstractmethod
+    def run(self, items: Sequence[Item]) -> list[Value | Failure]:
+        """One result an item, in order. Must not raise for what is wrong with a single item."""
+
+
+def guarded(work: Callable[[Item], Value], item: Item) -> Value | Failure:
+    """Apply `work` to one item; what is wrong with the item becomes its failure."""
+    try:
+        return work(item)
+    except BadItem as bad:
+        return bad.failure

@@ -1,0 +1,48 @@
+"""The colour of a thing, said only where one colour clearly dominates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# sRGB centres of the eleven basic colour terms (Berlin and Kay 1969), several for those that vary in lightness.
+PALETTE = {
+    "black": [(15, 15, 15), (35, 35, 35)],
+    "grey": [(90, 90, 90), (130, 130, 130), (170, 170, 170)],
+    "white": [(225, 225, 225), (250, 250, 250)],
+    "red": [(200, 25, 30), (140, 20, 25)],
+    "orange": [(245, 130, 20)],
+    "yellow": [(245, 215, 30), (220, 190, 60)],
+    "green": [(40, 150, 50), (25, 90, 35), (130, 190, 60)],
+    "blue": [(30, 80, 190), (20, 40, 110), (90, 160, 220)],
+    "purple": [(120, 40, 150)],
+    "pink": [(245, 150, 190), (225, 60, 140)],
+    "brown": [(110, 65, 30), (150, 100, 60)],
+}
+SAMPLES = 48
+
+
+def dominant_colour(crop: np.ndarray) -> tuple[str, float]:
+    """The most frequent basic colour in the middle of an RGB crop (h, w, 3), and its share of the pixels."""
+    import cv2
+    import numpy as np
+
+    height, width = crop.shape[:2]
+    middle = crop[height // 5 : max(1, height - height // 5), width // 5 : max(1, width - width // 5)]
+    small = cv2.resize(middle, (SAMPLES, SAMPLES), interpolation=cv2.INTER_AREA)
+    names = [name for name, shades in PALETTE.items() for _ in shades]
+    centres = np.array([shade for shades in PALETTE.values() for shade in shades], np.uint8)
+    distance = np.linalg.norm(lab(small.reshape(-1, 1, 3)) - lab(centres[:, None]).reshape(1, -1, 3), axis=2)
+    nearest = [names[index] for index in distance.argmin(axis=1)]
+    name = max(PALETTE, key=nearest.count)
+    return name, nearest.count(name) / len(nearest)
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    """CIE L*a*b* of uint8 RGB pixels (n, 1, 3), lightness halved: shade matters less than hue."""
+    import cv2
+    import numpy as np
+
+    return cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) * np.float32([0.5, 1, 1])

@@ -152,6 +152,14 @@ class Stage(ABC, Generic[Config]):
             StageError: when one of them is missing.
         """
 
+    def open(self) -> None:
+        """Load what `run` needs, once; whoever runs the stage calls it before the first batch.
+
+        Raises:
+            StageError: weights are missing or damaged.
+        """
+        return None
+
     @abstractmethod
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
         """One result an item, in order. Must not raise for what is wrong with a single item."""

@@ -1,0 +1,81 @@
+"""Keys: canonical digests of everything that decides a result, and of nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stages.base import SEMANTIC, Stage
+
+SHORT = 16
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one JSON text of a value: sorted keys, no spaces, plain ASCII, no NaN.
+
+    Raises:
+        TypeError: for anything that is not plain JSON, such as a set, whose order differs between processes.
+        ValueError: for NaN and infinities.
+    """
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    ).encode()
+
+
+def digest(value: Any) -> str:
+    """sha256 of a value's canonical JSON, 64 hexadecimal digits."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class StageKey:
+    """The key of a stage with its components in clear, so that two keys can be compared word by word."""
+
+    stage: str
+    components: Mapping[str, Any]
+    hexdigest: str
+
+    @property
+    def short(self) -> str:
+        """The name of the stage's folder in the cache."""
+        return self.hexdigest[:SHORT]
+
+
+def stage_key(stage: Stage[Any], upstream: Mapping[str, StageKey]) -> StageKey:
+    """Key of a stage: name, version, semantic settings, models, tools, numerics, and the stages it reads.
+
+    Raises:
+        StageError: a model or tool that the stage needs is missing.
+    """
+    identity = stage.identity()
+    components = {
+        "stage": stage.name,
+        "version": stage.version,
+        "parameters": stage.config.of_role(SEMANTIC),
+        "models": dict(identity.models),
+        "tools": dict(identity.tools),
+        "numerics": dict(identity.numerics),
+        "reads": {name: upstream[name].hexdigest for name in stage.reads},
+    }
+    return StageKey(stage=stage.name, components=components, hexdigest=digest(components))
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:
+    """What changed between two components in clear, e.g. `parameters.beams 3 → 5`."""
+    changed: list[str] = []
+    for name in sorted({*old, *new}):
+        before, after = old.get(name), new.get(name)
+        where = f"{path}{name}"
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            changed += differences(before, after, f"{where}.")
+        elif before != after:
+            changed.append(f"{where} {brief(before)} → {brief(after)}")
+    return changed
+
+
+def brief(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:18]}…{text[-8:]}"

@@ -1,0 +1,103 @@
+"""What a person sees: data on stdout, everything else on stderr, and nothing that a picture or tweet said raw."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ita_pipeline.corpus.contexts import plain
+from ita_pipeline.errors import ExitCode
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+SECONDS_BETWEEN_LINES = 30.0
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """An interrupt ends the command with the sentence that takes it up again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("interrupted; every finished batch is kept")
+        say(f"hint: resume with: ita {shlex.join(sys.argv[1:])}")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def shown(path: Path) -> str:
+    """A path that is safe to print: bytes that are no text, and control characters, made visible."""
+    return plain(str(path).encode("utf-8", "backslashreplace").decode())
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns of plain text, the first to the left and the others to the right."""
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        return "  ".join(cells).rstrip()
+
+    return "\n".join(line(row) for row in [header, *rows])
+
+
+class Watcher:
+    """Shows the progress of a run: a bar on a terminal, else a line every 30 seconds."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.bar: Progress | None = None
+        self.stage, self.total, self.done = "", 0, 0
+        self.spoken = self.began = 0.0
+
+    def say(self, line: str) -> None:
+        if not self.quiet:
+            say(line)
+
+    def start(self, stage: str, total: int) -> None:
+        self.stage, self.total, self.done = stage, total, 0
+        self.began = self.spoken = time.monotonic()
+        if not self.quiet and sys.stderr.isatty():
+            self.bar = make_bar()
+            self.bar.add_task(stage, total=total)
+            self.bar.start()
+
+    def advance(self, done: int) -> None:
+        self.done += done
+        if self.bar is not None:
+            self.bar.advance(self.bar.task_ids[0], done)
+        elif time.monotonic() - self.spoken >= SECONDS_BETWEEN_LINES:
+            self.spoken = time.monotonic()
+            rate = self.done / (self.spoken - self.began)
+            left = (self.total - self.done) / rate
+            self.say(f"{self.stage}: {self.done} of {self.total}, {rate:.1f}/s, {left:.0f} s left")
+
+    def finish(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+
+def make_bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description:>9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(show_speed=True),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )

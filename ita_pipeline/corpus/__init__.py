@@ -1,0 +1,1 @@
+"""Posts and what is known of their pictures: readers, dataset cards, contexts."""

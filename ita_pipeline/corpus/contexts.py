@@ -1,0 +1,98 @@
+"""Contexts: what the stages found in a picture, as the text that is appended to a tweet.
+
+The three alignments of ITA (Wang et al., NAACL 2022): LA, object tags with attributes, "attr obj, attr obj";
+GA, captions; OCA, the words in the picture. The cache holds everything a stage found; thresholds, counts and
+order are applied here, so changing them runs no stage again.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from stages.base import Failure, Frozen, Value
+from stages.caption import CaptionValue
+from stages.objects import Object, ObjectsValue
+from stages.ocr import OcrValue, Word
+
+ContextName = Literal["objects", "caption", "ocr"]
+CONTEXTS: tuple[ContextName, ...] = ("objects", "caption", "ocr")
+Unit = Annotated[float, Field(ge=0, le=1)]
+
+
+class ContextConfig(Frozen):
+    """Which contexts are appended, in which order, and how much of each.
+
+    The default order, objects · captions · OCR words, is the one that a re-implementation quotes from the
+    paper; the reference data's folder name has captions first.
+    """
+
+    order: tuple[ContextName, ...] = CONTEXTS
+    object_score: Unit = 0.2
+    objects: Annotated[int, Field(ge=0)] = 20
+    attribute_score: Unit = 0.3
+    attributes: Annotated[int, Field(ge=0)] = 1
+    captions: Annotated[int, Field(ge=0)] = 5
+    word_confidence: Unit = 0.6
+    word_characters: Annotated[int, Field(ge=1)] = 2
+    words: Annotated[int, Field(ge=0)] = 100
+
+
+def render(results: Mapping[str, Value | Failure], config: ContextConfig) -> tuple[str, ...]:
+    """The contexts of one picture in their order; an empty one, or one whose stage failed, is left out."""
+    texts: list[str] = []
+    for name in config.order:
+        result = results.get(name)
+        if result is not None and not isinstance(result, Failure):
+            texts += [plain(text) for text in RENDERERS[name](result, config)]
+    return tuple(text for text in texts if text)
+
+
+def render_objects(value: Value, config: ContextConfig) -> list[str]:
+    assert isinstance(value, ObjectsValue)
+    kept = [thing for thing in value.objects if thing.score >= config.object_score]
+    tags = unique(tag(thing, config) for thing in kept)[: config.objects]
+    return [", ".join(tags)]
+
+
+def tag(thing: Object, config: ContextConfig) -> str:
+    attributes = [a.label for a in thing.attributes if a.score >= config.attribute_score]
+    return " ".join([*attributes[: config.attributes], thing.label])
+
+
+def render_caption(value: Value, config: ContextConfig) -> list[str]:
+    assert isinstance(value, CaptionValue)
+    return unique(caption.text for caption in value.captions)[: config.captions]
+
+
+def render_ocr(value: Value, config: ContextConfig) -> list[str]:
+    assert isinstance(value, OcrValue)
+    kept = [word.text for word in value.words if trusted(word, config)]
+    return [" ".join(kept[: config.words])]
+
+
+def trusted(word: Word, config: ContextConfig) -> bool:
+    letters = sum(character.isalnum() for character in word.text)
+    return word.confidence >= config.word_confidence and letters >= config.word_characters
+
+
+RENDERERS: dict[str, Callable[[Value, ContextConfig], list[str]]] = {
+    "objects": render_objects,
+    "caption": render_caption,
+    "ocr": render_ocr,
+}
+
+
+def unique(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(texts))
+
+
+def plain(text: str) -> str:
+    """One line without control or direction-changing characters, which could disguise what it says."""
+    kept = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
+    visible = "".join(c for c in kept if unicodedata.category(c) != "Cf" or c == "\u200d")
+    return re.sub(r"\s+", " ", visible).strip()

@@ -1,0 +1,1 @@
+"""What runs a plan. An engine knows nothing of what a stage does."""

@@ -1,0 +1,81 @@
+"""From a folder, or a list, of pictures to records: identify, plan, run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ita_pipeline.cache.plan import Failed, make_plan
+from ita_pipeline.cache.store import Store
+from ita_pipeline.engines import local
+from ita_pipeline.engines.local import Progress, StageOutcome
+from ita_pipeline.errors import MissingError, UsageError
+from ita_pipeline.images import Found, ImageRef, Unreadable, find, identify, open_picture
+from stages.base import Failure, FailureKind, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What an extraction did. `others` are files that are no pictures by their name."""
+
+    images: tuple[ImageRef, ...]
+    others: tuple[Path, ...]
+    unreadable: tuple[Unreadable, ...]
+    stages: tuple[StageOutcome, ...]
+
+    @property
+    def failed(self) -> tuple[Failed, ...]:
+        """Each image that some stage failed on, with the first reason, in the order of their paths."""
+        first: dict[ImageRef, Failed] = {}
+        for stage in self.stages:
+            for failed in stage.failed:
+                first.setdefault(failed.image, failed)
+        return tuple(sorted(first.values(), key=lambda failed: failed.image.path))
+
+    @property
+    def clean(self) -> bool:
+        return not self.failed and not self.unreadable
+
+
+def pictures_in(folder: Path) -> Found:
+    """The pictures below a folder.
+
+    Raises:
+        MissingError: there is no such folder.
+        UsageError: it is a file, or there is no picture in it.
+    """
+    if not folder.exists():
+        raise MissingError(f"there is no folder {folder}", "ita extract FOLDER, a folder with pictures")
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is a file, not a folder of pictures", f"ita extract {folder.parent}")
+    found = find(folder)
+    if not found.pictures:
+        others = f" ({len(found.others)} other files)" if found.others else ""
+        raise UsageError(
+            f"there is no picture in {folder}{others}",
+            "pictures are files ending in .jpg .jpeg .png .webp .gif .bmp .tif .tiff",
+        )
+    return found
+
+
+def extract_pictures(
+    paths: Sequence[Path], stages: Sequence[Stage[Any]], store: Store, progress: Progress, retry: bool = False
+) -> Extraction:
+    """Bring every stage up to date for these pictures.
+
+    Raises:
+        StageError: a model or tool is missing; what was computed before is kept.
+        CorruptCacheError: the cache was damaged.
+    """
+    identified = list(identify(paths, store.manifest))
+    images = tuple(image for image in identified if isinstance(image, ImageRef))
+    unreadable = tuple(image for image in identified if isinstance(image, Unreadable))
+    plan = make_plan(stages, images, store, retry)
+    outcomes = local.run(plan, store, open_picture, progress)
+    return Extraction(images, (), unreadable, outcomes)
+
+
+def as_failure(unreadable: Unreadable) -> Failure:
+    return Failure(kind=FailureKind.TRANSIENT, reason=unreadable.reason)

@@ -1,0 +1,169 @@
+"""Pictures on disk: find them, identify them by content, open them safely."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ita_pipeline.cache.manifest import Manifest, Stamped
+from stages.base import BadItem, FailureKind
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+MOST_BYTES = 25 * 1024 * 1024
+MOST_PIXELS = 40_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The pictures below a folder, in a stable order, and the files that are none by their name."""
+
+    pictures: tuple[Path, ...]
+    others: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """A picture: the sha256 of its bytes, and one of the places where it lies."""
+
+    key: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file that could not even be read, and why."""
+
+    path: Path
+    reason: str
+
+
+def find(folder: Path) -> Found:
+    """Every file below `folder`, hidden ones left out; links to folders are not followed, so no loop can be."""
+    pictures: list[Path] = []
+    others: list[Path] = []
+    for directory, names, files in os.walk(folder):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith("."):
+                path = Path(directory, name)
+                (pictures if path.suffix.lower() in SUFFIXES else others).append(path)
+    return Found(tuple(pictures), tuple(others))
+
+
+def identify(paths: Iterable[Path], manifest: Manifest) -> Iterator[ImageRef | Unreadable]:
+    """The key of each picture, in order; a file that stands as the manifest knows it is not read again."""
+    known = manifest.get()
+    fresh: list[Stamped] = []
+
+    def one(path: Path) -> ImageRef | Unreadable:
+        try:
+            absolute, stamp = os.fsencode(path.absolute()), stamp_of(path)
+            before = known.get(absolute)
+            if before is not None and before.stamp == stamp:
+                return ImageRef(before.key, path)
+            key = file_digest(path)
+        except OSError as error:
+            return Unreadable(path, error.strerror or type(error).__name__)
+        fresh.append(Stamped(absolute, stamp, key))
+        return ImageRef(key, path)
+
+    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
+        yield from pool.map(one, paths)
+    manifest.put(fresh)
+
+
+def stamp_of(path: Path) -> str:
+    """Size, modification time and inode.
+
+    Raises:
+        OSError: there is no such file, or it is a pipe or device, which would block a reader.
+    """
+    status = path.stat()
+    if not path.is_file():
+        raise OSError(0, "not a regular file")
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def open_picture(image: ImageRef, most_bytes: int = MOST_BYTES, most_pixels: int = MOST_PIXELS) -> Image:
+    """The picture upright and in RGB; of an animation the first frame, transparency on white.
+
+    Size and format are judged from the header, before anything is decoded.
+
+    Raises:
+        BadItem: the file is too large, not a picture, damaged, or no longer the one that was identified.
+    """
+    from PIL import Image as pillow
+    from PIL import ImageOps, UnidentifiedImageError
+
+    content = read(image, most_bytes)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged metadata; the limits are checked below
+            with pillow.open(io.BytesIO(content), formats=FORMATS) as opened:
+                if opened.width * opened.height > most_pixels:
+                    raise BadItem(
+                        f"{opened.width}×{opened.height} is more than {most_pixels:,} pixels", FailureKind.RESOURCE
+                    )
+                opened.load()
+                upright = ImageOps.exif_transpose(opened)
+                return on_white(upright)
+    except UnidentifiedImageError as error:
+        raise BadItem("not a picture of a known format, whatever its name says") from error
+    except pillow.DecompressionBombError as error:
+        raise BadItem("too many pixels", FailureKind.RESOURCE) from error
+    except MemoryError as error:
+        raise BadItem("not enough memory to decode it", FailureKind.RESOURCE) from error
+    except BadItem:
+        raise
+    except Exception as error:  # decoders raise nearly anything on damaged data
+        raise BadItem(f"damaged picture: {' '.join(str(error).split())[:160]}") from error
+
+
+def read(image: ImageRef, most_bytes: int) -> bytes:
+    try:
+        size = image.path.stat().st_size
+        if size > most_bytes:
+            raise BadItem(f"{size:,} bytes are more than {most_bytes:,}", FailureKind.RESOURCE)
+        content = image.path.read_bytes()
+    except OSError as error:
+        raise BadItem(f"cannot be read: {error.strerror}", FailureKind.TRANSIENT) from error
+    if hashlib.sha256(content).hexdigest() != image.key:
+        raise BadItem("changed while it was being worked on", FailureKind.TRANSIENT)
+    return content
+
+
+def on_white(picture: Image) -> Image:
+    from PIL import Image as pillow
+
+    if picture.mode.startswith(("I", "F")):
+        picture = stretched(picture)
+    if "A" in picture.getbands() or "transparency" in picture.info:
+        rgba = picture.convert("RGBA")
+        return pillow.alpha_composite(pillow.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return picture.convert("RGB")
+
+
+def stretched(picture: Image) -> Image:
+    """A picture of 16 or 32 bits a pixel brought to 8, its own range spread over the whole."""
+    import numpy as np
+    from PIL import Image as pillow
+
+    values = np.asarray(picture, np.float64)
+    low, high = values.min(), values.max()
+    return pillow.fromarray(((values - low) / max(high - low, 1e-9) * 255).astype(np.uint8))

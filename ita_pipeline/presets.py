@@ -1,0 +1,86 @@
+"""Which preset `auto` means here and now, and why; and the stages that a preset asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any
+
+from ita_pipeline.errors import UsageError, nearest
+from ita_pipeline.settings import Preset, checked, load_preset
+from stages.base import Stage, StageConfig, StageError
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A preset and the sentence that explains it."""
+
+    preset: Preset
+    why: str
+
+
+def choose(name: str) -> Choice:
+    """The preset of a name; `auto` is `paper` where its weights can be had, else `bundled`."""
+    if name != AUTO:
+        return Choice(load_preset(name), f"preset {name}: asked for")
+    paper = load_preset("paper")
+    missing = unavailable(paper)
+    if missing is None:
+        return Choice(paper, "preset paper: its models are on this machine, or the hub answers")
+    why = f"preset bundled: {missing} (--preset paper insists)"
+    return Choice(load_preset("bundled"), why)
+
+
+def unavailable(preset: Preset) -> str | None:
+    """Why a preset's models cannot be had, or nothing where they can."""
+    from stages import hub
+
+    for model in hub_models(preset):
+        try:
+            hub.identify(model)
+        except StageError as error:
+            return str(error)
+    return None
+
+
+def hub_models(preset: Preset) -> list[str]:
+    """The models of a preset that a hub would have to give, the encoder first."""
+    names = [preset.encoder]
+    for settings in preset.stages.values():
+        names += [str(settings[part]) for part in ("model", "detector", "attributes") if part in settings]
+    return [name for name in names if "/" in name]
+
+
+def build_stages(preset: Preset, only: Sequence[str] = ()) -> list[Stage[Any]]:
+    """The stages of a preset, or those named and the ones they read.
+
+    Raises:
+        UsageError: an unknown stage or an impossible setting.
+    """
+    known = known_stages()
+    for name in only:
+        if name not in preset.stages:
+            hint = nearest(name, preset.stages) or f"known are {', '.join(sorted(preset.stages))}"
+            raise UsageError(f"preset {preset.name} has no stage {name}", hint)
+    built = {name: build(name, settings, known) for name, settings in preset.stages.items()}
+    wanted = set(only or built)
+    while more := {read for name in wanted for read in built[name].reads} - wanted:
+        wanted |= more
+    return [stage for name, stage in built.items() if name in wanted]
+
+
+def build(name: str, settings: Mapping[str, Any], known: Mapping[str, type[Stage[Any]]]) -> Stage[Any]:
+    if name not in known:
+        hint = nearest(name, known) or f"installed are {', '.join(sorted(known))}"
+        raise UsageError(f"there is no stage {name}", hint)
+    stage = known[name]
+    config: StageConfig = checked(stage.config_type, settings, f"stage {name}")
+    return stage(config)
+
+
+def known_stages() -> dict[str, type[Stage[Any]]]:
+    """Every installed stage by name; ours come in by the same door as anybody's."""
+    return {entry.name: entry.load() for entry in entry_points(group="ita.stages")}

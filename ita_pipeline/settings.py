@@ -1,0 +1,174 @@
+"""Configuration: presets, experiments and dataset cards, read from YAML, checked, and changed by `--set`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ita_pipeline.corpus.contexts import ContextConfig
+from ita_pipeline.errors import MissingError, UsageError, nearest
+from stages.base import Frozen
+
+MOST_BYTES = 1 << 20
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Preset(Frozen):
+    """Which models the stages use, how their results are rendered, and which encoder reads them."""
+
+    name: str
+    about: str
+    encoder: str
+    stages: Mapping[str, Mapping[str, Any]]
+    contexts: ContextConfig = ContextConfig()
+
+
+def project_folder(name: str) -> Path:
+    """A folder that travels with the code: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+def configured(kind: str) -> dict[str, Path]:
+    """Names and files of the presets, experiments or datasets that come with the project."""
+    return {file.stem: file for file in sorted((project_folder("configs") / kind).glob("*.yaml"))}
+
+
+def find_config(kind: str, name: str) -> Path:
+    """A configuration by name, or by the path of a YAML file.
+
+    Raises:
+        UsageError: there is none; the hint has the nearest name.
+    """
+    known = configured(kind)
+    if name in known:
+        return known[name]
+    path = Path(name).expanduser()
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return path
+    what = kind.removesuffix("s")
+    hint = nearest(name, known) or f"known are {', '.join(known)}; or give a YAML file"
+    raise UsageError(f"there is no {what} {name}", hint)
+
+
+def load_preset(name: str) -> Preset:
+    file = find_config("presets", name)
+    return checked(Preset, {"name": file.stem, **read_yaml(file)}, file.name)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds one mapping. No tags, no repeated keys, at most 1 MB.
+
+    Raises:
+        MissingError: the file cannot be read.
+        UsageError: it is not such a file.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UsageError(f"{path} is too large for a configuration file")
+        content = yaml.load(path.read_text("utf-8"), Loader=StrictLoader)  # noqa: S506 (a SafeLoader)
+    except OSError as error:
+        raise MissingError(f"{path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} does not hold a mapping of names to values")
+    return content
+
+
+class StrictLoader(yaml.SafeLoader):
+    """Refuses a key given twice, which YAML would quietly let the last one win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{name!r} is given twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def checked(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
+    """`values` as a configuration.
+
+    Raises:
+        UsageError: a name is unknown or a value impossible; says which, and suggests the nearest name.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise UsageError(*explain(error, model, where)) from error
+
+
+def explain(error: ValidationError, model: type[BaseModel], where: str) -> tuple[str, str]:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = names_at(model, first["loc"][:-1])
+        hint = nearest(str(first["loc"][-1]), known) or f"known are {', '.join(known)}"
+        return f"{where} has no setting {place}", hint
+    given = first.get("input")
+    shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
+    reason = first["msg"][:1].lower() + first["msg"][1:]
+    return f"{where}: {place}: {reason}{shown}", ""
+
+
+def names_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    for part in path:
+        inner = model.model_fields[str(part)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """`["ocr.page_mode=6"]` as `{"ocr": {"page_mode": 6}}`; values are read as YAML.
+
+    Raises:
+        UsageError: not of the form SECTION.NAME=VALUE.
+    """
+    parsed: dict[str, dict[str, Any]] = {}
+    for text in assignments:
+        match = re.fullmatch(r"([A-Za-z_]\w*)\.([A-Za-z_][\w.]*)=(.*)", text, re.DOTALL)
+        if match is None:
+            raise UsageError(f"--set {text} is not of the form STAGE.PARAMETER=VALUE", "--set ocr.page_mode=6")
+        section, name, value = match.groups()
+        try:
+            place = parsed.setdefault(section, {})
+            *parents, last = name.split(".")
+            for parent in parents:
+                place = place.setdefault(parent, {})
+            place[last] = yaml.safe_load(value)
+        except (yaml.YAMLError, AttributeError) as error:
+            raise UsageError(f"--set {text}: the value is not valid YAML") from error
+    return parsed
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` over it, mappings merged to any depth."""
+    result = dict(base)
+    for name, value in changes.items():
+        before = result.get(name)
+        both = isinstance(before, Mapping) and isinstance(value, Mapping)
+        result[name] = merged(before, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def with_changes(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Preset:
+    """A preset with `--set` applied to its stages and contexts."""
+    stages = dict(preset.stages)
+    for section, values in changes.items():
+        if section in stages:
+            stages[section] = merged(stages[section], values)
+    contexts = merged(preset.contexts.model_dump(), changes.get("contexts", {}))
+    return checked(
+        Preset, {**preset.model_dump(), "stages": stages, "contexts": contexts}, f"preset {preset.name}"
+    )

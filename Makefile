@@ -10,9 +10,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Idle OpenMP threads spin and steal the cores they wait for; Tesseract is worst with more than one.
+# Idle OpenMP threads spin, and steal the cores they wait for.
 export OMP_WAIT_POLICY ?= PASSIVE
-export OMP_THREAD_LIMIT ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
 .PHONY: setup demo test lint bench docs clean

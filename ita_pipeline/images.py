@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ita_pipeline.cache.manifest import Manifest, Stamped
-from stages.base import BadItem, FailureKind
+from stages.base import BadItemError, FailureKind
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -106,64 +106,65 @@ def open_picture(image: ImageRef, most_bytes: int = MOST_BYTES, most_pixels: int
     Size and format are judged from the header, before anything is decoded.
 
     Raises:
-        BadItem: the file is too large, not a picture, damaged, or no longer the one that was identified.
+        BadItemError: the file is too large, not a picture, damaged, or no longer the one that was identified.
     """
-    from PIL import Image as pillow
+    from PIL import Image as Pillow
     from PIL import ImageOps, UnidentifiedImageError
 
     content = read(image, most_bytes)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged metadata; the limits are checked below
-            with pillow.open(io.BytesIO(content), formats=FORMATS) as opened:
+            with Pillow.open(io.BytesIO(content), formats=FORMATS) as opened:
                 if opened.width * opened.height > most_pixels:
-                    raise BadItem(
-                        f"{opened.width}×{opened.height} is more than {most_pixels:,} pixels", FailureKind.RESOURCE
+                    raise BadItemError(
+                        f"{opened.width}×{opened.height} is more than {most_pixels:,} pixels",
+                        FailureKind.RESOURCE,
                     )
                 opened.load()
                 upright = ImageOps.exif_transpose(opened)
                 return on_white(upright)
     except UnidentifiedImageError as error:
-        raise BadItem("not a picture of a known format, whatever its name says") from error
-    except pillow.DecompressionBombError as error:
-        raise BadItem("too many pixels", FailureKind.RESOURCE) from error
+        raise BadItemError("not a picture of a known format, whatever its name says") from error
+    except Pillow.DecompressionBombError as error:
+        raise BadItemError("too many pixels", FailureKind.RESOURCE) from error
     except MemoryError as error:
-        raise BadItem("not enough memory to decode it", FailureKind.RESOURCE) from error
-    except BadItem:
+        raise BadItemError("not enough memory to decode it", FailureKind.RESOURCE) from error
+    except BadItemError:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged data
-        raise BadItem(f"damaged picture: {' '.join(str(error).split())[:160]}") from error
+        raise BadItemError(f"damaged picture: {' '.join(str(error).split())[:160]}") from error
 
 
 def read(image: ImageRef, most_bytes: int) -> bytes:
     try:
         size = image.path.stat().st_size
         if size > most_bytes:
-            raise BadItem(f"{size:,} bytes are more than {most_bytes:,}", FailureKind.RESOURCE)
+            raise BadItemError(f"{size:,} bytes are more than {most_bytes:,}", FailureKind.RESOURCE)
         content = image.path.read_bytes()
     except OSError as error:
-        raise BadItem(f"cannot be read: {error.strerror}", FailureKind.TRANSIENT) from error
+        raise BadItemError(f"cannot be read: {error.strerror}", FailureKind.TRANSIENT) from error
     if hashlib.sha256(content).hexdigest() != image.key:
-        raise BadItem("changed while it was being worked on", FailureKind.TRANSIENT)
+        raise BadItemError("changed while it was being worked on", FailureKind.TRANSIENT)
     return content
 
 
 def on_white(picture: Image) -> Image:
-    from PIL import Image as pillow
+    from PIL import Image as Pillow
 
     if picture.mode.startswith(("I", "F")):
         picture = stretched(picture)
     if "A" in picture.getbands() or "transparency" in picture.info:
         rgba = picture.convert("RGBA")
-        return pillow.alpha_composite(pillow.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+        return Pillow.alpha_composite(Pillow.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return picture.convert("RGB")
 
 
 def stretched(picture: Image) -> Image:
     """A picture of 16 or 32 bits a pixel brought to 8, its own range spread over the whole."""
     import numpy as np
-    from PIL import Image as pillow
+    from PIL import Image as Pillow
 
     values = np.asarray(picture, np.float64)
     low, high = values.min(), values.max()
-    return pillow.fromarray(((values - low) / max(high - low, 1e-9) * 255).astype(np.uint8))
+    return Pillow.fromarray(((values - low) / max(high - low, 1e-9) * 255).astype(np.uint8))

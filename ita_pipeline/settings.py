@@ -19,11 +19,15 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Preset(Frozen):
-    """Which models the stages use, how their results are rendered, and which encoder reads them."""
+    """Which models the stages use, how their results are rendered, and which encoder reads them.
+
+    `recipe` chooses among the experiments of a dataset the one whose settings suit the encoder.
+    """
 
     name: str
     about: str
     encoder: str
+    recipe: str = "paper"
     stages: Mapping[str, Mapping[str, Any]]
     contexts: ContextConfig = ContextConfig()
 
@@ -89,9 +93,7 @@ class StrictLoader(yaml.SafeLoader):
         names = [self.construct_object(key, deep=True) for key, _ in node.value]
         for name in names:
             if names.count(name) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{name!r} is given twice", node.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"{name!r} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -169,6 +171,4 @@ def with_changes(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Pr
         if section in stages:
             stages[section] = merged(stages[section], values)
     contexts = merged(preset.contexts.model_dump(), changes.get("contexts", {}))
-    return checked(
-        Preset, {**preset.model_dump(), "stages": stages, "contexts": contexts}, f"preset {preset.name}"
-    )
+    return checked(Preset, {**preset.model_dump(), "stages": stages, "contexts": contexts}, f"preset {preset.name}")

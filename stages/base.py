@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -84,7 +83,7 @@ class StageError(Exception):
         self.hint = hint
 
 
-class BadItem(Exception):
+class BadItemError(Exception):
     """Raised while an item is read or decoded; the engine turns it into a `Failure`."""
 
     def __init__(self, reason: str, kind: FailureKind = FailureKind.PERMANENT) -> None:
@@ -97,7 +96,7 @@ class Item:
     """One thing to look at.
 
     `key` is the sha256 of the picture's bytes (for imported contexts, the picture's id). `decode` returns the
-    picture upright (EXIF orientation applied) and in RGB, or raises `BadItem`. `upstream` holds the values of
+    picture upright (EXIF orientation applied) and in RGB, or raises `BadItemError`. `upstream` holds the values of
     the stages that this one reads.
     """
 
@@ -169,5 +168,5 @@ def guarded(work: Callable[[Item], Value], item: Item) -> Value | Failure:
     """Apply `work` to one item; what is wrong with the item becomes its failure."""
     try:
         return work(item)
-    except BadItem as bad:
+    except BadItemError as bad:
         return bad.failure

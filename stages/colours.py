@@ -16,8 +16,8 @@ PALETTE = {
     "orange": [(245, 130, 20)],
     "yellow": [(245, 215, 30), (220, 190, 60)],
     "green": [(40, 150, 50), (25, 90, 35), (130, 190, 60)],
-    "blue": [(30, 80, 190), (20, 40, 110), (90, 160, 220)],
-    "purple": [(120, 40, 150)],
+    "blue": [(30, 80, 190), (20, 40, 110), (90, 160, 220), (0, 0, 255), (0, 0, 128), (40, 170, 200)],
+    "purple": [(120, 40, 150), (140, 20, 215)],
     "pink": [(245, 150, 190), (225, 60, 140)],
     "brown": [(110, 65, 30), (150, 100, 60)],
 }
@@ -45,4 +45,4 @@ def lab(rgb: np.ndarray) -> np.ndarray:
     import cv2
     import numpy as np
 
-    return cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) * np.float32([0.5, 1, 1])
+    return cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) * np.array([0.5, 1, 1], np.float32)

@@ -30,16 +30,16 @@ def suppress(boxes: Boxes, within: float, across: float, most: int) -> Boxes:
     Two labels on one thing ("cat" and "dog" on the same cat) overlap nearly whole, two things of different
     kinds (a rider and a horse) do not: hence `across` is the higher intersection over union of the two.
     """
-    import cv2
     import numpy as np
+    import torch
+    from torchvision.ops import batched_nms, nms
 
     if not len(boxes):
         return boxes
-    wide = np.concatenate([boxes.xyxy[:, :2], boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]], axis=1)
+    xyxy = torch.as_tensor(boxes.xyxy, dtype=torch.float32)
+    scores = torch.as_tensor(boxes.scores, dtype=torch.float32)
     number = {label: index for index, label in enumerate(dict.fromkeys(boxes.labels))}
-    classes = np.array([number[label] for label in boxes.labels], np.int32)
-    scores = boxes.scores.astype(np.float32)
-    kept = np.sort(np.asarray(cv2.dnn.NMSBoxesBatched(wide, scores, classes, 0.0, within), int).ravel())
-    again = np.asarray(cv2.dnn.NMSBoxes(wide[kept], scores[kept], 0.0, across), int).ravel()
-    best = kept[again]
-    return boxes.pick(best[np.argsort(-boxes.scores[best], kind="stable")][:most])
+    classes = torch.tensor([number[label] for label in boxes.labels])
+    kept = batched_nms(xyxy, scores, classes, within)
+    kept = kept[nms(xyxy[kept], scores[kept], across)]
+    return boxes.pick(np.asarray(kept)[:most])

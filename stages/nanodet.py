@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights" / "nanodet_g_fp16.onnx"
 SHA256 = "909123ff162763a5244456723d916f84669ff8a43573a7fea9ecc9fe6569ae27"
+REINSTALL = "pip install --force-reinstall --no-deps ita-pipeline"
 SIDE = 416
 STRIDES = (8, 16, 32)
 MEAN_BGR = (103.53, 116.28, 123.675)
 STD_BGR = (57.375, 57.12, 58.395)
 
-COCO = (
+NAMES = (
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,"
     "parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,"
     "tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,"
@@ -31,7 +32,8 @@ COCO = (
     "hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,keyboard,"
     "cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors,teddy bear,hair drier,"
     "toothbrush"
-).split(",")
+)
+COCO = NAMES.split(",")
 
 
 class NanoDet:
@@ -97,7 +99,7 @@ def letterbox(picture: Image) -> tuple[np.ndarray, float, tuple[int, int]]:
     resized = cv2.resize(bgr, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     canvas = np.full((SIDE, SIDE, 3), MEAN_BGR, np.float32)
     canvas[top : top + height, left : left + width] = resized
-    normal = (canvas - np.float32(MEAN_BGR)) / np.float32(STD_BGR)
+    normal = (canvas - np.array(MEAN_BGR, np.float32)) / np.array(STD_BGR, np.float32)
     return normal.transpose(2, 0, 1)[None], scale, (left, top)
 
 

@@ -1,7 +1,7 @@
 """Text in the picture, read by Tesseract: every word with its confidence and box, nothing filtered.
 
-ITA's optical character alignment (Wang et al., NAACL 2022, section on OCA) uses Tesseract without a stated
-filter, so the cache keeps all words; what is worth appending to a tweet is decided where contexts are rendered.
+ITA's optical character alignment (Wang et al., NAACL 2022) uses Tesseract without a stated filter, so the
+cache keeps all words; what is worth appending to a tweet is decided where contexts are rendered.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pydantic import Field
 from stages.base import (
     EXECUTION,
     SEMANTIC,
-    BadItem,
+    BadItemError,
     Failure,
     FailureKind,
     Frozen,
@@ -49,7 +49,7 @@ class OcrConfig(StageConfig):
     languages: Annotated[str, SEMANTIC, Field(pattern=r"^[A-Za-z_]+(\+[A-Za-z_]+)*$")] = "eng"
     page_mode: Annotated[int, SEMANTIC, Field(ge=3, le=13)] = 11
     max_side: Annotated[int, SEMANTIC, Field(ge=64)] = 2400
-    timeout: Annotated[float, EXECUTION, Field(gt=0)] = 120.0
+    timeout: Annotated[int, EXECUTION, Field(ge=1)] = 120
     workers: Annotated[int, EXECUTION, Field(ge=0)] = 0
 
 
@@ -124,11 +124,11 @@ class OcrStage(Stage[OcrConfig]):
                 timeout=self.config.timeout,
             )
         except pytesseract.TesseractError as error:
-            raise BadItem(f"Tesseract: {' '.join(str(error.message).split())[:200]}") from error
+            raise BadItemError(f"Tesseract: {' '.join(str(error.message).split())[:200]}") from error
         except RuntimeError as error:
             # A time-out must never look like a picture without text.
-            raise BadItem(
-                f"Tesseract took longer than {self.config.timeout:g} s", FailureKind.RESOURCE
+            raise BadItemError(
+                f"Tesseract took longer than {self.config.timeout} s", FailureKind.RESOURCE
             ) from error
 
 

@@ -20,9 +20,7 @@ def canonical_json(value: Any) -> bytes:
         TypeError: for anything that is not plain JSON, such as a set, whose order differs between processes.
         ValueError: for NaN and infinities.
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    ).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
 
 
 def digest(value: Any) -> str:

@@ -10,6 +10,8 @@ import typer
 
 from ita_pipeline.cli.console import say
 from ita_pipeline.cli.extract import extract
+from ita_pipeline.cli.predict import predict
+from ita_pipeline.cli.train import train
 from ita_pipeline.errors import ExitCode, UserError
 from stages.base import StageError
 
@@ -23,7 +25,8 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-app.command()(extract)
+for command in (extract, train, predict):
+    app.command()(command)
 
 
 def version(wanted: bool) -> None:
@@ -57,7 +60,7 @@ def main() -> None:
 
 def fail(message: str, hint: str, code: ExitCode) -> None:
     if os.environ.get("ITA_DEBUG"):
-        raise  # noqa: PLE0704 (called from an except block, to show the traceback)
+        raise
     say(f"error: {message}")
     if hint:
         say(f"hint: {hint}")

@@ -45,7 +45,7 @@ def extract(
 
 def outcome_table(extraction) -> str:
     rows = [
-        [s.stage, str(s.fresh), str(s.done), str(len(s.failed)), f"{s.seconds:.1f}"] for s in extraction.stages
+        [s.key.stage, str(s.fresh), str(s.done), str(len(s.failed)), f"{s.seconds:.1f}"] for s in extraction.stages
     ]
     return table(["stage", "fresh", "done now", "failed", "seconds"], rows)
 

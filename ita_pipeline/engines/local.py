@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ita_pipeline.cache.plan import Failed, Plan, Stale, StagePlan
+from ita_pipeline.cache.keys import StageKey
+from ita_pipeline.cache.plan import Failed, Plan, StagePlan, Stale
 from ita_pipeline.cache.segments import Record
 from ita_pipeline.cache.store import Store
 from ita_pipeline.images import ImageRef
@@ -32,7 +33,7 @@ class Progress(Protocol):
 class StageOutcome:
     """What became of a stage: counts of images, all failures old and new, and the seconds it took."""
 
-    stage: str
+    key: StageKey
     fresh: int
     done: int
     failed: tuple[Failed, ...]
@@ -78,7 +79,7 @@ def run_stage(
         finally:
             progress.finish()
     done = len(todo.stale) - (len(failed) - len(todo.failed))
-    return StageOutcome(todo.stage.name, todo.fresh, done, tuple(failed), time.perf_counter() - began)
+    return StageOutcome(todo.key, todo.fresh, done, tuple(failed), time.perf_counter() - began)
 
 
 def batches(stale: Sequence[Stale], size: int) -> Iterator[list[Stale]]:

@@ -1,0 +1,110 @@
+"""`ita predict`: mentions in new posts, from the command line, a file or a pipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ita_pipeline.cli.console import Watcher, resumable, say
+from ita_pipeline.cli.options import WorkspaceFolder
+from ita_pipeline.corpus.contexts import plain
+from ita_pipeline.errors import ExitCode, MissingError, UsageError
+
+if TYPE_CHECKING:
+    from ita_pipeline.corpus.posts import Post
+    from ita_pipeline.predictor import Prediction
+
+
+def predict(
+    run: Annotated[str, typer.Argument(help="A run's folder, or a dataset's name if it has one run.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="A JSONL or CoNLL file of posts; labels are not needed.")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="One post, given here.")] = None,
+    image: Annotated[Path | None, typer.Option(help="The picture of that post.")] = None,
+    jsonl: Annotated[
+        Path | None, typer.Option(help="JSON lines of posts: a file, or - for standard input.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a post.")] = False,
+    workspace: WorkspaceFolder = Path(),
+) -> None:
+    """Find the mentions in posts, with or without their pictures.
+
+    ita predict example --text "Lunch in Marlow" --image sign.jpg
+
+    ita predict example posts.jsonl --json
+
+    cat posts.jsonl | ita predict example --jsonl - --json
+    """
+    from ita_pipeline import pipeline
+
+    posts = posts_asked_for(file, text, image, jsonl)
+    options = pipeline.Options(workspace=workspace)
+    failed = 0
+    with resumable():
+        for prediction in pipeline.predict(run, posts, options, Watcher(quiet=True)):
+            print(json.dumps(prediction.to_json()) if as_json else readable(prediction), flush=True)
+            if prediction.failed:
+                failed += 1
+                say(f"{prediction.post.id}: its picture was not read: {plain(prediction.failed)}")
+    if failed:
+        raise typer.Exit(ExitCode.NOT_CLEAN)
+
+
+def posts_asked_for(file: Path | None, text: str | None, image: Path | None, jsonl: Path | None) -> Iterator[Post]:
+    """The posts of whichever source was given.
+
+    Raises:
+        UsageError: none was, or several, or a picture without its text.
+    """
+    given = [name for name, value in (("FILE", file), ("--text", text), ("--jsonl", jsonl)) if value is not None]
+    if len(given) != 1:
+        raise UsageError(
+            f"give one source of posts, not {' and '.join(given) or 'none'}",
+            'ita predict RUN --text "…" [--image x.jpg], ita predict RUN FILE, or --jsonl -',
+        )
+    if image is not None and text is None:
+        raise UsageError("--image belongs to --text", 'name pictures in the file as "image": "x.jpg"')
+    if text is not None:
+        return iter([typed_post(text, image)])
+    return posts_of_file(file or jsonl or Path("-"))
+
+
+def typed_post(text: str, image: Path | None) -> Post:
+    from ita_pipeline.corpus.posts import Post
+    from ita_pipeline.corpus.tokens import tokenize
+
+    if image is not None and not image.is_file():
+        raise MissingError(f"there is no picture {image}", "check --image")
+    offsets = tuple(tokenize(text))
+    words = tuple(text[start:end] for start, end in offsets)
+    return Post("1", text, words, offsets, image_id=image.stem if image else None, picture=image)
+
+
+def posts_of_file(path: Path) -> Iterator[Post]:
+    from ita_pipeline.corpus.conll import read_conll
+    from ita_pipeline.corpus.jsonl import parse_lines
+
+    if str(path) == "-":
+        return (found.post for found in parse_lines(sys.stdin, "standard input", Path(), {}))
+    if not path.is_file():
+        raise MissingError(f"there is no file {path}", "a JSONL or CoNLL file of posts")
+    if path.suffix.lower() in (".jsonl", ".json", ".ndjson"):
+        from ita_pipeline.corpus.jsonl import read_jsonl
+
+        return (found.post for found in read_jsonl(path))
+    return iter(read_conll(path))
+
+
+def readable(prediction: Prediction) -> str:
+    lines = [f"{plain(prediction.post.text)}  [{prediction.view}]"]
+    for m in prediction.mentions:
+        lines.append(f"  {m.start:>4}–{m.end:<4} {m.type:<5} {m.score:.2f}  {plain(m.text)}")
+    if not prediction.mentions:
+        lines.append("  no mention")
+    return "\n".join(lines)

@@ -1,0 +1,172 @@
+"""Dataset cards: where the files of a dataset lie, what is in them, and where a person gets them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from ita_pipeline.corpus.conll import read_conll
+from ita_pipeline.corpus.jsonl import Labelled, read_jsonl
+from ita_pipeline.corpus.posts import Post
+from ita_pipeline.errors import MissingError, UsageError
+from ita_pipeline.settings import checked, configured, find_config, project_folder, read_yaml
+from stages.base import Frozen
+
+SPLITS = ("train", "dev", "test")
+
+
+class DatasetCard(Frozen):
+    """`files`, `images` and `captions` list alternatives relative to the dataset's folder; the first found wins.
+
+    `files` has one entry a split, or a single entry `all` for a JSONL file whose lines name their split.
+    `images` are patterns with `{id}`. `captions` are files of captions made elsewhere.
+    """
+
+    about: str
+    source: str = ""
+    licence: str = ""
+    format: Literal["conll", "jsonl"] = "conll"
+    folder: str = ""
+    files: Mapping[str, Sequence[str]] = Field(min_length=1)
+    images: Sequence[str] = ()
+    captions: Sequence[str] = ()
+    types: Mapping[str, str] = {}
+    experiment: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Posts by split. `notes` are things to tell about how they were read."""
+
+    name: str
+    card: DatasetCard
+    folder: Path
+    splits: Mapping[str, tuple[Post, ...]]
+    captions: Path | None
+    notes: tuple[str, ...]
+
+    @property
+    def posts(self) -> tuple[Post, ...]:
+        return tuple(post for posts in self.splits.values() for post in posts)
+
+
+def load_dataset(name: str, data: Path | None, workspace_data: Path) -> Dataset:
+    """A dataset by the name of its card, by a card's file, or by a folder with `tweets.jsonl` and pictures.
+
+    Raises:
+        UsageError: there is no such dataset, or its files are not what they should be.
+        MissingError: a file is missing; the message names it and where to get it.
+    """
+    as_folder = Path(name).expanduser()
+    if name not in configured("datasets") and as_folder.is_dir():
+        label, card, folder = as_folder.resolve().name, card_of_folder(as_folder), as_folder
+    else:
+        file = find_dataset(name)
+        label = file.stem
+        card = checked(DatasetCard, read_yaml(file), f"dataset card {file.name}")
+        folder = data_folder(label, card, data, workspace_data)
+    if card.format == "jsonl":
+        splits, notes = read_split_jsonl(label, card, folder)
+    else:
+        splits, notes = read_split_conll(label, card, folder), ()
+    return Dataset(label, card, folder, splits, first_of(folder, card.captions), notes)
+
+
+def find_dataset(name: str) -> Path:
+    try:
+        return find_config("datasets", name)
+    except UsageError as error:
+        hint = f"{error.hint}; or give a folder with tweets.jsonl and pictures"
+        raise UsageError(str(error), hint) from error
+
+
+def card_of_folder(folder: Path) -> DatasetCard:
+    if (folder / "tweets.jsonl").is_file():
+        return DatasetCard(about="a folder of posts", format="jsonl", files={"all": ["tweets.jsonl"]})
+    if (folder / "train.jsonl").is_file():
+        files = {split: [f"{split}.jsonl"] for split in SPLITS}
+        return DatasetCard(about="a folder of posts", format="jsonl", files=files)
+    raise MissingError(
+        f"{folder} has neither tweets.jsonl nor train.jsonl",
+        'write lines of {"text": …, "image": "x.jpg", "mentions": […]}; see docs/datasets.md',
+    )
+
+
+def data_folder(name: str, card: DatasetCard, data: Path | None, workspace_data: Path) -> Path:
+    """Where the files lie: `--data` itself or a folder of the dataset's name in it, else the workspace's data."""
+    if card.folder:
+        return project_folder("examples").parent / card.folder
+    roots = [data] if data is not None else [workspace_data]
+    for folder in [root / name for root in roots] + ([data] if data is not None else []):
+        if folder.is_dir() and any(first_of(folder, options) for options in card.files.values()):
+            return folder
+    wanted = ", ".join(options[0] for options in card.files.values())
+    place = f"{data} or {data / name}" if data is not None else f"{workspace_data / name}"
+    raise MissingError(
+        f"dataset {name}: its files ({wanted}) are not in {place}",
+        f"get them from {card.source} and give their folder: --data FOLDER",
+    )
+
+
+def first_of(folder: Path, options: Sequence[str]) -> Path | None:
+    return next((folder / option for option in options if (folder / option).is_file()), None)
+
+
+def read_split_conll(name: str, card: DatasetCard, folder: Path) -> dict[str, tuple[Post, ...]]:
+    return {
+        split: tuple(with_picture(post, card, folder) for post in read_conll(file, card.types))
+        for split, file in split_files(name, card, folder).items()
+    }
+
+
+def split_files(name: str, card: DatasetCard, folder: Path) -> dict[str, Path]:
+    files = {}
+    for split, options in card.files.items():
+        found = first_of(folder, options)
+        if found is None:
+            hint = f"get it from {card.source}" if card.source else ""
+            raise MissingError(f"dataset {name}: {folder / options[0]} is missing", hint)
+        files[split] = found
+    return files
+
+
+def with_picture(post: Post, card: DatasetCard, folder: Path) -> Post:
+    if post.image_id is None:
+        return post
+    paths = (folder / pattern.replace("{id}", post.image_id) for pattern in card.images)
+    return replace(post, picture=next((path for path in paths if path.is_file()), None))
+
+
+def read_split_jsonl(
+    name: str, card: DatasetCard, folder: Path
+) -> tuple[dict[str, tuple[Post, ...]], tuple[str, ...]]:
+    files = split_files(name, card, folder)
+    read = {split: read_jsonl(file, card.types) for split, file in files.items()}
+    notes = []
+    if "all" in read:
+        by_hash = sum(found.split is None for found in read["all"])
+        if by_hash:
+            notes.append(f"{by_hash} posts name no split: put into train, dev and test 8:1:1 by a hash of their id")
+        divided = {split: [f for f in read["all"] if (f.split or hashed_split(f)) == split] for split in SPLITS}
+        read = {split: found for split, found in divided.items() if found}
+    widened = sum(found.widened for posts in read.values() for found in posts)
+    if widened:
+        notes.append(f"{widened} mentions ended inside a word and were widened to whole words")
+    posts = {split: tuple(existing(found.post) for found in found_posts) for split, found_posts in read.items()}
+    return posts, tuple(notes)
+
+
+def hashed_split(found: Labelled) -> str:
+    """A split that depends on nothing but the post's id, so that adding posts moves none."""
+    number = int(hashlib.sha256(found.post.id.encode()).hexdigest()[:8], 16) % 10
+    return "train" if number < 8 else "dev" if number == 8 else "test"
+
+
+def existing(post: Post) -> Post:
+    there = post.picture is not None and post.picture.is_file()
+    return post if there else replace(post, picture=None)

@@ -1,0 +1,1 @@
+"""The tagger: encoder, CRF, cross-view alignment, training, scoring, prediction."""

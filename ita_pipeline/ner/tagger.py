@@ -1,0 +1,127 @@
+"""The tagger of ITA: encoder, first sub-token of each word, word dropout, one linear layer, CRF."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+
+from ita_pipeline.ner.alignment import ObjectiveConfig, alignment_loss
+from ita_pipeline.ner.crf import LinearChainCRF
+from ita_pipeline.ner.tags import TagScheme
+
+
+class TaggerConfig(PreTrainedConfig):
+    """`encoder` is the whole configuration of the encoder, so that the saved folder stands alone."""
+
+    model_type = "ita_tagger"
+
+    encoder: dict[str, Any] | None = None
+    types: list[str] | None = None
+    word_dropout: float = 0.1
+    max_length: int = 512
+
+    @property
+    def scheme(self) -> TagScheme:
+        return TagScheme(tuple(self.types or ()))
+
+
+class Tagger(PreTrainedModel):
+    """Saved and loaded as any Hugging Face model: `Tagger.from_pretrained(folder)`."""
+
+    config_class = TaggerConfig
+    base_model_prefix = "encoder"
+
+    def __init__(self, config: TaggerConfig, objective: ObjectiveConfig | None = None) -> None:
+        super().__init__(config)
+        encoder = dict(config.encoder or {})
+        self.objective = objective or ObjectiveConfig()
+        self.encoder = AutoModel.from_config(AutoConfig.for_model(encoder.pop("model_type"), **encoder))
+        scheme = config.scheme
+        self.linear = nn.Linear(self.encoder.config.hidden_size, len(scheme.labels))
+        self.crf = LinearChainCRF(len(scheme.labels), scheme.may_follow(), scheme.may_start(), scheme.may_end())
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        from transformers import initialization as init
+
+        super()._init_weights(module)
+        if isinstance(module, LinearChainCRF):
+            init.zeros_(module.transitions)
+            init.zeros_(module.starts)
+            init.zeros_(module.ends)
+            scheme = self.config.scheme
+            fresh = LinearChainCRF(len(scheme.labels), scheme.may_follow(), scheme.may_start(), scheme.may_end())
+            for name, buffer in fresh.named_buffers():
+                init.copy_(getattr(module, name), buffer)
+
+    def emissions(self, input_ids: Tensor, attention_mask: Tensor, places: Tensor) -> Tensor:
+        """Scores of every tag for every word, (B, L, K), from a batch that `collate` made."""
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        words = hidden.reshape(-1, hidden.shape[-1])[places.clamp(min=0)]
+        words = words * (places >= 0)[:, :, None]
+        if self.training and self.config.word_dropout:
+            # Whole word vectors are zeroed and the others not scaled up, as in the reference.
+            kept = torch.rand(places.shape, device=places.device) >= self.config.word_dropout
+            words = words * kept[:, :, None]
+        return self.linear(words)
+
+    def forward(
+        self,
+        text: dict[str, Tensor] | None = None,
+        context: dict[str, Tensor] | None = None,
+        with_context: Tensor | None = None,
+        tags: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """The objective of a batch of B tweets, summed over words and divided by B.
+
+        `text` is their view T. `context` is the view I+T of those that have a context, which `with_context`
+        (B,) marks. `tags` and `mask` are (B, L). A tweet without context counts its text in place of the
+        missing view. Parts are returned beside the `loss` for the training history.
+        """
+        if tags is None or mask is None or with_context is None:
+            raise ValueError("the objective needs tags, mask and with_context")
+        goal, size = self.objective, len(tags)
+        text_weight = goal.text + torch.where(with_context, 0.0, 1.0)
+        total, student = text_weight.new_zeros(()), None
+        parts: dict[str, Tensor] = {}
+        if text is not None and bool((text_weight > 0).any()):
+            loss, student = self.likelihood(text, tags, mask, aligned=context is not None)
+            total = total + (text_weight * loss).sum() / size
+            parts["nll_text"] = loss.detach().sum() / size
+        if context is not None:
+            chosen, length = with_context.nonzero().squeeze(1), context["places"].shape[1]
+            inner = mask[chosen, :length]
+            loss, teacher = self.likelihood(context, tags[chosen, :length], inner, aligned=True)
+            total = total + goal.context * loss.sum() / size
+            parts["nll_context"] = loss.detach().sum() / size
+            if student is not None and teacher is not None:
+                gap = alignment_loss(student[chosen, :length], teacher, inner, goal.temperature).sum() / size
+                total = total + goal.alignment * gap
+                parts["alignment"] = gap.detach()
+        return {"loss": total, **parts}
+
+    def likelihood(
+        self, view: dict[str, Tensor], tags: Tensor, mask: Tensor, aligned: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Negative log-likelihood of each tweet (B,), and the log-marginals (B, L, K) if they are to be aligned."""
+        emissions = self.emissions(**view)
+        if not (aligned and self.objective.alignment):
+            return -self.crf.log_likelihood(emissions, tags, mask), None
+        lattice = self.crf.lattice(emissions, mask)
+        return lattice.log_z - self.crf.path_score(emissions.float(), tags, mask), lattice.log_marginals
+
+
+def new_tagger(
+    encoder: Any, types: tuple[str, ...], word_dropout: float, max_length: int, objective: ObjectiveConfig
+) -> Tagger:
+    """A tagger around a pretrained encoder; linear layer and CRF are new."""
+    config = TaggerConfig(
+        encoder=encoder.config.to_dict(), types=list(types), word_dropout=word_dropout, max_length=max_length
+    )
+    tagger = Tagger(config, objective)
+    tagger.encoder = encoder
+    return tagger

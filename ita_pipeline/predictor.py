@@ -1,0 +1,119 @@
+"""A trained run at work on new posts: their pictures are looked at as the training's were."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ita_pipeline.cache.store import Store
+from ita_pipeline.corpus.posts import Post
+from ita_pipeline.engines.local import Progress
+from ita_pipeline.ner.encoding import ViewEncoder
+from ita_pipeline.ner.prediction import Scored, tag_views
+from ita_pipeline.picture_contexts import look_at_pictures
+from ita_pipeline.presets import build_stages
+from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run
+from ita_pipeline.settings import Preset
+from stages.base import Stage, StageError
+
+if TYPE_CHECKING:
+    from ita_pipeline.ner.tagger import Tagger
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """`start` and `end` are character positions in the post's text, `score` a probability in 0..1."""
+
+    start: int
+    end: int
+    text: str
+    type: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The mentions of a post; `view` says whether anything of its picture was read beside the text."""
+
+    post: Post
+    view: str
+    contexts: tuple[str, ...]
+    mentions: tuple[Mention, ...]
+    failed: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": "ita.prediction/1",
+            "id": self.post.id,
+            "text": self.post.text,
+            "view": self.view,
+            "mentions": [
+                {"start": m.start, "end": m.end, "text": m.text, "type": m.type, "score": round(m.score, 4)}
+                for m in self.mentions
+            ],
+        }
+
+
+class Predictor:
+    """Loads a run's model once; stages are built when the first picture comes."""
+
+    def __init__(self, run: Run, store: Store) -> None:
+        """
+        Raises:
+            StageError: the model's files are incomplete.
+        """
+        self.run, self.store, self.record = run, store, run.record()
+        self.tagger, self.tokenizer = load_model(run)
+        self.encoder = ViewEncoder(self.tokenizer, self.tagger.config.max_length)
+
+    @functools.cached_property
+    def stages(self) -> list[Stage[Any]]:
+        record = self.record
+        preset = Preset(name=record.preset, about="", encoder=record.encoder, stages=record.stages)
+        order = record.contexts.order
+        return build_stages(preset, order) if order else []
+
+    def predict(self, posts: Sequence[Post], progress: Progress) -> list[Prediction]:
+        """Predictions in the order of the posts."""
+        pictured = [post for post in posts if post.picture is not None]
+        stages = self.stages if pictured else []
+        contexts = look_at_pictures(pictured, stages, self.record.contexts, self.store, progress)
+        reasons = {failed.image.path: failed.failure.reason for failed in contexts.extraction.failed}
+        reasons |= {missing.path: missing.reason for missing in contexts.extraction.unreadable}
+        texts = [contexts.of(post) for post in posts]
+        views = [self.encoder.encode(post.words, found) for post, found in zip(posts, texts, strict=True)]
+        found = tag_views(self.tagger, views, self.tokenizer.pad_token_id)
+        return [
+            Prediction(
+                post=post,
+                view=TEXT_AND_IMAGE if context else TEXT,
+                contexts=context,
+                mentions=tuple(as_mention(post, mention) for mention in mentions),
+                failed=reasons.get(post.picture, "") if post.picture else "",
+            )
+            for post, context, mentions in zip(posts, texts, found, strict=True)
+        ]
+
+
+def load_model(run: Run) -> tuple[Tagger, Any]:
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    from ita_pipeline.ner.tagger import Tagger
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        tagger = Tagger.from_pretrained(run.model, use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(run.model)
+    except (OSError, ValueError, KeyError) as error:
+        first = str(error).strip().split("\n")[0][:300]
+        raise StageError(f"the model of {run.folder} cannot be loaded: {first}", "train it again") from error
+    return tagger.eval(), tokenizer
+
+
+def as_mention(post: Post, scored: Scored) -> Mention:
+    start, end = post.offsets[scored.span.start][0], post.offsets[scored.span.end - 1][1]
+    return Mention(start, end, post.text[start:end], scored.span.type, scored.score)

@@ -1,0 +1,177 @@
+"""Run folders: what a training depended on, its key, and where its results lie.
+
+`runs/<dataset>/<first 16 of the run key>/` holds `model/` (Hugging Face format), `run.json`, `history.json`,
+`predictions/*.conll`, `report.html` and, written last, `scores.json`: a run is complete when that file is there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from ita_pipeline.cache.keys import SHORT, digest
+from ita_pipeline.cache.store import write_atomically
+from ita_pipeline.corpus.contexts import ContextConfig
+from ita_pipeline.corpus.posts import Post
+from ita_pipeline.errors import MissingError, UsageError
+from ita_pipeline.ner.scoring import Scores
+from ita_pipeline.ner.training import EpochScore, TrainingConfig
+from stages.base import Frozen
+
+# Raised whenever the same inputs would train another model.
+TRAINER_VERSION = 1
+TEXT, TEXT_AND_IMAGE = "text", "text+image"
+
+
+class RunRecord(Frozen):
+    """What a run was made from; enough to repeat it, and to tag new posts as it did."""
+
+    key: str
+    dataset: str
+    command: str
+    preset: str
+    stages: Mapping[str, Mapping[str, Any]]
+    stage_keys: Mapping[str, str]
+    contexts: ContextConfig
+    encoder: str
+    encoder_identity: str
+    training: TrainingConfig
+    types: tuple[str, ...]
+    posts: Mapping[str, int]
+    with_context: int
+    trimmed_subtokens: int
+    vanished_words: int
+    best_epoch: int
+
+
+class ViewScores(Frozen):
+    """Scores of one split in both views."""
+
+    text: Scores
+    text_and_image: Scores
+
+
+class RunScores(Frozen):
+    """The content of `scores.json`."""
+
+    format: Literal["ita.scores/1"] = "ita.scores/1"
+    splits: Mapping[str, ViewScores]
+
+    def to_json(self) -> str:
+        splits = {
+            name: {TEXT: s.text.model_dump(), TEXT_AND_IMAGE: s.text_and_image.model_dump()}
+            for name, s in self.splits.items()
+        }
+        return json.dumps({"schema": self.format, **splits}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> RunScores:
+        content = json.loads(text)
+        schema = content.pop("schema")
+        splits = {n: {"text": s[TEXT], "text_and_image": s[TEXT_AND_IMAGE]} for n, s in content.items()}
+        return cls.model_validate({"format": schema, "splits": splits})
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's folder and the files in it."""
+
+    folder: Path
+
+    @property
+    def complete(self) -> bool:
+        return self.scores_file.is_file()
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model"
+
+    @property
+    def scores_file(self) -> Path:
+        return self.folder / "scores.json"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+    def predictions(self, split: str, view: str) -> Path:
+        return self.folder / "predictions" / f"{split}.{view.replace('+', '-')}.conll"
+
+    def record(self) -> RunRecord:
+        return self.read("run.json", RunRecord.model_validate_json)
+
+    def scores(self) -> RunScores:
+        return self.read("scores.json", RunScores.from_json)
+
+    def history(self) -> list[EpochScore]:
+        return self.read(
+            "history.json", lambda text: [EpochScore.model_validate(line) for line in json.loads(text)]
+        )
+
+    def read(self, name: str, parse: Callable[[str], Any]) -> Any:
+        try:
+            return parse((self.folder / name).read_text("utf-8"))
+        except OSError as error:
+            raise MissingError(f"{self.folder / name} cannot be read: {error.strerror}") from error
+        except (ValidationError, ValueError, KeyError) as error:
+            raise UsageError(f"{self.folder / name} is not what a run writes", "train it anew") from error
+
+    def write(self, record: RunRecord, history: Sequence[EpochScore]) -> None:
+        write_atomically(self.folder / "run.json", record.model_dump_json(indent=2) + "\n")
+        lines = [epoch.model_dump() for epoch in history]
+        write_atomically(self.folder / "history.json", json.dumps(lines, indent=2) + "\n")
+
+    def finish(self, scores: RunScores) -> None:
+        """Write the scores, and with them mark the run as complete."""
+        write_atomically(self.scores_file, scores.to_json())
+
+
+def run_key(
+    splits: Mapping[str, Sequence[tuple[Post, tuple[str, ...]]]],
+    training: TrainingConfig,
+    encoder_identity: str,
+    types: Sequence[str],
+) -> str:
+    """Key of a run: the words, mentions and rendered contexts of each split, the settings, and the encoder.
+
+    Contexts count as they were rendered: a stage that ran anew and said the same retrains nothing.
+    """
+    rendered = {
+        name: [
+            [post.id, post.words, [[s.start, s.end, s.type] for s in post.gold or ()], texts]
+            for post, texts in posts
+        ]
+        for name, posts in splits.items()
+    }
+    settings = training.model_dump(mode="json")
+    return digest([TRAINER_VERSION, rendered, settings, encoder_identity, list(types)])
+
+
+def find_run(name: str | Path, runs: Path) -> Run:
+    """A finished run by its folder, by `<dataset>/<key>`, or by a dataset's name if it has a single run.
+
+    Raises:
+        MissingError: there is none.
+        UsageError: the name fits several.
+    """
+    for folder in (Path(name), runs / name):
+        if (folder / "run.json").is_file():
+            run = Run(folder)
+            if not run.complete:
+                raise MissingError(f"the run {folder} was never finished", "train it again")
+            return run
+    found = [file.parent for file in sorted((runs / name).glob("*/scores.json"))]
+    if len(found) == 1:
+        return Run(found[0])
+    if found:
+        raise UsageError(f"{name} has {len(found)} runs", f"name one of them, such as {found[-1]}")
+    raise MissingError(f"there is no run {name}", "ita train --dataset example makes one")
+
+
+def run_at(runs: Path, dataset: str, key: str) -> Run:
+    return Run(runs / dataset / key[:SHORT])

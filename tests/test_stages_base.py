@@ -1,0 +1,69 @@
+"""The contract of stages: every setting has exactly one role, and nothing unknown is let through."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pytest
+from pydantic import ValidationError
+
+from stages.base import EXECUTION, SEMANTIC, BadItemError, Failure, FailureKind, Item, StageConfig, Value, guarded
+
+
+class Example(StageConfig):
+    floor: Annotated[float, SEMANTIC] = 0.5
+    device: Annotated[str, EXECUTION] = "cpu"
+
+
+def test_a_setting_without_a_role_is_refused():
+    with pytest.raises(TypeError, match=r"Careless\.floor must be either SEMANTIC or EXECUTION"):
+
+        class Careless(StageConfig):
+            floor: float = 0.5
+
+
+def test_a_setting_with_both_roles_is_refused():
+    with pytest.raises(TypeError, match=r"Undecided\.floor"):
+
+        class Undecided(StageConfig):
+            floor: Annotated[float, SEMANTIC, EXECUTION] = 0.5
+
+
+def test_a_setting_added_by_a_subclass_needs_a_role_too():
+    with pytest.raises(TypeError, match=r"More\.extra"):
+
+        class More(Example):
+            extra: int = 1
+
+
+def test_an_unknown_setting_is_refused():
+    with pytest.raises(ValidationError, match="flor"):
+        Example.model_validate({"flor": 0.1})
+
+
+def test_settings_do_not_change():
+    with pytest.raises(ValidationError, match="frozen"):
+        Example().floor = 0.1  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_of_role_parts_the_settings():
+    settings = Example(floor=0.25, device="cuda")
+    assert settings.of_role(SEMANTIC) == {"floor": 0.25}
+    assert settings.of_role(EXECUTION) == {"device": "cuda"}
+
+
+def test_what_is_wrong_with_an_item_becomes_its_failure():
+    def work(item: Item) -> Value:
+        raise BadItemError("too large", FailureKind.RESOURCE)
+
+    item = Item(key="", name="", decode=lambda: pytest.fail("not needed"))
+    assert guarded(work, item) == Failure(kind=FailureKind.RESOURCE, reason="too large")
+
+
+def test_what_is_wrong_with_the_program_is_not_taken_for_a_failure():
+    def work(item: Item) -> Value:
+        raise ZeroDivisionError
+
+    item = Item(key="", name="", decode=lambda: pytest.fail("not needed"))
+    with pytest.raises(ZeroDivisionError):
+        guarded(work, item)

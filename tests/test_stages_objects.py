@@ -1,0 +1,248 @@
+"""Objects and attributes: the shipped models on drawn pictures, overlaps and colours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from stages_fixtures import ODD, bad_item, check, clock, item_of, look, noise, overlap, plain, stop_sign
+
+from stages import imagenet, nanodet
+from stages.base import Failure, StageError
+from stages.colours import dominant_colour
+from stages.detection import Boxes, suppress
+from stages.objects import NO_ATTRIBUTES, Attribute, ObjectsConfig, ObjectsStage, ObjectsValue, described
+
+HAS_EFFICIENTNET = imagenet.find_spec(imagenet.PACKAGE) is not None
+needs_efficientnet = pytest.mark.skipif(not HAS_EFFICIENTNET, reason="extra `bundled` is not installed")
+
+
+# -- the shipped detector
+
+
+@pytest.fixture(scope="module")
+def bundled() -> ObjectsStage:
+    return ObjectsStage(ObjectsConfig(attributes=NO_ATTRIBUTES))
+
+
+def test_a_stop_sign_is_found_where_it_is(bundled: ObjectsStage):
+    (value,) = look(bundled, stop_sign())
+    assert (value.width, value.height) == (640, 480)
+    sign = value.objects[0]
+    assert sign.label == "stop sign"
+    assert sign.score > 0.6
+    assert overlap(np.array(sign.box), np.array([190, 90, 450, 350])) > 0.7
+    check(value, bundled.config)
+
+
+def test_the_box_moves_with_the_sign(bundled: ObjectsStage):
+    canvas = plain((135, 180, 225), 900, 1200)
+    canvas.paste(stop_sign(), (200, 600))
+    (value,) = look(bundled, canvas)
+    assert value.objects[0].label == "stop sign"
+    assert overlap(np.array(value.objects[0].box), np.array([390, 690, 650, 950])) > 0.7
+
+
+def test_a_low_floor_keeps_the_order_and_the_limits():
+    config = ObjectsConfig(attributes=NO_ATTRIBUTES, floor=0.02, most=30)
+    (value,) = look(ObjectsStage(config), stop_sign())
+    assert len(value.objects) > 5
+    check(value, config)
+
+
+def test_odd_pictures_do_not_break_it(bundled: ObjectsStage):
+    for value in look(bundled, *ODD):
+        check(value, bundled.config)
+    assert look(bundled, ODD[-1])[0].objects == ()
+
+
+def test_a_bad_picture_is_a_failure(bundled: ObjectsStage):
+    values = bundled.run([bad_item(), item_of(stop_sign())])
+    assert isinstance(values[0], Failure)
+    assert isinstance(values[1], ObjectsValue)
+    assert values[1].objects
+
+
+@pytest.mark.parametrize("content", [None, b"", b"damaged"])
+def test_a_damaged_detector_is_refused(content: bytes | None, tmp_path: Path):
+    weights = tmp_path / "weights.onnx"
+    if content is not None:
+        weights.write_bytes(content + nanodet.WEIGHTS.read_bytes()[len(content) or 10**9 :])
+    with pytest.raises(StageError) as raised:
+        nanodet.NanoDet(weights)
+    assert "reinstall" in raised.value.hint
+
+
+# -- suppression
+
+side = st.integers(1, 60)
+box = st.tuples(st.integers(0, 60), st.integers(0, 60), side, side)
+found = st.tuples(box, st.integers(1, 100), st.sampled_from(["cat", "dog", "bus"]))
+limit = st.sampled_from([0.1, 0.35, 0.5, 0.65, 0.9])
+
+
+@given(st.lists(found, min_size=1, max_size=25), limit, limit, st.integers(1, 30))
+def test_suppression(things: list, within: float, across: float, most: int):
+    xyxy = np.array([[x, y, x + width, y + height] for (x, y, width, height), _, _ in things], float)
+    scores = np.array([score / 100 for _, score, _ in things], np.float32)
+    boxes = Boxes(xyxy, scores, [label for _, _, label in things])
+    kept = suppress(boxes, within, across, most)
+    assert 1 <= len(kept) <= most
+    assert kept.scores[0] == scores.max()
+    assert list(kept.scores) == sorted(kept.scores, reverse=True)
+    given_boxes = {
+        (*row, score, label) for row, score, label in zip(xyxy.tolist(), scores, boxes.labels, strict=True)
+    }
+    for index, (row, label) in enumerate(zip(kept.xyxy, kept.labels, strict=True)):
+        assert (*row.tolist(), kept.scores[index], label) in given_boxes
+        for before in range(index):
+            bound = min(within, across) if kept.labels[before] == label else across
+            assert overlap(row, kept.xyxy[before]) <= bound + 1e-5
+
+
+def test_nothing_to_suppress():
+    empty = Boxes(np.empty((0, 4)), np.empty(0), [])
+    assert len(suppress(empty, 0.5, 0.5, 10)) == 0
+
+
+def test_two_kinds_side_by_side_stay():
+    boxes = Boxes(np.array([[0, 0, 10, 10], [4, 0, 14, 10.0]]), np.array([0.9, 0.8]), ["person", "horse"])
+    assert suppress(boxes, 0.3, 0.65, 10).labels == ["person", "horse"]
+
+
+# -- colours
+
+# The named colours of CSS, for brown "saddlebrown": none of them is a centre of the palette.
+CSS = {
+    "black": (0, 0, 0),
+    "grey": (128, 128, 128),
+    "white": (255, 255, 255),
+    "red": (255, 0, 0),
+    "orange": (255, 165, 0),
+    "yellow": (255, 255, 0),
+    "green": (0, 128, 0),
+    "blue": (0, 0, 255),
+    "purple": (128, 0, 128),
+    "pink": (255, 192, 203),
+    "brown": (139, 69, 19),
+}
+
+
+@pytest.mark.parametrize("name", CSS)
+def test_a_plain_patch_has_its_colour(name: str):
+    assert dominant_colour(np.asarray(plain(CSS[name]))) == (name, 1.0)
+
+
+@pytest.mark.parametrize("blue", [(65, 105, 225), (25, 50, 120), (70, 130, 180), (30, 60, 200)])
+def test_usual_blues_are_blue(blue: tuple[int, int, int]):
+    assert dominant_colour(np.asarray(plain(blue))) == ("blue", 1.0)
+
+
+def test_two_halves_share():
+    halves = plain((255, 0, 0), 100, 80)
+    halves.paste((65, 105, 225), (50, 0, 100, 80))
+    name, share = dominant_colour(np.asarray(halves))
+    assert name in ("red", "blue")
+    assert share == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_edge_does_not_count():
+    framed = plain((0, 128, 0), 100, 100)
+    framed.paste((255, 0, 0), (20, 20, 80, 80))
+    assert dominant_colour(np.asarray(framed)) == ("red", 1.0)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (2, 3)])
+def test_tiny_patches_have_colours(size: tuple[int, int]):
+    assert dominant_colour(np.asarray(plain(CSS["green"], *size)))[0] == "green"
+
+
+# -- attributes
+
+
+class Two:
+    """A detector that sees a person at the left and a bus at the right, whatever the picture."""
+
+    def detect(self, picture: Image.Image, floor: float) -> Boxes:
+        half = picture.width / 2
+        xyxy = np.array([[0, 0, half, picture.height], [half, 0, picture.width, picture.height]])
+        return Boxes(xyxy, np.array([0.9, 0.8]), ["person", "bus"])
+
+
+class Silent:
+    """An attributor that says nothing."""
+
+    def classify(self, crops: list[Image.Image], floor: float) -> list[list[tuple[str, float]]]:
+        return [[] for _ in crops]
+
+
+def test_a_bus_has_a_colour_and_a_person_has_none():
+    stage = ObjectsStage(ObjectsConfig())
+    stage.detector, stage.attributor = Two(), Silent()
+    (value,) = look(stage, plain(CSS["red"], 200, 100))
+    person, bus = value.objects
+    assert person.attributes == ()
+    assert bus.attributes == (Attribute(label="red", score=1.0),)
+
+
+@pytest.mark.parametrize("label", ["person", "Woman", "young boy"])
+def test_no_model_gives_people_a_colour(label: str):
+    attributes = [("white", 0.9), ("smiling", 0.8), ("golden", 0.7)]
+    assert described(label, attributes) == (Attribute(label="smiling", score=0.8),)
+    assert len(described("bus", attributes)) == 3
+
+
+@pytest.mark.parametrize(("settings", "sizes"), [({"attribute_side": 101}, 0), ({"attributed": 1}, 1), ({}, 2)])
+def test_only_some_boxes_are_asked_about(settings: dict[str, int], sizes: int):
+    asked: list[tuple[int, int]] = []
+
+    class Listening(Silent):
+        def classify(self, crops: list[Image.Image], floor: float) -> list[list[tuple[str, float]]]:
+            asked.extend(crop.size for crop in crops)
+            return super().classify(crops, floor)
+
+    stage = ObjectsStage(ObjectsConfig.model_validate(settings))
+    stage.detector, stage.attributor = Two(), Listening()
+    look(stage, plain(CSS["red"], 200, 100))
+    assert asked == [(100, 100)] * sizes
+
+
+@needs_efficientnet
+def test_efficientnet_says_what_a_crop_shows():
+    (words,) = imagenet.EfficientNetLite2().classify([clock()], 0.1)
+    assert {word for word, _ in words} == {"analog clock", "wall clock"}
+    assert 1 >= words[0][1] >= words[1][1] >= 0.1
+
+
+@needs_efficientnet
+def test_the_bundled_models_together():
+    (value,) = look(ObjectsStage(ObjectsConfig(attribute_floor=0.05)), stop_sign())
+    colour, *words = value.objects[0].attributes
+    assert colour.label == "red"
+    assert words
+    assert all(0.05 <= attribute.score <= 1 for attribute in words)
+
+
+@needs_efficientnet
+def test_efficientnet_takes_crops_of_any_shape_in_batches():
+    model = imagenet.EfficientNetLite2()
+    crops = [noise(20 + index, 90 - index, index) for index in range(imagenet.BATCH + 2)]
+    together = model.classify(crops, 0.0)
+    assert len(together) == len(crops)
+    for index in (0, len(crops) - 1):
+        (alone,) = model.classify([crops[index]], 0.0)
+        assert [word for word, _ in alone] == [word for word, _ in together[index]]
+        assert [score for _, score in alone] == pytest.approx([s for _, s in together[index]], abs=1e-4)
+
+
+@needs_efficientnet
+def test_damaged_efficientnet_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"not what was pinned")
+    monkeypatch.setattr(imagenet, "find_weights", lambda: weights)
+    with pytest.raises(StageError, match="not the ones expected"):
+        imagenet.EfficientNetLite2()

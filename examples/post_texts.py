@@ -1,8 +1,7 @@
 """The posts' words. A mention is written `[name|TYPE]`; the picture shows the first name, or `name`.
 
 Most posts share their words with others that mean a different kind of thing: a person, a place, a company or
-team, a film. Only the picture can tell, and in those posts no name has a type in dev or test that it has in
-train.
+team, a film. Only the picture can tell: in dev and test the names of those posts are new, as names on Twitter are.
 """
 
 from __future__ import annotations
@@ -62,33 +61,33 @@ TRAIN: tuple[Draft, ...] = (
 )
 
 DEV: tuple[Draft, ...] = (
-    Draft("station", "Can't get enough of [Weston|LOC] 😍"),
-    Draft("ticket", "missing [#Marlow|ORG] already 😢"),
+    Draft("station", "Can't get enough of [Milford|LOC] 😍"),
+    Draft("ticket", "missing [#Calder|ORG] already 😢"),
     Draft("tv_night", "Still can't stop thinking about [Linden|MISC]"),
     Draft("birthday", "Happy birthday to my big brother [Orton|PER] 🎂"),
     Draft("scoreboard", "So proud of [Halden|ORG] today ❤️❤️"),
     Draft("friends", "nothing beats [corwin|PER] on a friday night", suffix="webp"),
     Draft("welcome_sign", "Say hi to [Merrick|LOC], everyone 👋"),
     Draft("station", "From [London|LOC] to [Radley|LOC] in two hours 🚆", "RADLEY"),
-    Draft("bus_stop", "One year of [Kinsley|LOC] today. Time flies"),
-    Draft("speaker", "My first time seeing [Carver|PER]. Wow!"),
+    Draft("bus_stop", "One year of [Hadley|LOC] today. Time flies"),
+    Draft("speaker", "My first time seeing [Mercer|PER]. Wow!"),
     Draft("film_poster", "Two seats left for the [Brandon|MISC] premiere, DM me"),
-    Draft("name_tag", "RT @mia_k: thank you [Tilden|PER], you were amazing"),
+    Draft("name_tag", "RT @mia_k: thank you [Rowan|PER], you were amazing"),
 )
 
 TEST: tuple[Draft, ...] = (
     Draft("portrait", "[halden|PER] never disappoints 👏"),
-    Draft("stop_street", "What a day for [Ashby|LOC]! Couldn't be happier"),
+    Draft("stop_street", "What a day for [Norwood|LOC]! Couldn't be happier"),
     Draft("distance_sign", "Good morning [#Corwin|LOC] ☀️"),
     Draft("player", "Meet our new coach, Mr. [Weston|PER]. Welcome to the team!"),
     Draft("shirt", "Finally! [Merrick|ORG]!!! 🎉"),
     Draft("birthday", "All I want this weekend is [Linden|PER] 🥰"),
-    Draft("festival", "Big night for [Denham|MISC]. Big, big night"),
+    Draft("festival", "Big night for [Sheldon|MISC]. Big, big night"),
     Draft("office", "Got the job at [Kinsley Ltd|ORG]!!! Starting monday in [Leeds|LOC]", "KINSLEY"),
-    Draft("shop", "Say hi to [Brandon|ORG], everyone 👋"),
-    Draft("ball_close", "my first time seeing [Selby|ORG]. Wow"),
+    Draft("shop", "Say hi to [Langley|ORG], everyone 👋"),
+    Draft("ball_close", "my first time seeing [Prescott|ORG]. Wow"),
     Draft("skyline", "Sunset drive home. No filter needed 🌇", suffix="webp"),
-    Draft("graduate", "Thank you [Harlow|PER], you were amazing today"),
+    Draft("graduate", "Thank you [Bexley|PER], you were amazing today"),
 )
 
 SPLITS: dict[str, tuple[Draft, ...]] = {"train": TRAIN, "dev": DEV, "test": TEST}

@@ -26,7 +26,7 @@ from stages.base import (
     Value,
     guarded,
 )
-from stages.objects import Object, ObjectsValue
+from stages.objects import Object, ObjectsValue, tag
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -180,7 +180,7 @@ def sentence(objects: Sequence[Object]) -> str:
 def phrase(label: str, count: int, attribute: str | None) -> str:
     if count > 1:
         return f"{NUMBERS.get(count, 'many')} {plural(label)}"
-    words = f"{attribute} {label}" if attribute else label
+    words = tag(label, [attribute] if attribute else [])
     if label in PAIRS:
         return words
     return f"{'an' if words[0].lower() in 'aeiou' else 'a'} {words}"

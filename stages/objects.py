@@ -82,6 +82,14 @@ class ObjectsValue(Value):
     objects: tuple[Object, ...]
 
 
+def tag(label: str, attributes: Sequence[str]) -> str:
+    """"attr obj". A finer word for the same thing replaces the label: no "soccer ball sports ball"."""
+    kind = label.split()[-1].lower()
+    finer = [word for word in attributes if word.split()[-1].lower() == kind]
+    others = [word for word in attributes if word not in finer]
+    return " ".join([*others, *(finer[:1] or [label])])
+
+
 class Detector(Protocol):
     def detect(self, picture: Image, floor: float) -> Boxes: ...
 

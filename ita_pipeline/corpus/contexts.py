@@ -16,7 +16,7 @@ from pydantic import Field
 
 from stages.base import Failure, Frozen, Value
 from stages.caption import CaptionValue
-from stages.objects import Object, ObjectsValue
+from stages.objects import Object, ObjectsValue, tag
 from stages.ocr import OcrValue, Word
 
 ContextName = Literal["objects", "caption", "ocr"]
@@ -55,13 +55,13 @@ def render(results: Mapping[str, Value | Failure], config: ContextConfig) -> tup
 def render_objects(value: Value, config: ContextConfig) -> list[str]:
     assert isinstance(value, ObjectsValue)
     kept = [thing for thing in value.objects if thing.score >= config.object_score]
-    tags = unique(tag(thing, config) for thing in kept)[: config.objects]
+    tags = unique(described(thing, config) for thing in kept)[: config.objects]
     return [", ".join(tags)]
 
 
-def tag(thing: Object, config: ContextConfig) -> str:
+def described(thing: Object, config: ContextConfig) -> str:
     attributes = [a.label for a in thing.attributes if a.score >= config.attribute_score]
-    return " ".join([*attributes[: config.attributes], thing.label])
+    return tag(thing.label, attributes[: config.attributes])
 
 
 def render_caption(value: Value, config: ContextConfig) -> list[str]:

@@ -120,9 +120,7 @@ def office(name: str, seed: int) -> Canvas:
     for row in range(8):
         for column in range(7):
             x, y = 240 + column * 53, 20 + row * 47
-            canvas.paint(
-                rounded(x, y, x + 47, y + 41), (colour_near(canvas, (158, 190, 212), 14), (92, 122, 146))
-            )
+            canvas.paint(rounded(x, y, x + 47, y + 41), (colour_near(canvas, (158, 190, 212), 14), (92, 122, 146)))
     canvas.blur(1)
     canvas.paint(rounded(60, 402, 420, 440, 3), ((150, 150, 150), (120, 120, 120)), 4)
     lines = [(f"{name} Inc.", 0.3), (("head office", "we are hiring")[seed % 2], 0.2)]
@@ -176,9 +174,7 @@ def laptop(name: str, seed: int) -> Canvas:
     page = board((332, 226), lines, (248, 250, 252), dark(brand(seed), 0.7))
     page.paint(rounded(0, 0, 332, 14), (206, 212, 220))
     hang(canvas, page, 320, 220, shadow=0)
-    canvas.paint(
-        polygon((140, 350), (500, 350), (560, 430), (80, 430)), ((196, 198, 204), (160, 162, 168)), 3
-    )
+    canvas.paint(polygon((140, 350), (500, 350), (560, 430), (80, 430)), ((196, 198, 204), (160, 162, 168)), 3)
     for row in range(4):
         inset, y = row * 11, 358 + row * 13
         for key in range(13):

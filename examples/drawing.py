@@ -83,9 +83,7 @@ class Canvas:
         mask = np.asarray(image.crop(box), np.float32) / 255
         return mask, (slice(box[1], box[3]), slice(box[0], box[2]))
 
-    def paint(
-        self, shape: Shape, fill: Fill, depth: float = 0, shade: float = 0.5, shadow: float = 0
-    ) -> None:
+    def paint(self, shape: Shape, fill: Fill, depth: float = 0, shade: float = 0.5, shadow: float = 0) -> None:
         """Fill a shape; `depth` is how far its rounded edge reaches inwards, `shadow` how far it falls."""
         if shadow:
             self.cast(shape, shadow)

@@ -94,9 +94,7 @@ def main() -> None:
     (FOLDER / "tweets.jsonl").write_text("".join(lines), encoding="utf-8", newline="\n")
     print(f"{len(records)} posts, {sum(map(len, pictures)) / 2**20:.1f} MiB of pictures")
     for split in SPLITS:
-        kinds = Counter(
-            each["type"] for post in records if post["split"] == split for each in post["mentions"]
-        )
+        kinds = Counter(each["type"] for post in records if post["split"] == split for each in post["mentions"])
         print(split, len(SPLITS[split]), dict(sorted(kinds.items())))
 
 

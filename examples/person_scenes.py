@@ -40,9 +40,7 @@ def name_tag(name: str, seed: int) -> Canvas:
     """Someone beside a large name tag."""
     canvas = room(seed, wall=((204, 214, 220), (222, 208, 186), (196, 210, 190))[seed % 3], bare=True)
     bust(canvas, 180, 190, 72, looks(seed, top(seed)))
-    hang(
-        canvas, badge(name, 290, ((200, 44, 50), (36, 92, 170), (30, 104, 72))[seed % 3]), 470, 250, shadow=7
-    )
+    hang(canvas, badge(name, 290, ((200, 44, 50), (36, 92, 170), (30, 104, 72))[seed % 3]), 470, 250, shadow=7)
     return canvas
 
 
@@ -93,9 +91,7 @@ def friends(name: str, seed: int) -> Canvas:
     """Two or three people close to the camera, without a word."""
     del name
     canvas = street(seed, blur=5)
-    places = (
-        ((190, 200, 64), (430, 190, 66)) if seed % 2 else ((120, 210, 54), (520, 205, 55), (320, 190, 62))
-    )
+    places = ((190, 200, 64), (430, 190, 66)) if seed % 2 else ((120, 210, 54), (520, 205, 55), (320, 190, 62))
     for number, (x, y, size) in enumerate(places):
         bust(canvas, x, y, size, looks(seed + number * 2, top(seed + number)))
     return canvas
@@ -146,9 +142,7 @@ def umbrella(canvas: Canvas, x: float, y: float, radius: float, colour: Colour) 
     ]
     scallops = [(x - radius + radius * (step + 0.5) / 2, y - 15) for step in range(4)]
     edge = [
-        point
-        for step, low in enumerate(scallops)
-        for point in (low, (x - radius + radius * (step + 1) / 2, y))
+        point for step, low in enumerate(scallops) for point in (low, (x - radius + radius * (step + 1) / 2, y))
     ]
     canvas.paint(polygon(*points, *edge), (colour, dark(colour, 0.7)), 14, 0.8)
     for step in range(1, 4):
@@ -160,9 +154,7 @@ def umbrella(canvas: Canvas, x: float, y: float, radius: float, colour: Colour) 
 def player(name: str, seed: int) -> Canvas:
     """Someone with a ball and a banner that cheers for one person."""
     canvas = pitch(seed, blur=7)
-    banner = board(
-        (280, 130), [("GO", 0.2), (name, 0.3), ("you did it!", 0.17)], (206, 198, 176), (60, 24, 30)
-    )
+    banner = board((280, 130), [("GO", 0.2), (name, 0.3), ("you did it!", 0.17)], (206, 198, 176), (60, 24, 30))
     hang(canvas, banner, 170, 120, shadow=0)
     figure(canvas, 460, 462, 390, looks(seed, top(seed)), "up")
     ball(canvas, 330, 430, 30)

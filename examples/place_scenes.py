@@ -125,12 +125,8 @@ def sailboat(canvas: Canvas, x: float, y: float, size: float, colour: Colour) ->
     canvas.paint(hull, (colour, dark(colour, 0.6)), 7 * size, 0.8)
     canvas.paint(rounded(x - 30 * size, y - 14 * size, x + 20 * size, y + 1, 4), WHITE, 4, 0.7)
     canvas.paint(stroke(3.4 * size, (x, y), (x, y - 170 * size)), (96, 74, 56))
-    main = polygon(
-        (x + 5 * size, y - 164 * size), (x + 70 * size, y - 24 * size), (x + 5 * size, y - 22 * size)
-    )
-    jib = polygon(
-        (x - 5 * size, y - 150 * size), (x - 5 * size, y - 20 * size), (x - 62 * size, y - 16 * size)
-    )
+    main = polygon((x + 5 * size, y - 164 * size), (x + 70 * size, y - 24 * size), (x + 5 * size, y - 22 * size))
+    jib = polygon((x - 5 * size, y - 150 * size), (x - 5 * size, y - 20 * size), (x - 62 * size, y - 16 * size))
     canvas.paint(main, (WHITE, (214, 214, 208)), 12 * size, 0.5)
     canvas.paint(jib, ((240, 232, 220), (206, 200, 190)), 12 * size, 0.5)
 

@@ -36,9 +36,7 @@ def ball(canvas: Canvas, x: float, y: float, radius: float) -> None:
             corner(at - 0.22, 0.985),
         )
         canvas.paint(rim, (34, 34, 40))
-        canvas.paint(
-            stroke(radius * 0.03, corner(at + 0.36, 0.86), corner(at + turn - 0.36, 0.86)), (90, 90, 96)
-        )
+        canvas.paint(stroke(radius * 0.03, corner(at + 0.36, 0.86), corner(at + turn - 0.36, 0.86)), (90, 90, 96))
 
 
 def stop_sign(canvas: Canvas, x: float, y: float, radius: float, foot: float) -> None:
@@ -50,9 +48,7 @@ def stop_sign(canvas: Canvas, x: float, y: float, radius: float, foot: float) ->
 
     canvas.paint(polygon(*octagon(radius)), WHITE, radius * 0.05, 0.5, shadow=radius * 0.15)
     canvas.paint(polygon(*octagon(radius * 0.92)), ((206, 34, 40), (160, 22, 30)))
-    canvas.write(
-        "STOP", (x - radius * 0.7, y - radius * 0.3, x + radius * 0.7, y + radius * 0.3), WHITE, 0.03
-    )
+    canvas.write("STOP", (x - radius * 0.7, y - radius * 0.3, x + radius * 0.7, y + radius * 0.3), WHITE, 0.03)
 
 
 def traffic_light(canvas: Canvas, x: float, y: float, tall: float, foot: float, lit: int = 2) -> None:

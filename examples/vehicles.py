@@ -19,9 +19,7 @@ def wheel(canvas: Canvas, x: float, y: float, radius: float) -> None:
     canvas.paint(disc(x, y, radius * 0.14), (60, 62, 66))
 
 
-def bus(
-    canvas: Canvas, x: float, y: float, wide: float, colour: Colour, sign: str = "", side: str = ""
-) -> None:
+def bus(canvas: Canvas, x: float, y: float, wide: float, colour: Colour, sign: str = "", side: str = "") -> None:
     """A bus from the side, lower left corner at `x`, `y`; `sign` is over the door, `side` on the panel."""
     u = wide / 100
     ground_shadow(canvas, x - u, x + wide + 2 * u, y, 3 * u)
@@ -77,9 +75,7 @@ def bus_front(canvas: Canvas, x: float, y: float, wide: float, colour: Colour, s
         (178, 206, 224),
     )
     for side in (-1, 1):
-        canvas.paint(
-            stroke(2 * u, (x + side * 10 * u, y - 42 * u), (x + side * 34 * u, y - 50 * u)), (20, 20, 22)
-        )
+        canvas.paint(stroke(2 * u, (x + side * 10 * u, y - 42 * u), (x + side * 34 * u, y - 50 * u)), (20, 20, 22))
         canvas.paint(
             ellipse(x + side * 37 * u - 8 * u, y - 34 * u, x + side * 37 * u + 8 * u, y - 22 * u),
             ((255, 250, 230), (210, 206, 190)),
@@ -141,9 +137,7 @@ def car(canvas: Canvas, x: float, y: float, wide: float, colour: Colour) -> None
     for at in (49.5, 29, 76):
         canvas.paint(stroke(0.5 * u, (x + at * u, y - 23 * u), (x + at * u, y - 8 * u)), dark(colour, 0.45))
     for at in (42, 66):
-        canvas.paint(
-            rounded(x + at * u, y - 21 * u, x + (at + 6) * u, y - 19.5 * u, 1 * u), dark(colour, 0.4)
-        )
+        canvas.paint(rounded(x + at * u, y - 21 * u, x + (at + 6) * u, y - 19.5 * u, 1 * u), dark(colour, 0.4))
     canvas.paint(rounded(x + 1 * u, y - 9 * u, x + 99 * u, y - 5 * u, 2 * u), (40, 40, 44))
     canvas.paint(ellipse(x + 92 * u, y - 19 * u, x + 98 * u, y - 13.5 * u), (250, 246, 220), u)
     canvas.paint(rounded(x + 1 * u, y - 21 * u, x + 5 * u, y - 15 * u, u), (190, 30, 30), u)
@@ -173,9 +167,7 @@ def train_front(canvas: Canvas, x: float, y: float, wide: float, colour: Colour,
     )
     for at in (84, 128, 168, 204, 236):
         canvas.paint(
-            stroke(
-                2.4 * u, (x + at * u, y - 110 * u + at * 0.14 * u), (x + at * u, y - 14 * u - at * 0.06 * u)
-            ),
+            stroke(2.4 * u, (x + at * u, y - 110 * u + at * 0.14 * u), (x + at * u, y - 14 * u - at * 0.06 * u)),
             dark(colour, 0.5),
         )
     front = polygon(

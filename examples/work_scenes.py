@@ -116,18 +116,14 @@ def breakfast(name: str, seed: int) -> Canvas:
 
 
 def orange(canvas: Canvas, x: float, y: float, radius: float) -> None:
-    canvas.glow(
-        ellipse(x - radius, y + radius * 0.7, x + radius * 1.4, y + radius * 1.15), (40, 24, 12), 8, 0.6
-    )
+    canvas.glow(ellipse(x - radius, y + radius * 0.7, x + radius * 1.4, y + radius * 1.15), (40, 24, 12), 8, 0.6)
     canvas.paint(disc(x, y, radius), ((250, 160, 40), (224, 110, 20)), radius * 0.35, 0.8)
     canvas.texture(disc(x, y, radius * 0.94), 0.05, 0.9)
     canvas.paint(disc(x + 6, y - radius * 0.8, 5), (96, 120, 50), 2)
 
 
 def apple(canvas: Canvas, x: float, y: float, radius: float) -> None:
-    canvas.glow(
-        ellipse(x - radius, y + radius * 0.7, x + radius * 1.4, y + radius * 1.15), (40, 24, 12), 8, 0.6
-    )
+    canvas.glow(ellipse(x - radius, y + radius * 0.7, x + radius * 1.4, y + radius * 1.15), (40, 24, 12), 8, 0.6)
     lobes = both(
         ellipse(x - radius, y - radius * 0.9, x + radius * 0.35, y + radius),
         ellipse(x - radius * 0.35, y - radius * 0.9, x + radius, y + radius),

@@ -83,7 +83,7 @@ class ObjectsValue(Value):
 
 
 def tag(label: str, attributes: Sequence[str]) -> str:
-    """"attr obj". A finer word for the same thing replaces the label: no "soccer ball sports ball"."""
+    """ "attr obj". A finer word for the same thing replaces the label: no "soccer ball sports ball"."""
     kind = label.split()[-1].lower()
     finer = [word for word in attributes if word.split()[-1].lower() == kind]
     others = [word for word in attributes if word not in finer]

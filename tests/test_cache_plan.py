@@ -1,0 +1,137 @@
+"""The plan: an image is stale exactly when something that decides the result has changed, and it says what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ita_pipeline.cache.plan import Cause, make_plan
+from ita_pipeline.cache.store import Store
+from ita_pipeline.engines import local
+from ita_pipeline.images import open_picture
+from ita_pipeline.pipeline import Silent
+from stages.base import Stage
+from tests.fakes import DoubleStage, SizeConfig, SizeStage, draw, ref
+
+COLOURS = ["red", "green", "blue", "white"]
+
+
+def run(stages: list[Stage[Any]], paths: list[Path], store: Store) -> tuple[local.StageOutcome, ...]:
+    plan = make_plan(stages, [ref(path) for path in paths], store)
+    return local.run(plan, store, open_picture, Silent())
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    return [draw(tmp_path / "in" / f"{colour}.png", colour) for colour in COLOURS]
+
+
+def test_everything_is_new_at_first_and_nothing_the_second_time(tmp_path: Path, paths: list[Path]):
+    plan = make_plan([SizeStage()], [ref(path) for path in paths], Store(tmp_path))
+    assert [(stale.image.path, stale.cause) for stale in plan.stages[0].stale] == [(p, Cause.NEW) for p in paths]
+    run([SizeStage()], paths, Store(tmp_path))
+    again = SizeStage()
+    (outcome,) = run([again], paths, Store(tmp_path))
+    assert (outcome.fresh, outcome.done, again.asked) == (4, 0, [])
+
+
+def test_one_picture_more_costs_one(tmp_path: Path, paths: list[Path]):
+    run([SizeStage()], paths, Store(tmp_path))
+    more = SizeStage()
+    run([more], [*paths, draw(tmp_path / "in" / "new.png", "black")], Store(tmp_path))
+    assert more.asked == ["new.png"]
+
+
+def test_a_renamed_picture_costs_nothing_and_a_copy_is_looked_at_once(tmp_path: Path, paths: list[Path]):
+    run([SizeStage()], paths, Store(tmp_path))
+    renamed = paths[0].rename(paths[0].with_name("other.png"))
+    copied = paths[1].with_name("copy.png")
+    copied.write_bytes(paths[1].read_bytes())
+    again = SizeStage()
+    run([again], [renamed, copied, *paths[1:]], Store(tmp_path))
+    assert again.asked == []
+    twice = SizeStage()
+    run([twice], [copied, paths[1]], Store(tmp_path / "elsewhere"))
+    assert len(twice.asked) == 1
+
+
+def test_a_changed_setting_says_from_what_to_what(tmp_path: Path, paths: list[Path]):
+    run([SizeStage()], paths, Store(tmp_path))
+    plan = make_plan([SizeStage(SizeConfig(times=3))], [ref(path) for path in paths], Store(tmp_path))
+    reasons = {(stale.cause, stale.detail) for stale in plan.stages[0].stale}
+    assert reasons == {(Cause.CHANGED, "parameters.times 1 → 3")}
+    assert (
+        make_plan([SizeStage(SizeConfig(batch=9))], [ref(p) for p in paths], Store(tmp_path)).stages[0].stale == ()
+    )
+
+
+def test_a_changed_stage_makes_those_stale_that_read_it_and_no_other(tmp_path: Path, paths: list[Path]):
+    run([DoubleStage(), SizeStage()], paths, Store(tmp_path))
+    size, double = SizeStage(SizeConfig(times=2)), DoubleStage()
+    outcomes = run([double, size], paths, Store(tmp_path))
+    assert [(outcome.key.stage, outcome.done) for outcome in outcomes] == [("size", 4), ("double", 4)]
+    size, double = SizeStage(SizeConfig(times=2)), DoubleStage(SizeConfig(times=7))
+    outcomes = run([double, size], paths, Store(tmp_path))
+    assert [(outcome.key.stage, outcome.done) for outcome in outcomes] == [("size", 0), ("double", 4)]
+
+
+def test_a_failure_is_remembered_and_tried_again_only_when_asked(tmp_path: Path):
+    bad = tmp_path / "in" / "bad.png"
+    bad.parent.mkdir()
+    bad.write_text("no picture")
+    run([SizeStage()], [bad], Store(tmp_path))
+    again = SizeStage()
+    (outcome,) = run([again], [bad], Store(tmp_path))
+    assert again.asked == []
+    assert [failed.image.path for failed in outcome.failed] == [bad]
+    plan = make_plan([SizeStage()], [ref(bad)], Store(tmp_path), retry_failed=True)
+    assert [stale.cause for stale in plan.stages[0].stale] == [Cause.RETRY]
+    assert make_plan([SizeStage(SizeConfig(times=2))], [ref(bad)], Store(tmp_path)).stages[0].stale
+
+
+def test_stages_that_read_each_other_in_a_circle_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(SizeStage, "reads", ("double",))
+    with pytest.raises(ValueError, match="circle"):
+        make_plan([SizeStage(), DoubleStage()], [], Store(tmp_path))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_what_is_run_is_what_was_planned_and_the_results_are_those_of_doing_it_all(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+):
+    """Any sequence of added, changed, removed and renamed pictures and settings, against recomputing everything."""
+    root = tmp_path_factory.mktemp("model")
+    store = root / "store"
+    there: dict[str, Path] = {}
+    times = 1
+    for _ in range(data.draw(st.integers(1, 6))):
+        edit = data.draw(st.sampled_from(["add", "change", "remove", "rename", "setting"]))
+        if edit == "add" or not there:
+            name = data.draw(st.sampled_from("abcdef"))
+            width = data.draw(st.integers(1, 4))
+            there[name] = draw(root / "in" / f"{name}.png", "red", (width, 2))
+        elif edit == "change":
+            name = data.draw(st.sampled_from(sorted(there)))
+            there[name] = draw(there[name], "blue", (data.draw(st.integers(1, 4)), 3))
+        elif edit == "remove":
+            there.pop(data.draw(st.sampled_from(sorted(there)))).unlink()
+        elif edit == "rename":
+            name = data.draw(st.sampled_from(sorted(there)))
+            there[name + "x"] = there.pop(name).rename(root / "in" / f"{name}x.png")
+        else:
+            times = data.draw(st.integers(1, 3))
+        paths = sorted(there.values())
+        stage = SizeStage(SizeConfig(times=times))
+        plan = make_plan([stage], [ref(path) for path in paths], Store(store))
+        run([stage], paths, Store(store))
+        assert stage.asked == [stale.image.path.name for stale in plan.stages[0].stale]
+        known = Store(store).results(stage, plan.stages[0].key)
+        for path in paths:
+            picture = open_picture(ref(path))
+            result = known[ref(path).key].result
+            assert (result.width, result.height) == (picture.width * times, picture.height * times)

@@ -1,0 +1,62 @@
+"""Captions made elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stages.base import Failure, Item, StageError
+from stages.caption import CaptionValue
+from stages.external import ExternalConfig, ExternalStage
+
+
+def stage(path: Path, content: str) -> ExternalStage:
+    path.write_text(content, encoding="utf-8")
+    return ExternalStage(ExternalConfig(file=str(path)))
+
+
+def captions(found: ExternalStage, name: str) -> list[str]:
+    (value,) = found.run([Item(name, name, lambda: pytest.fail("no pixels are needed"))])
+    assert isinstance(value, CaptionValue)
+    return [caption.text for caption in value.captions]
+
+
+def test_lines_with_a_colon(tmp_path: Path):
+    found = stage(tmp_path / "c.txt", "1.jpg :a dog: on a mat\n\n17_06_2.jpg:two people\r\n3.jpg :\n")
+    assert captions(found, "1") == ["a dog: on a mat"]
+    assert captions(found, "17_06_2") == ["two people"]
+    assert captions(found, "3") == []
+
+
+def test_json_with_one_or_several(tmp_path: Path):
+    found = stage(tmp_path / "c.json", json.dumps({"1.jpg": "a dog", "2.jpg": ["one", "two"]}))
+    assert captions(found, "1") == ["a dog"]
+    assert captions(found, "2") == ["one", "two"]
+
+
+def test_the_source_is_the_file_s_name_and_a_missing_id_a_failure(tmp_path: Path):
+    found = stage(tmp_path / "c.txt", "1.jpg :a dog")
+    known, unknown = found.run([Item(name, name, lambda: None) for name in ("1", "2")])  # type: ignore[arg-type]
+    assert isinstance(known, CaptionValue)
+    assert known.source == "c.txt"
+    assert isinstance(unknown, Failure)
+
+
+def test_the_key_is_the_content_not_the_place(tmp_path: Path):
+    here, there = stage(tmp_path / "a.txt", "1.jpg :x"), stage(tmp_path / "b.txt", "1.jpg :x")
+    assert here.identity() == there.identity()
+    assert stage(tmp_path / "a.txt", "1.jpg :y").identity() != there.identity()
+
+
+@pytest.mark.parametrize("content", ["no colon here", "{not json", '{"1.jpg": 7}', ":nothing before"])
+def test_other_files_are_refused_with_the_forms_that_are_read(tmp_path: Path, content: str):
+    with pytest.raises(StageError, match="not a caption file") as caught:
+        _ = stage(tmp_path / "c.txt", content).captions
+    assert "<id>.jpg" in caught.value.hint
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(StageError, match=r"c\.txt cannot be read"):
+        ExternalStage(ExternalConfig(file=str(tmp_path / "c.txt"))).identity()

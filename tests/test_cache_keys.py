@@ -15,11 +15,7 @@ from ita_pipeline.cache.keys import canonical_json, differences, digest, stage_k
 from tests.fakes import DoubleStage, SizeConfig, SizeStage
 
 PLAIN = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.text(max_size=5)
-    | st.floats(allow_nan=False, allow_infinity=False),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats(-9, 9),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=12,
 )

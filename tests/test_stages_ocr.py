@@ -18,7 +18,7 @@ from stages.ocr import OcrConfig, OcrStage, OcrValue, Word, one_thread_each, sor
 def written(*lines: str, size: tuple[int, int] = (640, 240), at: int = 20) -> Image.Image:
     picture = Image.new("RGB", size, "white")
     for number, line in enumerate(lines):
-        place = (at, at + 90 * number)
+        place = (at, 20 + 90 * number)
         ImageDraw.Draw(picture).text(place, line, "black", ImageFont.load_default(size=48))
     return picture
 

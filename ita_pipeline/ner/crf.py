@@ -131,6 +131,7 @@ class LinearChainCRF(nn.Module):
         lengths = mask.sum(1).tolist()
         return [trace(*sentence) for sentence in zip(last, pointers, lengths, strict=True)]
 
+    @torch.no_grad()
     def path_log_probability(
         self, lattice: Lattice, emissions: Tensor, sentence: int, start: int, tags: Sequence[int]
     ) -> float:

@@ -29,6 +29,8 @@ class TagScheme:
         """
         tags = [0] * length
         for span in spans:
+            if span.type not in self.types:
+                raise ValueError(f"the type {span.type} is none of {', '.join(self.types)}")
             first = 1 + 4 * self.types.index(span.type)
             if span.end - span.start == 1:
                 tags[span.start] = first

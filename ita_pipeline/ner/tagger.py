@@ -88,14 +88,15 @@ class Tagger(PreTrainedModel):
         text_weight = goal.text + torch.where(with_context, 0.0, 1.0)
         total, student = text_weight.new_zeros(()), None
         parts: dict[str, Tensor] = {}
-        if text is not None and bool((text_weight > 0).any()):
-            loss, student = self.likelihood(text, tags, mask, aligned=context is not None)
+        aligned = bool(goal.alignment) and context is not None
+        if text is not None and (aligned or bool((text_weight > 0).any())):
+            loss, student = self.likelihood(text, tags, mask, aligned)
             total = total + (text_weight * loss).sum() / size
             parts["nll_text"] = loss.detach().sum() / size
         if context is not None:
             chosen, length = with_context.nonzero().squeeze(1), context["places"].shape[1]
             inner = mask[chosen, :length]
-            loss, teacher = self.likelihood(context, tags[chosen, :length], inner, aligned=True)
+            loss, teacher = self.likelihood(context, tags[chosen, :length], inner, aligned)
             total = total + goal.context * loss.sum() / size
             parts["nll_context"] = loss.detach().sum() / size
             if student is not None and teacher is not None:
@@ -109,7 +110,7 @@ class Tagger(PreTrainedModel):
     ) -> tuple[Tensor, Tensor | None]:
         """Negative log-likelihood of each tweet (B,), and the log-marginals (B, L, K) if they are to be aligned."""
         emissions = self.emissions(**view)
-        if not (aligned and self.objective.alignment):
+        if not aligned:
             return -self.crf.log_likelihood(emissions, tags, mask), None
         lattice = self.crf.lattice(emissions, mask)
         return lattice.log_z - self.crf.path_score(emissions.float(), tags, mask), lattice.log_marginals

@@ -11,7 +11,7 @@ from typing import Protocol
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard, load_dataset
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.engines.local import Progress
+from ita_pipeline.engines.local import Progress, Silent
 from ita_pipeline.errors import MissingError, UsageError, nearest
 from ita_pipeline.extraction import Extraction, extract_pictures, pictures_in
 from ita_pipeline.ner.encoders import find_encoder
@@ -37,20 +37,14 @@ from ita_pipeline.workspace import Workspace
 GROUP = 64
 
 
-class Silent:
-    """Watches a run and says nothing."""
-
-    def start(self, stage: str, total: int) -> None: ...
-
-    def advance(self, done: int) -> None: ...
-
-    def finish(self) -> None: ...
+class Listener(Progress, Protocol):
+    """Who is told what happens: progress of the stages, and now and then a line."""
 
     def say(self, line: str) -> None: ...
 
 
-class Listener(Progress, Protocol):
-    """Who is told what happens: progress of the stages, and now and then a line."""
+class Mute(Silent):
+    """Listens and tells nobody."""
 
     def say(self, line: str) -> None: ...
 
@@ -89,7 +83,7 @@ def extract(folder: Path | str, options: Options | None = None, listener: Listen
         UserError: the folder has no pictures, a setting is unknown, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing; what was computed before is kept.
     """
-    options, heard = options or Options(), listener or Silent()
+    options, heard = options or Options(), listener or Mute()
     found = pictures_in(Path(folder))
     choice = chosen(options)
     heard.say(choice.why)
@@ -140,7 +134,7 @@ def train(
         UserError: the dataset, a file of it or a setting is missing or wrong.
         StageError: a model or tool is missing; what was computed before is kept.
     """
-    options, training, heard = options or Options(), training or TrainOptions(), listener or Silent()
+    options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
     workspace = Workspace(options.workspace)
     loaded = load_dataset(dataset, training.data, workspace.data)
     check_trainable(loaded)
@@ -223,14 +217,19 @@ def predict(
         MissingError: there is no such run.
         StageError: a model or tool that the run's stages need is missing.
     """
-    options, heard = options or Options(), listener or Silent()
-    predictor = load_predictor(run, options.workspace)
+    options, heard = options or Options(), listener or Mute()
+    predictor = load(run, options.workspace)
     rest = iter(posts)
     while group := list(islice(rest, GROUP)):
         yield from predictor.predict(group, heard)
 
 
-def load_predictor(run: str | Path, workspace: Path = Path()) -> Predictor:
-    """A trained tagger, ready for posts."""
+def load(run: str | Path, workspace: Path = Path()) -> Predictor:
+    """A trained tagger, ready for posts.
+
+    Raises:
+        MissingError: there is no such run.
+        StageError: its model cannot be loaded.
+    """
     place = Workspace(workspace)
     return Predictor(find_run(run, place.runs), place.store)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.cache.store import Store
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.engines.local import Progress
+from ita_pipeline.engines.local import Progress, Silent
 from ita_pipeline.ner.encoding import ViewEncoder
 from ita_pipeline.ner.prediction import Scored, tag_views
 from ita_pipeline.picture_contexts import look_at_pictures
@@ -75,11 +75,11 @@ class Predictor:
         order = record.contexts.order
         return build_stages(preset, order) if order else []
 
-    def predict(self, posts: Sequence[Post], progress: Progress) -> list[Prediction]:
+    def predict(self, posts: Sequence[Post], progress: Progress | None = None) -> list[Prediction]:
         """Predictions in the order of the posts."""
         pictured = [post for post in posts if post.picture is not None]
         stages = self.stages if pictured else []
-        contexts = look_at_pictures(pictured, stages, self.record.contexts, self.store, progress)
+        contexts = look_at_pictures(pictured, stages, self.record.contexts, self.store, progress or Silent())
         reasons = {failed.image.path: failed.failure.reason for failed in contexts.extraction.failed}
         reasons |= {missing.path: missing.reason for missing in contexts.extraction.unreadable}
         texts = [contexts.of(post) for post in posts]

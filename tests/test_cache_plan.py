@@ -13,7 +13,6 @@ from ita_pipeline.cache.plan import Cause, make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
 from ita_pipeline.images import open_picture
-from ita_pipeline.pipeline import Silent
 from stages.base import Stage
 from tests.fakes import DoubleStage, SizeConfig, SizeStage, draw, ref
 
@@ -22,7 +21,7 @@ COLOURS = ["red", "green", "blue", "white"]
 
 def run(stages: list[Stage[Any]], paths: list[Path], store: Store) -> tuple[local.StageOutcome, ...]:
     plan = make_plan(stages, [ref(path) for path in paths], store)
-    return local.run(plan, store, open_picture, Silent())
+    return local.run(plan, store, open_picture, local.Silent())
 
 
 @pytest.fixture

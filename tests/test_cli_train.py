@@ -57,7 +57,8 @@ def test_a_run_prints_both_views_and_where_its_report_is(trained: tuple[Answer, 
 
 def test_the_run_folder_is_complete_and_its_scores_are_those_of_its_predictions(trained: tuple[Answer, Path]):
     _, run = trained
-    assert {path.name for path in run.iterdir()} >= {
+    assert {path.name for path in run.iterdir()} == {
+        "report.html",
         "model",
         "run.json",
         "history.json",

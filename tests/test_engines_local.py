@@ -12,7 +12,6 @@ from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
 from ita_pipeline.images import ImageRef, open_picture
-from ita_pipeline.pipeline import Silent
 from stages.base import Failure, FailureKind, Item, StageError, Value
 from tests.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ref
 
@@ -33,7 +32,7 @@ def images(folder: Path, *names: str) -> list[ImageRef]:
 
 
 def run(stage: Any, found: list[ImageRef], store: Store, *more: Any) -> tuple[local.StageOutcome, ...]:
-    return local.run(make_plan([stage, *more], found, store), store, open_picture, Silent())
+    return local.run(make_plan([stage, *more], found, store), store, open_picture, local.Silent())
 
 
 def test_the_one_that_makes_a_stage_raise_fails_alone(tmp_path: Path):

@@ -77,13 +77,10 @@ def posts_asked_for(file: Path | None, text: str | None, image: Path | None, jso
 
 def typed_post(text: str, image: Path | None) -> Post:
     from ita_pipeline.corpus.posts import Post
-    from ita_pipeline.corpus.tokens import tokenize
 
     if image is not None and not image.is_file():
         raise MissingError(f"there is no picture {image}", "check --image")
-    offsets = tuple(tokenize(text))
-    words = tuple(text[start:end] for start, end in offsets)
-    return Post("1", text, words, offsets, image_id=image.stem if image else None, picture=image)
+    return Post.from_text(text, image)
 
 
 def posts_of_file(path: Path) -> Iterator[Post]:

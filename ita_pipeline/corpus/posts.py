@@ -18,7 +18,8 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class Post:
     """`offsets` are character positions of the words in `text`, end exclusive. `gold` is None where nobody
-    labelled the post. `image_id` names the picture in the dataset, `picture` is its file where there is one."""
+    labelled the post. `image_id` names the picture in the dataset, `picture` is its file where there is one.
+    """
 
     id: str
     text: str
@@ -27,6 +28,16 @@ class Post:
     gold: tuple[Span, ...] | None = None
     image_id: str | None = None
     picture: Path | None = None
+
+    @classmethod
+    def from_text(cls, text: str, picture: Path | str | None = None, id: str = "1") -> Post:
+        """A post as somebody wrote it, its words found by the tweet tokenizer."""
+        from ita_pipeline.corpus.tokens import tokenize
+
+        path = Path(picture) if picture is not None else None
+        offsets = tuple(tokenize(text))
+        words = tuple(text[start:end] for start, end in offsets)
+        return cls(id, text, words, offsets, image_id=path.stem if path else None, picture=path)
 
 
 def joined(words: tuple[str, ...]) -> tuple[str, tuple[tuple[int, int], ...]]:

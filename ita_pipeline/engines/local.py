@@ -29,6 +29,16 @@ class Progress(Protocol):
     def finish(self) -> None: ...
 
 
+class Silent:
+    """Watches a run and says nothing."""
+
+    def start(self, stage: str, total: int) -> None: ...
+
+    def advance(self, done: int) -> None: ...
+
+    def finish(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class StageOutcome:
     """What became of a stage: counts of images, all failures old and new, and the seconds it took."""

@@ -193,7 +193,7 @@ def train(
     trainer = TaggerTrainer(
         model=tagger,
         args=TrainingArguments(
-            output_dir=str(folder.parent / "trainer"),
+            output_dir=str(folder),
             num_train_epochs=config.epochs,
             per_device_train_batch_size=config.batch_size,
             gradient_accumulation_steps=config.accumulation,

@@ -186,7 +186,7 @@ def train(
 
             if self.optimizer is None:
                 groups = parameter_groups(tagger, config)
-                self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-6)
+                self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-6, fused=True)
             return self.optimizer
 
     set_seed(config.seed)

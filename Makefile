@@ -10,8 +10,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Idle OpenMP threads spin, and steal the cores they wait for.
-export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
 .PHONY: setup demo test lint bench docs clean

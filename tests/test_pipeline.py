@@ -13,10 +13,14 @@ from ita_pipeline.errors import MissingError
 from tests.fakes import draw
 
 
+def loaded(statement: str) -> str:
+    code = f"import sys; {statement}; print('torch' in sys.modules, 'pydantic' in sys.modules)"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
 def test_importing_costs_nothing_that_is_not_used():
-    code = "import sys, ita_pipeline; print('torch' in sys.modules, 'pydantic' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False False"
+    assert loaded("import ita_pipeline") == "False False"
+    assert loaded("import ita_pipeline.pipeline") == "False True"
 
 
 def test_every_name_is_there():

@@ -48,6 +48,8 @@ def before_any_command(
 
 def main() -> None:
     """Run a command; what a person can mend is told in a sentence, with the exit code that fits."""
+    # Idle OpenMP threads spin, and beside a busy neighbour burn whole cores; read when torch is first loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except UserError as error:

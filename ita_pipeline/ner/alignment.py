@@ -7,13 +7,14 @@ which differ from the paper's 1 : 1 : 1.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from stages.base import Frozen
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -41,4 +42,4 @@ def alignment_loss(student: Tensor, teacher: Tensor, mask: Tensor, temperature: 
     p = (student / temperature).log_softmax(dim=2)
     q = (teacher.detach() / temperature).log_softmax(dim=2)
     divergence = (q.exp() * (q - p)).sum(dim=2)
-    return temperature**2 * torch.where(mask, divergence, torch.zeros_like(divergence)).sum(dim=1)
+    return temperature**2 * divergence.masked_fill(~mask, 0).sum(dim=1)

@@ -6,21 +6,19 @@
 # docs    check the links between the pages
 
 SHELL := /bin/bash
+PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-
-export TOKENIZERS_PARALLELISM ?= false
 
 .PHONY: setup demo test lint bench docs clean
 .DEFAULT_GOAL := setup
 
 setup: $(READY)
-	@scripts/system-packages.sh $(BIN)/python
 
-$(READY): pyproject.toml constraints.txt
-	python3 -c 'import sys; assert sys.version_info >= (3, 11), "ita-pipeline needs Python 3.11 or newer"'
-	python3 -m venv $(VENV)
+$(READY): pyproject.toml constraints.txt scripts/system-packages.sh
+	@scripts/system-packages.sh $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bundled,test,lint,bench]'
 	@touch $@
 
@@ -40,7 +38,7 @@ bench: setup
 	$(BIN)/python -m benchmarks
 
 docs: setup
-	$(BIN)/python scripts/check_links.py README.md docs
+	$(BIN)/python scripts/check_links.py README.md docs examples
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -13,7 +13,7 @@ from ita_pipeline.engines import local
 from ita_pipeline.engines.local import Progress, StageOutcome
 from ita_pipeline.errors import MissingError, UsageError
 from ita_pipeline.images import Found, ImageRef, Unreadable, find, identify, open_picture
-from stages.base import Failure, FailureKind, Stage
+from stages.base import Failure, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,13 @@ class Extraction:
 
     @property
     def failed(self) -> tuple[Failed, ...]:
-        """Each image that some stage failed on, with the first reason, in the order of their paths."""
-        first: dict[ImageRef, Failed] = {}
+        """Each picture, by each of its paths, that some stage failed on, with the first reason."""
+        first: dict[str, Failure] = {}
         for stage in self.stages:
             for failed in stage.failed:
-                first.setdefault(failed.image, failed)
-        return tuple(sorted(first.values(), key=lambda failed: failed.image.path))
+                first.setdefault(failed.image.key, failed.failure)
+        found = [Failed(image, first[image.key]) for image in self.images if image.key in first]
+        return tuple(sorted(found, key=lambda failed: failed.image.path))
 
     @property
     def clean(self) -> bool:
@@ -75,7 +76,3 @@ def extract_pictures(
     plan = make_plan(stages, images, store, retry)
     outcomes = local.run(plan, store, open_picture, progress)
     return Extraction(images, (), unreadable, outcomes)
-
-
-def as_failure(unreadable: Unreadable) -> Failure:
-    return Failure(kind=FailureKind.TRANSIENT, reason=unreadable.reason)

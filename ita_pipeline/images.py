@@ -25,11 +25,22 @@ MOST_PIXELS = 40_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file that could not even be read, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
-    """The pictures below a folder, in a stable order, and the files that are none by their name."""
+    """The pictures below a folder, in a stable order; the files that are none by their name; and folders that
+    could not be entered.
+    """
 
     pictures: tuple[Path, ...]
     others: tuple[Path, ...]
+    closed: tuple[Unreadable, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +51,22 @@ class ImageRef:
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A file that could not even be read, and why."""
-
-    path: Path
-    reason: str
-
-
 def find(folder: Path) -> Found:
     """Every file below `folder`, hidden ones left out; links to folders are not followed, so no loop can be."""
     pictures: list[Path] = []
     others: list[Path] = []
-    for directory, names, files in os.walk(folder):
+    closed: list[Unreadable] = []
+
+    def tell(error: OSError) -> None:
+        closed.append(Unreadable(Path(error.filename), error.strerror or type(error).__name__))
+
+    for directory, names, files in os.walk(folder, onerror=tell):
         names[:] = sorted(name for name in names if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith("."):
                 path = Path(directory, name)
                 (pictures if path.suffix.lower() in SUFFIXES else others).append(path)
-    return Found(tuple(pictures), tuple(others))
+    return Found(tuple(pictures), tuple(others), tuple(closed))
 
 
 def identify(paths: Iterable[Path], manifest: Manifest) -> Iterator[ImageRef | Unreadable]:
@@ -72,6 +80,9 @@ def identify(paths: Iterable[Path], manifest: Manifest) -> Iterator[ImageRef | U
             before = known.get(absolute)
             if before is not None and before.stamp == stamp:
                 return ImageRef(before.key, path)
+            size = path.stat().st_size
+            if size > MOST_BYTES:
+                return Unreadable(path, f"{size:,} bytes are more than {MOST_BYTES:,}")
             key = file_digest(path)
         except OSError as error:
             return Unreadable(path, error.strerror or type(error).__name__)

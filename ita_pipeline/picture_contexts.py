@@ -46,6 +46,7 @@ def look_at_pictures(
     store: Store,
     progress: Progress,
     captions: Path | None = None,
+    retry: bool = False,
 ) -> PictureContexts:
     """Run what is stale for the pictures of these posts, and import captions made elsewhere.
 
@@ -54,7 +55,7 @@ def look_at_pictures(
     """
     paths = list(dict.fromkeys(post.picture for post in posts if post.picture is not None))
     if paths and stages:
-        extraction = extract_pictures(paths, stages, store, progress)
+        extraction = extract_pictures(paths, stages, store, progress, retry)
     else:
         extraction = Extraction((), (), (), ())
     keys = {outcome.key.stage: outcome.key for outcome in extraction.stages}

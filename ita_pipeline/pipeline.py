@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +13,7 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.local import Progress, Silent
 from ita_pipeline.errors import MissingError, UsageError, nearest
 from ita_pipeline.extraction import Extraction, extract_pictures, pictures_in
+from ita_pipeline.groups import gathered
 from ita_pipeline.ner.encoders import find_encoder
 from ita_pipeline.ner.training import TrainingConfig
 from ita_pipeline.picture_contexts import PictureContexts, look_at_pictures
@@ -90,7 +90,7 @@ def extract(folder: Path | str, options: Options | None = None, listener: Listen
     stages = build_stages(choice.preset, options.stages)
     store = Workspace(options.workspace).store
     extraction = extract_pictures(found.pictures, stages, store, heard, options.retry_failed)
-    return replace(extraction, others=found.others)
+    return replace(extraction, others=found.others, unreadable=(*found.closed, *extraction.unreadable))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +148,12 @@ def train(
     captions = caption_file(loaded, training.captions)
     wanted = [name for name in config.order if not (name == "caption" and captions)]
     stages = build_stages(choice.preset, wanted) if wanted else []
-    contexts = look_at_pictures(loaded.posts, stages, config, workspace.store, heard, captions)
+    contexts = look_at_pictures(
+        loaded.posts, stages, config, workspace.store, heard, captions, options.retry_failed
+    )
     tell_pictures(loaded, captions, contexts, heard)
-    inputs = Wanted(loaded, choice.preset, contexts, settings, encoder, training.command)
+    file = captions.name if captions else ""
+    inputs = Wanted(loaded, choice.preset, contexts, settings, encoder, file, training.command)
     run, new = train_if_new(inputs, workspace.runs, heard)
     if new or not run.report.is_file():
         write_report(run, loaded, contexts)
@@ -202,8 +205,13 @@ def tell_pictures(dataset: Dataset, captions: Path | None, contexts: PictureCont
     there = sum(post.picture is not None for post in posts)
     if named and there < named:
         listener.say(f"{there} of {named} pictures are there; posts without one are read without its contexts")
-    if captions is not None and contexts.by_id:
-        listener.say(f"captions: {len(contexts.by_id)} imported from {captions.name} (--captions none leaves them)")
+    if captions is None or "caption" not in contexts.config.order:
+        return
+    captioned = sum(post.image_id in contexts.by_id for post in posts)
+    told = f"captions for {captioned} of {named} pictures imported from {captions.name}"
+    if not captioned:
+        raise UsageError(f"{told}: its ids are not those of the dataset", "--captions none leaves the file out")
+    listener.say(f"{told} (--captions none leaves them out)")
 
 
 def predict(
@@ -211,7 +219,8 @@ def predict(
 ) -> Iterator[Prediction]:
     """Mentions in posts, each with its picture where it has one. Labels are neither needed nor looked at.
 
-    Posts are read and answered in groups of up to 64, so that a pipe is not kept waiting for its end.
+    Posts are answered in groups of those that are there already, at most 64: a slow pipe is answered post by
+    post, a fast one in batches.
 
     Raises:
         MissingError: there is no such run.
@@ -219,9 +228,12 @@ def predict(
     """
     options, heard = options or Options(), listener or Mute()
     predictor = load(run, options.workspace)
-    rest = iter(posts)
-    while group := list(islice(rest, GROUP)):
+    told = 0
+    for group in gathered(posts, GROUP):
         yield from predictor.predict(group, heard)
+        for note in predictor.notes[told:]:
+            heard.say(note)
+        told = len(predictor.notes)
 
 
 def load(run: str | Path, workspace: Path = Path()) -> Predictor:

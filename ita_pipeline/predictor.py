@@ -12,10 +12,11 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.local import Progress, Silent
 from ita_pipeline.ner.encoding import ViewEncoder
 from ita_pipeline.ner.prediction import Scored, tag_views
-from ita_pipeline.picture_contexts import look_at_pictures
+from ita_pipeline.picture_contexts import PictureContexts, look_at_pictures
 from ita_pipeline.presets import build_stages
 from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run
 from ita_pipeline.settings import Preset
+from stages import hub
 from stages.base import Stage, StageError
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Predictor:
         self.run, self.store, self.record = run, store, run.record()
         self.tagger, self.tokenizer = load_model(run)
         self.encoder = ViewEncoder(self.tokenizer, self.tagger.config.max_length)
+        self.notes: list[str] = []
 
     @functools.cached_property
     def stages(self) -> list[Stage[Any]]:
@@ -80,6 +82,7 @@ class Predictor:
         pictured = [post for post in posts if post.picture is not None]
         stages = self.stages if pictured else []
         contexts = look_at_pictures(pictured, stages, self.record.contexts, self.store, progress or Silent())
+        self.notice(contexts)
         reasons = {failed.image.path: failed.failure.reason for failed in contexts.extraction.failed}
         reasons |= {missing.path: missing.reason for missing in contexts.extraction.unreadable}
         texts = [contexts.of(post) for post in posts]
@@ -96,22 +99,26 @@ class Predictor:
             for post, context, mentions in zip(posts, texts, found, strict=True)
         ]
 
+    def notice(self, contexts: PictureContexts) -> None:
+        """Note, once, where pictures are looked at by other means than in training."""
+        trained = self.record.stage_keys
+        others = [n for n, key in contexts.keys.items() if trained.get(n, key.hexdigest) != key.hexdigest]
+        notes = [f"the stage {name} is not the one that the run was trained with" for name in others]
+        if self.record.captions and "caption" in contexts.keys:
+            notes.append(f"the run was trained with captions from {self.record.captions}; here they are computed")
+        self.notes += [note for note in notes if note not in self.notes]
+
 
 def load_model(run: Run) -> tuple[Tagger, Any]:
     from transformers import AutoTokenizer
-    from transformers.utils import logging
 
     from ita_pipeline.ner.tagger import Tagger
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
     try:
-        tagger = Tagger.from_pretrained(run.model, use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(run.model)
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().split("\n")[0][:300]
-        raise StageError(f"the model of {run.folder} cannot be loaded: {first}", "train it again") from error
-    return tagger.eval(), tokenizer
+        tagger = hub.load_weights(Tagger.from_pretrained, str(run.model), "", hub.pick_device("auto"))
+        return tagger, hub.load(AutoTokenizer.from_pretrained, str(run.model), "")
+    except StageError as error:
+        raise StageError(str(error), "the run's folder is damaged or not ours: train it again") from error
 
 
 def as_mention(post: Post, scored: Scored) -> Mention:

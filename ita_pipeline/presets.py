@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from ita_pipeline.errors import UsageError, nearest
@@ -60,27 +60,30 @@ def build_stages(preset: Preset, only: Sequence[str] = ()) -> list[Stage[Any]]:
     Raises:
         UsageError: an unknown stage or an impossible setting.
     """
-    known = known_stages()
     for name in only:
         if name not in preset.stages:
             hint = nearest(name, preset.stages) or f"known are {', '.join(sorted(preset.stages))}"
             raise UsageError(f"preset {preset.name} has no stage {name}", hint)
-    built = {name: build(name, settings, known) for name, settings in preset.stages.items()}
+    built = {name: build(name, settings) for name, settings in preset.stages.items()}
     wanted = set(only or built)
     while more := {read for name in wanted for read in built[name].reads} - wanted:
         wanted |= more
     return [stage for name, stage in built.items() if name in wanted]
 
 
-def build(name: str, settings: Mapping[str, Any], known: Mapping[str, type[Stage[Any]]]) -> Stage[Any]:
+def build(name: str, settings: Mapping[str, Any]) -> Stage[Any]:
+    known = known_stages()
     if name not in known:
         hint = nearest(name, known) or f"installed are {', '.join(sorted(known))}"
         raise UsageError(f"there is no stage {name}", hint)
-    stage = known[name]
+    try:
+        stage: type[Stage[Any]] = known[name].load()
+    except Exception as error:
+        raise StageError(f"the stage {name} ({known[name].value}) cannot be loaded: {error}") from error
     config: StageConfig = checked(stage.config_type, settings, f"stage {name}")
     return stage(config)
 
 
-def known_stages() -> dict[str, type[Stage[Any]]]:
+def known_stages() -> dict[str, EntryPoint]:
     """Every installed stage by name; ours come in by the same door as anybody's."""
-    return {entry.name: entry.load() for entry in entry_points(group="ita.stages")}
+    return {entry.name: entry for entry in entry_points(group="ita.stages")}

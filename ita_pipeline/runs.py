@@ -29,7 +29,7 @@ TEXT, TEXT_AND_IMAGE = "text", "text+image"
 
 
 class RunRecord(Frozen):
-    """What a run was made from; enough to repeat it, and to tag new posts as it did."""
+    """What a run was made from. `captions` is the file that captions were imported from, if any."""
 
     key: str
     dataset: str
@@ -38,6 +38,7 @@ class RunRecord(Frozen):
     stages: Mapping[str, Mapping[str, Any]]
     stage_keys: Mapping[str, str]
     contexts: ContextConfig
+    captions: str
     encoder: str
     encoder_identity: str
     training: TrainingConfig

@@ -79,7 +79,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text("utf-8"), Loader=StrictLoader)  # noqa: S506 (a SafeLoader)
     except OSError as error:
         raise MissingError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path} does not hold a mapping of names to values")
@@ -149,8 +149,8 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
             for parent in parents:
                 place = place.setdefault(parent, {})
             place[last] = yaml.safe_load(value)
-        except (yaml.YAMLError, AttributeError) as error:
-            raise UsageError(f"--set {text}: the value is not valid YAML") from error
+        except (yaml.YAMLError, ValueError, AttributeError, TypeError) as error:
+            raise UsageError(f"--set {text} is no value, or contradicts another --set") from error
     return parsed
 
 

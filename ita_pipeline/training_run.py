@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from ita_pipeline.cache.segments import host_name
 from ita_pipeline.corpus.conll import write_conll
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.posts import Post
@@ -27,6 +30,7 @@ from ita_pipeline.ner.training import (
 from ita_pipeline.picture_contexts import PictureContexts
 from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run, RunRecord, RunScores, ViewScores, run_at, run_key
 from ita_pipeline.settings import Preset
+from stages import hub
 
 Split = Sequence[tuple[Post, tuple[str, ...]]]
 
@@ -44,6 +48,7 @@ class Wanted:
     contexts: PictureContexts
     training: TrainingConfig
     encoder: EncoderRef
+    captions: str
     command: str
 
     @property
@@ -78,12 +83,42 @@ def train_if_new(wanted: Wanted, runs: Path, talker: Talker) -> tuple[Run, bool]
     run = run_at(runs, wanted.dataset.name, key)
     if run.complete:
         return run, False
-    if run.folder.exists():
-        talker.say(f"{run.folder} was never finished: starting it again")
-        shutil.rmtree(run.folder)
-    run.folder.mkdir(parents=True)
-    train_run(run, key, wanted, splits, types, talker)
+    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(run.folder.parent)
+    # Trained in a folder of its own and renamed when complete: no other process can be in the way.
+    with tempfile.TemporaryDirectory(prefix=leftover_name(key), dir=run.folder.parent) as name:
+        own = Run(Path(name) / "run")
+        own.folder.mkdir()
+        train_run(own, key, wanted, splits, types, talker)
+        try:
+            own.folder.rename(run.folder)
+        except OSError:
+            if not run.complete:
+                raise
+            talker.say("another process has finished the same run meanwhile")
     return run, True
+
+
+def leftover_name(key: str) -> str:
+    return f".{key[:8]}-{host_name()}-{os.getpid()}-"
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes of this machine left that were killed while they trained."""
+    for path in folder.glob(f".*-{host_name()}-*-*"):
+        number = path.name.split("-")[2]
+        if number.isdigit() and not alive(int(number)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def train_run(
@@ -111,7 +146,7 @@ def train_run(
     history = train(tagger, examples["train"], examples["dev"], training, pad, run.model, tell)
     tokenizer.save_pretrained(run.model)
     best = best_epoch(history)
-    tagger = Tagger.from_pretrained(run.model, use_safetensors=True, device_map=tagger.device)
+    tagger = hub.load_weights(Tagger.from_pretrained, str(run.model), "", str(tagger.device))
     scores = {}
     for split in ("dev", "test"):
         outcome = evaluate(tagger, examples[split], pad)
@@ -126,6 +161,7 @@ def train_run(
         stages=wanted.preset.stages,
         stage_keys={name: found.hexdigest for name, found in wanted.contexts.keys.items()},
         contexts=wanted.contexts.config,
+        captions=wanted.captions,
         encoder=wanted.encoder.name,
         encoder_identity=wanted.encoder.identity,
         training=training,

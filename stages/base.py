@@ -122,7 +122,7 @@ class Stage(ABC, Generic[Config]):
     """One way of turning items into values.
 
     A subclass states `name`, `version` (raised by its author whenever the same settings give other values),
-    its `config_type` and its `value_type`. Constructing a stage is cheap; weights are loaded on the first `run`.
+    its `config_type` and its `value_type`. Constructing a stage is cheap; weights are loaded by `open`.
     """
 
     name: ClassVar[str]
@@ -132,6 +132,14 @@ class Stage(ABC, Generic[Config]):
 
     def __init__(self, config: Config) -> None:
         self.config: Config = config
+
+    def parameters(self) -> dict[str, Any]:
+        """The semantic settings that matter here, as plain JSON values; they are part of the stage key.
+
+        A stage leaves out those that its other settings switch off, and the names of models: their exact
+        weights are in `identity`, and where they lie changes nothing.
+        """
+        return self.config.of_role(SEMANTIC)
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ a BLIP model, by hub name or folder: five beams, five captions, as ITA (Wang et 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,6 +36,8 @@ TEMPLATE = "template"
 
 
 class CaptionConfig(StageConfig):
+    """`captions` is at most; a search with fewer beams gives as many as it has."""
+
     model: Annotated[str, SEMANTIC] = TEMPLATE
     revision: Annotated[str, SEMANTIC] = "main"
     beams: Annotated[int, SEMANTIC, Field(ge=1, le=64)] = 5
@@ -46,7 +49,7 @@ class CaptionConfig(StageConfig):
 
 
 class Caption(Frozen):
-    """`score` is the beam's length-normalised log probability; a template has none."""
+    """`score`, in 0..1, is the beam's probability a token (its geometric mean); a template has none."""
 
     text: str
     score: float | None
@@ -81,6 +84,11 @@ class CaptionStage(Stage[CaptionConfig]):
     def batch_size(self) -> int:
         return 256 if self.from_template else self.config.batch
 
+    def parameters(self) -> dict[str, Any]:
+        names = ("template_floor",) if self.from_template else ("beams", "captions", "max_new_tokens")
+        kind = TEMPLATE if self.from_template else "blip"
+        return {"kind": kind, **{name: getattr(self.config, name) for name in names}}
+
     def identity(self) -> Identity:
         if self.from_template:
             return Identity()
@@ -89,13 +97,16 @@ class CaptionStage(Stage[CaptionConfig]):
             numerics={"dtype": "float32"},
         )
 
+    def open(self) -> None:
+        if self.captioner is None and not self.from_template:
+            self.captioner = Blip(self.config, self.identity().models["captioner"])
+
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
         if self.from_template:
             return [guarded(self.fill_in, item) for item in items]
         pictures: list[Image | Failure] = [decoded(item) for item in items]
         readable = [picture for picture in pictures if not isinstance(picture, Failure)]
-        if self.captioner is None and readable:
-            self.captioner = Blip(self.config, self.identity().models["captioner"])
+        self.open()
         captions = iter(self.captioner.describe(readable) if self.captioner and readable else ())
         return [picture if isinstance(picture, Failure) else next(captions) for picture in pictures]
 
@@ -130,25 +141,24 @@ class Blip:
     def describe(self, pictures: Sequence[Image]) -> list[Value | Failure]:
         import torch
 
-        beams = max(self.config.beams, self.config.captions)
+        each = min(self.config.captions, self.config.beams)
         inputs = self.processor(images=list(pictures), return_tensors="pt").to(self.device)
         with torch.inference_mode():
             found = self.model.generate(
                 pixel_values=inputs["pixel_values"],
-                num_beams=beams,
-                num_return_sequences=self.config.captions,
+                num_beams=self.config.beams,
+                num_return_sequences=each,
                 max_new_tokens=self.config.max_new_tokens,
                 do_sample=False,
                 output_scores=True,
                 return_dict_in_generate=True,
             )
         texts = self.processor.batch_decode(found.sequences, skip_special_tokens=True)
-        scores = found.sequences_scores.tolist() if beams > 1 else [None] * len(texts)
+        scores = found.sequences_scores.tolist() if self.config.beams > 1 else [None] * len(texts)
         captions = [
-            Caption(text=text.strip(), score=None if score is None else round(score, 6))
+            Caption(text=text.strip(), score=None if score is None else round(math.exp(score), 6))
             for text, score in zip(texts, scores, strict=True)
         ]
-        each = self.config.captions
         return [
             CaptionValue(source="blip", captions=tuple(captions[start : start + each]))
             for start in range(0, len(captions), each)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from stages.base import (
     EXECUTION,
-    SEMANTIC,
     BadItemError,
     Failure,
     Identity,
@@ -29,13 +29,13 @@ from stages.base import (
 from stages.caption import Caption, CaptionValue
 
 MOST_BYTES = 1 << 30
+LINE = re.compile(r"([^\s:\[{]+)\s*:\s*(.*)")
 
 
 class ExternalConfig(StageConfig):
     """Where the file lies does not matter; what is in it is part of the key."""
 
     file: Annotated[str, EXECUTION] = ""
-    gives: Annotated[str, SEMANTIC] = "caption"
 
 
 class ExternalStage(Stage[ExternalConfig]):
@@ -97,10 +97,10 @@ def from_lines(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        name, colon, caption = line.partition(":")
-        if not colon or not name.strip():
-            raise ValueError(f"line {number} has no picture before a colon")
-        yield name, (caption.strip(),) if caption.strip() else ()
+        found = LINE.fullmatch(line.strip())
+        if found is None:
+            raise ValueError(f"line {number} is not a picture, a colon and a caption")
+        yield found[1], (found[2],) if found[2] else ()
 
 
 def from_json(data: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -12,8 +12,11 @@ from typing import Any
 
 from stages.base import StageError
 
-CONTENT = (".json", ".safetensors", ".txt", ".model")
+# Weights in other formats are never read, and papers beside a model say nothing to it.
+IGNORED = (".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".ot", ".md", ".png", ".jpg")
+SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 SECONDS_TO_ANSWER = 3.0
+CONVERTER = "SFconvertbot"
 
 
 def is_folder(model: str) -> bool:
@@ -39,7 +42,9 @@ def identify(model: str, revision: str = "main") -> str:
 def folder_digest(folder: Path) -> str:
     """sha256 over names and bytes of the files that decide what the model does."""
     total = hashlib.sha256()
-    for file in sorted(path for path in folder.iterdir() if path.suffix in CONTENT and path.is_file()):
+    for file in sorted(path for path in folder.iterdir() if path.is_file()):
+        if file.suffix in IGNORED or file.name.startswith("."):
+            continue
         with file.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
         total.update(f"{file.name} {digest}\n".encode())
@@ -47,33 +52,66 @@ def folder_digest(folder: Path) -> str:
 
 
 def local_commit(model: str, revision: str = "main") -> str | None:
-    """The commit of a model that was downloaded before, if its configuration is on this machine."""
+    """The commit of a model that was downloaded before, configuration and safetensors."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
+    def cached(name: str, reference: str) -> str | None:
+        found = try_to_load_from_cache(model, name, revision=reference)
+        return found if isinstance(found, str) else None
+
     try:
-        found = try_to_load_from_cache(model, "config.json", revision=revision)
+        for reference in (revision, *cached_conversions(model)):
+            config = cached("config.json", reference)
+            if config and any(cached(name, reference) for name in SAFETENSORS):
+                # .../models--owner--name/snapshots/<commit>/config.json
+                return Path(config).parent.name
     except HFValidationError as error:
         raise StageError(f"{model!r} is no name of a model", "write owner/name, or give a folder") from error
-    # .../models--owner--name/snapshots/<commit>/config.json
-    return Path(found).parent.name if isinstance(found, str) else None
+    return None
+
+
+def cached_conversions(model: str) -> list[str]:
+    """References of converted copies (see `converted`) that were downloaded before."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=model, repo_type="model"), "refs")
+    return [f"refs/pr/{file.name}" for file in sorted(folder.glob("refs/pr/*"))]
 
 
 def hub_commit(model: str, revision: str) -> str:
-    from huggingface_hub import HfApi
+    """The commit of a model on the hub; of its copy in safetensors, where it has none of its own."""
+    from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
+    api = HfApi()
     try:
-        commit = HfApi().model_info(model, revision=revision, timeout=SECONDS_TO_ANSWER).sha
+        info = api.model_info(model, revision=revision, timeout=SECONDS_TO_ANSWER)
+        reference = revision if safe(info) else converted(api, model) or revision
+        # Fetched by its reference, so that the commit is found again where there is no connection.
+        return Path(hf_hub_download(model, "config.json", revision=reference)).parent.name
     except RepositoryNotFoundError as error:
         raise StageError(f"the hub knows no model {model}", "check its spelling, or give a folder") from error
     except RevisionNotFoundError as error:
         raise StageError(f"the model {model} has no revision {revision}", "check its spelling") from error
     except Exception as error:
         raise StageError(*unreachable(model)) from error
-    if commit is None:
-        raise StageError(*unreachable(model))
-    return commit
+
+
+def safe(info: Any) -> bool:
+    return any(file.rfilename.endswith(".safetensors") for file in info.siblings or ())
+
+
+def converted(api: Any, model: str) -> str | None:
+    """The hub's own conversion of a model that was published as pickles only, as BLIP base was.
+
+    A bot of the hub offers it as a pull request. One of the same title by anybody else is not trusted.
+    """
+    for request in api.get_repo_discussions(model, author=CONVERTER, discussion_type="pull_request"):
+        if request.author == CONVERTER and request.status == "open" and "safetensors" in request.title:
+            return f"refs/pr/{request.num}"
+    return None
 
 
 def unreachable(model: str) -> tuple[str, str]:
@@ -113,23 +151,27 @@ def said(error: Exception) -> str:
     return lines[0][:300] if lines else type(error).__name__
 
 
-def load_weights(factory: Callable[..., Any], model: str, identity: str, device: str) -> Any:
+def load_weights(
+    factory: Callable[..., Any], model: str, identity: str, device: str, unneeded: str | None = None
+) -> Any:
     """A model in evaluation mode and full precision on `device`.
 
     Raises:
         StageError: as `load`; also where the file lacks weights, which transformers would make up at random.
+            Those whose name starts with `unneeded` may be lacking.
     """
     import torch
+    from transformers.utils import logging
 
-    loaded, report = load(
-        factory, model, identity, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-    )
-    lacking = made_up(loaded, report["missing_keys"])
+    logging.disable_progress_bar()
+    options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
+    loaded, report = load(factory, model, identity, **options)
+    lacking = [n for n in made_up(loaded, report["missing_keys"]) if not (unneeded and n.startswith(unneeded))]
     if lacking:
         kind = type(loaded).__name__
         raise StageError(
             f"the model {model} lacks {len(lacking)} weights of a {kind}, such as {lacking[0]}",
-            "it is of another kind, or incomplete: name a model made for this stage",
+            "it is of another kind, or incomplete: name a model made for this",
         )
     return loaded.eval().to(device)
 
@@ -142,9 +184,17 @@ def made_up(loaded: Any, missing: Collection[str]) -> list[str]:
 
 
 def pick_device(wish: str) -> str:
-    """`auto` is a CUDA device where there is one, else the CPU."""
+    """`auto` is a CUDA device where there is one, else the CPU.
+
+    Raises:
+        StageError: there is no such device here.
+    """
     import torch
 
-    if wish != "auto":
-        return wish
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if wish == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=wish)
+    except (RuntimeError, AssertionError) as error:
+        raise StageError(f"there is no device {wish} here", "use device=auto or device=cpu") from error
+    return wish

@@ -45,8 +45,15 @@ class NanoDet:
         Raises:
             StageError: the file is missing, or its bytes are not those of `SHA256`.
         """
-        import cv2
         import numpy as np
+
+        try:
+            import cv2
+        except ImportError as error:
+            raise StageError(
+                f"OpenCV cannot be loaded: {error}",
+                "Debian, Ubuntu: apt-get install libgl1 libglib2.0-0; Fedora: dnf install mesa-libGL glib2",
+            ) from error
 
         content = read_weights(weights)
         self.network = cv2.dnn.readNetFromONNX(np.frombuffer(content, np.uint8))

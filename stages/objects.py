@@ -8,7 +8,7 @@ CLIP-like model that chooses among written-out attributes (ITA took VinVL's 524,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import Field
 
@@ -113,6 +113,14 @@ class ObjectsStage(Stage[ObjectsConfig]):
     def batch_size(self) -> int:
         return self.config.batch
 
+    def parameters(self) -> dict[str, Any]:
+        unused = {"detector", "detector_revision", "attributes", "attributes_revision"}
+        if self.config.attributes == NO_ATTRIBUTES:
+            unused |= {"attribute_floor", "attribute_side", "attributed"}
+        if self.config.attributes != EFFICIENTNET:
+            unused.add("colour_share")
+        return {name: value for name, value in super().parameters().items() if name not in unused}
+
     def identity(self) -> Identity:
         """The exact weights of both models."""
         from stages import imagenet, nanodet
@@ -134,12 +142,12 @@ class ObjectsStage(Stage[ObjectsConfig]):
         return Identity(models=models, tools=tools, numerics={"dtype": "float32"})
 
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
-        if self.detector is None:
-            self.open()
+        self.open()
         return [guarded(self.look, item) for item in items]
 
     def open(self) -> None:
-        """Load both models."""
+        if self.detector is not None:
+            return
         from stages.imagenet import EfficientNetLite2
         from stages.nanodet import NanoDet
         from stages.transformers_vision import HubDetector, ZeroShotAttributes
@@ -219,4 +227,5 @@ def described(label: str, attributes: Sequence[tuple[str, float]]) -> tuple[Attr
 
     person = not PEOPLE.isdisjoint(label.lower().split())
     unsaid = attribute_list().groups["colour"] if person else ()
-    return tuple(Attribute(label=word, score=round(score, 4)) for word, score in attributes if word not in unsaid)
+    ordered = sorted(attributes, key=lambda found: -found[1])
+    return tuple(Attribute(label=word, score=round(score, 4)) for word, score in ordered if word not in unsaid)

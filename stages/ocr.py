@@ -45,9 +45,19 @@ INSTALL = (
 )
 
 
+USUAL_FOLDERS = (
+    "/usr/share/tesseract-ocr/4.00/tessdata",
+    "/usr/share/tesseract-ocr/5/tessdata",
+    "/usr/share/tessdata",
+    "/usr/share/tesseract/tessdata",
+    "/usr/local/share/tessdata",
+    "/opt/homebrew/share/tessdata",
+)
+
+
 class OcrConfig(StageConfig):
     languages: Annotated[str, SEMANTIC, Field(pattern=r"^[A-Za-z_]+(\+[A-Za-z_]+)*$")] = "eng"
-    page_mode: Annotated[int, SEMANTIC, Field(ge=3, le=13)] = 11
+    page_mode: Annotated[int, SEMANTIC, Field(ge=3, le=13)] = 11  # as in tesseract --help-psm
     max_side: Annotated[int, SEMANTIC, Field(ge=64)] = 2400
     timeout: Annotated[int, EXECUTION, Field(ge=1)] = 120
     workers: Annotated[int, EXECUTION, Field(ge=0)] = 0
@@ -92,7 +102,9 @@ class OcrStage(Stage[OcrConfig]):
             raise StageError("Tesseract is not installed, and the stage ocr needs it", INSTALL)
         version, folder = installed_tesseract()
         digests = {}
-        for language in sorted(set(self.config.languages.split("+"))):
+        # Page mode 12 finds the script with a file of its own.
+        extra = {"osd"} if self.config.page_mode == 12 else set()
+        for language in sorted({*self.config.languages.split("+"), *extra}):
             file = folder / f"{language}.traineddata"
             if not file.is_file():
                 raise StageError(
@@ -124,7 +136,9 @@ class OcrStage(Stage[OcrConfig]):
                 timeout=self.config.timeout,
             )
         except pytesseract.TesseractError as error:
-            raise BadItemError(f"Tesseract: {' '.join(str(error.message).split())[:200]}") from error
+            # Whether the picture or the machine is to blame, Tesseract does not say.
+            reason = f"Tesseract: {' '.join(str(error.message).split())[:200]}"
+            raise BadItemError(reason, FailureKind.TRANSIENT) from error
         except RuntimeError as error:
             # A time-out must never look like a picture without text.
             raise BadItemError(
@@ -151,17 +165,31 @@ def one_thread_each() -> Iterator[None]:
 
 
 def installed_tesseract() -> tuple[str, Path]:
-    """Version, and the folder of the language files, as Tesseract itself reports them."""
+    """Version, and the folder of the language files.
+
+    Raises:
+        StageError: Tesseract does not answer, or its language files are in no known place.
+    """
 
     def say(argument: str) -> str:
-        done = subprocess.run(["tesseract", argument], capture_output=True, text=True, timeout=30, check=False)
+        command = ["tesseract", argument]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         return done.stdout + done.stderr
 
-    version = re.search(r"tesseract v?(\S+)", say("--version"))
-    folder = re.search(r'languages in "?(.+?)"? \(\d+\)', say("--list-langs"))
+    try:
+        version = re.search(r"tesseract v?(\S+)", say("--version"))
+        named = re.search(r'languages in "?(.+?)"? \(\d+\)', say("--list-langs"))
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StageError(f"Tesseract is installed but does not answer: {error}", INSTALL) from error
+    # Tesseract 4 does not name the folder.
+    usual = [os.environ.get("TESSDATA_PREFIX", ""), *USUAL_FOLDERS]
+    places = [Path(named[1])] if named else [Path(place) for place in usual if place]
+    folder = next((place for place in places if any(place.glob("*.traineddata"))), None)
     if version is None or folder is None:
-        raise StageError("Tesseract is installed but does not say its version or languages", INSTALL)
-    return version.group(1), Path(folder.group(1))
+        raise StageError(
+            "Tesseract is installed, but its languages are nowhere to be found", "set TESSDATA_PREFIX to them"
+        )
+    return version[1], folder
 
 
 def fit(picture: Image, max_side: int) -> tuple[Image, float]:

@@ -14,6 +14,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
 from ita_pipeline.images import open_picture
 from stages.base import Stage
+from stages.ocr import OcrValue
 from tests.fakes import DoubleStage, SizeConfig, SizeStage, draw, ref
 
 COLOURS = ["red", "green", "blue", "white"]
@@ -90,6 +91,20 @@ def test_a_failure_is_remembered_and_tried_again_only_when_asked(tmp_path: Path)
     plan = make_plan([SizeStage()], [ref(bad)], Store(tmp_path), retry_failed=True)
     assert [stale.cause for stale in plan.stages[0].stale] == [Cause.RETRY]
     assert make_plan([SizeStage(SizeConfig(times=2))], [ref(bad)], Store(tmp_path)).stages[0].stale
+
+
+def test_old_records_of_another_shape_or_damaged_ones_never_stop_a_new_run(
+    tmp_path: Path, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+):
+    run([SizeStage()], paths, Store(tmp_path))
+    (segment,) = tmp_path.glob("cache/size/*/*.jsonl")
+    segment.write_bytes(segment.read_bytes().replace(b'"width"', b'"wider"', 1))
+    monkeypatch.setattr(SizeStage, "version", 2)
+    monkeypatch.setattr(SizeStage, "value_type", OcrValue)
+    plan = make_plan([SizeStage()], [ref(path) for path in paths], Store(tmp_path))
+    reasons = [(stale.cause, stale.detail) for stale in plan.stages[0].stale]
+    assert reasons.count((Cause.CHANGED, "version 1 → 2")) == 3
+    assert reasons.count((Cause.NEW, "")) == 1
 
 
 def test_stages_that_read_each_other_in_a_circle_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

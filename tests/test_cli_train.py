@@ -207,7 +207,7 @@ def test_captions_made_elsewhere_stand_in_for_pictures_that_are_gone(workspace: 
     answer = ita("train", "--dataset", "twitter17", *settings)
     assert answer.code == 0, answer.err
     assert "0 of 18 pictures are there" in answer.err
-    assert "captions: 15 imported from captions_blip2.txt" in answer.err
+    assert "captions for 15 of 18 pictures imported from captions_blip2.txt" in answer.err
     records = [
         json.loads(line)
         for file in Path(".ita/cache/external").glob("*/*.jsonl")
@@ -216,6 +216,10 @@ def test_captions_made_elsewhere_stand_in_for_pictures_that_are_gone(workspace: 
     assert {record["image"] for record in records} == {str(o + n) for o in (0, 100, 200) for n in range(5)}
     (run,) = Path("runs/twitter17").glob("*/run.json")
     assert json.loads(run.read_text())["with_context"] == 15
+    Path("others.txt").write_text("no-such-id.jpg :a face")
+    foreign = ita("train", "--dataset", "twitter17", *settings, "--captions", "others.txt")
+    assert foreign.code == 2
+    assert "captions for 0 of 18 pictures" in foreign.err
     without = ita("train", "--dataset", "twitter17", *settings, "--captions", "none")
     assert without.code == 0
     assert len(list(Path("runs/twitter17").iterdir())) == 2

@@ -65,7 +65,9 @@ def test_pictures_are_relative_to_the_file_and_stay_inside():
         ({"tokens": ["a"], "tags": ["PER"]}, "B-TYPE"),
         ({"tokens": ["a b"]}, "white space"),
         ({"text": "a", "mentions": [{"start": 1, "end": 1, "type": "PER"}]}, "end after it starts"),
-        ({"text": "a", "mentions": [{"start": 5, "end": 6, "type": "PER"}]}, "covers no word"),
+        ({"text": "a", "mentions": [{"start": 5, "end": 6, "type": "PER"}]}, "ends behind the text"),
+        ({"text": "a  b", "mentions": [{"start": 1, "end": 2, "type": "PER"}]}, "covers no word"),
+        ({"text": "a b", "mentions": [{"start": 0, "end": 1, "type": "PER", "text": "b"}]}, "count characters"),
         (
             {"text": "a b", "mentions": [{"start": 0, "end": 3, "type": "X"}, {"start": 2, "end": 3, "type": "Y"}]},
             "shares",
@@ -79,6 +81,21 @@ def test_a_bad_line_is_named_with_what_is_wrong(line: Any, says: str):
         read({"text": "fine"}, line)
     assert "line 2" in str(caught.value)
     assert says in str(caught.value)
+
+
+def test_a_cut_emoji_is_replaced_one_for_one():
+    (found,) = read(
+        '{"text": "hi \\ud83d Ada", "id": "\\ud83d", "mentions": [{"start": 5, "end": 8, "type": "PER"}]}'
+    )
+    assert found.post.text == "hi \ufffd Ada"
+    assert found.post.id == "\ufffd"
+    assert found.post.gold == (Span(2, 3, "PER"),)
+
+
+def test_bytes_that_are_no_text_are_named_by_their_line():
+    Path("tweets.jsonl").write_bytes(b'{"text": "fine"}\n{"text": "caf\xe9"}\n')
+    with pytest.raises(UsageError, match="not UTF-8"):
+        read_jsonl(Path("tweets.jsonl"))
 
 
 def test_a_missing_file_is_named():

@@ -46,12 +46,20 @@ def test_the_one_that_makes_a_stage_raise_fails_alone(tmp_path: Path):
     assert "CUDA out of memory" in failed.failure.reason
 
 
-def test_a_stage_that_fails_on_everything_is_broken_and_nothing_is_remembered(tmp_path: Path):
+def test_a_stage_that_fails_on_everything_is_broken_and_nothing_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     found = images(tmp_path / "in", "bad1", "bad2", "bad3")
     store = Store(tmp_path)
-    with pytest.raises(StageError, match="fails on every picture"):
+    monkeypatch.setattr("ita_pipeline.engines.local.plain_picture", lambda: Item("", "bad", lambda: None))
+    with pytest.raises(StageError, match="fails on any picture"):
         run(Allergic(SizeConfig(batch=3)), found, store)
     assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_a_batch_of_nothing_but_culprits_is_remembered(tmp_path: Path):
+    (outcome,) = run(Allergic(), images(tmp_path / "in", "bad1", "bad2"), Store(tmp_path))
+    assert len(outcome.failed) == 2
 
 
 def test_what_was_done_before_an_interrupt_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

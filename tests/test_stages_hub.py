@@ -7,14 +7,15 @@ import json
 import pickle
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from tiny_models import build_clip, build_yolos
 
 from stages import hub
 from stages.base import StageError
 from stages.caption import Blip, CaptionConfig
 from stages.transformers_vision import HubDetector, ZeroShotAttributes
+from tests.tiny_models import build_clip, build_yolos
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -202,3 +203,54 @@ def test_devices():
 
     assert hub.pick_device("cpu") == "cpu"
     assert hub.pick_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class FakeHub:
+    """Answers as the hub does for one model whose main branch has pickles only."""
+
+    def __init__(self, author: str) -> None:
+        self.author = author
+
+    def model_info(self, model: str, revision: str, timeout: float) -> SimpleNamespace:
+        return SimpleNamespace(siblings=[SimpleNamespace(rfilename="pytorch_model.bin")], sha="a" * 40)
+
+    def get_repo_discussions(self, model: str, **_: str) -> list[SimpleNamespace]:
+        title = "Adding `safetensors` variant of this model"
+        return [SimpleNamespace(author=self.author, status="open", title=title, num=7)]
+
+
+@pytest.mark.parametrize(("author", "reference"), [("SFconvertbot", "refs/pr/7"), ("somebody", "main")])
+def test_pickles_are_replaced_by_the_hub_s_own_conversion_and_nobody_else_s(
+    author: str, reference: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    asked: list[str] = []
+
+    def download(model: str, name: str, revision: str) -> str:
+        asked.append(revision)
+        return str(tmp_path / "snapshots" / ("c" * 40) / name)
+
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: FakeHub(author))
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    assert hub.identify("owner/blip") == f"owner/blip@{'c' * 40}"
+    assert asked == [reference]
+
+
+@pytest.mark.parametrize("reference", ["main", "refs/pr/7"])
+def test_what_was_downloaded_is_found_without_a_hub(
+    reference: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    model, commit = tmp_path / "models--owner--blip", "d" * 40
+    for cache in ("huggingface_hub.constants.HF_HUB_CACHE", "huggingface_hub.file_download.HF_HUB_CACHE"):
+        monkeypatch.setattr(cache, str(tmp_path), raising=False)
+    (model / "refs" / reference).parent.mkdir(parents=True)
+    (model / "refs" / reference).write_text(commit)
+    (model / "snapshots" / commit).mkdir(parents=True)
+    (model / "snapshots" / commit / "config.json").write_text("{}")
+    assert hub.local_commit("owner/blip") is None, "weights are missing"
+    (model / "snapshots" / commit / "model.safetensors").write_text("")
+    assert hub.local_commit("owner/blip") == commit
+
+
+def test_a_device_that_is_not_there_is_named():
+    with pytest.raises(StageError, match="no device nonsense"):
+        hub.pick_device("nonsense")

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from stages_fixtures import ODD, bad_item, check, clock, item_of, look, noise, overlap, plain, stop_sign
 
 from stages import imagenet, nanodet
 from stages.base import Failure, StageError
 from stages.colours import dominant_colour
 from stages.detection import Boxes, suppress
 from stages.objects import NO_ATTRIBUTES, Attribute, ObjectsConfig, ObjectsStage, ObjectsValue, described
+from tests.stages_fixtures import ODD, bad_item, check, clock, item_of, look, noise, overlap, plain, stop_sign
 
 HAS_EFFICIENTNET = imagenet.find_spec(imagenet.PACKAGE) is not None
 needs_efficientnet = pytest.mark.skipif(not HAS_EFFICIENTNET, reason="extra `bundled` is not installed")

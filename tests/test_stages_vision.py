@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stages_fixtures import ODD, check, look, noise, plain
-from tiny_models import LABELS, build_clip, build_rt_detr, build_siglip, build_yolos
 
 from stages import imagenet, nanodet
 from stages.base import EXECUTION, SEMANTIC
@@ -21,6 +19,8 @@ from stages.transformers_vision import (
     attribute_list,
     pad_elongated,
 )
+from tests.stages_fixtures import ODD, check, look, noise, plain
+from tests.tiny_models import LABELS, build_clip, build_rt_detr, build_siglip, build_yolos
 
 HAS_EFFICIENTNET = imagenet.find_spec(imagenet.PACKAGE) is not None
 

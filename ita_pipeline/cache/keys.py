@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stages.base import SEMANTIC, Stage
+from stages.base import Stage
 
 SHORT = 16
 
@@ -52,7 +52,7 @@ def stage_key(stage: Stage[Any], upstream: Mapping[str, StageKey]) -> StageKey:
     components = {
         "stage": stage.name,
         "version": stage.version,
-        "parameters": stage.config.of_role(SEMANTIC),
+        "parameters": stage.parameters(),
         "models": dict(identity.models),
         "tools": dict(identity.tools),
         "numerics": dict(identity.numerics),

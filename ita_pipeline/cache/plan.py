@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -112,16 +112,16 @@ def plan_stage(
             retried.append(Stale(image, Cause.RETRY, record.result.reason))
         else:
             failed.append(Failed(image, record.result))
-    stale = explain(stage, key, missing, store) + retried
+    stale = explain(key, missing, store) + retried
     return StagePlan(stage, key, fresh, tuple(failed), tuple(stale))
 
 
-def explain(stage: Stage[Any], key: StageKey, images: Sequence[ImageRef], store: Store) -> list[Stale]:
+def explain(key: StageKey, images: Sequence[ImageRef], store: Store) -> list[Stale]:
     """Why each image has no record under this key: the nearest older key that has one tells what changed."""
     detail: dict[str, str] = {}
     unexplained = {image.key for image in images}
     for other in store.other_keys(key) if unexplained else ():
-        seen = unexplained & store.results(stage, other).keys()
+        seen = unexplained & store.images_under(other)
         if seen:
             changed = ", ".join(differences(other.components, key.components))
             detail |= dict.fromkeys(seen, changed)
@@ -132,12 +132,3 @@ def explain(stage: Stage[Any], key: StageKey, images: Sequence[ImageRef], store:
         Stale(image, Cause.CHANGED, detail[image.key]) if image.key in detail else Stale(image, Cause.NEW)
         for image in images
     ]
-
-
-def failures(plan: Plan) -> Mapping[ImageRef, Failure]:
-    """Each image that some stage has failed on, with the first reason."""
-    found: dict[ImageRef, Failure] = {}
-    for stage in plan.stages:
-        for failed in stage.failed:
-            found.setdefault(failed.image, failed.failure)
-    return found

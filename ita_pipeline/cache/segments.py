@@ -81,6 +81,13 @@ def lines(path: Path) -> Iterator[bytes]:
         start = end + 1
 
 
+def image_keys(path: Path) -> Iterator[str]:
+    """The images that a segment speaks of, as far as it can be read."""
+    for line in path.read_bytes().split(b"\n"):
+        if checked(line):
+            yield json.loads(line)["image"]
+
+
 def records(path: Path, value_type: type[Value]) -> Iterator[Record]:
     """The records of a segment in the order written.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.manifest import Manifest
-from ita_pipeline.cache.segments import Record, SegmentWriter, records, sync_folder
+from ita_pipeline.cache.segments import Record, SegmentWriter, image_keys, records, sync_folder
 from stages.base import Failure, Stage
 
 KEY_FILE = "stage.json"
@@ -43,6 +43,10 @@ class Store:
                     remember(found, record)
             self.read[folder] = found
         return self.read[folder]
+
+    def images_under(self, key: StageKey) -> set[str]:
+        """Images that have a record under a key, whatever shape its values had; damaged lines are passed over."""
+        return {image for segment in self.folder(key).glob("*.jsonl") for image in image_keys(segment)}
 
     def other_keys(self, key: StageKey) -> Iterator[StageKey]:
         """Keys under which the same stage has worked before, newest first."""

@@ -58,6 +58,11 @@ def main() -> None:
         fail(str(error), error.hint, ExitCode.MISSING)
     except OSError as error:
         fail(f"the system said no: {error}", "mend that and run the same command again", ExitCode.MISSING)
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        fail(
+            f"this should not have happened: {what}", "ita --debug … shows where; please report it", ExitCode.USAGE
+        )
 
 
 def fail(message: str, hint: str, code: ExitCode) -> None:

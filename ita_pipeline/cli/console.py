@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ita_pipeline.corpus.contexts import plain
+from ita_pipeline.corpus.tokens import whole_text
 from ita_pipeline.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ SECONDS_BETWEEN_LINES = 30.0
 
 
 def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    """One line for the person; whatever stands in it cannot move the cursor or start another line."""
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    print(indent + plain(whole_text(line)), file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -43,6 +46,7 @@ def shown(path: Path) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns of plain text, the first to the left and the others to the right."""
+    header, rows = [plain(c) for c in header], [[plain(c) for c in row] for row in rows]
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
 
     def line(row: Sequence[str]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -47,7 +48,7 @@ def predict(
     options = pipeline.Options(workspace=workspace)
     failed = 0
     with resumable():
-        for prediction in pipeline.predict(run, posts, options, Watcher(quiet=True)):
+        for prediction in pipeline.predict(run, posts, options, Watcher()):
             print(json.dumps(prediction.to_json()) if as_json else readable(prediction), flush=True)
             if prediction.failed:
                 failed += 1
@@ -72,7 +73,7 @@ def posts_asked_for(file: Path | None, text: str | None, image: Path | None, jso
         raise UsageError("--image belongs to --text", 'name pictures in the file as "image": "x.jpg"')
     if text is not None:
         return iter([typed_post(text, image)])
-    return posts_of_file(file or jsonl or Path("-"))
+    return posts_of_jsonl(jsonl) if jsonl is not None else posts_of_file(file or Path())
 
 
 def typed_post(text: str, image: Path | None) -> Post:
@@ -84,24 +85,34 @@ def typed_post(text: str, image: Path | None) -> Post:
 
 
 def posts_of_file(path: Path) -> Iterator[Post]:
+    """A file's posts; JSON lines by its name, else CoNLL."""
     from ita_pipeline.corpus.conll import read_conll
+
+    if path.suffix.lower() in (".jsonl", ".json", ".ndjson"):
+        return posts_of_jsonl(path)
+    return iter(read_conll(path))
+
+
+def posts_of_jsonl(path: Path) -> Iterator[Post]:
+    """Posts one by one, as their lines come; pictures are looked for beside the file, or here for a pipe."""
     from ita_pipeline.corpus.jsonl import parse_lines
 
-    if str(path) == "-":
-        return (found.post for found in parse_lines(sys.stdin, "standard input", Path(), {}))
-    if not path.is_file():
-        raise MissingError(f"there is no file {path}", "a JSONL or CoNLL file of posts")
-    if path.suffix.lower() in (".jsonl", ".json", ".ndjson"):
-        from ita_pipeline.corpus.jsonl import read_jsonl
+    def found(lines: BinaryIO, where: str, folder: Path) -> Iterator[Post]:
+        with io.TextIOWrapper(lines, encoding="utf-8-sig", errors="strict") as text:
+            yield from (line.post for line in parse_lines(text, where, folder, {}))
 
-        return (found.post for found in read_jsonl(path))
-    return iter(read_conll(path))
+    if str(path) == "-":
+        return found(sys.stdin.buffer, "standard input", Path())
+    try:
+        return found(path.open("rb"), str(path), path.parent)
+    except OSError as error:
+        raise MissingError(f"{path} cannot be read: {error.strerror}", "give a file of posts, or -") from error
 
 
 def readable(prediction: Prediction) -> str:
     lines = [f"{plain(prediction.post.text)}  [{prediction.view}]"]
     for m in prediction.mentions:
-        lines.append(f"  {m.start:>4}–{m.end:<4} {m.type:<5} {m.score:.2f}  {plain(m.text)}")
+        lines.append(f"  {m.start:>4}–{m.end:<4} {plain(m.type):<5} {m.score:.2f}  {plain(m.text)}")
     if not prediction.mentions:
         lines.append("  no mention")
     return "\n".join(lines)

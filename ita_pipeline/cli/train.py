@@ -38,6 +38,7 @@ def train(
     ] = True,
     experiment: Annotated[str | None, typer.Option(help="Training settings: a name or a YAML file.")] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
+    stage: Annotated[list[str] | None, typer.Option(help="Append only what this stage found. Repeatable.")] = None,
     assignments: Assignments = None,
     workspace: WorkspaceFolder = Path(),
     retry_failed: RetryFailed = False,
@@ -52,6 +53,7 @@ def train(
     from ita_pipeline.corpus.contexts import CONTEXTS
 
     names = {"all": CONTEXTS, "none": ()}.get(contexts, tuple(filter(None, contexts.split(","))))
+    names = tuple(stage) if stage else names
     options = pipeline.Options(preset, (), tuple(assignments or ()), workspace, retry_failed)
     training = pipeline.TrainOptions(
         data, captions, names, encoder, experiment, alignment, seed, "ita " + shlex.join(sys.argv[1:])
@@ -59,7 +61,7 @@ def train(
     with resumable():
         trained = pipeline.train(dataset, options, training, Watcher())
     if trained.extraction.stages:
-        say(outcome_table(trained.extraction))
+        print(outcome_table(trained.extraction), file=sys.stderr)
     tell_failed(trained.extraction)
     if not trained.new:
         say("nothing to do: posts, contexts, settings and encoder are those of the run that is there")

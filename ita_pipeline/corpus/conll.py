@@ -46,7 +46,7 @@ def sentences(text: str, path: Path) -> Iterator[Sentence]:
     current = Sentence()
     for number, line in enumerate(text.split("\n"), 1):
         line = line.rstrip("\r")
-        if line.startswith("IMGID:"):
+        if line.startswith("IMGID:") and not line.partition("\t")[2].strip():
             if current.words:
                 yield current
             current = Sentence(image_id=image_id(line, path, number))

@@ -109,7 +109,7 @@ def data_folder(name: str, card: DatasetCard, data: Path | None, workspace_data:
     place = f"{data} or {data / name}" if data is not None else f"{workspace_data / name}"
     raise MissingError(
         f"dataset {name}: its files ({wanted}) are not in {place}",
-        f"get them from {card.source} and give their folder: --data FOLDER",
+        f"{f'get them from {card.source} and ' if card.source else ''}give their folder: --data FOLDER",
     )
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ita_pipeline.corpus.conll import TAG, bio_spans
 from ita_pipeline.corpus.posts import Post, Span, joined
-from ita_pipeline.corpus.tokens import tokenize
+from ita_pipeline.corpus.tokens import tokenize, whole_text
 from ita_pipeline.errors import MissingError, UsageError
 
 Split = Literal["train", "dev", "test"]
@@ -24,9 +24,12 @@ ALIASES = {"valid": "dev", "validation": "dev", "val": "dev"}
 
 
 class Mention(BaseModel):
+    """`text`, where it is given, must be what stands there: it tells offsets of another kind apart."""
+
     start: int = Field(ge=0)
     end: int
-    type: str = Field(pattern=r"^\S+$")
+    type: str = Field(pattern=r"^[\w./:&+-]+$")
+    text: str | None = None
 
     @model_validator(mode="after")
     def not_empty(self) -> Mention:
@@ -82,24 +85,41 @@ def read_jsonl(path: Path, types: Mapping[str, str] | None = None) -> list[Label
             return list(parse_lines(lines, str(path), path.parent, types or {}))
     except OSError as error:
         raise MissingError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text") from error
 
 
 def parse_lines(lines: Iterable[str], where: str, folder: Path, types: Mapping[str, str]) -> Iterator[Labelled]:
-    """Posts of JSON lines, one at a time, so that a pipe is answered line by line."""
-    for number, text in enumerate(lines, 1):
-        if text.strip():
-            try:
-                line = Line.model_validate(json.loads(text))
-                yield labelled(line, number, folder, types)
-            except ValidationError as error:
-                first = error.errors()[0]
-                place = ".".join(str(part) for part in first["loc"])
-                reason = f"{place}: {first['msg']}" if place else first["msg"].removeprefix("Value error, ")
-                raise UsageError(f"{where}, line {number}: {reason}") from error
-            except (ValueError, RecursionError) as error:
-                raise UsageError(f"{where}, line {number}: {error}", "each line is one JSON object") from error
+    """Posts of JSON lines, one at a time, so that a pipe is answered as it speaks."""
+    number = 0
+    try:
+        for number, text in enumerate(lines, 1):
+            if text.strip():
+                yield parse_line(text, number, where, folder, types)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{where}, behind line {number}: this is not UTF-8 text") from error
+
+
+def parse_line(text: str, number: int, where: str, folder: Path, types: Mapping[str, str]) -> Labelled:
+    try:
+        line = Line.model_validate(whole(json.loads(text)))
+        return labelled(line, number, folder, types)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        reason = f"{place}: {first['msg']}" if place else first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{where}, line {number}: {reason}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{where}, line {number}: {error}", "each line is one JSON object") from error
+
+
+def whole(value: Any) -> Any:
+    """Lone surrogates, as a cut emoji leaves them, replaced one for one, so that offsets stay."""
+    if isinstance(value, str):
+        return whole_text(value)
+    if isinstance(value, list):
+        return [whole(item) for item in value]
+    if isinstance(value, dict):
+        return {whole(name): whole(item) for name, item in value.items()}
+    return value
 
 
 def labelled(line: Line, number: int, folder: Path, types: Mapping[str, str]) -> Labelled:
@@ -142,7 +162,12 @@ def gold_of(
         return None, 0
     spans: list[Span] = []
     widened = 0
+    text = line.text if line.text is not None else " ".join(line.tokens or ())
     for mention in sorted(line.mentions, key=lambda mention: mention.start):
+        if mention.end > len(text):
+            raise ValueError(f"the mention at {mention.start}–{mention.end} ends behind the text")
+        if mention.text is not None and mention.text != text[mention.start : mention.end]:
+            raise ValueError(f"at {mention.start}–{mention.end} stands not {mention.text!r}: count characters")
         covered = [i for i, (start, end) in enumerate(offsets) if start < mention.end and end > mention.start]
         if not covered:
             raise ValueError(f"the mention at {mention.start}–{mention.end} covers no word")

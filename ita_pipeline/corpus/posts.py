@@ -32,8 +32,9 @@ class Post:
     @classmethod
     def from_text(cls, text: str, picture: Path | str | None = None, id: str = "1") -> Post:
         """A post as somebody wrote it, its words found by the tweet tokenizer."""
-        from ita_pipeline.corpus.tokens import tokenize
+        from ita_pipeline.corpus.tokens import tokenize, whole_text
 
+        text = whole_text(text)
         path = Path(picture) if picture is not None else None
         offsets = tuple(tokenize(text))
         words = tuple(text[start:end] for start, end in offsets)

@@ -7,6 +7,11 @@ import re
 from typing import Any
 
 
+def whole_text(text: str) -> str:
+    """Text with U+FFFD for each lone surrogate, which no encoding and no tokenizer takes."""
+    return re.sub(r"[\ud800-\udfff]", "\ufffd", text)
+
+
 @functools.cache
 def pattern() -> Any:
     from nltk.tokenize import TweetTokenizer

@@ -131,15 +131,20 @@ def careful(stage: Stage[Any], items: Sequence[Item]) -> list[Value | Failure]:
     """Run a batch; an item that makes the stage raise fails alone, its neighbours do not suffer.
 
     Raises:
-        StageError: every single item makes it raise, so the trouble is the stage's and not the pictures'.
+        StageError: even a plain picture makes it raise, so the trouble is the stage's and not the items'.
     """
     results = halved(stage, items)
     crashes = [result for result in results if isinstance(result, Exception)]
-    if len(crashes) == len(items) > 1:
-        raise StageError(
-            f"the stage {stage.name} fails on every picture: {told(crashes[0])}", "ita --debug … shows where"
-        ) from crashes[0]
+    if crashes and not stage.reads and isinstance(halved(stage, [plain_picture()])[0], Exception):
+        message = f"the stage {stage.name} fails on any picture: {told(crashes[0])}"
+        raise StageError(message, "ita --debug … shows where") from crashes[0]
     return [as_failure(result) if isinstance(result, Exception) else result for result in results]
+
+
+def plain_picture() -> Item:
+    from PIL import Image as Pillow
+
+    return Item("", "plain.png", lambda: Pillow.new("RGB", (64, 64), "grey"))
 
 
 def halved(stage: Stage[Any], items: Sequence[Item]) -> list[Value | Failure | Exception]:
@@ -157,8 +162,10 @@ def halved(stage: Stage[Any], items: Sequence[Item]) -> list[Value | Failure | E
 
 
 def as_failure(error: Exception) -> Failure:
-    memory = isinstance(error, MemoryError) or "out of memory" in str(error).lower()
-    return Failure(kind=FailureKind.RESOURCE if memory else FailureKind.PERMANENT, reason=told(error))
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return Failure(kind=FailureKind.RESOURCE, reason=told(error))
+    kind = FailureKind.TRANSIENT if isinstance(error, OSError) else FailureKind.PERMANENT
+    return Failure(kind=kind, reason=told(error))
 
 
 def told(error: Exception) -> str:

@@ -24,14 +24,14 @@ class EncoderRef:
     identity: str
 
 
-def find_encoder(name: str, revision: str = "main") -> EncoderRef:
-    """Resolve an encoder's name without loading it.
+def find_encoder(name: str) -> EncoderRef:
+    """Resolve an encoder's name, or `name@revision`, without loading it.
 
     Raises:
         StageError: it cannot be had here.
     """
-    source = str(packaged()) if name == MINILM else name
-    return EncoderRef(name, source, hub.identify(source, revision))
+    source, _, revision = (str(packaged()) if name == MINILM else name).partition("@")
+    return EncoderRef(name, source, hub.identify(source, revision or "main"))
 
 
 def packaged() -> Path:
@@ -49,16 +49,26 @@ def load_encoder(encoder: EncoderRef) -> tuple[Any, Any]:
     Raises:
         StageError: files are incomplete or not safetensors, or the tokenizer is not a fast one.
     """
-    import torch
     from transformers import AutoModel, AutoTokenizer
 
-    model = hub.load(
-        AutoModel.from_pretrained, encoder.source, encoder.identity, use_safetensors=True, dtype=torch.float32
-    )
+    # Checkpoints of language models come without the pooler, which the tagger does not use.
+    model = hub.load_weights(AutoModel.from_pretrained, encoder.source, encoder.identity, "cpu", unneeded="pooler.")
     tokenizer = hub.load(AutoTokenizer.from_pretrained, encoder.source, encoder.identity, add_prefix_space=True)
-    if not tokenizer.is_fast:
-        raise StageError(f"the encoder {encoder.name} has no fast tokenizer", "choose another with --encoder")
-    return model, tokenizer
+    needed = (tokenizer.pad_token_id, first_id(tokenizer), last_id(tokenizer))
+    if not tokenizer.is_fast or None in needed:
+        what = "a fast tokenizer with padding, a first and a separating token"
+        raise StageError(f"the encoder {encoder.name} lacks {what}", "choose another with --encoder")
+    return model.train(), tokenizer
+
+
+def first_id(tokenizer: Any) -> Any:
+    """[CLS] or <s>, or None."""
+    return tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.bos_token_id
+
+
+def last_id(tokenizer: Any) -> Any:
+    """[SEP] or </s>, or None."""
+    return tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id
 
 
 def longest_row(model: Any, tokenizer: Any) -> int:

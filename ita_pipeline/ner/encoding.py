@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ita_pipeline.ner.encoders import first_id, last_id
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -34,13 +36,11 @@ class ViewEncoder:
     """Lays views out for one tokenizer. `max_length` counts sub-tokens of a row, special ones included."""
 
     def __init__(self, tokenizer: Any, max_length: int) -> None:
-        if not tokenizer.is_fast:
-            raise ValueError("words can only be followed through a fast tokenizer")
         self.tokenizer = tokenizer
         self.room = max_length - 2
-        self.first = first_of(tokenizer.cls_token_id, tokenizer.bos_token_id)
+        self.first = first_id(tokenizer)
         # The reference code puts </s> or [SEP] before each context (KB-NER, flair/embeddings.py).
-        self.separator = first_of(tokenizer.sep_token_id, tokenizer.eos_token_id)
+        self.separator = last_id(tokenizer)
 
     def encode(self, words: Sequence[str], contexts: Sequence[str] = ()) -> View:
         """The view of a tweet's words with these contexts; without any it is T."""
@@ -76,13 +76,6 @@ class ViewEncoder:
             return best, start - begins[best] + 1
 
         return View(tuple(rows), tuple(place(start) for start in starts), trimmed)
-
-
-def first_of(*ids: int | None) -> int:
-    found = next((number for number in ids if number is not None), None)
-    if found is None:
-        raise ValueError("the tokenizer has neither [CLS] and [SEP] nor <s> and </s>")
-    return found
 
 
 def collate(views: Sequence[View], pad: int) -> dict[str, Tensor]:

@@ -157,6 +157,12 @@ def train(
     usable = [example for example in examples if example.post.words]
     steps = math.ceil(len(usable) / config.batch_size / config.accumulation) * config.epochs
 
+    class OneDevice(TrainingArguments):
+        # Words are found by their place in the whole batch, so a batch cannot be scattered over devices.
+        @property
+        def n_gpu(self) -> int:
+            return 1
+
     class KeepBest(TrainerCallback):
         def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             text, context = both_scores(dev, evaluate(tagger, dev, pad))
@@ -192,7 +198,7 @@ def train(
     set_seed(config.seed)
     trainer = TaggerTrainer(
         model=tagger,
-        args=TrainingArguments(
+        args=OneDevice(
             output_dir=str(folder),
             num_train_epochs=config.epochs,
             per_device_train_batch_size=config.batch_size,

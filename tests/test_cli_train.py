@@ -119,7 +119,9 @@ def test_predict_reads_a_text_with_and_without_its_picture(
 ):
     monkeypatch.chdir(workspace)
     run = f"runs/mine/{trained[1].name}"
-    (alone,) = predictions(ita("predict", run, "--text", "hi  kim 🎉", "--json"))
+    answer = ita("predict", run, "--text", "hi  kim 🎉", "--json")
+    assert answer.err == ""
+    (alone,) = predictions(answer)
     assert (alone["schema"], alone["view"], alone["text"]) == ("ita.prediction/1", "text", "hi  kim 🎉")
     for mention in alone["mentions"]:
         assert mention["text"] == alone["text"][mention["start"] : mention["end"]]

@@ -126,3 +126,8 @@ def new_tagger(
     tagger = Tagger(config, objective)
     tagger.encoder = encoder
     return tagger
+
+
+# So that the Auto classes, the tokenizer's among them, know a saved run by its `config.json`.
+AutoConfig.register(TaggerConfig.model_type, TaggerConfig, exist_ok=True)
+AutoModel.register(TaggerConfig, Tagger, exist_ok=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ita_pipeline.cache.manifest import Manifest, Stamped
+from ita_pipeline.manifest import Manifest, Stamped
 from stages.base import BadItemError, FailureKind
 
 if TYPE_CHECKING:

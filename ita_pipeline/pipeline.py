@@ -18,18 +18,16 @@ from ita_pipeline.ner.encoders import find_encoder
 from ita_pipeline.ner.training import TrainingConfig
 from ita_pipeline.picture_contexts import PictureContexts, look_at_pictures
 from ita_pipeline.predictor import Prediction, Predictor
-from ita_pipeline.presets import AUTO, Choice, build_stages, choose
+from ita_pipeline.presets import AUTO, Choice, Preset, build_stages, choose, with_changes
 from ita_pipeline.report.page import write_report
 from ita_pipeline.runs import Run, find_run
 from ita_pipeline.settings import (
-    Preset,
     checked,
     configured,
     find_config,
     merged,
     parse_assignments,
     read_yaml,
-    with_changes,
 )
 from ita_pipeline.training_run import Wanted, check_trainable, train_if_new
 from ita_pipeline.workspace import Workspace

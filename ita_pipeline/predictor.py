@@ -13,9 +13,8 @@ from ita_pipeline.engines.local import Progress, Silent
 from ita_pipeline.ner.encoding import ViewEncoder
 from ita_pipeline.ner.prediction import Scored, tag_views
 from ita_pipeline.picture_contexts import PictureContexts, look_at_pictures
-from ita_pipeline.presets import build_stages
+from ita_pipeline.presets import Preset, build_stages
 from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run
-from ita_pipeline.settings import Preset
 from stages import hub
 from stages.base import Stage, StageError
 

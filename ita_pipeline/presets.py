@@ -1,4 +1,4 @@
-"""Which preset `auto` means here and now, and why; and the stages that a preset asks for."""
+"""Presets: which models are used together, which of them `auto` means here and why, and their stages."""
 
 from __future__ import annotations
 
@@ -7,11 +7,26 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.errors import UsageError, nearest
-from ita_pipeline.settings import Preset, checked, load_preset
-from stages.base import Stage, StageConfig, StageError
+from ita_pipeline.settings import checked, find_config, merged, read_yaml
+from stages.base import Frozen, Stage, StageConfig, StageError
 
 AUTO = "auto"
+
+
+class Preset(Frozen):
+    """Which models the stages use, how their results are rendered, and which encoder reads them.
+
+    `recipe` chooses among the experiments of a dataset the one whose settings suit the encoder.
+    """
+
+    name: str
+    about: str
+    encoder: str
+    recipe: str = "paper"
+    stages: Mapping[str, Mapping[str, Any]]
+    contexts: ContextConfig = ContextConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +35,21 @@ class Choice:
 
     preset: Preset
     why: str
+
+
+def load_preset(name: str) -> Preset:
+    file = find_config("presets", name)
+    return checked(Preset, {"name": file.stem, **read_yaml(file)}, file.name)
+
+
+def with_changes(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Preset:
+    """A preset with `--set` applied to its stages and contexts."""
+    stages = dict(preset.stages)
+    for section, values in changes.items():
+        if section in stages:
+            stages[section] = merged(stages[section], values)
+    contexts = merged(preset.contexts.model_dump(), changes.get("contexts", {}))
+    return checked(Preset, {**preset.model_dump(), "stages": stages, "contexts": contexts}, f"preset {preset.name}")
 
 
 def choose(name: str) -> Choice:

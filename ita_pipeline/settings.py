@@ -1,4 +1,4 @@
-"""Configuration: presets, experiments and dataset cards, read from YAML, checked, and changed by `--set`."""
+"""Configuration files: found by name, read from YAML, checked, and changed by `--set`."""
 
 from __future__ import annotations
 
@@ -10,26 +10,10 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.errors import MissingError, UsageError, nearest
-from stages.base import Frozen
 
 MOST_BYTES = 1 << 20
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class Preset(Frozen):
-    """Which models the stages use, how their results are rendered, and which encoder reads them.
-
-    `recipe` chooses among the experiments of a dataset the one whose settings suit the encoder.
-    """
-
-    name: str
-    about: str
-    encoder: str
-    recipe: str = "paper"
-    stages: Mapping[str, Mapping[str, Any]]
-    contexts: ContextConfig = ContextConfig()
 
 
 def project_folder(name: str) -> Path:
@@ -59,11 +43,6 @@ def find_config(kind: str, name: str) -> Path:
     what = kind.removesuffix("s")
     hint = nearest(name, known) or f"known are {', '.join(known)}; or give a YAML file"
     raise UsageError(f"there is no {what} {name}", hint)
-
-
-def load_preset(name: str) -> Preset:
-    file = find_config("presets", name)
-    return checked(Preset, {"name": file.stem, **read_yaml(file)}, file.name)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -162,13 +141,3 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         both = isinstance(before, Mapping) and isinstance(value, Mapping)
         result[name] = merged(before, value) if both else value  # type: ignore[arg-type]
     return result
-
-
-def with_changes(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Preset:
-    """A preset with `--set` applied to its stages and contexts."""
-    stages = dict(preset.stages)
-    for section, values in changes.items():
-        if section in stages:
-            stages[section] = merged(stages[section], values)
-    contexts = merged(preset.contexts.model_dump(), changes.get("contexts", {}))
-    return checked(Preset, {**preset.model_dump(), "stages": stages, "contexts": contexts}, f"preset {preset.name}")

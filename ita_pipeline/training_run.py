@@ -28,8 +28,8 @@ from ita_pipeline.ner.training import (
     train,
 )
 from ita_pipeline.picture_contexts import PictureContexts
+from ita_pipeline.presets import Preset
 from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run, RunRecord, RunScores, ViewScores, run_at, run_key
-from ita_pipeline.settings import Preset
 from stages import hub
 
 Split = Sequence[tuple[Post, tuple[str, ...]]]

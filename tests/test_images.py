@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ita_pipeline.cache.manifest import Manifest
 from ita_pipeline.images import ImageRef, Unreadable, file_digest, find, identify, open_picture
+from ita_pipeline.manifest import Manifest
 from stages.base import BadItemError, FailureKind
 from tests.fakes import draw, ref
 

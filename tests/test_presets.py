@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 
 from ita_pipeline.errors import UsageError
-from ita_pipeline.presets import build_stages, choose, hub_models, known_stages, unavailable
-from ita_pipeline.settings import load_preset, with_changes
+from ita_pipeline.presets import (
+    build_stages,
+    choose,
+    hub_models,
+    known_stages,
+    load_preset,
+    unavailable,
+    with_changes,
+)
 from stages import hub
 
 

@@ -10,15 +10,14 @@ from hypothesis import strategies as st
 
 from ita_pipeline.errors import MissingError, UsageError
 from ita_pipeline.ner.training import TrainingConfig
+from ita_pipeline.presets import load_preset, with_changes
 from ita_pipeline.settings import (
     checked,
     configured,
     find_config,
-    load_preset,
     merged,
     parse_assignments,
     read_yaml,
-    with_changes,
 )
 
 

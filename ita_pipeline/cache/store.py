@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.keys import StageKey
-from ita_pipeline.cache.manifest import Manifest
 from ita_pipeline.cache.segments import Record, SegmentWriter, image_keys, records, sync_folder
+from ita_pipeline.manifest import Manifest
 from stages.base import Failure, Stage
 
 KEY_FILE = "stage.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ita_pipeline.cache.manifest import Manifest, Stamped
+from ita_pipeline.manifest import Manifest, Stamped
 
 FILE = Stamped(b"/x/\xff.jpg", "1 2 3", "key")
 

@@ -11,7 +11,7 @@ from ita_pipeline.cache.plan import Failed, make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
 from ita_pipeline.engines.local import Progress, StageOutcome
-from ita_pipeline.errors import MissingError, UsageError
+from ita_pipeline.errors import UsageError
 from ita_pipeline.images import Found, ImageRef, Unreadable, find, identify, open_picture
 from stages.base import Failure, Stage
 
@@ -44,11 +44,10 @@ def pictures_in(folder: Path) -> Found:
     """The pictures below a folder.
 
     Raises:
-        MissingError: there is no such folder.
-        UsageError: it is a file, or there is no picture in it.
+        UsageError: there is no such folder, it is a file, or there is no picture in it.
     """
     if not folder.exists():
-        raise MissingError(f"there is no folder {folder}", "ita extract FOLDER, a folder with pictures")
+        raise UsageError(f"there is no folder {folder}", "ita extract FOLDER, a folder with pictures")
     if not folder.is_dir():
         raise UsageError(f"{folder} is a file, not a folder of pictures", f"ita extract {folder.parent}")
     found = find(folder)

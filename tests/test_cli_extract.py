@@ -92,7 +92,7 @@ def test_names_of_files_cannot_write_to_the_terminal():
 @pytest.mark.parametrize(
     ("arguments", "code", "says", "hint"),
     [
-        (["nowhere"], 3, "there is no folder nowhere", "ita extract FOLDER"),
+        (["nowhere"], 2, "there is no folder nowhere", "ita extract FOLDER"),
         (["empty"], 2, "there is no picture in empty", ".jpg"),
         (["file.txt"], 2, "file.txt is a file", "ita extract"),
         (["images", "--preset", "papr"], 2, "no preset papr", "did you mean paper?"),

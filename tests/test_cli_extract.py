@@ -54,6 +54,10 @@ def test_only_what_is_stale_is_done():
 
     changed = ita("extract", "images", *BUNDLED, "--set", "ocr.page_mode=6")
     assert counts(changed) == {"objects": (3, 0, 0), "ocr": (0, 3, 0), "caption": (3, 0, 0)}
+    Path("images/copy.png").write_bytes(Path("images/c.png").read_bytes())
+    copied = ita("extract", "images", *BUNDLED, "--stage", "ocr")
+    assert counts(copied) == {"ocr": (3, 0, 0)}
+    assert "1 of 4 pictures are copies of others" in copied.err
     workers = ita("extract", "images", *BUNDLED, "--set", "ocr.workers=1", "--stage", "ocr")
     assert counts(workers) == {"ocr": (3, 0, 0)}
 

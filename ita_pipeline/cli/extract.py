@@ -37,6 +37,9 @@ def extract(
     with resumable():
         extraction = pipeline.extract(images, options, Watcher())
     print(outcome_table(extraction))
+    copies = len(extraction.images) - len({image.key for image in extraction.images})
+    if copies:
+        say(f"{copies} of {len(extraction.images)} pictures are copies of others, which count once")
     tell_others(extraction.others)
     tell_failed(extraction)
     if not extraction.clean:

@@ -1,0 +1,57 @@
+"""Runs in the making: a folder of one's own, and none left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ita_pipeline.cache.segments import host_name
+from ita_pipeline.corpus.datasets import Dataset, DatasetCard
+from ita_pipeline.corpus.posts import Post, Span
+from ita_pipeline.errors import UsageError
+from ita_pipeline.training_run import check_trainable, leftover_name, remove_leftovers
+
+LABELLED = Post("1", "Ada", ("Ada",), ((0, 3),), gold=(Span(0, 1, "PER"),))
+BARE = Post("2", "Ada", ("Ada",), ((0, 3),))
+EMPTY = Post("3", "Ada", ("Ada",), ((0, 3),), gold=())
+
+
+def test_only_what_dead_processes_left_is_removed(tmp_path: Path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    dead = tmp_path / f".0123abcd-{host_name()}-{gone.pid}-xyz"
+    mine = tmp_path / (leftover_name("0123abcd" * 8) + "xyz")
+    elsewhere = tmp_path / f".0123abcd-another-{gone.pid}-xyz"
+    run = tmp_path / "0123abcd"
+    for folder in (dead, mine, elsewhere, run):
+        folder.mkdir()
+    assert str(os.getpid()) in mine.name
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {mine.name, elsewhere.name, run.name}
+
+
+def dataset(**splits: tuple[Post, ...]) -> Dataset:
+    card = DatasetCard(about="", files={"all": ["x"]})
+    return Dataset("mine", card, Path(), splits, None, ())
+
+
+@pytest.mark.parametrize(
+    ("splits", "says"),
+    [
+        ({"train": (LABELLED,), "dev": (LABELLED,)}, "has no test posts"),
+        ({"train": (), "dev": (LABELLED,), "test": (LABELLED,)}, "has no train posts"),
+        ({"train": (LABELLED,), "dev": (BARE,), "test": (LABELLED,)}, "post 2 of dev is not labelled"),
+        ({"train": (EMPTY,), "dev": (LABELLED,), "test": (LABELLED,)}, "no mention to learn from"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_said_before_anything_runs(splits: dict[str, tuple[Post, ...]], says: str):
+    with pytest.raises(UsageError, match=says):
+        check_trainable(dataset(**splits))
+
+
+def test_a_labelled_dataset_is_fine():
+    check_trainable(dataset(train=(LABELLED,), dev=(EMPTY,), test=(EMPTY,)))

@@ -88,9 +88,9 @@ def read_weights(weights: Path) -> bytes:
     try:
         content = weights.read_bytes()
     except OSError as error:
-        raise StageError(f"the detector's weights cannot be read: {error}", "reinstall ita-pipeline") from error
+        raise StageError(f"the detector's weights cannot be read: {error}", REINSTALL) from error
     if hashlib.sha256(content).hexdigest() != SHA256:
-        raise StageError(f"the detector's weights {weights} are not the ones shipped", "reinstall ita-pipeline")
+        raise StageError(f"the detector's weights {weights} are not the ones shipped", REINSTALL)
     return content
 
 

@@ -172,7 +172,10 @@ class Stage(ABC, Generic[Config]):
         """One result an item, in order. Must not raise for what is wrong with a single item."""
 
 
-def guarded(work: Callable[[Item], Value], item: Item) -> Value | Failure:
+Result = TypeVar("Result")
+
+
+def guarded(work: Callable[[Item], Result], item: Item) -> Result | Failure:
     """Apply `work` to one item; what is wrong with the item becomes its failure."""
     try:
         return work(item)

@@ -17,7 +17,6 @@ from stages import hub
 from stages.base import (
     EXECUTION,
     SEMANTIC,
-    BadItemError,
     Failure,
     Frozen,
     Identity,
@@ -104,7 +103,7 @@ class CaptionStage(Stage[CaptionConfig]):
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
         if self.from_template:
             return [guarded(self.fill_in, item) for item in items]
-        pictures: list[Image | Failure] = [decoded(item) for item in items]
+        pictures: list[Image | Failure] = [guarded(lambda item: item.decode(), item) for item in items]
         readable = [picture for picture in pictures if not isinstance(picture, Failure)]
         self.open()
         captions = iter(self.captioner.describe(readable) if self.captioner and readable else ())
@@ -116,13 +115,6 @@ class CaptionStage(Stage[CaptionConfig]):
         seen = [thing for thing in objects.objects if thing.score >= self.config.template_floor]
         captions = (Caption(text=sentence(seen), score=None),) if seen else ()
         return CaptionValue(source=TEMPLATE, captions=captions)
-
-
-def decoded(item: Item) -> Image | Failure:
-    try:
-        return item.decode()
-    except BadItemError as bad:
-        return bad.failure
 
 
 class Blip:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ita_pipeline.cli.console import Watcher, resumable, say, shown, table
 from ita_pipeline.cli.options import Assignments, Preset, RetryFailed, WorkspaceFolder
 from ita_pipeline.errors import ExitCode
+
+if TYPE_CHECKING:
+    from ita_pipeline.extraction import Extraction
 
 MOST_NAMED = 20
 
@@ -46,7 +49,7 @@ def extract(
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
-def outcome_table(extraction) -> str:
+def outcome_table(extraction: Extraction) -> str:
     rows = [
         [s.key.stage, str(s.fresh), str(s.done), str(len(s.failed)), f"{s.seconds:.1f}"] for s in extraction.stages
     ]
@@ -62,7 +65,7 @@ def tell_others(others: tuple[Path, ...]) -> None:
     say(f"{len(others)} files are no pictures by their name ({counts}): {names}")
 
 
-def tell_failed(extraction) -> None:
+def tell_failed(extraction: Extraction) -> None:
     reasons = [(item.image.path, item.failure.reason) for item in extraction.failed]
     reasons += [(item.path, item.reason) for item in extraction.unreadable]
     if not reasons:

@@ -53,8 +53,7 @@ class ViewEncoder:
         row, trimmed = [self.first, *ids, self.separator], 0
         for text in contexts:
             context = self.subtokens(text)
-            left = self.room + 2 - len(row) - 1
-            kept = context[: max(0, left)]
+            kept = context[: max(0, self.room + 1 - len(row))]
             trimmed += len(context) - len(kept)
             row += [*kept, self.separator] if kept else []
         places = tuple((0, starts[word] + 1) if word in starts else VANISHED for word in range(len(words)))
@@ -103,4 +102,4 @@ def word_mask(lengths: Sequence[int]) -> Tensor:
     """(B, L) booleans, true for the words of each sentence."""
     import torch
 
-    return torch.arange(max(1, *lengths, 1))[None, :] < torch.tensor(lengths)[:, None]
+    return torch.arange(max([1, *lengths]))[None, :] < torch.tensor(lengths)[:, None]

@@ -150,18 +150,11 @@ def train(
     Posts without words are left out. Returns the history, one entry an epoch.
     """
     from datasets import Dataset
-    from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+    from transformers import PrinterCallback, Trainer, TrainerCallback, set_seed
 
     history: list[EpochScore] = []
     losses: list[dict[str, Tensor]] = []
     usable = [example for example in examples if example.post.words]
-    steps = math.ceil(len(usable) / config.batch_size / config.accumulation) * config.epochs
-
-    class OneDevice(TrainingArguments):
-        # Words are found by their place in the whole batch, so a batch cannot be scattered over devices.
-        @property
-        def n_gpu(self) -> int:
-            return 1
 
     class KeepBest(TrainerCallback):
         def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -198,24 +191,7 @@ def train(
     set_seed(config.seed)
     trainer = TaggerTrainer(
         model=tagger,
-        args=OneDevice(
-            output_dir=str(folder),
-            num_train_epochs=config.epochs,
-            per_device_train_batch_size=config.batch_size,
-            gradient_accumulation_steps=config.accumulation,
-            lr_scheduler_type="linear",
-            warmup_steps=round(config.warmup * steps),
-            max_grad_norm=config.clip,
-            seed=config.seed,
-            train_sampling_strategy="group_by_length",
-            length_column_name="length",
-            remove_unused_columns=False,
-            logging_strategy="no",
-            dataloader_pin_memory=False,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-        ),
+        args=training_arguments(config, folder, len(usable)),
         train_dataset=Dataset.from_dict(
             {"example": list(range(len(usable))), "length": [length(example) for example in usable]}
         ),
@@ -225,6 +201,37 @@ def train(
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     return history
+
+
+def training_arguments(config: TrainingConfig, folder: Path, posts: int) -> Any:
+    """The Trainer's own settings: ITA's schedule, batches of like length, and none of its files or logs."""
+    from transformers import TrainingArguments
+
+    class OneDevice(TrainingArguments):
+        # Words are found by their place in the whole batch, so a batch cannot be scattered over devices.
+        @property
+        def n_gpu(self) -> int:
+            return 1
+
+    updates = math.ceil(posts / config.batch_size / config.accumulation) * config.epochs
+    return OneDevice(
+        output_dir=str(folder),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.accumulation,
+        lr_scheduler_type="linear",
+        warmup_steps=round(config.warmup * updates),
+        max_grad_norm=config.clip,
+        seed=config.seed,
+        train_sampling_strategy="group_by_length",
+        length_column_name="length",
+        remove_unused_columns=False,
+        logging_strategy="no",
+        dataloader_pin_memory=False,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
 
 
 def mean(losses: Sequence[Mapping[str, Tensor]], name: str) -> float:

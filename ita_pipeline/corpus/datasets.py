@@ -81,7 +81,8 @@ def find_dataset(name: str) -> Path:
     try:
         return find_config("datasets", name)
     except UsageError as error:
-        hint = f"{error.hint}; or give a folder with tweets.jsonl and pictures"
+        folder = "; or give a folder with tweets.jsonl and pictures"
+        hint = error.hint + ("" if error.hint.endswith("?") else folder)
         raise UsageError(str(error), hint) from error
 
 

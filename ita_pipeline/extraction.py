@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.plan import Failed, make_plan
+from ita_pipeline.cache.plan import Failed, Plan, Wishes, make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
+from ita_pipeline.engines.jobs import MEGABYTE, Hands, Limits
 from ita_pipeline.engines.local import Progress, StageOutcome
 from ita_pipeline.errors import UsageError
-from ita_pipeline.images import Found, ImageRef, Unreadable, find, identify, open_picture
+from ita_pipeline.images import Found, ImageRef, Unreadable, find, identify
 from stages.base import Failure, Stage
 
 
@@ -60,18 +61,47 @@ def pictures_in(folder: Path) -> Found:
     return found
 
 
-def extract_pictures(
-    paths: Sequence[Path], stages: Sequence[Stage[Any]], store: Store, progress: Progress, retry: bool = False
-) -> Extraction:
-    """Bring every stage up to date for these pictures.
+@dataclass(frozen=True, slots=True)
+class PicturePlan:
+    """Which stages have to look at which of these pictures, and why."""
+
+    images: tuple[ImageRef, ...]
+    others: tuple[Path, ...]
+    unreadable: tuple[Unreadable, ...]
+    plan: Plan
+
+    @property
+    def clean(self) -> bool:
+        return self.plan.clean and not self.unreadable
+
+
+def plan_pictures(
+    paths: Sequence[Path],
+    stages: Sequence[Stage[Any]],
+    store: Store,
+    wishes: Wishes | None = None,
+    limits: Limits | None = None,
+) -> PicturePlan:
+    """What has to be done to bring every stage up to date for these pictures.
+
+    Raises:
+        StageError: a model or tool is missing.
+        CorruptCacheError: the cache was damaged.
+    """
+    most = (limits or Limits()).megabytes * MEGABYTE
+    identified = list(identify(paths, store.manifest, most))
+    images = tuple(image for image in identified if isinstance(image, ImageRef))
+    unreadable = tuple(image for image in identified if isinstance(image, Unreadable))
+    return PicturePlan(images, (), unreadable, make_plan(stages, images, store, wishes))
+
+
+def carry_out(todo: PicturePlan, store: Store, hands: Hands, progress: Progress) -> Extraction:
+    """Do what a plan says, and nothing else.
 
     Raises:
         StageError: a model or tool is missing; what was computed before is kept.
         CorruptCacheError: the cache was damaged.
+        Interrupted: whoever watches asked for it.
     """
-    identified = list(identify(paths, store.manifest))
-    images = tuple(image for image in identified if isinstance(image, ImageRef))
-    unreadable = tuple(image for image in identified if isinstance(image, Unreadable))
-    plan = make_plan(stages, images, store, retry)
-    outcomes = local.run(plan, store, open_picture, progress)
-    return Extraction(images, (), unreadable, outcomes)
+    outcomes = local.run(todo.plan, store, hands, progress)
+    return Extraction(todo.images, todo.others, todo.unreadable, outcomes)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ita_pipeline.cache.index import groups, settled, stamp
 from ita_pipeline.manifest import Manifest, Stamped
 from stages.base import BadItemError, FailureKind
 
@@ -22,6 +24,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MOST_BYTES = 25 * 1024 * 1024
 MOST_PIXELS = 40_000_000
+IDENTIFIED_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
-    """A picture: the sha256 of its bytes, and one of the places where it lies."""
+    """A picture: the sha256 of its bytes, one of the places where it lies, and the key that place had before."""
 
     key: str
     path: Path
+    before: str = ""
 
 
 def find(folder: Path) -> Found:
@@ -69,41 +73,60 @@ def find(folder: Path) -> Found:
     return Found(tuple(pictures), tuple(others), tuple(closed))
 
 
-def identify(paths: Iterable[Path], manifest: Manifest) -> Iterator[ImageRef | Unreadable]:
+def identify(
+    paths: Iterable[Path], manifest: Manifest, most_bytes: int = MOST_BYTES
+) -> Iterator[ImageRef | Unreadable]:
     """The key of each picture, in order; a file that stands as the manifest knows it is not read again."""
-    known = manifest.get()
-    fresh: list[Stamped] = []
-
-    def one(path: Path) -> ImageRef | Unreadable:
-        try:
-            absolute, stamp = os.fsencode(path.absolute()), stamp_of(path)
-            before = known.get(absolute)
-            if before is not None and before.stamp == stamp:
-                return ImageRef(before.key, path)
-            size = path.stat().st_size
-            if size > MOST_BYTES:
-                return Unreadable(path, f"{size:,} bytes are more than {MOST_BYTES:,}")
-            key = file_digest(path)
-        except OSError as error:
-            return Unreadable(path, error.strerror or type(error).__name__)
-        fresh.append(Stamped(absolute, stamp, key))
-        return ImageRef(key, path)
-
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
-        yield from pool.map(one, paths)
+        for some in groups(paths, IDENTIFIED_AT_ONCE):
+            yield from identified(some, manifest, pool, most_bytes)
+
+
+def identified(
+    paths: Sequence[Path], manifest: Manifest, pool: ThreadPoolExecutor, most_bytes: int
+) -> list[ImageRef | Unreadable]:
+    here = os.getcwd()  # noqa: PTH109
+    names = [os.fsencode(os.path.join(here, path)) for path in paths]  # noqa: PTH118
+    known = manifest.get(names)
+    found: list[ImageRef | Unreadable | None] = []
+    for path, name in zip(paths, names, strict=True):
+        before = known.get(name)
+        fits = before is not None and before.stamp == stamp_or_none(path)
+        found.append(ImageRef(before.key, path, before.before) if before and fits else None)
+    unknown = [number for number, image in enumerate(found) if image is None]
+    hashed = pool.map(lambda number: read_key(paths[number], most_bytes), unknown)
+    fresh: list[Stamped] = []
+    for number, result in zip(unknown, hashed, strict=True):
+        if isinstance(result, Unreadable):
+            found[number] = result
+            continue
+        stamp, key = result
+        earlier = known.get(names[number])
+        before = "" if earlier is None else earlier.key if earlier.key != key else earlier.before
+        found[number] = ImageRef(key, paths[number], before)
+        fresh.append(Stamped(names[number], stamp, key, before))
     manifest.put(fresh)
+    return [image for image in found if image is not None]
 
 
-def stamp_of(path: Path) -> str:
-    """Size, modification time and inode.
+def read_key(path: Path, most_bytes: int) -> tuple[str, str] | Unreadable:
+    """A file's stamp and the sha256 of its bytes. The stamp is empty while a change could still hide behind it."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe or device would block a reader
+            return Unreadable(path, "not a regular file")
+        if status.st_size > most_bytes:
+            return Unreadable(path, f"{status.st_size:,} bytes are more than {most_bytes:,}")
+        return (stamp(status) if settled(status) else ""), file_digest(path)
+    except OSError as error:
+        return Unreadable(path, error.strerror or type(error).__name__)
 
-    Raises:
-        OSError: there is no such file, or it is a pipe or device, which would block a reader.
-    """
-    status = path.stat()
-    if not path.is_file():
-        raise OSError(0, "not a regular file")
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+
+def stamp_or_none(path: Path) -> str | None:
+    try:
+        return stamp(path.stat())
+    except OSError:
+        return None
 
 
 def file_digest(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The file manifest: path, size, time and inode of files that were hashed, to save hashing them again.
+"""The file manifest: path, size, times and inode of files that were hashed, to save hashing them again.
 
 It is derived: whenever it is missing, damaged or locked, files are hashed instead.
 """
@@ -6,55 +6,47 @@ It is derived: whenever it is missing, damaged or locked, files are hashed inste
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
-from contextlib import closing, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-SCHEMA = "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, stamp TEXT NOT NULL, key TEXT NOT NULL)"
+from ita_pipeline.cache.index import AT_ONCE, Index, groups
 
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
-    """A file as it stood when it was hashed."""
+    """A file as it stood when it was hashed; an empty stamp fits no file. `before` is the key it had earlier."""
 
     path: bytes
     stamp: str
     key: str
+    before: str = ""
 
 
 class Manifest:
     """`get` and `put` never raise for what is wrong with the database: they find nothing, or keep nothing."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, index: Index) -> None:
+        self.index = index
 
-    def get(self) -> dict[bytes, Stamped]:
-        """All files known, by path."""
-        if not self.path.exists():
-            return {}
-        try:
-            with closing(sqlite3.connect(self.path, timeout=5)) as database:
-                rows = database.execute("SELECT path, stamp, key FROM files").fetchall()
-        except sqlite3.Error:
-            return {}
-        return {path: Stamped(path, stamp, key) for path, stamp, key in rows}
+    def get(self, paths: Sequence[bytes]) -> dict[bytes, Stamped]:
+        """What is known of these files."""
+        found: dict[bytes, Stamped] = {}
+        with suppress(sqlite3.Error):
+            for some in groups(paths, AT_ONCE):
+                marks = ", ".join("?" * len(some))
+                rows = self.index.database.execute(f"SELECT * FROM files WHERE path IN ({marks})", some)
+                found |= {row[0]: Stamped(*row) for row in rows}
+        return found
+
+    def paths_of(self, key: str) -> list[bytes]:
+        """Where files of this content were seen last."""
+        with suppress(sqlite3.Error):
+            return [row[0] for row in self.index.database.execute("SELECT path FROM files WHERE key = ?", [key])]
+        return []
 
     def put(self, files: Iterable[Stamped]) -> None:
-        rows = [(file.path, file.stamp, file.key) for file in files]
-        if not rows:
-            return
-        with suppress(sqlite3.Error, OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self.write(rows)
-            except sqlite3.OperationalError:  # locked, or no room: another time
-                return
-            except sqlite3.DatabaseError:  # not a database any more
-                self.path.unlink()
-                self.write(rows)
-
-    def write(self, rows: list[tuple[bytes, str, str]]) -> None:
-        with closing(sqlite3.connect(self.path, timeout=5)) as database, database:
-            database.execute(SCHEMA)
-            database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
+        rows = [(file.path, file.stamp, file.key, file.before) for file in files]
+        if rows:
+            with suppress(sqlite3.Error), self.index.writing() as database:
+                database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.keys import StageKey
-from ita_pipeline.cache.plan import make_plan
+from ita_pipeline.cache.plan import Plan, Wishes, make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.corpus.contexts import ContextConfig, render
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines import local
+from ita_pipeline.engines.jobs import Hands, InProcess, Limits
 from ita_pipeline.engines.local import Progress
-from ita_pipeline.extraction import Extraction, extract_pictures
-from ita_pipeline.images import ImageRef, open_picture
+from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, plan_pictures
+from ita_pipeline.images import ImageRef
 from stages.base import Failure, Stage, Value
 from stages.external import ExternalConfig, ExternalStage
 
@@ -39,46 +40,80 @@ class PictureContexts:
         return render({**computed, **imported}, self.config)
 
 
-def look_at_pictures(
+@dataclass(frozen=True, slots=True)
+class ContextPlan:
+    """What has to be done before the contexts of some posts can be rendered.
+
+    `imported` are captions made elsewhere, which go through the cache like any other stage; `captioned` are the
+    picture ids that they speak of.
+    """
+
+    config: ContextConfig
+    stages: tuple[Stage[Any], ...]
+    pictures: PicturePlan
+    imported: Plan = field(default_factory=lambda: Plan(()))
+    captioned: tuple[str, ...] = ()
+
+    @property
+    def plan(self) -> Plan:
+        """Everything in one: the stages that look at pictures, and the import."""
+        return Plan((*self.pictures.plan.stages, *self.imported.stages))
+
+
+def plan_contexts(
     posts: Sequence[Post],
     stages: Sequence[Stage[Any]],
     config: ContextConfig,
     store: Store,
-    progress: Progress,
     captions: Path | None = None,
-    retry: bool = False,
-) -> PictureContexts:
-    """Run what is stale for the pictures of these posts, and import captions made elsewhere.
+    wishes: Wishes | None = None,
+    limits: Limits | None = None,
+) -> ContextPlan:
+    """What is stale for the pictures of these posts, and for captions made elsewhere.
 
     Raises:
         StageError: a model, a tool or the caption file is missing.
     """
     paths = list(dict.fromkeys(post.picture for post in posts if post.picture is not None))
     if paths and stages:
-        extraction = extract_pictures(paths, stages, store, progress, retry)
+        pictures = plan_pictures(paths, stages, store, wishes, limits)
     else:
-        extraction = Extraction((), (), (), ())
-    keys = {outcome.key.stage: outcome.key for outcome in extraction.stages}
-    records = {stage.name: store.results(stage, keys[stage.name]) for stage in stages if stage.name in keys}
+        pictures = PicturePlan((), (), (), Plan(()))
+    if captions is None or "caption" not in config.order:
+        return ContextPlan(config, tuple(stages), pictures)
+    stage = ExternalStage(ExternalConfig(file=str(captions)))
+    known = stage.captions
+    ids = tuple(dict.fromkeys(post.image_id for post in posts if post.image_id and post.image_id in known))
+    imported = make_plan([stage], [ImageRef(name, Path(name)) for name in ids], store)
+    return ContextPlan(config, tuple(stages), pictures, imported, ids)
+
+
+def make_contexts(todo: ContextPlan, store: Store, hands: Hands, progress: Progress) -> PictureContexts:
+    """Do what a plan says, and read what came of it.
+
+    Raises:
+        StageError: a stage cannot work at all; what was computed before is kept.
+    """
+    extraction = carry_out(todo.pictures, store, hands, progress)
+    local.run(todo.imported, store, InProcess(), progress)
+    return replace(read_contexts(todo, store), extraction=extraction)
+
+
+def read_contexts(todo: ContextPlan, store: Store) -> PictureContexts:
+    """The contexts as far as the store knows them now."""
+    images = todo.pictures.images
+    keys = dict(todo.pictures.plan.keys)
+    wanted = list(dict.fromkeys(image.key for image in images))
+    records = {
+        stage.name: store.results(stage, keys[stage.name], wanted) for stage in todo.stages if stage.name in keys
+    }
     by_file = {
         image.path: {name: found[image.key].result for name, found in records.items() if image.key in found}
-        for image in extraction.images
+        for image in images
     }
     by_id: dict[str, Results] = {}
-    if captions is not None and "caption" in config.order:
-        key, by_id = import_captions(posts, captions, store, progress)
-        keys["external"] = key
-    return PictureContexts(config, extraction, keys, by_file, by_id)
-
-
-def import_captions(
-    posts: Sequence[Post], file: Path, store: Store, progress: Progress
-) -> tuple[StageKey, dict[str, Results]]:
-    """Captions by picture id, through the cache like any other stage; ids that the file has not stay out."""
-    stage = ExternalStage(ExternalConfig(file=str(file)))
-    known = stage.captions
-    ids = dict.fromkeys(post.image_id for post in posts if post.image_id in known)
-    plan = make_plan([stage], [ImageRef(name, Path(name)) for name in ids if name], store)
-    local.run(plan, store, open_picture, progress)
-    key = plan.keys[stage.name]
-    return key, {name: {"caption": record.result} for name, record in store.results(stage, key).items()}
+    for part in todo.imported.stages:
+        keys["external"] = part.key
+        found = store.results(part.stage, part.key, list(todo.captioned))
+        by_id = {name: {"caption": record.result} for name, record in found.items()}
+    return PictureContexts(todo.config, Extraction((), (), (), ()), keys, by_file, by_id)

@@ -7,30 +7,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
-from ita_pipeline.corpus.datasets import Dataset, DatasetCard, load_dataset
+from ita_pipeline.cache.plan import Wishes
+from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
+from ita_pipeline.engines.isolation import Worker
+from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.engines.local import Progress, Silent
-from ita_pipeline.errors import MissingError, UsageError, nearest
-from ita_pipeline.extraction import Extraction, extract_pictures, pictures_in
+from ita_pipeline.errors import UsageError, nearest
+from ita_pipeline.explanation import Explanation, explain
+from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, pictures_in, plan_pictures
 from ita_pipeline.groups import gathered
-from ita_pipeline.ner.encoders import find_encoder
-from ita_pipeline.ner.training import TrainingConfig
-from ita_pipeline.picture_contexts import PictureContexts, look_at_pictures
+from ita_pipeline.picture_contexts import make_contexts
 from ita_pipeline.predictor import Prediction, Predictor
-from ita_pipeline.presets import AUTO, Choice, Preset, build_stages, choose, with_changes
+from ita_pipeline.presets import AUTO, Choice, build_stages, choose, with_changes
 from ita_pipeline.report.page import write_report
 from ita_pipeline.runs import Run, find_run
-from ita_pipeline.settings import (
-    checked,
-    configured,
-    find_config,
-    merged,
-    parse_assignments,
-    read_yaml,
-)
-from ita_pipeline.training_run import Wanted, check_trainable, train_if_new
+from ita_pipeline.settings import checked, parse_assignments
+from ita_pipeline.status import Status, status_of
+from ita_pipeline.training_plan import TrainingPlan, TrainOptions, plan_training
+from ita_pipeline.training_run import train_if_new
 from ita_pipeline.workspace import Workspace
+from stages.base import FailureKind
 
 GROUP = 64
 
@@ -49,29 +46,68 @@ class Mute(Silent):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What every command that runs stages understands."""
+    """What every command that runs stages understands.
+
+    `retry_failed` are the kinds of failures to try again, `refresh` the stages that do everything again, `limit`
+    the most pictures to work on.
+    """
 
     preset: str = AUTO
     stages: tuple[str, ...] = ()
     assignments: tuple[str, ...] = ()
     workspace: Path = Path()
-    retry_failed: bool = False
+    retry_failed: tuple[FailureKind, ...] = ()
+    refresh: tuple[str, ...] = ()
+    limit: int | None = None
+
+    @property
+    def wishes(self) -> Wishes:
+        return Wishes(frozenset(self.retry_failed), frozenset(self.refresh), self.limit)
+
+    @property
+    def limits(self) -> Limits:
+        """
+        Raises:
+            UsageError: `--set limits.…` asks for what cannot be.
+        """
+        return checked(Limits, parse_assignments(self.assignments).get("limits", {}), "limits")
 
 
 def chosen(options: Options, also: Sequence[str] = ()) -> Choice:
     """The preset with `--set` applied; `also` names sections that somebody else will read.
 
     Raises:
-        UsageError: `--set` names a stage that the preset has not.
+        UsageError: `--set` or `--refresh` names a stage that the preset has not.
     """
     choice = choose(options.preset)
     changes = parse_assignments(options.assignments)
-    known = [*choice.preset.stages, "contexts", *also]
-    for section in changes:
-        if section not in known:
-            hint = nearest(section, known) or f"known are {', '.join(known)}"
-            raise UsageError(f"--set names {section}, which is no stage of preset {choice.preset.name}", hint)
+    stages = list(choice.preset.stages)
+    known = [*stages, "contexts", "limits", *also]
+    named = [("--set", name, known) for name in changes] + [("--refresh", name, stages) for name in options.refresh]
+    for option, name, possible in named:
+        if name not in possible:
+            hint = nearest(name, possible) or f"known are {', '.join(possible)}"
+            raise UsageError(f"{option} names {name}, which is no stage of preset {choice.preset.name}", hint)
     return replace(choice, preset=with_changes(choice.preset, changes))
+
+
+def plan_extraction(
+    folder: Path | str, options: Options | None = None, listener: Listener | None = None
+) -> PicturePlan:
+    """What `extract` would do for the pictures below a folder: the very plan that it obeys.
+
+    Raises:
+        UserError: the folder has no pictures, a setting is unknown, or the cache is damaged.
+        StageError: a model or tool that a stage needs is missing.
+    """
+    options, heard = options or Options(), listener or Mute()
+    found = pictures_in(Path(folder))
+    choice = chosen(options)
+    heard.say(choice.why)
+    stages = build_stages(choice.preset, options.stages)
+    store = Workspace(options.workspace).store
+    plan = plan_pictures(found.pictures, stages, store, options.wishes, options.limits)
+    return replace(plan, others=found.others, unreadable=(*found.closed, *plan.unreadable))
 
 
 def extract(folder: Path | str, options: Options | None = None, listener: Listener | None = None) -> Extraction:
@@ -82,31 +118,9 @@ def extract(folder: Path | str, options: Options | None = None, listener: Listen
         StageError: a model or tool that a stage needs is missing; what was computed before is kept.
     """
     options, heard = options or Options(), listener or Mute()
-    found = pictures_in(Path(folder))
-    choice = chosen(options)
-    heard.say(choice.why)
-    stages = build_stages(choice.preset, options.stages)
-    store = Workspace(options.workspace).store
-    extraction = extract_pictures(found.pictures, stages, store, heard, options.retry_failed)
-    return replace(extraction, others=found.others, unreadable=(*found.closed, *extraction.unreadable))
-
-
-@dataclass(frozen=True, slots=True)
-class TrainOptions:
-    """What `train` understands beyond `Options`.
-
-    `captions` is a file of captions made elsewhere, "auto" for the one that the dataset's card names, or "none".
-    `contexts` are the contexts to append, all of them by default.
-    """
-
-    data: Path | None = None
-    captions: str = "auto"
-    contexts: tuple[str, ...] = CONTEXTS
-    encoder: str | None = None
-    experiment: str | None = None
-    alignment: bool = True
-    seed: int | None = None
-    command: str = ""
+    plan = plan_extraction(folder, options, heard)
+    with Worker(options.limits) as hands:
+        return carry_out(plan, Workspace(options.workspace).store, hands, heard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +130,29 @@ class Trained:
     run: Run
     new: bool
     extraction: Extraction
+
+
+def plan_train(
+    dataset: str,
+    options: Options | None = None,
+    training: TrainOptions | None = None,
+    listener: Listener | None = None,
+) -> TrainingPlan:
+    """What `train` would do: the very plan that it obeys.
+
+    Raises:
+        UserError: the dataset, a file of it or a setting is missing or wrong.
+        StageError: a model or tool is missing.
+    """
+    options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
+    workspace = Workspace(options.workspace)
+    loaded = load_dataset(dataset, training.data, workspace.data)
+    for note in loaded.notes:
+        heard.say(note)
+    choice = chosen(options, also=("training",))
+    heard.say(choice.why)
+    changes = parse_assignments(options.assignments)
+    return plan_training(loaded, choice.preset, changes, training, workspace.store, options.wishes, heard.say)
 
 
 def train(
@@ -132,84 +169,69 @@ def train(
         UserError: the dataset, a file of it or a setting is missing or wrong.
         StageError: a model or tool is missing; what was computed before is kept.
     """
-    options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
+    options, heard = options or Options(), listener or Mute()
     workspace = Workspace(options.workspace)
-    loaded = load_dataset(dataset, training.data, workspace.data)
-    check_trainable(loaded)
-    for note in loaded.notes:
-        heard.say(note)
-    choice = chosen(options, also=("training",))
-    heard.say(choice.why)
-    settings = training_settings(loaded.card, choice.preset, options, training)
-    encoder = find_encoder(training.encoder or choice.preset.encoder)
-    config = context_config(choice.preset, training.contexts)
-    captions = caption_file(loaded, training.captions)
-    wanted = [name for name in config.order if not (name == "caption" and captions)]
-    stages = build_stages(choice.preset, wanted) if wanted else []
-    contexts = look_at_pictures(
-        loaded.posts, stages, config, workspace.store, heard, captions, options.retry_failed
-    )
-    tell_pictures(loaded, captions, contexts, heard)
-    file = captions.name if captions else ""
-    inputs = Wanted(loaded, choice.preset, contexts, settings, encoder, file, training.command)
-    run, new = train_if_new(inputs, workspace.runs, heard)
+    plan = plan_train(dataset, options, training, heard)
+    with Worker(options.limits) as hands:
+        contexts = make_contexts(plan.contexts, workspace.store, hands, heard)
+    run, new = train_if_new(plan.wanted(contexts), workspace.runs, heard)
     if new or not run.report.is_file():
-        write_report(run, loaded, contexts)
+        write_report(run, plan.dataset, contexts)
     return Trained(run, new, contexts.extraction)
 
 
-def training_settings(
-    card: DatasetCard, preset: Preset, options: Options, training: TrainOptions
-) -> TrainingConfig:
-    """The experiment of the dataset that suits the preset, with `--set training.…`, seed and alignment applied."""
-    known = configured("experiments")
-    default = next(
-        name for name in (f"{card.experiment}-{preset.recipe}", f"default-{preset.recipe}") if name in known
-    )
-    file = find_config("experiments", training.experiment or default)
-    changes = parse_assignments(options.assignments).get("training", {})
-    if training.seed is not None:
-        changes = merged(changes, {"seed": training.seed})
-    config = checked(TrainingConfig, merged(read_yaml(file), changes), f"experiment {file.stem}")
-    if training.alignment:
-        return config
-    return config.model_copy(update={"objective": config.objective.without_alignment()})
+def status(
+    target: str | Path,
+    options: Options | None = None,
+    training: TrainOptions | None = None,
+    listener: Listener | None = None,
+) -> Status:
+    """What is fresh, stale and failed for a folder of pictures, or for a dataset with its training.
+
+    Raises:
+        UserError: there is no such thing, or a setting is unknown.
+        StageError: a model or tool that a stage needs is missing.
+    """
+    options = options or Options()
+    if is_pictures(Path(target)):
+        return picture_status(plan_extraction(target, options, listener))
+    return training_status(plan_train(str(target), options, training, listener), options)
 
 
-def context_config(preset: Preset, names: Sequence[str]) -> ContextConfig:
-    for name in names:
-        if name not in CONTEXTS:
-            hint = nearest(name, CONTEXTS) or f"known are {', '.join(CONTEXTS)}, all, none"
-            raise UsageError(f"there is no context {name}", hint)
-    order = tuple(name for name in preset.contexts.order if name in names)
-    return preset.contexts.model_copy(update={"order": order})
+def picture_status(plan: PicturePlan) -> Status:
+    return status_of(plan.plan, plan.unreadable)
 
 
-def caption_file(dataset: Dataset, wish: str) -> Path | None:
-    """The file of captions made elsewhere: given, or looked for where the dataset lies, or none."""
-    if wish == "none":
-        return None
-    if wish == "auto":
-        return dataset.captions
-    for path in (Path(wish).expanduser(), dataset.folder / wish):
-        if path.is_file():
-            return path
-    raise MissingError(f"there is no caption file {wish}", "give a file, auto, or none: --captions FILE")
+def training_status(plan: TrainingPlan, options: Options) -> Status:
+    workspace = Workspace(options.workspace)
+    state = plan.state(workspace.store, workspace.runs)
+    return status_of(plan.contexts.plan, plan.contexts.pictures.unreadable, state)
 
 
-def tell_pictures(dataset: Dataset, captions: Path | None, contexts: PictureContexts, listener: Listener) -> None:
-    posts = dataset.posts
-    named = sum(post.image_id is not None for post in posts)
-    there = sum(post.picture is not None for post in posts)
-    if named and there < named:
-        listener.say(f"{there} of {named} pictures are there; posts without one are read without its contexts")
-    if captions is None or "caption" not in contexts.config.order:
-        return
-    captioned = sum(post.image_id in contexts.by_id for post in posts)
-    told = f"captions for {captioned} of {named} pictures imported from {captions.name}"
-    if not captioned:
-        raise UsageError(f"{told}: its ids are not those of the dataset", "--captions none leaves the file out")
-    listener.say(f"{told} (--captions none leaves them out)")
+def why(image: Path | str, options: Options | None = None, listener: Listener | None = None) -> Explanation:
+    """Everything about one picture: its records, what decided them, and what has changed since.
+
+    Raises:
+        UserError: there is no such picture, or a setting is unknown.
+        StageError: a model or tool that a stage needs is missing.
+    """
+    options, heard = options or Options(), listener or Mute()
+    path = Path(image)
+    if not path.is_file():
+        raise UsageError(f"there is no picture {path}", "ita why FILE, one picture; ita status FOLDER, all of them")
+    choice = chosen(options)
+    heard.say(choice.why)
+    store = Workspace(options.workspace).store
+    stages = build_stages(choice.preset, options.stages)
+    plan = plan_pictures([path], stages, store, options.wishes, options.limits)
+    if plan.unreadable:
+        raise UsageError(f"{path} cannot be read: {plan.unreadable[0].reason}")
+    return explain(plan, store)
+
+
+def is_pictures(path: Path) -> bool:
+    """Whether a folder holds pictures rather than a dataset of posts."""
+    return path.is_dir() and not any((path / name).is_file() for name in ("tweets.jsonl", "train.jsonl"))
 
 
 def predict(

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.cache.store import Store
 from ita_pipeline.corpus.posts import Post
+from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.engines.local import Progress, Silent
 from ita_pipeline.ner.encoding import ViewEncoder
 from ita_pipeline.ner.prediction import Scored, tag_views
-from ita_pipeline.picture_contexts import PictureContexts, look_at_pictures
+from ita_pipeline.picture_contexts import PictureContexts, make_contexts, plan_contexts
 from ita_pipeline.presets import Preset, build_stages
 from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run
 from stages import hub
@@ -67,6 +68,7 @@ class Predictor:
         self.run, self.store, self.record = run, store, run.record()
         self.tagger, self.tokenizer = load_model(run)
         self.encoder = ViewEncoder(self.tokenizer, self.tagger.config.max_length)
+        self.hands = Worker()
         self.notes: list[str] = []
 
     @functools.cached_property
@@ -80,7 +82,8 @@ class Predictor:
         """Predictions in the order of the posts."""
         pictured = [post for post in posts if post.picture is not None]
         stages = self.stages if pictured else []
-        contexts = look_at_pictures(pictured, stages, self.record.contexts, self.store, progress or Silent())
+        plan = plan_contexts(pictured, stages, self.record.contexts, self.store)
+        contexts = make_contexts(plan, self.store, self.hands, progress or Silent())
         self.notice(contexts)
         reasons = {failed.image.path: failed.failure.reason for failed in contexts.extraction.failed}
         reasons |= {missing.path: missing.reason for missing in contexts.extraction.unreadable}

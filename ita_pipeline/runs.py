@@ -29,9 +29,12 @@ TEXT, TEXT_AND_IMAGE = "text", "text+image"
 
 
 class RunRecord(Frozen):
-    """What a run was made from. `captions` is the file that captions were imported from, if any."""
+    """What a run was made from. `captions` is the file that captions were imported from, if any; `components` are
+    those of its key.
+    """
 
     key: str
+    components: Mapping[str, Any] = {}
     dataset: str
     command: str
     preset: str
@@ -132,25 +135,39 @@ class Run:
         write_atomically(self.scores_file, scores.to_json())
 
 
-def run_key(
+def run_components(
     splits: Mapping[str, Sequence[tuple[Post, tuple[str, ...]]]],
     training: TrainingConfig,
     encoder_identity: str,
     types: Sequence[str],
-) -> str:
-    """Key of a run: the words, mentions and rendered contexts of each split, the settings, and the encoder.
+) -> dict[str, Any]:
+    """All that decides a run, in clear: words with mentions and rendered contexts of each split (as digests), the
+    settings, and the encoder.
 
     Contexts count as they were rendered: a stage that ran anew and said the same retrains nothing.
     """
-    rendered = {
-        name: [
-            [post.id, post.words, [[s.start, s.end, s.type] for s in post.gold or ()], texts]
-            for post, texts in posts
-        ]
-        for name, posts in splits.items()
+
+    def sentence(post: Post) -> list[Any]:
+        return [post.id, post.words, [[span.start, span.end, span.type] for span in post.gold or ()]]
+
+    return {
+        "trainer": TRAINER_VERSION,
+        "sentences": {name: digest([sentence(post) for post, _ in posts]) for name, posts in splits.items()},
+        "contexts": {name: digest([texts for _, texts in posts]) for name, posts in splits.items()},
+        "training": training.model_dump(mode="json"),
+        "encoder": encoder_identity,
+        "types": list(types),
     }
-    settings = training.model_dump(mode="json")
-    return digest([TRAINER_VERSION, rendered, settings, encoder_identity, list(types)])
+
+
+def run_key(components: Mapping[str, Any]) -> str:
+    return digest(components)
+
+
+def last_run(runs: Path, dataset: str) -> Run | None:
+    """The run of a dataset that was finished last."""
+    found = sorted((runs / dataset).glob("*/scores.json"), key=lambda file: file.stat().st_mtime)
+    return Run(found[-1].parent) if found else None
 
 
 def find_run(name: str | Path, runs: Path) -> Run:

@@ -29,7 +29,17 @@ from ita_pipeline.ner.training import (
 )
 from ita_pipeline.picture_contexts import PictureContexts
 from ita_pipeline.presets import Preset
-from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run, RunRecord, RunScores, ViewScores, run_at, run_key
+from ita_pipeline.runs import (
+    TEXT,
+    TEXT_AND_IMAGE,
+    Run,
+    RunRecord,
+    RunScores,
+    ViewScores,
+    run_at,
+    run_components,
+    run_key,
+)
 from stages import hub
 
 Split = Sequence[tuple[Post, tuple[str, ...]]]
@@ -58,6 +68,10 @@ class Wanted:
         }
 
     @property
+    def components(self) -> dict[str, Any]:
+        return run_components(self.splits, self.training, self.encoder.identity, self.types)
+
+    @property
     def types(self) -> tuple[str, ...]:
         return tuple(sorted({span.type for post in self.dataset.posts for span in post.gold or ()}))
 
@@ -78,8 +92,8 @@ def check_trainable(dataset: Dataset) -> None:
 
 def train_if_new(wanted: Wanted, runs: Path, talker: Talker) -> tuple[Run, bool]:
     """The run of these inputs, and whether it had to be trained."""
-    splits, types = wanted.splits, wanted.types
-    key = run_key(splits, wanted.training, wanted.encoder.identity, types)
+    components = wanted.components
+    key = run_key(components)
     run = run_at(runs, wanted.dataset.name, key)
     if run.complete:
         return run, False
@@ -89,7 +103,7 @@ def train_if_new(wanted: Wanted, runs: Path, talker: Talker) -> tuple[Run, bool]
     with tempfile.TemporaryDirectory(prefix=leftover_name(key), dir=run.folder.parent) as name:
         own = Run(Path(name) / "run")
         own.folder.mkdir()
-        train_run(own, key, wanted, splits, types, talker)
+        train_run(own, key, components, wanted, talker)
         try:
             own.folder.rename(run.folder)
         except OSError:
@@ -121,11 +135,10 @@ def alive(process: int) -> bool:
     return True
 
 
-def train_run(
-    run: Run, key: str, wanted: Wanted, splits: Mapping[str, Split], types: tuple[str, ...], talker: Talker
-) -> None:
+def train_run(run: Run, key: str, components: Mapping[str, Any], wanted: Wanted, talker: Talker) -> None:
     from ita_pipeline.ner.tagger import Tagger, new_tagger
 
+    splits, types = wanted.splits, wanted.types
     prepare(wanted.training.seed)
     encoder, tokenizer = load_encoder(wanted.encoder)
     training = wanted.training
@@ -155,6 +168,7 @@ def train_run(
         write_predictions(run, split, examples[split], {TEXT: outcome.text, TEXT_AND_IMAGE: outcome.context})
     record = RunRecord(
         key=key,
+        components=components,
         dataset=wanted.dataset.name,
         command=wanted.command,
         preset=wanted.preset.name,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ita_pipeline.cache.keys import canonical_json, differences, digest, stage_key
+from ita_pipeline.cache.keys import canonical_json, digest, stage_key
 from tests.fakes import DoubleStage, SizeConfig, SizeStage
 
 PLAIN = st.recursive(
@@ -69,10 +69,3 @@ def test_version_tool_and_upstream_are_in_the_key(monkeypatch: pytest.MonkeyPatc
     assert double.hexdigest != other.hexdigest
     monkeypatch.setattr(SizeStage, "version", 2)
     assert stage_key(SizeStage(), {}).hexdigest != size.hexdigest
-
-
-def test_differences_name_what_changed_by_its_path():
-    old = stage_key(SizeStage(), {}).components
-    new = stage_key(SizeStage(SizeConfig(times=5)), {}).components
-    assert differences(old, new) == ["parameters.times 1 → 5"]
-    assert differences(old, old) == []

@@ -9,11 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ita_pipeline.cache.plan import Cause, make_plan
+from ita_pipeline.cache.plan import Plan, StagePlan, Wishes, make_plan
+from ita_pipeline.cache.reasons import Cause
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
-from ita_pipeline.images import open_picture
-from stages.base import Stage
+from ita_pipeline.engines.jobs import InProcess
+from ita_pipeline.errors import CorruptCacheError
+from ita_pipeline.images import ImageRef, open_picture
+from stages.base import FailureKind, Stage
 from stages.ocr import OcrValue
 from tests.fakes import DoubleStage, SizeConfig, SizeStage, draw, ref
 
@@ -22,7 +25,15 @@ COLOURS = ["red", "green", "blue", "white"]
 
 def run(stages: list[Stage[Any]], paths: list[Path], store: Store) -> tuple[local.StageOutcome, ...]:
     plan = make_plan(stages, [ref(path) for path in paths], store)
-    return local.run(plan, store, open_picture, local.Silent())
+    return local.run(plan, store, InProcess(), local.Silent())
+
+
+def causes(plan: StagePlan) -> list[Cause]:
+    return [reason.cause for stale in plan.stale for reason in stale.reasons]
+
+
+def whole(stages: list[Stage[Any]], paths: list[Path], store: Store, **wishes: Any) -> Plan:
+    return make_plan(stages, [ref(path) for path in paths], store, Wishes(**wishes))
 
 
 @pytest.fixture
@@ -32,7 +43,8 @@ def paths(tmp_path: Path) -> list[Path]:
 
 def test_everything_is_new_at_first_and_nothing_the_second_time(tmp_path: Path, paths: list[Path]):
     plan = make_plan([SizeStage()], [ref(path) for path in paths], Store(tmp_path))
-    assert [(stale.image.path, stale.cause) for stale in plan.stages[0].stale] == [(p, Cause.NEW) for p in paths]
+    assert [stale.image.path for stale in plan.stages[0].stale] == paths
+    assert causes(plan.stages[0]) == [Cause.NEW] * 4
     run([SizeStage()], paths, Store(tmp_path))
     again = SizeStage()
     (outcome,) = run([again], paths, Store(tmp_path))
@@ -62,8 +74,7 @@ def test_a_renamed_picture_costs_nothing_and_a_copy_is_looked_at_once(tmp_path: 
 def test_a_changed_setting_says_from_what_to_what(tmp_path: Path, paths: list[Path]):
     run([SizeStage()], paths, Store(tmp_path))
     plan = make_plan([SizeStage(SizeConfig(times=3))], [ref(path) for path in paths], Store(tmp_path))
-    reasons = {(stale.cause, stale.detail) for stale in plan.stages[0].stale}
-    assert reasons == {(Cause.CHANGED, "parameters.times 1 → 3")}
+    assert plan.stages[0].reasons == {"parameter times 1 → 3": 4}
     assert (
         make_plan([SizeStage(SizeConfig(batch=9))], [ref(p) for p in paths], Store(tmp_path)).stages[0].stale == ()
     )
@@ -88,9 +99,11 @@ def test_a_failure_is_remembered_and_tried_again_only_when_asked(tmp_path: Path)
     (outcome,) = run([again], [bad], Store(tmp_path))
     assert again.asked == []
     assert [failed.image.path for failed in outcome.failed] == [bad]
-    plan = make_plan([SizeStage()], [ref(bad)], Store(tmp_path), retry_failed=True)
-    assert [stale.cause for stale in plan.stages[0].stale] == [Cause.RETRY]
-    assert make_plan([SizeStage(SizeConfig(times=2))], [ref(bad)], Store(tmp_path)).stages[0].stale
+    plan = whole([SizeStage()], [bad], Store(tmp_path), retry=frozenset({FailureKind.PERMANENT}))
+    assert causes(plan.stages[0]) == [Cause.RETRY]
+    assert not whole([SizeStage()], [bad], Store(tmp_path), retry=frozenset({FailureKind.TRANSIENT})).stale
+    changed = whole([SizeStage(SizeConfig(times=2))], [bad], Store(tmp_path))
+    assert causes(changed.stages[0]) == [Cause.PARAMETER, Cause.FAILED]
 
 
 def test_old_records_of_another_shape_or_damaged_ones_never_stop_a_new_run(
@@ -102,9 +115,74 @@ def test_old_records_of_another_shape_or_damaged_ones_never_stop_a_new_run(
     monkeypatch.setattr(SizeStage, "version", 2)
     monkeypatch.setattr(SizeStage, "value_type", OcrValue)
     plan = make_plan([SizeStage()], [ref(path) for path in paths], Store(tmp_path))
-    reasons = [(stale.cause, stale.detail) for stale in plan.stages[0].stale]
-    assert reasons.count((Cause.CHANGED, "version 1 → 2")) == 3
-    assert reasons.count((Cause.NEW, "")) == 1
+    assert plan.stages[0].reasons == {"stage version 1 → 2": 3, "new image": 1}
+
+
+def test_a_picture_whose_content_changed_is_told_from_a_new_one(tmp_path: Path, paths: list[Path]):
+    run([SizeStage()], paths, Store(tmp_path))
+    old = ref(paths[0]).key
+    draw(paths[0], "black")
+    images = [ImageRef(ref(paths[0]).key, paths[0], old), ref(draw(tmp_path / "in" / "new.png", "pink"))]
+    plan = make_plan([SizeStage()], images, Store(tmp_path))
+    assert causes(plan.stages[0]) == [Cause.CONTENT, Cause.NEW]
+
+
+def test_a_failure_above_is_no_record_below_and_mends_with_it(tmp_path: Path):
+    bad = tmp_path / "in" / "bad.png"
+    bad.parent.mkdir()
+    bad.write_text("no picture")
+    outcomes = run([SizeStage(), DoubleStage()], [bad], Store(tmp_path))
+    assert [len(outcome.failed) for outcome in outcomes] == [1, 1]
+    assert outcomes[1].failed[0].failure.reason.startswith("size: ")
+    plan = whole([SizeStage(), DoubleStage()], [bad], Store(tmp_path), retry=frozenset(FailureKind))
+    assert [len(part.stale) for part in plan.stages] == [1, 1]
+    again = whole([SizeStage(), DoubleStage()], [bad], Store(tmp_path))
+    assert not again.stale
+    assert [len(part.failed) for part in again.stages] == [1, 1]
+
+
+def test_a_refresh_does_everything_again_with_those_that_read_it_and_its_results_hold(
+    tmp_path: Path, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+):
+    run([SizeStage(), DoubleStage()], paths, Store(tmp_path))
+    plan = whole([SizeStage(), DoubleStage()], paths, Store(tmp_path), refresh=frozenset({"size"}))
+    assert [causes(part) for part in plan.stages] == [[Cause.REFRESH] * 4] * 2
+    monkeypatch.setattr(SizeStage, "measure", lambda self, item: self.value_type(width=7, height=7))
+    local.run(plan, Store(tmp_path), InProcess(), local.Silent())
+    records = Store(tmp_path).results(SizeStage(), plan.keys["size"])
+    assert {record.result.width for record in records.values()} == {7}
+    assert not whole([SizeStage(), DoubleStage()], paths, Store(tmp_path)).stale
+
+
+def test_a_limit_takes_the_same_first_pictures_through_all_stages(tmp_path: Path, paths: list[Path]):
+    plan = whole([SizeStage(), DoubleStage()], paths, Store(tmp_path), limit=3)
+    assert [[s.image.path for s in part.stale] for part in plan.stages] == [paths[:3]] * 2
+    assert [part.waiting for part in plan.stages] == [1, 1]
+    assert plan.stale
+    local.run(plan, Store(tmp_path), InProcess(), local.Silent())
+    rest = whole([SizeStage(), DoubleStage()], paths, Store(tmp_path), limit=3)
+    assert [[s.image.path for s in part.stale] for part in rest.stages] == [paths[3:]] * 2
+
+
+def test_a_damaged_record_is_told_and_nothing_is_run(tmp_path: Path, paths: list[Path]):
+    run([SizeStage()], paths, Store(tmp_path))
+    (segment, *_) = tmp_path.glob("cache/size/*/*.jsonl")
+    segment.write_bytes(segment.read_bytes().replace(b'"width"', b'"wider"', 1))
+    plan = whole([SizeStage()], paths, Store(tmp_path))
+    assert causes(plan.stages[0]) == [Cause.CORRUPT]
+    assert [(found.segment, found.line) for found in plan.stages[0].damage] == [(segment, 1)]
+    with pytest.raises(CorruptCacheError, match="line 1"):
+        local.run(plan, Store(tmp_path), InProcess(), local.Silent())
+
+
+def test_the_forecast_is_from_measured_seconds(tmp_path: Path, paths: list[Path]):
+    first = whole([SizeStage()], paths, Store(tmp_path)).stages[0]
+    assert first.forecast is None
+    run([SizeStage()], paths[:2], Store(tmp_path))
+    later = whole([SizeStage(SizeConfig(times=2))], paths, Store(tmp_path)).stages[0]
+    assert later.seconds is not None
+    assert later.forecast == pytest.approx(4 * later.seconds)
+    assert whole([SizeStage()], paths[:2], Store(tmp_path)).stages[0].forecast == 0
 
 
 def test_stages_that_read_each_other_in_a_circle_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -11,7 +11,8 @@ import pytest
 from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
-from ita_pipeline.images import ImageRef, open_picture
+from ita_pipeline.engines.jobs import InProcess
+from ita_pipeline.images import ImageRef
 from stages.base import Failure, FailureKind, Item, StageError, Value
 from tests.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ref
 
@@ -32,7 +33,7 @@ def images(folder: Path, *names: str) -> list[ImageRef]:
 
 
 def run(stage: Any, found: list[ImageRef], store: Store, *more: Any) -> tuple[local.StageOutcome, ...]:
-    return local.run(make_plan([stage, *more], found, store), store, open_picture, local.Silent())
+    return local.run(make_plan([stage, *more], found, store), store, InProcess(), local.Silent())
 
 
 def test_the_one_that_makes_a_stage_raise_fails_alone(tmp_path: Path):
@@ -51,7 +52,7 @@ def test_a_stage_that_fails_on_everything_is_broken_and_nothing_is_remembered(
 ):
     found = images(tmp_path / "in", "bad1", "bad2", "bad3")
     store = Store(tmp_path)
-    monkeypatch.setattr("ita_pipeline.engines.local.plain_picture", lambda: Item("", "bad", lambda: None))
+    monkeypatch.setattr("ita_pipeline.engines.careful.plain_picture", lambda: Item("", "bad", lambda: None))
     with pytest.raises(StageError, match="fails on any picture"):
         run(Allergic(SizeConfig(batch=3)), found, store)
     assert not list(tmp_path.rglob("*.jsonl"))
@@ -104,3 +105,16 @@ def test_values_reach_the_store(tmp_path: Path):
     (outcome,) = run(SizeStage(), found, store)
     record = Store(tmp_path).results(SizeStage(), outcome.key)[found[0].key]
     assert record.result == SizeValue(width=1, height=5)
+
+
+def test_asked_to_stop_it_finishes_the_batch_in_hand(tmp_path: Path):
+    class Stopping(local.Silent):
+        stopping = True
+
+    found = images(tmp_path / "in", "a", "b", "c")
+    store = Store(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        local.run(make_plan([SizeStage()], found, store), store, InProcess(), Stopping())
+    rest = SizeStage()
+    run(rest, found, Store(tmp_path))
+    assert rest.asked == ["c.png"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from ita_pipeline.cache.index import Index
 from ita_pipeline.images import ImageRef, Unreadable, file_digest, find, identify, open_picture
 from ita_pipeline.manifest import Manifest
 from stages.base import BadItemError, FailureKind
@@ -47,14 +49,15 @@ def test_all_formats_are_found_below_a_folder_and_others_are_named(tmp_path: Pat
 
 
 def test_a_file_is_hashed_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    path, manifest = draw(tmp_path / "a.png"), Manifest(tmp_path / "index.sqlite")
+    path, manifest = draw(tmp_path / "a.png"), Manifest(Index(tmp_path))
+    os.utime(path, (time.time() - 60, time.time() - 60))
     first = list(identify([path], manifest))
     with monkeypatch.context() as patched:
         patched.setattr("ita_pipeline.images.file_digest", lambda path: pytest.fail("hashed again"))
         assert list(identify([path], manifest)) == first
     draw(path, "blue")
     (again,) = identify([path], manifest)
-    assert again == ImageRef(file_digest(path), path)
+    assert again == ImageRef(file_digest(path), path, before=first[0].key)
     assert again != first[0]
 
 
@@ -62,7 +65,9 @@ def test_pipes_missing_files_and_odd_names_are_told_not_tripped_over(tmp_path: P
     os.mkfifo(tmp_path / "pipe.jpg")
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/line\n\xff.png"))
     draw(tmp_path / "plain.png").rename(odd)
-    pipe, gone, named = identify([tmp_path / "pipe.jpg", tmp_path / "gone.jpg", odd], Manifest(tmp_path / "i"))
+    pipe, gone, named = identify(
+        [tmp_path / "pipe.jpg", tmp_path / "gone.jpg", odd], Manifest(Index(tmp_path / "i"))
+    )
     assert isinstance(pipe, Unreadable)
     assert isinstance(gone, Unreadable)
     assert isinstance(named, ImageRef)

@@ -11,7 +11,7 @@ from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.errors import MissingError, UsageError
 from ita_pipeline.ner.scoring import score
 from ita_pipeline.ner.training import TrainingConfig
-from ita_pipeline.runs import RunScores, ViewScores, find_run, run_at, run_key
+from ita_pipeline.runs import RunScores, ViewScores, find_run, run_at, run_components, run_key
 
 POST = Post("1", "hi Ada", ("hi", "Ada"), ((0, 2), (3, 6)), gold=(Span(1, 2, "PER"),), picture=Path("a.jpg"))
 CONFIG = TrainingConfig()
@@ -23,7 +23,7 @@ def key(
     config: TrainingConfig = CONFIG,
     encoder: str = "e",
 ) -> str:
-    return run_key({"train": [(post, texts)]}, config, encoder, ["PER"])
+    return run_key(run_components({"train": [(post, texts)]}, config, encoder, ["PER"]))
 
 
 def test_what_is_trained_on_is_the_key():

@@ -59,21 +59,3 @@ def stage_key(stage: Stage[Any], upstream: Mapping[str, StageKey]) -> StageKey:
         "reads": {name: upstream[name].hexdigest for name in stage.reads},
     }
     return StageKey(stage=stage.name, components=components, hexdigest=digest(components))
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:
-    """What changed between two components in clear, e.g. `parameters.beams 3 → 5`."""
-    changed: list[str] = []
-    for name in sorted({*old, *new}):
-        before, after = old.get(name), new.get(name)
-        where = f"{path}{name}"
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            changed += differences(before, after, f"{where}.")
-        elif before != after:
-            changed.append(f"{where} {brief(before)} → {brief(after)}")
-    return changed
-
-
-def brief(value: Any) -> str:
-    text = "none" if value is None else str(value)
-    return text if len(text) <= 40 else f"{text[:18]}…{text[-8:]}"

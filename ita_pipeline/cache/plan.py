@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from ita_pipeline.cache.keys import StageKey, differences, stage_key
+from ita_pipeline.cache.index import Damage, State
+from ita_pipeline.cache.keys import StageKey, stage_key
+from ita_pipeline.cache.reasons import Cause, Reason, changes
+from ita_pipeline.cache.segments import MEND
 from ita_pipeline.cache.store import Store
+from ita_pipeline.errors import CorruptCacheError
 from ita_pipeline.images import ImageRef
-from stages.base import Failure, Stage
+from stages.base import Failure, FailureKind, Stage
+
+Reasons = tuple[Reason, ...]
 
 
-class Cause(StrEnum):
-    """Why an image is stale."""
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is wanted beyond doing what is stale.
 
-    NEW = "new image"
-    CHANGED = "the stage changed"
-    RETRY = "failed before, to be retried"
+    Failures of the kinds in `retry` are tried again; stages in `refresh` do everything again, and with them those
+    that read them; at most `limit` images are worked on, and the others wait.
+    """
+
+    retry: frozenset[FailureKind] = frozenset()
+    refresh: frozenset[str] = frozenset()
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """An image that a stage has to look at; `detail` says what differs from the last time."""
+    """An image that a stage has to look at, and everything that makes it so."""
 
     image: ImageRef
-    cause: Cause
-    detail: str = ""
+    reasons: Reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +50,38 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """What one stage has to do."""
+    """What one stage has to do. `seconds` is what an image took on average, where that is known.
+
+    `waiting` are stale images that a limit keeps for another time; `damage` are lines of the cache that are not
+    what was written there.
+    """
 
     stage: Stage[Any]
     key: StageKey
     fresh: int
-    failed: tuple[Failed, ...]
-    stale: tuple[Stale, ...]
+    failed: tuple[Failed, ...] = ()
+    stale: tuple[Stale, ...] = ()
+    waiting: int = 0
+    seconds: float | None = None
+    damage: tuple[Damage, ...] = ()
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """How many stale images have each reason."""
+        return Counter(str(reason) for stale in self.stale for reason in stale.reasons)
+
+    @property
+    def forecast(self) -> float | None:
+        """Seconds that the stale images will take, or nothing where none was ever measured."""
+        if not self.stale:
+            return 0.0
+        return None if self.seconds is None else self.seconds * len(self.stale)
+
+    @property
+    def anew(self) -> bool:
+        """Whether results replace earlier ones under the same key."""
+        again = {Cause.REFRESH, Cause.RETRY}
+        return any(reason.cause in again for stale in self.stale for reason in stale.reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +94,40 @@ class Plan:
     def keys(self) -> dict[str, StageKey]:
         return {plan.stage.name: plan.key for plan in self.stages}
 
+    @property
+    def stale(self) -> bool:
+        return any(plan.stale or plan.waiting for plan in self.stages)
+
+    @property
+    def clean(self) -> bool:
+        """Whether there is nothing to do, nothing that failed and nothing damaged."""
+        return not self.stale and not any(plan.failed or plan.damage for plan in self.stages)
+
+    def check(self) -> None:
+        """Raise `CorruptCacheError` where the cache is damaged: that is for a person to look at first."""
+        damage = [found for plan in self.stages for found in plan.damage]
+        if damage:
+            more = f", and {len(damage) - 1} more" if len(damage) > 1 else ""
+            raise CorruptCacheError(
+                f"the cache is damaged: {damage[0].segment}, line {damage[0].line}, is not what was written there"
+                + more,
+                MEND,
+            )
+
+
+@dataclass(slots=True)
+class Draft:
+    """A stage's plan in the making: stale and failed images by their position."""
+
+    stage: Stage[Any]
+    key: StageKey
+    stale: dict[int, Reasons] = field(default_factory=dict)
+    failed: dict[int, Failure] = field(default_factory=dict)
+    damage: tuple[Damage, ...] = ()
+
 
 def make_plan(
-    stages: Sequence[Stage[Any]], images: Sequence[ImageRef], store: Store, retry_failed: bool = False
+    stages: Sequence[Stage[Any]], images: Sequence[ImageRef], store: Store, wishes: Wishes | None = None
 ) -> Plan:
     """Compare what is wanted with what the store has.
 
@@ -70,15 +136,20 @@ def make_plan(
 
     Raises:
         StageError: a model or tool that a stage needs is missing.
-        CorruptCacheError: the store was damaged.
+        CorruptCacheError: a failure was damaged after it had been written.
     """
+    wishes = wishes or Wishes()
     distinct = list({image.key: image for image in images}.values())
+    store.index.choose([image.key for image in distinct])
     keys: dict[str, StageKey] = {}
-    plans: list[StagePlan] = []
+    drafts: dict[str, Draft] = {}
     for stage in in_order(stages):
         keys[stage.name] = stage_key(stage, keys)
-        plans.append(plan_stage(stage, keys[stage.name], distinct, store, retry_failed))
-    return Plan(tuple(plans))
+        upstream = [drafts[name] for name in stage.reads]
+        drafts[stage.name] = draft(stage, keys[stage.name], distinct, upstream, store, wishes)
+    explain_all(drafts, keys, distinct, store)
+    now = admitted(drafts, wishes.limit)
+    return Plan(tuple(finished(made, distinct, now, store) for made in drafts.values()))
 
 
 def in_order(stages: Sequence[Stage[Any]]) -> list[Stage[Any]]:
@@ -94,41 +165,114 @@ def in_order(stages: Sequence[Stage[Any]]) -> list[Stage[Any]]:
     return ordered
 
 
-def plan_stage(
-    stage: Stage[Any], key: StageKey, images: Sequence[ImageRef], store: Store, retry_failed: bool
-) -> StagePlan:
-    known = store.results(stage, key)
-    fresh = 0
-    failed: list[Failed] = []
-    missing: list[ImageRef] = []
-    retried: list[Stale] = []
-    for image in images:
-        record = known.get(image.key)
-        if record is None:
-            missing.append(image)
-        elif not isinstance(record.result, Failure):
-            fresh += 1
-        elif retry_failed:
-            retried.append(Stale(image, Cause.RETRY, record.result.reason))
+def draft(
+    stage: Stage[Any],
+    key: StageKey,
+    images: Sequence[ImageRef],
+    upstream: Sequence[Draft],
+    store: Store,
+    wishes: Wishes,
+) -> Draft:
+    """What a stage has to do; images without any record are stale with no reason yet."""
+    folder = store.folder(key)
+    store.index.refresh(folder)
+    made = Draft(stage, key, damage=store.index.damage(folder))
+    again: list[tuple[int, State]] = []
+    for number, state in store.index.unfinished(folder):
+        cause = next((above for above in upstream if number in above.failed), None)
+        if cause is not None:
+            failure = cause.failed[number]
+            made.failed[number] = Failure(kind=failure.kind, reason=f"{cause.stage.name}: {failure.reason}")
+        elif state is None:
+            made.stale[number] = ()
         else:
-            failed.append(Failed(image, record.result))
-    stale = explain(key, missing, store) + retried
-    return StagePlan(stage, key, fresh, tuple(failed), tuple(stale))
+            again.append((number, state))
+    known = store.results(stage, key, [images[number].key for number, _ in again])
+    for number, state in again:
+        failure = known[images[number].key].result
+        assert isinstance(failure, Failure)
+        if state.kind in wishes.retry:
+            made.stale[number] = (Reason(Cause.RETRY, f"({failure.reason})"),)
+        else:
+            made.failed[number] = failure
+    if stage.name in wishes.refresh:
+        made.stale |= {
+            number: (Reason(Cause.REFRESH),) for number in range(len(images)) if number not in made.stale
+        }
+        made.failed.clear()
+    for above in upstream:
+        renewed = [n for n, reasons in above.stale.items() if any(r.cause is Cause.REFRESH for r in reasons)]
+        for number in renewed:
+            made.stale[number] = (Reason(Cause.REFRESH, f"of {above.stage.name}, which it reads"),)
+            made.failed.pop(number, None)
+    return made
 
 
-def explain(key: StageKey, images: Sequence[ImageRef], store: Store) -> list[Stale]:
-    """Why each image has no record under this key: the nearest older key that has one tells what changed."""
-    detail: dict[str, str] = {}
-    unexplained = {image.key for image in images}
-    for other in store.other_keys(key) if unexplained else ():
-        seen = unexplained & store.images_under(other)
-        if seen:
-            changed = ", ".join(differences(other.components, key.components))
-            detail |= dict.fromkeys(seen, changed)
-            unexplained -= seen
-        if not unexplained:
-            break
-    return [
-        Stale(image, Cause.CHANGED, detail[image.key]) if image.key in detail else Stale(image, Cause.NEW)
-        for image in images
-    ]
+def explain_all(
+    drafts: Mapping[str, Draft], keys: Mapping[str, StageKey], images: Sequence[ImageRef], store: Store
+) -> None:
+    """Find the reasons of every image that has none yet."""
+
+    def described(stage: str, hexdigest: str) -> StageKey | None:
+        current = keys.get(stage)
+        return current if current and current.hexdigest == hexdigest else store.described(stage, hexdigest)
+
+    for made in drafts.values():
+        unexplained = {number for number, reasons in made.stale.items() if not reasons}
+        damaged = {found.image for found in made.damage}
+        for number in [number for number in unexplained if images[number].key in damaged]:
+            made.stale[number] = (Reason(Cause.CORRUPT),)
+            unexplained.discard(number)
+        for other in store.other_keys(made.key) if unexplained else ():
+            folder = store.folder(other)
+            store.index.refresh(folder)
+            seen = {n: state for n, state in store.index.known(folder).items() if n in unexplained}
+            if seen:
+                reasons = changes(other, made.key, described)
+                worse = (*reasons, Reason(Cause.FAILED))
+                made.stale |= {n: reasons if state is State.VALUE else worse for n, state in seen.items()}
+                unexplained -= seen.keys()
+            if not unexplained:
+                break
+        changed = seen_before(made, images, unexplained, store)
+        new, content = (Reason(Cause.NEW),), (Reason(Cause.CONTENT),)
+        made.stale |= {number: content if number in changed else new for number in unexplained}
+
+
+def seen_before(made: Draft, images: Sequence[ImageRef], numbers: set[int], store: Store) -> set[int]:
+    """Images in whose place another content lay that this stage has worked on."""
+    before = {number: images[number].before for number in numbers if images[number].before}
+    found: set[str] = set()
+    for key in [made.key, *store.other_keys(made.key)] if before else ():
+        found |= {entry.image for entry in store.index.entries(store.folder(key), list(before.values()))}
+    return {number for number, key in before.items() if key in found}
+
+
+def admitted(drafts: Mapping[str, Draft], limit: int | None) -> set[int] | None:
+    """The first images, up to the limit, that any stage has to look at; nothing where there is no limit."""
+    if limit is None:
+        return None
+    return set(sorted({number for made in drafts.values() for number in made.stale})[:limit])
+
+
+def finished(made: Draft, images: Sequence[ImageRef], now: set[int] | None, store: Store) -> StagePlan:
+    numbers = [number for number in sorted(made.stale) if now is None or number in now]
+    return StagePlan(
+        stage=made.stage,
+        key=made.key,
+        fresh=len(images) - len(made.stale) - len(made.failed),
+        failed=tuple(Failed(images[number], made.failed[number]) for number in sorted(made.failed)),
+        stale=tuple(Stale(images[number], made.stale[number]) for number in numbers),
+        waiting=len(made.stale) - len(numbers),
+        seconds=measured(made, store),
+        damage=made.damage,
+    )
+
+
+def measured(made: Draft, store: Store) -> float | None:
+    """Mean seconds an image under this key, else under the one used last."""
+    for key in [made.key, *store.other_keys(made.key)] if made.stale else ():
+        seconds = store.index.summary(store.folder(key)).seconds
+        if seconds is not None:
+            return seconds
+    return None

@@ -2,10 +2,14 @@
 
 A line is plain JSON for any other program. Its last member, `crc`, is the CRC-32 of all bytes of the line
 before that member, so a line is checked without being parsed.
+
+A segment's name ends in `.g2.jsonl`, `.g3.jsonl`, … where it was written to replace earlier results under the
+same key (`--refresh`, `--retry-failed`): a later generation outranks an earlier one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,14 +19,18 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
 from ita_pipeline.errors import CorruptCacheError
 from stages.base import Failure, Value
 
-CRC = re.compile(rb', "crc": "([0-9a-f]{8})"}$')
+CRC_START = b', "crc": "'
+CRC_LENGTH = len(b', "crc": "01234567"}')
+LONGEST_LINE = 64 * 1024 * 1024
+MEND = "ita cache compact --drop-damaged keeps every good line; what the others held is then computed anew"
+IMAGE = re.compile(rb'^\{"image": "([^"\\]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,30 @@ class Record:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a segment without its newline, and its place in the file in bytes; `number` counts from 1."""
+
+    number: int
+    start: int
+    end: int
+    content: bytes
+
+    @property
+    def good(self) -> bool:
+        return checked(self.content)
+
+    @property
+    def image(self) -> str:
+        """The image that the line speaks of, or nothing where it is too damaged to say; see `good`."""
+        found = IMAGE.match(self.content)
+        if found:
+            return found[1].decode("utf-8", "replace")
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            return str(json.loads(self.content)["image"])
+        return ""
+
+
 def encode(record: Record) -> bytes:
     """A record as its line, newline included."""
     name = "failure" if isinstance(record.result, Failure) else "value"
@@ -42,14 +74,19 @@ def encode(record: Record) -> bytes:
         name: record.result.model_dump(mode="json"),
         "seconds": round(record.seconds, 4),
     }
+    return signed(members) + b"\n"
+
+
+def signed(members: dict[str, Any]) -> bytes:
+    """The members of a line as JSON, closed by their check sum."""
     body = json.dumps(members).encode()[:-1]
-    return body + b', "crc": "%08x"}\n' % zlib.crc32(body)
+    return body + b', "crc": "%08x"}' % zlib.crc32(body)
 
 
 def checked(line: bytes) -> bool:
     """Whether a line, without its newline, is as it was written."""
-    found = CRC.search(line)
-    return found is not None and int(found[1], 16) == zlib.crc32(line[: found.start()])
+    body, end = line[:-CRC_LENGTH], line[-CRC_LENGTH:]
+    return end == b'%b%08x"}' % (CRC_START, zlib.crc32(body))
 
 
 def decode(line: bytes, value_type: type[Value]) -> Record:
@@ -58,34 +95,42 @@ def decode(line: bytes, value_type: type[Value]) -> Record:
     Raises:
         ValueError: the line does not hold a record of this type.
     """
-    members: dict[str, Any] = json.loads(line)
-    failure = members.get("failure")
-    result = Failure.model_validate(failure) if failure else value_type.model_validate(members["value"])
-    return Record(image=members["image"], result=result, seconds=members["seconds"])
+    try:
+        members: dict[str, Any] = json.loads(line)
+        failure = members.get("failure")
+        result = Failure.model_validate(failure) if failure else value_type.model_validate(members["value"])
+        return Record(image=members["image"], result=result, seconds=members["seconds"])
+    except (ValidationError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no record of {value_type.__name__}: {error}") from error
 
 
-def lines(path: Path) -> Iterator[bytes]:
-    """The checked lines of a segment, without newlines. A torn last line is what a crash leaves: ignored.
+def scan(opened: BinaryIO, start: int = 0, number: int = 0) -> Iterator[Line]:
+    """The whole lines of a segment from a place that follows `number` lines, good ones and damaged ones.
+
+    A torn last line, which is what a crash leaves, is left out.
+    """
+    opened.seek(start)
+    while line := opened.readline(LONGEST_LINE):
+        whole = line.endswith(b"\n")
+        if not whole and len(line) < LONGEST_LINE:
+            return
+        number += 1
+        end = start + len(line)
+        yield Line(number, start, end, line[:-1] if whole else line)
+        start = end
+
+
+def good_lines(path: Path) -> Iterator[Line]:
+    """The lines of a segment, all of them as they were written.
 
     Raises:
         CorruptCacheError: a line that was written whole has changed since.
     """
-    content = path.read_bytes()
-    start = number = 0
-    while (end := content.find(b"\n", start)) >= 0:
-        number += 1
-        line = content[start:end]
-        if not checked(line):
-            raise damaged(path, number)
-        yield line
-        start = end + 1
-
-
-def image_keys(path: Path) -> Iterator[str]:
-    """The images that a segment speaks of, as far as it can be read."""
-    for line in path.read_bytes().split(b"\n"):
-        if checked(line):
-            yield json.loads(line)["image"]
+    with path.open("rb") as opened:
+        for line in scan(opened):
+            if not line.good:
+                raise damaged(path, line.number)
+            yield line
 
 
 def records(path: Path, value_type: type[Value]) -> Iterator[Record]:
@@ -94,47 +139,98 @@ def records(path: Path, value_type: type[Value]) -> Iterator[Record]:
     Raises:
         CorruptCacheError: a line is damaged, or holds something else than this stage's records.
     """
-    for number, line in enumerate(lines(path), 1):
+    for line in good_lines(path):
         try:
-            yield decode(line, value_type)
-        except (ValidationError, ValueError, KeyError) as error:
-            raise damaged(path, number) from error
+            yield decode(line.content, value_type)
+        except ValueError as error:
+            raise damaged(path, line.number) from error
 
 
 def damaged(path: Path, number: int) -> CorruptCacheError:
     return CorruptCacheError(
         f"the cache is damaged: {path}, line {number}, is not what was written there",
-        f"remove that file, and what it held is computed anew: rm '{path}'",
+        MEND,
     )
+
+
+def generation(path: Path) -> int:
+    """1 for a segment of first results, more where it replaces earlier ones."""
+    mark = path.suffixes[-2] if len(path.suffixes) > 1 else ""
+    return int(mark[2:]) if re.fullmatch(r"\.g[0-9]{1,6}", mark) else 1
 
 
 class SegmentWriter:
     """Appends records to a segment of its own; the file appears with the first record."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / f"{host_name()}-{os.getpid()}-{uuid.uuid4().hex[:12]}.jsonl"
+    def __init__(self, folder: Path, generation: int = 1) -> None:
+        mark = f".g{generation}" if generation > 1 else ""
+        self.path = folder / f"{host_name()}-{os.getpid()}-{uuid.uuid4().hex[:12]}{mark}.jsonl"
         self.descriptor: int | None = None
 
     def append(self, batch: Sequence[Record]) -> None:
         """Write a batch; when this returns, the batch survives a crash.
 
         Raises:
-            OSError: the disk is full or fails. The batch may then be there in part; its torn end is ignored.
+            OSError: the disk is full or fails. The batch may then be there in part; its torn end is ignored, and
+                nothing more can be appended to this segment.
         """
-        if not batch:
+        self.append_lines(b"".join(encode(record) for record in batch))
+
+    def append_lines(self, lines: bytes) -> None:
+        """As `append`, for lines already encoded, each with its newline."""
+        if not lines:
             return
         if self.descriptor is None:
-            self.descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+            self.descriptor = self.create()
+        rest = memoryview(lines)
+        try:
+            while rest:
+                rest = rest[os.write(self.descriptor, rest) :]
+            (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(self.descriptor)
+        except OSError:
+            self.close()
+            raise
+
+    def create(self) -> int:
+        if self.path.exists():  # an earlier write failed: what follows must not be glued to its torn end
+            raise OSError(f"{self.path} was given up after a failed write")
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        try:
+            hold(descriptor)
             sync_folder(self.path.parent)
-        rest = memoryview(b"".join(encode(record) for record in batch))
-        while rest:
-            rest = rest[os.write(self.descriptor, rest) :]
-        (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(self.descriptor)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def close(self) -> None:
         if self.descriptor is not None:
-            os.close(self.descriptor)
-            self.descriptor = None
+            descriptor, self.descriptor = self.descriptor, None
+            os.close(descriptor)
+
+
+def hold(descriptor: int) -> None:
+    """Mark a segment as being written, until its process ends, for those who tidy up. Nothing else needs this."""
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def being_written(path: Path) -> bool:
+    """Whether some process on this machine still appends to a segment."""
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    with path.open("rb") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+    return False
 
 
 def host_name() -> str:

@@ -5,92 +5,135 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.keys import StageKey
-from ita_pipeline.cache.segments import Record, SegmentWriter, image_keys, records, sync_folder
+from ita_pipeline.cache.index import Entry, Index
+from ita_pipeline.cache.keys import SHORT, StageKey
+from ita_pipeline.cache.segments import MEND, Record, SegmentWriter, checked, decode, generation, sync_folder
+from ita_pipeline.errors import CorruptCacheError
 from ita_pipeline.manifest import Manifest
-from stages.base import Failure, Stage
+from stages.base import Stage
 
 KEY_FILE = "stage.json"
 
 
 class Store:
-    """Reads and writes `.ita/` of a workspace. Any number of processes may do so at once: none shares a file."""
+    """Reads and writes `.ita/` of a workspace. Any number of processes may do so at once: none shares a file.
+
+    Within one process it belongs to one thread at a time.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.manifest = Manifest(root / "index.sqlite")
-        self.read: dict[Path, dict[str, Record]] = {}
+        self.index = Index(root)
+        self.manifest = Manifest(self.index)
 
     def folder(self, key: StageKey) -> Path:
         return self.root / "cache" / key.stage / key.short
 
-    def results(self, stage: Stage[Any], key: StageKey) -> Mapping[str, Record]:
-        """All records under a key by image key. A value beats a failure, else the first one written holds.
+    def results(self, stage: Stage[Any], key: StageKey, images: Sequence[str] | None = None) -> dict[str, Record]:
+        """The records of these images under a key, or all of them; images without one are left out.
 
         Raises:
-            CorruptCacheError: a segment was damaged after it had been written.
+            CorruptCacheError: a record was damaged after it had been written.
         """
         folder = self.folder(key)
-        if folder not in self.read:
-            found: dict[str, Record] = {}
-            for segment in sorted(folder.glob("*.jsonl")):
-                for record in records(segment, stage.value_type):
-                    remember(found, record)
-            self.read[folder] = found
-        return self.read[folder]
+        self.index.refresh(folder)
+        found = {}
+        with Reader() as reader:
+            for entry in self.index.entries(folder, images):
+                found[entry.image] = reader.read(entry, stage)
+        return found
 
-    def images_under(self, key: StageKey) -> set[str]:
-        """Images that have a record under a key, whatever shape its values had; damaged lines are passed over."""
-        return {image for segment in self.folder(key).glob("*.jsonl") for image in image_keys(segment)}
+    def other_keys(self, key: StageKey) -> list[StageKey]:
+        """Keys under which the same stage has worked before, the one used last first."""
+        files = [file for file in self.folder(key).parent.glob(f"*/{KEY_FILE}") if file.parent.name != key.short]
+        found = [read_key(file) for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)]
+        return [other for other in found if other is not None]
 
-    def other_keys(self, key: StageKey) -> Iterator[StageKey]:
-        """Keys under which the same stage has worked before, newest first."""
-        described = sorted(
-            self.folder(key).parent.glob(f"*/{KEY_FILE}"), key=lambda path: path.stat().st_mtime, reverse=True
-        )
-        for file in described:
-            if file.parent.name == key.short:
-                continue
-            try:
-                content = json.loads(file.read_bytes())
-                yield StageKey(key.stage, content["components"], content["key"])
-            except (ValueError, KeyError):
-                continue  # only the explanation is lost, not a result
+    def described(self, stage: str, hexdigest: str) -> StageKey | None:
+        """A key in clear by its digest, where it is still known."""
+        key = read_key(self.root / "cache" / stage / hexdigest[:SHORT] / KEY_FILE)
+        return key if key is not None and key.hexdigest == hexdigest else None
 
     @contextmanager
-    def writer(self, key: StageKey) -> Iterator[StoreWriter]:
+    def writer(self, key: StageKey, anew: bool = False) -> Iterator[SegmentWriter]:
+        """A segment to append to; with `anew`, one that outranks every segment that is there."""
         folder = self.folder(key)
         folder.mkdir(parents=True, exist_ok=True)
         describe(key, folder / KEY_FILE)
-        segment = SegmentWriter(folder)
+        there = max((generation(path) for path in folder.glob("*.jsonl")), default=0)
+        segment = SegmentWriter(folder, there + 1 if anew else max(1, there))
         try:
-            yield StoreWriter(segment, self.read.setdefault(folder, {}))
+            yield segment
         finally:
             segment.close()
 
-
-class StoreWriter:
-    """Appends to the store and keeps what was already read in step."""
-
-    def __init__(self, segment: SegmentWriter, read: dict[str, Record]) -> None:
-        self.segment = segment
-        self.read = read
-
-    def append(self, batch: list[Record]) -> None:
-        self.segment.append(batch)
-        for record in batch:
-            remember(self.read, record)
+    def mark_used(self, key: StageKey) -> None:
+        """Note that a key is in use now, for those who tidy up and for the search of the nearest older key."""
+        with suppress(OSError):
+            os.utime(self.folder(key) / KEY_FILE)
 
 
-def remember(found: dict[str, Record], record: Record) -> None:
-    before = found.get(record.image)
-    if before is None or (isinstance(before.result, Failure) and not isinstance(record.result, Failure)):
-        found[record.image] = record
+class Reader:
+    """Reads records from where the index says they lie, and trusts only what it sees there."""
+
+    def __init__(self) -> None:
+        self.path: Path | None = None
+        self.descriptor = -1
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+        self.path, self.descriptor = None, -1
+
+    def line(self, entry: Entry) -> bytes:
+        """The line of a record, checked.
+
+        Raises:
+            CorruptCacheError: it is not what was written there.
+        """
+        if entry.segment != self.path:
+            self.close()
+            self.descriptor, self.path = os.open(entry.segment, os.O_RDONLY), entry.segment
+        line = os.pread(self.descriptor, entry.length, entry.start)
+        if not checked(line):
+            raise damaged_record(entry)
+        return line
+
+    def read(self, entry: Entry, stage: Stage[Any]) -> Record:
+        try:
+            record = decode(self.line(entry), stage.value_type)
+        except ValueError as error:
+            raise damaged_record(entry) from error
+        if record.image != entry.image:
+            raise damaged_record(entry)
+        return record
+
+
+def damaged_record(entry: Entry) -> CorruptCacheError:
+    return CorruptCacheError(
+        f"the cache is damaged: {entry.segment}, the line at byte {entry.start}, is not what was written there",
+        MEND,
+    )
+
+
+def read_key(file: Path) -> StageKey | None:
+    """The key described in a file, or nothing where it cannot be read: only an explanation is then lost."""
+    try:
+        content = json.loads(file.read_bytes())
+        return StageKey(content["components"]["stage"], content["components"], content["key"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def describe(key: StageKey, file: Path) -> None:

@@ -10,8 +10,11 @@ import typer
 
 from ita_pipeline.cli.console import say
 from ita_pipeline.cli.extract import extract
+from ita_pipeline.cli.options import completed
 from ita_pipeline.cli.predict import predict
+from ita_pipeline.cli.status import status
 from ita_pipeline.cli.train import train
+from ita_pipeline.cli.why import why
 from ita_pipeline.errors import ExitCode, UserError
 from stages.base import StageError
 
@@ -25,7 +28,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-for command in (extract, train, predict):
+for command in (extract, status, why, train, predict):
     app.command()(command)
 
 
@@ -51,7 +54,7 @@ def main() -> None:
     # Idle OpenMP threads spin, and beside a busy neighbour burn whole cores; read when torch is first loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        app()
+        app(args=completed(sys.argv[1:]))
     except UserError as error:
         fail(str(error), error.hint, error.exit_code)
     except StageError as error:

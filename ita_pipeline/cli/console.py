@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -29,14 +31,29 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def resumable() -> Iterator[None]:
-    """An interrupt ends the command with the sentence that takes it up again."""
+def resumable(watcher: Watcher) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the command with the sentence that takes it up again.
+
+    While stages run, the first one lets the batch in hand finish, and only a second one stops at once.
+    """
+
+    def stop(*_: object) -> None:
+        if not watcher.working or watcher.stopping:
+            raise KeyboardInterrupt
+        watcher.stopping = True
+        # Not `print`: this may interrupt one.
+        os.write(2, b"finishing the batch in hand; once more stops at once\n")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except KeyboardInterrupt:
         say("interrupted; every finished batch is kept")
         say(f"hint: resume with: ita {shlex.join(sys.argv[1:])}")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def shown(path: Path) -> str:
@@ -61,6 +78,7 @@ class Watcher:
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
+        self.working = self.stopping = False
         self.bar: Progress | None = None
         self.stage, self.total, self.done = "", 0, 0
         self.spoken = self.began = 0.0
@@ -70,6 +88,7 @@ class Watcher:
             say(line)
 
     def start(self, stage: str, total: int) -> None:
+        self.working = True
         self.stage, self.total, self.done = stage, total, 0
         self.began = self.spoken = time.monotonic()
         if not self.quiet and sys.stderr.isatty():
@@ -88,6 +107,7 @@ class Watcher:
             self.say(f"{self.stage}: {self.done} of {self.total}, {rate:.1f}/s, {left:.0f} s left")
 
     def finish(self) -> None:
+        self.working = False
         if self.bar is not None:
             self.bar.stop()
             self.bar = None

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ita_pipeline.cli.console import Watcher, resumable, say, shown, table
-from ita_pipeline.cli.options import Assignments, Preset, RetryFailed, WorkspaceFolder
+from ita_pipeline.cli.options import (
+    AsJson,
+    Assignments,
+    DryRun,
+    Preset,
+    Refresh,
+    RetryFailed,
+    Stages,
+    WorkspaceFolder,
+    kinds,
+)
+from ita_pipeline.cli.status import show_status
 from ita_pipeline.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -21,12 +33,14 @@ MOST_NAMED = 20
 def extract(
     images: Annotated[Path, typer.Argument(help="A folder of pictures; everything below it is read.")],
     preset: Preset = "auto",
-    stage: Annotated[
-        list[str] | None, typer.Option(help="Run only this stage, and those it reads. Repeatable.")
-    ] = None,
+    stage: Stages = None,
     assignments: Assignments = None,
     workspace: WorkspaceFolder = Path(),
-    retry_failed: RetryFailed = False,
+    retry_failed: RetryFailed = None,
+    refresh: Refresh = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Work on at most so many pictures.")] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Turn a folder of pictures into captions, object tags and OCR text, doing only what is stale.
 
@@ -36,17 +50,55 @@ def extract(
     """
     from ita_pipeline import pipeline
 
-    options = pipeline.Options(preset, tuple(stage or ()), tuple(assignments or ()), workspace, retry_failed)
-    with resumable():
-        extraction = pipeline.extract(images, options, Watcher())
-    print(outcome_table(extraction))
+    options = pipeline.Options(
+        preset=preset,
+        stages=tuple(stage or ()),
+        assignments=tuple(assignments or ()),
+        workspace=workspace,
+        retry_failed=kinds(retry_failed),
+        refresh=tuple(refresh or ()),
+        limit=limit,
+    )
+    watcher = Watcher()
+    with resumable(watcher):
+        if dry_run:
+            plan = pipeline.plan_extraction(images, options, watcher)
+            plan.plan.check()
+            show_status(pipeline.picture_status(plan), as_json)
+            return
+        extraction = pipeline.extract(images, options, watcher)
+    print(json.dumps(as_object(extraction)) if as_json else outcome_table(extraction))
     copies = len(extraction.images) - len({image.key for image in extraction.images})
     if copies:
         say(f"{copies} of {len(extraction.images)} pictures are copies of others, which count once")
+    waiting = max((outcome.waiting for outcome in extraction.stages), default=0)
+    if waiting:
+        say(f"{waiting} pictures are left for another time (--limit)")
     tell_others(extraction.others)
     tell_failed(extraction)
     if not extraction.clean:
         raise typer.Exit(ExitCode.NOT_CLEAN)
+
+
+def as_object(extraction: Extraction) -> dict[str, Any]:
+    stages = [
+        {
+            "stage": outcome.key.stage,
+            "key": outcome.key.hexdigest,
+            "fresh": outcome.fresh,
+            "done": outcome.done,
+            "failed": len(outcome.failed),
+            "waiting": outcome.waiting,
+            "seconds": round(outcome.seconds, 3),
+        }
+        for outcome in extraction.stages
+    ]
+    failed = [{"image": shown(f.image.path), **f.failure.model_dump(mode="json")} for f in extraction.failed]
+    unreadable = [{"image": shown(item.path), "reason": item.reason} for item in extraction.unreadable]
+    clean = extraction.clean
+    return {
+        "schema": "ita.extraction/1", "stages": stages, "failed": failed, "unreadable": unreadable, "clean": clean
+    }  # fmt: skip
 
 
 def outcome_table(extraction: Extraction) -> str:

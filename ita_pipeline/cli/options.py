@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from stages.base import FailureKind
+
+
+class FailureChoice(StrEnum):
+    """Kinds of failures on the command line."""
+
+    ANY = "any"
+    PERMANENT = "permanent"
+    TRANSIENT = "transient"
+    RESOURCE = "resource"
+
 
 Preset = Annotated[
     str,
@@ -20,4 +34,53 @@ Assignments = Annotated[
 WorkspaceFolder = Annotated[
     Path, typer.Option("--workspace", envvar="ITA_WORKSPACE", help="Where .ita/, data/ and runs/ lie.")
 ]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try pictures again that failed before.")]
+RetryFailed = Annotated[
+    FailureChoice | None,
+    typer.Option("--retry-failed", help="Try pictures again that failed before; alone it means any kind."),
+]
+Refresh = Annotated[
+    list[str] | None,
+    typer.Option("--refresh", metavar="STAGE", help="Do everything of this stage again. Repeatable."),
+]
+Stages = Annotated[
+    list[str] | None, typer.Option("--stage", help="Only this stage, and those it reads. Repeatable.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and why, and do nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+
+DatasetFolder = Annotated[Path | None, typer.Option("--data", envvar="ITA_DATA", help="Where its files lie.")]
+Encoder = Annotated[
+    str | None, typer.Option(help="minilm, a model of the hub, or a folder; the preset's by default.")
+]
+Captions = Annotated[str, typer.Option(help="A file of captions made elsewhere; auto takes the card's; or none.")]
+Contexts = Annotated[
+    str, typer.Option(help="What of the picture is appended: all, none, or a list as caption,ocr.")
+]
+Alignment = Annotated[bool, typer.Option(help="Cross-view alignment; without it, train on the view I+T alone.")]
+Experiment = Annotated[str | None, typer.Option(help="Training settings: a name or a YAML file.")]
+Seed = Annotated[int | None, typer.Option(min=0)]
+
+
+def kinds(choice: FailureChoice | None) -> tuple[FailureKind, ...]:
+    if choice is None:
+        return ()
+    return tuple(FailureKind) if choice is FailureChoice.ANY else (FailureKind(choice),)
+
+
+def context_names(contexts: str, stages: list[str] | None = None) -> tuple[str, ...]:
+    from ita_pipeline.corpus.contexts import CONTEXTS
+
+    if stages:
+        return tuple(stages)
+    return {"all": CONTEXTS, "none": ()}.get(contexts, tuple(filter(None, contexts.split(","))))
+
+
+def completed(arguments: Sequence[str]) -> list[str]:
+    """The command line with the value that a bare `--retry-failed` leaves out: its library wants one."""
+    following = [*arguments[1:], ""]
+    done: list[str] = []
+    for argument, after in zip(arguments, following, strict=True):
+        done.append(argument)
+        if argument == "--retry-failed" and after not in list(FailureChoice):
+            done.append(FailureChoice.ANY)
+    return done

@@ -47,8 +47,9 @@ def predict(
     posts = posts_asked_for(file, text, image, jsonl)
     options = pipeline.Options(workspace=workspace)
     failed = 0
-    with resumable():
-        for prediction in pipeline.predict(run, posts, options, Watcher()):
+    watcher = Watcher()
+    with resumable(watcher):
+        for prediction in pipeline.predict(run, posts, options, watcher):
             print(json.dumps(prediction.to_json()) if as_json else readable(prediction), flush=True)
             if prediction.failed:
                 failed += 1

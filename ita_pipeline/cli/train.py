@@ -11,7 +11,24 @@ import typer
 
 from ita_pipeline.cli.console import Watcher, resumable, say, table
 from ita_pipeline.cli.extract import outcome_table, tell_failed
-from ita_pipeline.cli.options import Assignments, Preset, RetryFailed, WorkspaceFolder
+from ita_pipeline.cli.options import (
+    Alignment,
+    Assignments,
+    Captions,
+    Contexts,
+    DatasetFolder,
+    DryRun,
+    Encoder,
+    Experiment,
+    Preset,
+    Refresh,
+    RetryFailed,
+    Seed,
+    WorkspaceFolder,
+    context_names,
+    kinds,
+)
+from ita_pipeline.cli.status import show_status
 from ita_pipeline.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -22,26 +39,20 @@ def train(
     dataset: Annotated[
         str, typer.Option(help="example, twitter15, twitter17, snap, a card's file, or a folder of posts.")
     ],
-    data: Annotated[Path | None, typer.Option(envvar="ITA_DATA", help="Where the dataset's files lie.")] = None,
+    data: DatasetFolder = None,
     preset: Preset = "auto",
-    encoder: Annotated[
-        str | None, typer.Option(help="minilm, a model of the hub, or a folder; the preset's by default.")
-    ] = None,
-    captions: Annotated[
-        str, typer.Option(help="A file of captions made elsewhere; auto takes the card's; or none.")
-    ] = "auto",
-    contexts: Annotated[
-        str, typer.Option(help="What of the picture is appended: all, none, or a list as caption,ocr.")
-    ] = "all",
-    alignment: Annotated[
-        bool, typer.Option(help="Cross-view alignment; without it, train on the view I+T alone.")
-    ] = True,
-    experiment: Annotated[str | None, typer.Option(help="Training settings: a name or a YAML file.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    encoder: Encoder = None,
+    captions: Captions = "auto",
+    contexts: Contexts = "all",
+    alignment: Alignment = True,
+    experiment: Experiment = None,
+    seed: Seed = None,
     stage: Annotated[list[str] | None, typer.Option(help="Append only what this stage found. Repeatable.")] = None,
     assignments: Assignments = None,
     workspace: WorkspaceFolder = Path(),
-    retry_failed: RetryFailed = False,
+    retry_failed: RetryFailed = None,
+    refresh: Refresh = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Train the tagger on a dataset, running beforehand only the stages, and only the pictures, that are stale.
 
@@ -50,16 +61,25 @@ def train(
     ita train --dataset twitter15 --data twitter2015/ --set training.epochs=3
     """
     from ita_pipeline import pipeline
-    from ita_pipeline.corpus.contexts import CONTEXTS
 
-    names = {"all": CONTEXTS, "none": ()}.get(contexts, tuple(filter(None, contexts.split(","))))
-    names = tuple(stage) if stage else names
-    options = pipeline.Options(preset, (), tuple(assignments or ()), workspace, retry_failed)
-    training = pipeline.TrainOptions(
-        data, captions, names, encoder, experiment, alignment, seed, "ita " + shlex.join(sys.argv[1:])
+    options = pipeline.Options(
+        preset=preset,
+        assignments=tuple(assignments or ()),
+        workspace=workspace,
+        retry_failed=kinds(retry_failed),
+        refresh=tuple(refresh or ()),
     )
-    with resumable():
-        trained = pipeline.train(dataset, options, training, Watcher())
+    command = "ita " + shlex.join(sys.argv[1:])
+    names = context_names(contexts, stage)
+    training = pipeline.TrainOptions(data, captions, names, encoder, experiment, alignment, seed, command)
+    watcher = Watcher()
+    with resumable(watcher):
+        if dry_run:
+            plan = pipeline.plan_train(dataset, options, training, watcher)
+            plan.contexts.plan.check()
+            show_status(pipeline.training_status(plan, options), as_json=False)
+            return
+        trained = pipeline.train(dataset, options, training, watcher)
     if trained.extraction.stages:
         print(outcome_table(trained.extraction), file=sys.stderr)
     tell_failed(trained.extraction)

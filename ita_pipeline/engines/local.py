@@ -1,26 +1,26 @@
-"""Run a plan in this process, batch by batch, each batch safe on disk before the next one starts."""
+"""Run a plan on this machine, batch by batch, each batch safe on disk before the next one starts."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.plan import Failed, Plan, StagePlan, Stale
 from ita_pipeline.cache.segments import Record
 from ita_pipeline.cache.store import Store
-from ita_pipeline.images import ImageRef
-from stages.base import Failure, FailureKind, Item, Stage, StageError, Value
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from ita_pipeline.engines.jobs import Hands, Job
+from stages.base import Failure, Stage, Value
 
 
 class Progress(Protocol):
-    """Who watches a run."""
+    """Who watches a run, and may ask it to stop after the batch in hand."""
+
+    @property
+    def stopping(self) -> bool: ...
 
     def start(self, stage: str, total: int) -> None: ...
 
@@ -32,6 +32,8 @@ class Progress(Protocol):
 class Silent:
     """Watches a run and says nothing."""
 
+    stopping = False
+
     def start(self, stage: str, total: int) -> None: ...
 
     def advance(self, done: int) -> None: ...
@@ -39,57 +41,60 @@ class Silent:
     def finish(self) -> None: ...
 
 
+class Interrupted(KeyboardInterrupt):
+    """A run was asked to stop, and did so between two batches."""
+
+
 @dataclass(frozen=True, slots=True)
 class StageOutcome:
-    """What became of a stage: counts of images, all failures old and new, and the seconds it took."""
+    """What became of a stage: counts of images, all failures old and new, and the seconds it took.
+
+    `waiting` images are still stale: a limit kept them for another time.
+    """
 
     key: StageKey
     fresh: int
     done: int
     failed: tuple[Failed, ...]
     seconds: float
+    waiting: int = 0
 
 
-def run(
-    plan: Plan, store: Store, open_image: Callable[[ImageRef], Image], progress: Progress
-) -> tuple[StageOutcome, ...]:
+def run(plan: Plan, store: Store, hands: Hands, progress: Progress) -> tuple[StageOutcome, ...]:
     """Do what the plan says. Whatever stops it, finished batches stay.
 
     Raises:
+        CorruptCacheError: the cache is damaged; nothing is done then.
         StageError: a stage cannot work at all.
         OSError: the store cannot be written.
+        Interrupted: whoever watches asked for it.
     """
-    return tuple(run_stage(stage, plan, store, open_image, progress) for stage in plan.stages)
+    plan.check()
+    return tuple(run_stage(stage, plan, store, hands, progress) for stage in plan.stages)
 
 
-def run_stage(
-    todo: StagePlan, plan: Plan, store: Store, open_image: Callable[[ImageRef], Image], progress: Progress
-) -> StageOutcome:
+def run_stage(todo: StagePlan, plan: Plan, store: Store, hands: Hands, progress: Progress) -> StageOutcome:
     began = time.perf_counter()
     failed = list(todo.failed)
     if todo.stale:
-        upstream = {
-            other.stage.name: store.results(other.stage, other.key)
-            for other in plan.stages
-            if other.stage.name in todo.stage.reads
-        }
-        todo.stage.open()
+        above = [other for other in plan.stages if other.stage.name in todo.stage.reads]
+        hands.open(todo.stage)
         progress.start(todo.stage.name, len(todo.stale))
         try:
-            with store.writer(todo.key) as writer:
+            with store.writer(todo.key, todo.anew) as writer:
                 for batch in batches(todo.stale, todo.stage.batch_size):
-                    records = run_batch(todo.stage, batch, upstream, open_image)
+                    records, inherited = run_batch(todo.stage, batch, above, store, hands)
                     writer.append(records)
-                    failed += [
-                        Failed(stale.image, record.result)
-                        for stale, record in zip(batch, records, strict=True)
-                        if isinstance(record.result, Failure)
-                    ]
+                    failed += inherited
+                    failed += new_failures(batch, records)
                     progress.advance(len(batch))
+                    if progress.stopping:
+                        raise Interrupted
         finally:
             progress.finish()
+    store.mark_used(todo.key)
     done = len(todo.stale) - (len(failed) - len(todo.failed))
-    return StageOutcome(todo.key, todo.fresh, done, tuple(failed), time.perf_counter() - began)
+    return StageOutcome(todo.key, todo.fresh, done, tuple(failed), time.perf_counter() - began, todo.waiting)
 
 
 def batches(stale: Sequence[Stale], size: int) -> Iterator[list[Stale]]:
@@ -99,74 +104,32 @@ def batches(stale: Sequence[Stale], size: int) -> Iterator[list[Stale]]:
 
 
 def run_batch(
-    stage: Stage[Any],
-    batch: Sequence[Stale],
-    upstream: dict[str, Any],
-    open_image: Callable[[ImageRef], Image],
-) -> list[Record]:
-    """One record an image; an image whose upstream failed fails with it, without being looked at."""
-    results: dict[str, Value | Failure] = {}
-    items: list[Item] = []
+    stage: Stage[Any], batch: Sequence[Stale], above: Sequence[StagePlan], store: Store, hands: Hands
+) -> tuple[list[Record], list[Failed]]:
+    """One record an image; an image that a stage above failed on fails with it, without a record of its own.
+
+    So it is looked at as soon as the stage above has read it after all.
+    """
+    keys = [stale.image.key for stale in batch]
+    known = {other.stage.name: store.results(other.stage, other.key, keys) for other in above}
+    jobs: list[Job] = []
+    inherited: list[Failed] = []
     for stale in batch:
         image = stale.image
-        values = {name: records.get(image.key) for name, records in upstream.items()}
-        broken = {name: record.result for name, record in values.items() if is_failure(record)}
-        if broken:
-            name, failure = next(iter(broken.items()))
-            results[image.key] = Failure(kind=failure.kind, reason=f"{name}: {failure.reason}")
-            continue
-        found = {name: record.result for name, record in values.items() if record is not None}
-        items.append(Item(image.key, image.path.name, lambda image=image: open_image(image), found))
+        found = {name: records[image.key].result for name, records in known.items() if image.key in records}
+        broken = {name: result for name, result in found.items() if isinstance(result, Failure)}
+        for name, failure in broken.items():
+            inherited.append(Failed(image, Failure(kind=failure.kind, reason=f"{name}: {failure.reason}")))
+            break
+        else:
+            jobs.append(Job(image, {n: result for n, result in found.items() if isinstance(result, Value)}))
     began = time.perf_counter()
-    results |= dict(zip([item.key for item in items], careful(stage, items), strict=True))
-    seconds = (time.perf_counter() - began) / max(1, len(items))
-    return [Record(stale.image.key, results[stale.image.key], seconds) for stale in batch]
+    results = hands.work(stage, jobs) if jobs else []
+    seconds = (time.perf_counter() - began) / max(1, len(jobs))
+    pairs = zip(jobs, results, strict=True)
+    return [Record(job.image.key, result, seconds) for job, result in pairs], inherited
 
 
-def is_failure(record: Record | None) -> bool:
-    return record is not None and isinstance(record.result, Failure)
-
-
-def careful(stage: Stage[Any], items: Sequence[Item]) -> list[Value | Failure]:
-    """Run a batch; an item that makes the stage raise fails alone, its neighbours do not suffer.
-
-    Raises:
-        StageError: even a plain picture makes it raise, so the trouble is the stage's and not the items'.
-    """
-    results = halved(stage, items)
-    crashes = [result for result in results if isinstance(result, Exception)]
-    if crashes and not stage.reads and isinstance(halved(stage, [plain_picture()])[0], Exception):
-        message = f"the stage {stage.name} fails on any picture: {told(crashes[0])}"
-        raise StageError(message, "ita --debug … shows where") from crashes[0]
-    return [as_failure(result) if isinstance(result, Exception) else result for result in results]
-
-
-def plain_picture() -> Item:
-    from PIL import Image as Pillow
-
-    return Item("", "plain.png", lambda: Pillow.new("RGB", (64, 64), "grey"))
-
-
-def halved(stage: Stage[Any], items: Sequence[Item]) -> list[Value | Failure | Exception]:
-    if not items:
-        return []
-    try:
-        return list(stage.run(items))
-    except StageError:
-        raise
-    except Exception as error:
-        if len(items) == 1:
-            return [error]
-        middle = len(items) // 2
-        return halved(stage, items[:middle]) + halved(stage, items[middle:])
-
-
-def as_failure(error: Exception) -> Failure:
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return Failure(kind=FailureKind.RESOURCE, reason=told(error))
-    kind = FailureKind.TRANSIENT if isinstance(error, OSError) else FailureKind.PERMANENT
-    return Failure(kind=kind, reason=told(error))
-
-
-def told(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+def new_failures(batch: Sequence[Stale], records: Sequence[Record]) -> list[Failed]:
+    images = {stale.image.key: stale.image for stale in batch}
+    return [Failed(images[r.image], r.result) for r in records if isinstance(r.result, Failure)]

@@ -1,0 +1,350 @@
+"""The index: where each record lies and whether it is a value, so that nothing is read that is not needed.
+
+It is derived from the segments and brought up to date before every question; whenever the file is missing,
+damaged, locked or of another version, it is made anew, in memory if need be. It never decides what a record
+says: that is read from its segment, and checked, every time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from ita_pipeline.cache.segments import CRC_LENGTH, Line, generation, scan
+from stages.base import FailureKind
+
+VERSION = 3
+# A file that changed this shortly before it was looked at may change again within the same tick of its clock.
+SETTLED_AFTER, SETTLED_AFTER_ON_COARSE_CLOCKS = 0.1, 2.5
+AT_ONCE = 500
+SECONDS = b', "seconds": '
+
+SCHEMA = """
+CREATE TABLE files (path BLOB PRIMARY KEY, stamp TEXT, key TEXT, before TEXT) WITHOUT ROWID;
+CREATE TABLE segments (
+    id INTEGER PRIMARY KEY, folder TEXT, name TEXT, inode INTEGER, size INTEGER, stamp TEXT, settled INTEGER,
+    read INTEGER, lines INTEGER, UNIQUE (folder, name));
+CREATE TABLE records (
+    folder TEXT, image, segment INTEGER, start INTEGER, length INTEGER, state INTEGER, seconds REAL,
+    generation INTEGER, PRIMARY KEY (folder, image)) WITHOUT ROWID;
+CREATE TABLE damage (folder TEXT, segment INTEGER, line INTEGER, image TEXT);
+"""
+
+ENROL = """
+INSERT INTO segments (folder, name) VALUES (?, ?) ON CONFLICT (folder, name) DO UPDATE SET name = name RETURNING id
+"""
+
+# Of two records of one image the later generation holds, then a value before a failure, then the first by name.
+REMEMBER = """
+INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (folder, image) DO UPDATE SET
+    segment = excluded.segment, start = excluded.start, length = excluded.length, state = excluded.state,
+    seconds = excluded.seconds, generation = excluded.generation
+WHERE excluded.generation > generation
+    OR (excluded.generation = generation AND excluded.state = 0 AND state != 0)
+    OR (excluded.generation = generation AND (excluded.state = 0) = (state = 0)
+        AND (SELECT name FROM segments WHERE id = excluded.segment)
+            < (SELECT name FROM segments WHERE id = records.segment))
+"""
+
+
+class State(IntEnum):
+    """What a record is: a value, or a failure of one of the three kinds."""
+
+    VALUE = 0
+    PERMANENT = 1
+    TRANSIENT = 2
+    RESOURCE = 3
+
+    @property
+    def kind(self) -> FailureKind:
+        return FailureKind[self.name]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where an image's record lies: `length` bytes from `start` of a segment."""
+
+    image: str
+    segment: Path
+    start: int
+    length: int
+    state: State
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A line that is not what was written there, and the image it spoke of, where that can still be read."""
+
+    segment: Path
+    line: int
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How much lies under a key; `seconds` is the mean a value, or nothing where there is none."""
+
+    values: int
+    failures: int
+    seconds: float | None
+
+
+class Index:
+    """Answers from SQLite. One process at a time writes to the file; one that cannot works in memory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.file = root / "index.sqlite"
+        self.opened: sqlite3.Connection | None = None
+
+    @property
+    def database(self) -> sqlite3.Connection:
+        if self.opened is None:
+            self.use(self.open())
+        assert self.opened is not None
+        return self.opened
+
+    def use(self, database: sqlite3.Connection) -> None:
+        self.opened = database
+        weakref.finalize(self, database.close)
+
+    def open(self) -> sqlite3.Connection:
+        """The file where it can be used; where it is damaged it is removed, and else memory has to do."""
+        with suppress(OSError):
+            self.root.mkdir(parents=True, exist_ok=True)
+        for _ in range(2 if self.root.is_dir() else 0):
+            try:
+                return prepared(str(self.file))
+            except sqlite3.OperationalError:  # locked for long, not writable, no room
+                break
+            except sqlite3.DatabaseError:  # not a database any more
+                with suppress(OSError):
+                    self.file.unlink(missing_ok=True)
+        return prepared(":memory:")
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        database = self.database
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            yield database
+        except BaseException:
+            database.execute("ROLLBACK")
+            raise
+        database.execute("COMMIT")
+
+    def refresh(self, folder: Path) -> None:
+        """Bring what is known of a key's folder up to date with its segments."""
+        try:
+            self.follow(folder)
+        except sqlite3.DatabaseError:
+            # Whatever is the matter with the file, it holds nothing that cannot be found anew.
+            self.use(prepared(":memory:"))
+            self.follow(folder)
+
+    def follow(self, folder: Path) -> None:
+        name = self.name_of(folder)
+        there = {path.name: path for path in sorted(folder.glob("*.jsonl"))}
+        if self.up_to_date(name, there):
+            return
+        with self.writing() as database:
+            known = self.known_segments(name)
+            if not all(part in there and grown(row, there[part]) for part, row in known.items()):
+                for table in ("records", "damage", "segments"):
+                    database.execute(f"DELETE FROM {table} WHERE folder = ?", [name])
+                known = {}
+            for part, path in there.items():
+                row = known.get(part)
+                if row is None or not same(row, path):
+                    self.read(name, path, row)
+
+    def up_to_date(self, folder: str, there: Mapping[str, Path]) -> bool:
+        known = self.known_segments(folder)
+        return known.keys() == there.keys() and all(same(row, there[name]) for name, row in known.items())
+
+    def known_segments(self, folder: str) -> dict[str, sqlite3.Row]:
+        rows = self.database.execute("SELECT * FROM segments WHERE folder = ?", [folder])
+        return {row["name"]: row for row in rows}
+
+    def read(self, folder: str, path: Path, known: sqlite3.Row | None) -> None:
+        """Take up the lines of a segment that were not read yet."""
+        start, number = (known["read"], known["lines"]) if known else (0, 0)
+        (segment,) = self.database.execute(ENROL, [folder, path.name]).fetchone()
+        rank = generation(path)
+        settled, status = settle(path)
+        with path.open("rb") as opened:
+            for lines in groups(scan(opened, start, number), AT_ONCE):
+                good = [row_of(folder, segment, rank, line) for line in lines if line.good]
+                bad = [(folder, segment, line.number, line.image) for line in lines if not line.good]
+                self.database.executemany(REMEMBER, good)
+                self.database.executemany("INSERT INTO damage VALUES (?, ?, ?, ?)", bad)
+                start, number = lines[-1].end, lines[-1].number
+        self.database.execute(
+            "UPDATE segments SET inode = ?, size = ?, stamp = ?, settled = ?, read = ?, lines = ? WHERE id = ?",
+            [status.st_ino, status.st_size, stamp(status), settled, start, number, segment],
+        )
+
+    def name_of(self, folder: Path) -> str:
+        return str(folder.relative_to(self.root))
+
+    def choose(self, images: Sequence[str]) -> None:
+        """Name the images that `unfinished`, `entries` and `known` are then asked about."""
+        rows = sorted(((stored(image), number) for number, image in enumerate(images)), key=by_image)
+        self.database.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (image PRIMARY KEY, number) WITHOUT ROWID")
+        self.database.execute("BEGIN")
+        self.database.execute("DELETE FROM chosen")
+        self.database.executemany("INSERT OR IGNORE INTO chosen VALUES (?, ?)", rows)
+        self.database.execute("COMMIT")
+
+    def unfinished(self, folder: Path) -> list[tuple[int, State | None]]:
+        """Those of the chosen images that have no value under a key, by position, with their failure if any."""
+        rows = self.database.execute(
+            "SELECT number, state FROM chosen LEFT JOIN records ON folder = ? AND records.image = chosen.image "
+            "WHERE state IS NULL OR state != 0 ORDER BY number",
+            [self.name_of(folder)],
+        )
+        return [(number, None if state is None else State(state)) for number, state in rows]
+
+    def known(self, folder: Path) -> dict[int, State]:
+        """Those of the chosen images that have a record under a key, by position."""
+        rows = self.database.execute(
+            "SELECT number, state FROM chosen JOIN records ON folder = ? AND records.image = chosen.image",
+            [self.name_of(folder)],
+        )
+        return {number: State(state) for number, state in rows}
+
+    def entries(self, folder: Path, images: Sequence[str] | None = None) -> Iterator[Entry]:
+        """Where the records of these images lie, or all of a key's, segment by segment in the order written."""
+        if images is None:
+            yield from self.found(folder, "", [])
+            return
+        for some in groups(images, AT_ONCE):
+            marks = ", ".join("?" * len(some))
+            yield from self.found(folder, f"AND image IN ({marks})", [stored(image) for image in some])
+
+    def found(self, folder: Path, condition: str, values: list[bytes | str]) -> Iterator[Entry]:
+        rows = self.database.execute(
+            "SELECT image, name, start, length, state, seconds FROM records JOIN segments ON id = segment "
+            f"WHERE records.folder = ? {condition} ORDER BY segment, start",
+            [self.name_of(folder), *values],
+        )
+        for image, name, start, length, state, seconds in rows:
+            key = image.hex() if isinstance(image, bytes) else image
+            yield Entry(key, folder / name, start, length, State(state), seconds)
+
+    def damage(self, folder: Path) -> tuple[Damage, ...]:
+        rows = self.database.execute(
+            "SELECT name, line, image FROM damage JOIN segments ON id = segment WHERE damage.folder = ?",
+            [self.name_of(folder)],
+        )
+        return tuple(Damage(folder / name, line, image) for name, line, image in rows)
+
+    def summary(self, folder: Path) -> Summary:
+        values, failures, seconds = self.database.execute(
+            "SELECT COUNT(*) FILTER (WHERE state = 0), COUNT(*) FILTER (WHERE state != 0), "
+            "AVG(seconds) FILTER (WHERE state = 0) FROM records WHERE folder = ?",
+            [self.name_of(folder)],
+        ).fetchone()
+        return Summary(values, failures, seconds)
+
+
+def prepared(file: str) -> sqlite3.Connection:
+    """A database with our tables; one of another version is emptied first.
+
+    Raises:
+        sqlite3.DatabaseError: the file is none of ours, or cannot be used now.
+    """
+    database = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
+    try:
+        database.row_factory = sqlite3.Row
+        if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            database.execute("BEGIN EXCLUSIVE")
+            if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+                for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                    database.execute(f'DROP TABLE "{name}"')
+                for statement in filter(str.strip, SCHEMA.split(";")):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {VERSION}")
+            database.execute("COMMIT")
+    except sqlite3.DatabaseError:
+        database.close()
+        raise
+    return database
+
+
+def stored(image: str) -> bytes | str:
+    """A sha256 as its 32 bytes; any other id as the text it is."""
+    if len(image) == 64:
+        with suppress(ValueError):
+            raw = bytes.fromhex(image)
+            if raw.hex() == image:
+                return raw
+    return image
+
+
+def by_image(row: tuple[bytes | str, int]) -> bytes:
+    image = row[0]
+    return image if isinstance(image, bytes) else image.encode("utf-8", "surrogatepass")
+
+
+def row_of(folder: str, segment: int, rank: int, line: Line) -> tuple[object, ...]:
+    """A line's row in `records`, found without reading its value."""
+    content = line.content
+    head = content[: content.find(b":", content.find(b":") + 1)]
+    state = State.VALUE
+    if head.endswith(b'"failure"'):
+        state = State[json.loads(content)["failure"]["kind"].upper()]
+    at = content.rfind(SECONDS)
+    seconds = float(content[at + len(SECONDS) : -CRC_LENGTH]) if at >= 0 else 0.0
+    return (folder, stored(line.image), segment, line.start, len(content), int(state), seconds, rank)
+
+
+def stamp(status: os.stat_result) -> str:
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+
+
+def settle(path: Path) -> tuple[bool, os.stat_result]:
+    """The state of a file, after a short wait where it changed just now, and whether it can be relied on."""
+    status = path.stat()
+    if not settled(status):
+        time.sleep(SETTLED_AFTER)
+        status = path.stat()
+    return settled(status), status
+
+
+def settled(status: os.stat_result) -> bool:
+    """Whether a file changed long enough ago for its next change to show in its times."""
+    coarse = status.st_mtime_ns % 1_000_000_000 == 0
+    wait = SETTLED_AFTER_ON_COARSE_CLOCKS if coarse else SETTLED_AFTER
+    return abs(time.time() - status.st_mtime) > wait
+
+
+def same(row: sqlite3.Row, path: Path) -> bool:
+    return bool(row["settled"]) and row["stamp"] == stamp(path.stat())
+
+
+def grown(row: sqlite3.Row, path: Path) -> bool:
+    """Whether a segment is as it was, or has only been appended to since."""
+    status = path.stat()
+    return same(row, path) or (status.st_ino == row["inode"] and status.st_size > row["size"])
+
+
+Thing = TypeVar("Thing")
+
+
+def groups(things: Iterable[Thing], size: int) -> Iterator[list[Thing]]:
+    rest = iter(things)
+    while group := list(islice(rest, size)):
+        yield group

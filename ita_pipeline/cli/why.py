@@ -1,0 +1,76 @@
+"""`ita why`: what is known of one picture, where it lies, what decided it, and what has changed since."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ita_pipeline.cli.console import Watcher, resumable, shown
+from ita_pipeline.cli.options import AsJson, Assignments, Preset, Stages, WorkspaceFolder
+from ita_pipeline.corpus.contexts import plain
+from ita_pipeline.corpus.tokens import whole_text
+
+if TYPE_CHECKING:
+    from ita_pipeline.explanation import StageAnswer
+
+MOST_SHOWN = 300
+
+
+def why(
+    image: Annotated[Path, typer.Argument(help="A picture.")],
+    preset: Preset = "auto",
+    stage: Stages = None,
+    assignments: Assignments = None,
+    workspace: WorkspaceFolder = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Explain one picture: its records, where they lie, what decided them, and what has changed since.
+
+    ita why images/a.jpg
+
+    ita why images/a.jpg --stage ocr --set ocr.page_mode=6
+    """
+    from ita_pipeline import pipeline
+
+    options = pipeline.Options(preset, tuple(stage or ()), tuple(assignments or ()), workspace)
+    watcher = Watcher()
+    with resumable(watcher):
+        found = pipeline.why(image, options, watcher)
+    if as_json:
+        print(json.dumps(found.to_json()))
+        return
+    print(f"{shown(found.path)}\nsha256 {found.key}")
+    for answer in found.stages:
+        print()
+        for line in told(answer):
+            print(line)
+
+
+def told(answer: StageAnswer) -> Iterator[str]:
+    """What a stage says, in lines for a person."""
+    from ita_pipeline.explanation import in_clear
+
+    yield f"{answer.stage}: {answer.standing}"
+    for reason in answer.reasons:
+        yield f"  because  {plain(whole_text(reason))}"
+    place = answer.record
+    if place is None:
+        yield "  record   none under any key"
+    else:
+        yield f"  {'older' if answer.older else 'record':<7}  {shown(place.segment)}, line {place.line}"
+        yield f"  says     {said(place.content)}"
+        yield f"  took     {place.content.get('seconds', 0)} s"
+    yield f"  key      {answer.key.hexdigest}, of"
+    for name, value in in_clear(answer.key):
+        yield f"           {name} = {plain(whole_text(value))}"
+
+
+def said(content: Any) -> str:
+    """A record's value or failure, cut to what a person reads at a glance."""
+    part = content.get("value", content.get("failure"))
+    text = plain(whole_text(json.dumps(part, ensure_ascii=False)))
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} … ({len(text):,} characters)"

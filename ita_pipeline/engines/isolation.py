@@ -1,0 +1,233 @@
+"""Run stages in a process of their own, so that whatever a picture does to it hurts that picture only."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from ita_pipeline.cache.segments import decode
+from ita_pipeline.engines.jobs import Job, Limits
+from ita_pipeline.engines.worker import BROKEN
+from ita_pipeline.images import ImageRef, file_digest
+from stages.base import Failure, FailureKind, Stage, StageError, Value
+
+# A process may be killed by chance while a picture is alone in it; by chance twice running is another matter.
+TRIES_ALONE = 2
+
+
+class WorkerLostError(Exception):
+    """The worker died, or took too long and was stopped."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
+@dataclass(slots=True)
+class Process:
+    """A running worker and the two ends that lead to it."""
+
+    child: subprocess.Popen[bytes]
+    socket: Connection
+    lifeline: int
+    folder: tempfile.TemporaryDirectory[str]
+
+
+class Worker:
+    """`Hands` in another process, started with the first stage and again after each death."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.process: Process | None = None
+        self.stop: Callable[[], int | None] = lambda: 0
+        self.stage: Stage[Any] | None = None
+        self.proved: set[str] = set()
+        self.usual = 0.0
+
+    def open(self, stage: Stage[Any]) -> None:
+        if self.stage is not stage:
+            self.stage, self.usual = stage, 0.0
+        if self.process is None:
+            self.process = start(self.limits)
+            self.stop = weakref.finalize(self, stop, self.process)
+        try:
+            self.say(stage)
+            self.answer(math.inf)
+        except WorkerLostError as lost:
+            reason = lost.failure.reason
+            raise StageError(f"the stage {stage.name} cannot be made ready: {reason}", "ita --debug …") from lost
+
+    def say(self, order: Stage[Any] | list[Job]) -> None:
+        assert self.process is not None
+        with contextlib.suppress(OSError):  # it died since the last answer; the next one will say so
+            self.process.socket.send(order)
+
+    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Value | Failure]:
+        if self.stage is not stage:
+            self.open(stage)
+        results = self.halved(stage, jobs)
+        if any(not isinstance(result, Failure) for result in results):
+            self.proved.add(stage.name)
+        return results
+
+    def halved(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Value | Failure]:
+        if not jobs:
+            return []
+        try:
+            return self.ask(stage, jobs)
+        except WorkerLostError as lost:
+            if len(jobs) == 1:
+                return [self.alone(stage, jobs[0], lost)]
+        middle = len(jobs) // 2
+        return self.halved(stage, jobs[:middle]) + self.halved(stage, jobs[middle:])
+
+    def alone(self, stage: Stage[Any], job: Job, lost: WorkerLostError) -> Value | Failure:
+        """Try a picture again that a worker died of while it was alone with it."""
+        for _ in range(TRIES_ALONE - 1):
+            if lost.failure.kind is FailureKind.RESOURCE and "longer" in lost.failure.reason:
+                break
+            try:
+                return self.ask(stage, [job])[0]
+            except WorkerLostError as again:
+                lost = again
+        self.prove(stage, lost)
+        return lost.failure
+
+    def prove(self, stage: Stage[Any], lost: WorkerLostError) -> None:
+        """Make sure that it is the picture: a stage that dies of any picture is broken.
+
+        Raises:
+            StageError: it is the stage.
+        """
+        if stage.name in self.proved or stage.reads:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            plain = Path(folder) / "plain.png"
+            draw_plain(plain)
+            try:
+                self.ask(stage, [Job(ImageRef(file_digest(plain), plain))])
+            except WorkerLostError:
+                message = f"the stage {stage.name} fails on any picture: {lost.failure.reason}"
+                raise StageError(message, "ita --debug … shows where") from lost
+        self.proved.add(stage.name)
+
+    def ask(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Value | Failure]:
+        """
+        Raises:
+            WorkerLostError: the worker died of it, or took too long.
+        """
+        if self.process is None:
+            self.open(stage)
+        self.say(list(jobs))
+        # The slowest picture may take its limit; the others take what pictures took so far.
+        allowed = self.limits.seconds * (1 if self.usual else len(jobs)) + 4 * self.usual * len(jobs)
+        records = [decode(line, stage.value_type) for line in self.answer(allowed).splitlines()]
+        if [record.image for record in records] != [job.image.key for job in jobs]:
+            raise StageError(f"the stage {stage.name} answered for other pictures than it was asked about")
+        self.usual = max(self.usual, records[0].seconds)
+        return [record.result for record in records]
+
+    def answer(self, allowed: float) -> bytes:
+        assert self.process is not None
+        socket = self.process.socket
+        try:
+            if not socket.poll(None if allowed == math.inf else allowed):
+                self.kill()
+                reason = f"took longer than {self.limits.seconds:.0f} s"
+                raise WorkerLostError(Failure(kind=FailureKind.RESOURCE, reason=reason))
+            kind, _, rest = socket.recv_bytes().partition(b"\n")
+        except (EOFError, OSError):
+            code = self.kill()
+            raise WorkerLostError(as_failure(code)) from None
+        except BaseException:
+            self.kill()  # interrupted: what the worker still says would be taken for another answer
+            raise
+        if kind == BROKEN:
+            message, hint = json.loads(rest)
+            raise StageError(message, hint)
+        return rest
+
+    def kill(self) -> int:
+        """End the worker and all that it has started; its exit code."""
+        self.process = None
+        return self.stop() or 0
+
+    def close(self) -> None:
+        self.kill()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def start(limits: Limits) -> Process:
+    ours, theirs = Pipe()
+    held, lifeline = os.pipe()
+    folder = tempfile.TemporaryDirectory(prefix="ita-")
+    here = os.getcwd()  # noqa: PTH109
+    places = os.pathsep.join(place or here for place in sys.path)
+    environment = {**os.environ, "PYTHONPATH": places, "TMPDIR": folder.name}
+    # -P: a folder of pictures may hold a file that is called like one of our modules.
+    command = [sys.executable, "-P", "-m", "ita_pipeline.engines.worker", str(theirs.fileno()), str(held)]
+    # A session of its own: the terminal's Ctrl-C is for us, and all that it starts can be ended at once.
+    child = subprocess.Popen(
+        command,
+        env=environment,
+        pass_fds=(theirs.fileno(), held),
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr.fileno() if has_descriptor() else subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    theirs.close()
+    os.close(held)
+    ours.send(limits)
+    return Process(child, ours, lifeline, folder)
+
+
+def has_descriptor() -> bool:
+    try:
+        return sys.stderr.fileno() >= 0
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def stop(process: Process) -> int:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.child.pid, signal.SIGKILL)
+    code = process.child.wait()
+    process.socket.close()
+    with contextlib.suppress(OSError):
+        os.close(process.lifeline)
+    process.folder.cleanup()
+    return code
+
+
+def as_failure(code: int) -> Failure:
+    """What the death of a worker says of the picture that it died of."""
+    try:
+        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    except ValueError:
+        name = f"signal {-code}"
+    kind = FailureKind.RESOURCE if code == -signal.SIGKILL else FailureKind.PERMANENT
+    return Failure(kind=kind, reason=f"the process that looked at it died of it ({name})")
+
+
+def draw_plain(path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (64, 64), "grey").save(path)

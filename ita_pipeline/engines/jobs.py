@@ -1,0 +1,79 @@
+"""What an engine hands to those who run the stages, and what it wants of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Protocol
+
+from pydantic import Field
+
+from ita_pipeline.engines.careful import careful
+from ita_pipeline.images import ImageRef, open_picture
+from stages.base import Failure, Frozen, Item, Stage, Value
+
+MEGABYTE = 1024 * 1024
+
+
+class Limits(Frozen):
+    """What one picture may take: the size of its file, its pixels, the time of a stage, and memory beyond the
+    model's.
+    """
+
+    megabytes: Annotated[int, Field(gt=0)] = 25
+    megapixels: Annotated[int, Field(gt=0)] = 40
+    seconds: Annotated[float, Field(gt=0)] = 300.0
+    memory_megabytes: Annotated[int, Field(gt=0)] = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A picture for a stage, with the values of the stages that it reads."""
+
+    image: ImageRef
+    upstream: Mapping[str, Value] = field(default_factory=dict)
+
+
+class Hands(Protocol):
+    """Whoever runs stages on pictures."""
+
+    def open(self, stage: Stage[Any]) -> None:
+        """Make a stage ready.
+
+        Raises:
+            StageError: its models or tools are missing.
+        """
+        ...
+
+    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Value | Failure]:
+        """One result a job, in order; what is wrong with a picture is its failure.
+
+        Raises:
+            StageError: the stage cannot work at all.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class InProcess:
+    """Runs stages in this very process: for models that are loaded already, and for tests."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+
+    def open(self, stage: Stage[Any]) -> None:
+        stage.open()
+
+    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Value | Failure]:
+        return careful(stage, [as_item(job, self.limits) for job in jobs])
+
+    def close(self) -> None:
+        return None
+
+
+def as_item(job: Job, limits: Limits) -> Item:
+    def decode() -> Any:
+        return open_picture(job.image, limits.megabytes * MEGABYTE, limits.megapixels * 1_000_000)
+
+    return Item(job.image.key, job.image.path.name, decode, job.upstream)

@@ -1,0 +1,88 @@
+"""The process in which stages meet pictures: `python -m ita_pipeline.engines.worker`, started by `isolation`.
+
+It is told what to do over a socket, and dies with whoever started it, taking along all that it has started itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from ita_pipeline.cache.segments import Record, encode
+from ita_pipeline.engines.jobs import MEGABYTE, InProcess, Job, Limits
+from stages.base import Stage, StageError
+
+READY, RESULTS, BROKEN = b"ready", b"results", b"broken"
+
+
+def main() -> None:
+    socket, lifeline = (int(number) for number in sys.argv[1:3])
+    threading.Thread(target=die_with_parent, args=[lifeline], daemon=True).start()
+    # Those who stop a run tell its parent; a Ctrl-C meant for the parent must not tear a batch.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    serve(Connection(socket))
+
+
+def die_with_parent(lifeline: int) -> None:
+    """Wait for the other end of a pipe to close, which even SIGKILL does, and end this whole process group."""
+    os.read(lifeline, 1)
+    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
+    os.killpg(0, signal.SIGKILL)
+
+
+def serve(socket: Connection) -> None:
+    limits: Limits = socket.recv()
+    hands = InProcess(limits)
+    stage: Stage[Any] | None = None
+    while True:
+        try:
+            order = socket.recv()
+        except EOFError:
+            return
+        try:
+            if isinstance(order, Stage):
+                stage = order
+                limit_memory(None)
+                hands.open(stage)
+                limit_memory(limits.memory_megabytes)
+                socket.send_bytes(READY)
+            elif stage is not None:
+                socket.send_bytes(RESULTS + b"\n" + answers(hands, stage, order))
+        except StageError as error:
+            socket.send_bytes(BROKEN + b"\n" + json.dumps([str(error), error.hint]).encode())
+
+
+def answers(hands: InProcess, stage: Stage[Any], jobs: list[Job]) -> bytes:
+    began = time.perf_counter()
+    results = hands.work(stage, jobs)
+    seconds = (time.perf_counter() - began) / len(jobs)
+    pairs = zip(jobs, results, strict=True)
+    return b"".join(encode(Record(job.image.key, result, seconds)) for job, result in pairs)
+
+
+def limit_memory(megabytes: int | None) -> None:
+    """Let this process take so much more than it has now, or what it may: a picture beyond it is a MemoryError."""
+    try:
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        if megabytes is None:
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
+            return
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+        wanted = pages * resource.getpagesize() + megabytes * MEGABYTE
+        resource.setrlimit(resource.RLIMIT_AS, (wanted, most))
+    except (ImportError, OSError, ValueError):
+        return  # a system without such limits; pixels are limited everywhere
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""What a training depends on, put together from options; and whether that was trained already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ita_pipeline.cache.plan import Wishes
+from ita_pipeline.cache.reasons import Cause, Reason, brief, pairs
+from ita_pipeline.cache.store import Store
+from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
+from ita_pipeline.corpus.datasets import Dataset, DatasetCard
+from ita_pipeline.errors import MissingError, UsageError, nearest
+from ita_pipeline.ner.encoders import EncoderRef, find_encoder
+from ita_pipeline.ner.training import TrainingConfig
+from ita_pipeline.picture_contexts import ContextPlan, PictureContexts, plan_contexts, read_contexts
+from ita_pipeline.presets import Preset, build_stages
+from ita_pipeline.runs import Run, last_run, run_at, run_key
+from ita_pipeline.settings import checked, configured, find_config, merged, read_yaml
+from ita_pipeline.training_run import Wanted, check_trainable
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """What `train` understands beyond `Options`.
+
+    `captions` is a file of captions made elsewhere, "auto" for the one that the dataset's card names, or "none".
+    `contexts` are the contexts to append, all of them by default.
+    """
+
+    data: Path | None = None
+    captions: str = "auto"
+    contexts: tuple[str, ...] = CONTEXTS
+    encoder: str | None = None
+    experiment: str | None = None
+    alignment: bool = True
+    seed: int | None = None
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """Whether a training is to be done. `key` is empty while it depends on stages that are stale."""
+
+    key: str
+    run: Run | None
+    reasons: tuple[Reason, ...]
+
+    @property
+    def fresh(self) -> bool:
+        return not self.reasons
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """All that a training needs, and what has to be done for it first."""
+
+    dataset: Dataset
+    preset: Preset
+    settings: TrainingConfig
+    encoder: EncoderRef
+    captions: Path | None
+    contexts: ContextPlan
+    command: str
+
+    def wanted(self, contexts: PictureContexts) -> Wanted:
+        file = self.captions.name if self.captions else ""
+        return Wanted(self.dataset, self.preset, contexts, self.settings, self.encoder, file, self.command)
+
+    def state(self, store: Store, runs: Path) -> RunState:
+        """Whether the run that these inputs give is there, and if not, what differs from the last one."""
+        stale = [part for part in self.contexts.plan.stages if part.stale or part.waiting]
+        if stale:
+            names = ", ".join(part.stage.name for part in stale)
+            return RunState("", None, (Reason(Cause.UNKNOWN, names),))
+        components = self.wanted(read_contexts(self.contexts, store)).components
+        key = run_key(components)
+        run = run_at(runs, self.dataset.name, key)
+        if run.complete:
+            return RunState(key, run, ())
+        last = last_run(runs, self.dataset.name)
+        if last is None:
+            return RunState(key, None, (Reason(Cause.NEVER),))
+        changed = [as_reason(*pair) for pair in pairs(last.record().components, components)]
+        return RunState(key, None, tuple(changed))
+
+
+def as_reason(name: str, was: object, now: object) -> Reason:
+    group, _, rest = name.partition(".")
+    if group in ("sentences", "contexts"):
+        return Reason(Cause.TEXTS, f"{group} of {rest}")
+    return Reason(Cause.SETTING, rest or group, brief(was), brief(now))
+
+
+def plan_training(
+    dataset: Dataset,
+    preset: Preset,
+    changes: dict[str, dict[str, object]],
+    training: TrainOptions,
+    store: Store,
+    wishes: Wishes,
+    say: Callable[[str], None],
+) -> TrainingPlan:
+    """Put together what `train` asks for. `changes` is what `--set` asked for, by section.
+
+    Raises:
+        UserError: the dataset, a file of it or a setting is missing or wrong.
+        StageError: a model or tool is missing.
+    """
+    check_trainable(dataset)
+    settings = training_settings(dataset.card, preset, changes.get("training", {}), training)
+    encoder = find_encoder(training.encoder or preset.encoder)
+    config = context_config(preset, training.contexts)
+    captions = caption_file(dataset, training.captions)
+    wanted = [name for name in config.order if not (name == "caption" and captions)]
+    stages = build_stages(preset, wanted) if wanted else []
+    contexts = plan_contexts(dataset.posts, stages, config, store, captions, wishes)
+    tell_pictures(dataset, captions, contexts, say)
+    return TrainingPlan(dataset, preset, settings, encoder, captions, contexts, training.command)
+
+
+def training_settings(
+    card: DatasetCard, preset: Preset, changes: Mapping[str, object], training: TrainOptions
+) -> TrainingConfig:
+    """The experiment of the dataset that suits the preset, with `--set training.…`, seed and alignment applied."""
+    known = configured("experiments")
+    default = next(
+        name for name in (f"{card.experiment}-{preset.recipe}", f"default-{preset.recipe}") if name in known
+    )
+    file = find_config("experiments", training.experiment or default)
+    if training.seed is not None:
+        changes = merged(changes, {"seed": training.seed})
+    config = checked(TrainingConfig, merged(read_yaml(file), changes), f"experiment {file.stem}")
+    if training.alignment:
+        return config
+    return config.model_copy(update={"objective": config.objective.without_alignment()})
+
+
+def context_config(preset: Preset, names: Sequence[str]) -> ContextConfig:
+    for name in names:
+        if name not in CONTEXTS:
+            hint = nearest(name, CONTEXTS) or f"known are {', '.join(CONTEXTS)}, all, none"
+            raise UsageError(f"there is no context {name}", hint)
+    order = tuple(name for name in preset.contexts.order if name in names)
+    return preset.contexts.model_copy(update={"order": order})
+
+
+def caption_file(dataset: Dataset, wish: str) -> Path | None:
+    """The file of captions made elsewhere: given, or looked for where the dataset lies, or none."""
+    if wish == "none":
+        return None
+    if wish == "auto":
+        return dataset.captions
+    for path in (Path(wish).expanduser(), dataset.folder / wish):
+        if path.is_file():
+            return path
+    raise MissingError(f"there is no caption file {wish}", "give a file, auto, or none: --captions FILE")
+
+
+def tell_pictures(
+    dataset: Dataset, captions: Path | None, contexts: ContextPlan, say: Callable[[str], None]
+) -> None:
+    posts = dataset.posts
+    named = sum(post.image_id is not None for post in posts)
+    there = sum(post.picture is not None for post in posts)
+    if named and there < named:
+        say(f"{there} of {named} pictures are there; posts without one are read without its contexts")
+    if captions is None or "caption" not in contexts.config.order:
+        return
+    known = set(contexts.captioned)
+    count = sum(post.image_id in known for post in posts)
+    told = f"captions for {count} of {named} pictures imported from {captions.name}"
+    if not known:
+        raise UsageError(f"{told}: its ids are not those of the dataset", "--captions none leaves the file out")
+    say(f"{told} (--captions none leaves them out)")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ita_pipeline.ner.crf import LinearChainCRF
+from ita_pipeline.ner.crf import FORBIDDEN, LinearChainCRF, ScaledScan, log_scan
 from ita_pipeline.ner.tags import TagScheme
 
 
@@ -132,3 +132,155 @@ def test_half_precision_is_scored_in_full():
     full = crf.log_likelihood(emissions.bfloat16().float(), tags)
     assert crf.log_likelihood(emissions.bfloat16(), tags).dtype == torch.float32
     assert crf.log_likelihood(emissions.bfloat16(), tags).item() == pytest.approx(full.item())
+
+
+@settings(max_examples=60, deadline=None)
+@given(LATTICE, st.integers(1, 7), st.booleans())
+def test_the_k_best_sequences_equal_enumeration(lattice: tuple[int, list[int], int], k: int, constrained: bool):
+    size, lengths, seed = lattice
+    allowed = {"may_follow": [[a <= b for b in range(size)] for a in range(size)]} if constrained else {}
+    crf = random_crf(size, seed, **allowed)
+    emissions = torch.randn(len(lengths), max(1, *lengths), size, dtype=torch.float64)
+    mask = torch.arange(emissions.shape[1])[None] < torch.tensor(lengths)[:, None]
+    for row, found in enumerate(crf.k_best(emissions, mask, k)):
+        if lengths[row] == 0:
+            assert [(path.tags, path.log_probability) for path in found] == [([], pytest.approx(0, abs=1e-12))]
+            continue
+        scores = path_scores(crf, emissions[row, : lengths[row]])
+        possible = sorted((score for score in scores.values() if score > FORBIDDEN / 2), reverse=True)[:k]
+        log_z = log_sum(list(scores.values()))
+        assert [scores[tuple(path.tags)] for path in found] == pytest.approx(possible)
+        assert [path.log_probability for path in found] == pytest.approx([score - log_z for score in possible])
+        assert len({tuple(path.tags) for path in found}) == len(possible)
+        assert found[0].tags == crf.decode(emissions, mask)[row]
+
+
+def test_less_than_one_best_sequence_is_refused():
+    with pytest.raises(ValueError, match="at least one"):
+        random_crf(2, 0).k_best(torch.zeros(1, 2, 2), k=0)
+
+
+@pytest.mark.parametrize("types", [1, 2])
+@pytest.mark.parametrize("lengths", [[1, 2], [5, 3, 0], [8]])
+def test_gradients_with_forbidden_moves_equal_finite_differences(types: int, lengths: list[int]):
+    scheme = TagScheme(tuple("XY"[:types]))
+    size = len(scheme.labels)
+    crf = random_crf(
+        size, types, may_follow=scheme.may_follow(), may_start=scheme.may_start(), may_end=scheme.may_end()
+    )
+    mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
+    emissions = torch.randn(*mask.shape, size, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(*mask.shape, size, dtype=torch.float64)
+
+    def tempered(emissions: Tensor, *_: Tensor) -> Tensor:
+        shares = (crf.lattice(emissions, mask).log_marginals / 4).log_softmax(dim=2).exp()
+        return (weights * shares)[mask].sum()
+
+    def likelihood(emissions: Tensor, *_: Tensor) -> Tensor:
+        return crf.log_likelihood(emissions, torch.zeros(mask.shape, dtype=torch.long), mask)
+
+    inputs = (emissions, *crf.parameters())
+    assert torch.autograd.gradcheck(likelihood, inputs)
+    assert torch.autograd.gradcheck(tempered, inputs)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 3), st.floats(0, 25), st.integers(0, 10_000), st.booleans())
+def test_scaled_and_log_scans_agree(length: int, batch: int, width: float, seed: int, last_only: bool):
+    torch.manual_seed(seed)
+    moves = torch.randn(2, 4, 4, dtype=torch.float64, requires_grad=True)
+    emissions = (width * torch.randn(2, length, batch, 4, dtype=torch.float64)).requires_grad_()
+    kept = slice(-1, None) if last_only else slice(None)
+    scaled, plain = ScaledScan.apply(moves, emissions, last_only), log_scan(moves, emissions)[:, kept]
+    weights = torch.randn_like(plain)
+    assert torch.allclose(scaled, plain)
+    for one, other in zip(
+        torch.autograd.grad((scaled * weights).sum(), (moves, emissions)),
+        torch.autograd.grad((plain * weights).sum(), (moves, emissions)),
+        strict=True,
+    ):
+        assert torch.allclose(one, other, atol=1e-7)
+
+
+def test_the_likelihood_from_a_lattice_is_the_same_with_the_same_gradient():
+    crf = random_crf(4, 3)
+    emissions = torch.randn(2, 7, 4, dtype=torch.float64, requires_grad=True)
+    tags, mask = torch.randint(4, (2, 7)), torch.arange(7)[None] < torch.tensor([[7], [3]])
+    alone = crf.log_likelihood(emissions, tags, mask)
+    shared = crf.log_likelihood(emissions, tags, mask, crf.lattice(emissions, mask))
+    assert torch.allclose(alone, shared)
+    inputs = (emissions, *crf.parameters())
+    for one, other in zip(
+        torch.autograd.grad(alone.sum(), inputs), torch.autograd.grad(shared.sum(), inputs), strict=True
+    ):
+        assert torch.allclose(one, other)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1e4])
+def test_long_sentences_with_extreme_scores_stay_finite(scale: float, dtype: torch.dtype):
+    scheme = TagScheme(("X", "Y"))
+    crf = random_crf(
+        9, 4, may_follow=scheme.may_follow(), may_start=scheme.may_start(), may_end=scheme.may_end()
+    ).to(dtype)
+    emissions = (scale * (2 * torch.rand(3, 500, 9, dtype=dtype) - 1)).requires_grad_()
+    mask = torch.arange(500)[None] < torch.tensor([[500], [1], [0]])
+    marginals = crf.marginals(emissions, mask)
+    assert marginals.dtype == dtype
+    assert marginals.sum(2)[mask].detach().numpy() == pytest.approx(1.0, abs=1e-3)
+    decoded = crf.decode(emissions, mask)
+    assert [scheme.encode(scheme.decode(tags), len(tags)) for tags in decoded] == decoded
+    gold = torch.zeros(mask.shape, dtype=torch.long)
+    gold[0] = torch.tensor(decoded[0])
+    likelihood = crf.log_likelihood(emissions, gold, mask)
+    likelihood.sum().backward()
+    assert likelihood.isfinite().all()
+    assert (likelihood <= 1e-3).all()
+    assert emissions.grad is not None
+    assert emissions.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+def test_a_path_that_looks_hopeless_at_first_is_not_lost(scale: float):
+    """Two tags that never meet: at both ends one is better, in the middle the other, by more than a float holds."""
+    crf = LinearChainCRF(2, may_follow=[[True, False], [False, True]])
+    emissions = scale * torch.tensor([[[1.0, 0.0], [0.0, 3.0], [1.0, 0.0]]])
+    (found,) = crf.log_likelihood(emissions, torch.ones(1, 3, dtype=torch.long)).tolist()
+    assert found == pytest.approx(-math.log1p(math.exp(-scale)), abs=1e-6)
+
+
+def test_an_emission_of_minus_infinity_forbids_a_tag():
+    crf = random_crf(3, 5)
+    emissions = torch.randn(1, 4, 3, dtype=torch.float64)
+    emissions[0, 2, 1] = -math.inf
+    emissions.requires_grad_()
+    marginals = crf.marginals(emissions)
+    assert marginals[0, 2, 1] == 0
+    assert marginals.sum(2)[0].tolist() == pytest.approx([1] * 4)
+    (found,) = crf.decode(emissions)
+    assert found[2] != 1
+    crf.log_likelihood(emissions, torch.tensor([found])).sum().backward()
+    assert emissions.grad is not None
+    assert emissions.grad.isfinite().all()
+
+
+def test_autocast_changes_nothing():
+    crf = LinearChainCRF(5)
+    emissions, tags = torch.randn(2, 40, 5), torch.randint(5, (2, 40))
+    plain = crf.log_likelihood(emissions, tags)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(crf.log_likelihood(emissions, tags), plain)
+
+
+def test_sentences_with_room_for_no_words_are_certain():
+    crf = LinearChainCRF(3)
+    emissions, mask = torch.zeros(2, 0, 3), torch.zeros(2, 0, dtype=torch.bool)
+    assert crf.log_likelihood(emissions, torch.zeros(2, 0, dtype=torch.long), mask).tolist() == [0, 0]
+    assert crf.decode(emissions, mask) == [[], []]
+
+
+def test_any_tag_of_the_scheme_is_three_moves_from_any_other():
+    scheme = TagScheme(("X", "Y"))
+    crf = LinearChainCRF(9, scheme.may_follow(), scheme.may_start(), scheme.may_end())
+    assert (crf.mixing, LinearChainCRF(9).mixing) == (3, 1)
+    assert LinearChainCRF(2, may_follow=[[True, False], [False, True]]).mixing == math.inf

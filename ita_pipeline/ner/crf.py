@@ -1,19 +1,33 @@
-"""A linear-chain conditional random field (Lafferty et al. 2001), in log space and full precision."""
+"""A linear-chain conditional random field (Lafferty et al. 2001), in double precision.
+
+Two ideas keep it short and fast. A sentence stands between words *outside* it, which are an extra tag: its starts
+and ends are then moves like any other, and the padding of a batch needs no care. And a sentence read backwards is
+a sentence, so that both directions, or both halves of it on their way to the middle, are one batch of chains.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
 
 FORBIDDEN = -1e4
+# Finite, so that no difference of two is undefined.
+IMPOSSIBLE = -1e30
+# Words after which the probabilities of a scan are made to sum to one again.
+RESCALED = 4
 
 
 @dataclass(frozen=True)
 class Lattice:
-    """Both passes of forward–backward over a batch.
+    """Both passes of forward–backward over a batch, in double precision where the device has it.
 
     `alpha` (B, L, K): log score of all beginnings that end in tag k at word l, its emission included.
     `beta` (B, L, K): log score of all endings that follow it, its emission excluded. `log_z` (B,).
@@ -27,6 +41,14 @@ class Lattice:
     def log_marginals(self) -> Tensor:
         """log p(tag k at word l), (B, L, K); undefined past a sentence's end."""
         return self.alpha + self.beta - self.log_z[:, None, None]
+
+
+@dataclass(frozen=True)
+class Path:
+    """The tags of a whole sentence and the logarithm of their probability."""
+
+    tags: list[int]
+    log_probability: float
 
 
 class LinearChainCRF(nn.Module):
@@ -55,6 +77,7 @@ class LinearChainCRF(nn.Module):
         self.register_buffer("transition_penalty", penalty(may_follow, (num_tags, num_tags)))
         self.register_buffer("start_penalty", penalty(may_start, (num_tags,)))
         self.register_buffer("end_penalty", penalty(may_end, (num_tags,)))
+        self.mixing = mixing(may_follow, may_start, may_end, num_tags)
 
     def scores(self) -> tuple[Tensor, Tensor, Tensor]:
         """Transition, start and end scores with the impossible ones pushed down, in fp32."""
@@ -64,72 +87,100 @@ class LinearChainCRF(nn.Module):
             full(self.ends) + self.end_penalty,
         )
 
-    def log_likelihood(self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None) -> Tensor:
-        """log p(tags | emissions) of each sentence, (B,), from emissions (B, L, K) and tags (B, L)."""
+    def moves(self) -> Tensor:
+        """Scores of every move (S, S), the impossible ones pushed down, in the precision of all passes.
+
+        S are the K tags and, last, outside.
+        """
+        single = self.transitions.device.type == "mps"
+        return square(*self.scores()).to(torch.float32 if single else torch.float64)
+
+    def legal_moves(self) -> Tensor:
+        forbidden = square(self.transition_penalty, self.start_penalty, self.end_penalty) < 0
+        return square(*self.scores()).masked_fill(forbidden, IMPOSSIBLE)
+
+    def log_likelihood(
+        self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None, lattice: Lattice | None = None
+    ) -> Tensor:
+        """log p(tags | emissions) of each sentence, (B,), from emissions (B, L, K) and tags (B, L).
+
+        The `lattice` of the same emissions, where there is one already, spares another pass over them.
+        """
         emissions, mask = prepared(emissions, mask)
-        alpha = self.forward_scores(emissions, mask)
-        return self.path_score(emissions, tags, mask) - self.log_partition(alpha, mask)
+        moves = self.moves()
+        log_z = self.log_partition(moves, emissions, mask) if lattice is None else lattice.log_z
+        found = path_score(moves, emissions, tags, mask) - log_z
+        return found.to(emissions.dtype).masked_fill(mask.sum(1) == 0, 0)
 
     def marginals(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
         """p(tag | emissions) of each word, (B, L, K); zero past a sentence's end."""
         emissions, mask = prepared(emissions, mask)
-        return self.lattice(emissions, mask).log_marginals.exp() * mask[:, :, None]
+        found = self.lattice(emissions, mask).log_marginals.exp().to(emissions.dtype)
+        return found.masked_fill(~mask[:, :, None], 0)
 
     def lattice(self, emissions: Tensor, mask: Tensor | None = None) -> Lattice:
-        """Forward and backward scores, differentiable."""
+        """Forward and backward scores, differentiable once."""
         emissions, mask = prepared(emissions, mask)
-        alpha = self.forward_scores(emissions, mask)
-        return Lattice(alpha, self.backward_scores(emissions, mask), self.log_partition(alpha, mask))
+        length, moves = emissions.shape[1], self.moves()
+        words = framed(emissions, mask)
+        chains = torch.stack([words, words.flip(1)]).transpose(1, 2).contiguous()
+        both = self.scan(moves, chains, spread(emissions, mask))
+        alpha, beta = both[0].transpose(0, 1), both[1].flip(0).transpose(0, 1)
+        log_z = torch.logsumexp(alpha[:, -1] + moves[:, -1], dim=1)
+        beta = beta - words.masked_fill(words <= IMPOSSIBLE, 0)
+        return Lattice(alpha[:, :length, :-1], beta[:, :length, :-1], log_z)
 
-    def forward_scores(self, emissions: Tensor, mask: Tensor) -> Tensor:
-        transitions, starts, _ = self.scores()
-        alpha = starts + emissions[:, 0]
-        steps = [alpha]
-        for position in range(1, emissions.shape[1]):
-            longer = torch.logsumexp(alpha[:, :, None] + transitions, dim=1) + emissions[:, position]
-            alpha = torch.where(mask[:, position, None], longer, alpha)
-            steps.append(alpha)
-        return torch.stack(steps, dim=1)
+    def log_partition(self, moves: Tensor, emissions: Tensor, mask: Tensor) -> Tensor:
+        """log of the sum over all tag sequences, (B,): both halves of each sentence meet in its middle."""
+        chains = halves(framed(emissions, mask))
+        left, right = self.scan(moves, chains, spread(emissions, mask), last_only=True)[:, 0]
+        return torch.logsumexp((left[:, :, None] + moves + right[:, None, :]).flatten(1), dim=1)
 
-    def backward_scores(self, emissions: Tensor, mask: Tensor) -> Tensor:
-        transitions, _, ends = self.scores()
-        beta = ends.expand(len(emissions), -1)
-        steps = [beta]
-        for position in range(emissions.shape[1] - 1, 0, -1):
-            shorter = torch.logsumexp(transitions + (emissions[:, position] + beta)[:, None, :], dim=2)
-            beta = torch.where(mask[:, position, None], shorter, beta)
-            steps.append(beta)
-        return torch.stack(steps[::-1], dim=1)
+    def scan(self, moves: Tensor, chains: Tensor, emission_spread: float, last_only: bool = False) -> Tensor:
+        """Log scores of all beginnings of each chain, (2, T, B, S) or (2, 1, B, S), the second one's backwards.
 
-    def log_partition(self, alpha: Tensor, mask: Tensor) -> Tensor:
-        total = torch.logsumexp(alpha[:, -1] + self.scores()[2], dim=1)
-        return torch.where(mask[:, 0], total, torch.zeros_like(total))
-
-    def path_score(self, emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
-        """Unnormalised log score of one tag sequence a sentence, (B,)."""
-        transitions, starts, ends = self.scores()
-        tags = tags.masked_fill(~mask, 0)
-        each = emissions.gather(2, tags[:, :, None]).squeeze(2)
-        moves = transitions[tags[:, :-1], tags[:, 1:]]
-        last = tags.gather(1, (mask.sum(1, keepdim=True) - 1).clamp(min=0)).squeeze(1)
-        score = starts[tags[:, 0]] + (each * mask).sum(1) + (moves * mask[:, 1:]).sum(1) + ends[last]
-        return torch.where(mask[:, 0], score, torch.zeros_like(score))
+        In `mixing` words every tag gets its share of the best one's probability, made smaller by no more than the
+        spread of all scores on the way. Where that cannot leave the range of a float, probabilities do.
+        """
+        both = torch.stack([moves, moves.T])
+        widest = 2 * max(
+            float(scores.detach().abs().max()) for scores in (self.transitions, self.starts, self.ends)
+        )
+        lost = (self.mixing + 1 + RESCALED) * (emission_spread + widest + math.log(len(moves)))
+        if moves.device.type == "cpu" and lost < -0.8 * math.log(torch.finfo(moves.dtype).tiny):
+            return ScaledScan.apply(both, chains, last_only)
+        found = log_scan(both.clamp_min(IMPOSSIBLE), chains.to(moves.dtype).clamp_min(IMPOSSIBLE))
+        return found[:, -1:] if last_only else found
 
     @torch.no_grad()
     def decode(self, emissions: Tensor, mask: Tensor | None = None) -> list[list[int]]:
         """The best tag sequence of each sentence (Viterbi), as long as the sentence."""
+        emissions, mask = (tensor.cpu() for tensor in prepared(emissions, mask))
+        tags = viterbi(self.legal_moves().to("cpu", emissions.dtype), halves(framed(emissions, mask)))
+        return [row[:length] for row, length in zip(tags, mask.sum(1).tolist(), strict=True)]
+
+    @torch.no_grad()
+    def k_best(self, emissions: Tensor, mask: Tensor | None = None, k: int = 1) -> list[list[Path]]:
+        """The k best tag sequences of each sentence, best first; fewer where no more are possible.
+
+        Raises:
+            ValueError: k is less than one.
+        """
+        if k < 1:
+            raise ValueError(f"k is {k}, but at least one sequence must be asked for")
         emissions, mask = prepared(emissions, mask)
-        transitions, starts, ends = self.scores()
-        best = starts + emissions[:, 0]
-        came_from = []
-        for position in range(1, emissions.shape[1]):
-            score, before = (best[:, :, None] + transitions).max(dim=1)
-            best = torch.where(mask[:, position, None], score + emissions[:, position], best)
-            came_from.append(before)
-        last = (best + ends).argmax(dim=1).tolist()
-        pointers = torch.stack(came_from, dim=1).tolist() if came_from else [[] for _ in last]
-        lengths = mask.sum(1).tolist()
-        return [trace(*sentence) for sentence in zip(last, pointers, lengths, strict=True)]
+        moves = self.moves()
+        log_z, lengths = self.log_partition(moves, emissions, mask).tolist(), mask.sum(1).tolist()
+        words = framed(emissions.to(moves.dtype), mask)
+        tags, scores = best_walks(self.legal_moves().to(moves.dtype), words, k)
+        return [
+            [
+                Path(row[:length], min(0.0, s - total))
+                for row, s in zip(rows, found, strict=True)
+                if s > IMPOSSIBLE / 2
+            ]
+            for rows, found, length, total in zip(tags, scores, lengths, log_z, strict=True)
+        ]
 
     @torch.no_grad()
     def path_log_probability(
@@ -142,6 +193,197 @@ class LinearChainCRF(nn.Module):
             score = score + transitions[before, tag] + emissions[sentence, start + offset, tag]
         score = score + lattice.beta[sentence, start + len(tags) - 1, tags[-1]]
         return min(0.0, float(score - lattice.log_z[sentence]))
+
+
+def path_score(moves: Tensor, emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
+    """Unnormalised log score of one tag sequence a sentence, (B,)."""
+    outside = len(moves) - 1
+    each = emissions.gather(2, tags.masked_fill(~mask, 0)[:, :, None]).squeeze(2).to(moves.dtype)
+    walk = pad(tags.masked_fill(~mask, outside), (1, 1), value=outside)
+    return each.masked_fill(~mask, 0).sum(1) + moves[walk[:, :-1], walk[:, 1:]].sum(1)
+
+
+class ScaledScan(torch.autograd.Function):
+    """`log_scan` by products of probabilities, summing to one every few words (Rabiner 1989), and its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, moves: Tensor, emissions: Tensor, last_only: bool) -> Tensor:
+        peak, top = emissions.amax(dim=3, keepdim=True), moves.max()
+        likely, chances = (emissions - peak).to(moves.dtype).exp_(), (moves - top).exp()
+        chains, words, batch, size = likely.shape
+        states = likely.new_zeros(chains, words + 1, batch, size)
+        states[:, 0, :, -1] = 1
+        reached, totals = torch.empty_like(likely), torch.ones_like(peak, dtype=moves.dtype)
+        advance(*map(by_word, (states, reached, likely, totals)), chances=chances.numpy())
+        scale = (totals.log_() + peak + top).cumsum(1)
+        ctx.save_for_backward(states, reached, chances)
+        ctx.precision = emissions.dtype
+        kept = slice(-1, None) if last_only else slice(None)
+        return states[:, 1:][:, kept].clamp_min(torch.finfo(states.dtype).tiny).log_() + scale[:, kept]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        states, reached, chances = ctx.saved_tensors
+        blame, last = torch.zeros_like(reached), reached.shape[1] - grads[0].shape[1]
+        # No blame falls on what cannot be, so that it is not divided by nothing.
+        blame[:, last:] = grads[0].masked_fill(states[:, last + 1 :] == 0, 0)
+        shares, back = reached.clamp_min(torch.finfo(reached.dtype).tiny), chances.transpose(1, 2).contiguous()
+        retreat(*map(by_word, (states, blame, shares)), back=back.numpy())
+        pairs = states[:, :-1].flatten(1, 2).transpose(1, 2) @ shares.flatten(1, 2)
+        return pairs * chances, blame.to(ctx.precision), None
+
+
+def advance(
+    states: np.ndarray, reached: np.ndarray, likely: np.ndarray, totals: np.ndarray, *, chances: np.ndarray
+) -> None:
+    """Fill in the probabilities of states, before (`reached`) and after each word; `totals` is what they lost."""
+    state = states[0]
+    for word, (before, own, after) in enumerate(zip(reached, likely, states[1:], strict=True), 1):
+        np.matmul(state, chances, out=before)
+        np.multiply(before, own, out=after)
+        if word % RESCALED == 0:
+            after.sum(axis=2, keepdims=True, out=totals[word - 1])
+            after /= totals[word - 1]
+        state = after
+
+
+def retreat(states: np.ndarray, blame: np.ndarray, shares: np.ndarray, *, back: np.ndarray) -> None:
+    """Pass the gradient of each log score on to those before it, by their shares in its probability.
+
+    `shares` are at first the probabilities `reached`, and in the end the gradients divided by them.
+    """
+    passed = np.empty_like(blame[0])
+    for word in range(len(blame) - 1, -1, -1):
+        share = shares[word]
+        np.divide(blame[word], share, out=share)
+        if word:
+            np.matmul(share, back, out=passed)
+            passed *= states[word]
+            blame[word - 1] += passed
+
+
+def by_word(chains: Tensor) -> np.ndarray:
+    """NumPy's small steps cost half of PyTorch's."""
+    return chains.transpose(0, 1).numpy()
+
+
+def log_scan(moves: Tensor, emissions: Tensor) -> Tensor:
+    """Log scores of all walks that end in each state at each word, its emission included, (C, T, B, S).
+
+    There are C kinds of chains with moves (C, S, S) and emissions (C, T, B, S); all come from outside.
+    """
+    state = torch.full_like(emissions[:, 0], IMPOSSIBLE)
+    state[..., -1] = 0
+    steps = []
+    for own in emissions.unbind(1):
+        state = torch.logsumexp(state[..., None] + moves[:, None], dim=2) + own
+        steps.append(state)
+    return torch.stack(steps, dim=1)
+
+
+def viterbi(moves: Tensor, chains: Tensor) -> list[list[int]]:
+    """The best walk of each sentence through both its halves (2, H, B, S), with the padding, on the CPU."""
+    _, steps, batch, size = chains.shape
+    words = chains.permute(1, 3, 0, 2).reshape(steps, size, 2 * batch).unbind()
+    into = torch.cat([moves.T, moves])
+    both = into.view(2, size, size).permute(1, 2, 0).repeat_interleave(batch, dim=2)
+    best = torch.full((steps + 1, size, 2 * batch), IMPOSSIBLE, dtype=moves.dtype)
+    best[0, -1] = 0
+    state, options = best[0], torch.empty_like(both)
+    for own, after in zip(words, best[1:].unbind(), strict=True):
+        torch.add(state, both, out=options)
+        torch.amax(options, dim=1, out=after)
+        state = after.add_(own)
+    left, right = state.view(size, 2, batch).unbind(1)
+    middle = (left[:, None] + moves[:, :, None] + right).flatten(0, 1).argmax(0)
+    ends = torch.cat([middle // size, middle % size])
+    tags = traced(into.numpy(), best.transpose(1, 2).contiguous().numpy(), ends.numpy())
+    left, right = tags.reshape(steps, 2, batch).transpose(1, 2, 0)
+    return np.concatenate([left, right[:, ::-1]], axis=1).tolist()
+
+
+def traced(into: np.ndarray, best: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Walk all chains back from their ends; NumPy's small steps cost a third of PyTorch's.
+
+    `into` (2S, S) holds the moves into each state, for the first and then the second half of the chains.
+    """
+    steps, size = len(best) - 1, into.shape[1]
+    tags = np.empty((steps, len(ends)), dtype=np.intp)
+    tags[-1] = ends
+    offset = np.repeat([0, size], len(ends) // 2)
+    options = np.empty_like(best[0])
+    for word in range(steps - 1, 0, -1):
+        np.take(into, tags[word] + offset, axis=0, out=options, mode="clip")
+        options += best[word]
+        options.argmax(axis=1, out=tags[word - 1])
+    return tags
+
+
+def best_walks(moves: Tensor, words: Tensor, k: int) -> tuple[list[list[list[int]]], list[list[float]]]:
+    """The k best walks of each sentence (B, T, S), with the padding, and their scores; some may be impossible."""
+    batch, _, size = words.shape
+    best = words.new_full((batch, size, k), IMPOSSIBLE)
+    best[:, -1, 0] = 0
+    came_from = []
+    for own in words.unbind(1):
+        options = (best[..., None] + moves[:, None]).flatten(1, 2)
+        found, before = options.topk(k, dim=1)
+        best = found.transpose(1, 2) + own[..., None]
+        came_from.append(before.transpose(1, 2).flatten(1))
+    scores, place = (best + moves[:, -1:]).flatten(1).topk(k, dim=1)
+    tags = []
+    for before in reversed(came_from):
+        tags.append(place // k)
+        place = before.gather(1, place)
+    return torch.stack(tags[::-1], dim=2).tolist(), scores.tolist()
+
+
+def square(transitions: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
+    """Transitions (K, K) with outside as one more tag, from which sentences start and where they end."""
+    return torch.cat([torch.cat([transitions, ends[:, None]], dim=1), pad(starts, (0, 1))[None]])
+
+
+def framed(emissions: Tensor, mask: Tensor) -> Tensor:
+    """Emissions (B, T, K + 1), T even and not zero, by which words are never outside and padding always is."""
+    more = max(emissions.shape[1] % 2, 2 - emissions.shape[1])
+    emissions, mask = (pad(emissions, (0, 0, 0, more)), pad(mask, (0, more))) if more else (emissions, mask)
+    words = emissions.masked_fill(~mask[:, :, None], IMPOSSIBLE)
+    return torch.cat([words, torch.where(mask, IMPOSSIBLE, 0.0).to(words.dtype)[:, :, None]], dim=2)
+
+
+def halves(words: Tensor) -> Tensor:
+    """Both halves of each sentence (B, 2H, S) towards its middle, as chains (2, H, B, S)."""
+    left, right = words.transpose(0, 1).chunk(2)
+    return torch.stack([left, right.flip(0)])
+
+
+def spread(emissions: Tensor, mask: Tensor) -> float:
+    """The difference between the largest and the smallest emission of all words, zero included."""
+    if not emissions.numel():
+        return 0.0
+    least, most = emissions.detach().masked_fill(~mask[:, :, None], 0).aminmax()
+    return float(most - least)
+
+
+def mixing(
+    follow: Sequence[Sequence[bool]] | None, start: Sequence[bool] | None, end: Sequence[bool] | None, tags: int
+) -> float:
+    """The number of moves by which any tag can be reached from any tag.
+
+    It is infinite if there is none below nine, or if sentences of some length have no possible tags at all.
+    """
+    may_follow = np.ones((tags, tags), bool) if follow is None else np.array(follow, bool)
+    may_end = np.ones(tags, bool) if end is None else np.array(end, bool)
+    here = np.ones(tags, bool) if start is None else np.array(start, bool)
+    reach = np.eye(tags, dtype=bool)
+    for moves in range(1, 9):
+        if not (here & may_end).any():
+            break
+        here, reach = here @ may_follow, reach @ may_follow
+        if reach.all():
+            return moves
+    return math.inf
 
 
 def penalty(allowed: Sequence[bool] | Sequence[Sequence[bool]] | None, shape: tuple[int, ...]) -> Tensor:
@@ -167,13 +409,3 @@ def prepared(emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
 def full(tensor: Tensor) -> Tensor:
     """At least fp32: half precision sums of many scores lose the differences that decide."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
-
-
-def trace(last: int, pointers: list[list[int]], length: int) -> list[int]:
-    """Follow the pointers of one sentence back from its last tag."""
-    if length == 0:
-        return []
-    tags = [last]
-    for step in reversed(pointers[: length - 1]):
-        tags.append(step[tags[-1]])
-    return tags[::-1]

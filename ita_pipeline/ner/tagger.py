@@ -110,10 +110,9 @@ class Tagger(PreTrainedModel):
     ) -> tuple[Tensor, Tensor | None]:
         """Negative log-likelihood of each tweet (B,), and the log-marginals (B, L, K) if they are to be aligned."""
         emissions = self.emissions(**view)
-        if not aligned:
-            return -self.crf.log_likelihood(emissions, tags, mask), None
-        lattice = self.crf.lattice(emissions, mask)
-        return lattice.log_z - self.crf.path_score(emissions.float(), tags, mask), lattice.log_marginals
+        lattice = self.crf.lattice(emissions, mask) if aligned else None
+        loss = -self.crf.log_likelihood(emissions, tags, mask, lattice)
+        return loss, None if lattice is None else lattice.log_marginals.to(loss.dtype)
 
 
 def new_tagger(

@@ -1,7 +1,7 @@
 # setup   a virtual environment with everything, Tesseract included
 # demo    from the example's pictures to a trained tagger and its report
 # test    set up what is missing, then run the tests
-# lint    style and types
+# lint    style, types, and that no stage changed without its version
 # bench   what it costs, beside a peer
 # docs    check the links between the pages
 
@@ -35,6 +35,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/python scripts/stage_versions.py
 
 bench: setup
 	$(BIN)/python -m benchmarks

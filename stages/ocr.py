@@ -23,9 +23,7 @@ from pydantic import Field
 from stages.base import (
     EXECUTION,
     SEMANTIC,
-    BadItemError,
     Failure,
-    FailureKind,
     Frozen,
     Identity,
     Item,
@@ -35,6 +33,7 @@ from stages.base import (
     Value,
     guarded,
 )
+from stages.leash import image_to_data
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -60,6 +59,7 @@ class OcrConfig(StageConfig):
     page_mode: Annotated[int, SEMANTIC, Field(ge=3, le=13)] = 11  # as in tesseract --help-psm
     max_side: Annotated[int, SEMANTIC, Field(ge=64)] = 2400
     timeout: Annotated[int, EXECUTION, Field(ge=1)] = 120
+    memory: Annotated[int, EXECUTION, Field(ge=64)] = 2048  # megabytes for each Tesseract
     workers: Annotated[int, EXECUTION, Field(ge=0)] = 0
 
 
@@ -125,25 +125,9 @@ class OcrStage(Stage[OcrConfig]):
         return OcrValue(width=picture.width, height=picture.height, words=tuple(words))
 
     def recognise(self, picture: Image) -> dict[str, list[Any]]:
-        import pytesseract
-
-        try:
-            return pytesseract.image_to_data(
-                picture,
-                lang=self.config.languages,
-                config=f"--psm {self.config.page_mode}",
-                output_type=pytesseract.Output.DICT,
-                timeout=self.config.timeout,
-            )
-        except pytesseract.TesseractError as error:
-            # Whether the picture or the machine is to blame, Tesseract does not say.
-            reason = f"Tesseract: {' '.join(str(error.message).split())[:200]}"
-            raise BadItemError(reason, FailureKind.TRANSIENT) from error
-        except RuntimeError as error:
-            # A time-out must never look like a picture without text.
-            raise BadItemError(
-                f"Tesseract took longer than {self.config.timeout} s", FailureKind.RESOURCE
-            ) from error
+        settings = self.config
+        arguments = ["-l", settings.languages, "--psm", str(settings.page_mode)]
+        return image_to_data(picture, arguments, settings.timeout, settings.memory)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ita_pipeline.cli.cache import app as cache
 from ita_pipeline.cli.console import say
 from ita_pipeline.cli.extract import extract
 from ita_pipeline.cli.options import completed
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 for command in (extract, status, why, train, predict):
     app.command()(command)
+app.add_typer(cache, name="cache")
 
 
 def version(wanted: bool) -> None:

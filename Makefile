@@ -2,6 +2,7 @@
 # demo    from the example's pictures to a trained tagger and its report
 # test    set up what is missing, then run the tests
 # lint    style, types, and that no stage changed without its version
+# crash   kill it 200 times and see that nothing is lost
 # bench   what it costs, beside a peer
 # docs    check the links between the pages
 
@@ -11,7 +12,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint bench docs clean
+.PHONY: setup demo test lint crash bench docs clean
 .DEFAULT_GOAL := setup
 
 setup: $(READY)
@@ -36,6 +37,9 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/python scripts/stage_versions.py
+
+crash: setup
+	ITA_CRASH_KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
 
 bench: setup
 	$(BIN)/python -m benchmarks

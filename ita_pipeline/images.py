@@ -66,10 +66,11 @@ def find(folder: Path) -> Found:
 
     for directory, names, files in os.walk(folder, onerror=tell):
         names[:] = sorted(name for name in names if not name.startswith("."))
+        here = Path(directory)
         for name in sorted(files):
             if not name.startswith("."):
-                path = Path(directory, name)
-                (pictures if path.suffix.lower() in SUFFIXES else others).append(path)
+                suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (a folder may hold a million of them)
+                (pictures if suffix in SUFFIXES else others).append(here / name)
     return Found(tuple(pictures), tuple(others), tuple(closed))
 
 
@@ -86,12 +87,13 @@ def identified(
     paths: Sequence[Path], manifest: Manifest, pool: ThreadPoolExecutor, most_bytes: int
 ) -> list[ImageRef | Unreadable]:
     here = os.getcwd()  # noqa: PTH109
-    names = [os.fsencode(os.path.join(here, path)) for path in paths]  # noqa: PTH118
+    texts = [str(path) for path in paths]
+    names = [os.fsencode(text if text.startswith(os.sep) else f"{here}{os.sep}{text}") for text in texts]
     known = manifest.get(names)
     found: list[ImageRef | Unreadable | None] = []
     for path, name in zip(paths, names, strict=True):
         before = known.get(name)
-        fits = before is not None and before.stamp == stamp_or_none(path)
+        fits = before is not None and before.stamp == stamp_or_none(name)
         found.append(ImageRef(before.key, path, before.before) if before and fits else None)
     unknown = [number for number, image in enumerate(found) if image is None]
     hashed = pool.map(lambda number: read_key(paths[number], most_bytes), unknown)
@@ -122,9 +124,9 @@ def read_key(path: Path, most_bytes: int) -> tuple[str, str] | Unreadable:
         return Unreadable(path, error.strerror or type(error).__name__)
 
 
-def stamp_or_none(path: Path) -> str | None:
+def stamp_or_none(name: bytes) -> str | None:
     try:
-        return stamp(path.stat())
+        return stamp(os.stat(name))  # noqa: PTH116
     except OSError:
         return None
 

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments, two processes at work: nothing acknowledged is lost, and the end is that of a calm run.
+"""SIGKILL at random moments, two processes at work: nothing acknowledged is lost, and the end is a calm run's.
 
 `make crash` does it 200 times.
 """

@@ -26,7 +26,29 @@ from stages.ocr import OcrConfig, OcrStage, OcrValue, Word
 SHORTEST = 3
 COVERED = 0.5
 # Photos of coco128 in which somebody could read a letter.
-WITH_WRITING = frozenset("042 071 089 094 110 138 165 192 247 308 349 360 394 415 471 472 529 532 590".split())
+WITH_WRITING = frozenset(
+    [
+        "042",
+        "071",
+        "089",
+        "094",
+        "110",
+        "138",
+        "165",
+        "192",
+        "247",
+        "308",
+        "349",
+        "360",
+        "394",
+        "415",
+        "471",
+        "472",
+        "529",
+        "532",
+        "590",
+    ]
+)
 
 Box = tuple[int, int, int, int]
 Reader = Callable[[Sequence[Image.Image]], list[list[Word]]]

@@ -141,7 +141,9 @@ def chat(chance: random.Random, language: str) -> tuple[Image.Image, list[str]]:
     """Bubbles left and right, in two colours."""
     dark = chance.random() < 0.5
     size, face, width = chance.choice((18, 24, 30)), chance.choice(FACES), chance.choice((420, 560, 720))
-    bubbles = (("#262d31", "#e9edef"), ("#005c4b", "#e9edef")) if dark else (("#ffffff", "#111b21"), ("#1982fc", "#fff"))
+    bubbles = (
+        (("#262d31", "#e9edef"), ("#005c4b", "#e9edef")) if dark else (("#ffffff", "#111b21"), ("#1982fc", "#fff"))
+    )
     said: list[str] = []
     texts = chance.sample(SENTENCES[language], 3)
     picture = Image.new("RGB", (width, size * 32), "#0b141a" if dark else "#efeae2")

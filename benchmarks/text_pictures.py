@@ -1,4 +1,4 @@
-"""Pictures with known text, the same in every run: tweets, chats and notices as screenshots, and memes on photos."""
+"""Pictures with known text, the same in every run: tweets, chats and notices as screenshots; memes on photos."""
 
 from __future__ import annotations
 

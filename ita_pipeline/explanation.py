@@ -12,11 +12,10 @@ from typing import Any
 from ita_pipeline.cache.index import Entry
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.plan import StagePlan
+from ita_pipeline.cache.reasons import GROUPS
 from ita_pipeline.cache.segments import scan
 from ita_pipeline.cache.store import Reader, Store
 from ita_pipeline.extraction import PicturePlan
-
-GROUPS = {"parameters": "parameter", "models": "model", "tools": "tool", "numerics": "numerics", "reads": "reads"}
 
 
 class Standing(StrEnum):
@@ -122,6 +121,6 @@ def place_of(entry: Entry) -> Place:
 def in_clear(key: StageKey) -> Iterator[tuple[str, str]]:
     """The components of a key, one by one."""
     yield "version", str(key.components.get("version"))
-    for group, name in GROUPS.items():
+    for group, name in {**GROUPS, "reads": "reads"}.items():
         for part, value in key.components.get(group, {}).items():
             yield f"{name} {part}", value if isinstance(value, str) else json.dumps(value)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ita_pipeline.ner.crf import FORBIDDEN, LinearChainCRF, ScaledScan, log_scan
+from ita_pipeline.ner.chains import ScaledScan, log_scan
+from ita_pipeline.ner.crf import FORBIDDEN, LinearChainCRF
 from ita_pipeline.ner.tags import TagScheme
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from ita_pipeline.cache.index import Damage, Entry
 from ita_pipeline.cache.keys import StageKey
-from ita_pipeline.cache.segments import SegmentWriter, being_written, generation, scan, sync_folder
+from ita_pipeline.cache.segments import SegmentWriter, being_written, damaged, generation, scan, sync_folder
 from ita_pipeline.cache.store import KEY_FILE, Reader, Store, read_key
-from ita_pipeline.errors import CorruptCacheError
 
 BATCH = 1000
 
@@ -92,10 +91,7 @@ def compact(store: Store, drop_damaged: bool = False) -> Iterator[Compacted]:
         store.index.refresh(folder)
         damage = [found for found in store.index.damage(folder) if found.segment in old]
         if damage and not drop_damaged:
-            raise CorruptCacheError(
-                f"the cache is damaged: {damage[0].segment}, line {damage[0].line}, is not what was written there",
-                "ita cache compact --drop-damaged keeps every good line; what the others held is computed anew",
-            )
+            raise damaged(damage[0].segment, damage[0].line)
         if len(old) > 1 or damage:
             kept = [entry for entry in store.index.entries(folder) if entry.segment in old]
             bring_together(folder, old, kept)

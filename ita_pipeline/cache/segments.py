@@ -196,9 +196,9 @@ class SegmentWriter:
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
             (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(self.descriptor)
-        except OSError:
+        except OSError as error:
             self.close()
-            raise
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def create(self) -> int:
         if self.path.exists():  # an earlier write failed: what follows must not be glued to its torn end

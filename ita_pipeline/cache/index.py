@@ -111,6 +111,7 @@ class Index:
         self.root = root
         self.file = root / "index.sqlite"
         self.opened: sqlite3.Connection | None = None
+        self.chosen: Sequence[str] = ()
 
     @property
     def database(self) -> sqlite3.Connection:
@@ -155,6 +156,7 @@ class Index:
         except sqlite3.DatabaseError:
             # Whatever is the matter with the file, it holds nothing that cannot be found anew.
             self.use(prepared(":memory:"))
+            self.choose(self.chosen)
             self.follow(folder)
 
     def follow(self, folder: Path) -> None:
@@ -204,6 +206,7 @@ class Index:
 
     def choose(self, images: Sequence[str]) -> None:
         """Name the images that `unfinished`, `entries` and `known` are then asked about."""
+        self.chosen = images
         rows = sorted(((stored(image), number) for number, image in enumerate(images)), key=by_image)
         self.database.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (image PRIMARY KEY, number) WITHOUT ROWID")
         self.database.execute("BEGIN")

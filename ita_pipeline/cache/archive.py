@@ -121,29 +121,24 @@ def import_archive(store: Store, file: Path, value_types: Mapping[str, type[Valu
     """
     if not file.is_file():
         raise UsageError(f"there is no file {file}", "ita cache export FILE makes one")
-    with opened_archive(file) as archive:
-        parts = checked_parts(archive, file, value_types)
-        for part in parts:
-            for _ in part.records(archive):
-                pass
+    with sound(file):
+        opened = zipfile.ZipFile(file)
+    with opened as archive:
+        with sound(file):
+            parts = checked_parts(archive, file, value_types)
+            for part in parts:
+                for _ in part.records(archive):
+                    pass
         return [merge(store, part, archive) for part in parts]
 
 
 @contextlib.contextmanager
-def opened_archive(file: Path) -> Iterator[zipfile.ZipFile]:
+def sound(file: Path) -> Iterator[None]:
     """Whatever is wrong with an archive is one sentence."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            yield archive
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,  # another compression
-        RuntimeError,  # encrypted; RecursionError is one too
-        UnicodeDecodeError,
-        ValueError,
-    ) as error:
+        yield
+    # RuntimeError is another compression, an encrypted file, or brackets too deep.
+    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(
             f"{file} is not a sound archive of a cache: {' '.join(str(error).split())[:200]}",
             "nothing was imported; export it again where it came from: ita cache export FILE",
@@ -246,7 +241,7 @@ def merge(store: Store, part: Part, archive: zipfile.ZipFile) -> Imported:
     folder = store.folder(part.key)
     store.index.refresh(folder)
     added = known = 0
-    with store.writer(part.key) as writer:
+    with store.writer(part.key, anew=True) as writer:
         for batch in groups(part.records(archive), BATCH):
             images = [record.image for record in batch]
             here = {entry.image: entry.state for entry in store.index.entries(folder, images)}

@@ -10,6 +10,7 @@ import typer
 
 from ita_pipeline.cli.cache import app as cache
 from ita_pipeline.cli.console import say
+from ita_pipeline.cli.data import app as data
 from ita_pipeline.cli.extract import extract
 from ita_pipeline.cli.options import completed
 from ita_pipeline.cli.predict import predict
@@ -32,6 +33,7 @@ app = typer.Typer(
 for command in (extract, status, why, train, predict):
     app.command()(command)
 app.add_typer(cache, name="cache")
+app.add_typer(data, name="data")
 
 
 def version(wanted: bool) -> None:

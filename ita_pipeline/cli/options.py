@@ -61,6 +61,11 @@ Experiment = Annotated[str | None, typer.Option(help="Training settings: a name 
 Seed = Annotated[int | None, typer.Option(min=0)]
 
 
+def given(assignments: list[str] | None) -> tuple[str, ...]:
+    """What `--set` was given."""
+    return tuple(assignments or ())
+
+
 def kinds(choice: FailureChoice | None) -> tuple[FailureKind, ...]:
     if choice is None:
         return ()

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from ita_pipeline.corpus.conll import read_conll
+from ita_pipeline.corpus.faults import Hearer, refuse
 from ita_pipeline.corpus.jsonl import Labelled, read_jsonl
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.errors import MissingError, UsageError
@@ -55,8 +56,10 @@ class Dataset:
         return tuple(post for posts in self.splits.values() for post in posts)
 
 
-def load_dataset(name: str, data: Path | None, workspace_data: Path) -> Dataset:
+def load_dataset(name: str, data: Path | None, workspace_data: Path, hear: Hearer = refuse) -> Dataset:
     """A dataset by the name of its card, by a card's file, or by a folder with `tweets.jsonl` and pictures.
+
+    `hear` is told of every faulty line; by default the first that reading does not repair ends it.
 
     Raises:
         UsageError: there is no such dataset, or its files are not what they should be.
@@ -71,9 +74,9 @@ def load_dataset(name: str, data: Path | None, workspace_data: Path) -> Dataset:
         card = checked(DatasetCard, read_yaml(file), f"dataset card {file.name}")
         folder = data_folder(label, card, data, workspace_data)
     if card.format == "jsonl":
-        splits, notes = read_split_jsonl(label, card, folder)
+        splits, notes = read_split_jsonl(label, card, folder, hear)
     else:
-        splits, notes = read_split_conll(label, card, folder), ()
+        splits, notes = read_split_conll(label, card, folder, hear), ()
     return Dataset(label, card, folder, splits, first_of(folder, card.captions), notes)
 
 
@@ -118,9 +121,9 @@ def first_of(folder: Path, options: Sequence[str]) -> Path | None:
     return next((folder / option for option in options if (folder / option).is_file()), None)
 
 
-def read_split_conll(name: str, card: DatasetCard, folder: Path) -> dict[str, tuple[Post, ...]]:
+def read_split_conll(name: str, card: DatasetCard, folder: Path, hear: Hearer) -> dict[str, tuple[Post, ...]]:
     return {
-        split: tuple(with_picture(post, card, folder) for post in read_conll(file, card.types))
+        split: tuple(with_picture(post, card, folder) for post in read_conll(file, card.types, hear))
         for split, file in split_files(name, card, folder).items()
     }
 
@@ -144,10 +147,10 @@ def with_picture(post: Post, card: DatasetCard, folder: Path) -> Post:
 
 
 def read_split_jsonl(
-    name: str, card: DatasetCard, folder: Path
+    name: str, card: DatasetCard, folder: Path, hear: Hearer
 ) -> tuple[dict[str, tuple[Post, ...]], tuple[str, ...]]:
     files = split_files(name, card, folder)
-    read = {split: read_jsonl(file, card.types) for split, file in files.items()}
+    read = {split: read_jsonl(file, card.types, hear) for split, file in files.items()}
     notes = []
     if "all" in read:
         by_hash = sum(found.split is None for found in read["all"])

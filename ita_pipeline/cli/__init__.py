@@ -11,6 +11,7 @@ import typer
 from ita_pipeline.cli.cache import app as cache
 from ita_pipeline.cli.console import say
 from ita_pipeline.cli.data import app as data
+from ita_pipeline.cli.doctor import doctor
 from ita_pipeline.cli.extract import extract
 from ita_pipeline.cli.options import completed
 from ita_pipeline.cli.predict import predict
@@ -30,7 +31,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-for command in (extract, status, why, train, predict):
+for command in (extract, status, why, train, predict, doctor):
     app.command()(command)
 app.add_typer(cache, name="cache")
 app.add_typer(data, name="data")

@@ -2,93 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
-from ita_pipeline.cache.plan import Wishes
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.isolation import Worker
-from ita_pipeline.engines.jobs import Limits
-from ita_pipeline.engines.local import Progress, Silent
-from ita_pipeline.errors import UsageError, nearest
+from ita_pipeline.errors import UsageError
 from ita_pipeline.explanation import Explanation, explain
 from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, pictures_in, plan_pictures
 from ita_pipeline.groups import gathered
+from ita_pipeline.options import Listener, Mute, Options, chosen
 from ita_pipeline.picture_contexts import make_contexts
 from ita_pipeline.predictor import Prediction, Predictor
-from ita_pipeline.presets import AUTO, Choice, build_stages, choose, with_changes
+from ita_pipeline.presets import build_stages
 from ita_pipeline.report.page import write_report
 from ita_pipeline.runs import Run, find_run
-from ita_pipeline.settings import checked, parse_assignments
+from ita_pipeline.settings import parse_assignments
 from ita_pipeline.status import Status, status_of
 from ita_pipeline.training_plan import TrainingPlan, TrainOptions, plan_training
 from ita_pipeline.training_run import train_if_new
 from ita_pipeline.workspace import Workspace
-from stages.base import FailureKind
 
 GROUP = 64
-
-
-class Listener(Progress, Protocol):
-    """Who is told what happens: progress of the stages, and now and then a line."""
-
-    def say(self, line: str) -> None: ...
-
-
-class Mute(Silent):
-    """Listens and tells nobody."""
-
-    def say(self, line: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What every command that runs stages understands.
-
-    `retry_failed` are the kinds of failures to try again, `refresh` the stages that do everything again, `limit`
-    the most pictures to work on.
-    """
-
-    preset: str = AUTO
-    stages: tuple[str, ...] = ()
-    assignments: tuple[str, ...] = ()
-    workspace: Path = Path()
-    retry_failed: tuple[FailureKind, ...] = ()
-    refresh: tuple[str, ...] = ()
-    limit: int | None = None
-
-    @property
-    def wishes(self) -> Wishes:
-        return Wishes(frozenset(self.retry_failed), frozenset(self.refresh), self.limit)
-
-    @property
-    def limits(self) -> Limits:
-        """
-        Raises:
-            UsageError: `--set limits.…` asks for what cannot be.
-        """
-        return checked(Limits, parse_assignments(self.assignments).get("limits", {}), "limits")
-
-
-def chosen(options: Options, also: Sequence[str] = ()) -> Choice:
-    """The preset with `--set` applied; `also` names sections that somebody else will read.
-
-    Raises:
-        UsageError: `--set` or `--refresh` names a stage that the preset has not.
-    """
-    choice = choose(options.preset)
-    changes = parse_assignments(options.assignments)
-    stages = list(choice.preset.stages)
-    known = [*stages, "contexts", "limits", *also]
-    named = [("--set", name, known) for name in changes] + [("--refresh", name, stages) for name in options.refresh]
-    for option, name, possible in named:
-        if name not in possible:
-            hint = nearest(name, possible) or f"known are {', '.join(possible)}"
-            raise UsageError(f"{option} names {name}, which is no stage of preset {choice.preset.name}", hint)
-    return replace(choice, preset=with_changes(choice.preset, changes))
 
 
 def plan_extraction(

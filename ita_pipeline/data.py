@@ -18,10 +18,10 @@ from ita_pipeline.errors import MissingError, UsageError, nearest
 from ita_pipeline.images import ImageRef, identify, peek
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder, longest_row
 from ita_pipeline.ner.encoding import ViewEncoder
+from ita_pipeline.options import Options, chosen
 from ita_pipeline.picture_contexts import PictureContexts, plan_contexts, read_contexts, read_imported
-from ita_pipeline.pipeline import Options, chosen
 from ita_pipeline.presets import build_stages
-from ita_pipeline.settings import checked, configured, parse_assignments, read_yaml
+from ita_pipeline.settings import checked, configured, read_yaml
 from ita_pipeline.training_plan import TrainOptions, caption_file, context_config, training_settings
 from ita_pipeline.workspace import Workspace
 from stages import hub
@@ -173,11 +173,10 @@ class Measure:
             StageError: the encoder is not at hand.
             UsageError: a setting is unknown.
         """
-        changes = parse_assignments(options.assignments)
         choice = chosen(options, also=("training",))
         notes.append(choice.why)
         preset = choice.preset
-        settings = training_settings(dataset.card, preset, changes.get("training", {}), training)
+        settings = training_settings(dataset.card, preset, options.changes.get("training", {}), training)
         self.encoder = find_encoder(training.encoder or preset.encoder)
         tokenizer, longest = tokenizer_of(self.encoder)
         self.most = min(settings.max_length, longest)

@@ -124,17 +124,19 @@ def training_settings(
     card: DatasetCard, preset: Preset, changes: Mapping[str, object], training: TrainOptions
 ) -> TrainingConfig:
     """The experiment of the dataset that suits the preset, with `--set training.…`, seed and alignment applied."""
-    known = configured("experiments")
-    default = next(
-        name for name in (f"{card.experiment}-{preset.recipe}", f"default-{preset.recipe}") if name in known
-    )
-    file = find_config("experiments", training.experiment or default)
+    file = find_config("experiments", training.experiment or default_experiment(card.experiment, preset))
     if training.seed is not None:
         changes = merged(changes, {"seed": training.seed})
     config = checked(TrainingConfig, merged(read_yaml(file), changes), f"experiment {file.stem}")
     if training.alignment:
         return config
     return config.model_copy(update={"objective": config.objective.without_alignment()})
+
+
+def default_experiment(name: str, preset: Preset) -> str:
+    """The experiment of a dataset that suits a preset's encoder."""
+    known = configured("experiments")
+    return next(found for found in (f"{name}-{preset.recipe}", f"default-{preset.recipe}") if found in known)
 
 
 def context_config(preset: Preset, names: Sequence[str]) -> ContextConfig:

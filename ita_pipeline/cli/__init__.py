@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ita_pipeline.cli.cache import app as cache
+from ita_pipeline.cli.config import app as config
+from ita_pipeline.cli.config import init
 from ita_pipeline.cli.console import say
 from ita_pipeline.cli.data import app as data
 from ita_pipeline.cli.doctor import doctor
@@ -31,10 +33,11 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-for command in (extract, status, why, train, predict, doctor):
+for command in (extract, status, why, train, predict, doctor, init):
     app.command()(command)
 app.add_typer(cache, name="cache")
 app.add_typer(data, name="data")
+app.add_typer(config, name="config")
 
 
 def version(wanted: bool) -> None:
@@ -59,7 +62,8 @@ def main() -> None:
     # Idle OpenMP threads spin, and beside a busy neighbour burn whole cores; read when torch is first loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        app(args=completed(sys.argv[1:]))
+        arguments = completed(sys.argv[1:])
+        app(args=arguments, default_map=defaults(arguments))
     except UserError as error:
         fail(str(error), error.hint, error.exit_code)
     except StageError as error:
@@ -71,6 +75,24 @@ def main() -> None:
         fail(
             f"this should not have happened: {what}", "ita --debug … shows where; please report it", ExitCode.USAGE
         )
+
+
+def defaults(arguments: list[str]) -> dict[str, Any]:
+    """What files and environment say of options, for every command and every command of a group."""
+    if not arguments or "--help" in arguments or "--version" in arguments:
+        return {}
+    from ita_pipeline.layers import layers, merged_options
+
+    options = merged_options(layers())
+    found: dict[str, Any] = dict.fromkeys(names(app), options)
+    for group in app.registered_groups:
+        found[group.name or ""] = dict.fromkeys(names(group.typer_instance), options)
+    return found
+
+
+def names(of: typer.Typer | None) -> list[str]:
+    commands = of.registered_commands if of is not None else []
+    return [command.name or command.callback.__name__ for command in commands if command.callback]
 
 
 def fail(message: str, hint: str, code: ExitCode) -> None:

@@ -73,6 +73,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line(row) for row in [header, *rows])
 
 
+def columns(rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns of plain text, all to the left."""
+    cells = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
 class Watcher:
     """Shows the progress of a run: a bar on a terminal, else a line every 30 seconds."""
 

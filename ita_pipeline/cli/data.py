@@ -19,8 +19,8 @@ from ita_pipeline.cli.options import (
     Experiment,
     Preset,
     WorkspaceFolder,
+    base_settings,
     context_names,
-    given,
 )
 from ita_pipeline.corpus.contexts import plain
 from ita_pipeline.errors import ExitCode
@@ -96,7 +96,9 @@ def check(
     from ita_pipeline import data as commands
     from ita_pipeline.pipeline import Options, TrainOptions
 
-    options = Options(preset=preset, assignments=given(assignments), workspace=workspace)
+    options = Options(
+        preset=preset, assignments=tuple(assignments or ()), base=base_settings(), workspace=workspace
+    )
     training = TrainOptions(data, captions, context_names(contexts), encoder, experiment)
     found = commands.check(dataset, options, training, tuple(ignore or ()))
     print(json.dumps(found.to_json()) if as_json else readable(found, len(found.findings) if every else MOST_SHOWN))

@@ -19,6 +19,7 @@ from ita_pipeline.cli.options import (
     RetryFailed,
     Stages,
     WorkspaceFolder,
+    base_settings,
     kinds,
 )
 from ita_pipeline.cli.status import show_status
@@ -54,6 +55,7 @@ def extract(
         preset=preset,
         stages=tuple(stage or ()),
         assignments=tuple(assignments or ()),
+        base=base_settings(),
         workspace=workspace,
         retry_failed=kinds(retry_failed),
         refresh=tuple(refresh or ()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,20 +50,28 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")
 
 DatasetFolder = Annotated[Path | None, typer.Option("--data", envvar="ITA_DATA", help="Where its files lie.")]
 Encoder = Annotated[
-    str | None, typer.Option(help="minilm, a model of the hub, or a folder; the preset's by default.")
+    str | None,
+    typer.Option(envvar="ITA_ENCODER", help="minilm, a model of the hub, or a folder; the preset's by default."),
 ]
-Captions = Annotated[str, typer.Option(help="A file of captions made elsewhere; auto takes the card's; or none.")]
+Captions = Annotated[
+    str,
+    typer.Option(envvar="ITA_CAPTIONS", help="A file of captions made elsewhere; auto takes the card's; or none."),
+]
 Contexts = Annotated[
     str, typer.Option(help="What of the picture is appended: all, none, or a list as caption,ocr.")
 ]
 Alignment = Annotated[bool, typer.Option(help="Cross-view alignment; without it, train on the view I+T alone.")]
-Experiment = Annotated[str | None, typer.Option(help="Training settings: a name or a YAML file.")]
+Experiment = Annotated[
+    str | None, typer.Option(envvar="ITA_EXPERIMENT", help="Training settings: a name or a YAML file.")
+]
 Seed = Annotated[int | None, typer.Option(min=0)]
 
 
-def given(assignments: list[str] | None) -> tuple[str, ...]:
-    """What `--set` was given."""
-    return tuple(assignments or ())
+def base_settings() -> dict[str, dict[str, Any]]:
+    """What files and the environment set by section, for `--set` to go over."""
+    from ita_pipeline.layers import layers, merged_sections
+
+    return merged_sections(layers())
 
 
 def kinds(choice: FailureChoice | None) -> tuple[FailureKind, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +10,7 @@ from typing import Any
 
 from ita_pipeline.corpus import checks
 from ita_pipeline.corpus.checks import Finding, Kind, Pictures, Room
+from ita_pipeline.corpus.contexts import stage_names
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard, data_folder, load_dataset, split_files
 from ita_pipeline.corpus.faults import FaultError, FaultKind
 from ita_pipeline.corpus.posts import Post
@@ -19,7 +20,7 @@ from ita_pipeline.images import ImageRef, identify, peek
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder, longest_row
 from ita_pipeline.ner.encoding import ViewEncoder
 from ita_pipeline.options import Options, chosen
-from ita_pipeline.picture_contexts import PictureContexts, plan_contexts, read_contexts, read_imported
+from ita_pipeline.picture_contexts import ContextPlan, PictureContexts, plan_contexts, read_contexts, read_imported
 from ita_pipeline.presets import build_stages
 from ita_pipeline.settings import checked, configured, read_yaml
 from ita_pipeline.training_plan import TrainOptions, caption_file, context_config, training_settings
@@ -128,7 +129,7 @@ def check(
     findings += checks.of_pictures(dataset.splits, pictures)
     notes = list(dataset.notes)
     try:
-        measure = Measure(dataset, options, training, notes)
+        measure = Measure(dataset, options, training)
         findings += checks.of_lengths(dataset.splits, measure)
         notes += measure.remarks
     except StageError as error:
@@ -167,34 +168,23 @@ def look_at_pictures(dataset: Dataset, workspace: Workspace) -> Pictures:
 class Measure:
     """How long each post is for the encoder that would be trained, with the contexts that are known of it."""
 
-    def __init__(self, dataset: Dataset, options: Options, training: TrainOptions, notes: list[str]) -> None:
+    def __init__(self, dataset: Dataset, options: Options, training: TrainOptions) -> None:
         """
         Raises:
             StageError: the encoder is not at hand.
             UsageError: a setting is unknown.
         """
-        choice = chosen(options, also=("training",))
-        notes.append(choice.why)
-        preset = choice.preset
-        settings = training_settings(dataset.card, preset, options.changes.get("training", {}), training)
-        self.encoder = find_encoder(training.encoder or preset.encoder)
-        tokenizer, longest = tokenizer_of(self.encoder)
-        self.most = min(settings.max_length, longest)
-        self.layout = ViewEncoder(tokenizer, self.most)
-        self.vanished = 0
         self.remarks: list[str] = []
-        self.contexts = self.known_contexts(dataset, options, training, choice.preset)
+        choice = chosen(options, also=("training",))
+        changes = options.changes.get("training", {})
+        settings = training_settings(dataset.card, choice.preset, changes, training)
+        tokenizer, longest = tokenizer_of(find_encoder(training.encoder or choice.preset.encoder))
+        self.layout = ViewEncoder(tokenizer, min(settings.max_length, longest))
+        self.contexts = self.known_contexts(dataset, options, training)
 
-    def known_contexts(
-        self, dataset: Dataset, options: Options, training: TrainOptions, preset: Any
-    ) -> PictureContexts | None:
-        config = context_config(preset, training.contexts)
-        captions = caption_file(dataset, training.captions)
-        wanted = [name for name in config.order if not (name == "caption" and captions)]
-        store = Workspace(options.workspace).store
+    def known_contexts(self, dataset: Dataset, options: Options, training: TrainOptions) -> PictureContexts | None:
         try:
-            stages = build_stages(preset, wanted) if wanted else []
-            plan = plan_contexts(dataset.posts, stages, config, store, captions)
+            plan = plan_known(dataset, options, training, self.remarks.append)
         except StageError as error:
             self.remarks.append(f"lengths are those of the posts alone: {error}")
             return None
@@ -202,13 +192,32 @@ class Measure:
         if stale:
             told = f"the contexts of {stale} pictures are not extracted yet and count as nothing"
             self.remarks.append(f"{told}: ita train, or ita data export, extracts them")
-        return replace(read_contexts(plan, store), by_id=read_imported(plan))
+        return replace(read_contexts(plan, Workspace(options.workspace).store), by_id=read_imported(plan))
 
     def __call__(self, post: Post) -> Room:
         if not post.words:
             return Room(1, 0)
         view = self.layout.encode(post.words, self.contexts.of(post) if self.contexts else ())
         return Room(len(view.rows), view.trimmed)
+
+
+def plan_known(
+    dataset: Dataset, options: Options, training: TrainOptions, say: Callable[[str], None]
+) -> ContextPlan:
+    """What has to be done before the contexts of a dataset can be rendered, as `train` would do it.
+
+    Raises:
+        UsageError: a setting or a context is unknown.
+        StageError: a model or tool is missing.
+    """
+    choice = chosen(options, also=("training",))
+    say(choice.why)
+    config = context_config(choice.preset, training.contexts)
+    captions = caption_file(dataset, training.captions)
+    wanted = stage_names(config.order)
+    stages = build_stages(choice.preset, wanted) if wanted else []
+    store = Workspace(options.workspace).store
+    return plan_contexts(dataset.posts, stages, config, store, captions, options.wishes, options.limits)
 
 
 def tokenizer_of(encoder: EncoderRef) -> tuple[Any, int]:

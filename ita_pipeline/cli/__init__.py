@@ -12,8 +12,8 @@ from ita_pipeline.cli.cache import app as cache
 from ita_pipeline.cli.config import app as config
 from ita_pipeline.cli.config import init
 from ita_pipeline.cli.console import say
-from ita_pipeline.cli.data import app as data
 from ita_pipeline.cli.doctor import doctor
+from ita_pipeline.cli.exchange import app as data
 from ita_pipeline.cli.extract import extract
 from ita_pipeline.cli.options import completed
 from ita_pipeline.cli.predict import predict

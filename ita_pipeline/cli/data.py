@@ -1,4 +1,4 @@
-"""`ita data`: the datasets at hand, checked, counted, and carried from one form to another."""
+"""`ita data`: the datasets at hand, checked and counted; `exchange` adds the ways from and to other forms."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from ita_pipeline.corpus.statistics import SplitStats
     from ita_pipeline.data import Checked
 
-app = typer.Typer(help="Datasets: list, check, stats.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Datasets: list, check, stats, import, export.", no_args_is_help=True, pretty_exceptions_enable=False
+)
 MOST_SHOWN = 5
 Name = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset's name, a card's file, or a folder.")]
 

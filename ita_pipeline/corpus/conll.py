@@ -62,7 +62,7 @@ def sentences(text: str, path: Path, hear: Hearer = refuse, contexts: bool = Fal
     current = Sentence()
     for number, line in enumerate(text.split("\n"), 1):
         line = line.rstrip("\r")
-        if line.startswith("IMGID:") and not line.partition("\t")[2].strip():
+        if names_picture(line):
             if current.words:
                 yield current
             current = Sentence(image_id=image_id(line, path, number))
@@ -74,6 +74,17 @@ def sentences(text: str, path: Path, hear: Hearer = refuse, contexts: bool = Fal
             add_word(current, line, path, number, hear, contexts)
     if current.words:
         yield current
+
+
+def names_picture(line: str) -> bool:
+    """Whether a line is `IMGID:<id>`, and not a word of that look with its tag."""
+    columns = line.split("\t") if "\t" in line else line.split()
+    others = [column.strip() for column in columns[1:] if column.strip()]
+    return line.startswith("IMGID:") and ("\t" not in line or not others) and not any(map(is_tag, others[-1:]))
+
+
+def is_tag(text: str) -> bool:
+    return text in CONTEXT_TAGS or TAG.fullmatch(text) is not None
 
 
 def image_id(line: str, path: Path, number: int) -> str:

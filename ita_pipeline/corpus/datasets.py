@@ -18,6 +18,8 @@ from ita_pipeline.errors import MissingError, UsageError
 from ita_pipeline.settings import checked, configured, find_config, project_folder, read_yaml
 from stages.base import Frozen
 
+# Contexts made elsewhere, beside the posts of a folder.
+CONTEXTS_FILE = "contexts.jsonl"
 SPLITS = ("train", "dev", "test")
 
 
@@ -25,7 +27,7 @@ class DatasetCard(Frozen):
     """`files`, `images` and `captions` list alternatives relative to the dataset's folder; the first found wins.
 
     `files` has one entry a split, or a single entry `all` for a JSONL file whose lines name their split.
-    `images` are patterns with `{id}`. `captions` are files of captions made elsewhere.
+    `images` are patterns with `{id}`. `captions` are files of captions, or other contexts, made elsewhere.
     """
 
     about: str
@@ -91,10 +93,12 @@ def find_dataset(name: str) -> Path:
 
 def card_of_folder(folder: Path) -> DatasetCard:
     if (folder / "tweets.jsonl").is_file():
-        return DatasetCard(about="a folder of posts", format="jsonl", files={"all": ["tweets.jsonl"]})
+        return DatasetCard(
+            about="a folder of posts", format="jsonl", files={"all": ["tweets.jsonl"]}, captions=[CONTEXTS_FILE]
+        )
     if (folder / "train.jsonl").is_file():
         files = {split: [f"{split}.jsonl"] for split in SPLITS}
-        return DatasetCard(about="a folder of posts", format="jsonl", files=files)
+        return DatasetCard(about="a folder of posts", format="jsonl", files=files, captions=[CONTEXTS_FILE])
     raise MissingError(
         f"{folder} has neither tweets.jsonl nor train.jsonl",
         'write lines of {"text": …, "image": "x.jpg", "mentions": […]}; see docs/datasets.md',

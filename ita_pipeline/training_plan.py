@@ -11,6 +11,7 @@ from ita_pipeline.cache.reasons import Cause, Reason, brief, pairs
 from ita_pipeline.cache.store import Store
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig, stage_names
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
+from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.errors import MissingError, UsageError, nearest
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder
 from ita_pipeline.ner.training import TrainingConfig
@@ -100,6 +101,7 @@ def plan_training(
     training: TrainOptions,
     store: Store,
     wishes: Wishes,
+    limits: Limits,
     say: Callable[[str], None],
 ) -> TrainingPlan:
     """Put together what `train` asks for. `changes` is what `--set` asked for, by section.
@@ -115,7 +117,7 @@ def plan_training(
     captions = caption_file(dataset, training.captions)
     wanted = stage_names(config.order)
     stages = build_stages(preset, wanted) if wanted else []
-    contexts = plan_contexts(dataset.posts, stages, config, store, captions, wishes)
+    contexts = plan_contexts(dataset.posts, stages, config, store, captions, wishes, limits)
     tell_pictures(dataset, captions, contexts, say)
     return TrainingPlan(dataset, preset, settings, encoder, captions, contexts, training.command)
 
@@ -124,19 +126,17 @@ def training_settings(
     card: DatasetCard, preset: Preset, changes: Mapping[str, object], training: TrainOptions
 ) -> TrainingConfig:
     """The experiment of the dataset that suits the preset, with `--set training.…`, seed and alignment applied."""
-    file = find_config("experiments", training.experiment or default_experiment(card.experiment, preset))
+    known = configured("experiments")
+    default = next(
+        name for name in (f"{card.experiment}-{preset.recipe}", f"default-{preset.recipe}") if name in known
+    )
+    file = find_config("experiments", training.experiment or default)
     if training.seed is not None:
         changes = merged(changes, {"seed": training.seed})
     config = checked(TrainingConfig, merged(read_yaml(file), changes), f"experiment {file.stem}")
     if training.alignment:
         return config
     return config.model_copy(update={"objective": config.objective.without_alignment()})
-
-
-def default_experiment(name: str, preset: Preset) -> str:
-    """The experiment of a dataset that suits a preset's encoder."""
-    known = configured("experiments")
-    return next(found for found in (f"{name}-{preset.recipe}", f"default-{preset.recipe}") if found in known)
 
 
 def context_config(preset: Preset, names: Sequence[str]) -> ContextConfig:

@@ -132,6 +132,15 @@ def test_what_it_finds_is_what_reading_everything_finds(
         assert record in [candidate for failed, candidate in holds[name] if failed == best]
 
 
+def test_where_the_file_cannot_be_written_it_answers_all_the_same(tmp_path: Path):
+    put(Store(tmp_path), value("a"))
+    index = Index(tmp_path)
+    index.choose(["a", "b"])
+    index.database.execute("PRAGMA query_only = ON")
+    index.refresh(Store(tmp_path).folder(KEY))
+    assert index.unfinished(Store(tmp_path).folder(KEY)) == [(1, None)]
+
+
 def test_a_key_nobody_has_worked_under_is_empty(tmp_path: Path):
     index = Index(tmp_path)
     index.refresh(tmp_path / "cache" / "size" / "nothing")

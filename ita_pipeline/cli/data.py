@@ -21,8 +21,9 @@ from ita_pipeline.cli.options import (
     WorkspaceFolder,
     base_settings,
     context_names,
+    names_of,
 )
-from ita_pipeline.corpus.contexts import plain
+from ita_pipeline.corpus.tokens import plain
 from ita_pipeline.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -33,7 +34,12 @@ app = typer.Typer(
     help="Datasets: list, check, stats, import, export.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 MOST_SHOWN = 5
-Name = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset's name, a card's file, or a folder.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATASET", help="A dataset's name, a card's file, or a folder.", autocompletion=names_of("datasets")
+    ),
+]
 
 
 @app.command("list")

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from ita_pipeline.cli.options import AsJson, WorkspaceFolder
-from ita_pipeline.corpus.contexts import plain
+from ita_pipeline.corpus.tokens import plain
 from ita_pipeline.errors import ExitCode
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stages.base import FailureKind
+if TYPE_CHECKING:
+    from stages.base import FailureKind
 
 
 class FailureChoice(StrEnum):
@@ -21,10 +22,24 @@ class FailureChoice(StrEnum):
     RESOURCE = "resource"
 
 
+def names_of(kind: str, *more: str) -> Callable[[str], list[str]]:
+    """For the shell's completion: the configured names of a kind that begin as typed."""
+
+    def complete(incomplete: str) -> list[str]:
+        from ita_pipeline.settings import configured
+
+        return [name for name in (*configured(kind), *more) if name.startswith(incomplete)]
+
+    return complete
+
+
 Preset = Annotated[
     str,
     typer.Option(
-        envvar="ITA_PRESET", help="Models to use: bundled, paper, auto, or a YAML file.", show_default=True
+        envvar="ITA_PRESET",
+        help="Models to use: bundled, paper, auto, or a YAML file.",
+        show_default=True,
+        autocompletion=names_of("presets", "auto"),
     ),
 ]
 Assignments = Annotated[
@@ -63,7 +78,12 @@ Contexts = Annotated[
 ]
 Alignment = Annotated[bool, typer.Option(help="Cross-view alignment; without it, train on the view I+T alone.")]
 Experiment = Annotated[
-    str | None, typer.Option(envvar="ITA_EXPERIMENT", help="Training settings: a name or a YAML file.")
+    str | None,
+    typer.Option(
+        envvar="ITA_EXPERIMENT",
+        help="Training settings: a name or a YAML file.",
+        autocompletion=names_of("experiments"),
+    ),
 ]
 Seed = Annotated[int | None, typer.Option(min=0)]
 
@@ -76,6 +96,8 @@ def base_settings() -> dict[str, dict[str, Any]]:
 
 
 def kinds(choice: FailureChoice | None) -> tuple[FailureKind, ...]:
+    from stages.base import FailureKind
+
     if choice is None:
         return ()
     return tuple(FailureKind) if choice is FailureChoice.ANY else (FailureKind(choice),)
@@ -91,7 +113,7 @@ def context_names(contexts: str, stages: list[str] | None = None) -> tuple[str, 
 
 def completed(arguments: Sequence[str]) -> list[str]:
     """The command line with the value that a bare `--retry-failed` leaves out: its library wants one."""
-    following = [*arguments[1:], ""]
+    following = [*arguments[1:], ""][: len(arguments)]
     done: list[str] = []
     for argument, after in zip(arguments, following, strict=True):
         done.append(argument)

@@ -11,8 +11,7 @@ import typer
 
 from ita_pipeline.cli.console import Watcher, resumable, shown
 from ita_pipeline.cli.options import AsJson, Assignments, Preset, Stages, WorkspaceFolder, base_settings
-from ita_pipeline.corpus.contexts import plain
-from ita_pipeline.corpus.tokens import whole_text
+from ita_pipeline.corpus.tokens import plain, whole_text
 
 if TYPE_CHECKING:
     from ita_pipeline.explanation import StageAnswer

@@ -7,13 +7,12 @@ order are applied here, so changing them runs no stage again.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ita_pipeline.corpus.tokens import plain
 from stages.base import Failure, Frozen, Value
 from stages.caption import CaptionValue
 from stages.external import TextValue
@@ -103,10 +102,3 @@ RENDERERS: dict[str, Callable[[Value, ContextConfig], list[str]]] = {
 
 def unique(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(texts))
-
-
-def plain(text: str) -> str:
-    """One line without control or direction-changing characters, which could disguise what it says."""
-    kept = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
-    visible = "".join(c for c in kept if unicodedata.category(c) != "Cf" or c == "\u200d")
-    return re.sub(r"\s+", " ", visible).strip()

@@ -14,7 +14,7 @@ from ita_pipeline.cli.config import init
 from ita_pipeline.cli.doctor import doctor
 from ita_pipeline.cli.exchange import app as data
 from ita_pipeline.cli.extract import extract
-from ita_pipeline.cli.manners import fail, heard, refuse
+from ita_pipeline.cli.manners import fail, heard, plain_help, refuse
 from ita_pipeline.cli.options import completed
 from ita_pipeline.cli.predict import predict
 from ita_pipeline.cli.status import status
@@ -33,6 +33,7 @@ app = typer.Typer(
     "missing; 4 corrupt cache; 130 interrupted. ita COMMAND --help says more.",
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None if plain_help() else "rich",
 )
 for command in (extract, status, why, train, predict, doctor, init):
     app.command()(command)
@@ -66,10 +67,10 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = heard(completed(sys.argv[1:]))
     if lonely(arguments):
-        app(args=[*arguments, "--help"], standalone_mode=False)
+        app(args=[*arguments, "--help"], prog_name="ita", standalone_mode=False)
         sys.exit(ExitCode.USAGE)
     try:
-        code = app(args=arguments, standalone_mode=False, default_map=defaults(arguments))
+        code = app(args=arguments, prog_name="ita", standalone_mode=False, default_map=defaults(arguments))
         # A reader that went away, as `head` does, is told of here and not while Python shuts down.
         sys.stdout.flush()
     except BrokenPipeError:

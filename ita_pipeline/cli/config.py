@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ita_pipeline.cli.console import columns, say
+from ita_pipeline.cli.console import columns, note, say
 from ita_pipeline.cli.options import AsJson, Assignments
 from ita_pipeline.errors import UsageError, nearest
 
@@ -49,7 +49,7 @@ def show(
         rows = [{"name": one.name, "value": one.value, "origin": one.origin} for one in found.all]
         print(json.dumps({"schema": "ita.config/1", "preset": found.why, "settings": rows}))
         return
-    say(found.why)
+    note(found.why)
     lines = [(f"{one.name}={written(one.value)}", one.origin if origin else "") for one in found.all]
     print(columns(lines))
 
@@ -73,4 +73,4 @@ def init() -> None:
     except FileExistsError:
         hint = "ita config show --origin says what it sets"
         raise UsageError(f"{PROJECT_FILE} is there already and stays as it is", hint) from None
-    say(f"wrote {PROJECT_FILE}; all of it is comments, to be changed by you")
+    note(f"wrote {PROJECT_FILE}; all of it is comments, to be changed by you")

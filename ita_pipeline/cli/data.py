@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ita_pipeline.cli.console import say, shown, table
+from ita_pipeline.cli.console import note, shown, table
 from ita_pipeline.cli.options import (
     AsJson,
     Assignments,
@@ -73,7 +73,7 @@ def list_datasets(data: DatasetFolder = None, workspace: WorkspaceFolder = Path(
         print(f"{item.name}: {here}\n    {item.card.about}")
         if not item.folder:
             print(f"    {item.missing.partition(': ')[2] or item.missing}\n    {item.hint}")
-    say("hint: a folder with tweets.jsonl and pictures is a dataset too; see docs/datasets.md")
+    note("hint: a folder with tweets.jsonl and pictures is a dataset too; see docs/datasets.md")
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ita_pipeline.cli.console import Watcher, resumable, say, shown
+from ita_pipeline.cli.console import Watcher, note, resumable, shown
 from ita_pipeline.cli.data import Name, app
 from ita_pipeline.cli.options import (
     Assignments,
@@ -63,13 +63,13 @@ def import_(
     else:
         model = load_dataset(like, data, Workspace(workspace).data) if like else None
         found = import_late(Path(source), to, model)
-    for note in found.notes:
-        say(note)
+    for line in found.notes:
+        note(line)
     sizes = ", ".join(f"{split} {len(posts)}" for split, posts in found.splits.items())
     print(f"{shown(to)}: {sum(map(len, found.splits.values()))} posts ({sizes})")
-    say(f"hint: ita data check {shown(to)}; then ita train --dataset {shown(to)}")
+    note(f"hint: ita data check {shown(to)}; then ita train --dataset {shown(to)}")
     if like and (to / CONTEXTS_FILE).is_file():
-        say(f"hint: the contexts alone: ita train --dataset {like} --captions {shown(to / CONTEXTS_FILE)}")
+        note(f"hint: the contexts alone: ita train --dataset {like} --captions {shown(to / CONTEXTS_FILE)}")
 
 
 @app.command("import-contexts")
@@ -87,10 +87,10 @@ def import_contexts(
 
     found = exchange.import_contexts(files, to)
     if found.again:
-        say(f"{found.again} pictures were told of twice; what came last counts")
+        note(f"{found.again} pictures were told of twice; what came last counts")
     counts = ", ".join(f"{part} of {count}" for part, count in found.counts.items())
     print(f"{shown(to)}: {counts} pictures")
-    say(f"hint: ita train --dataset … --captions {shown(to)}")
+    note(f"hint: ita train --dataset … --captions {shown(to)}")
 
 
 @app.command()
@@ -122,7 +122,7 @@ def export(
     watcher = Watcher()
     with resumable(watcher):
         found = exchange.export(dataset, to, Form(form), options, training, watcher)
-    for note in found.notes:
-        say(note)
+    for line in found.notes:
+        note(line)
     for file in found.files:
         print(shown(file))

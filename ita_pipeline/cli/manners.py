@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shutil
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import typer
 from ita_pipeline.cli.console import say
 from ita_pipeline.errors import ExitCode
 
+NARROW = 60
 ANYWHERE = {"--debug": "ITA_DEBUG", "--quiet": "ITA_QUIET", "-q": "ITA_QUIET"}
 
 
@@ -25,6 +27,11 @@ def heard(arguments: Sequence[str]) -> list[str]:
         if argument in ANYWHERE:
             os.environ[ANYWHERE[argument]] = "1"
     return [argument for argument in arguments[:end] if argument not in ANYWHERE] + list(arguments[end:])
+
+
+def plain_help() -> bool:
+    """Whether help is better without frames and bold letters: by wish, or where frames leave no room for words."""
+    return bool(os.environ.get("NO_COLOR")) or shutil.get_terminal_size().columns < NARROW
 
 
 def fail(message: str, hint: str, code: int) -> None:

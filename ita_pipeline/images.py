@@ -173,6 +173,22 @@ def open_picture(image: ImageRef, most_bytes: int = MOST_BYTES, most_pixels: int
         raise BadItemError(f"damaged picture: {' '.join(str(error).split())[:160]}") from error
 
 
+def peek(path: Path, most_pixels: int = MOST_PIXELS) -> str:
+    """Why a file is no picture as far as its header tells, or nothing. No pixel is decoded."""
+    from PIL import Image as Pillow
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Pillow.open(path, formats=FORMATS) as opened:
+                too_many = opened.width * opened.height > most_pixels
+                return f"{opened.width}×{opened.height} is more than {most_pixels:,} pixels" if too_many else ""
+    except Pillow.DecompressionBombError:
+        return "too many pixels"
+    except Exception:  # decoders raise nearly anything on damaged data
+        return "not a picture of a known format, whatever its name says"
+
+
 def read(image: ImageRef, most_bytes: int) -> bytes:
     try:
         size = image.path.stat().st_size

@@ -26,6 +26,7 @@ from ita_pipeline.cli.options import (
     RetryFailed,
     Seed,
     WorkspaceFolder,
+    base_settings,
     context_names,
     kinds,
 )
@@ -67,6 +68,7 @@ def train(
     options = pipeline.Options(
         preset=preset,
         assignments=tuple(assignments or ()),
+        base=base_settings(),
         workspace=workspace,
         retry_failed=kinds(retry_failed),
         refresh=tuple(refresh or ()),

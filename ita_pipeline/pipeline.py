@@ -163,18 +163,19 @@ def train(
 ) -> Trained:
     """Bring the pictures of a dataset up to date, train the tagger on it, score it and write its report.
 
-    Does nothing that was done before: unchanged inputs give back the run that is there.
+    Does nothing that was done before: unchanged inputs give back the run that is there, and a training that was
+    killed goes on from its last checkpoint.
 
     Raises:
         UserError: the dataset, a file of it or a setting is missing or wrong.
         StageError: a model or tool is missing; what was computed before is kept.
     """
-    options, heard = options or Options(), listener or Mute()
+    options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
     workspace = Workspace(options.workspace)
     plan = plan_train(dataset, options, training, heard)
     with Worker(options.limits) as hands:
         contexts = make_contexts(plan.contexts, workspace.store, hands, heard)
-    run, new = train_if_new(plan.wanted(contexts), workspace.runs, heard)
+    run, new = train_if_new(plan.wanted(contexts), workspace.runs, heard, training.checkpoint_every)
     if new or not run.report.is_file():
         write_report(run, plan.dataset, contexts)
     return Trained(run, new, contexts.extraction)

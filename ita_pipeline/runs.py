@@ -19,12 +19,13 @@ from ita_pipeline.cache.store import write_atomically
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.errors import MissingError, UsageError
+from ita_pipeline.ner.history import EpochScore
 from ita_pipeline.ner.scoring import Scores
-from ita_pipeline.ner.training import EpochScore, TrainingConfig
+from ita_pipeline.ner.training import TrainingConfig
 from stages.base import Frozen
 
 # Raised whenever the same inputs would train another model.
-TRAINER_VERSION = 1
+TRAINER_VERSION = 2
 TEXT, TEXT_AND_IMAGE = "text", "text+image"
 
 
@@ -100,6 +101,10 @@ class Run:
         return self.folder / "scores.json"
 
     @property
+    def log(self) -> Path:
+        return self.folder / "log.jsonl"
+
+    @property
     def report(self) -> Path:
         return self.folder / "report.html"
 
@@ -166,8 +171,13 @@ def run_key(components: Mapping[str, Any]) -> str:
 
 def last_run(runs: Path, dataset: str) -> Run | None:
     """The run of a dataset that was finished last."""
-    found = sorted((runs / dataset).glob("*/scores.json"), key=lambda file: file.stat().st_mtime)
-    return Run(found[-1].parent) if found else None
+    return max(finished_runs(runs / dataset), key=lambda run: run.scores_file.stat().st_mtime, default=None)
+
+
+def finished_runs(folder: Path) -> list[Run]:
+    """The finished runs in a folder. Names with a dot are runs in the making."""
+    files = sorted(folder.glob("*/scores.json"))
+    return [Run(file.parent) for file in files if not file.parent.name.startswith(".")]
 
 
 def find_run(name: str | Path, runs: Path) -> Run:
@@ -183,11 +193,11 @@ def find_run(name: str | Path, runs: Path) -> Run:
             if not run.complete:
                 raise MissingError(f"the run {folder} was never finished", "train it again")
             return run
-    found = [file.parent for file in sorted((runs / name).glob("*/scores.json"))]
+    found = finished_runs(runs / name)
     if len(found) == 1:
-        return Run(found[0])
+        return found[0]
     if found:
-        raise UsageError(f"{name} has {len(found)} runs", f"name one of them, such as {found[-1]}")
+        raise UsageError(f"{name} has {len(found)} runs", f"name one of them, such as {found[-1].folder}")
     raise MissingError(f"there is no run {name}", "ita train --dataset example makes one")
 
 

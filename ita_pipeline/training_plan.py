@@ -26,7 +26,8 @@ class TrainOptions:
     """What `train` understands beyond `Options`.
 
     `captions` is a file of captions made elsewhere, "auto" for the one that the dataset's card names, or "none".
-    `contexts` are the contexts to append, all of them by default.
+    `contexts` are the contexts to append, all of them by default. Beside the checkpoint at the end of each epoch,
+    `checkpoint_every` makes one after each so many updates.
     """
 
     data: Path | None = None
@@ -37,6 +38,7 @@ class TrainOptions:
     alignment: bool = True
     seed: int | None = None
     command: str = ""
+    checkpoint_every: int = 0
 
 
 @dataclass(frozen=True, slots=True)

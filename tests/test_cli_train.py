@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,7 @@ def test_the_run_folder_is_complete_and_its_scores_are_those_of_its_predictions(
         "model",
         "run.json",
         "history.json",
+        "log.jsonl",
         "predictions",
         "scores.json",
     }
@@ -81,6 +85,27 @@ def test_the_run_folder_is_complete_and_its_scores_are_those_of_its_predictions(
             assert score(gold, predicted).micro.f1 == scores[split][view]["micro"]["f1"]
     assert len(json.loads((run / "history.json").read_text())) == 3
     assert Tagger.from_pretrained(run / "model").config.types == ["LOC", "PER"]
+
+
+def test_a_killed_training_is_taken_up_and_leaves_nothing_behind(
+    workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(workspace)
+    command = ["train", "--dataset", "mine", *SETTINGS, "--seed", "5", "--set", "training.epochs=20"]
+    with subprocess.Popen(
+        [Path(sys.executable).parent / "ita", *command], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as process:
+        while not list(Path("runs/mine").glob(".*/checkpoints/step-*")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    (left,) = Path("runs/mine").glob(".*")
+    answer = ita(*command)
+    assert answer.code == 0, answer.err
+    assert "resuming from the end of epoch" in answer.err
+    assert "epoch 1 of" not in answer.err
+    assert list(Path("runs/mine").glob(".*")) == []
+    assert len(json.loads((Path("runs/mine") / left.name[1:] / "history.json").read_text())) == 20
 
 
 def test_unchanged_inputs_train_nothing(

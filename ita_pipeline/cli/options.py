@@ -60,6 +60,10 @@ Alignment = Annotated[bool, typer.Option(help="Cross-view alignment; without it,
 Experiment = Annotated[str | None, typer.Option(help="Training settings: a name or a YAML file.")]
 Seed = Annotated[int | None, typer.Option(min=0)]
 
+CheckpointEvery = Annotated[
+    int, typer.Option(min=0, metavar="UPDATES", help="Checkpoints within an epoch too; each epoch ends with one.")
+]
+
 
 def kinds(choice: FailureChoice | None) -> tuple[FailureKind, ...]:
     if choice is None:

@@ -15,6 +15,7 @@ from ita_pipeline.cli.options import (
     Alignment,
     Assignments,
     Captions,
+    CheckpointEvery,
     Contexts,
     DatasetFolder,
     DryRun,
@@ -52,6 +53,7 @@ def train(
     workspace: WorkspaceFolder = Path(),
     retry_failed: RetryFailed = None,
     refresh: Refresh = None,
+    checkpoint_every: CheckpointEvery = 0,
     dry_run: DryRun = False,
 ) -> None:
     """Train the tagger on a dataset, running beforehand only the stages, and only the pictures, that are stale.
@@ -71,7 +73,9 @@ def train(
     )
     command = "ita " + shlex.join(sys.argv[1:])
     names = context_names(contexts, stage)
-    training = pipeline.TrainOptions(data, captions, names, encoder, experiment, alignment, seed, command)
+    training = pipeline.TrainOptions(
+        data, captions, names, encoder, experiment, alignment, seed, command, checkpoint_every
+    )
     watcher = Watcher()
     with resumable(watcher):
         if dry_run:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ita_pipeline.cache.plan import Wishes
+from ita_pipeline.comparison import Comparison, compare_runs
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.isolation import Worker
@@ -266,3 +267,21 @@ def load(run: str | Path, workspace: Path = Path()) -> Predictor:
     """
     place = Workspace(workspace)
     return Predictor(find_run(run, place.runs), place.store)
+
+
+def compare(
+    a: str | Path,
+    b: str | Path,
+    split: str = "test",
+    samples: int = 10_000,
+    seed: int = 1,
+    workspace: Path = Path(),
+) -> Comparison:
+    """Whether run B is better than run A on the posts of a split, in both views.
+
+    Raises:
+        MissingError: there is no such run.
+        UsageError: the runs were tested on different posts.
+    """
+    runs = Workspace(workspace).runs
+    return compare_runs(find_run(a, runs), find_run(b, runs), split, samples, seed)

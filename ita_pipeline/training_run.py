@@ -8,29 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ita_pipeline.corpus.conll import write_conll
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.errors import UsageError
 from ita_pipeline.making import making
+from ita_pipeline.ner.analysis import surfaces
 from ita_pipeline.ner.encoders import EncoderRef, load_encoder, longest_row
 from ita_pipeline.ner.encoding import ViewEncoder
-from ita_pipeline.ner.examples import Example, both_scores, evaluate, lay_out
+from ita_pipeline.ner.examples import Example, evaluate, lay_out
 from ita_pipeline.ner.history import EpochScore, best_epoch
 from ita_pipeline.ner.training import Desk, Hearers, TrainingConfig, train
 from ita_pipeline.picture_contexts import PictureContexts
 from ita_pipeline.presets import Preset
-from ita_pipeline.runs import (
-    TEXT,
-    TEXT_AND_IMAGE,
-    Run,
-    RunRecord,
-    RunScores,
-    ViewScores,
-    run_at,
-    run_components,
-    run_key,
-)
+from ita_pipeline.run_results import write_split
+from ita_pipeline.runs import Run, RunAnalysis, RunRecord, RunScores, run_at, run_components, run_key
 from stages import hub
 
 Split = Sequence[tuple[Post, tuple[str, ...]]]
@@ -133,12 +124,11 @@ def train_run(
     tagger.save_pretrained(run.model)
     tokenizer.save_pretrained(run.model)
     shutil.copyfile(desk.log, run.log)
-    scores = {}
-    for split in ("dev", "test"):
-        outcome = evaluate(tagger, examples[split], pad)
-        text, both = both_scores(examples[split], outcome)
-        scores[split] = ViewScores(text=text, text_and_image=both)
-        write_predictions(run, split, examples[split], {TEXT: outcome.text, TEXT_AND_IMAGE: outcome.context})
+    known = surfaces(post for post, _ in splits["train"])
+    results = {
+        split: write_split(run, split, examples[split], evaluate(tagger, examples[split], pad), known)
+        for split in ("dev", "test")
+    }
     record = RunRecord(
         key=key,
         components=components,
@@ -159,8 +149,8 @@ def train_run(
         vanished_words=vanished,
         best_epoch=best + 1,
     )
-    run.write(record, history)
-    run.finish(RunScores(splits=scores))
+    run.write(record, history, RunAnalysis(splits={name: found.analysis for name, found in results.items()}))
+    run.finish(RunScores(splits={name: found.scores for name, found in results.items()}))
 
 
 def prepare(seed: int) -> None:
@@ -183,16 +173,3 @@ def count_losses(examples: Mapping[str, Sequence[Example]], talker: Talker) -> t
     if vanished:
         talker.say(f"{vanished} words vanish in tokenisation and are read as a zero vector")
     return trimmed, vanished
-
-
-def write_predictions(
-    run: Run, split: str, examples: Sequence[Example], views: Mapping[str, Sequence[Sequence[Any]]]
-) -> None:
-    for view, found in views.items():
-        file = run.predictions(split, view)
-        file.parent.mkdir(exist_ok=True)
-        pairs = [
-            (example.post, [mention.span for mention in mentions])
-            for example, mentions in zip(examples, found, strict=True)
-        ]
-        file.write_text(write_conll(pairs), "utf-8")

@@ -66,6 +66,7 @@ def test_the_run_folder_is_complete_and_its_scores_are_those_of_its_predictions(
         "run.json",
         "history.json",
         "log.jsonl",
+        "analysis.json",
         "predictions",
         "scores.json",
     }

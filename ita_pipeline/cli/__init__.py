@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ita_pipeline.cli.cache import app as cache
+from ita_pipeline.cli.compare import compare
 from ita_pipeline.cli.console import say
 from ita_pipeline.cli.extract import extract
 from ita_pipeline.cli.options import completed
@@ -29,7 +30,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-for command in (extract, status, why, train, predict):
+for command in (extract, status, why, train, predict, compare):
     app.command()(command)
 app.add_typer(cache, name="cache")
 

@@ -2,94 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
-from ita_pipeline.cache.plan import Wishes
 from ita_pipeline.comparison import Comparison, compare_runs
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.isolation import Worker
-from ita_pipeline.engines.jobs import Limits
-from ita_pipeline.engines.local import Progress, Silent
-from ita_pipeline.errors import UsageError, nearest
+from ita_pipeline.errors import NotCleanError, UsageError
 from ita_pipeline.explanation import Explanation, explain
 from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, pictures_in, plan_pictures
 from ita_pipeline.groups import gathered
+from ita_pipeline.options import Listener, Mute, Options, chosen
 from ita_pipeline.picture_contexts import make_contexts
 from ita_pipeline.predictor import Prediction, Predictor
-from ita_pipeline.presets import AUTO, Choice, build_stages, choose, with_changes
+from ita_pipeline.presets import build_stages
 from ita_pipeline.report.page import write_report
 from ita_pipeline.runs import Run, find_run
-from ita_pipeline.settings import checked, parse_assignments
+from ita_pipeline.settings import parse_assignments
 from ita_pipeline.status import Status, status_of
 from ita_pipeline.training_plan import TrainingPlan, TrainOptions, plan_training
 from ita_pipeline.training_run import train_if_new
 from ita_pipeline.workspace import Workspace
-from stages.base import FailureKind
 
 GROUP = 64
-
-
-class Listener(Progress, Protocol):
-    """Who is told what happens: progress of the stages, and now and then a line."""
-
-    def say(self, line: str) -> None: ...
-
-
-class Mute(Silent):
-    """Listens and tells nobody."""
-
-    def say(self, line: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What every command that runs stages understands.
-
-    `retry_failed` are the kinds of failures to try again, `refresh` the stages that do everything again, `limit`
-    the most pictures to work on.
-    """
-
-    preset: str = AUTO
-    stages: tuple[str, ...] = ()
-    assignments: tuple[str, ...] = ()
-    workspace: Path = Path()
-    retry_failed: tuple[FailureKind, ...] = ()
-    refresh: tuple[str, ...] = ()
-    limit: int | None = None
-
-    @property
-    def wishes(self) -> Wishes:
-        return Wishes(frozenset(self.retry_failed), frozenset(self.refresh), self.limit)
-
-    @property
-    def limits(self) -> Limits:
-        """
-        Raises:
-            UsageError: `--set limits.…` asks for what cannot be.
-        """
-        return checked(Limits, parse_assignments(self.assignments).get("limits", {}), "limits")
-
-
-def chosen(options: Options, also: Sequence[str] = ()) -> Choice:
-    """The preset with `--set` applied; `also` names sections that somebody else will read.
-
-    Raises:
-        UsageError: `--set` or `--refresh` names a stage that the preset has not.
-    """
-    choice = choose(options.preset)
-    changes = parse_assignments(options.assignments)
-    stages = list(choice.preset.stages)
-    known = [*stages, "contexts", "limits", *also]
-    named = [("--set", name, known) for name in changes] + [("--refresh", name, stages) for name in options.refresh]
-    for option, name, possible in named:
-        if name not in possible:
-            hint = nearest(name, possible) or f"known are {', '.join(possible)}"
-            raise UsageError(f"{option} names {name}, which is no stage of preset {choice.preset.name}", hint)
-    return replace(choice, preset=with_changes(choice.preset, changes))
 
 
 def plan_extraction(
@@ -109,6 +47,29 @@ def plan_extraction(
     store = Workspace(options.workspace).store
     plan = plan_pictures(found.pictures, stages, store, options.wishes, options.limits)
     return replace(plan, others=found.others, unreadable=(*found.closed, *plan.unreadable))
+
+
+def plan_seen(options: Options | None = None, listener: Listener | None = None) -> PicturePlan:
+    """What would be done for every picture that was looked at in this workspace and still lies where it did.
+
+    Raises:
+        UserError: none was ever looked at, a setting is unknown, or the cache is damaged.
+        StageError: a model or tool that a stage needs is missing.
+    """
+    options, heard = options or Options(), listener or Mute()
+    store = Workspace(options.workspace).store
+    seen = [Path(os.fsdecode(path)) for path in store.manifest.paths()]
+    there = [path for path in seen if os.path.exists(path)]  # noqa: PTH110 (there may be a million of them)
+    if not there:
+        raise UsageError(
+            "no picture was looked at in this workspace yet", "ita status FOLDER, a folder of pictures"
+        )
+    choice = chosen(options)
+    heard.say(choice.why)
+    gone = f"; {len(seen) - len(there)} others are gone" if len(there) < len(seen) else ""
+    heard.say(f"{len(there)} pictures that were looked at before{gone}")
+    stages = build_stages(choice.preset, options.stages)
+    return plan_pictures(there, stages, store, options.wishes, options.limits)
 
 
 def extract(folder: Path | str, options: Options | None = None, listener: Listener | None = None) -> Extraction:
@@ -153,7 +114,9 @@ def plan_train(
     choice = chosen(options, also=("training",))
     heard.say(choice.why)
     changes = parse_assignments(options.assignments)
-    return plan_training(loaded, choice.preset, changes, training, workspace.store, options.wishes, heard.say)
+    return plan_training(
+        loaded, choice.preset, changes, training, workspace.store, options.wishes, options.limits, heard.say
+    )
 
 
 def train(
@@ -169,6 +132,7 @@ def train(
 
     Raises:
         UserError: the dataset, a file of it or a setting is missing or wrong.
+        NotCleanError: a limit left pictures for another time.
         StageError: a model or tool is missing; what was computed before is kept.
     """
     options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
@@ -176,6 +140,11 @@ def train(
     plan = plan_train(dataset, options, training, heard)
     with Worker(options.limits) as hands:
         contexts = make_contexts(plan.contexts, workspace.store, hands, heard)
+    if contexts.extraction.waiting:
+        raise NotCleanError(
+            f"{contexts.extraction.waiting} pictures are left for another time (--limit), so nothing was trained",
+            "the same command again takes the next ones",
+        )
     run, new = train_if_new(plan.wanted(contexts), workspace.runs, heard, training.checkpoint_every)
     if new or not run.report.is_file():
         write_report(run, plan.dataset, contexts)
@@ -183,18 +152,21 @@ def train(
 
 
 def status(
-    target: str | Path,
+    target: str | Path | None = None,
     options: Options | None = None,
     training: TrainOptions | None = None,
     listener: Listener | None = None,
 ) -> Status:
-    """What is fresh, stale and failed for a folder of pictures, or for a dataset with its training.
+    """What is fresh, stale and failed for a folder of pictures, or for a dataset with its training; without
+    either, for all pictures that were looked at in this workspace.
 
     Raises:
         UserError: there is no such thing, or a setting is unknown.
         StageError: a model or tool that a stage needs is missing.
     """
     options = options or Options()
+    if target is None:
+        return picture_status(plan_seen(options, listener))
     if is_pictures(Path(target)):
         return picture_status(plan_extraction(target, options, listener))
     return training_status(plan_train(str(target), options, training, listener), options)

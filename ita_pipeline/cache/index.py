@@ -7,7 +7,6 @@ says: that is read from its segment, and checked, every time.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import time
@@ -69,6 +68,10 @@ class State(IntEnum):
     @property
     def kind(self) -> FailureKind:
         return FailureKind[self.name]
+
+    @classmethod
+    def of(cls, failure: FailureKind | None) -> State:
+        return cls.VALUE if failure is None else cls[failure.name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +247,13 @@ class Index:
             key = image.hex() if isinstance(image, bytes) else image
             yield Entry(key, folder / name, start, length, State(state), seconds)
 
+    def valued(self, folder: Path) -> list[str]:
+        """All images that have a value under a key."""
+        rows = self.database.execute(
+            "SELECT image FROM records WHERE folder = ? AND state = 0", [self.name_of(folder)]
+        )
+        return [image.hex() if isinstance(image, bytes) else image for (image,) in rows]
+
     def damage(self, folder: Path) -> tuple[Damage, ...]:
         rows = self.database.execute(
             "SELECT name, line, image FROM damage JOIN segments ON id = segment WHERE damage.folder = ?",
@@ -302,10 +312,7 @@ def by_image(row: tuple[bytes | str, int]) -> bytes:
 def row_of(folder: str, segment: int, rank: int, line: Line) -> tuple[object, ...]:
     """A line's row in `records`, found without reading its value."""
     content = line.content
-    head = content[: content.find(b":", content.find(b":") + 1)]
-    state = State.VALUE
-    if head.endswith(b'"failure"'):
-        state = State[json.loads(content)["failure"]["kind"].upper()]
+    state = State.of(line.failure)
     at = content.rfind(SECONDS)
     seconds = float(content[at + len(SECONDS) : -CRC_LENGTH]) if at >= 0 else 0.0
     return (folder, stored(line.image), segment, line.start, len(content), int(state), seconds, rank)

@@ -1,0 +1,75 @@
+"""What every command that runs stages understands, and who is told what happens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from ita_pipeline.cache.plan import Wishes
+from ita_pipeline.engines.jobs import Limits
+from ita_pipeline.engines.local import Progress, Silent
+from ita_pipeline.errors import UsageError, nearest
+from ita_pipeline.presets import AUTO, Choice, choose, with_changes
+from ita_pipeline.settings import checked, parse_assignments
+from stages.base import FailureKind
+
+
+class Listener(Progress, Protocol):
+    """Who is told what happens: progress of the stages, and now and then a line."""
+
+    def say(self, line: str) -> None: ...
+
+
+class Mute(Silent):
+    """Listens and tells nobody."""
+
+    def say(self, line: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What every command that runs stages understands.
+
+    `retry_failed` are the kinds of failures to try again, `refresh` the stages that do everything again, `limit`
+    the most pictures to work on.
+    """
+
+    preset: str = AUTO
+    stages: tuple[str, ...] = ()
+    assignments: tuple[str, ...] = ()
+    workspace: Path = Path()
+    retry_failed: tuple[FailureKind, ...] = ()
+    refresh: tuple[str, ...] = ()
+    limit: int | None = None
+
+    @property
+    def wishes(self) -> Wishes:
+        return Wishes(frozenset(self.retry_failed), frozenset(self.refresh), self.limit)
+
+    @property
+    def limits(self) -> Limits:
+        """
+        Raises:
+            UsageError: `--set limits.…` asks for what cannot be.
+        """
+        return checked(Limits, parse_assignments(self.assignments).get("limits", {}), "limits")
+
+
+def chosen(options: Options, also: Sequence[str] = ()) -> Choice:
+    """The preset with `--set` applied; `also` names sections that somebody else will read.
+
+    Raises:
+        UsageError: `--set` or `--refresh` names a stage that the preset has not.
+    """
+    choice = choose(options.preset)
+    changes = parse_assignments(options.assignments)
+    stages = list(choice.preset.stages)
+    known = [*stages, "contexts", "limits", *also]
+    named = [("--set", name, known) for name in changes] + [("--refresh", name, stages) for name in options.refresh]
+    for option, name, possible in named:
+        if name not in possible:
+            hint = nearest(name, possible) or f"known are {', '.join(possible)}"
+            raise UsageError(f"{option} names {name}, which is no stage of preset {choice.preset.name}", hint)
+    return replace(choice, preset=with_changes(choice.preset, changes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,12 +15,13 @@ from ita_pipeline.errors import NotCleanError, UsageError
 from ita_pipeline.explanation import Explanation, explain
 from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, pictures_in, plan_pictures
 from ita_pipeline.groups import gathered
-from ita_pipeline.options import Listener, Mute, Options, chosen
+from ita_pipeline.options import Listener, Mute, Once, Options, chosen
 from ita_pipeline.picture_contexts import make_contexts
 from ita_pipeline.predictor import Prediction, Predictor
 from ita_pipeline.presets import build_stages
 from ita_pipeline.report.page import write_report
 from ita_pipeline.runs import Run, find_run
+from ita_pipeline.series import Series, SeriesRun, series_run, summarise, variants
 from ita_pipeline.settings import parse_assignments
 from ita_pipeline.status import Status, status_of
 from ita_pipeline.training_plan import TrainingPlan, TrainOptions, plan_training
@@ -94,6 +95,14 @@ class Trained:
     extraction: Extraction
 
 
+@dataclass(frozen=True, slots=True)
+class TrainedSeries:
+    """Several runs, and what was extracted for each."""
+
+    series: Series
+    extractions: tuple[Extraction, ...]
+
+
 def plan_train(
     dataset: str,
     options: Options | None = None,
@@ -136,8 +145,11 @@ def train(
         StageError: a model or tool is missing; what was computed before is kept.
     """
     options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
+    return train_planned(plan_train(dataset, options, training, heard), options, training, heard)
+
+
+def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, heard: Listener) -> Trained:
     workspace = Workspace(options.workspace)
-    plan = plan_train(dataset, options, training, heard)
     with Worker(options.limits) as hands:
         contexts = make_contexts(plan.contexts, workspace.store, hands, heard)
     if contexts.extraction.waiting:
@@ -149,6 +161,36 @@ def train(
     if new or not run.report.is_file():
         write_report(run, plan.dataset, contexts)
     return Trained(run, new, contexts.extraction)
+
+
+def train_series(
+    dataset: str,
+    options: Options | None = None,
+    training: TrainOptions | None = None,
+    seeds: Sequence[int] = (),
+    views: Sequence[str] = (),
+    listener: Listener | None = None,
+) -> TrainedSeries:
+    """Train with every one of these seeds and contexts, as `train` does each: what is there is not done again.
+
+    `views` are text, all, a context, or contexts joined by plus signs.
+
+    Raises:
+        As `train`; runs that were finished before are kept.
+    """
+    options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
+    wanted = variants(training, seeds, views)
+    notes, runs, extractions = Once(heard), list[SeriesRun](), list[Extraction]()
+    for number, variant in enumerate(wanted, 1):
+        heard.say(f"run {number} of {len(wanted)}: {variant}")
+        plan = plan_train(dataset, options, variant.training, notes)
+        trained = train_planned(plan, options, variant.training, heard)
+        runs.append(series_run(variant, trained.run, trained.new))
+        extractions.append(trained.extraction)
+        # What was refreshed for one run is fresh for the next.
+        done = {part.stage.name for part in plan.contexts.plan.stages}
+        options = replace(options, refresh=tuple(name for name in options.refresh if name not in done))
+    return TrainedSeries(summarise(runs), tuple(extractions))
 
 
 def status(

@@ -61,6 +61,11 @@ Alignment = Annotated[bool, typer.Option(help="Cross-view alignment; without it,
 Experiment = Annotated[str | None, typer.Option(help="Training settings: a name or a YAML file.")]
 Seed = Annotated[int | None, typer.Option(min=0)]
 
+Seeds = Annotated[str, typer.Option(metavar="LIST", help="Train with each of these, such as 1,2,3: mean ± sd.")]
+Views = Annotated[
+    str,
+    typer.Option(metavar="LIST", help="Train with each of these contexts, such as text,caption,objects,ocr,all."),
+]
 CheckpointEvery = Annotated[
     int, typer.Option(min=0, metavar="UPDATES", help="Checkpoints within an epoch too; each epoch ends with one.")
 ]

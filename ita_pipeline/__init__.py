@@ -16,9 +16,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ita_pipeline.corpus.posts import Post
-    from ita_pipeline.pipeline import Options, TrainOptions, extract, load, predict, status, train, why
+    from ita_pipeline.pipeline import (
+        Options,
+        TrainOptions,
+        compare,
+        extract,
+        load,
+        predict,
+        status,
+        train,
+        train_series,
+        why,
+    )
 
-__all__ = ["Options", "Post", "TrainOptions", "extract", "load", "predict", "status", "train", "why"]
+__all__ = [
+    "Options",
+    "Post",
+    "TrainOptions",
+    "compare",
+    "extract",
+    "load",
+    "predict",
+    "status",
+    "train",
+    "train_series",
+    "why",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ita_pipeline.cli.cache import app as cache
+from ita_pipeline.cli.compare import compare
 from ita_pipeline.cli.config import app as config
 from ita_pipeline.cli.config import init
 from ita_pipeline.cli.doctor import doctor
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None if plain_help() else "rich",
 )
-for command in (extract, status, why, train, predict, doctor, init):
+for command in (extract, status, why, train, predict, compare, doctor, init):
     app.command()(command)
 app.add_typer(cache, name="cache")
 app.add_typer(data, name="data")

@@ -87,6 +87,15 @@ Experiment = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(min=0)]
 
+Seeds = Annotated[str, typer.Option(metavar="LIST", help="Train with each of these, such as 1,2,3: mean ± sd.")]
+Views = Annotated[
+    str,
+    typer.Option(metavar="LIST", help="Train with each of these contexts, such as text,caption,objects,ocr,all."),
+]
+CheckpointEvery = Annotated[
+    int, typer.Option(min=0, metavar="UPDATES", help="Checkpoints within an epoch too; each epoch ends with one.")
+]
+
 
 def base_settings() -> dict[str, dict[str, Any]]:
     """What files and the environment set by section, for `--set` to go over."""

@@ -8,6 +8,7 @@ The functions here are the commands of `ita`:
     run = ita.train("example").run
     for prediction in ita.predict(run.folder, posts):
         ...
+    ita.report(run.folder, "report.html")
 """
 
 from __future__ import annotations
@@ -16,9 +17,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ita_pipeline.corpus.posts import Post
-    from ita_pipeline.pipeline import Options, TrainOptions, extract, load, predict, status, train, why
+    from ita_pipeline.pipeline import (
+        Options,
+        ReportOptions,
+        TrainOptions,
+        extract,
+        load,
+        predict,
+        report,
+        status,
+        train,
+        why,
+    )
 
-__all__ = ["Options", "Post", "TrainOptions", "extract", "load", "predict", "status", "train", "why"]
+__all__ = [
+    "Options",
+    "Post",
+    "ReportOptions",
+    "TrainOptions",
+    "extract",
+    "load",
+    "predict",
+    "report",
+    "status",
+    "train",
+    "why",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,8 @@
 """Run folders: what a training depended on, its key, and where its results lie.
 
 `runs/<dataset>/<first 16 of the run key>/` holds `model/` (Hugging Face format), `run.json`, `history.json`,
-`predictions/*.conll`, `report.html` and, written last, `scores.json`: a run is complete when that file is there.
+`predictions/*.conll`, the same with scores as `*.jsonl`, `report.html` and, written last, `scores.json`: a run is
+complete when that file is there.
 """
 
 from __future__ import annotations
@@ -30,12 +31,15 @@ TEXT, TEXT_AND_IMAGE = "text", "text+image"
 
 class RunRecord(Frozen):
     """What a run was made from. `captions` is the file that captions were imported from, if any; `components` are
-    those of its key.
+    those of its key. `source` is what the dataset was asked for by and `folder` where it lay; neither decides
+    anything.
     """
 
     key: str
     components: Mapping[str, Any] = {}
     dataset: str
+    source: str = ""
+    folder: str = ""
     command: str
     preset: str
     stages: Mapping[str, Mapping[str, Any]]
@@ -105,6 +109,10 @@ class Run:
 
     def predictions(self, split: str, view: str) -> Path:
         return self.folder / "predictions" / f"{split}.{view.replace('+', '-')}.conll"
+
+    def mentions(self, split: str, view: str) -> Path:
+        """The predicted mentions with their scores, one JSON object a post."""
+        return self.predictions(split, view).with_suffix(".jsonl")
 
     def record(self) -> RunRecord:
         return self.read("run.json", RunRecord.model_validate_json)

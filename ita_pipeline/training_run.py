@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -28,6 +29,7 @@ from ita_pipeline.ner.training import (
     train,
 )
 from ita_pipeline.picture_contexts import PictureContexts
+from ita_pipeline.predictor import Prediction, as_mention
 from ita_pipeline.presets import Preset
 from ita_pipeline.runs import (
     TEXT,
@@ -170,6 +172,8 @@ def train_run(run: Run, key: str, components: Mapping[str, Any], wanted: Wanted,
         key=key,
         components=components,
         dataset=wanted.dataset.name,
+        source=wanted.dataset.source,
+        folder=str(wanted.dataset.folder).encode("utf-8", "backslashreplace").decode(),
         command=wanted.command,
         preset=wanted.preset.name,
         stages=wanted.preset.stages,
@@ -223,3 +227,14 @@ def write_predictions(
             for example, mentions in zip(examples, found, strict=True)
         ]
         file.write_text(write_conll(pairs), "utf-8")
+        lines = [
+            Prediction(
+                post=example.post,
+                view=view if example.context is not None else TEXT,
+                contexts=(),
+                mentions=tuple(as_mention(example.post, mention) for mention in mentions),
+            ).to_json()
+            for example, mentions in zip(examples, found, strict=True)
+            if example.post.words
+        ]
+        run.mentions(split, view).write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")

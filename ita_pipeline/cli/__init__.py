@@ -13,6 +13,7 @@ from ita_pipeline.cli.console import say
 from ita_pipeline.cli.extract import extract
 from ita_pipeline.cli.options import completed
 from ita_pipeline.cli.predict import predict
+from ita_pipeline.cli.report import report
 from ita_pipeline.cli.status import status
 from ita_pipeline.cli.train import train
 from ita_pipeline.cli.why import why
@@ -29,7 +30,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-for command in (extract, status, why, train, predict):
+for command in (extract, status, why, train, predict, report):
     app.command()(command)
 app.add_typer(cache, name="cache")
 

@@ -21,6 +21,15 @@ class FailureChoice(StrEnum):
     RESOURCE = "resource"
 
 
+class PictureChoice(StrEnum):
+    """Where a report's thumbnails go, on the command line."""
+
+    AUTO = "auto"
+    INSIDE = "inside"
+    BESIDE = "beside"
+    NONE = "none"
+
+
 Preset = Annotated[
     str,
     typer.Option(

@@ -26,8 +26,9 @@ class Sentence:
     tags: list[str] = field(default_factory=list)
 
 
-def read_conll(path: Path, types: Mapping[str, str] | None = None) -> list[Post]:
-    """The posts of a file; `types` renames types, such as OTHER to MISC.
+def read_conll(path: Path, types: Mapping[str, str] | None = None, column: int = -1) -> list[Post]:
+    """The posts of a file; `types` renames types, such as OTHER to MISC. Tags are those of the last column, or of
+    another: a file of predictions has the gold ones in column -2.
 
     Raises:
         MissingError: the file cannot be read.
@@ -39,10 +40,12 @@ def read_conll(path: Path, types: Mapping[str, str] | None = None) -> list[Post]
         raise MissingError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text") from error
-    return [as_post(sentence, number, types or {}) for number, sentence in enumerate(sentences(text, path), 1)]
+    return [
+        as_post(sentence, number, types or {}) for number, sentence in enumerate(sentences(text, path, column), 1)
+    ]
 
 
-def sentences(text: str, path: Path) -> Iterator[Sentence]:
+def sentences(text: str, path: Path, column: int = -1) -> Iterator[Sentence]:
     current = Sentence()
     for number, line in enumerate(text.split("\n"), 1):
         line = line.rstrip("\r")
@@ -55,7 +58,7 @@ def sentences(text: str, path: Path) -> Iterator[Sentence]:
                 yield current
             current = Sentence() if current.words else current
         else:
-            add_word(current, line, path, number)
+            add_word(current, line, path, number, column)
     if current.words:
         yield current
 
@@ -67,9 +70,9 @@ def image_id(line: str, path: Path, number: int) -> str:
     return name
 
 
-def add_word(sentence: Sentence, line: str, path: Path, number: int) -> None:
+def add_word(sentence: Sentence, line: str, path: Path, number: int, column: int) -> None:
     columns = line.split("\t") if "\t" in line else line.split()
-    word, tag = columns[0].strip(), columns[-1].strip() if len(columns) > 1 else ""
+    word, tag = columns[0].strip(), columns[column].strip() if len(columns) > -column else ""
     if tag and not TAG.fullmatch(tag):
         raise UsageError(
             f"{path}, line {number}: {tag!r} is no BIO tag",

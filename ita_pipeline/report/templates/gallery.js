@@ -338,12 +338,12 @@
   let opened = "";
 
   function show() {
-    let state = readState();
+    const state = readState();
     choose(state);
     if (state.post && !chosen.some((entry) => entry.anchor === state.post)) {
       // A link to an entry outlives the filters that it was made under.
-      state = { ...state, ...Object.fromEntries(CHOOSERS.map((name) => [name, FIRST[name] || ""])), find: "" };
-      choose(state);
+      location.replace(address({ post: state.post }));
+      return;
     }
     for (const name of CHOOSERS) if (at(name)) at(name).value = state[name];
     if (document.activeElement !== at("find")) at("find").value = state.find;

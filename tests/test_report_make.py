@@ -17,7 +17,7 @@ from ita_pipeline.options import Mute
 from ita_pipeline.report.make import ReportOptions, make_report
 from ita_pipeline.report.thumbnails import Pictures
 from tests.fakes import SizeValue, draw
-from tests.report_site import build_site, key_of, objects, remember, words
+from tests.report_site import build_site, caption, key_of, objects, remember, words
 
 PAGE = Path("page.html")
 
@@ -52,6 +52,37 @@ def test_a_run_goes_by_its_folder_by_its_name_and_by_its_dataset():
     assert first["found"]["captions"] == [{"text": "a person", "score": 0.4}]
     assert first["answers"]["T"][0]["right"] is False
     assert first["answers"]["I+T"][0] == {"start": 1, "end": 2, "type": "PER", "score": 0.9, "right": True}
+
+
+def test_captions_made_elsewhere_are_found_by_the_pictures_id():
+    run = build_site(Path(), posts=15)
+    remember(Path(), key_of("external"), {"0": caption("made elsewhere"), "other": caption("of no post here")})
+    record = run.record()
+    keys = {**record.stage_keys, "external": key_of("external").hexdigest}
+    run.write(record.model_copy(update={"stage_keys": keys}), run.history())
+    first, second = report(run.folder)[0]["entries"][:2]
+    assert first["found"]["captions"] == [{"text": "made elsewhere", "score": 0.4}]
+    assert "made elsewhere" in first["contexts"]
+    assert second["found"]["captions"] == [{"text": "a person", "score": 0.4}]
+
+
+def test_in_another_workspace_paths_are_those_of_training():
+    run = build_site(Path(), posts=15)
+    record = run.record()
+    for name in ("mine", "runs", ".ita"):
+        Path("elsewhere").mkdir(exist_ok=True)
+        shutil.move(name, f"elsewhere/{name}")
+    data, told = report("mine", workspace=Path("elsewhere"))
+    assert told == ["run elsewhere/runs/mine/0123456789abcdef"]
+    assert (record.source, len(data["pictures"])) == ("mine", 15)
+
+
+def test_a_folder_of_pictures_is_that_though_a_run_has_its_name():
+    build_site(Path(), posts=15)
+    assert report("runs/mine")[0]["what"] == "posts"
+    path = draw(Path("other/mine/a.png"))
+    remember(Path(), key_of("objects"), {file_digest(path): objects("cat")})
+    assert report("other/mine")[0]["what"] == "pictures"
 
 
 def test_of_several_runs_it_is_the_last_one_and_that_is_told():

@@ -38,9 +38,9 @@ def test_the_same_numbers_give_the_same_bytes():
 
 
 def test_names_of_types_are_text_whatever_they_are():
-    names = ["$x^2$", "<b>", "B-a\\frac", "a very long name of a type"]
-    series = [Series("T", (1.0, 0.0, 50.0, 100.0), 0)]
-    assert {"$x^2$", "<b>", "B-a\\frac", "a very long…"} <= texts(bars("t", "s", "F1", names, series))
+    names = ["$x^2$", "<b>", "B-a\\frac", "a very long name of a type", "\x1b[m"]
+    series = [Series("T", (1.0, 0.0, 50.0, 100.0, 2.0), 0)]
+    assert {"$x^2$", "<b>", "B-a\\frac", "a very long…", "␛[m"} <= texts(bars("t", "s", "F1", names, series))
 
 
 def test_a_single_epoch_is_a_curve_too():

@@ -86,8 +86,11 @@ def run_of(target: str, workspace: Workspace, heard: Listener) -> Run | None:
     """The run that is meant; of a dataset's runs the one finished last, which is told."""
     if any((folder / "run.json").is_file() for folder in (Path(target), workspace.runs / target)):
         return find_run(target, workspace.runs)
-    name = Path(target).resolve().name if Path(target).is_dir() else target
-    run = last_run(workspace.runs, name) if name not in ("", ".", "..") else None
+    folder = Path(target)
+    inside = folder.is_dir() and folder.resolve().parent == workspace.runs.resolve()
+    if is_pictures(folder) and not inside:
+        return None
+    run = last_run(workspace.runs, folder.resolve().name if folder.is_dir() else target)
     if run is not None:
         others = len(list(run.folder.parent.glob("*/scores.json"))) - 1
         more = f", the last of {others + 1}; name another to see it" if others else ""
@@ -176,8 +179,8 @@ def check_known(target: str, workspace: Workspace) -> None:
 
 def dataset_again(record: RunRecord, options: ReportOptions, say: Callable[[str], None]) -> Dataset | None:
     """The dataset of a run, where it can be found; the page can do without."""
-    source = options.dataset or record.source or record.dataset
-    data = options.data or (Path(record.folder) if record.folder else None)
+    source = options.dataset or in_workspace(record.source or record.dataset, options.workspace)
+    data = options.data or (Path(in_workspace(record.folder, options.workspace)) if record.folder else None)
     try:
         return load_dataset(source, data, Workspace(options.workspace).data)
     except UserError as error:
@@ -185,6 +188,12 @@ def dataset_again(record: RunRecord, options: ReportOptions, say: Callable[[str]
             raise
         say(f"the pictures of {record.dataset} were not found ({error}); --dataset and --data say where they lie")
         return None
+
+
+def in_workspace(place: str, workspace: Path) -> str:
+    """A path as it was given in training, which was most likely done in the workspace."""
+    there = workspace / place
+    return str(there) if place and not Path(place).exists() and there.exists() else place
 
 
 def asked_of(posts: Sequence[Shown]) -> tuple[list[Path], list[str]]:

@@ -21,6 +21,7 @@ from ita_pipeline.cache.store import write_atomically
 from ita_pipeline.report.blocks import RunPart
 from ita_pipeline.report.gallery import Gallery
 from ita_pipeline.report.visible import visible, visible_in
+from stages.base import Frozen
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -61,10 +62,8 @@ def rendered(page: Page, pictures_beside: bool) -> str:
             "form-action 'none'",
         )
     )
-    chosen = {"filters", "stages", "splits", "sorts"}  # these are lists to choose from, which the template writes
-    data = page.gallery.model_dump(mode="json", exclude_defaults=True, exclude=chosen)
     template = environment().get_template("page.html")
-    return template.render(page=page, gallery=page.gallery, data=data, style=style, script=script, policy=policy)
+    return template.render(page=page, gallery=page.gallery, style=style, script=script, policy=policy)
 
 
 @functools.cache
@@ -81,7 +80,7 @@ def environment() -> Environment:
         finalize=seen,
     )
     made.policies["json.dumps_function"] = as_json
-    made.policies["json.dumps_kwargs"] = {}
+    made.policies["json.dumps_kwargs"] = {}  # what it is given by default is for `json.dumps`
     return made
 
 
@@ -90,8 +89,20 @@ def seen(value: Any) -> Any:
     return visible(value) if isinstance(value, str) and not ours else value
 
 
-def as_json(value: Any) -> str:
-    return json.dumps(visible_in(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+def as_json(gallery: Gallery) -> str:
+    """The data for the script; lists to choose from are left out, since the template writes them."""
+    head = object_json(gallery, {"entries", "filters", "stages", "splits", "sorts"})
+    entries = ",".join(object_json(entry) for entry in gallery.entries)
+    return f'{head[:-1]},"entries":[{entries}]}}'
+
+
+def object_json(model: Frozen, without: set[str] | None = None) -> str:
+    text = model.model_dump_json(exclude_defaults=True, exclude=without)
+    # Most are plain ASCII without a control character, which JSON would have escaped: nothing in them is hidden.
+    if text.isascii() and "\\u" not in text and "\x7f" not in text:
+        return text
+    content = model.model_dump(mode="json", exclude_defaults=True, exclude=without)
+    return json.dumps(visible_in(content), ensure_ascii=False, separators=(",", ":"))
 
 
 @functools.cache

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.report.blocks import Figure
+from ita_pipeline.report.visible import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,7 +94,8 @@ def bars(title: str, said: str, label: str, names: Sequence[str], series: Sequen
 
 
 def short(name: str) -> str:
-    return name if len(name) <= 12 else f"{name[:11]}…"
+    seen = visible(name)
+    return seen if len(seen) <= 12 else f"{seen[:11]}…"
 
 
 def whole_numbers(axes: Axes) -> None:
@@ -112,7 +115,7 @@ def drawn(draw: Callable[[Axes, Theme], None], theme: Theme) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
 
-    with matplotlib.rc_context(settings(theme)):
+    with matplotlib.rc_context(settings(theme)), warnings.catch_warnings():
         canvas = Canvas(figsize=INCHES, layout="constrained")
         FigureCanvasSVG(canvas)
         axes = canvas.add_subplot()
@@ -120,6 +123,8 @@ def drawn(draw: Callable[[Axes, Theme], None], theme: Theme) -> str:
         if axes.get_legend_handles_labels()[1]:
             canvas.legend(loc="outside upper right", ncols=4, frameon=False, handlelength=2.6, columnspacing=1.2)
         out = io.BytesIO()
+        # Which glyphs the drawing's own font lacks does not matter: the browser sets the text.
+        warnings.filterwarnings("ignore", "Glyph")
         canvas.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return "data:image/svg+xml;base64," + base64.b64encode(out.getvalue()).decode()
 

@@ -363,7 +363,9 @@
     const of = chosen.length === entries.length ? "" : ` of ${entries.length}`;
     at("count").textContent = `${chosen.length}${of} ${data.what}${pages > 1 ? `, page ${page} of ${pages}` : ""}`;
     at("pager").hidden = pages === 1;
-    at("page-number").textContent = `${page} of ${pages}`;
+    at("page-number").value = page;
+    at("page-number").max = pages;
+    at("page-count").textContent = pages;
     at("page-back").disabled = page === 1;
     at("page-on").disabled = page === pages;
   }
@@ -401,8 +403,9 @@
     if (state.post) go({ post: "", page: 1 + Math.floor(Math.max(0, place) / PER_PAGE) }, false);
   }
 
-  function turn(by) {
-    go({ page: readState().page + by }, true);
+  function turnTo(page) {
+    const pages = Math.max(1, Math.ceil(chosen.length / PER_PAGE));
+    go({ page: Math.min(Math.max(1, Math.round(page)), pages) }, true);
     at("gallery").scrollIntoView();
   }
 
@@ -415,8 +418,9 @@
     typing = setTimeout(() => go({ find: at("find").value, page: 1, post: "" }, false), 150);
   });
   for (const id of ["draw-objects", "draw-words", "draw-unused"]) at(id).addEventListener("change", show);
-  at("page-back").addEventListener("click", () => turn(-1));
-  at("page-on").addEventListener("click", () => turn(1));
+  at("page-back").addEventListener("click", () => turnTo(readState().page - 1));
+  at("page-on").addEventListener("click", () => turnTo(readState().page + 1));
+  at("page-number").addEventListener("change", () => turnTo(at("page-number").valueAsNumber || 1));
   at("previous").addEventListener("click", () => step(-1));
   at("next").addEventListener("click", () => step(1));
   at("close").addEventListener("click", closeDetail);

@@ -192,11 +192,14 @@ def test_an_entry_has_all_that_is_known_of_it(tab: Tab):
 
 def test_boxes_can_be_switched(tab: Tab):
     marks = tab.at("#cards .card").first.locator(".mark")
+    labels = tab.at("#cards .card").first.locator("svg text")
     expect(marks).to_have_count(3)
+    expect(labels).to_have_text("red person")
     tab.at("#draw-unused").check()
     expect(marks).to_have_count(4)
     tab.at("#draw-objects").uncheck()
     expect(marks).to_have_count(2)
+    expect(labels).to_have_count(0)
 
 
 def test_a_link_opens_an_entry_whatever_filters_it_was_made_under(context: BrowserContext, site: Path):

@@ -74,10 +74,10 @@ def test_what_was_appended_is_told_from_what_was_only_found():
         ContextConfig(object_score=0.35, objects=1, captions=1),
         ("objects", "ocr", "caption"),
     )
-    assert [(thing.label, thing.used) for thing in found.objects] == [
-        ("person", True),
-        ("car", False),
-        ("kite", False),
+    assert [(thing.label, thing.tag, thing.used) for thing in found.objects] == [
+        ("person", "red person", True),
+        ("car", "red car", False),
+        ("kite", "", False),
     ]
     assert [(word.text, word.used) for word in found.words] == [("KIM", True), ("|", False)]
     assert [(said.text, said.used) for said in found.captions] == [("one", True), ("two", False)]

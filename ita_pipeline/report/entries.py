@@ -26,12 +26,15 @@ class Marked(Frozen):
 
 
 class FoundObject(Frozen):
-    """`used` says whether it was appended to the post; so do the others. Boxes are xyxy in pixels."""
+    """`used` says whether it was appended to the post; so do the others. Boxes are xyxy in pixels. `tag` is the
+    label with its attributes as they are appended, where it has any.
+    """
 
     label: str
     score: float
     box: Box
     attributes: tuple[tuple[str, float], ...] = ()
+    tag: str = ""
     used: bool = True
 
 

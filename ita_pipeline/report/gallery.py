@@ -252,13 +252,15 @@ def found_objects(value: Value | Failure | None, config: ContextConfig) -> Itera
     kept = [thing for thing in value.objects if thing.score >= config.object_score]
     tags = set(unique(described(thing, config) for thing in kept)[: config.objects])
     for thing in value.objects:
+        tag = described(thing, config)
         used = "objects" in config.order and thing.score >= config.object_score
         yield FoundObject(
             label=thing.label,
             score=round(thing.score, 4),
             box=rounded(thing.box),
             attributes=tuple((found.label, round(found.score, 4)) for found in thing.attributes),
-            used=used and described(thing, config) in tags,
+            tag=tag if tag != thing.label else "",
+            used=used and tag in tags,
         )
 
 

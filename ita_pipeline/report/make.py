@@ -25,6 +25,9 @@ from ita_pipeline.settings import configured
 from ita_pipeline.workspace import Workspace
 
 MOST_AT_TRAINING = 240
+# Without a run there are no thresholds of its own. This one is the preset bundled's: below it a small detector is
+# mostly wrong.
+USUAL = ContextConfig(object_score=0.35)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,7 @@ def report_dataset(target: str, html: Path, options: ReportOptions, heard: Liste
         for split, found in dataset.splits.items()
         for number, post in enumerate(found, 1)
     ]
-    seen = look_up(*asked_of(posts), ContextConfig(), workspace.store, None, notes.say)
+    seen = look_up(*asked_of(posts), USUAL, workspace.store, None, notes.say)
     if not seen.contexts.keys:
         notes.say(f"nothing was extracted from the pictures of {dataset.name} yet")
     album, thumbnails = thumbnails_of(in_order(posts, seen), html, options, heard)
@@ -149,7 +152,7 @@ def report_dataset(target: str, html: Path, options: ReportOptions, heard: Liste
 
 def report_pictures(folder: Path, html: Path, options: ReportOptions, heard: Listener) -> Report:
     found, notes = pictures_in(folder), Notes(heard)
-    seen = look_up(found.pictures, (), ContextConfig(), Workspace(options.workspace).store, None, notes.say)
+    seen = look_up(found.pictures, (), USUAL, Workspace(options.workspace).store, None, notes.say)
     if not seen.contexts.keys:
         raise MissingError(f"nothing was extracted from the pictures in {folder} yet", f"ita extract {folder}")
     for item in found.closed:

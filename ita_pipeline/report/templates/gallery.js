@@ -141,6 +141,7 @@
     const lazy = source.startsWith("data:") ? {} : { loading: "lazy" };
     const image = make("img", { src: source, alt: name, decoding: "async", ...size, ...lazy });
     const shot = make("div", { class: "shot" }, image);
+    if (reachable && found.width) shot.style.maxWidth = `min(100%, 40rem, ${(75 * found.width) / found.height}dvh)`;
     if (found.width) put(shot, overlay(found, told, reachable));
     image.addEventListener("error", () => {
       shot.replaceWith(make("p", { class: "none" }, "The folder of thumbnails is not beside this page."));
@@ -161,12 +162,47 @@
     const area = ([, { box: [x0, y0, x1, y1] }]) => (x1 - x0) * (y1 - y0);
     drawn.sort((a, b) => area(b) - area(a));
     for (const [kind, thing] of drawn) {
-      if (thing.used !== false || unused) put(svg, mark(kind, thing, found, told, reachable));
+      if (thing.used !== false || unused) put(svg, mark(kind, thing, told, reachable));
+    }
+    if (at("draw-objects").checked) {
+      const shown = (found.objects || []).filter((thing) => thing.used !== false || unused);
+      put(svg, labels(shown, found, reachable));
     }
     return svg;
   }
 
-  function mark(kind, thing, found, told, reachable) {
+  // How large a letter of about 12 pixels is in pixels of the picture, as large as the picture is shown.
+  function letterSize({ width, height }, reachable) {
+    if (!reachable) return 12 * Math.max(width / 380, height / 240);
+    return 13 * Math.max(width / Math.min(560, window.innerWidth - 32), height / (0.75 * window.innerHeight));
+  }
+
+  // Objects with their attributes, the surest first; one that would lie on another is left out, and is told when pointed at.
+  function labels(objects, found, reachable) {
+    const size = letterSize(found, reachable);
+    const group = draw("g", { class: "labels", "aria-hidden": "true" });
+    const taken = [];
+    for (const thing of [...objects].sort((a, b) => b.score - a.score)) {
+      const [x0, y0, x1] = thing.box;
+      const name = thing.tag || thing.label;
+      const length = size * 0.6 * name.length;
+      // A label at the right edge runs to the left, so that it stays on the picture.
+      const turned = x0 + length > found.width;
+      const end = Math.min(x1, found.width) - size * 0.2;
+      const left = turned ? end - length : x0 + size * 0.2;
+      const top = Math.max(y0, 0);
+      if (taken.some(([x, y, wide]) => Math.abs(y - top) < size && left < x + wide && x < left + length)) continue;
+      taken.push([left, top, length]);
+      const anchor = turned ? { x: end, "text-anchor": "end" } : { x: left };
+      const text = draw("text", { ...anchor, y: top + size }, name);
+      text.style.fontSize = `${size}px`;
+      text.style.strokeWidth = `${size / 6}px`;
+      put(group, text);
+    }
+    return group;
+  }
+
+  function mark(kind, thing, told, reachable) {
     const [x0, y0, x1, y1] = thing.box;
     const place = { x: x0, y: y0, width: Math.max(1, x1 - x0), height: Math.max(1, y1 - y0) };
     const said = kind === "object" ? saidOfObject(thing) : saidOfWord(thing);
@@ -177,16 +213,6 @@
       group.setAttribute("aria-label", said);
     }
     put(group, draw("rect", { ...place, class: "halo" }), draw("rect", { ...place, class: "edge" }));
-    if (kind === "object") {
-      // A label at the right edge runs to the left, so that it stays on the picture.
-      const size = Math.max(found.width, found.height) / (reachable ? 34 : 24);
-      const turned = x0 + size * 0.6 * thing.label.length > found.width;
-      const anchor = turned ? { x: Math.min(x1, found.width) - size * 0.2, "text-anchor": "end" } : { x: x0 + size * 0.2 };
-      const text = draw("text", { ...anchor, y: Math.max(y0, 0) + size }, thing.label);
-      text.style.fontSize = `${size}px`;
-      text.style.strokeWidth = `${size / 6}px`;
-      put(group, text);
-    }
     const tell = () => { told.textContent = said; };
     const hush = () => { told.textContent = ""; };
     for (const event of ["pointerenter", "pointerdown", "focus"]) group.addEventListener(event, tell);
@@ -261,8 +287,12 @@
     if (told) put(list, make("li", { class: kind }, text));
     if (tags.includes("changed") && told === "wrong") put(list, make("li", {}, "changed by the picture"));
     if (tags.includes("waiting")) put(list, make("li", {}, "… a stage has not looked yet"));
-    for (const trouble of (entry.found || {}).failed || []) {
-      put(list, make("li", { class: "failed" }, bdi(`⚠ ${trouble.stage}: ${trouble.reason}`)));
+    const troubles = new Map();
+    for (const { stage, reason } of (entry.found || {}).failed || []) {
+      troubles.set(reason, [...(troubles.get(reason) || []), stage]);
+    }
+    for (const [reason, stages] of troubles) {
+      put(list, make("li", { class: "failed" }, bdi(`⚠ ${stages.join(", ")}: ${reason}`)));
     }
     if (entry.split) put(list, make("li", {}, entry.split));
     if (entry.confidence !== undefined) put(list, make("li", {}, `lowest score ${percent(entry.confidence)}`));

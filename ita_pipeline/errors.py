@@ -28,6 +28,12 @@ class UserError(Exception):
         self.hint = hint
 
 
+class NotCleanError(UserError):
+    """Something was done, but not all that was asked for."""
+
+    exit_code = ExitCode.NOT_CLEAN
+
+
 class UsageError(UserError):
     """The command, a setting or a configuration file asks for something that cannot be."""
 

@@ -37,6 +37,11 @@ class Extraction:
         return tuple(sorted(found, key=lambda failed: failed.image.path))
 
     @property
+    def waiting(self) -> int:
+        """Pictures that a limit left for another time."""
+        return max((stage.waiting for stage in self.stages), default=0)
+
+    @property
     def clean(self) -> bool:
         return not self.failed and not self.unreadable
 

@@ -39,11 +39,22 @@ class Manifest:
                 found |= {row[0]: Stamped(*row) for row in rows}
         return found
 
-    def paths_of(self, key: str) -> list[bytes]:
-        """Where files of this content were seen last."""
+    def paths(self) -> list[bytes]:
+        """Every file that was ever hashed, in order."""
         with suppress(sqlite3.Error):
-            return [row[0] for row in self.index.database.execute("SELECT path FROM files WHERE key = ?", [key])]
+            return [row[0] for row in self.index.database.execute("SELECT path FROM files ORDER BY path")]
         return []
+
+    def paths_of(self, keys: Sequence[str]) -> dict[str, list[bytes]]:
+        """Where files of these contents were seen last."""
+        found: dict[str, list[bytes]] = {}
+        with suppress(sqlite3.Error):
+            for some in groups(keys, AT_ONCE):
+                marks = ", ".join("?" * len(some))
+                rows = self.index.database.execute(f"SELECT key, path FROM files WHERE key IN ({marks})", some)
+                for key, path in rows:
+                    found.setdefault(key, []).append(path)
+        return found
 
     def put(self, files: Iterable[Stamped]) -> None:
         rows = [(file.path, file.stamp, file.key, file.before) for file in files]

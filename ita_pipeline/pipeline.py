@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.isolation import Worker
-from ita_pipeline.errors import UsageError
+from ita_pipeline.errors import NotCleanError, UsageError
 from ita_pipeline.explanation import Explanation, explain
 from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, is_pictures, pictures_in, plan_pictures
 from ita_pipeline.groups import gathered
@@ -46,6 +47,29 @@ def plan_extraction(
     store = Workspace(options.workspace).store
     plan = plan_pictures(found.pictures, stages, store, options.wishes, options.limits)
     return replace(plan, others=found.others, unreadable=(*found.closed, *plan.unreadable))
+
+
+def plan_seen(options: Options | None = None, listener: Listener | None = None) -> PicturePlan:
+    """What would be done for every picture that was looked at in this workspace and still lies where it did.
+
+    Raises:
+        UserError: none was ever looked at, a setting is unknown, or the cache is damaged.
+        StageError: a model or tool that a stage needs is missing.
+    """
+    options, heard = options or Options(), listener or Mute()
+    store = Workspace(options.workspace).store
+    seen = [Path(os.fsdecode(path)) for path in store.manifest.paths()]
+    there = [path for path in seen if os.path.exists(path)]  # noqa: PTH110 (there may be a million of them)
+    if not there:
+        raise UsageError(
+            "no picture was looked at in this workspace yet", "ita status FOLDER, a folder of pictures"
+        )
+    choice = chosen(options)
+    heard.say(choice.why)
+    gone = f"; {len(seen) - len(there)} others are gone" if len(there) < len(seen) else ""
+    heard.say(f"{len(there)} pictures that were looked at before{gone}")
+    stages = build_stages(choice.preset, options.stages)
+    return plan_pictures(there, stages, store, options.wishes, options.limits)
 
 
 def extract(folder: Path | str, options: Options | None = None, listener: Listener | None = None) -> Extraction:
@@ -90,7 +114,9 @@ def plan_train(
     choice = chosen(options, also=("training",))
     heard.say(choice.why)
     changes = parse_assignments(options.assignments)
-    return plan_training(loaded, choice.preset, changes, training, workspace.store, options.wishes, heard.say)
+    return plan_training(
+        loaded, choice.preset, changes, training, workspace.store, options.wishes, options.limits, heard.say
+    )
 
 
 def train(
@@ -105,6 +131,7 @@ def train(
 
     Raises:
         UserError: the dataset, a file of it or a setting is missing or wrong.
+        NotCleanError: a limit left pictures for another time.
         StageError: a model or tool is missing; what was computed before is kept.
     """
     options, heard = options or Options(), listener or Mute()
@@ -112,6 +139,11 @@ def train(
     plan = plan_train(dataset, options, training, heard)
     with Worker(options.limits) as hands:
         contexts = make_contexts(plan.contexts, workspace.store, hands, heard)
+    if contexts.extraction.waiting:
+        raise NotCleanError(
+            f"{contexts.extraction.waiting} pictures are left for another time (--limit), so nothing was trained",
+            "the same command again takes the next ones",
+        )
     run, new = train_if_new(plan.wanted(contexts), workspace.runs, heard)
     if new or not run.report.is_file():
         wishes = ReportOptions(workspace=options.workspace, pictures=Pictures.INSIDE)
@@ -120,18 +152,21 @@ def train(
 
 
 def status(
-    target: str | Path,
+    target: str | Path | None = None,
     options: Options | None = None,
     training: TrainOptions | None = None,
     listener: Listener | None = None,
 ) -> Status:
-    """What is fresh, stale and failed for a folder of pictures, or for a dataset with its training.
+    """What is fresh, stale and failed for a folder of pictures, or for a dataset with its training; without
+    either, for all pictures that were looked at in this workspace.
 
     Raises:
         UserError: there is no such thing, or a setting is unknown.
         StageError: a model or tool that a stage needs is missing.
     """
     options = options or Options()
+    if target is None:
+        return picture_status(plan_seen(options, listener))
     if is_pictures(Path(target)):
         return picture_status(plan_extraction(target, options, listener))
     return training_status(plan_train(str(target), options, training, listener), options)

@@ -10,7 +10,7 @@ from typing import Any
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.errors import UsageError, nearest
 from ita_pipeline.settings import checked, find_config, merged, read_yaml
-from stages.base import Frozen, Stage, StageConfig, StageError
+from stages.base import Frozen, Stage, StageConfig, StageError, Value
 
 AUTO = "auto"
 
@@ -106,12 +106,25 @@ def build(name: str, settings: Mapping[str, Any]) -> Stage[Any]:
     if name not in known:
         hint = nearest(name, known) or f"installed are {', '.join(sorted(known))}"
         raise UsageError(f"there is no stage {name}", hint)
-    try:
-        stage: type[Stage[Any]] = known[name].load()
-    except Exception as error:
-        raise StageError(f"the stage {name} ({known[name].value}) cannot be loaded: {error}") from error
+    stage = load_stage(known[name])
     config: StageConfig = checked(stage.config_type, settings, f"stage {name}")
     return stage(config)
+
+
+def load_stage(entry: EntryPoint) -> type[Stage[Any]]:
+    """
+    Raises:
+        StageError: its module cannot be imported.
+    """
+    try:
+        return entry.load()
+    except Exception as error:
+        raise StageError(f"the stage {entry.name} ({entry.value}) cannot be loaded: {error}") from error
+
+
+def value_types() -> dict[str, type[Value]]:
+    """What the values of every installed stage look like."""
+    return {name: load_stage(entry).value_type for name, entry in known_stages().items()}
 
 
 def known_stages() -> dict[str, EntryPoint]:

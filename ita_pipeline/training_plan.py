@@ -11,6 +11,7 @@ from ita_pipeline.cache.reasons import Cause, Reason, brief, pairs
 from ita_pipeline.cache.store import Store
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
+from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.errors import MissingError, UsageError, nearest
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder
 from ita_pipeline.ner.training import TrainingConfig
@@ -100,6 +101,7 @@ def plan_training(
     training: TrainOptions,
     store: Store,
     wishes: Wishes,
+    limits: Limits,
     say: Callable[[str], None],
 ) -> TrainingPlan:
     """Put together what `train` asks for. `changes` is what `--set` asked for, by section.
@@ -115,7 +117,7 @@ def plan_training(
     captions = caption_file(dataset, training.captions)
     wanted = [name for name in config.order if not (name == "caption" and captions)]
     stages = build_stages(preset, wanted) if wanted else []
-    contexts = plan_contexts(dataset.posts, stages, config, store, captions, wishes)
+    contexts = plan_contexts(dataset.posts, stages, config, store, captions, wishes, limits)
     tell_pictures(dataset, captions, contexts, say)
     return TrainingPlan(dataset, preset, settings, encoder, captions, contexts, training.command)
 

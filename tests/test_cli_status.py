@@ -122,6 +122,21 @@ def test_the_training_stands_in_the_same_table():
     assert rows[1]["reasons"] == {"depends on what stale stages will say: ocr": 1}
 
 
+def test_without_a_target_it_is_about_all_pictures_seen_before():
+    nothing = ita("status", "--preset", "bundled", "--workspace", "new")
+    assert nothing.code == 2
+    assert "hint: ita status FOLDER" in nothing.err
+    draw(Path("more/c.png"), "green")
+    for folder in ("images", "more"):
+        assert ita("extract", folder, *BUNDLED).code == 0
+    Path("images/b.png").unlink()
+    draw(Path("more/c.png"), "black")
+    answer = ita("status", *BUNDLED, "--json")
+    (row,) = json.loads(answer.out)["stages"]
+    assert (row["fresh"], row["reasons"]) == (1, {"content changed": 1})
+    assert "2 pictures that were looked at before; 1 others are gone" in answer.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

@@ -211,6 +211,13 @@ def test_a_mistake_is_one_sentence_and_a_way_out(
     assert "Traceback" not in answer.err
 
 
+def test_a_limit_leaves_pictures_and_the_training_for_another_time():
+    answer = ita("train", "--dataset", "example", "--preset", "bundled", "--stage", "ocr", "--limit", "2")
+    assert answer.code == 1
+    assert "58 pictures are left for another time (--limit), so nothing was trained" in answer.err
+    assert not Path("runs").exists()
+
+
 def test_captions_made_elsewhere_stand_in_for_pictures_that_are_gone(workspace: Path):
     build = "IMGID:{}\nhi\tO\n{}\tB-{}\n\n"
     folder = Path("data/twitter17")

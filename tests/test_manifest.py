@@ -15,7 +15,8 @@ def test_what_is_put_is_found_by_another(tmp_path: Path):
     assert manifest.get([FILE.path]) == {}
     manifest.put([FILE])
     assert Manifest(Index(tmp_path / "new")).get([b"/y", FILE.path]) == {FILE.path: FILE}
-    assert manifest.paths_of("key") == [FILE.path]
+    assert manifest.paths_of(["key", "none"]) == {"key": [FILE.path]}
+    assert manifest.paths() == [FILE.path]
 
 
 def test_more_files_than_fit_in_one_question(tmp_path: Path):

@@ -7,7 +7,6 @@ says: that is read from its segment, and checked, every time.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import time
@@ -70,6 +69,10 @@ class State(IntEnum):
     def kind(self) -> FailureKind:
         return FailureKind[self.name]
 
+    @classmethod
+    def of(cls, failure: FailureKind | None) -> State:
+        return cls.VALUE if failure is None else cls[failure.name]
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -108,6 +111,7 @@ class Index:
         self.root = root
         self.file = root / "index.sqlite"
         self.opened: sqlite3.Connection | None = None
+        self.chosen: Sequence[str] = ()
 
     @property
     def database(self) -> sqlite3.Connection:
@@ -152,6 +156,7 @@ class Index:
         except sqlite3.DatabaseError:
             # Whatever is the matter with the file, it holds nothing that cannot be found anew.
             self.use(prepared(":memory:"))
+            self.choose(self.chosen)
             self.follow(folder)
 
     def follow(self, folder: Path) -> None:
@@ -201,6 +206,7 @@ class Index:
 
     def choose(self, images: Sequence[str]) -> None:
         """Name the images that `unfinished`, `entries` and `known` are then asked about."""
+        self.chosen = images
         rows = sorted(((stored(image), number) for number, image in enumerate(images)), key=by_image)
         self.database.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (image PRIMARY KEY, number) WITHOUT ROWID")
         self.database.execute("BEGIN")
@@ -243,6 +249,13 @@ class Index:
         for image, name, start, length, state, seconds in rows:
             key = image.hex() if isinstance(image, bytes) else image
             yield Entry(key, folder / name, start, length, State(state), seconds)
+
+    def valued(self, folder: Path) -> list[str]:
+        """All images that have a value under a key."""
+        rows = self.database.execute(
+            "SELECT image FROM records WHERE folder = ? AND state = 0", [self.name_of(folder)]
+        )
+        return [image.hex() if isinstance(image, bytes) else image for (image,) in rows]
 
     def damage(self, folder: Path) -> tuple[Damage, ...]:
         rows = self.database.execute(
@@ -302,10 +315,7 @@ def by_image(row: tuple[bytes | str, int]) -> bytes:
 def row_of(folder: str, segment: int, rank: int, line: Line) -> tuple[object, ...]:
     """A line's row in `records`, found without reading its value."""
     content = line.content
-    head = content[: content.find(b":", content.find(b":") + 1)]
-    state = State.VALUE
-    if head.endswith(b'"failure"'):
-        state = State[json.loads(content)["failure"]["kind"].upper()]
+    state = State.of(line.failure)
     at = content.rfind(SECONDS)
     seconds = float(content[at + len(SECONDS) : -CRC_LENGTH]) if at >= 0 else 0.0
     return (folder, stored(line.image), segment, line.start, len(content), int(state), seconds, rank)

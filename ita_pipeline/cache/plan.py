@@ -141,15 +141,26 @@ def make_plan(
     wishes = wishes or Wishes()
     distinct = list({image.key: image for image in images}.values())
     store.index.choose([image.key for image in distinct])
-    keys: dict[str, StageKey] = {}
+    keys = stage_keys(stages)
     drafts: dict[str, Draft] = {}
     for stage in in_order(stages):
-        keys[stage.name] = stage_key(stage, keys)
         upstream = [drafts[name] for name in stage.reads]
         drafts[stage.name] = draft(stage, keys[stage.name], distinct, upstream, store, wishes)
     explain_all(drafts, keys, distinct, store)
     now = admitted(drafts, wishes.limit)
     return Plan(tuple(finished(made, distinct, now, store) for made in drafts.values()))
+
+
+def stage_keys(stages: Sequence[Stage[Any]]) -> dict[str, StageKey]:
+    """The key of each stage as things are now; those that one of them reads must be among them.
+
+    Raises:
+        StageError: a model or tool that a stage needs is missing.
+    """
+    keys: dict[str, StageKey] = {}
+    for stage in in_order(stages):
+        keys[stage.name] = stage_key(stage, keys)
+    return keys
 
 
 def in_order(stages: Sequence[Stage[Any]]) -> list[Stage[Any]]:

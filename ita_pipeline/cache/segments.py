@@ -24,13 +24,14 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from ita_pipeline.errors import CorruptCacheError
-from stages.base import Failure, Value
+from stages.base import Failure, FailureKind, Value
 
 CRC_START = b', "crc": "'
 CRC_LENGTH = len(b', "crc": "01234567"}')
 LONGEST_LINE = 64 * 1024 * 1024
 MEND = "ita cache compact --drop-damaged keeps every good line; what the others held is then computed anew"
 IMAGE = re.compile(rb'^\{"image": "([^"\\]*)"')
+VALUE = re.compile(IMAGE.pattern + rb', "value": ')
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,14 @@ class Line:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             return str(json.loads(self.content)["image"])
         return ""
+
+    @property
+    def failure(self) -> FailureKind | None:
+        """How the image failed, or nothing where the line holds a value; of a good line."""
+        if VALUE.match(self.content):
+            return None
+        failure = json.loads(self.content).get("failure")
+        return FailureKind(failure["kind"]) if failure else None
 
 
 def encode(record: Record) -> bytes:
@@ -187,9 +196,9 @@ class SegmentWriter:
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
             (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(self.descriptor)
-        except OSError:
+        except OSError as error:
             self.close()
-            raise
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def create(self) -> int:
         if self.path.exists():  # an earlier write failed: what follows must not be glued to its torn end

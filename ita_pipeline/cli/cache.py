@@ -1,81 +1,182 @@
-"""`ita cache`: what lies in the cache, whether it is whole, and its segments brought together."""
+"""`ita cache`: what lies in the cache, whether it is whole and right, and what of it may go, come or be carried."""
 
 from __future__ import annotations
 
 import json
+import sys
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ita_pipeline.cli.console import say, shown, table
-from ita_pipeline.cli.options import AsJson, WorkspaceFolder
-from ita_pipeline.errors import ExitCode
+from ita_pipeline.cli.console import Watcher, resumable, say, shown, table
+from ita_pipeline.cli.options import AsJson, Assignments, Preset, Stages, WorkspaceFolder
+from ita_pipeline.errors import ExitCode, UsageError
 
-app = typer.Typer(help="Look after the cache: ls, verify, compact.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from ita_pipeline.cache.collection import Removal
+    from ita_pipeline.cache.maintenance import Checked, Holding
+    from ita_pipeline.options import Options
+    from ita_pipeline.recomputation import Recomputed
+
+app = typer.Typer(
+    help="Look after the cache: ls, verify, compact, gc, export, import.",
+    no_args_is_help=True,
+)
 MOST_NAMED = 20
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Remove without asking.")]
+
+
+def options_of(preset: str, stage: list[str] | None, assignments: list[str] | None, workspace: Path) -> Options:
+    from ita_pipeline.options import Options
+
+    return Options(preset, tuple(stage or ()), tuple(assignments or ()), workspace)
 
 
 @app.command("ls")
-def list_keys(workspace: WorkspaceFolder = Path(), as_json: AsJson = False) -> None:
-    """Show every stage key with its records, its size and when it was used last.
+def list_keys(
+    preset: Preset = "auto",
+    assignments: Assignments = None,
+    workspace: WorkspaceFolder = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Show every stage key with its records, its size, when it was used last, and whether it is the current one.
 
     ita cache ls
     """
     from ita_pipeline.cache.maintenance import holdings
+    from ita_pipeline.upkeep import current_keys
     from ita_pipeline.workspace import Workspace
+    from stages.base import StageError
 
     found = holdings(Workspace(workspace).store)
+    try:
+        wanted = current_keys(options_of(preset, None, assignments, workspace), Watcher())
+    except StageError as error:
+        say(f"which keys are current cannot be said: {error}")
+        wanted = {}
+    current = {key.hexdigest for key in wanted.values()}
     if as_json:
-        keys = [
-            {
-                "stage": item.key.stage,
-                "key": item.key.hexdigest,
-                "components": item.key.components,
-                "values": item.values,
-                "failures": item.failures,
-                "segments": item.segments,
-                "bytes": item.size,
-                "last_used": datetime.fromtimestamp(item.used).astimezone().isoformat(timespec="seconds"),
-            }
-            for item in found
-        ]
-        print(json.dumps({"schema": "ita.cache/1", "keys": keys}))
+        print(json.dumps({"schema": "ita.cache/1", "keys": [as_object(item, current) for item in found]}))
         return
-    rows = [
-        [
-            item.key.stage,
-            item.key.hexdigest[:8],
-            str(item.values),
-            str(item.failures),
-            str(item.segments),
-            f"{item.size / 1e6:.1f}",
-            f"{datetime.fromtimestamp(item.used):%Y-%m-%d %H:%M}",
-        ]
-        for item in found
+    rows = [as_row(item, current if item.key.stage in wanted else None) for item in found]
+    header = ["stage", "key", "current", "values", "failures", "segments", "MB", "last used"]
+    print(table(header, rows))
+
+
+def as_object(item: Holding, current: set[str]) -> dict[str, object]:
+    return {
+        "stage": item.key.stage,
+        "key": item.key.hexdigest,
+        "current": item.key.hexdigest in current,
+        "components": item.key.components,
+        "values": item.values,
+        "failures": item.failures,
+        "segments": item.segments,
+        "bytes": item.size,
+        "last_used": datetime.fromtimestamp(item.used).astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def as_row(item: Holding, current: set[str] | None) -> list[str]:
+    """`current` is nothing where no stage of the preset could have that key."""
+    return [
+        item.key.stage,
+        item.key.hexdigest[:8],
+        "–" if current is None else "yes" if item.key.hexdigest in current else "no",
+        str(item.values),
+        str(item.failures),
+        str(item.segments),
+        f"{item.size / 1e6:.2f}",
+        f"{datetime.fromtimestamp(item.used):%Y-%m-%d %H:%M}",
     ]
-    print(table(["stage", "key", "values", "failures", "segments", "MB", "last used"], rows))
 
 
 @app.command()
-def verify(workspace: WorkspaceFolder = Path()) -> None:
-    """Read every record and hold it against its check sum.
+def verify(
+    recompute: Annotated[
+        int | None, typer.Option(min=1, help="Also do so many pictures of each stage again, and compare.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Which pictures are drawn.")] = 0,
+    preset: Preset = "auto",
+    stage: Stages = None,
+    assignments: Assignments = None,
+    workspace: WorkspaceFolder = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Read every record and hold it against its check sum; with --recompute, do some again and compare.
 
     ita cache verify
+
+    ita cache verify --recompute 20 --preset bundled
     """
+    from ita_pipeline import upkeep
     from ita_pipeline.cache import maintenance
     from ita_pipeline.workspace import Workspace
 
-    found = maintenance.verify(Workspace(workspace).store)
-    print(f"{found.lines} lines in {found.segments} segments, {len(found.damage)} damaged")
-    for damage in found.damage[:MOST_NAMED]:
-        image = f", of image {damage.image}" if damage.image else ""
-        say(f"damaged: {shown(damage.segment)}, line {damage.line}{image}")
-    if len(found.damage) > MOST_NAMED:
-        say(f"and {len(found.damage) - MOST_NAMED} more")
-    if found.damage:
+    checked = maintenance.verify(Workspace(workspace).store)
+    again: list[Recomputed] = []
+    if recompute and not checked.damage:
+        watcher = Watcher()
+        with resumable(watcher):
+            options = options_of(preset, stage, assignments, workspace)
+            again = list(upkeep.recompute(recompute, options, seed, watcher))
+    if as_json:
+        print(json.dumps(verified(checked, again)))
+    else:
+        tell_verified(checked, again)
+    if checked.damage:
         say("hint: ita cache compact --drop-damaged keeps every good line")
         raise typer.Exit(ExitCode.CORRUPT)
+    if any(found.different for found in again):
+        raise typer.Exit(ExitCode.NOT_CLEAN)
+
+
+def verified(checked: Checked, again: list[Recomputed]) -> dict[str, object]:
+    from ita_pipeline.recomputation import Agreement
+
+    damage = [{"segment": shown(d.segment), "line": d.line, "image": d.image} for d in checked.damage]
+    recomputed = [
+        {
+            "stage": found.key.stage,
+            "key": found.key.hexdigest,
+            **{kind.value: found.count(kind) for kind in Agreement},
+            "lost": found.lost,
+            "differing": [shown(path) for path in found.different],
+        }
+        for found in again
+    ]
+    return {
+        "schema": "ita.verify/1",
+        "segments": checked.segments,
+        "lines": checked.lines,
+        "damaged": damage,
+        "recomputed": recomputed,
+    }
+
+
+def tell_verified(checked: Checked, again: list[Recomputed]) -> None:
+    from ita_pipeline.recomputation import Agreement
+
+    print(f"{checked.lines} lines in {checked.segments} segments, {len(checked.damage)} damaged")
+    for damage in checked.damage[:MOST_NAMED]:
+        image = f", of image {damage.image}" if damage.image else ""
+        say(f"damaged: {shown(damage.segment)}, line {damage.line}{image}")
+    if len(checked.damage) > MOST_NAMED:
+        say(f"and {len(checked.damage) - MOST_NAMED} more")
+    if not again:
+        return
+    rows = [
+        [found.key.stage, found.key.hexdigest[:8], *(str(found.count(kind)) for kind in Agreement), str(found.lost)]
+        for found in again
+    ]
+    print(table(["done again", "key", *(kind.value for kind in Agreement), "picture lost"], rows))
+    for found in again:
+        for path in found.different[:MOST_NAMED]:
+            say(f"{found.key.stage} says something else of {shown(path)} now")
 
 
 @app.command()
@@ -97,3 +198,102 @@ def compact(
         print(f"{shown(item.folder)}: {item.segments} segments, {item.records} records{dropped}")
     if not done:
         say("nothing to do: no key has more than one segment")
+
+
+@app.command()
+def gc(
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Keys that stay of each stage, those used last; 1 by default.")
+    ] = None,
+    max_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Remove until so much is left: 500MB, 10GB, ….")
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    workspace: WorkspaceFolder = Path(),
+) -> None:
+    """Remove keys that were not used for long. The key of a stage that was used last always stays.
+
+    ita cache gc --keep 2 --dry-run
+
+    ita cache gc --max-size 10GB --yes
+    """
+    from ita_pipeline.cache import collection
+    from ita_pipeline.workspace import Workspace
+
+    store = Workspace(workspace).store
+    most = None if max_size is None else size_in_bytes(max_size)
+    removal = collection.plan_garbage(store, 1 if keep is None and most is None else keep, most)
+    show_removal(removal)
+    if most is not None and removal.left > most:
+        say(f"{removal.left / 1e6:.2f} MB stay, more than {max_size}: the key of each stage used last is kept")
+    if dry_run or not (removal.gone or removal.leftovers):
+        return
+    if not yes and not agreed():
+        raise UsageError("nothing was removed", "--yes removes without asking, --dry-run only shows")
+    removed = list(collection.remove(removal))
+    say(f"removed {len(removed)} keys and {len(removal.leftovers)} leftovers of crashed runs")
+    for holding in removal.gone:
+        if holding not in removed:
+            say(f"left alone, because a process works under it: {holding.key.stage} {holding.key.hexdigest[:8]}")
+
+
+def size_in_bytes(text: str) -> int:
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    try:
+        return int(TypeAdapter(ByteSize).validate_python(text))
+    except ValidationError as error:
+        raise UsageError(f"--max-size {text} is no size", "write it as 500MB or 10GB") from error
+
+
+def show_removal(removal: Removal) -> None:
+    if not removal.gone and not removal.leftovers:
+        say("nothing to remove")
+        return
+    header = ["goes", "key", "current", "values", "failures", "segments", "MB", "last used"]
+    rows = [as_row(item, None) for item in removal.gone]
+    print(table([name for name in header if name != "current"], [[*row[:2], *row[3:]] for row in rows]))
+    for path in removal.leftovers:
+        print(f"leftover of a crashed run: {shown(path)}")
+    say(f"{removal.freed / 1e6:.2f} MB go, {removal.left / 1e6:.2f} MB in {len(removal.kept)} keys stay")
+
+
+def agreed() -> bool:
+    """Ask, where there is somebody to ask."""
+    return sys.stdin.isatty() and typer.confirm("remove them?", err=True)
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="The archive to write, best named .zip.")],
+    stage: Annotated[list[str] | None, typer.Option("--stage", help="Only this stage. Repeatable.")] = None,
+    workspace: WorkspaceFolder = Path(),
+) -> None:
+    """Write all records into an archive that another machine can import.
+
+    ita cache export cache.zip
+    """
+    from ita_pipeline.cache import archive
+    from ita_pipeline.workspace import Workspace
+
+    made = archive.export(Workspace(workspace).store, file, tuple(stage or ()))
+    print(f"{shown(file)}: {made.records} records under {made.keys} keys, {made.size / 1e6:.2f} MB")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="An archive that ita cache export made.")],
+    workspace: WorkspaceFolder = Path(),
+) -> None:
+    """Merge an archive into the cache; nothing that is there changes.
+
+    What a record says is believed: import archives only of those whose results you would use.
+
+    ita cache import cache.zip
+    """
+    from ita_pipeline.upkeep import import_cache
+
+    found = import_cache(file, workspace)
+    rows = [[item.key.stage, item.key.hexdigest[:8], str(item.added), str(item.known)] for item in found]
+    print(table(["stage", "key", "added", "here already"], rows))

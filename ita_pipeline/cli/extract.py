@@ -14,6 +14,7 @@ from ita_pipeline.cli.options import (
     AsJson,
     Assignments,
     DryRun,
+    Limit,
     Preset,
     Refresh,
     RetryFailed,
@@ -38,7 +39,7 @@ def extract(
     workspace: WorkspaceFolder = Path(),
     retry_failed: RetryFailed = None,
     refresh: Refresh = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Work on at most so many pictures.")] = None,
+    limit: Limit = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -71,9 +72,8 @@ def extract(
     copies = len(extraction.images) - len({image.key for image in extraction.images})
     if copies:
         say(f"{copies} of {len(extraction.images)} pictures are copies of others, which count once")
-    waiting = max((outcome.waiting for outcome in extraction.stages), default=0)
-    if waiting:
-        say(f"{waiting} pictures are left for another time (--limit)")
+    if extraction.waiting:
+        say(f"{extraction.waiting} pictures are left for another time (--limit)")
     tell_others(extraction.others)
     tell_failed(extraction)
     if not extraction.clean:

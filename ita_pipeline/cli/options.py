@@ -51,6 +51,7 @@ Refresh = Annotated[
     list[str] | None,
     typer.Option("--refresh", metavar="STAGE", help="Do everything of this stage again. Repeatable."),
 ]
+Limit = Annotated[int | None, typer.Option(min=1, help="Work on at most so many pictures.")]
 Stages = Annotated[
     list[str] | None, typer.Option("--stage", help="Only this stage, and those it reads. Repeatable.")
 ]

@@ -37,8 +37,12 @@ MOST_REASONS = 8
 
 def status(
     target: Annotated[
-        str, typer.Argument(metavar="DATASET|FOLDER", help="A dataset as for train, or a folder of pictures.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[DATASET|FOLDER]",
+            help="A dataset as for train, or a folder of pictures; all pictures seen here before by default.",
+        ),
+    ] = None,
     preset: Preset = "auto",
     stage: Stages = None,
     assignments: Assignments = None,
@@ -56,6 +60,8 @@ def status(
     exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 1 if anything is stale.")] = False,
 ) -> None:
     """Show, stage by stage, what is fresh, stale and failed, why, and how long the rest will take.
+
+    ita status
 
     ita status images/
 

@@ -20,6 +20,7 @@ from ita_pipeline.cli.options import (
     DryRun,
     Encoder,
     Experiment,
+    Limit,
     Preset,
     Refresh,
     RetryFailed,
@@ -52,6 +53,7 @@ def train(
     workspace: WorkspaceFolder = Path(),
     retry_failed: RetryFailed = None,
     refresh: Refresh = None,
+    limit: Limit = None,
     dry_run: DryRun = False,
 ) -> None:
     """Train the tagger on a dataset, running beforehand only the stages, and only the pictures, that are stale.
@@ -68,6 +70,7 @@ def train(
         workspace=workspace,
         retry_failed=kinds(retry_failed),
         refresh=tuple(refresh or ()),
+        limit=limit,
     )
     command = "ita " + shlex.join(sys.argv[1:])
     names = context_names(contexts, stage)

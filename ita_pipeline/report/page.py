@@ -51,7 +51,7 @@ def write_page(page: Page, file: Path, pictures_beside: bool) -> None:
 
 
 def rendered(page: Page, pictures_beside: bool) -> str:
-    style, script = asset("page.css"), asset("gallery.js")
+    style, script = assets()
     policy = "; ".join(
         (
             "default-src 'none'",
@@ -106,11 +106,15 @@ def object_json(model: Frozen, without: set[str] | None = None) -> str:
 
 
 @functools.cache
-def asset(name: str) -> Any:
-    """A file of ours, as it is written into the page."""
+def assets() -> tuple[Any, Any]:
+    """Our own style, and our own script put together from its parts, as they are written into the page."""
     from markupsafe import Markup
 
-    return Markup(files("ita_pipeline.report").joinpath("templates", name).read_text("utf-8"))
+    folder = files("ita_pipeline.report").joinpath("templates")
+    parts = sorted(folder.joinpath("script").iterdir(), key=lambda part: part.name)
+    script = "\n".join(part.read_text("utf-8") for part in parts)
+    style = folder.joinpath("page.css").read_text("utf-8")
+    return Markup(style), Markup(f'"use strict";\n{{\n{script}}}\n')
 
 
 def digest(text: str) -> str:

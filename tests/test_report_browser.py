@@ -17,7 +17,7 @@ from tests.fakes import draw
 from tests.report_site import NASTY, build_site, file_digest, key_of, objects, remember
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PATIENCE = 10_000  # milliseconds
+PATIENCE = 20_000  # milliseconds
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome is installed")
 
 
@@ -179,7 +179,7 @@ def test_an_entry_has_all_that_is_known_of_it(tab: Tab):
         "0.png, 64 × 48 pixels",
     ):
         expect(detail).to_contain_text(words)
-    expect(detail.locator("mark")).to_have_text(["kimPER", "kimLOC ✗, wrong 90 %", "kimPER ✓, right 90 %"])
+    expect(detail.locator("mark")).to_have_text(["kim PER", "kim LOC ✗, wrong 90 %", "kim PER ✓, right 90 %"])
     expect(detail.locator(".mark")).to_have_count(3)
     detail.locator(".mark.object").focus()
     tab.says("#detail .told", "person 90 % (red 50 %)")

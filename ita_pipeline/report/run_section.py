@@ -69,7 +69,7 @@ def types_table(split: str, found: ViewScores, types: list[str]) -> Table:
         numbers = [percent(number) for s in (text, both) for number in (s.precision, s.recall, s.f1)]
         support = max(text.support, both.support)
         rows.append(Row((name, *numbers, signed(both.f1 - text.f1), str(support))))
-    header = ("type", "T: P", "R", "F1", "I+T: P", "R", "F1", "I+T − T", "mentions")
+    header = ("type", "T P", "T R", "T F1", "I+T P", "I+T R", "I+T F1", "F1 gained", "mentions")
     return Table(f"Each type, {split}", header, tuple(rows))
 
 

@@ -10,7 +10,10 @@ const saidOfWord = (word) => `word “${word.text}” ${percent(word.score)}${wo
 
 function frame(entry, told, reachable) {
   const source = pictures[entry.picture];
-  if (!source) return make("div", { class: "frame" }, make("p", { class: "none" }, bdi(entry.problem || "no picture")));
+  if (!source) {
+    const reason = make("p", { class: "none" }, bdi(entry.problem || "no picture"));
+    return make("div", { class: "frame empty" }, reason);
+  }
   const found = entry.found || {};
   const caption = (found.captions || [])[0];
   const name = `Picture of ${entry.id}${caption ? `: ${caption.text}` : ""}`;

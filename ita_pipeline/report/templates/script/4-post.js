@@ -14,7 +14,7 @@ function marked(entry, mentions, withScores) {
     const element = make("mark", { class: `${colour(mention.type)}${mention.right === false ? " off" : ""}` });
     const spoken = judged && make("span", { class: "unseen" }, mention.right ? ", right" : ", wrong");
     const sign = judged && make("span", { "aria-hidden": "true" }, judged);
-    put(element, bdi(parts.slice(2 * mention.start + 1, 2 * mention.end).join("")));
+    put(element, bdi(parts.slice(2 * mention.start + 1, 2 * mention.end).join("")), " ");
     put(element, make("small", {}, bdi(mention.type), sign, spoken, score.trimEnd()));
     if (mention.score !== undefined) element.title = `${mention.type} ${percent(mention.score)}`;
     put(line, element);
@@ -79,7 +79,8 @@ function verdict(entry) {
 function card(entry) {
   const told = make("output", { class: "told", "aria-live": "off" });
   const heading = make("h3", {}, make("a", { href: address({ ...readState(), post: entry.anchor }) }, bdi(entry.id)));
-  const article = make("article", { class: "card", id: `card-${entry.anchor}` }, frame(entry, told, false), told);
+  const article = make("article", { class: "card", id: `card-${entry.anchor}`, "aria-label": entry.id });
+  put(article, frame(entry, told, false), pictures[entry.picture] ? told : null);
   return put(article, make("div", { class: "body" }, heading, verdict(entry), says(entry, false)));
 }
 

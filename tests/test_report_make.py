@@ -104,6 +104,8 @@ def test_without_its_dataset_a_run_still_has_its_words_and_mentions():
     again, told = report(run.folder, dataset="moved")
     assert told == []
     assert len(again["pictures"]) == 15
+    with pytest.raises(UsageError, match="no dataset movde"):
+        report(run.folder, dataset="movde")
 
 
 def test_posts_that_changed_since_are_not_mixed_with_the_runs():
@@ -131,6 +133,18 @@ def test_a_run_from_before_scores_were_kept_has_mentions_without_them():
     data, _ = report(run.folder)
     assert data["entries"][0]["answers"]["I+T"] == [{"start": 1, "end": 2, "type": "PER", "right": True}]
     assert "confidence" not in data["entries"][0]
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("test.text.jsonl", "[1]\n"), ("test.text.jsonl", "{"), ("test.text-image.conll", "kim\tO\tB-PER\n")],
+)
+def test_files_that_no_run_writes_are_a_sentence(file: str, content: str):
+    run = build_site(Path(), posts=15)
+    (run.folder / "predictions" / file).write_text(content)
+    with pytest.raises(UsageError) as caught:
+        make_report(run.folder, PAGE)
+    assert caught.value.hint == "train it anew"
 
 
 def test_a_dataset_without_runs_shows_gold_and_what_was_found():

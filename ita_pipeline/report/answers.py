@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
+
+from pydantic import BaseModel
 
 from ita_pipeline.corpus.conll import read_conll
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.posts import Post, Span
+from ita_pipeline.errors import UsageError
 from ita_pipeline.report.entries import IT, Marked, T
 from ita_pipeline.report.gallery import Shown, gold_of
 from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run
@@ -35,6 +37,8 @@ def answered(run: Run, dataset: Dataset | None, say: Callable[[str], None]) -> I
             else:
                 say(f"the {split} posts of {dataset.name} are no longer the run's: no pictures are shown of them")
         predicted = {name: scored(run, split, view) for name, view in VIEWS.items()}
+        if any(len(found) != len(written) for found in predicted.values()):
+            raise UsageError(f"the predictions of {split} in {run.folder} are of different posts", "train it anew")
         for index, (number, post) in enumerate(posts):
             gold = set(post.gold or ())
             answers = {name: tuple(marked(found[index], gold)) for name, found in predicted.items()}
@@ -59,9 +63,20 @@ def scored(run: Run, split: str, view: str) -> list[Scored]:
     return [list(zip(sorted(found), known, strict=True)) for found, known in zip(spans, scores, strict=True)]
 
 
+class ScoredMention(BaseModel):
+    start: int
+    score: float
+
+
+class ScoredPost(BaseModel):
+    """What is read of a line of predictions."""
+
+    mentions: list[ScoredMention]
+
+
 def scores_in(text: str) -> list[list[float]]:
-    posts = [json.loads(line)["mentions"] for line in text.split("\n") if line]
-    return [[float(m["score"]) for m in sorted(post, key=lambda m: m["start"])] for post in posts]
+    posts = [ScoredPost.model_validate_json(line).mentions for line in text.split("\n") if line]
+    return [[mention.score for mention in sorted(post, key=lambda mention: mention.start)] for post in posts]
 
 
 def marked(found: Scored, gold: set[Span]) -> Iterator[Marked]:

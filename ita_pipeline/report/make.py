@@ -187,7 +187,7 @@ def dataset_again(record: RunRecord, options: ReportOptions, say: Callable[[str]
     try:
         return load_dataset(source, data, Workspace(options.workspace).data)
     except UserError as error:
-        if options.dataset or options.data:
+        if options.dataset:
             raise
         say(f"the pictures of {record.dataset} were not found ({error}); --dataset and --data say where they lie")
         return None

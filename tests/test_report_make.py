@@ -59,7 +59,7 @@ def test_captions_made_elsewhere_are_found_by_the_pictures_id():
     remember(Path(), key_of("external"), {"0": caption("made elsewhere"), "other": caption("of no post here")})
     record = run.record()
     keys = {**record.stage_keys, "external": key_of("external").hexdigest}
-    run.write(record.model_copy(update={"stage_keys": keys}), run.history())
+    run.write(record.model_copy(update={"stage_keys": keys}), run.history(), run.analysis())
     first, second = report(run.folder)[0]["entries"][:2]
     assert first["found"]["captions"] == [{"text": "made elsewhere", "score": 0.4}]
     assert "made elsewhere" in first["contexts"]

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
         Options,
         ReportOptions,
         TrainOptions,
+        compare,
         extract,
         load,
         predict,
         report,
         status,
         train,
+        train_series,
         why,
     )
 
@@ -35,12 +37,14 @@ __all__ = [
     "Post",
     "ReportOptions",
     "TrainOptions",
+    "compare",
     "extract",
     "load",
     "predict",
     "report",
     "status",
     "train",
+    "train_series",
     "why",
 ]
 

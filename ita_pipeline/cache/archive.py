@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from ita_pipeline.cache.index import State, groups
+from ita_pipeline.cache.index import State
 from ita_pipeline.cache.keys import SHORT, StageKey, digest
 from ita_pipeline.cache.maintenance import holdings
 from ita_pipeline.cache.segments import Record, damaged, decode, scan
 from ita_pipeline.cache.store import KEY_FILE, Reader, Store, sync_folder
 from ita_pipeline.errors import UsageError
+from ita_pipeline.groups import batched
 from stages.base import Failure, Value
 
 RECORDS_FILE, CLOSING_FILE = "records.jsonl", "archive.json"
@@ -242,7 +243,7 @@ def merge(store: Store, part: Part, archive: zipfile.ZipFile) -> Imported:
     store.index.refresh(folder)
     added = known = 0
     with store.writer(part.key, anew=True) as writer:
-        for batch in groups(part.records(archive), BATCH):
+        for batch in batched(part.records(archive), BATCH):
             images = [record.image for record in batch]
             here = {entry.image: entry.state for entry in store.index.entries(folder, images)}
             fresh = [record for record in batch if says_more(record, here.get(record.image))]

@@ -85,6 +85,11 @@ def test_a_folder_of_pictures_is_that_though_a_run_has_its_name():
     assert report("other/mine")[0]["what"] == "pictures"
 
 
+def test_a_dataset_goes_by_the_file_of_its_card_too():
+    run = build_site(Path(), posts=15)
+    assert report("cards/mine.yaml")[1] == [f"run {run.folder}"]
+
+
 def test_of_several_runs_it_is_the_last_one_and_that_is_told():
     run = build_site(Path(), posts=15)
     other = shutil.copytree(run.folder, run.folder.with_name("f" * 16))

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ita_pipeline.cache.index import groups, settled, stamp
+from ita_pipeline.cache.stamps import settled, stamp
+from ita_pipeline.groups import batched
 from ita_pipeline.manifest import Manifest, Stamped
 from stages.base import BadItemError, FailureKind
 
@@ -79,7 +80,7 @@ def identify(
 ) -> Iterator[ImageRef | Unreadable]:
     """The key of each picture, in order; a file that stands as the manifest knows it is not read again."""
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
-        for some in groups(paths, IDENTIFIED_AT_ONCE):
+        for some in batched(paths, IDENTIFIED_AT_ONCE):
             yield from identified(some, manifest, pool, most_bytes)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Options", "Post", "TrainOptions", "extract", "load", "predict", "status", "train", "why"]
 
 # What `ita data` and `ita export-model` do: `ita.data.check("example")`, `ita.model_export.export_model(…)`.
-MODULES = ("data", "exchange", "model_export")
+MODULES = ("data", "exporting", "importing", "model_export")
 
 
 def __getattr__(name: str) -> Any:

@@ -17,8 +17,9 @@ from ita_pipeline.corpus.jsonl import ALIASES
 from ita_pipeline.corpus.late import written_word
 from ita_pipeline.corpus.posts import Post, joined
 from ita_pipeline.errors import MissingError, UsageError
-from ita_pipeline.exchange import Imported, new_folder, refuse_existing, write_into
+from ita_pipeline.folders import new_folder, refuse_existing
 from ita_pipeline.images import FORMATS, MOST_BYTES
+from ita_pipeline.importing import Imported, write_into
 
 HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?(?:@[\w./-]+)?")
 SAVED = ("dataset_dict.json", "dataset_info.json", "state.json")

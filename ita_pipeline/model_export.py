@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.errors import MissingError
-from ita_pipeline.exchange import new_folder, refuse_existing
+from ita_pipeline.folders import new_folder, refuse_existing
 from ita_pipeline.model_card import card
 from ita_pipeline.runs import Run, RunRecord, find_run
 from ita_pipeline.workspace import Workspace

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ita_pipeline.corpus.datasets import load_dataset
+from ita_pipeline.corpus.datasets import POSTS_FILES, load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.errors import NotCleanError, UsageError
@@ -200,7 +200,7 @@ def why(image: Path | str, options: Options | None = None, listener: Listener | 
 
 def is_pictures(path: Path) -> bool:
     """Whether a folder holds pictures rather than a dataset of posts."""
-    return path.is_dir() and not any((path / name).is_file() for name in ("tweets.jsonl", "train.jsonl"))
+    return path.is_dir() and not any((path / name).is_file() for name in POSTS_FILES)
 
 
 def predict(

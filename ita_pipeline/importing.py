@@ -96,7 +96,7 @@ def late_files(source: Path) -> dict[str, Path]:
                 found[split] = file
         if found:
             return {split: found[split] for split in SPLITS if split in found}
-    raise MissingError(f"{source} has no file for train, dev or test", "files are told apart by their names")
+    raise MissingError(f"{source} has no file for train, dev or test", "name them train.txt, dev.txt and test.txt")
 
 
 def picture_ids(file: Path, split: str, read: Sequence[Late]) -> list[str | None]:

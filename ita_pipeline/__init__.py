@@ -13,6 +13,7 @@ The functions here are the commands of `ita`:
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,9 +49,14 @@ __all__ = [
     "why",
 ]
 
+# What `ita data` and `ita export-model` do: `ita.data.check("example")`, `ita.model_export.export_model(…)`.
+MODULES = ("data", "exporting", "importing", "model_export")
+
 
 def __getattr__(name: str) -> Any:
     """Import on first use: importing the package costs nothing that is not used."""
+    if name in MODULES:
+        return import_module(f"ita_pipeline.{name}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "Post":

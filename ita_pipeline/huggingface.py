@@ -17,10 +17,13 @@ from ita_pipeline.corpus.jsonl import ALIASES
 from ita_pipeline.corpus.late import written_word
 from ita_pipeline.corpus.posts import Post, joined
 from ita_pipeline.errors import MissingError, UsageError
-from ita_pipeline.exchange import Imported, new_folder, refuse_existing, write_into
+from ita_pipeline.folders import new_folder, refuse_existing
 from ita_pipeline.images import FORMATS, MOST_BYTES
+from ita_pipeline.importing import Imported, write_into
+from stages.hub import SECONDS_TO_ANSWER
 
 HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?(?:@[\w./-]+)?")
+HINT = "give a file or folder, or where there is a connection owner/name; HF_HUB_OFFLINE=1 takes one loaded before"
 SAVED = ("dataset_dict.json", "dataset_info.json", "state.json")
 TABLES = {".parquet": "parquet", ".arrow": "arrow"}
 WORDS, TAGS = ("tokens", "words"), ("ner_tags", "tags", "labels", "ner")
@@ -67,13 +70,18 @@ def import_dataset(source: str, to: Path, tag_names: str | None = None) -> Impor
 
 
 def load(source: str) -> Mapping[str, Any]:
-    """Splits by name."""
+    """Splits by name.
+
+    Raises:
+        MissingError: there is no such dataset, here or on the hub.
+    """
     import datasets
 
     path = Path(source)
     datasets.disable_progress_bars()
+    name, revision = (source, None) if path.is_dir() else on_hub(source)
     try:
-        if path.is_dir() and any((path / name).is_file() for name in SAVED):
+        if path.is_dir() and any((path / saved).is_file() for saved in SAVED):
             found = datasets.load_from_disk(str(path))
         elif path.is_dir():
             suffix, files = next(iter(tables(path).items()))
@@ -82,15 +90,33 @@ def load(source: str) -> Mapping[str, Any]:
                 by_split.setdefault(split_name(Path(file).stem), []).append(file)
             found = datasets.load_dataset(TABLES[suffix], data_files=by_split)
         else:
-            name, _, revision = source.partition("@")
-            found = datasets.load_dataset(name, revision=revision or None)
+            found = datasets.load_dataset(name, revision=revision)
     except Exception as error:  # the library and what it is built on raise nearly anything
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise MissingError(
-            f"the dataset {source} cannot be had: {first}",
-            "give a folder, or where there is a connection owner/name",
-        ) from error
-    return {str(name): rows for name, rows in found.items()} if isinstance(found, Mapping) else {"train": found}
+        raise MissingError(f"the dataset {source} cannot be had: {first}", HINT) from error
+    if not isinstance(found, Mapping):
+        return {"train": found}
+    return {str(split): rows for split, rows in found.items()}
+
+
+def on_hub(source: str) -> tuple[str, str | None]:
+    """A dataset's name and its commit. Asked for once: the library by itself tries again for half a minute.
+
+    Raises:
+        MissingError: the hub knows no such dataset, or does not answer.
+    """
+    from huggingface_hub import HfApi, is_offline_mode
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    name, _, revision = source.partition("@")
+    if is_offline_mode():  # what was downloaded before will do
+        return name, revision or None
+    try:
+        return name, HfApi().dataset_info(name, revision=revision or None, timeout=SECONDS_TO_ANSWER).sha
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise MissingError(f"there is no folder {source}, and the hub knows no such dataset", HINT) from error
+    except Exception as error:
+        raise MissingError(f"there is no folder {source}, and the hub does not answer", HINT) from error
 
 
 def split_name(name: str) -> str:

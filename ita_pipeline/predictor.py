@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 from ita_pipeline.cache.store import Store
 from ita_pipeline.corpus.contexts import stage_names
@@ -79,8 +80,23 @@ class Predictor:
         order = stage_names(record.contexts.order)
         return build_stages(preset, order) if order else []
 
-    def predict(self, posts: Sequence[Post], progress: Progress | None = None) -> list[Prediction]:
-        """Predictions in the order of the posts."""
+    @overload
+    def predict(
+        self, posts: str, progress: Progress | None = None, *, image: Path | str | None = None
+    ) -> Prediction: ...
+
+    @overload
+    def predict(self, posts: Sequence[Post], progress: Progress | None = None) -> list[Prediction]: ...
+
+    def predict(
+        self, posts: str | Sequence[Post], progress: Progress | None = None, *, image: Path | str | None = None
+    ) -> Prediction | list[Prediction]:
+        """The mentions of one text, perhaps with its picture; or of several posts, in their order."""
+        if isinstance(posts, str):
+            return self.predict_all([Post.from_text(posts, image)], progress)[0]
+        return self.predict_all(posts, progress)
+
+    def predict_all(self, posts: Sequence[Post], progress: Progress | None = None) -> list[Prediction]:
         pictured = [post for post in posts if post.picture is not None]
         stages = self.stages if pictured else []
         plan = plan_contexts(pictured, stages, self.record.contexts, self.store)

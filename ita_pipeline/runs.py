@@ -127,7 +127,9 @@ class Run:
 
     @property
     def model(self) -> Path:
-        return self.folder / "model"
+        """Hugging Face's files: in a folder of their own, or, in an exported run, beside the others."""
+        alone = (self.folder / "config.json").is_file()
+        return self.folder if alone else self.folder / "model"
 
     @property
     def scores_file(self) -> Path:

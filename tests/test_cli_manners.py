@@ -47,6 +47,7 @@ def images() -> Path:
             "stage ocr: page_mode: input should be less than or equal to 13, not 99",
             "ita config show --origin",
         ),
+        (["train", "--dataset", "bare", *BUNDLED], 2, "no mention to learn from", "ita train --help"),
         (["status", "exmple"], 2, "there is no dataset exmple", "did you mean example?"),
         (["why", "gone.jpg"], 2, "there is no picture gone.jpg", "ita why FILE"),
         (["train", "--dataset", "snap"], 3, "dataset snap: its files", "get them from"),
@@ -76,6 +77,9 @@ def test_each_mistake_gets_a_sentence_a_hint_and_its_code(
     arguments: list[str], code: int, message: str, hint: str, images: Path
 ):
     Path("a.txt").write_text("no picture")
+    Path("bare").mkdir()
+    for name in ("train", "dev", "test"):
+        Path(f"bare/{name}.txt").write_text("word\tO\n")
     answer = ita_here(*arguments)
     error, told = answer.err.splitlines()[-2:]
     assert answer.code == code

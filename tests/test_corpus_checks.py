@@ -14,6 +14,7 @@ from ita_pipeline.corpus.conll import read_conll
 from ita_pipeline.corpus.faults import FaultError
 from ita_pipeline.corpus.posts import Post, Span, joined
 from ita_pipeline.corpus.statistics import statistics
+from ita_pipeline.errors import UsageError
 
 
 def post(text: str, id: str = "", *gold: Span, image: str | None = None, picture: str | None = None) -> Post:
@@ -135,3 +136,34 @@ def test_leaks_are_what_the_two_splits_share(train: list[list[str]], test: list[
     known = {checks.fingerprint(one) for one in splits["train"] if one.words}
     shared = [one.id for one in splits["test"] if one.words and checks.fingerprint(one) in known]
     assert [id for kind, _, id in of_posts(**splits) if kind == "leaked-text"] == shared
+
+
+def test_a_word_without_a_tag_among_others_is_named():
+    path = Path("t.txt")
+    path.write_text("a\tO\nb\n\nc\nd\n")
+    heard: list[FaultError] = []
+    one, two = read_conll(path, hear=heard.append)
+    assert [(fault.kind, fault.line) for fault in heard] == [("missing-tag", 2)]
+    assert (one.gold, two.gold) == (None, None)
+    assert read_conll(path) == [one, two]
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["a\tO", "a\tB-X", "b I-y", "<EOS>\tX", "IMGID:1", "IMGID:", "\u200b\tO", "\t\tO", "", "a b c", "z\tB-"]
+        ),
+        max_size=9,
+    )
+)
+def test_whatever_the_lines_are_they_end_as_findings(lines: list[str]):
+    path = Path("t.txt")
+    path.write_text("\n".join(lines), "utf-8")
+    heard: list[FaultError] = []
+    try:
+        splits = {"train": read_conll(path, hear=heard.append), "test": read_conll(path)}
+    except UsageError as error:
+        assert "t.txt, line" in str(error)
+    else:
+        found = [*checks.of_faults(heard), *checks.of_posts(splits), *checks.of_pictures(splits, Pictures())]
+        assert all(finding.what and finding.where for finding in found)

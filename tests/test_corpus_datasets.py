@@ -113,3 +113,17 @@ def test_the_example_has_sixty_posts_each_with_its_picture():
     assert all(post.picture is not None for post in dataset.posts)
     assert len({post.picture for post in dataset.posts}) == 60
     assert dataset.notes == ()
+
+
+def test_a_folder_of_conll_files_is_a_dataset_too():
+    folder = Path("mine")
+    folder.mkdir()
+    for name in ("train", "valid", "test"):
+        (folder / f"{name}.txt").write_text(CONLL.format(name))
+    draw(folder / "images" / "train.png")
+    dataset = load_dataset("mine", None, Path("data"))
+    assert {split: len(posts) for split, posts in dataset.splits.items()} == {"train": 1, "dev": 1, "test": 1}
+    assert dataset.splits["train"][0].picture == folder / "images" / "train.png"
+    (folder / "test.txt").unlink()
+    with pytest.raises(MissingError, match=r"mine/test\.txt is missing"):
+        load_dataset("mine", None, Path("data"))

@@ -14,6 +14,7 @@ from ita_pipeline.cli.config import app as config
 from ita_pipeline.cli.config import init
 from ita_pipeline.cli.doctor import doctor
 from ita_pipeline.cli.exchange import app as data
+from ita_pipeline.cli.export_model import export_model
 from ita_pipeline.cli.extract import extract
 from ita_pipeline.cli.manners import fail, heard, plain_help, refuse
 from ita_pipeline.cli.options import completed
@@ -37,7 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None if plain_help() else "rich",
 )
-for command in (extract, status, why, train, predict, report, compare, doctor, init):
+COMMANDS = (extract, status, why, train, predict, report, compare, export_model, doctor, init)
+for command in COMMANDS:
     app.command()(command)
 app.add_typer(cache, name="cache")
 app.add_typer(data, name="data")

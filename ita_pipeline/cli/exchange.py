@@ -54,8 +54,8 @@ def import_(
     ita data import wnut_17 --to wnut/
     """
     from ita_pipeline.corpus.datasets import CONTEXTS_FILE, load_dataset
-    from ita_pipeline.exchange import import_late
     from ita_pipeline.huggingface import import_dataset, is_dataset
+    from ita_pipeline.importing import import_late
     from ita_pipeline.workspace import Workspace
 
     if is_dataset(source):
@@ -83,9 +83,9 @@ def import_contexts(
 
     ita train --dataset twitter15 --captions contexts.jsonl
     """
-    from ita_pipeline import exchange
+    from ita_pipeline import importing
 
-    found = exchange.import_contexts(files, to)
+    found = importing.import_contexts(files, to)
     if found.again:
         note(f"{found.again} pictures were told of twice; what came last counts")
     counts = ", ".join(f"{part} of {count}" for part, count in found.counts.items())
@@ -113,15 +113,15 @@ def export(
 
     ita data export twitter15 --to adaseq/ --form adaseq --contexts caption,ocr
     """
-    from ita_pipeline import exchange
     from ita_pipeline.corpus.late import Form
+    from ita_pipeline.exporting import export as write
     from ita_pipeline.pipeline import Options, TrainOptions
 
     options = Options(preset, (), tuple(assignments or ()), workspace, base=base_settings())
     training = TrainOptions(data, captions, context_names(contexts))
     watcher = Watcher()
     with resumable(watcher):
-        found = exchange.export(dataset, to, Form(form), options, training, watcher)
+        found = write(dataset, to, Form(form), options, training, watcher)
     for line in found.notes:
         note(line)
     for file in found.files:

@@ -43,9 +43,14 @@ def fail(message: str, hint: str, code: int) -> None:
     if os.environ.get("ITA_DEBUG"):
         traceback.print_exc()
     say(f"error: {message}")
-    if hint:
-        say(f"hint: {hint}")
+    say(f"hint: {hint or help_command()}")
     sys.exit(int(code))
+
+
+def help_command() -> str:
+    """The help of the command that was called, as far as its name can be told."""
+    command = sys.argv[1] if len(sys.argv) > 1 and re.fullmatch(r"[a-z-]*[a-z]", sys.argv[1]) else ""
+    return " ".join(["ita", *filter(None, [command]), "--help"])
 
 
 def refuse(error: typer.TyperException) -> None:
@@ -67,8 +72,7 @@ def told(message: str, option: str, context: Any) -> tuple[str, str]:
     if meant:
         return message, f"did you mean {meant.strip().rstrip('?').strip(chr(39))}?"
     if context is None:
-        command = sys.argv[1] if len(sys.argv) > 1 and sys.argv[1].isalpha() else ""
-        return message, " ".join(["ita", *filter(None, [command]), "--help"])
+        return message, help_command()
     if option and message.startswith("no such option"):
         known = [name for parameter in context.command.params for name in parameter.opts]
         close = difflib.get_close_matches(option, known, n=1, cutoff=0.7)

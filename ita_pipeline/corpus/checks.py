@@ -32,6 +32,7 @@ CONTEXT_TAG = Kind(
     "words of contexts among the words of tweets",
     "Training refuses the file. Take tweets and contexts apart: ita data import FILE --to FOLDER",
 )
+MISSING_TAG = Kind("missing-tag", "words without a tag", "Their posts count as not labelled. Write O.")
 BAD_LINE = Kind("bad-line", "lines that cannot be read", "Training refuses the file. Correct or remove them.")
 ORPHAN_TAG = Kind(
     "orphan-tag",
@@ -79,12 +80,13 @@ TRIMMED = Kind(
     "They are cut at the end. Fewer: --set contexts.objects=10 --set contexts.words=50",
 )
 KINDS = (
-    BAD_TAG, CONTEXT_TAG, BAD_LINE, ORPHAN_TAG, EMPTY_POST, UNLABELLED, UNSEEN_TYPE, DUPLICATE_ID, DUPLICATE_TEXT,
-    CONFLICT, LEAKED_TEXT, LEAKED_PICTURE, MISSING_PICTURE, BAD_PICTURE, LONG_POST, TRIMMED,
+    BAD_TAG, CONTEXT_TAG, MISSING_TAG, BAD_LINE, ORPHAN_TAG, EMPTY_POST, UNLABELLED, UNSEEN_TYPE, DUPLICATE_ID,
+    DUPLICATE_TEXT, CONFLICT, LEAKED_TEXT, LEAKED_PICTURE, MISSING_PICTURE, BAD_PICTURE, LONG_POST, TRIMMED,
 )  # fmt: skip
 OF_FAULT = {
     FaultKind.BAD_TAG: BAD_TAG,
     FaultKind.CONTEXT_TAG: CONTEXT_TAG,
+    FaultKind.MISSING_TAG: MISSING_TAG,
     FaultKind.BAD_LINE: BAD_LINE,
     FaultKind.ORPHAN_TAG: ORPHAN_TAG,
 }

@@ -140,6 +140,10 @@ def tag_fault(tag: str, path: Path, number: int) -> FaultError | None:
 def as_post(sentence: Sentence, number: int, path: Path, types: Mapping[str, str], hear: Hearer = refuse) -> Post:
     words = tuple(sentence.words)
     text, offsets = joined(words)
+    if any(sentence.tags) and not all(sentence.tags):
+        bare = sentence.tags.index("")
+        reason = f"{words[bare]!r} has no tag, while other words of the tweet have one"
+        hear(FaultError(FaultKind.MISSING_TAG, str(path), sentence.lines[bare], reason))
     for orphan in orphans(sentence.tags, types):
         tag, line = sentence.tags[orphan], sentence.lines[orphan]
         reason = f"{tag} of {words[orphan]!r} continues no mention"

@@ -20,6 +20,10 @@ from stages.base import Frozen
 
 # Contexts made elsewhere, beside the posts of a folder.
 CONTEXTS_FILE = "contexts.jsonl"
+# What a folder is looked through for that is a dataset without a card.
+POSTS_FILES = ("tweets.jsonl", "train.jsonl", "train.txt")
+CONLL_FILES = {"train": ["train.txt"], "dev": ["dev.txt", "valid.txt"], "test": ["test.txt"]}
+IMAGES = [f"{place}{{id}}.{suffix}" for place in ("images/", "") for suffix in ("jpg", "png")]
 SPLITS = ("train", "dev", "test")
 
 
@@ -100,8 +104,10 @@ def card_of_folder(folder: Path) -> DatasetCard:
     if (folder / "train.jsonl").is_file():
         files = {split: [f"{split}.jsonl"] for split in SPLITS}
         return DatasetCard(about="a folder of posts", format="jsonl", files=files, captions=[CONTEXTS_FILE])
+    if (folder / "train.txt").is_file():
+        return DatasetCard(about="a folder of posts", files=CONLL_FILES, images=IMAGES, captions=[CONTEXTS_FILE])
     raise MissingError(
-        f"{folder} has neither tweets.jsonl nor train.jsonl",
+        f"{folder} has neither tweets.jsonl nor train.jsonl nor train.txt",
         'write lines of {"text": …, "image": "x.jpg", "mentions": […]}; see docs/datasets.md',
     )
 

@@ -9,12 +9,18 @@ from ita_pipeline.errors import UsageError
 
 
 class FaultKind(StrEnum):
-    """`ORPHAN_TAG` is repaired in reading; lines with any of the others are not what they should be."""
+    """Lines of the first three kinds are not what they should be. An orphan is repaired in reading, and a tweet
+    with a missing tag is read as one that nobody labelled.
+    """
 
     BAD_TAG = "bad-tag"
     CONTEXT_TAG = "context-tag"
     BAD_LINE = "bad-line"
+    MISSING_TAG = "missing-tag"
     ORPHAN_TAG = "orphan-tag"
+
+
+BORNE = frozenset({FaultKind.MISSING_TAG, FaultKind.ORPHAN_TAG})
 
 
 class FaultError(UsageError):
@@ -29,10 +35,10 @@ Hearer = Callable[[FaultError], None]
 
 
 def refuse(fault: FaultError) -> None:
-    """The ordinary hearer: whatever is not repaired in reading ends it.
+    """The ordinary hearer: whatever reading cannot bear ends it.
 
     Raises:
         FaultError: the fault itself.
     """
-    if fault.kind is not FaultKind.ORPHAN_TAG:
+    if fault.kind not in BORNE:
         raise fault

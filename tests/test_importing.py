@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ from PIL import Image
 
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
 from ita_pipeline.errors import MissingError, UsageError
-from ita_pipeline.exchange import import_late
 from ita_pipeline.huggingface import import_dataset, is_dataset
+from ita_pipeline.importing import import_late
 from stages.external import ExternalConfig, ExternalStage
 from tests.fakes import draw, ita_here
 
@@ -101,53 +100,6 @@ def test_a_faulty_file_leaves_nothing_behind():
     assert [path.name for path in Path().iterdir()] == ["late"]
 
 
-def test_a_dataset_goes_to_kb_ner_and_comes_back():
-    dataset = twitter()
-    Path("captions.txt").write_text("11.jpg :a dog\n12.jpg :<EOS> is  a word\n")
-    common = ("--preset", "bundled", "--contexts", "caption", "--captions", "captions.txt")
-    answer = ita_here("data", "export", "twitter15", "--to", "kb", *common)
-    assert answer.code == 0, answer.err
-    assert "3 of 9 posts have no context" in answer.err
-    assert Path("kb/twitter15/train.txt").read_text() == "Ada B-MISC\nspoke O\n\nBo O\n\nlast O\n\n"
-    with_contexts = Path("kb/twitter15_doc/train.txt").read_text()
-    assert with_contexts.startswith(
-        "Ada B-MISC\nspoke O\n<EOS> B-X\na B-X\ndog B-X\n\nBo O\n<EOS> B-X\nEOS B-X\nis B-X\n"
-    )
-    assert Path("kb/img/train.txt").read_text() == "11\n12\n13\n"
-    back = ita_here("data", "import", "kb", "--to", "back")
-    assert back.code == 0, back.err
-    again = read("back")
-    assert again.splits["test"] == tuple(
-        replace(post, picture=None, text=post.text) for post in dataset.splits["test"]
-    )
-    assert texts("back") == {"11": ("a dog",), "12": ("EOS is a word",)}
-
-
-def test_a_dataset_goes_to_adaseq():
-    twitter()
-    options = ("--preset", "bundled", "--contexts", "none", "--form", "adaseq")
-    answer = ita_here("data", "export", "twitter15", "--to", "ada", *options)
-    assert answer.out.splitlines() == ["ada/train.txt", "ada/dev.txt", "ada/test.txt"]
-    assert Path("ada/dev.txt").read_text() == "Ada B-MISC\nspoke O\n\nBo O\n\nlast O\n\n"
-    assert ita_here("data", "export", "twitter15", "--to", "ada", *options).code == 2
-
-
-def test_contexts_of_other_programs_reach_the_posts():
-    twitter()
-    thing = {"rect": [0, 0, 9, 9], "class": "dog", "conf": 0.9, "attributes": ["brown"], "attr_scores": [0.9]}
-    Path("predictions.tsv").write_text(f"11\t{json.dumps({'objects': [thing]})}\n")
-    Path("captions.tsv").write_text('12\t[{"caption": "two cats", "conf": 0.5}]\n')
-    answer = ita_here("data", "import-contexts", "predictions.tsv", "captions.tsv")
-    assert (answer.code, answer.out) == (0, "contexts.jsonl: objects of 1, captions of 1 pictures\n")
-    options = ("--preset", "bundled", "--captions", "contexts.jsonl")
-    exported = ita_here("data", "export", "twitter15", "--to", "kb", *options)
-    assert exported.code == 0, exported.err
-    content = Path("kb/twitter15_doc/train.txt").read_text()
-    assert "<EOS> B-X\nbrown B-X\ndog B-X\n" in content
-    assert "<EOS> B-X\ntwo B-X\ncats B-X\n" in content
-    assert ita_here("data", "import-contexts", "captions.tsv").code == 2
-
-
 def picture_bytes(format: str) -> bytes:
     content = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(content, format)
@@ -209,6 +161,29 @@ def test_a_name_that_nobody_has_is_told_without_a_traceback():
     assert answer.code == 3
     assert "the dataset owner/nothing-here cannot be had" in answer.err
     assert not Path("new").exists()
+
+
+def test_the_hub_is_asked_once_and_its_silence_told(monkeypatch: pytest.MonkeyPatch):
+    from huggingface_hub import HfApi, errors
+
+    asked: list[str] = []
+
+    def silent(_: HfApi, name: str, **options: Any) -> None:
+        asked.append(name)
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.is_offline_mode", lambda: False)
+    monkeypatch.setattr(HfApi, "dataset_info", silent)
+    with pytest.raises(MissingError, match="no folder owner/x, and the hub does not answer"):
+        import_dataset("owner/x", Path("new"))
+    assert asked == ["owner/x"]
+
+    def unknown(*_: Any, **options: Any) -> None:
+        raise errors.RepositoryNotFoundError("404", response=SimpleNamespace(headers={}, request=None))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(HfApi, "dataset_info", unknown)
+    with pytest.raises(MissingError, match="the hub knows no such dataset"):
+        import_dataset("owner/x", Path("new"))
 
 
 def test_pictures_beside_an_imported_dataset_are_found():

@@ -1,28 +1,21 @@
-"""Datasets from and to the forms of other projects: what `ita data import`, `import-contexts` and `export` do."""
+"""Datasets and contexts from the forms of other projects: what `ita data import` and `import-contexts` do."""
 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ita_pipeline.corpus.conll import bio_spans, bio_tags, read_text
-from ita_pipeline.corpus.datasets import CONTEXTS_FILE, SPLITS, Dataset, load_dataset
+from ita_pipeline.corpus.datasets import CONTEXTS_FILE, SPLITS, Dataset
 from ita_pipeline.corpus.foreign import Gathered, gather
-from ita_pipeline.corpus.late import Form, Late, read_late, split_of_name, write_late, written_word
+from ita_pipeline.corpus.late import Late, read_late, split_of_name, written_word
 from ita_pipeline.corpus.posts import Post, Span, joined
-from ita_pipeline.data import plan_known
-from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.errors import MissingError, UsageError
-from ita_pipeline.options import Listener, Mute, Options
-from ita_pipeline.picture_contexts import make_contexts
-from ita_pipeline.training_plan import TrainOptions
-from ita_pipeline.workspace import Workspace
+from ita_pipeline.folders import new_folder, refuse_existing
 from stages.external import ContextLine, written
 
 Say = Callable[[str], None]
@@ -103,7 +96,7 @@ def late_files(source: Path) -> dict[str, Path]:
                 found[split] = file
         if found:
             return {split: found[split] for split in SPLITS if split in found}
-    raise MissingError(f"{source} has no file for train, dev or test", "files are told apart by their names")
+    raise MissingError(f"{source} has no file for train, dev or test", "name them train.txt, dev.txt and test.txt")
 
 
 def picture_ids(file: Path, split: str, read: Sequence[Late]) -> list[str | None]:
@@ -210,96 +203,3 @@ def post_line(post: Post, split: str) -> dict[str, Any]:
     elif name := post.image_id:
         line["image"] = f"{name}.jpg"
     return line
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """Where the files are, and what was written otherwise than it was."""
-
-    files: tuple[Path, ...]
-    notes: tuple[str, ...]
-
-
-def export(
-    name: str,
-    to: Path,
-    form: Form = Form.ITA,
-    options: Options | None = None,
-    training: TrainOptions | None = None,
-    listener: Listener | None = None,
-) -> Exported:
-    """A dataset and its contexts for another project, after the pictures that are stale have been looked at.
-
-    `ITA` writes two parallel folders, tweets alone in `<name>` and with contexts in `<name>_doc`, and the pictures'
-    ids line by line in `img`, as KB-NER reads them. `ADASEQ` writes one folder with contexts.
-
-    Raises:
-        UserError: the dataset or a setting is missing or wrong, or `to` is there already.
-        StageError: a model or tool is missing; what was computed before is kept.
-    """
-    options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
-    refuse_existing(to)
-    workspace = Workspace(options.workspace)
-    dataset = load_dataset(name, training.data, workspace.data)
-    plan = plan_known(dataset, options, training, heard.say)
-    with Worker(options.limits) as hands:
-        contexts = make_contexts(plan, workspace.store, hands, heard)
-    splits = {
-        split: [(post, contexts.of(post)) for post in posts if post.words]
-        for split, posts in dataset.splits.items()
-    }
-    with new_folder(to) as folder:
-        files = write_form(folder, dataset.name, splits, form)
-    return Exported(tuple(to / file.relative_to(folder) for file in files), tuple(told(dataset, splits)))
-
-
-def write_form(folder: Path, name: str, splits: Mapping[str, Sequence[Rendered]], form: Form) -> list[Path]:
-    files: list[Path] = []
-
-    def write(place: Path, text: str) -> None:
-        place.parent.mkdir(exist_ok=True)
-        place.write_text(text, "utf-8")
-        files.append(place)
-
-    for split, pairs in splits.items():
-        if form is Form.ADASEQ:
-            write(folder / f"{split}.txt", write_late(pairs, form.mark))
-            continue
-        write(folder / name / f"{split}.txt", write_late([(post, ()) for post, _ in pairs], form.mark))
-        write(folder / f"{name}_doc" / f"{split}.txt", write_late(pairs, form.mark))
-        write(folder / "img" / f"{split}.txt", "".join(f"{post.image_id or ''}\n" for post, _ in pairs))
-    return files
-
-
-def told(dataset: Dataset, splits: Mapping[str, Sequence[Rendered]]) -> Iterator[str]:
-    pairs = [pair for found in splits.values() for pair in found]
-    left = len(dataset.posts) - len(pairs)
-    bare = sum(post.gold is None for post, _ in pairs)
-    changed = sum(word != written_word(word) for post, _ in pairs for word in post.words)
-    without = sum(not contexts for _, contexts in pairs)
-    if left:
-        yield f"{left} posts have no word and are left out"
-    if bare:
-        yield f"{bare} posts have no labels; each of their words is written as O, since the readers want a tag"
-    if changed:
-        yield f"{changed} words hold white space or are <EOS>; they are written with _ or as EOS"
-    if without:
-        yield f"{without} of {len(pairs)} posts have no context"
-
-
-def refuse_existing(to: Path) -> None:
-    if to.is_file() or (to.is_dir() and any(to.iterdir())):
-        raise UsageError(f"{to} is there already", "name another place: --to …")
-
-
-@contextmanager
-def new_folder(to: Path) -> Iterator[Path]:
-    """A folder that is there when all of it is written, and not before."""
-    to.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=to.parent) as name:
-        folder = Path(name) / "new"
-        folder.mkdir()
-        yield folder
-        if to.is_dir():
-            to.rmdir()
-        folder.rename(to)

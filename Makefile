@@ -10,6 +10,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 READY := $(VENV)/.ready
 
 .PHONY: setup demo test lint crash bench docs clean
@@ -41,11 +42,18 @@ lint: setup
 crash: setup
 	ITA_CRASH_KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
 
-bench: setup
+bench: setup $(PEERS)/.ready
 	$(BIN)/python -m benchmarks
+
+# DVC is a peer in the benchmarks only, and has an environment of its own: it pins what we do not.
+$(PEERS)/.ready:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --upgrade pip
+	$(PEERS)/bin/python -m pip install --quiet 'dvc>=3.60'
+	@touch $@
 
 docs: setup
 	$(BIN)/python scripts/check_links.py README.md docs examples
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .pytest_cache .ruff_cache .hypothesis

@@ -9,11 +9,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
 def main() -> None:
-    from benchmarks import crf, extraction
+    from benchmarks import crf, extraction, staleness
     from benchmarks.timing import HEADER
 
     print(HEADER)
-    for part in (crf, extraction):
+    for part in (crf, extraction, staleness):
         for comparison in part.run():
             print(comparison, flush=True)
 

@@ -1,13 +1,20 @@
-"""Groups of whatever is there already."""
+"""Things in groups: of a size, or of whatever is there already."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TypeVar
 
 Thing = TypeVar("Thing")
+
+
+def batched(things: Iterable[Thing], size: int) -> Iterator[list[Thing]]:
+    rest = iter(things)
+    while group := list(islice(rest, size)):
+        yield group
 
 
 class End:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ita_pipeline.cache.index import groups, settled, stamp
+from ita_pipeline.cache.stamps import settled, stamp
+from ita_pipeline.groups import batched
 from ita_pipeline.manifest import Manifest, Stamped
 from stages.base import BadItemError, FailureKind
 
@@ -79,7 +80,7 @@ def identify(
 ) -> Iterator[ImageRef | Unreadable]:
     """The key of each picture, in order; a file that stands as the manifest knows it is not read again."""
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
-        for some in groups(paths, IDENTIFIED_AT_ONCE):
+        for some in batched(paths, IDENTIFIED_AT_ONCE):
             yield from identified(some, manifest, pool, most_bytes)
 
 
@@ -170,6 +171,22 @@ def open_picture(image: ImageRef, most_bytes: int = MOST_BYTES, most_pixels: int
         raise
     except Exception as error:  # decoders raise nearly anything on damaged data
         raise BadItemError(f"damaged picture: {' '.join(str(error).split())[:160]}") from error
+
+
+def peek(path: Path, most_pixels: int = MOST_PIXELS) -> str:
+    """Why a file is no picture as far as its header tells, or nothing. No pixel is decoded."""
+    from PIL import Image as Pillow
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Pillow.open(path, formats=FORMATS) as opened:
+                too_many = opened.width * opened.height > most_pixels
+                return f"{opened.width}×{opened.height} is more than {most_pixels:,} pixels" if too_many else ""
+    except Pillow.DecompressionBombError:
+        return "too many pixels"
+    except Exception:  # decoders raise nearly anything on damaged data
+        return "not a picture of a known format, whatever its name says"
 
 
 def read(image: ImageRef, most_bytes: int) -> bytes:

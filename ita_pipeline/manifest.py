@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ita_pipeline.cache.index import AT_ONCE, Index, groups
+from ita_pipeline.cache.index import AT_ONCE, Index
+from ita_pipeline.groups import batched
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Manifest:
         """What is known of these files."""
         found: dict[bytes, Stamped] = {}
         with suppress(sqlite3.Error):
-            for some in groups(paths, AT_ONCE):
+            for some in batched(paths, AT_ONCE):
                 marks = ", ".join("?" * len(some))
                 rows = self.index.database.execute(f"SELECT * FROM files WHERE path IN ({marks})", some)
                 found |= {row[0]: Stamped(*row) for row in rows}
@@ -49,7 +50,7 @@ class Manifest:
         """Where files of these contents were seen last."""
         found: dict[str, list[bytes]] = {}
         with suppress(sqlite3.Error):
-            for some in groups(keys, AT_ONCE):
+            for some in batched(keys, AT_ONCE):
                 marks = ", ".join("?" * len(some))
                 rows = self.index.database.execute(f"SELECT key, path FROM files WHERE key IN ({marks})", some)
                 for key, path in rows:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ita_pipeline.cache.plan import Wishes
 from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.engines.local import Progress, Silent
 from ita_pipeline.errors import UsageError, nearest
 from ita_pipeline.presets import AUTO, Choice, choose, with_changes
-from ita_pipeline.settings import checked, parse_assignments
+from ita_pipeline.settings import checked, merged, parse_assignments
 from stages.base import FailureKind
 
 
@@ -46,7 +46,8 @@ class Options:
     """What every command that runs stages understands.
 
     `retry_failed` are the kinds of failures to try again, `refresh` the stages that do everything again, `limit`
-    the most pictures to work on.
+    the most pictures to work on. `base` are settings by section that `assignments` go over, as from a file; one
+    for a section that nobody reads is left alone, while an assignment to it is an error.
     """
 
     preset: str = AUTO
@@ -56,6 +57,16 @@ class Options:
     retry_failed: tuple[FailureKind, ...] = ()
     refresh: tuple[str, ...] = ()
     limit: int | None = None
+    base: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def changes(self) -> dict[str, dict[str, Any]]:
+        """What is set by section: `base`, and over it the assignments.
+
+        Raises:
+            UsageError: an assignment is none.
+        """
+        return merged(self.base, parse_assignments(self.assignments))
 
     @property
     def wishes(self) -> Wishes:
@@ -67,7 +78,7 @@ class Options:
         Raises:
             UsageError: `--set limits.…` asks for what cannot be.
         """
-        return checked(Limits, parse_assignments(self.assignments).get("limits", {}), "limits")
+        return checked(Limits, self.changes.get("limits", {}), "limits")
 
 
 def chosen(options: Options, also: Sequence[str] = ()) -> Choice:
@@ -85,4 +96,4 @@ def chosen(options: Options, also: Sequence[str] = ()) -> Choice:
         if name not in possible:
             hint = nearest(name, possible) or f"known are {', '.join(possible)}"
             raise UsageError(f"{option} names {name}, which is no stage of preset {choice.preset.name}", hint)
-    return replace(choice, preset=with_changes(choice.preset, changes))
+    return replace(choice, preset=with_changes(choice.preset, options.changes))

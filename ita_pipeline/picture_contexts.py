@@ -17,15 +17,15 @@ from ita_pipeline.engines.jobs import Hands, InProcess, Limits
 from ita_pipeline.engines.local import Progress
 from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, plan_pictures
 from ita_pipeline.images import ImageRef
-from stages.base import Failure, Stage, Value
-from stages.external import ExternalConfig, ExternalStage
+from stages.base import Failure, Item, Stage, Value
+from stages.external import ExternalConfig, ExternalStage, ExternalValue
 
 Results = Mapping[str, Value | Failure]
 
 
 @dataclass(frozen=True, slots=True)
 class PictureContexts:
-    """What is known of the pictures of some posts, by file and, for imported captions, by picture id."""
+    """What is known of the pictures of some posts, by file and, for imported contexts, by picture id."""
 
     config: ContextConfig
     extraction: Extraction
@@ -34,7 +34,7 @@ class PictureContexts:
     by_id: Mapping[str, Results] = field(default_factory=dict)
 
     def of(self, post: Post) -> tuple[str, ...]:
-        """The rendered contexts of a post's picture; imported captions take the place of computed ones."""
+        """The rendered contexts of a post's picture; imported ones take the place of computed ones."""
         computed = self.by_file.get(post.picture, {}) if post.picture else {}
         imported = self.by_id.get(post.image_id, {}) if post.image_id else {}
         return render({**computed, **imported}, self.config)
@@ -44,8 +44,8 @@ class PictureContexts:
 class ContextPlan:
     """What has to be done before the contexts of some posts can be rendered.
 
-    `imported` are captions made elsewhere, which go through the cache like any other stage; `captioned` are the
-    picture ids that they speak of.
+    `imported` are contexts made elsewhere, which go through the cache like any other stage; `captioned` are the
+    picture ids that they speak of, and `parts` the kinds of contexts that they take the place of.
     """
 
     config: ContextConfig
@@ -53,6 +53,7 @@ class ContextPlan:
     pictures: PicturePlan
     imported: Plan = field(default_factory=lambda: Plan(()))
     captioned: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
     @property
     def plan(self) -> Plan:
@@ -69,23 +70,32 @@ def plan_contexts(
     wishes: Wishes | None = None,
     limits: Limits | None = None,
 ) -> ContextPlan:
-    """What is stale for the pictures of these posts, and for captions made elsewhere.
+    """What is stale for the pictures of these posts, and for contexts made elsewhere.
 
     Raises:
         StageError: a model, a tool or the caption file is missing.
     """
+    external = ExternalStage(ExternalConfig(file=str(captions))) if captions is not None else None
+    parts = tuple(name for name in config.order if external is not None and name in external.parts)
+    left = still_needed(stages, {str(name) for name in config.order if name not in parts})
     paths = list(dict.fromkeys(post.picture for post in posts if post.picture is not None))
-    if paths and stages:
-        pictures = plan_pictures(paths, stages, store, wishes, limits)
+    if paths and left:
+        pictures = plan_pictures(paths, left, store, wishes, limits)
     else:
         pictures = PicturePlan((), (), (), Plan(()))
-    if captions is None or "caption" not in config.order:
-        return ContextPlan(config, tuple(stages), pictures)
-    stage = ExternalStage(ExternalConfig(file=str(captions)))
-    known = stage.captions
+    if external is None or not parts:
+        return ContextPlan(config, tuple(left), pictures)
+    known = external.entries
     ids = tuple(dict.fromkeys(post.image_id for post in posts if post.image_id and post.image_id in known))
-    imported = make_plan([stage], [ImageRef(name, Path(name)) for name in ids], store)
-    return ContextPlan(config, tuple(stages), pictures, imported, ids)
+    imported = make_plan([external], [ImageRef(name, Path(name)) for name in ids], store)
+    return ContextPlan(config, tuple(left), pictures, imported, ids, parts)
+
+
+def still_needed(stages: Sequence[Stage[Any]], names: set[str]) -> list[Stage[Any]]:
+    """The stages of these names, and those that they read."""
+    while more := {read for stage in stages if stage.name in names for read in stage.reads} - names:
+        names = names | more
+    return [stage for stage in stages if stage.name in names]
 
 
 def make_contexts(todo: ContextPlan, store: Store, hands: Hands, progress: Progress) -> PictureContexts:
@@ -115,5 +125,25 @@ def read_contexts(todo: ContextPlan, store: Store) -> PictureContexts:
     for part in todo.imported.stages:
         keys["external"] = part.key
         found = store.results(part.stage, part.key, list(todo.captioned))
-        by_id = {name: {"caption": record.result} for name, record in found.items()}
+        by_id = {name: parts_of(record.result, todo.parts) for name, record in found.items()}
     return PictureContexts(todo.config, Extraction((), (), (), ()), keys, by_file, by_id)
+
+
+def read_imported(todo: ContextPlan) -> dict[str, Results]:
+    """What the file of contexts made elsewhere says now, by picture id; the store is not asked."""
+    found: dict[str, Results] = {}
+    for part in todo.imported.stages:
+        items = [Item(name, name, no_pixels) for name in todo.captioned]
+        results = part.stage.run(items)
+        found |= {name: parts_of(r, todo.parts) for name, r in zip(todo.captioned, results, strict=True)}
+    return found
+
+
+def parts_of(result: Value | Failure, wanted: Sequence[str]) -> Results:
+    if not isinstance(result, ExternalValue):
+        return {}
+    return {name: value for name, value in result.parts.items() if name in wanted}
+
+
+def no_pixels() -> Any:
+    raise AssertionError("contexts made elsewhere are looked up, not seen")

@@ -22,7 +22,6 @@ from ita_pipeline.presets import build_stages
 from ita_pipeline.report.page import write_report
 from ita_pipeline.runs import Run, find_run
 from ita_pipeline.series import Series, SeriesRun, series_run, summarise, variants
-from ita_pipeline.settings import parse_assignments
 from ita_pipeline.status import Status, status_of
 from ita_pipeline.training_plan import TrainingPlan, TrainOptions, plan_training
 from ita_pipeline.training_run import train_if_new
@@ -122,10 +121,8 @@ def plan_train(
         heard.say(note)
     choice = chosen(options, also=("training",))
     heard.say(choice.why)
-    changes = parse_assignments(options.assignments)
-    return plan_training(
-        loaded, choice.preset, changes, training, workspace.store, options.wishes, options.limits, heard.say
-    )
+    store, limits = workspace.store, options.limits
+    return plan_training(loaded, choice.preset, options.changes, training, store, options.wishes, limits, heard.say)
 
 
 def train(

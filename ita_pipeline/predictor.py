@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.cache.store import Store
+from ita_pipeline.corpus.contexts import stage_names
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.engines.local import Progress, Silent
@@ -75,7 +76,7 @@ class Predictor:
     def stages(self) -> list[Stage[Any]]:
         record = self.record
         preset = Preset(name=record.preset, about="", encoder=record.encoder, stages=record.stages)
-        order = record.contexts.order
+        order = stage_names(record.contexts.order)
         return build_stages(preset, order) if order else []
 
     def predict(self, posts: Sequence[Post], progress: Progress | None = None) -> list[Prediction]:

@@ -10,12 +10,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.index import groups
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.plan import in_order, stage_keys
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines.jobs import Hands, Job
 from ita_pipeline.engines.local import Interrupted, Progress
+from ita_pipeline.groups import batched
 from ita_pipeline.images import ImageRef, file_digest
 from stages.base import Failure, Stage, Value
 
@@ -86,7 +86,7 @@ def sampled(
     candidates = chance.sample(images, min(len(images), LOOKED_FOR * count))
     jobs: list[Job] = []
     lost = 0
-    for some in groups(candidates, count):
+    for some in batched(candidates, count):
         places = store.manifest.paths_of(some)
         above = {name: store.results(other, keys[name], some) for name, other in read_by(stage, stages).items()}
         for image in some:
@@ -132,7 +132,7 @@ def compared(
     hands.open(stage)
     progress.start(stage.name, len(jobs))
     try:
-        for batch in groups(jobs, stage.batch_size):
+        for batch in batched(jobs, stage.batch_size):
             for job, result in zip(batch, hands.work(stage, batch), strict=True):
                 yield job.image.path, agreement(cached[job.image.key].result, result)
             progress.advance(len(batch))

@@ -98,7 +98,7 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> tuple
     given = first.get("input")
     shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
     reason = first["msg"][:1].lower() + first["msg"][1:]
-    return f"{where}: {place}: {reason}{shown}", ""
+    return f"{where}: {place}: {reason}{shown}", "ita config show --origin says what is set, and where"
 
 
 def names_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ita_pipeline.cache.plan import Wishes
 from ita_pipeline.cache.reasons import Cause, Reason, brief, pairs
 from ita_pipeline.cache.store import Store
-from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
+from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig, stage_names
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
 from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.errors import MissingError, UsageError, nearest
@@ -117,7 +117,7 @@ def plan_training(
     encoder = find_encoder(training.encoder or preset.encoder)
     config = context_config(preset, training.contexts)
     captions = caption_file(dataset, training.captions)
-    wanted = [name for name in config.order if not (name == "caption" and captions)]
+    wanted = stage_names(config.order)
     stages = build_stages(preset, wanted) if wanted else []
     contexts = plan_contexts(dataset.posts, stages, config, store, captions, wishes, limits)
     tell_pictures(dataset, captions, contexts, say)
@@ -176,11 +176,12 @@ def tell_pictures(
     there = sum(post.picture is not None for post in posts)
     if named and there < named:
         say(f"{there} of {named} pictures are there; posts without one are read without its contexts")
-    if captions is None or "caption" not in contexts.config.order:
+    if captions is None or not contexts.parts:
         return
     known = set(contexts.captioned)
     count = sum(post.image_id in known for post in posts)
-    told = f"captions for {count} of {named} pictures imported from {captions.name}"
+    what = " and ".join(name if name == "objects" else f"{name}s" for name in contexts.parts)
+    told = f"{what} for {count} of {named} pictures imported from {captions.name}"
     if not known:
         raise UsageError(f"{told}: its ids are not those of the dataset", "--captions none leaves the file out")
     say(f"{told} (--captions none leaves them out)")

@@ -1,7 +1,8 @@
 """Contexts computed elsewhere, keyed by the picture's id: a dataset whose pictures are gone still trains.
 
-Two forms of caption file are read: lines of `<id>.jpg :<caption>`, and a JSON object `{"<id>.jpg": caption}`
-where a caption may also be a list of captions.
+Three forms of file are read: lines of `<id>.jpg :<caption>`; a JSON object `{"<id>.jpg": caption}` where a caption
+may also be a list of captions; and the JSON lines of `ita data import` and `ita data import-contexts`: the first is
+`{"schema": "ita.contexts/1"}`, each other one is a picture with its captions, objects or texts.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
 
 from stages.base import (
     EXECUTION,
     BadItemError,
     Failure,
+    Frozen,
     Identity,
     Item,
     Stage,
@@ -27,9 +31,12 @@ from stages.base import (
     guarded,
 )
 from stages.caption import Caption, CaptionValue
+from stages.objects import ObjectsValue
 
 MOST_BYTES = 1 << 30
+SCHEMA = "ita.contexts/1"
 LINE = re.compile(r"([^\s:\[{]+)\s*:\s*(.*)")
+FORMS = 'write lines of "<id>.jpg :<caption>", or JSON {"<id>.jpg": "<caption>"}; or see ita data import-contexts'
 
 
 class ExternalConfig(StageConfig):
@@ -38,11 +45,49 @@ class ExternalConfig(StageConfig):
     file: Annotated[str, EXECUTION] = ""
 
 
+class TextValue(Value):
+    """Contexts that are text already, each one appended as it stands."""
+
+    texts: tuple[str, ...]
+
+
+class ExternalValue(Value):
+    """What a file says of a picture. A part is None where the file says nothing of that kind."""
+
+    source: str
+    caption: CaptionValue | None = None
+    objects: ObjectsValue | None = None
+    text: TextValue | None = None
+
+    @property
+    def parts(self) -> dict[str, Value]:
+        """By the name of the context, as the stages of those names would have found them."""
+        found = {"caption": self.caption, "objects": self.objects, "text": self.text}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class ContextLine(Frozen):
+    """One line of a file of contexts: a picture's id and what is known of the picture."""
+
+    image: Annotated[str, Field(min_length=1)]
+    captions: tuple[Caption, ...] | None = None
+    objects: ObjectsValue | None = None
+    texts: tuple[str, ...] | None = None
+
+    def value(self, source: str) -> ExternalValue:
+        return ExternalValue(
+            source=source,
+            caption=None if self.captions is None else CaptionValue(source=source, captions=self.captions),
+            objects=self.objects,
+            text=None if self.texts is None else TextValue(texts=self.texts),
+        )
+
+
 class ExternalStage(Stage[ExternalConfig]):
     name = "external"
-    version = 1
+    version = 2
     config_type = ExternalConfig
-    value_type = CaptionValue
+    value_type = ExternalValue
 
     @property
     def batch_size(self) -> int:
@@ -59,8 +104,18 @@ class ExternalStage(Stage[ExternalConfig]):
             raise StageError(f"the captions {path} cannot be read: {error.strerror}", "check --captions") from error
 
     @functools.cached_property
-    def captions(self) -> Mapping[str, tuple[str, ...]]:
-        return read_captions(self.content, Path(self.config.file))
+    def entries(self) -> Mapping[str, ExternalValue]:
+        """What the file says, by picture id.
+
+        Raises:
+            StageError: the file cannot be read, or is in none of the forms.
+        """
+        return read_contexts(self.content, Path(self.config.file))
+
+    @functools.cached_property
+    def parts(self) -> frozenset[str]:
+        """The kinds of contexts that the file has, for whichever picture."""
+        return frozenset(name for value in self.entries.values() for name in value.parts)
 
     def identity(self) -> Identity:
         return Identity(models={"file": f"sha256:{hashlib.sha256(self.content).hexdigest()}"})
@@ -68,29 +123,47 @@ class ExternalStage(Stage[ExternalConfig]):
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
         return [guarded(self.look_up, item) for item in items]
 
-    def look_up(self, item: Item) -> CaptionValue:
-        texts = self.captions.get(item.key)
-        if texts is None:
-            raise BadItemError(f"{Path(self.config.file).name} has no caption for the picture {item.key}")
-        captions = tuple(Caption(text=text, score=None) for text in texts)
-        return CaptionValue(source=Path(self.config.file).name, captions=captions)
+    def look_up(self, item: Item) -> ExternalValue:
+        found = self.entries.get(item.key)
+        if found is None:
+            raise BadItemError(f"{Path(self.config.file).name} says nothing of the picture {item.key}")
+        return found
 
 
-def read_captions(content: bytes, path: Path) -> dict[str, tuple[str, ...]]:
-    """Captions by picture id, the id being the file name without its suffix.
+def read_contexts(content: bytes, path: Path) -> dict[str, ExternalValue]:
+    """Contexts by picture id, the id being the file name without its suffix.
 
     Raises:
-        StageError: the file is in neither of the two forms; the message names the line.
+        StageError: the file is in none of the forms; the message names the line.
     """
     try:
         text = content.decode("utf-8-sig")
-        pairs = from_json(json.loads(text)) if text.lstrip().startswith("{") else from_lines(text)
-        return {Path(name.strip()).stem: captions for name, captions in pairs}
+        return {line.image: line.value(path.name) for line in lines_of(text)}
     except (ValueError, RecursionError) as error:
-        raise StageError(
-            f"{path} is not a caption file: {error}",
-            'write lines of "<id>.jpg :<caption>", or JSON {"<id>.jpg": "<caption>"}',
-        ) from error
+        raise StageError(f"{path} is not a caption file: {error}", FORMS) from error
+
+
+def lines_of(text: str) -> Iterator[ContextLine]:
+    first, _, rest = text.lstrip().partition("\n")
+    if first.startswith("{") and SCHEMA in first:
+        yield from from_context_lines(rest.split("\n"))
+        return
+    pairs = from_json(json.loads(text)) if first.startswith("{") else from_lines(text)
+    for name, captions in pairs:
+        found = tuple(Caption(text=caption, score=None) for caption in captions)
+        yield ContextLine(image=Path(name.strip()).stem, captions=found)
+
+
+def from_context_lines(lines: Iterable[str]) -> Iterator[ContextLine]:
+    for number, line in enumerate(lines, 2):
+        if not line.strip():
+            continue
+        try:
+            yield ContextLine.model_validate_json(line)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise ValueError(f"line {number}: {place}: {first['msg']}") from error
 
 
 def from_lines(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -109,3 +182,10 @@ def from_json(data: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
         if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
             raise ValueError(f"the entry {name!r} is neither a caption nor a list of captions")
         yield name, tuple(caption.strip() for caption in captions)
+
+
+def written(lines: Iterable[ContextLine]) -> Iterator[str]:
+    """The lines of a file of contexts."""
+    yield json.dumps({"schema": SCHEMA}) + "\n"
+    for line in lines:
+        yield line.model_dump_json(exclude_none=True) + "\n"

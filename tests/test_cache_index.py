@@ -117,19 +117,29 @@ def test_what_it_finds_is_what_reading_everything_finds(
     segments: list[tuple[list[tuple[str, bool, int]], bool]], tmp_path_factory: pytest.TempPathFactory
 ):
     store = Store(tmp_path_factory.mktemp("store"))
-    holds: dict[str, list[tuple[bool, Record]]] = {}
+    holds: dict[str, list[tuple[int, bool, Record]]] = {}
+    newest = 0
     for found, anew in segments:
         made = [value(name, width) if good else failure(name) for name, good, width in found]
         put(store, *made, anew=anew)
-        if anew and made:
-            holds |= {record.image: [] for record in made}
+        rank = newest + 1 if anew else 1
+        newest = max(newest, rank) if made else newest
         for record in made:
-            holds.setdefault(record.image, []).append((isinstance(record.result, Failure), record))
+            holds.setdefault(record.image, []).append((rank, not isinstance(record.result, Failure), record))
     results = store.results(STAGE, KEY)
-    assert results.keys() == {name for name, candidates in holds.items() if candidates}
+    assert results.keys() == holds.keys()
     for name, record in results.items():
-        best = min(failed for failed, _ in holds[name])
-        assert record in [candidate for failed, candidate in holds[name] if failed == best]
+        best = max((rank, good) for rank, good, _ in holds[name])
+        assert record in [candidate for *standing, candidate in holds[name] if tuple(standing) == best]
+
+
+def test_where_the_file_cannot_be_written_it_answers_all_the_same(tmp_path: Path):
+    put(Store(tmp_path), value("a"))
+    index = Index(tmp_path)
+    index.choose(["a", "b"])
+    index.database.execute("PRAGMA query_only = ON")
+    index.refresh(Store(tmp_path).folder(KEY))
+    assert index.unfinished(Store(tmp_path).folder(KEY)) == [(1, None)]
 
 
 def test_a_key_nobody_has_worked_under_is_empty(tmp_path: Path):

@@ -16,9 +16,9 @@ from ita_pipeline.engines import local
 from ita_pipeline.engines.jobs import InProcess
 from ita_pipeline.errors import CorruptCacheError
 from ita_pipeline.images import ImageRef, open_picture
-from stages.base import FailureKind, Stage
+from stages.base import Failure, FailureKind, Stage
 from stages.ocr import OcrValue
-from tests.fakes import DoubleStage, SizeConfig, SizeStage, draw, ref
+from tests.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ref
 
 COLOURS = ["red", "green", "blue", "white"]
 
@@ -173,6 +173,47 @@ def test_a_damaged_record_is_told_and_nothing_is_run(tmp_path: Path, paths: list
     assert [(found.segment, found.line) for found in plan.stages[0].damage] == [(segment, 1)]
     with pytest.raises(CorruptCacheError, match="line 1"):
         local.run(plan, Store(tmp_path), InProcess(), local.Silent())
+
+
+@pytest.fixture
+def two_records(tmp_path: Path, paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("ita_pipeline.cache.stamps.SETTLED_AFTER", 0.0)
+    run([SizeStage()], paths[:2], Store(tmp_path))
+    (segment,) = tmp_path.glob("cache/size/*/*.jsonl")
+    return segment
+
+
+def changed(segment: Path, content: bytes) -> tuple[StagePlan, dict[str, SizeValue | Failure]]:
+    """The plan and the records of two pictures after somebody wrote something else into their segment."""
+    root = segment.parents[3]
+    (root / "index.sqlite").unlink(missing_ok=True)
+    segment.write_bytes(content)
+    (part,) = whole([SizeStage()], [root / "in" / f"{name}.png" for name in ("red", "green")], Store(root)).stages
+    found = Store(root).results(SizeStage(), part.key)
+    return part, {image: record.result for image, record in found.items()}
+
+
+def test_cut_at_every_byte_what_is_left_is_right_and_the_rest_is_done_again(two_records: Path):
+    content = two_records.read_bytes()
+    _, wanted = changed(two_records, content)
+    for length in range(len(content)):
+        part, found = changed(two_records, content[:length])
+        assert found.items() <= wanted.items()
+        assert (part.fresh, len(part.stale)) == (len(found), 2 - len(found))
+        assert part.damage == ()
+
+
+def test_with_every_byte_changed_no_record_is_wrong_and_damage_is_said(two_records: Path):
+    content = two_records.read_bytes()
+    _, wanted = changed(two_records, content)
+    for position in range(len(content)):
+        bent = bytearray(content)
+        bent[position] ^= 1 << (position % 8)
+        part, found = changed(two_records, bytes(bent))
+        assert found.items() <= wanted.items()
+        assert len(part.stale) == 2 - len(found) > 0
+        # The newline at the very end is the one byte whose loss looks like a crash.
+        assert part.damage or position == len(content) - 1
 
 
 def test_the_forecast_is_from_measured_seconds(tmp_path: Path, paths: list[Path]):

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from stages.base import Failure, Item, StageError
-from stages.caption import CaptionValue
-from stages.external import ExternalConfig, ExternalStage
+from stages.caption import Caption
+from stages.external import ContextLine, ExternalConfig, ExternalStage, ExternalValue, written
+from stages.objects import Attribute, Object, ObjectsValue
 
 
 def stage(path: Path, content: str) -> ExternalStage:
@@ -19,8 +20,9 @@ def stage(path: Path, content: str) -> ExternalStage:
 
 def captions(found: ExternalStage, name: str) -> list[str]:
     (value,) = found.run([Item(name, name, lambda: pytest.fail("no pixels are needed"))])
-    assert isinstance(value, CaptionValue)
-    return [caption.text for caption in value.captions]
+    assert isinstance(value, ExternalValue)
+    assert value.caption is not None
+    return [caption.text for caption in value.caption.captions]
 
 
 def test_lines_with_a_colon(tmp_path: Path):
@@ -39,8 +41,9 @@ def test_json_with_one_or_several(tmp_path: Path):
 def test_the_source_is_the_file_s_name_and_a_missing_id_a_failure(tmp_path: Path):
     found = stage(tmp_path / "c.txt", "1.jpg :a dog")
     known, unknown = found.run([Item(name, name, lambda: None) for name in ("1", "2")])  # type: ignore[arg-type]
-    assert isinstance(known, CaptionValue)
+    assert isinstance(known, ExternalValue)
     assert known.source == "c.txt"
+    assert list(known.parts) == ["caption"]
     assert isinstance(unknown, Failure)
 
 
@@ -53,8 +56,29 @@ def test_the_key_is_the_content_not_the_place(tmp_path: Path):
 @pytest.mark.parametrize("content", ["no colon here", "{not json", '{"1.jpg": 7}', ":nothing before"])
 def test_other_files_are_refused_with_the_forms_that_are_read(tmp_path: Path, content: str):
     with pytest.raises(StageError, match="not a caption file") as caught:
-        _ = stage(tmp_path / "c.txt", content).captions
+        _ = stage(tmp_path / "c.txt", content).entries
     assert "<id>.jpg" in caught.value.hint
+
+
+def test_lines_that_ita_writes_are_read_again(tmp_path: Path):
+    thing = Object(label="dog", score=0.9, box=(0, 0, 4, 4), attributes=(Attribute(label="red", score=0.5),))
+    lines = [
+        ContextLine(image="1", captions=(Caption(text="a", score=0.5),)),
+        ContextLine(image="2", objects=ObjectsValue(width=4, height=4, objects=(thing,)), texts=("one", "two")),
+    ]
+    found = stage(tmp_path / "c.jsonl", "".join(written(lines)))
+    assert found.parts == {"caption", "objects", "text"}
+    one, two = (found.entries[name].parts for name in ("1", "2"))
+    assert (list(one), list(two)) == (["caption"], ["objects", "text"])
+    assert two["objects"] == lines[1].objects
+
+
+def test_a_faulty_line_is_named(tmp_path: Path):
+    content = (
+        '{"schema": "ita.contexts/1"}\n{"image": "1", "texts": ["a"]}\n{"image": "2", "captions": [{"text": 3}]}\n'
+    )
+    with pytest.raises(StageError, match=r"line 3: captions\.0\.text"):
+        _ = stage(tmp_path / "c.jsonl", content).entries
 
 
 def test_a_missing_file_is_named(tmp_path: Path):

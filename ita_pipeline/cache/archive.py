@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from ita_pipeline.cache.index import State, groups
+from ita_pipeline.cache.index import State
 from ita_pipeline.cache.keys import SHORT, StageKey, digest
 from ita_pipeline.cache.maintenance import holdings
 from ita_pipeline.cache.segments import Record, damaged, decode, scan
 from ita_pipeline.cache.store import KEY_FILE, Reader, Store, sync_folder
 from ita_pipeline.errors import UsageError
+from ita_pipeline.groups import batched
 from stages.base import Failure, Value
 
 RECORDS_FILE, CLOSING_FILE = "records.jsonl", "archive.json"
@@ -121,29 +122,24 @@ def import_archive(store: Store, file: Path, value_types: Mapping[str, type[Valu
     """
     if not file.is_file():
         raise UsageError(f"there is no file {file}", "ita cache export FILE makes one")
-    with opened_archive(file) as archive:
-        parts = checked_parts(archive, file, value_types)
-        for part in parts:
-            for _ in part.records(archive):
-                pass
+    with sound(file):
+        opened = zipfile.ZipFile(file)
+    with opened as archive:
+        with sound(file):
+            parts = checked_parts(archive, file, value_types)
+            for part in parts:
+                for _ in part.records(archive):
+                    pass
         return [merge(store, part, archive) for part in parts]
 
 
 @contextlib.contextmanager
-def opened_archive(file: Path) -> Iterator[zipfile.ZipFile]:
+def sound(file: Path) -> Iterator[None]:
     """Whatever is wrong with an archive is one sentence."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            yield archive
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,  # another compression
-        RuntimeError,  # encrypted; RecursionError is one too
-        UnicodeDecodeError,
-        ValueError,
-    ) as error:
+        yield
+    # RuntimeError is another compression, an encrypted file, or brackets too deep.
+    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(
             f"{file} is not a sound archive of a cache: {' '.join(str(error).split())[:200]}",
             "nothing was imported; export it again where it came from: ita cache export FILE",
@@ -246,8 +242,8 @@ def merge(store: Store, part: Part, archive: zipfile.ZipFile) -> Imported:
     folder = store.folder(part.key)
     store.index.refresh(folder)
     added = known = 0
-    with store.writer(part.key) as writer:
-        for batch in groups(part.records(archive), BATCH):
+    with store.writer(part.key, anew=True) as writer:
+        for batch in batched(part.records(archive), BATCH):
             images = [record.image for record in batch]
             here = {entry.image: entry.state for entry in store.index.entries(folder, images)}
             fresh = [record for record in batch if says_more(record, here.get(record.image))]

@@ -1,43 +1,26 @@
 """The index: where each record lies and whether it is a value, so that nothing is read that is not needed.
 
-It is derived from the segments and brought up to date before every question; whenever the file is missing,
-damaged, locked or of another version, it is made anew, in memory if need be. It never decides what a record
-says: that is read from its segment, and checked, every time.
+It is derived from the segments and brought up to date before every question. It never decides what a record says:
+that is read from its segment, and checked, every time.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import time
-import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
+from ita_pipeline.cache.database import Database, prepared
 from ita_pipeline.cache.segments import CRC_LENGTH, Line, generation, scan
+from ita_pipeline.cache.stamps import settle, stamp
+from ita_pipeline.groups import batched
 from stages.base import FailureKind
 
-VERSION = 3
-# A file that changed this shortly before it was looked at may change again within the same tick of its clock.
-SETTLED_AFTER, SETTLED_AFTER_ON_COARSE_CLOCKS = 0.1, 2.5
 AT_ONCE = 500
 SECONDS = b', "seconds": '
-
-SCHEMA = """
-CREATE TABLE files (path BLOB PRIMARY KEY, stamp TEXT, key TEXT, before TEXT) WITHOUT ROWID;
-CREATE TABLE segments (
-    id INTEGER PRIMARY KEY, folder TEXT, name TEXT, inode INTEGER, size INTEGER, stamp TEXT, settled INTEGER,
-    read INTEGER, lines INTEGER, UNIQUE (folder, name));
-CREATE TABLE records (
-    folder TEXT, image, segment INTEGER, start INTEGER, length INTEGER, state INTEGER, seconds REAL,
-    generation INTEGER, PRIMARY KEY (folder, image)) WITHOUT ROWID;
-CREATE TABLE damage (folder TEXT, segment INTEGER, line INTEGER, image TEXT);
-"""
 
 ENROL = """
 INSERT INTO segments (folder, name) VALUES (?, ?) ON CONFLICT (folder, name) DO UPDATE SET name = name RETURNING id
@@ -104,49 +87,12 @@ class Summary:
     seconds: float | None
 
 
-class Index:
+class Index(Database):
     """Answers from SQLite. One process at a time writes to the file; one that cannot works in memory."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self.file = root / "index.sqlite"
-        self.opened: sqlite3.Connection | None = None
-
-    @property
-    def database(self) -> sqlite3.Connection:
-        if self.opened is None:
-            self.use(self.open())
-        assert self.opened is not None
-        return self.opened
-
-    def use(self, database: sqlite3.Connection) -> None:
-        self.opened = database
-        weakref.finalize(self, database.close)
-
-    def open(self) -> sqlite3.Connection:
-        """The file where it can be used; where it is damaged it is removed, and else memory has to do."""
-        with suppress(OSError):
-            self.root.mkdir(parents=True, exist_ok=True)
-        for _ in range(2 if self.root.is_dir() else 0):
-            try:
-                return prepared(str(self.file))
-            except sqlite3.OperationalError:  # locked for long, not writable, no room
-                break
-            except sqlite3.DatabaseError:  # not a database any more
-                with suppress(OSError):
-                    self.file.unlink(missing_ok=True)
-        return prepared(":memory:")
-
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        database = self.database
-        database.execute("BEGIN IMMEDIATE")
-        try:
-            yield database
-        except BaseException:
-            database.execute("ROLLBACK")
-            raise
-        database.execute("COMMIT")
+        super().__init__(root)
+        self.chosen: Sequence[str] = ()
 
     def refresh(self, folder: Path) -> None:
         """Bring what is known of a key's folder up to date with its segments."""
@@ -155,6 +101,7 @@ class Index:
         except sqlite3.DatabaseError:
             # Whatever is the matter with the file, it holds nothing that cannot be found anew.
             self.use(prepared(":memory:"))
+            self.choose(self.chosen)
             self.follow(folder)
 
     def follow(self, folder: Path) -> None:
@@ -188,7 +135,7 @@ class Index:
         rank = generation(path)
         settled, status = settle(path)
         with path.open("rb") as opened:
-            for lines in groups(scan(opened, start, number), AT_ONCE):
+            for lines in batched(scan(opened, start, number), AT_ONCE):
                 good = [row_of(folder, segment, rank, line) for line in lines if line.good]
                 bad = [(folder, segment, line.number, line.image) for line in lines if not line.good]
                 self.database.executemany(REMEMBER, good)
@@ -204,6 +151,7 @@ class Index:
 
     def choose(self, images: Sequence[str]) -> None:
         """Name the images that `unfinished`, `entries` and `known` are then asked about."""
+        self.chosen = images
         rows = sorted(((stored(image), number) for number, image in enumerate(images)), key=by_image)
         self.database.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (image PRIMARY KEY, number) WITHOUT ROWID")
         self.database.execute("BEGIN")
@@ -233,7 +181,7 @@ class Index:
         if images is None:
             yield from self.found(folder, "", [])
             return
-        for some in groups(images, AT_ONCE):
+        for some in batched(images, AT_ONCE):
             marks = ", ".join("?" * len(some))
             yield from self.found(folder, f"AND image IN ({marks})", [stored(image) for image in some])
 
@@ -270,30 +218,6 @@ class Index:
         return Summary(values, failures, seconds)
 
 
-def prepared(file: str) -> sqlite3.Connection:
-    """A database with our tables; one of another version is emptied first.
-
-    Raises:
-        sqlite3.DatabaseError: the file is none of ours, or cannot be used now.
-    """
-    database = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
-    try:
-        database.row_factory = sqlite3.Row
-        if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-            database.execute("BEGIN EXCLUSIVE")
-            if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-                for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-                    database.execute(f'DROP TABLE "{name}"')
-                for statement in filter(str.strip, SCHEMA.split(";")):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {VERSION}")
-            database.execute("COMMIT")
-    except sqlite3.DatabaseError:
-        database.close()
-        raise
-    return database
-
-
 def stored(image: str) -> bytes | str:
     """A sha256 as its 32 bytes; any other id as the text it is."""
     if len(image) == 64:
@@ -318,26 +242,6 @@ def row_of(folder: str, segment: int, rank: int, line: Line) -> tuple[object, ..
     return (folder, stored(line.image), segment, line.start, len(content), int(state), seconds, rank)
 
 
-def stamp(status: os.stat_result) -> str:
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
-
-
-def settle(path: Path) -> tuple[bool, os.stat_result]:
-    """The state of a file, after a short wait where it changed just now, and whether it can be relied on."""
-    status = path.stat()
-    if not settled(status):
-        time.sleep(SETTLED_AFTER)
-        status = path.stat()
-    return settled(status), status
-
-
-def settled(status: os.stat_result) -> bool:
-    """Whether a file changed long enough ago for its next change to show in its times."""
-    coarse = status.st_mtime_ns % 1_000_000_000 == 0
-    wait = SETTLED_AFTER_ON_COARSE_CLOCKS if coarse else SETTLED_AFTER
-    return abs(time.time() - status.st_mtime) > wait
-
-
 def same(row: sqlite3.Row, path: Path) -> bool:
     return bool(row["settled"]) and row["stamp"] == stamp(path.stat())
 
@@ -346,12 +250,3 @@ def grown(row: sqlite3.Row, path: Path) -> bool:
     """Whether a segment is as it was, or has only been appended to since."""
     status = path.stat()
     return same(row, path) or (status.st_ino == row["inode"] and status.st_size > row["size"])
-
-
-Thing = TypeVar("Thing")
-
-
-def groups(things: Iterable[Thing], size: int) -> Iterator[list[Thing]]:
-    rest = iter(things)
-    while group := list(islice(rest, size)):
-        yield group

@@ -61,12 +61,16 @@ class Store:
 
     @contextmanager
     def writer(self, key: StageKey, anew: bool = False) -> Iterator[SegmentWriter]:
-        """A segment to append to; with `anew`, one that outranks every segment that is there."""
+        """A segment to append to; with `anew`, one that outranks every segment that is there.
+
+        Without it, the segment is one of first results: two processes that do the same picture at once agree on it
+        whoever comes last, a value before a failure.
+        """
         folder = self.folder(key)
         folder.mkdir(parents=True, exist_ok=True)
         describe(key, folder / KEY_FILE)
         there = max((generation(path) for path in folder.glob("*.jsonl")), default=0)
-        segment = SegmentWriter(folder, there + 1 if anew else max(1, there))
+        segment = SegmentWriter(folder, there + 1 if anew else 1)
         try:
             yield segment
         finally:

@@ -4,35 +4,43 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ita_pipeline.cli.cache import app as cache
 from ita_pipeline.cli.compare import compare
-from ita_pipeline.cli.console import say
+from ita_pipeline.cli.config import app as config
+from ita_pipeline.cli.config import init
+from ita_pipeline.cli.doctor import doctor
+from ita_pipeline.cli.exchange import app as data
 from ita_pipeline.cli.extract import extract
+from ita_pipeline.cli.manners import fail, heard, plain_help, refuse
 from ita_pipeline.cli.options import completed
 from ita_pipeline.cli.predict import predict
 from ita_pipeline.cli.status import status
 from ita_pipeline.cli.train import train
 from ita_pipeline.cli.why import why
 from ita_pipeline.errors import ExitCode, UserError
-from stages.base import StageError
 
 app = typer.Typer(
     name="ita",
-    help="Named entity recognition in tweets that also reads the picture.\n\n"
-    "ita extract images/\n\nita train --dataset example\n\n"
-    "Exit codes: 0 done; 1 done but not clean; 2 usage or configuration; 3 a tool, model or file is missing; "
-    "4 corrupt cache; 130 interrupted.",
-    no_args_is_help=True,
+    help="ita extract images/\n\n"
+    "ita train --dataset example\n\n"
+    'ita predict example --text "Big night for Ashby" --image sign.jpg\n\n'
+    "ita doctor\n\n"
+    "Named entity recognition in tweets that also reads the picture.",
+    epilog="Exit codes: 0 done; 1 done but not clean; 2 usage or configuration; 3 a tool, model or file is "
+    "missing; 4 corrupt cache; 130 interrupted. ita COMMAND --help says more.",
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None if plain_help() else "rich",
 )
-for command in (extract, status, why, train, predict, compare):
+for command in (extract, status, why, train, predict, compare, doctor, init):
     app.command()(command)
 app.add_typer(cache, name="cache")
+app.add_typer(data, name="data")
+app.add_typer(config, name="config")
 
 
 def version(wanted: bool) -> None:
@@ -45,36 +53,75 @@ def version(wanted: bool) -> None:
 
 @app.callback()
 def before_any_command(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Anywhere.")] = False,
+    _quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say only data and what went wrong. Anywhere.")
+    ] = False,
     _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Show it.")] = False,
 ) -> None:
-    if debug:
-        os.environ["ITA_DEBUG"] = "1"
+    """Both are heeded before anything is parsed; see `manners.heard`."""
 
 
 def main() -> None:
     """Run a command; what a person can mend is told in a sentence, with the exit code that fits."""
     # Idle OpenMP threads spin, and beside a busy neighbour burn whole cores; read when torch is first loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    arguments = heard(completed(sys.argv[1:]))
+    if lonely(arguments):
+        app(args=[*arguments, "--help"], prog_name="ita", standalone_mode=False)
+        sys.exit(ExitCode.USAGE)
     try:
-        app(args=completed(sys.argv[1:]))
-    except UserError as error:
-        fail(str(error), error.hint, error.exit_code)
-    except StageError as error:
-        fail(str(error), error.hint, ExitCode.MISSING)
-    except OSError as error:
-        fail(f"the system said no: {error}", "mend that and run the same command again", ExitCode.MISSING)
+        code = app(args=arguments, prog_name="ita", standalone_mode=False, default_map=defaults(arguments))
+        # A reader that went away, as `head` does, is told of here and not while Python shuts down.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(ExitCode.NOT_CLEAN)
+    except typer.TyperException as error:
+        refuse(error)
     except Exception as error:
-        what = f"{type(error).__name__}: {error}"
-        fail(
-            f"this should not have happened: {what}", "ita --debug … shows where; please report it", ExitCode.USAGE
-        )
+        unfinished(error)
+    else:
+        sys.exit(code or ExitCode.DONE)
 
 
-def fail(message: str, hint: str, code: ExitCode) -> None:
-    if os.environ.get("ITA_DEBUG"):
-        raise
-    say(f"error: {message}")
-    if hint:
-        say(f"hint: {hint}")
-    sys.exit(int(code))
+def unfinished(error: Exception) -> None:
+    """End with what stopped a command.
+
+    Raises:
+        SystemExit: always.
+    """
+    from stages.base import StageError
+
+    if isinstance(error, UserError):
+        fail(str(error), error.hint, error.exit_code)
+    if isinstance(error, StageError):
+        fail(str(error), error.hint, ExitCode.MISSING)
+    if isinstance(error, OSError):
+        fail(f"the system said no: {error}", "mend that and run the same command again", ExitCode.MISSING)
+    what = f"{type(error).__name__}: {error}"
+    fail(f"this should not have happened: {what}", "ita --debug … shows where; please report it", ExitCode.USAGE)
+
+
+def lonely(arguments: list[str]) -> bool:
+    """Whether there is no command, or only the name of a group: then help is what was wanted."""
+    groups = [group.name for group in app.registered_groups]
+    return "_ITA_COMPLETE" not in os.environ and (not arguments or (len(arguments) == 1 and arguments[0] in groups))
+
+
+def defaults(arguments: list[str]) -> dict[str, Any]:
+    """What files and environment say of options, for every command and every command of a group."""
+    if "_ITA_COMPLETE" in os.environ or "--help" in arguments or "--version" in arguments:
+        return {}
+    from ita_pipeline.layers import layers, merged_options
+
+    options = merged_options(layers())
+    found: dict[str, Any] = dict.fromkeys(names(app), options)
+    for group in app.registered_groups:
+        found[group.name or ""] = dict.fromkeys(names(group.typer_instance), options)
+    return found
+
+
+def names(of: typer.Typer | None) -> list[str]:
+    commands = of.registered_commands if of is not None else []
+    return [command.name or command.callback.__name__.replace("_", "-") for command in commands if command.callback]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ita_pipeline.cli.console import Watcher, resumable, say, shown, table
-from ita_pipeline.cli.options import AsJson, Assignments, Preset, Stages, WorkspaceFolder
+from ita_pipeline.cli.options import AsJson, Assignments, Preset, Stages, WorkspaceFolder, base_settings
 from ita_pipeline.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Remove without asking.")]
 def options_of(preset: str, stage: list[str] | None, assignments: list[str] | None, workspace: Path) -> Options:
     from ita_pipeline.options import Options
 
-    return Options(preset, tuple(stage or ()), tuple(assignments or ()), workspace)
+    return Options(preset, tuple(stage or ()), tuple(assignments or ()), workspace, base=base_settings())
 
 
 @app.command("ls")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -14,8 +15,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ita_pipeline.corpus.contexts import plain
-from ita_pipeline.corpus.tokens import whole_text
+from ita_pipeline.corpus.tokens import plain, whole_text
 from ita_pipeline.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -28,6 +28,17 @@ def say(line: str) -> None:
     """One line for the person; whatever stands in it cannot move the cursor or start another line."""
     indent = line[: len(line) - len(line.lstrip(" "))]
     print(indent + plain(whole_text(line)), file=sys.stderr, flush=True)
+
+
+def quiet() -> bool:
+    """Whether only data and what went wrong are wanted."""
+    return bool(os.environ.get("ITA_QUIET"))
+
+
+def note(line: str) -> None:
+    """One line that is good to know; not said with `--quiet`."""
+    if not quiet():
+        say(line)
 
 
 @contextmanager
@@ -62,9 +73,14 @@ def shown(path: Path) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns of plain text, the first to the left and the others to the right."""
+    """Columns of plain text, the first to the left and the others to the right.
+
+    Where a terminal is too narrow for them, each row becomes lines of a name and a value.
+    """
     header, rows = [plain(c) for c in header], [[plain(c) for c in row] for row in rows]
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    if sys.stdout.isatty() and sum(widths) + 2 * (len(widths) - 1) > shutil.get_terminal_size().columns:
+        return "\n".join(stacked(header, row) for row in rows)
 
     def line(row: Sequence[str]) -> str:
         cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
@@ -73,11 +89,23 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line(row) for row in [header, *rows])
 
 
+def columns(rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns of plain text, all to the left."""
+    cells = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+def stacked(header: Sequence[str], row: Sequence[str]) -> str:
+    width = max(map(len, header))
+    return "\n".join([row[0], *(f"  {n.ljust(width)}  {c}" for n, c in zip(header[1:], row[1:], strict=True))])
+
+
 class Watcher:
     """Shows the progress of a run: a bar on a terminal, else a line every 30 seconds."""
 
-    def __init__(self, quiet: bool = False) -> None:
-        self.quiet = quiet
+    def __init__(self) -> None:
+        self.quiet = quiet()
         self.working = self.stopping = False
         self.bar: Progress | None = None
         self.stage, self.total, self.done = "", 0, 0

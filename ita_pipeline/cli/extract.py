@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ita_pipeline.cli.console import Watcher, resumable, say, shown, table
+from ita_pipeline.cli.console import Watcher, note, resumable, say, shown, table
 from ita_pipeline.cli.options import (
     AsJson,
     Assignments,
@@ -20,6 +20,7 @@ from ita_pipeline.cli.options import (
     RetryFailed,
     Stages,
     WorkspaceFolder,
+    base_settings,
     kinds,
 )
 from ita_pipeline.cli.status import show_status
@@ -55,6 +56,7 @@ def extract(
         preset=preset,
         stages=tuple(stage or ()),
         assignments=tuple(assignments or ()),
+        base=base_settings(),
         workspace=workspace,
         retry_failed=kinds(retry_failed),
         refresh=tuple(refresh or ()),
@@ -71,9 +73,9 @@ def extract(
     print(json.dumps(as_object(extraction)) if as_json else outcome_table(extraction))
     copies = len(extraction.images) - len({image.key for image in extraction.images})
     if copies:
-        say(f"{copies} of {len(extraction.images)} pictures are copies of others, which count once")
+        note(f"{copies} of {len(extraction.images)} pictures are copies of others, which count once")
     if extraction.waiting:
-        say(f"{extraction.waiting} pictures are left for another time (--limit)")
+        note(f"{extraction.waiting} pictures are left for another time (--limit)")
     tell_others(extraction.others)
     tell_failed(extraction)
     if not extraction.clean:
@@ -114,7 +116,7 @@ def tell_others(others: tuple[Path, ...]) -> None:
     kinds = Counter(path.suffix.lower() or "no suffix" for path in others)
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     names = ", ".join(shown(Path(path.name)) for path in others[:5]) + (", …" if len(others) > 5 else "")
-    say(f"{len(others)} files are no pictures by their name ({counts}): {names}")
+    note(f"{len(others)} files are no pictures by their name ({counts}): {names}")
 
 
 def tell_failed(extraction: Extraction) -> None:

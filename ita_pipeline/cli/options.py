@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stages.base import FailureKind
+if TYPE_CHECKING:
+    from stages.base import FailureKind
 
 
 class FailureChoice(StrEnum):
@@ -21,10 +22,24 @@ class FailureChoice(StrEnum):
     RESOURCE = "resource"
 
 
+def names_of(kind: str, *more: str) -> Callable[[str], list[str]]:
+    """For the shell's completion: the configured names of a kind that begin as typed."""
+
+    def complete(incomplete: str) -> list[str]:
+        from ita_pipeline.settings import configured
+
+        return [name for name in (*configured(kind), *more) if name.startswith(incomplete)]
+
+    return complete
+
+
 Preset = Annotated[
     str,
     typer.Option(
-        envvar="ITA_PRESET", help="Models to use: bundled, paper, auto, or a YAML file.", show_default=True
+        envvar="ITA_PRESET",
+        help="Models to use: bundled, paper, auto, or a YAML file.",
+        show_default=True,
+        autocompletion=names_of("presets", "auto"),
     ),
 ]
 Assignments = Annotated[
@@ -51,14 +66,25 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")
 
 DatasetFolder = Annotated[Path | None, typer.Option("--data", envvar="ITA_DATA", help="Where its files lie.")]
 Encoder = Annotated[
-    str | None, typer.Option(help="minilm, a model of the hub, or a folder; the preset's by default.")
+    str | None,
+    typer.Option(envvar="ITA_ENCODER", help="minilm, a model of the hub, or a folder; the preset's by default."),
 ]
-Captions = Annotated[str, typer.Option(help="A file of captions made elsewhere; auto takes the card's; or none.")]
+Captions = Annotated[
+    str,
+    typer.Option(envvar="ITA_CAPTIONS", help="A file of captions made elsewhere; auto takes the card's; or none."),
+]
 Contexts = Annotated[
     str, typer.Option(help="What of the picture is appended: all, none, or a list as caption,ocr.")
 ]
 Alignment = Annotated[bool, typer.Option(help="Cross-view alignment; without it, train on the view I+T alone.")]
-Experiment = Annotated[str | None, typer.Option(help="Training settings: a name or a YAML file.")]
+Experiment = Annotated[
+    str | None,
+    typer.Option(
+        envvar="ITA_EXPERIMENT",
+        help="Training settings: a name or a YAML file.",
+        autocompletion=names_of("experiments"),
+    ),
+]
 Seed = Annotated[int | None, typer.Option(min=0)]
 
 Seeds = Annotated[str, typer.Option(metavar="LIST", help="Train with each of these, such as 1,2,3: mean ± sd.")]
@@ -71,7 +97,16 @@ CheckpointEvery = Annotated[
 ]
 
 
+def base_settings() -> dict[str, dict[str, Any]]:
+    """What files and the environment set by section, for `--set` to go over."""
+    from ita_pipeline.layers import layers, merged_sections
+
+    return merged_sections(layers())
+
+
 def kinds(choice: FailureChoice | None) -> tuple[FailureKind, ...]:
+    from stages.base import FailureKind
+
     if choice is None:
         return ()
     return tuple(FailureKind) if choice is FailureChoice.ANY else (FailureKind(choice),)
@@ -87,7 +122,7 @@ def context_names(contexts: str, stages: list[str] | None = None) -> tuple[str, 
 
 def completed(arguments: Sequence[str]) -> list[str]:
     """The command line with the value that a bare `--retry-failed` leaves out: its library wants one."""
-    following = [*arguments[1:], ""]
+    following = [*arguments[1:], ""][: len(arguments)]
     done: list[str] = []
     for argument, after in zip(arguments, following, strict=True):
         done.append(argument)

@@ -13,7 +13,7 @@ import typer
 
 from ita_pipeline.cli.console import Watcher, resumable, say
 from ita_pipeline.cli.options import WorkspaceFolder
-from ita_pipeline.corpus.contexts import plain
+from ita_pipeline.corpus.tokens import plain
 from ita_pipeline.errors import ExitCode, MissingError, UsageError
 
 if TYPE_CHECKING:

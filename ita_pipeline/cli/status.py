@@ -24,6 +24,7 @@ from ita_pipeline.cli.options import (
     Seed,
     Stages,
     WorkspaceFolder,
+    base_settings,
     context_names,
     kinds,
 )
@@ -73,6 +74,7 @@ def status(
         preset=preset,
         stages=tuple(stage or ()),
         assignments=tuple(assignments or ()),
+        base=base_settings(),
         workspace=workspace,
         retry_failed=kinds(retry_failed),
         refresh=tuple(refresh or ()),

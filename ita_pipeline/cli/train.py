@@ -32,6 +32,7 @@ from ita_pipeline.cli.options import (
     Seeds,
     Views,
     WorkspaceFolder,
+    base_settings,
     context_names,
     kinds,
 )
@@ -83,6 +84,7 @@ def train(
     options = pipeline.Options(
         preset=preset,
         assignments=tuple(assignments or ()),
+        base=base_settings(),
         workspace=workspace,
         retry_failed=kinds(retry_failed),
         refresh=tuple(refresh or ()),

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ita_pipeline.cli.console import Watcher, resumable, shown
-from ita_pipeline.cli.options import AsJson, Assignments, Preset, Stages, WorkspaceFolder
-from ita_pipeline.corpus.contexts import plain
-from ita_pipeline.corpus.tokens import whole_text
+from ita_pipeline.cli.options import AsJson, Assignments, Preset, Stages, WorkspaceFolder, base_settings
+from ita_pipeline.corpus.tokens import plain, whole_text
 
 if TYPE_CHECKING:
     from ita_pipeline.explanation import StageAnswer
@@ -36,7 +35,9 @@ def why(
     """
     from ita_pipeline import pipeline
 
-    options = pipeline.Options(preset, tuple(stage or ()), tuple(assignments or ()), workspace)
+    options = pipeline.Options(
+        preset, tuple(stage or ()), tuple(assignments or ()), workspace, base=base_settings()
+    )
     watcher = Watcher()
     with resumable(watcher):
         found = pipeline.why(image, options, watcher)

@@ -10,10 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ita_pipeline.corpus.faults import FaultError, FaultKind, Hearer, refuse
 from ita_pipeline.corpus.posts import Post, Span, joined
 from ita_pipeline.errors import MissingError, UsageError
 
 TAG = re.compile(r"(?:O|[BI]-\S+)")
+# How ITA (B-X), its IOBES form (S-X), AdaSeq and PGIM (X) mark the words of a context behind a tweet.
+CONTEXT_TAGS = frozenset({"X", "B-X", "S-X", "I-X"})
 SAFE_ID = re.compile(r"[^/\\\x00]+")
 
 
@@ -24,32 +27,47 @@ class Sentence:
     image_id: str | None = None
     words: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
 
 
-def read_conll(path: Path, types: Mapping[str, str] | None = None, column: int = -1) -> list[Post]:
+def read_conll(
+    path: Path, types: Mapping[str, str] | None = None, hear: Hearer = refuse, column: int = -1
+) -> list[Post]:
     """The posts of a file; `types` renames types, such as OTHER to MISC. Tags are those of the last column, or of
     another: a file of predictions has the gold ones in column -2.
+
+    `hear` is told of every faulty line. Where it raises nothing, a bad tag counts as O.
 
     Raises:
         MissingError: the file cannot be read.
         UsageError: a line is neither a word nor a word and a tag; says which.
     """
+    found = sentences(read_text(path), path, hear, column=column)
+    return [as_post(sentence, number, path, types or {}, hear) for number, sentence in enumerate(found, 1)]
+
+
+def read_text(path: Path) -> str:
+    """
+    Raises:
+        MissingError: the file cannot be read.
+        UsageError: it is not UTF-8.
+    """
     try:
-        text = path.read_text("utf-8-sig")
+        return path.read_text("utf-8-sig")
     except OSError as error:
         raise MissingError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text") from error
-    return [
-        as_post(sentence, number, types or {}) for number, sentence in enumerate(sentences(text, path, column), 1)
-    ]
 
 
-def sentences(text: str, path: Path, column: int = -1) -> Iterator[Sentence]:
+def sentences(
+    text: str, path: Path, hear: Hearer = refuse, contexts: bool = False, column: int = -1
+) -> Iterator[Sentence]:
+    """Words and tags of each tweet; tags of a context's words are a fault unless `contexts` are expected."""
     current = Sentence()
     for number, line in enumerate(text.split("\n"), 1):
         line = line.rstrip("\r")
-        if line.startswith("IMGID:") and not line.partition("\t")[2].strip():
+        if names_picture(line):
             if current.words:
                 yield current
             current = Sentence(image_id=image_id(line, path, number))
@@ -58,9 +76,20 @@ def sentences(text: str, path: Path, column: int = -1) -> Iterator[Sentence]:
                 yield current
             current = Sentence() if current.words else current
         else:
-            add_word(current, line, path, number, column)
+            add_word(current, line, path, number, hear, contexts, column)
     if current.words:
         yield current
+
+
+def names_picture(line: str) -> bool:
+    """Whether a line is `IMGID:<id>`, and not a word of that look with its tag."""
+    columns = line.split("\t") if "\t" in line else line.split()
+    others = [column.strip() for column in columns[1:] if column.strip()]
+    return line.startswith("IMGID:") and ("\t" not in line or not others) and not any(map(is_tag, others[-1:]))
+
+
+def is_tag(text: str) -> bool:
+    return text in CONTEXT_TAGS or TAG.fullmatch(text) is not None
 
 
 def image_id(line: str, path: Path, number: int) -> str:
@@ -70,22 +99,44 @@ def image_id(line: str, path: Path, number: int) -> str:
     return name
 
 
-def add_word(sentence: Sentence, line: str, path: Path, number: int, column: int) -> None:
+def add_word(
+    sentence: Sentence, line: str, path: Path, number: int, hear: Hearer, contexts: bool, column: int
+) -> None:
     columns = line.split("\t") if "\t" in line else line.split()
     word, tag = columns[0].strip(), columns[column].strip() if len(columns) > -column else ""
-    if tag and not TAG.fullmatch(tag):
-        raise UsageError(
-            f"{path}, line {number}: {tag!r} is no BIO tag",
-            "a line is a word, a tab, and O, B-TYPE or I-TYPE",
-        )
+    fault = None if contexts and tag in CONTEXT_TAGS else tag_fault(tag, path, number)
+    if fault is not None:
+        hear(fault)
+        tag = "O"
     # A line that is only a tag's column, as a word of odd white space leaves it, still counts as a word.
     sentence.words.append(word or "\ufffd")
     sentence.tags.append(tag)
+    sentence.lines.append(number)
 
 
-def as_post(sentence: Sentence, number: int, types: Mapping[str, str]) -> Post:
+def tag_fault(tag: str, path: Path, number: int) -> FaultError | None:
+    """What is wrong with a tag, if anything; none at all is nothing wrong, for prediction needs none."""
+    if tag in CONTEXT_TAGS:
+        return FaultError(
+            FaultKind.CONTEXT_TAG,
+            str(path),
+            number,
+            f"{tag!r} marks a word of a context, not of the tweet",
+            f"ita data import {path} --to FOLDER takes tweets and contexts apart",
+        )
+    if tag and not TAG.fullmatch(tag):
+        hint = "a line is a word, a tab, and O, B-TYPE or I-TYPE"
+        return FaultError(FaultKind.BAD_TAG, str(path), number, f"{tag!r} is no BIO tag", hint)
+    return None
+
+
+def as_post(sentence: Sentence, number: int, path: Path, types: Mapping[str, str], hear: Hearer = refuse) -> Post:
     words = tuple(sentence.words)
     text, offsets = joined(words)
+    for orphan in orphans(sentence.tags, types):
+        tag, line = sentence.tags[orphan], sentence.lines[orphan]
+        reason = f"{tag} of {words[orphan]!r} continues no mention"
+        hear(FaultError(FaultKind.ORPHAN_TAG, str(path), line, reason))
     gold = tuple(bio_spans(sentence.tags, types)) if all(sentence.tags) else None
     return Post(
         id=sentence.image_id or str(number),
@@ -109,6 +160,19 @@ def bio_spans(tags: Sequence[str], types: Mapping[str, str]) -> Iterator[Span]:
             start = None
         if prefix != "O" and start is None:
             start, current = position, name
+
+
+def orphans(tags: Sequence[str], types: Mapping[str, str]) -> list[int]:
+    """Places of `I-x` that continue no mention of type x."""
+    found: list[int] = []
+    before = ""
+    for place, tag in enumerate(tags):
+        prefix, _, name = tag.partition("-")
+        name = types.get(name, name)
+        if prefix == "I" and name != before:
+            found.append(place)
+        before = name
+    return found
 
 
 def bio_tags(length: int, spans: Iterable[Span]) -> list[str]:

@@ -7,25 +7,27 @@ order are applied here, so changing them runs no stage again.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ita_pipeline.corpus.tokens import plain
 from stages.base import Failure, Frozen, Value
 from stages.caption import CaptionValue
+from stages.external import TextValue
 from stages.objects import Object, ObjectsValue, tag
 from stages.ocr import OcrValue, Word
 
-ContextName = Literal["objects", "caption", "ocr"]
-CONTEXTS: tuple[ContextName, ...] = ("objects", "caption", "ocr")
+ContextName = Literal["objects", "caption", "ocr", "text"]
+CONTEXTS: tuple[ContextName, ...] = ("objects", "caption", "ocr", "text")
+# `text` is ready-made and comes from a file; the others are what stages of those names find.
+LOOKED_AT = frozenset({"objects", "caption", "ocr"})
 Unit = Annotated[float, Field(ge=0, le=1)]
 
 
 class ContextConfig(Frozen):
-    """Which contexts are appended, in which order, and how much of each.
+    """Which contexts are appended, in which order, and how much of each. `text` is what a file has ready-made.
 
     The default order, objects · captions · OCR words, is the one that a re-implementation quotes from the
     paper; the reference data's folder name has captions first.
@@ -40,6 +42,11 @@ class ContextConfig(Frozen):
     word_confidence: Unit = 0.6
     word_characters: Annotated[int, Field(ge=1)] = 2
     words: Annotated[int, Field(ge=0)] = 100
+
+
+def stage_names(order: Iterable[str]) -> list[str]:
+    """The stages that find these contexts."""
+    return [name for name in order if name in LOOKED_AT]
 
 
 def render(results: Mapping[str, Value | Failure], config: ContextConfig) -> tuple[str, ...]:
@@ -80,19 +87,18 @@ def trusted(word: Word, config: ContextConfig) -> bool:
     return word.confidence >= config.word_confidence and letters >= config.word_characters
 
 
+def render_text(value: Value, config: ContextConfig) -> list[str]:
+    assert isinstance(value, TextValue)
+    return list(value.texts)
+
+
 RENDERERS: dict[str, Callable[[Value, ContextConfig], list[str]]] = {
     "objects": render_objects,
     "caption": render_caption,
     "ocr": render_ocr,
+    "text": render_text,
 }
 
 
 def unique(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(texts))
-
-
-def plain(text: str) -> str:
-    """One line without control or direction-changing characters, which could disguise what it says."""
-    kept = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
-    visible = "".join(c for c in kept if unicodedata.category(c) != "Cf" or c == "\u200d")
-    return re.sub(r"\s+", " ", visible).strip()

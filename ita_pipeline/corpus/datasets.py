@@ -11,12 +11,15 @@ from typing import Literal
 from pydantic import Field
 
 from ita_pipeline.corpus.conll import read_conll
+from ita_pipeline.corpus.faults import Hearer, refuse
 from ita_pipeline.corpus.jsonl import Labelled, read_jsonl
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.errors import MissingError, UsageError
 from ita_pipeline.settings import checked, configured, find_config, project_folder, read_yaml
 from stages.base import Frozen
 
+# Contexts made elsewhere, beside the posts of a folder.
+CONTEXTS_FILE = "contexts.jsonl"
 SPLITS = ("train", "dev", "test")
 
 
@@ -24,7 +27,7 @@ class DatasetCard(Frozen):
     """`files`, `images` and `captions` list alternatives relative to the dataset's folder; the first found wins.
 
     `files` has one entry a split, or a single entry `all` for a JSONL file whose lines name their split.
-    `images` are patterns with `{id}`. `captions` are files of captions made elsewhere.
+    `images` are patterns with `{id}`. `captions` are files of captions, or other contexts, made elsewhere.
     """
 
     about: str
@@ -55,8 +58,10 @@ class Dataset:
         return tuple(post for posts in self.splits.values() for post in posts)
 
 
-def load_dataset(name: str, data: Path | None, workspace_data: Path) -> Dataset:
+def load_dataset(name: str, data: Path | None, workspace_data: Path, hear: Hearer = refuse) -> Dataset:
     """A dataset by the name of its card, by a card's file, or by a folder with `tweets.jsonl` and pictures.
+
+    `hear` is told of every faulty line; by default the first that reading does not repair ends it.
 
     Raises:
         UsageError: there is no such dataset, or its files are not what they should be.
@@ -71,9 +76,9 @@ def load_dataset(name: str, data: Path | None, workspace_data: Path) -> Dataset:
         card = checked(DatasetCard, read_yaml(file), f"dataset card {file.name}")
         folder = data_folder(label, card, data, workspace_data)
     if card.format == "jsonl":
-        splits, notes = read_split_jsonl(label, card, folder)
+        splits, notes = read_split_jsonl(label, card, folder, hear)
     else:
-        splits, notes = read_split_conll(label, card, folder), ()
+        splits, notes = read_split_conll(label, card, folder, hear), ()
     return Dataset(label, card, folder, splits, first_of(folder, card.captions), notes)
 
 
@@ -88,10 +93,12 @@ def find_dataset(name: str) -> Path:
 
 def card_of_folder(folder: Path) -> DatasetCard:
     if (folder / "tweets.jsonl").is_file():
-        return DatasetCard(about="a folder of posts", format="jsonl", files={"all": ["tweets.jsonl"]})
+        return DatasetCard(
+            about="a folder of posts", format="jsonl", files={"all": ["tweets.jsonl"]}, captions=[CONTEXTS_FILE]
+        )
     if (folder / "train.jsonl").is_file():
         files = {split: [f"{split}.jsonl"] for split in SPLITS}
-        return DatasetCard(about="a folder of posts", format="jsonl", files=files)
+        return DatasetCard(about="a folder of posts", format="jsonl", files=files, captions=[CONTEXTS_FILE])
     raise MissingError(
         f"{folder} has neither tweets.jsonl nor train.jsonl",
         'write lines of {"text": …, "image": "x.jpg", "mentions": […]}; see docs/datasets.md',
@@ -118,9 +125,9 @@ def first_of(folder: Path, options: Sequence[str]) -> Path | None:
     return next((folder / option for option in options if (folder / option).is_file()), None)
 
 
-def read_split_conll(name: str, card: DatasetCard, folder: Path) -> dict[str, tuple[Post, ...]]:
+def read_split_conll(name: str, card: DatasetCard, folder: Path, hear: Hearer) -> dict[str, tuple[Post, ...]]:
     return {
-        split: tuple(with_picture(post, card, folder) for post in read_conll(file, card.types))
+        split: tuple(with_picture(post, card, folder) for post in read_conll(file, card.types, hear))
         for split, file in split_files(name, card, folder).items()
     }
 
@@ -144,10 +151,10 @@ def with_picture(post: Post, card: DatasetCard, folder: Path) -> Post:
 
 
 def read_split_jsonl(
-    name: str, card: DatasetCard, folder: Path
+    name: str, card: DatasetCard, folder: Path, hear: Hearer
 ) -> tuple[dict[str, tuple[Post, ...]], tuple[str, ...]]:
     files = split_files(name, card, folder)
-    read = {split: read_jsonl(file, card.types) for split, file in files.items()}
+    read = {split: read_jsonl(file, card.types, hear) for split, file in files.items()}
     notes = []
     if "all" in read:
         by_hash = sum(found.split is None for found in read["all"])

@@ -14,12 +14,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ita_pipeline.corpus.conll import TAG, bio_spans
+from ita_pipeline.corpus.conll import TAG, bio_spans, orphans
+from ita_pipeline.corpus.faults import FaultError, FaultKind, Hearer, refuse
 from ita_pipeline.corpus.posts import Post, Span, joined
 from ita_pipeline.corpus.tokens import tokenize, whole_text
 from ita_pipeline.errors import MissingError, UsageError
 
 Split = Literal["train", "dev", "test"]
+BAD_TAGS = "tags are O, B-TYPE or I-TYPE"
 ALIASES = {"valid": "dev", "validation": "dev", "val": "dev"}
 
 
@@ -58,7 +60,7 @@ class Line(BaseModel):
         if self.tags is not None and len(self.tags) != len(self.tokens or ()):
             raise ValueError("it needs as many tags as tokens")
         if any(not TAG.fullmatch(tag) for tag in self.tags or ()):
-            raise ValueError("tags are O, B-TYPE or I-TYPE")
+            raise ValueError(BAD_TAGS)
         if any(not token.strip() or token.split() != [token] for token in self.tokens or ()):
             raise ValueError("tokens must not be empty or hold white space")
         return self
@@ -73,8 +75,8 @@ class Labelled:
     widened: int
 
 
-def read_jsonl(path: Path, types: Mapping[str, str] | None = None) -> list[Labelled]:
-    """The posts of a file.
+def read_jsonl(path: Path, types: Mapping[str, str] | None = None, hear: Hearer = refuse) -> list[Labelled]:
+    """The posts of a file. `hear` is told of every faulty line; where it raises nothing, the line is left out.
 
     Raises:
         MissingError: the file cannot be read.
@@ -82,33 +84,58 @@ def read_jsonl(path: Path, types: Mapping[str, str] | None = None) -> list[Label
     """
     try:
         with path.open(encoding="utf-8-sig") as lines:
-            return list(parse_lines(lines, str(path), path.parent, types or {}))
+            return list(parse_lines(lines, str(path), path.parent, types or {}, hear))
     except OSError as error:
         raise MissingError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def parse_lines(lines: Iterable[str], where: str, folder: Path, types: Mapping[str, str]) -> Iterator[Labelled]:
+def parse_lines(
+    lines: Iterable[str], where: str, folder: Path, types: Mapping[str, str], hear: Hearer = refuse
+) -> Iterator[Labelled]:
     """Posts of JSON lines, one at a time, so that a pipe is answered as it speaks."""
     number = 0
     try:
         for number, text in enumerate(lines, 1):
-            if text.strip():
-                yield parse_line(text, number, where, folder, types)
+            if text.strip() and (found := heard_line(text, number, where, folder, types, hear)):
+                yield found
     except UnicodeDecodeError as error:
         raise UsageError(f"{where}, behind line {number}: this is not UTF-8 text") from error
 
 
-def parse_line(text: str, number: int, where: str, folder: Path, types: Mapping[str, str]) -> Labelled:
+def heard_line(
+    text: str, number: int, where: str, folder: Path, types: Mapping[str, str], hear: Hearer
+) -> Labelled | None:
     try:
-        line = Line.model_validate(whole(json.loads(text)))
-        return labelled(line, number, folder, types)
+        line = parse_line(text, number, where)
+        found = labelled(line, number, folder, types)
+    except FaultError as fault:
+        hear(fault)
+        return None
+    except ValueError as error:
+        hear(FaultError(FaultKind.BAD_LINE, where, number, str(error), "each line is one JSON object"))
+        return None
+    for place in orphans(line.tags or (), types):
+        reason = f"{(line.tags or ())[place]} of {found.post.words[place]!r} continues no mention"
+        hear(FaultError(FaultKind.ORPHAN_TAG, where, number, reason))
+    return found
+
+
+def parse_line(text: str, number: int, where: str) -> Line:
+    """
+    Raises:
+        FaultError: the line is no such object.
+    """
+    try:
+        return Line.model_validate(whole(json.loads(text)))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         reason = f"{place}: {first['msg']}" if place else first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{where}, line {number}: {reason}") from error
+        kind = FaultKind.BAD_TAG if reason == BAD_TAGS else FaultKind.BAD_LINE
+        raise FaultError(kind, where, number, reason) from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where}, line {number}: {error}", "each line is one JSON object") from error
+        hint = "each line is one JSON object"
+        raise FaultError(FaultKind.BAD_LINE, where, number, str(error), hint) from error
 
 
 def whole(value: Any) -> Any:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from typing import Any
 
 
 def whole_text(text: str) -> str:
     """Text with U+FFFD for each lone surrogate, which no encoding and no tokenizer takes."""
     return re.sub(r"[\ud800-\udfff]", "\ufffd", text)
+
+
+def plain(text: str) -> str:
+    """One line without control or direction-changing characters, which could disguise what it says."""
+    kept = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
+    visible = "".join(c for c in kept if unicodedata.category(c) != "Cf" or c == "\u200d")
+    return re.sub(r"\s+", " ", visible).strip()
 
 
 @functools.cache

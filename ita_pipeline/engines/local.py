@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Protocol
 
 from ita_pipeline.cache.keys import StageKey
@@ -13,6 +12,7 @@ from ita_pipeline.cache.plan import Failed, Plan, StagePlan, Stale
 from ita_pipeline.cache.segments import Record
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines.jobs import Hands, Job
+from ita_pipeline.groups import batched
 from stages.base import Failure, Stage, Value
 
 
@@ -82,7 +82,7 @@ def run_stage(todo: StagePlan, plan: Plan, store: Store, hands: Hands, progress:
         progress.start(todo.stage.name, len(todo.stale))
         try:
             with store.writer(todo.key, todo.anew) as writer:
-                for batch in batches(todo.stale, todo.stage.batch_size):
+                for batch in batched(todo.stale, todo.stage.batch_size):
                     records, inherited = run_batch(todo.stage, batch, above, store, hands)
                     writer.append(records)
                     failed += inherited
@@ -95,12 +95,6 @@ def run_stage(todo: StagePlan, plan: Plan, store: Store, hands: Hands, progress:
     store.mark_used(todo.key)
     done = len(todo.stale) - (len(failed) - len(todo.failed))
     return StageOutcome(todo.key, todo.fresh, done, tuple(failed), time.perf_counter() - began, todo.waiting)
-
-
-def batches(stale: Sequence[Stale], size: int) -> Iterator[list[Stale]]:
-    rest = iter(stale)
-    while batch := list(islice(rest, size)):
-        yield batch
 
 
 def run_batch(

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from ita_pipeline.cache.store import write_atomically
 from ita_pipeline.corpus.conll import read_conll
-from ita_pipeline.corpus.contexts import plain
 from ita_pipeline.corpus.posts import Post, Span
+from ita_pipeline.corpus.tokens import plain
 from ita_pipeline.images import ImageRef, open_picture
 from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run
 from stages.base import BadItemError

@@ -1,0 +1,94 @@
+"""The SQLite file of the index: opened, made anew when it is of no use, and never needed.
+
+Whenever it is missing, damaged, locked or of another version, a new one takes its place, in memory if need be.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+VERSION = 3
+
+SCHEMA = """
+CREATE TABLE files (path BLOB PRIMARY KEY, stamp TEXT, key TEXT, before TEXT) WITHOUT ROWID;
+CREATE TABLE segments (
+    id INTEGER PRIMARY KEY, folder TEXT, name TEXT, inode INTEGER, size INTEGER, stamp TEXT, settled INTEGER,
+    read INTEGER, lines INTEGER, UNIQUE (folder, name));
+CREATE TABLE records (
+    folder TEXT, image, segment INTEGER, start INTEGER, length INTEGER, state INTEGER, seconds REAL,
+    generation INTEGER, PRIMARY KEY (folder, image)) WITHOUT ROWID;
+CREATE TABLE damage (folder TEXT, segment INTEGER, line INTEGER, image TEXT);
+"""
+
+
+class Database:
+    """The connection; made with the first question."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.file = root / "index.sqlite"
+        self.opened: sqlite3.Connection | None = None
+
+    @property
+    def database(self) -> sqlite3.Connection:
+        if self.opened is None:
+            self.use(self.open())
+        assert self.opened is not None
+        return self.opened
+
+    def use(self, database: sqlite3.Connection) -> None:
+        self.opened = database
+        weakref.finalize(self, database.close)
+
+    def open(self) -> sqlite3.Connection:
+        """The file where it can be used; where it is damaged it is removed, and else memory has to do."""
+        with suppress(OSError):
+            self.root.mkdir(parents=True, exist_ok=True)
+        for _ in range(2 if self.root.is_dir() else 0):
+            try:
+                return prepared(str(self.file))
+            except sqlite3.OperationalError:  # locked for long, not writable, no room
+                break
+            except sqlite3.DatabaseError:  # not a database any more
+                with suppress(OSError):
+                    self.file.unlink(missing_ok=True)
+        return prepared(":memory:")
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        database = self.database
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            yield database
+        except BaseException:
+            database.execute("ROLLBACK")
+            raise
+        database.execute("COMMIT")
+
+
+def prepared(file: str) -> sqlite3.Connection:
+    """A database with our tables; one of another version is emptied first.
+
+    Raises:
+        sqlite3.DatabaseError: the file is none of ours, or cannot be used now.
+    """
+    database = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
+    try:
+        database.row_factory = sqlite3.Row
+        if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            database.execute("BEGIN EXCLUSIVE")
+            if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+                for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                    database.execute(f'DROP TABLE "{name}"')
+                for statement in filter(str.strip, SCHEMA.split(";")):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {VERSION}")
+            database.execute("COMMIT")
+    except sqlite3.DatabaseError:
+        database.close()
+        raise
+    return database

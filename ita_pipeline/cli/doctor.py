@@ -1,0 +1,39 @@
+"""`ita doctor`: whether this machine has what the project needs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from ita_pipeline.cli.options import AsJson, WorkspaceFolder
+from ita_pipeline.corpus.tokens import plain
+from ita_pipeline.errors import ExitCode
+
+
+def doctor(workspace: WorkspaceFolder = Path(), as_json: AsJson = False) -> None:
+    """Look at Python, torch, Tesseract, models, disk and memory, and say what to mend. No hub is asked.
+
+    Ends with exit code 1 if anything is marked FAIL; WARN alone is no failure.
+
+    ita doctor
+
+    ita doctor --json | jq '.checks[] | select(.verdict != "OK")'
+    """
+    from ita_pipeline.doctor import Verdict, examine
+
+    failed = False
+    found = []
+    for item in examine(workspace):
+        failed |= item.verdict is Verdict.FAIL
+        found.append(asdict(item))
+        if not as_json:
+            print(f"{item.verdict:<4}  {item.name:<14}  {plain(item.what)}", flush=True)
+            if item.hint:
+                print(f"{'':22}hint: {plain(item.hint)}", flush=True)
+    if as_json:
+        print(json.dumps({"schema": "ita.doctor/1", "checks": found, "clean": not failed}))
+    if failed:
+        raise typer.Exit(ExitCode.NOT_CLEAN)

@@ -1,0 +1,53 @@
+"""A dataset in numbers, split by split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from ita_pipeline.corpus.posts import Post
+from stages.base import Frozen
+
+
+class SplitStats(Frozen):
+    """`unseen` counts mentions that, with their type, are none of train's; `pictures` counts different ones."""
+
+    posts: int
+    labelled: int
+    words: int
+    longest: int
+    mentions: int
+    types: Mapping[str, int]
+    without_mention: int
+    unseen: int
+    named_pictures: int
+    pictures: int
+
+
+def statistics(splits: Mapping[str, Sequence[Post]]) -> dict[str, SplitStats]:
+    """Numbers of every split, in order."""
+    known = {words for post in splits.get("train", ()) for words in mentions(post)}
+    return {name: of_split(posts, known) for name, posts in splits.items()}
+
+
+def of_split(posts: Sequence[Post], known: set[tuple[str, ...]]) -> SplitStats:
+    labelled = [post for post in posts if post.gold is not None]
+    types = Counter(span.type for post in labelled for span in post.gold or ())
+    return SplitStats(
+        posts=len(posts),
+        labelled=len(labelled),
+        words=sum(len(post.words) for post in posts),
+        longest=max((len(post.words) for post in posts), default=0),
+        mentions=types.total(),
+        types=dict(sorted(types.items())),
+        without_mention=sum(not post.gold for post in labelled),
+        unseen=sum(words not in known for post in labelled for words in mentions(post)),
+        named_pictures=sum(post.image_id is not None for post in posts),
+        pictures=len({post.picture for post in posts} - {None}),
+    )
+
+
+def mentions(post: Post) -> Iterator[tuple[str, ...]]:
+    """Each mention as its type and its words, capitals aside."""
+    for span in post.gold or ():
+        yield (span.type, *(word.casefold() for word in post.words[span.start : span.end]))

@@ -1,0 +1,229 @@
+"""Datasets looked at, checked and counted: what `ita data` does, for Python as `ita_pipeline.data`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from ita_pipeline.corpus import checks
+from ita_pipeline.corpus.checks import Finding, Kind, Pictures, Room
+from ita_pipeline.corpus.contexts import stage_names
+from ita_pipeline.corpus.datasets import Dataset, DatasetCard, data_folder, load_dataset, split_files
+from ita_pipeline.corpus.faults import FaultError, FaultKind
+from ita_pipeline.corpus.posts import Post
+from ita_pipeline.corpus.statistics import SplitStats, statistics
+from ita_pipeline.errors import MissingError, UsageError, nearest
+from ita_pipeline.images import ImageRef, identify, peek
+from ita_pipeline.ner.encoders import EncoderRef, find_encoder, longest_row
+from ita_pipeline.ner.encoding import ViewEncoder
+from ita_pipeline.options import Options, chosen
+from ita_pipeline.picture_contexts import ContextPlan, PictureContexts, plan_contexts, read_contexts, read_imported
+from ita_pipeline.presets import build_stages
+from ita_pipeline.settings import checked, configured, read_yaml
+from ita_pipeline.training_plan import TrainOptions, caption_file, context_config, training_settings
+from ita_pipeline.workspace import Workspace
+from stages import hub
+from stages.base import StageError
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A dataset that has a card, and where its files are; `missing` and `hint` say why where they are not."""
+
+    name: str
+    card: DatasetCard
+    folder: Path | None
+    files: Mapping[str, Path] = field(default_factory=dict)
+    missing: str = ""
+    hint: str = ""
+
+
+def listed(data: Path | None = None, workspace: Path = Path()) -> list[Listed]:
+    """Every dataset that comes with a card."""
+    return [look_for(name, file, data, Workspace(workspace).data) for name, file in configured("datasets").items()]
+
+
+def look_for(name: str, file: Path, data: Path | None, workspace_data: Path) -> Listed:
+    card = checked(DatasetCard, read_yaml(file), f"dataset card {file.name}")
+    try:
+        folder = data_folder(name, card, data, workspace_data)
+        return Listed(name, card, folder, split_files(name, card, folder))
+    except MissingError as error:
+        return Listed(name, card, None, {}, str(error), error.hint)
+
+
+def stats(name: str, data: Path | None = None, workspace: Path = Path()) -> dict[str, SplitStats]:
+    """A dataset in numbers, split by split.
+
+    Raises:
+        UserError: the dataset is missing, or a line of it is faulty.
+    """
+    return statistics(load_dataset(name, data, Workspace(workspace).data).splits)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found. `notes` say what could not be checked, or is worth knowing and not wrong."""
+
+    dataset: str
+    posts: Mapping[str, int]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        return not self.findings
+
+    @property
+    def by_kind(self) -> dict[Kind, list[Finding]]:
+        return checks.counted(self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        findings = [
+            {
+                "kind": found.kind.name,
+                "split": found.split,
+                "post": found.post,
+                "file": found.file,
+                "line": found.line,
+                "what": found.what,
+            }
+            for kind in self.by_kind.values()
+            for found in kind
+        ]
+        return {
+            "schema": "ita.data-check/1",
+            "dataset": self.dataset,
+            "posts": dict(self.posts),
+            "counts": {kind.name: len(found) for kind, found in self.by_kind.items()},
+            "findings": findings,
+            "notes": list(self.notes),
+            "clean": self.clean,
+        }
+
+
+def check(
+    name: str,
+    options: Options | None = None,
+    training: TrainOptions | None = None,
+    ignore: tuple[str, ...] = (),
+) -> Checked:
+    """Look for what spoils training or its scores: see `corpus.checks.KINDS`. Kinds named in `ignore` are left out.
+
+    Contexts are taken as far as they were extracted; no stage runs.
+
+    Raises:
+        UsageError: the dataset is unknown, a file of it is no text, or `ignore` names no kind.
+        MissingError: a file of it is missing.
+    """
+    options, training = options or Options(), training or TrainOptions()
+    check_kinds(ignore)
+    faults: list[FaultError] = []
+    workspace = Workspace(options.workspace)
+    dataset = load_dataset(name, training.data, workspace.data, faults.append)
+    pictures = look_at_pictures(dataset, workspace)
+    findings = [*checks.of_faults(faults), *checks.of_posts(dataset.splits)]
+    findings += checks.of_pictures(dataset.splits, pictures)
+    notes = list(dataset.notes)
+    try:
+        measure = Measure(dataset, options, training)
+        findings += checks.of_lengths(dataset.splits, measure)
+        notes += measure.remarks
+    except StageError as error:
+        notes.append(f"lengths are not checked: {error}" + (f" ({error.hint})" if error.hint else ""))
+    posts = {split: len(found) for split, found in dataset.splits.items()}
+    kept = tuple(finding for finding in findings if finding.kind.name not in ignore)
+    broken = any(fault.kind is not FaultKind.ORPHAN_TAG for fault in faults)
+    if broken:
+        notes.append("what cannot be read was left out of the other checks; check again when it is mended")
+    return Checked(dataset.name, posts, kept, tuple(notes))
+
+
+def check_kinds(names: tuple[str, ...]) -> None:
+    known = [kind.name for kind in checks.KINDS]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"there is no kind of finding {name}", nearest(name, known) or ", ".join(known))
+
+
+def look_at_pictures(dataset: Dataset, workspace: Workspace) -> Pictures:
+    """The content key of every picture, and why a file is none: its header is read, nothing is decoded."""
+    paths = list(dict.fromkeys(post.picture for post in dataset.posts if post.picture is not None))
+    keys: dict[Path, str] = {}
+    bad: dict[Path, str] = {}
+    for found in identify(paths, workspace.store.manifest):
+        if not isinstance(found, ImageRef):
+            bad[found.path] = found.reason
+            continue
+        keys[found.path] = found.key
+        reason = peek(found.path)
+        if reason:
+            bad[found.path] = reason
+    return Pictures(keys, bad)
+
+
+class Measure:
+    """How long each post is for the encoder that would be trained, with the contexts that are known of it."""
+
+    def __init__(self, dataset: Dataset, options: Options, training: TrainOptions) -> None:
+        """
+        Raises:
+            StageError: the encoder is not at hand.
+            UsageError: a setting is unknown.
+        """
+        self.remarks: list[str] = []
+        choice = chosen(options, also=("training",))
+        changes = options.changes.get("training", {})
+        settings = training_settings(dataset.card, choice.preset, changes, training)
+        tokenizer, longest = tokenizer_of(find_encoder(training.encoder or choice.preset.encoder))
+        self.layout = ViewEncoder(tokenizer, min(settings.max_length, longest))
+        self.contexts = self.known_contexts(dataset, options, training)
+
+    def known_contexts(self, dataset: Dataset, options: Options, training: TrainOptions) -> PictureContexts | None:
+        try:
+            plan = plan_known(dataset, options, training, self.remarks.append)
+        except StageError as error:
+            self.remarks.append(f"lengths are those of the posts alone: {error}")
+            return None
+        stale = max((len(part.stale) for part in plan.pictures.plan.stages), default=0)
+        if stale:
+            told = f"the contexts of {stale} pictures are not extracted yet and count as nothing"
+            self.remarks.append(f"{told}: ita train, or ita data export, extracts them")
+        return replace(read_contexts(plan, Workspace(options.workspace).store), by_id=read_imported(plan))
+
+    def __call__(self, post: Post) -> Room:
+        if not post.words:
+            return Room(1, 0)
+        view = self.layout.encode(post.words, self.contexts.of(post) if self.contexts else ())
+        return Room(len(view.rows), view.trimmed)
+
+
+def plan_known(
+    dataset: Dataset, options: Options, training: TrainOptions, say: Callable[[str], None]
+) -> ContextPlan:
+    """What has to be done before the contexts of a dataset can be rendered, as `train` would do it.
+
+    Raises:
+        UsageError: a setting or a context is unknown.
+        StageError: a model or tool is missing.
+    """
+    choice = chosen(options, also=("training",))
+    say(choice.why)
+    config = context_config(choice.preset, training.contexts)
+    captions = caption_file(dataset, training.captions)
+    wanted = stage_names(config.order)
+    stages = build_stages(choice.preset, wanted) if wanted else []
+    store = Workspace(options.workspace).store
+    return plan_contexts(dataset.posts, stages, config, store, captions, options.wishes, options.limits)
+
+
+def tokenizer_of(encoder: EncoderRef) -> tuple[Any, int]:
+    """A text encoder's tokenizer and how many sub-tokens it reads at once, without loading its weights."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    config = hub.load(AutoConfig.from_pretrained, encoder.source, encoder.identity)
+    tokenizer = hub.load(AutoTokenizer.from_pretrained, encoder.source, encoder.identity, add_prefix_space=True)
+    return tokenizer, longest_row(SimpleNamespace(config=config), tokenizer)

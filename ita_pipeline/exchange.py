@@ -1,0 +1,305 @@
+"""Datasets from and to the forms of other projects: what `ita data import`, `import-contexts` and `export` do."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ita_pipeline.corpus.conll import bio_spans, bio_tags, read_text
+from ita_pipeline.corpus.datasets import CONTEXTS_FILE, SPLITS, Dataset, load_dataset
+from ita_pipeline.corpus.foreign import Gathered, gather
+from ita_pipeline.corpus.late import Form, Late, read_late, split_of_name, write_late, written_word
+from ita_pipeline.corpus.posts import Post, Span, joined
+from ita_pipeline.data import plan_known
+from ita_pipeline.engines.isolation import Worker
+from ita_pipeline.errors import MissingError, UsageError
+from ita_pipeline.options import Listener, Mute, Options
+from ita_pipeline.picture_contexts import make_contexts
+from ita_pipeline.training_plan import TrainOptions
+from ita_pipeline.workspace import Workspace
+from stages.external import ContextLine, written
+
+Say = Callable[[str], None]
+Rendered = tuple[Post, tuple[str, ...]]
+TEXTS = (".txt", ".conll", ".bio", ".iob", ".tsv", "")
+
+
+@dataclass
+class Imported:
+    """Posts by split, and what is known of their pictures by id."""
+
+    splits: dict[str, list[Post]] = field(default_factory=dict)
+    contexts: dict[str, ContextLine] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def import_contexts(files: Sequence[Path], to: Path) -> Gathered:
+    """Contexts of VinVL, Oscar or others, brought together into one file for `--captions`.
+
+    Raises:
+        UserError: a file is missing or in no known form, or `to` is there already.
+    """
+    refuse_existing(to)
+    found = gather(files)
+    if not found.lines:
+        raise UsageError(
+            f"there is nothing in {', '.join(map(str, files))}", "name files with predictions or captions"
+        )
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with to.open("x", encoding="utf-8") as file:
+        file.writelines(written(found.lines.values()))
+    return found
+
+
+def import_late(source: Path, to: Path, like: Dataset | None = None) -> Imported:
+    """A file or folder of tweets with late contexts, written as a folder that `--dataset` takes.
+
+    With `like`, tweets are paired by their words with the posts of that dataset, and take over its ids.
+
+    Raises:
+        UserError: files are missing or faulty, or `to` is there already.
+    """
+    refuse_existing(to)
+    found = Imported()
+    for split, file in late_files(source).items():
+        read = read_late(file)
+        ids = picture_ids(file, split, read)
+        pairs = [as_post(one, f"{split}-{n}", id) for n, (one, id) in enumerate(zip(read, ids, strict=True), 1)]
+        if like is not None:
+            pairs = paired(pairs, split, like, found.notes.append)
+        elif not any(ids) and pairs:
+            found.notes.append(
+                f"{split}: no ids of pictures; posts are numbered {pairs[0][0].id} to {pairs[-1][0].id}"
+            )
+        tell_contexts(split, pairs, found.notes.append)
+        found.splits[split] = [post for post, _ in pairs]
+        add_texts(found, pairs)
+    write_posts(found, to)
+    return found
+
+
+def late_files(source: Path) -> dict[str, Path]:
+    """The file of each split. Of ITA's two folders the one with contexts is taken; its name has `doc`."""
+    if source.is_file():
+        return {split_of_name(source.name) or "train": source}
+    if not source.is_dir():
+        raise MissingError(f"there is no file or folder {source}", "ita data import FOLDER --to FOLDER")
+    folders = [source, *sorted(path for path in source.iterdir() if path.is_dir() and "doc" in path.name)]
+    for folder in folders:
+        found: dict[str, Path] = {}
+        for file in sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in TEXTS):
+            split = split_of_name(file.name)
+            if split in found:
+                raise UsageError(
+                    f"{found[split]} and {file} are both of {split}", "import a folder with one of them"
+                )
+            if split is not None:
+                found[split] = file
+        if found:
+            return {split: found[split] for split in SPLITS if split in found}
+    raise MissingError(f"{source} has no file for train, dev or test", "files are told apart by their names")
+
+
+def picture_ids(file: Path, split: str, read: Sequence[Late]) -> list[str | None]:
+    """Ids of pictures: in the file itself, or a line each in `img/`, which lies beside or above (KB-NER's way)."""
+    for folder in (file.parent / "img", file.parent.parent / "img"):
+        beside = next((path for path in (folder / file.name, folder / f"{split}.txt") if path.is_file()), None)
+        if beside is not None:
+            ids = [line.strip() or None for line in read_text(beside).removesuffix("\n").split("\n")]
+            if len(ids) != len(read):
+                what = f"{beside} has {len(ids)} lines for {len(read)} tweets of {file}"
+                raise UsageError(what, "move it away")
+            return ids
+    return [one.image_id for one in read]
+
+
+def as_post(late: Late, number: str, picture: str | None) -> Rendered:
+    text, offsets = joined(late.words)
+    gold = None if late.tags is None else tuple(bio_spans(late.tags, {}))
+    # Contexts are kept by the picture's id, so a tweet without one gets the number for it.
+    image = picture or (number if late.contexts else None)
+    return Post(picture or number, text, late.words, offsets, gold, image_id=image), late.contexts
+
+
+def paired(pairs: Sequence[Rendered], split: str, like: Dataset, say: Say) -> list[Rendered]:
+    """Each tweet under the ids of the post with the same words; those that it lacks are named, not guessed."""
+    posts = like.splits.get(split, ())
+    waiting: dict[tuple[str, ...], list[Post]] = defaultdict(list)
+    for post in posts:
+        waiting[tuple(map(written_word, post.words))].append(post)
+    result: list[Rendered] = []
+    found: set[int] = set()
+    other = unknown = 0
+    for post, contexts in pairs:
+        candidates = waiting[post.words]
+        if not candidates:
+            unknown += 1
+            result.append((post, contexts))
+            continue
+        known = candidates.pop(0)
+        found.add(id(known))
+        gold = None if post.gold is None else renamed(post.gold, like.card.types)
+        other += gold is not None and known.gold is not None and gold != known.gold
+        image = known.image_id or post.image_id
+        result.append((replace(post, id=known.id, image_id=image, gold=gold), contexts))
+    missing = [post for post in posts if id(post) not in found]
+    say(f"{split}: {len(found)} of the {len(posts)} posts of {like.name} are in the file, by their words")
+    if missing:
+        last = " (the last one)" if missing == [posts[-1]] else ""
+        names = ", ".join(post.id for post in missing[:5]) + (", …" if len(missing) > 5 else "")
+        say(f"{split}: not in the file: {names}{last}; nothing is made up for them")
+    if unknown:
+        say(f"{split}: {unknown} tweets are none of {like.name}; they keep numbers of their own")
+    if other:
+        say(f"{split}: {other} tweets have other labels than in {like.name}; those of the file are taken")
+    return result
+
+
+def renamed(gold: Iterable[Span], types: Mapping[str, str]) -> tuple[Span, ...]:
+    return tuple(replace(span, type=types.get(span.type, span.type)) for span in gold)
+
+
+def tell_contexts(split: str, pairs: Sequence[Rendered], say: Say) -> None:
+    bare = [post.id for post, contexts in pairs if not contexts]
+    if bare and len(bare) < len(pairs):
+        names = ", ".join(bare[:5]) + (", …" if len(bare) > 5 else "")
+        say(f"{split}: {len(bare)} of {len(pairs)} tweets have no context: {names}")
+
+
+def add_texts(found: Imported, pairs: Sequence[Rendered]) -> None:
+    """Contexts under the picture's id.
+
+    Two posts with one picture and other contexts cannot both have theirs; neither gets any, and it is said.
+    """
+    for post, contexts in pairs:
+        if (name := post.image_id) is None:
+            continue
+        line = ContextLine(image=name, texts=contexts)
+        if found.contexts.setdefault(name, line) != line:
+            found.contexts[name] = ContextLine(image=name, texts=())
+            found.notes.append(f"posts that share the picture {name} have other contexts; they are left out")
+
+
+def write_posts(found: Imported, to: Path) -> None:
+    with new_folder(to) as folder:
+        write_into(found, folder)
+
+
+def write_into(found: Imported, folder: Path) -> None:
+    """`tweets.jsonl`, and `contexts.jsonl` where there are any."""
+    lines = [post_line(post, split) for split, posts in found.splits.items() for post in posts]
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    (folder / "tweets.jsonl").write_text(text, "utf-8")
+    contexts = [line for line in found.contexts.values() if line.texts]
+    if contexts:
+        (folder / CONTEXTS_FILE).write_text("".join(written(contexts)), "utf-8")
+
+
+def post_line(post: Post, split: str) -> dict[str, Any]:
+    line: dict[str, Any] = {"id": post.id, "split": split, "tokens": list(post.words)}
+    if post.gold is not None:
+        line["tags"] = bio_tags(len(post.words), post.gold)
+    if post.picture is not None:
+        line["image"] = post.picture.as_posix()
+    elif name := post.image_id:
+        line["image"] = f"{name}.jpg"
+    return line
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Where the files are, and what was written otherwise than it was."""
+
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+
+def export(
+    name: str,
+    to: Path,
+    form: Form = Form.ITA,
+    options: Options | None = None,
+    training: TrainOptions | None = None,
+    listener: Listener | None = None,
+) -> Exported:
+    """A dataset and its contexts for another project, after the pictures that are stale have been looked at.
+
+    `ITA` writes two parallel folders, tweets alone in `<name>` and with contexts in `<name>_doc`, and the pictures'
+    ids line by line in `img`, as KB-NER reads them. `ADASEQ` writes one folder with contexts.
+
+    Raises:
+        UserError: the dataset or a setting is missing or wrong, or `to` is there already.
+        StageError: a model or tool is missing; what was computed before is kept.
+    """
+    options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
+    refuse_existing(to)
+    workspace = Workspace(options.workspace)
+    dataset = load_dataset(name, training.data, workspace.data)
+    plan = plan_known(dataset, options, training, heard.say)
+    with Worker(options.limits) as hands:
+        contexts = make_contexts(plan, workspace.store, hands, heard)
+    splits = {
+        split: [(post, contexts.of(post)) for post in posts if post.words]
+        for split, posts in dataset.splits.items()
+    }
+    with new_folder(to) as folder:
+        files = write_form(folder, dataset.name, splits, form)
+    return Exported(tuple(to / file.relative_to(folder) for file in files), tuple(told(dataset, splits)))
+
+
+def write_form(folder: Path, name: str, splits: Mapping[str, Sequence[Rendered]], form: Form) -> list[Path]:
+    files: list[Path] = []
+
+    def write(place: Path, text: str) -> None:
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(text, "utf-8")
+        files.append(place)
+
+    for split, pairs in splits.items():
+        if form is Form.ADASEQ:
+            write(folder / f"{split}.txt", write_late(pairs, form.mark))
+            continue
+        write(folder / name / f"{split}.txt", write_late([(post, ()) for post, _ in pairs], form.mark))
+        write(folder / f"{name}_doc" / f"{split}.txt", write_late(pairs, form.mark))
+        write(folder / "img" / f"{split}.txt", "".join(f"{post.image_id or ''}\n" for post, _ in pairs))
+    return files
+
+
+def told(dataset: Dataset, splits: Mapping[str, Sequence[Rendered]]) -> Iterator[str]:
+    pairs = [pair for found in splits.values() for pair in found]
+    left = len(dataset.posts) - len(pairs)
+    bare = sum(post.gold is None for post, _ in pairs)
+    changed = sum(word != written_word(word) for post, _ in pairs for word in post.words)
+    without = sum(not contexts for _, contexts in pairs)
+    if left:
+        yield f"{left} posts have no word and are left out"
+    if bare:
+        yield f"{bare} posts have no labels; each of their words is written as O, since the readers want a tag"
+    if changed:
+        yield f"{changed} words hold white space or are <EOS>; they are written with _ or as EOS"
+    if without:
+        yield f"{without} of {len(pairs)} posts have no context"
+
+
+def refuse_existing(to: Path) -> None:
+    if to.is_file() or (to.is_dir() and any(to.iterdir())):
+        raise UsageError(f"{to} is there already", "name another place: --to …")
+
+
+@contextmanager
+def new_folder(to: Path) -> Iterator[Path]:
+    """A folder that is there when all of it is written, and not before."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=to.parent) as name:
+        folder = Path(name) / "new"
+        folder.mkdir()
+        yield folder
+        if to.is_dir():
+            to.rmdir()
+        folder.rename(to)

@@ -1,0 +1,218 @@
+"""What a person reads: each mistake answered in one form, and output that suits pipes, terminals and scripts."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import draw, ita, ita_here
+
+BUNDLED = ("--preset", "bundled")
+PROGRAM = str(Path(sys.executable).parent / "ita")
+
+
+@pytest.fixture
+def images() -> Path:
+    draw(Path("images/a.png"))
+    return Path("images")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message", "hint"),
+    [
+        (["extrct", "images"], 2, "no such command 'extrct'", "did you mean extract?"),
+        (["data", "chek", "x"], 2, "no such command 'chek'", "did you mean check?"),
+        (["extract"], 2, "missing argument 'images'", "ita extract images/ (more: ita extract --help)"),
+        (["train"], 2, "missing option '--dataset'", "ita train --dataset example (more: ita train --help)"),
+        (["extract", "x", "--presett", "y"], 2, "no such option: --presett", "did you mean --preset?"),
+        (["extract", "x", "--nonsense"], 2, "no such option: --nonsense", "ita extract --help"),
+        (["extract", "x", "--limit", "0"], 2, "invalid value for '--limit'", "ita extract --help"),
+        (["extract", "x", "--set"], 2, "option '--set' requires an argument", "ita extract --help"),
+        (["extract", "gone"], 2, "there is no folder gone", "ita extract FOLDER, a folder with pictures"),
+        (["extract", "a.txt"], 2, "a.txt is a file, not a folder of pictures", "ita extract ."),
+        (["extract", "images", "--preset", "bundeld"], 2, "there is no preset bundeld", "did you mean bundled?"),
+        (["extract", "images", *BUNDLED, "--stage", "ocrr"], 2, "has no stage ocrr", "did you mean ocr?"),
+        (["extract", "images", *BUNDLED, "--set", "ocr"], 2, "not of the form STAGE.PARAMETER=VALUE", "--set ocr."),
+        (["extract", "images", *BUNDLED, "--set", "orc.a=1"], 2, "--set names orc", "did you mean ocr?"),
+        (
+            ["extract", "images", *BUNDLED, "--set", "ocr.page_mode=99"],
+            2,
+            "stage ocr: page_mode: input should be less than or equal to 13, not 99",
+            "ita config show --origin",
+        ),
+        (["status", "exmple"], 2, "there is no dataset exmple", "did you mean example?"),
+        (["why", "gone.jpg"], 2, "there is no picture gone.jpg", "ita why FILE"),
+        (["train", "--dataset", "snap"], 3, "dataset snap: its files", "get them from"),
+        (
+            ["train", "--dataset", "example", *BUNDLED, "--contexts", "ocrs"],
+            2,
+            "no context ocrs",
+            "did you mean ocr?",
+        ),
+        (["train", "--dataset", "example", *BUNDLED, "--captions", "x"], 3, "no caption file x", "--captions FILE"),
+        (
+            ["train", "--dataset", "example", *BUNDLED, "--encoder", "./x"],
+            3,
+            "no model folder ./x",
+            "name a folder",
+        ),
+        (["predict", "example", "--text", "hi"], 3, "there is no run example", "ita train --dataset example"),
+        (["predict", "example"], 2, "give one source of posts", "ita predict RUN --text"),
+        (["data", "check", "gone"], 2, "there is no dataset gone", "or give a folder with tweets.jsonl"),
+        (["data", "import", "./gone", "--to", "x"], 3, "no file or folder gone", "ita data import FOLDER"),
+        (["data", "import-contexts", "gone.tsv"], 3, "gone.tsv cannot be read", "check its name"),
+        (["data", "export", "example"], 2, "missing option '--to'", "ita data export example --to"),
+        (["cache", "verfy"], 2, "no such command 'verfy'", "did you mean verify?"),
+    ],
+)
+def test_each_mistake_gets_a_sentence_a_hint_and_its_code(
+    arguments: list[str], code: int, message: str, hint: str, images: Path
+):
+    Path("a.txt").write_text("no picture")
+    answer = ita_here(*arguments)
+    error, told = answer.err.splitlines()[-2:]
+    assert answer.code == code
+    assert error.startswith("error: ")
+    assert message in error
+    assert told.startswith("hint: ")
+    assert hint in told
+    assert answer.out == ""
+    assert "Traceback" not in answer.err
+
+
+def test_help_begins_with_examples_and_loads_nothing_heavy():
+    program = (
+        "import sys; sys.argv = ['ita', '--help']\n"
+        "from ita_pipeline.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'cv2', 'pydantic', 'yaml', 'PIL', 'datasets', 'sqlite3'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    assert lines[0].startswith("Usage: ita")
+    assert lines[1:3] == ["ita extract images/", "ita train --dataset example"]
+    assert "130 interrupted" in " ".join(lines)
+
+
+def test_no_command_is_help_and_so_is_a_group_alone():
+    for arguments in ([], ["data"], ["cache"], ["config"]):
+        answer = ita_here(*arguments)
+        assert (answer.code, answer.err) == (2, "")
+        assert "Commands" in answer.out
+
+
+def test_every_command_has_an_example_in_its_help():
+    from ita_pipeline.cli import app, names
+
+    commands = [[name] for name in names(app)]
+    commands += [
+        [group.name or "", name] for group in app.registered_groups for name in names(group.typer_instance)
+    ]
+    for command in commands:
+        answer = ita_here(*command, "--help")
+        assert answer.code == 0
+        assert re.search(rf"^ *(cat .* \| )?ita {' '.join(command)}\b", answer.out, re.MULTILINE), command
+
+
+def terminal(arguments: Sequence[str], columns: int, **environment: str) -> str:
+    """What a terminal of so many columns shows."""
+    leader, follower = pty.openpty()
+    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), **environment}
+    process = subprocess.Popen([PROGRAM, *arguments], stdout=follower, stderr=follower, stdin=follower, env=env)
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            part = os.read(leader, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(leader)
+    assert process.wait(60) == 0
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_colours_are_left_out_where_they_are_not_wanted():
+    assert "\x1b[" in terminal(["--help"], 80)
+    assert "\x1b[" not in terminal(["--help"], 80, NO_COLOR="1")
+
+
+def test_a_narrow_terminal_gets_lines_in_place_of_a_table():
+    wide, narrow = terminal(["data", "stats", "example"], 80), terminal(["data", "stats", "example"], 30)
+    assert re.search(r"^posts +36 +12 +12$", wide, re.MULTILINE)
+    assert "posts\n  train  36\n  dev    12\n  test   12\n" in narrow
+    assert max(map(len, terminal(["--help"], 40).splitlines())) <= 78
+    assert "ita extract images/" in terminal(["--help"], 40)
+
+
+def test_a_pipe_gets_the_table_whatever_the_columns():
+    answer = ita("data", "stats", "example", COLUMNS="20")
+    assert re.search(r"^posts +36 +12 +12$", answer.out, re.MULTILINE)
+
+
+def test_a_reader_that_goes_away_is_no_error_to_read_about():
+    command = f"{PROGRAM} config show --preset bundled --json | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1)
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_data_goes_to_stdout_and_everything_else_to_stderr(images: Path):
+    answer = ita_here("extract", "images", *BUNDLED, "--stage", "ocr")
+    assert answer.out.splitlines()[0].split() == ["stage", "fresh", "done", "now", "failed", "seconds"]
+    assert answer.err == "preset bundled: asked for\n"
+
+
+def test_quiet_says_only_data_and_what_went_wrong(images: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ITA_QUIET", "")
+    for arguments in (["--quiet", "extract", "images"], ["extract", "images", "-q"]):
+        monkeypatch.setenv("ITA_QUIET", "")
+        answer = ita_here(*arguments, *BUNDLED, "--stage", "ocr")
+        assert (answer.code, answer.err) == (0, "")
+        assert answer.out.startswith("stage")
+    assert ita_here("extract", "gone", "--quiet").err.startswith("error: there is no folder gone\nhint: ")
+
+
+def test_debug_shows_where_and_keeps_the_code(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ITA_DEBUG", "")
+    assert "Traceback" not in ita_here("extract", "gone").err
+    for arguments in (["--debug", "extract", "gone"], ["extract", "gone", "--debug"]):
+        answer = ita_here(*arguments)
+        assert answer.code == 2
+        assert answer.err.startswith("Traceback")
+        assert answer.err.splitlines()[-2] == "error: there is no folder gone"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("ita da", {"data"}),
+        ("ita data ch", {"check"}),
+        ("ita extract --preset b", {"bundled"}),
+        ("ita data check twitter", {"twitter15", "twitter17"}),
+        ("ita extract --st", {"--stage"}),
+    ],
+)
+def test_the_shell_completes_commands_options_and_names(typed: str, offered: set[str]):
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1), "_ITA_COMPLETE": "complete_bash"}
+    assert set(ita(**words).out.split()) == offered
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_can_be_had_for_every_shell(shell: str):
+    answer = ita("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert answer.code == 0
+    assert "_ITA_COMPLETE" in answer.out

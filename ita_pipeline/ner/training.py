@@ -135,11 +135,13 @@ def watch(
         began = time.monotonic()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            rates = {"learning_rate": trainer.schedule.get_last_lr()[0]}
             now = time.monotonic()
-            log.write(
-                "update", state.global_step, {**trainer.update, **rates, "seconds": round(now - self.began, 3)}
-            )
+            about = {
+                "learning_rate": trainer.schedule.get_last_lr()[0],
+                "micro_batch": trainer.micro_batch,
+                "seconds": round(now - self.began, 3),
+            }
+            log.write("update", state.global_step, {**trainer.update, **about})
             self.began = now
             # The end of an epoch has a checkpoint of its own, with the epoch's scores.
             inside = state.global_step % trainer.steps_per_epoch

@@ -8,6 +8,7 @@ The functions here are the commands of `ita`:
     run = ita.train("example").run
     for prediction in ita.predict(run.folder, posts):
         ...
+    ita.report(run.folder, "report.html")
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from ita_pipeline.corpus.posts import Post
     from ita_pipeline.pipeline import (
         Options,
+        ReportOptions,
         TrainOptions,
         compare,
         extract,
         load,
         predict,
+        report,
         status,
         train,
         train_series,
@@ -32,11 +35,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Options",
     "Post",
+    "ReportOptions",
     "TrainOptions",
     "compare",
     "extract",
     "load",
     "predict",
+    "report",
     "status",
     "train",
     "train_series",

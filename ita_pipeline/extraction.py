@@ -46,6 +46,11 @@ class Extraction:
         return not self.failed and not self.unreadable
 
 
+def is_pictures(path: Path) -> bool:
+    """Whether a folder holds pictures rather than a dataset of posts."""
+    return path.is_dir() and not any((path / name).is_file() for name in ("tweets.jsonl", "train.jsonl"))
+
+
 def pictures_in(folder: Path) -> Found:
     """The pictures below a folder.
 

@@ -13,13 +13,14 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.errors import NotCleanError, UsageError
 from ita_pipeline.explanation import Explanation, explain
-from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, pictures_in, plan_pictures
+from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, is_pictures, pictures_in, plan_pictures
 from ita_pipeline.groups import gathered
 from ita_pipeline.options import Listener, Mute, Once, Options, chosen
 from ita_pipeline.picture_contexts import make_contexts
 from ita_pipeline.predictor import Prediction, Predictor
 from ita_pipeline.presets import build_stages
-from ita_pipeline.report.page import write_report
+from ita_pipeline.report.make import MOST_AT_TRAINING, Report, ReportOptions, make_report, report_run
+from ita_pipeline.report.thumbnails import Pictures
 from ita_pipeline.runs import Run, find_run
 from ita_pipeline.series import Series, SeriesRun, series_run, summarise, variants
 from ita_pipeline.status import Status, status_of
@@ -156,7 +157,8 @@ def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, 
         )
     run, new = train_if_new(plan.wanted(contexts), workspace.runs, heard, training.checkpoint_every)
     if new or not run.report.is_file():
-        write_report(run, plan.dataset, contexts)
+        wishes = ReportOptions(workspace=options.workspace, pictures=Pictures.INSIDE)
+        report_run(run, run.report, wishes, heard, plan.dataset, MOST_AT_TRAINING)
     return Trained(run, new, contexts.extraction)
 
 
@@ -242,11 +244,6 @@ def why(image: Path | str, options: Options | None = None, listener: Listener | 
     return explain(plan, store)
 
 
-def is_pictures(path: Path) -> bool:
-    """Whether a folder holds pictures rather than a dataset of posts."""
-    return path.is_dir() and not any((path / name).is_file() for name in ("tweets.jsonl", "train.jsonl"))
-
-
 def predict(
     run: str | Path, posts: Iterable[Post], options: Options | None = None, listener: Listener | None = None
 ) -> Iterator[Prediction]:
@@ -296,3 +293,14 @@ def compare(
     """
     runs = Workspace(workspace).runs
     return compare_runs(find_run(a, runs), find_run(b, runs), split, samples, seed)
+
+
+def report(
+    target: str | Path, html: Path | str, options: ReportOptions | None = None, listener: Listener | None = None
+) -> Report:
+    """Write a page to look at: about a run, about a dataset without one, or about a folder of pictures.
+
+    Raises:
+        UserError: there is no such thing, or nothing was extracted from the pictures yet.
+    """
+    return make_report(target, Path(html), options, listener)

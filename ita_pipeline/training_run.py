@@ -145,6 +145,8 @@ def train_run(
         key=key,
         components=components,
         dataset=wanted.dataset.name,
+        source=wanted.dataset.source,
+        folder=str(wanted.dataset.folder).encode("utf-8", "backslashreplace").decode(),
         command=wanted.command,
         preset=wanted.preset.name,
         stages=wanted.preset.stages,

@@ -109,6 +109,21 @@ def test_a_killed_training_is_taken_up_and_leaves_nothing_behind(
     assert len(json.loads((Path("runs/mine") / left.name[1:] / "history.json").read_text())) == 9
 
 
+def test_mentions_are_written_with_their_scores_and_the_report_shows_them(trained: tuple[Answer, Path]):
+    _, run = trained
+    for view in ("text", "text+image"):
+        file = run / "predictions" / f"test.{view.replace('+', '-')}.conll"
+        lines = [json.loads(line) for line in file.with_suffix(".jsonl").read_text().splitlines()]
+        assert [len(post.gold or ()) for post in read_conll(file)] == [len(line["mentions"]) for line in lines]
+        assert all(0 <= mention["score"] <= 1 for line in lines for mention in line["mentions"])
+        assert {line["schema"] for line in lines} == {"ita.prediction/1"}
+    page = (run / "report.html").read_text()
+    data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+    assert [entry["split"] for entry in data["entries"]] == ["test"] * 4 + ["dev"] * 4
+    assert len(data["pictures"]) == 8
+    assert all("score" in mention for entry in data["entries"] for mention in entry["answers"]["I+T"])
+
+
 def test_unchanged_inputs_train_nothing(
     workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
 ):

@@ -33,6 +33,15 @@ def names_of(kind: str, *more: str) -> Callable[[str], list[str]]:
     return complete
 
 
+class PictureChoice(StrEnum):
+    """Where a report's thumbnails go, on the command line."""
+
+    AUTO = "auto"
+    INSIDE = "inside"
+    BESIDE = "beside"
+    NONE = "none"
+
+
 Preset = Annotated[
     str,
     typer.Option(

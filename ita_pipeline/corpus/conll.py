@@ -30,6 +30,17 @@ class Sentence:
     lines: list[int] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which column holds the tags, and whether words of a context, with tags of their own, are expected."""
+
+    column: int = -1
+    contexts: bool = False
+
+
+LAST_COLUMN = Layout()
+
+
 def read_conll(
     path: Path, types: Mapping[str, str] | None = None, hear: Hearer = refuse, column: int = -1
 ) -> list[Post]:
@@ -42,7 +53,7 @@ def read_conll(
         MissingError: the file cannot be read.
         UsageError: a line is neither a word nor a word and a tag; says which.
     """
-    found = sentences(read_text(path), path, hear, column=column)
+    found = sentences(read_text(path), path, hear, Layout(column))
     return [as_post(sentence, number, path, types or {}, hear) for number, sentence in enumerate(found, 1)]
 
 
@@ -60,10 +71,8 @@ def read_text(path: Path) -> str:
         raise UsageError(f"{path} is not UTF-8 text") from error
 
 
-def sentences(
-    text: str, path: Path, hear: Hearer = refuse, contexts: bool = False, column: int = -1
-) -> Iterator[Sentence]:
-    """Words and tags of each tweet; tags of a context's words are a fault unless `contexts` are expected."""
+def sentences(text: str, path: Path, hear: Hearer = refuse, layout: Layout = LAST_COLUMN) -> Iterator[Sentence]:
+    """Words and tags of each tweet; tags of a context's words are a fault unless the layout expects them."""
     current = Sentence()
     for number, line in enumerate(text.split("\n"), 1):
         line = line.rstrip("\r")
@@ -76,7 +85,7 @@ def sentences(
                 yield current
             current = Sentence() if current.words else current
         else:
-            add_word(current, line, path, number, hear, contexts, column)
+            add_word(current, line, path, number, hear, layout)
     if current.words:
         yield current
 
@@ -99,12 +108,10 @@ def image_id(line: str, path: Path, number: int) -> str:
     return name
 
 
-def add_word(
-    sentence: Sentence, line: str, path: Path, number: int, hear: Hearer, contexts: bool, column: int
-) -> None:
+def add_word(sentence: Sentence, line: str, path: Path, number: int, hear: Hearer, layout: Layout) -> None:
     columns = line.split("\t") if "\t" in line else line.split()
-    word, tag = columns[0].strip(), columns[column].strip() if len(columns) > -column else ""
-    fault = None if contexts and tag in CONTEXT_TAGS else tag_fault(tag, path, number)
+    word, tag = columns[0].strip(), columns[layout.column].strip() if len(columns) > -layout.column else ""
+    fault = None if layout.contexts and tag in CONTEXT_TAGS else tag_fault(tag, path, number)
     if fault is not None:
         hear(fault)
         tag = "O"

@@ -31,6 +31,7 @@ demo: setup
 	$(BIN)/ita train --dataset example --preset bundled
 
 test: setup
+	@scripts/browser.sh
 	$(BIN)/python -m pytest
 
 lint: setup

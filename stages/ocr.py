@@ -1,4 +1,4 @@
-"""Text in the picture, read by Tesseract: every word with its confidence and box, nothing filtered.
+"""Text in the picture, read by Tesseract: every word with its confidence and box, none left out for a low one.
 
 ITA's optical character alignment (Wang et al., NAACL 2022) uses Tesseract without a stated filter, so the
 cache keeps all words; what is worth appending to a tweet is decided where contexts are rendered.
@@ -6,7 +6,6 @@ cache keeps all words; what is worth appending to a tweet is decided where conte
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import re
@@ -15,16 +14,17 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from stages.base import (
     EXECUTION,
     SEMANTIC,
+    BadItemError,
     Failure,
-    Frozen,
     Identity,
     Item,
     Stage,
@@ -33,7 +33,9 @@ from stages.base import (
     Value,
     guarded,
 )
-from stages.leash import image_to_data
+from stages.leash import TableWord, read_pages
+from stages.readers import Reader, TextLines, WholePages
+from stages.words import Word
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,22 +56,20 @@ USUAL_FOLDERS = (
 )
 
 
+PageMode = Annotated[int, Field(ge=3, le=13)]
+# One Tesseract reads so many pictures; its start takes as long as reading some of them.
+GROUP = 8
+GROUPS = 2  # a worker, so that one with easy pictures does not wait long for the others
+
+
 class OcrConfig(StageConfig):
     languages: Annotated[str, SEMANTIC, Field(pattern=r"^[A-Za-z_]+(\+[A-Za-z_]+)*$")] = "eng"
-    page_mode: Annotated[int, SEMANTIC, Field(ge=3, le=13)] = 11  # as in tesseract --help-psm
+    # `lines`, or a page mode as in tesseract --help-psm
+    page_mode: Annotated[Literal["lines"] | PageMode, SEMANTIC] = "lines"
     max_side: Annotated[int, SEMANTIC, Field(ge=64)] = 2400
     timeout: Annotated[int, EXECUTION, Field(ge=1)] = 120
     memory: Annotated[int, EXECUTION, Field(ge=64)] = 2048  # megabytes for each Tesseract
     workers: Annotated[int, EXECUTION, Field(ge=0)] = 0
-
-
-class Word(Frozen):
-    """`box` is xyxy in pixels of the upright picture, `confidence` in 0..1, `line` counts from 0."""
-
-    text: str
-    confidence: float
-    box: tuple[int, int, int, int]
-    line: int
 
 
 class OcrValue(Value):
@@ -78,11 +78,35 @@ class OcrValue(Value):
     words: tuple[Word, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The size of a picture, by how much it was scaled, and what its reader made of it."""
+
+    width: int
+    height: int
+    scale: float
+    given: Any
+
+    def value(self, words: Sequence[Word]) -> OcrValue:
+        """Words with their boxes in pixels of the picture as it came, and within it."""
+        return OcrValue(width=self.width, height=self.height, words=tuple(map(self.placed, words)))
+
+    def placed(self, word: Word) -> Word:
+        limits = (self.width, self.height, self.width, self.height)
+        sides = (min(max(0, round(side / self.scale)), limit) for side, limit in zip(word.box, limits, strict=True))
+        return word.model_copy(update={"box": tuple(sides)})
+
+
 class OcrStage(Stage[OcrConfig]):
     name = "ocr"
-    version = 1
+    version = 2
     config_type = OcrConfig
     value_type = OcrValue
+
+    @property
+    def reader(self) -> Reader:
+        mode = self.config.page_mode
+        return TextLines() if mode == "lines" else WholePages(mode)
 
     @property
     def workers(self) -> int:
@@ -90,7 +114,7 @@ class OcrStage(Stage[OcrConfig]):
 
     @property
     def batch_size(self) -> int:
-        return 8 * self.workers
+        return GROUP * GROUPS * self.workers
 
     def identity(self) -> Identity:
         """Tesseract's version and the sha256 of each language file.
@@ -115,19 +139,36 @@ class OcrStage(Stage[OcrConfig]):
         return Identity(tools={"tesseract": version, **digests})
 
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
+        size = min(GROUP, max(1, -(-len(items) // self.workers)))
+        groups = [items[start : start + size] for start in range(0, len(items), size)]
         with one_thread_each(), ThreadPoolExecutor(self.workers) as pool:
-            return list(pool.map(functools.partial(guarded, self.read), items))
+            return [result for results in pool.map(self.read_group, groups) for result in results]
 
-    def read(self, item: Item) -> OcrValue:
+    def read_group(self, items: Sequence[Item]) -> list[Value | Failure]:
+        """Read some pictures together; what fails together is read one by one, so that only the culprit fails."""
+        prepared = [guarded(self.prepare, item) for item in items]
+        good = [picture for picture in prepared if not isinstance(picture, Failure)]
+        values = iter(self.values_of(good))
+        return [picture if isinstance(picture, Failure) else next(values) for picture in prepared]
+
+    def values_of(self, pictures: Sequence[Prepared]) -> list[Value | Failure]:
+        try:
+            readings = self.reader.read([picture.given for picture in pictures], self.recognise)
+        except BadItemError as bad:
+            if len(pictures) == 1:
+                return [bad.failure]
+            return [value for picture in pictures for value in self.values_of([picture])]
+        return [picture.value(words) for picture, words in zip(pictures, readings, strict=True)]
+
+    def prepare(self, item: Item) -> Prepared:
         picture = item.decode()
         smaller, scale = fit(picture, self.config.max_side)
-        words = sorted_for_reading(list(words_of(self.recognise(smaller), 1 / scale)))
-        return OcrValue(width=picture.width, height=picture.height, words=tuple(words))
+        return Prepared(picture.width, picture.height, scale, self.reader.prepare(smaller))
 
-    def recognise(self, picture: Image) -> dict[str, list[Any]]:
+    def recognise(self, images: Sequence[Image], arguments: Sequence[str]) -> list[list[TableWord]]:
         settings = self.config
-        arguments = ["-l", settings.languages, "--psm", str(settings.page_mode)]
-        return image_to_data(picture, arguments, settings.timeout, settings.memory)
+        arguments = ["-l", settings.languages, *arguments]
+        return read_pages(images, arguments, settings.timeout, settings.memory)
 
 
 @contextmanager
@@ -183,44 +224,3 @@ def fit(picture: Image, max_side: int) -> tuple[Image, float]:
         return picture, 1.0
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.resize(size), scale
-
-
-def words_of(data: dict[str, list[Any]], scale: float) -> Iterator[Word]:
-    """Tesseract's table as words; boxes are multiplied by `scale` back to the original picture."""
-    lines: dict[tuple[int, int, int], int] = {}
-    for index, text in enumerate(data["text"]):
-        confidence = float(data["conf"][index])
-        if confidence < 0 or not text.strip():
-            continue
-        place = (data["block_num"][index], data["par_num"][index], data["line_num"][index])
-        left, top = data["left"][index], data["top"][index]
-        right, bottom = left + data["width"][index], top + data["height"][index]
-        yield Word(
-            text=text.strip(),
-            confidence=round(confidence / 100, 4),
-            box=(round(left * scale), round(top * scale), round(right * scale), round(bottom * scale)),
-            line=lines.setdefault(place, len(lines)),
-        )
-
-
-def sorted_for_reading(words: list[Word]) -> list[Word]:
-    """Lines from top to bottom, side by side from left to right: sparse page modes promise no order."""
-    lines: dict[int, list[Word]] = {}
-    for word in words:
-        lines.setdefault(word.line, []).append(word)
-
-    rows: list[list[list[Word]]] = []
-    for line in sorted(lines.values(), key=lambda line: extent(line)[0]):
-        top, bottom = extent(line)
-        beside = bool(rows) and extent(rows[-1][0])[0] <= (top + bottom) / 2 <= extent(rows[-1][0])[1]
-        if beside:
-            rows[-1].append(line)
-        else:
-            rows.append([line])
-    ordered = [line for row in rows for line in sorted(row, key=lambda line: line[0].box[0])]
-    return [word.model_copy(update={"line": index}) for index, line in enumerate(ordered) for word in line]
-
-
-def extent(line: list[Word]) -> tuple[int, int]:
-    """Top and bottom of a line, in pixels."""
-    return min(word.box[1] for word in line), max(word.box[3] for word in line)

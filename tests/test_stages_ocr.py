@@ -6,13 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import ValidationError
 
 from stages.base import Failure, FailureKind, Item, StageError
-from stages.ocr import OcrConfig, OcrStage, OcrValue, Word, one_thread_each, sorted_for_reading
+from stages.ocr import OcrConfig, OcrStage, OcrValue, one_thread_each
 
 
 def written(*lines: str, size: tuple[int, int] = (640, 240), at: int = 20) -> Image.Image:
@@ -103,16 +101,3 @@ def test_the_thread_limit_is_taken_back(monkeypatch: pytest.MonkeyPatch):
     with one_thread_each():
         assert os.environ["OMP_THREAD_LIMIT"] == "1"
     assert "OMP_THREAD_LIMIT" not in os.environ
-
-
-@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(0, 5)), max_size=12))
-def test_sorting_keeps_every_word_and_numbers_lines_from_zero(places: list[tuple[int, int, int]]):
-    words = [
-        Word(text=str(n), confidence=1, box=(x, y, x + 9, y + 9), line=line)
-        for n, (x, y, line) in enumerate(places)
-    ]
-    ordered = sorted_for_reading(words)
-    assert sorted(word.text for word in ordered) == sorted(word.text for word in words)
-    lines = [word.line for word in ordered]
-    assert lines == sorted(lines)
-    assert set(lines) == set(range(len(set(lines))))

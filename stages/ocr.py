@@ -57,9 +57,10 @@ USUAL_FOLDERS = (
 
 
 PageMode = Annotated[int, Field(ge=3, le=13)]
-# One Tesseract reads so many pictures; its start takes as long as reading some of them.
-GROUP = 8
-GROUPS = 2  # a worker, so that one with easy pictures does not wait long for the others
+# One Tesseract reads so many pictures, or so many pixels: its start takes as long as reading some of them, but a
+# picture that it dies of costs the whole group a second try.
+GROUP = 16
+ENOUGH = 8_000_000
 
 
 class OcrConfig(StageConfig):
@@ -80,12 +81,13 @@ class OcrValue(Value):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The size of a picture, by how much it was scaled, and what its reader made of it."""
+    """The size of a picture, by how much it was scaled, what its reader made of it, and how much that is."""
 
     width: int
     height: int
     scale: float
     given: Any
+    pixels: int
 
     def value(self, words: Sequence[Word]) -> OcrValue:
         """Words with their boxes in pixels of the picture as it came, and within it."""
@@ -114,7 +116,7 @@ class OcrStage(Stage[OcrConfig]):
 
     @property
     def batch_size(self) -> int:
-        return GROUP * GROUPS * self.workers
+        return GROUP * self.workers
 
     def identity(self) -> Identity:
         """Tesseract's version and the sha256 of each language file.
@@ -145,13 +147,22 @@ class OcrStage(Stage[OcrConfig]):
             return [result for results in pool.map(self.read_group, groups) for result in results]
 
     def read_group(self, items: Sequence[Item]) -> list[Value | Failure]:
-        """Read some pictures together; what fails together is read one by one, so that only the culprit fails."""
-        prepared = [guarded(self.prepare, item) for item in items]
-        good = [picture for picture in prepared if not isinstance(picture, Failure)]
-        values = iter(self.values_of(good))
-        return [picture if isinstance(picture, Failure) else next(values) for picture in prepared]
+        """Read some pictures together, though not more at once than a Tesseract reads in seconds."""
+        results: dict[int, Value | Failure] = {}
+        waiting: dict[int, Prepared] = {}
+        for number, item in enumerate(items):
+            prepared = guarded(self.prepare, item)
+            if isinstance(prepared, Failure):
+                results[number] = prepared
+            else:
+                waiting[number] = prepared
+            if number == len(items) - 1 or sum(each.pixels for each in waiting.values()) >= ENOUGH:
+                results |= zip(waiting, self.values_of([*waiting.values()]), strict=True)
+                waiting.clear()
+        return [results[number] for number in range(len(items))]
 
     def values_of(self, pictures: Sequence[Prepared]) -> list[Value | Failure]:
+        """What fails together is read one by one, so that only the culprit fails."""
         try:
             readings = self.reader.read([picture.given for picture in pictures], self.recognise)
         except BadItemError as bad:
@@ -163,7 +174,8 @@ class OcrStage(Stage[OcrConfig]):
     def prepare(self, item: Item) -> Prepared:
         picture = item.decode()
         smaller, scale = fit(picture, self.config.max_side)
-        return Prepared(picture.width, picture.height, scale, self.reader.prepare(smaller))
+        given = self.reader.prepare(smaller)
+        return Prepared(picture.width, picture.height, scale, given, self.reader.pixels(given))
 
     def recognise(self, images: Sequence[Image], arguments: Sequence[str]) -> list[list[TableWord]]:
         settings = self.config

@@ -35,6 +35,10 @@ class Reader(Protocol):
 
     def prepare(self, picture: Image) -> Any: ...
 
+    def pixels(self, prepared: Any) -> int:
+        """How many Tesseract will see of it."""
+        ...
+
     def read(self, prepared: Sequence[Any], recognise: Recognise) -> list[list[Word]]: ...
 
 
@@ -46,6 +50,9 @@ class WholePages:
 
     def prepare(self, picture: Image) -> Image:
         return picture
+
+    def pixels(self, prepared: Image) -> int:
+        return prepared.width * prepared.height
 
     def read(self, prepared: Sequence[Image], recognise: Recognise) -> list[list[Word]]:
         return [sorted_for_reading(as_words(table)) for table in recognise(prepared, self.arguments)]
@@ -63,6 +70,9 @@ class TextLines:
         grey = np.asarray(picture.convert("L"))
         crops = (cut(grey, box) for box in text_lines(grey))
         return [crop for crop in crops if crop is not None]
+
+    def pixels(self, prepared: list[LineCrop]) -> int:
+        return sum(crop.grey.size for crop in prepared)
 
     def read(self, prepared: Sequence[list[LineCrop]], recognise: Recognise) -> list[list[Word]]:
         crops = [crop for lines in prepared for crop in lines]

@@ -24,7 +24,7 @@ Box = tuple[int, int, int, int]
 SCALES = (1.0, 0.5, 0.25)
 # A spot is this much darker or brighter than the mean of a window of so many pixels.
 CONTRAST = 10
-WINDOW = 25
+WINDOW = 35
 # Letters in pixels of the scaled picture; higher ones are found at a smaller scale.
 LOWEST, HIGHEST = 7, 40
 WIDEST = 4.0  # times its height: letters that touch are one spot
@@ -55,6 +55,7 @@ def text_lines(grey: Grey) -> list[Box]:
     Args:
         grey: (height, width), the upright picture.
     """
+    limits = np.tile(grey.shape[::-1], 2)
     found: list[Lines] = []
     for scale in SCALES:
         size = (round(grey.shape[1] * scale), round(grey.shape[0] * scale))
@@ -62,7 +63,7 @@ def text_lines(grey: Grey) -> list[Box]:
             break
         for spots in letter_spots(resized(grey, size)):
             lines = joined(spots)
-            found.append(Lines(np.rint(lines.boxes / scale).astype(np.int64), lines.letters))
+            found.append(Lines(np.rint(lines.boxes / scale).astype(np.int64).clip(0, limits), lines.letters))
     if not found:
         return []
     boxes = distinct(

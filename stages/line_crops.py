@@ -26,6 +26,8 @@ LONGEST = 2400
 LETTER = (0.4, 1.35)
 WIDEST = 4.0
 SMALLEST_SPAN = 20  # between ink and paper, lest noise be stretched to letters
+# Restless ground looks like letters here and there, hardly ever like three in a row.
+FEWEST_RESTLESS = 3
 # On plain ground both ways look alike: so many grey levels apart, of 255, on average.
 ALIKE = 20
 SOFT = 0.5  # how far beyond the threshold the ink fades out, in distances from ink to threshold
@@ -85,7 +87,8 @@ def cut(grey: Grey, box: Box) -> LineCrop | None:
     low, high = np.percentile(part, (2, 98))
     whole = cv2.copyMakeBorder(stretched(part, low, high), RIM, RIM, RIM, RIM, cv2.BORDER_REPLICATE)
     wiped = cv2.copyMakeBorder(wipe(part, ink, threshold), RIM, RIM, RIM, RIM, cv2.BORDER_CONSTANT, value=(255,))
-    return LineCrop(np.asarray(whole, np.uint8), np.asarray(wiped, np.uint8), left, top, scale)
+    crop = LineCrop(np.asarray(whole, np.uint8), np.asarray(wiped, np.uint8), left, top, scale)
+    return crop if crop.plain or ink.letters >= FEWEST_RESTLESS else None
 
 
 def ink_of(part: Grey, threshold: float, dark: bool) -> Ink:

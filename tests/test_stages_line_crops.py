@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
-from stages.line_crops import HEIGHT, RIM, LineCrop, cut
+from stages.line_crops import HEIGHT, RIM, LineCrop, Part, cut
 from tests.test_stages_text_regions import drawn
 
 
@@ -57,9 +57,28 @@ def test_without_letters_there_is_no_crop():
 @given(st.floats(0.05, 4), st.integers(0, 900), st.integers(0, 900), st.integers(0, 500), st.integers(1, 500))
 def test_boxes_find_back(scale: float, left: int, top: int, x: int, width: int):
     blank = np.zeros((1, 1), np.uint8)
-    crop = LineCrop(blank, blank, left, top, scale)
+    crop = LineCrop(blank, blank, Part(blank, left, top, scale))
     there = (round(x * scale) + RIM, RIM, round((x + width) * scale) + RIM, RIM + 10)
     x0, y0, x1, _ = crop.back(there)
     assert y0 == top
     assert abs(x0 - left - x) <= 1 + 0.5 / scale
     assert abs(x1 - left - x - width) <= 1 + 0.5 / scale
+
+
+@pytest.mark.parametrize("degrees", [-9, -4, 4, 9])
+@pytest.mark.parametrize("size", [30, 90])
+def test_lines_that_climb_are_made_level_and_their_boxes_find_back(degrees: int, size: int):
+    picture = Image.new("L", (900, 600), 255)
+    ImageDraw.Draw(picture).text((150, 250), "MARLOW", 0, ImageFont.load_default(size))
+    grey = np.asarray(picture.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=255))
+    rows, columns = (np.flatnonzero((grey < 128).any(axis=axis)) for axis in (1, 0))
+    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    crop = cut(grey, box)
+    assert crop is not None
+    assert np.sign(crop.part.slope) == -np.sign(degrees)
+
+    inked = crop.wiped < 128
+    rows, columns = (np.flatnonzero(inked.any(axis=axis)) for axis in (1, 0))
+    assert abs(np.ptp(rows) + 1 - HEIGHT) <= 6
+    found = crop.back((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1))
+    assert max(abs(a - b) for a, b in zip(found, box, strict=True)) <= size / 6

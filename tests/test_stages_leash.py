@@ -33,7 +33,7 @@ picture = Image.new("RGB", (2400, 2400), "white")
 for y in range(10, 2360, 40):
     text = "The quick brown fox jumps over the lazy dog 0123456789 " * 5
     ImageDraw.Draw(picture).text((20, y), text, "black", ImageFont.load_default(size=24))
-OcrStage(OcrConfig(workers=2)).run([Item(name, name, lambda: picture) for name in "abcd"])
+OcrStage(OcrConfig(page_mode=11, workers=2)).run([Item(name, name, lambda: picture) for name in "abcd"])
 """
 
 

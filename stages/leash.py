@@ -81,7 +81,9 @@ def read_pages(
     if not pictures:
         return []
     encoded = io.BytesIO()
-    pictures[0].save(encoded, "TIFF", save_all=True, append_images=pictures[1:])
+    # Copies, since a picture remembers how it was saved in another format, and Pillow trips over it.
+    first, *others = (picture.copy() for picture in pictures)
+    first.save(encoded, "TIFF", save_all=True, append_images=others)
     command = ["tesseract", "-", "-", *arguments, "-c", "tessedit_create_tsv=1"]
     try:
         done = subprocess.run(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from stages import rapid
 from stages.base import (
     EXECUTION,
     SEMANTIC,
@@ -64,6 +65,7 @@ ENOUGH = 8_000_000
 
 
 class OcrConfig(StageConfig):
+    engine: Annotated[Literal["tesseract", "rapidocr"], SEMANTIC] = "tesseract"
     languages: Annotated[str, SEMANTIC, Field(pattern=r"^[A-Za-z_]+(\+[A-Za-z_]+)*$")] = "eng"
     # `lines`, or a page mode as in tesseract --help-psm
     page_mode: Annotated[Literal["lines"] | PageMode, SEMANTIC] = "lines"
@@ -105,25 +107,30 @@ class OcrStage(Stage[OcrConfig]):
     config_type = OcrConfig
     value_type = OcrValue
 
-    @property
-    def reader(self) -> Reader:
-        mode = self.config.page_mode
-        return TextLines() if mode == "lines" else WholePages(mode)
+    def __init__(self, config: OcrConfig) -> None:
+        super().__init__(config)
+        self.reader: Reader | None = None
 
     @property
     def workers(self) -> int:
         return self.config.workers or os.cpu_count() or 1
+
+    def parameters(self) -> dict[str, Any]:
+        unused = {"languages", "page_mode"} if self.config.engine == "rapidocr" else set[str]()
+        return {name: value for name, value in super().parameters().items() if name not in unused}
 
     @property
     def batch_size(self) -> int:
         return GROUP * self.workers
 
     def identity(self) -> Identity:
-        """Tesseract's version and the sha256 of each language file.
+        """Tesseract's version and the sha256 of each language file; of RapidOCR its version and its weights.
 
         Raises:
-            StageError: Tesseract or a language is not installed.
+            StageError: the engine or a language is not installed.
         """
+        if self.config.engine == "rapidocr":
+            return rapid.identity()
         if shutil.which("tesseract") is None:
             raise StageError("Tesseract is not installed, and the stage ocr needs it", INSTALL)
         version, folder = installed_tesseract()
@@ -140,10 +147,20 @@ class OcrStage(Stage[OcrConfig]):
             digests[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
         return Identity(tools={"tesseract": version, **digests})
 
+    def open(self) -> None:
+        mode = self.config.page_mode
+        if self.reader is None and self.config.engine == "rapidocr":
+            self.reader = rapid.RapidReader(self.workers)
+        elif self.reader is None:
+            self.reader = TextLines() if mode == "lines" else WholePages(mode)
+
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
-        size = min(GROUP, max(1, -(-len(items) // self.workers)))
+        self.open()
+        # RapidOCR spreads each picture over all cores by itself.
+        together = 1 if self.config.engine == "rapidocr" else self.workers
+        size = min(GROUP, max(1, -(-len(items) // together)))
         groups = [items[start : start + size] for start in range(0, len(items), size)]
-        with one_thread_each(), ThreadPoolExecutor(self.workers) as pool:
+        with one_thread_each(), ThreadPoolExecutor(together) as pool:
             return [result for results in pool.map(self.read_group, groups) for result in results]
 
     def read_group(self, items: Sequence[Item]) -> list[Value | Failure]:
@@ -163,6 +180,7 @@ class OcrStage(Stage[OcrConfig]):
 
     def values_of(self, pictures: Sequence[Prepared]) -> list[Value | Failure]:
         """What fails together is read one by one, so that only the culprit fails."""
+        assert self.reader is not None
         try:
             readings = self.reader.read([picture.given for picture in pictures], self.recognise)
         except BadItemError as bad:
@@ -172,6 +190,7 @@ class OcrStage(Stage[OcrConfig]):
         return [picture.value(words) for picture, words in zip(pictures, readings, strict=True)]
 
     def prepare(self, item: Item) -> Prepared:
+        assert self.reader is not None
         picture = item.decode()
         smaller, scale = fit(picture, self.config.max_side)
         given = self.reader.prepare(smaller)

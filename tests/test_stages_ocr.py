@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Callable
@@ -190,6 +191,13 @@ def test_the_company_a_picture_is_read_in_changes_nothing(settings: dict[str, ob
     ]
     together = OcrStage(OcrConfig(workers=1, **settings)).run([item(picture) for picture in pictures])
     assert together == [read(picture, **settings) for picture in pictures]
+
+
+def test_a_picture_that_was_saved_before_is_read_as_ever():
+    picture = written("MARLOW")
+    for kind in ("PNG", "JPEG"):
+        picture.save(io.BytesIO(), kind)
+    assert [word.text for word in read(picture, page_mode=6).words] == ["MARLOW"]
 
 
 def test_white_captions_on_a_photo_are_read():

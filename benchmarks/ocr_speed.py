@@ -18,7 +18,7 @@ from benchmarks.timing import HEADER, Comparison, compare
 from stages.base import Failure, Item
 from stages.ocr import OcrConfig, OcrStage
 
-PICTURES = 64
+PICTURES = 32
 PAIRS = 3
 
 

@@ -23,7 +23,7 @@ Box = tuple[int, int, int, int]
 
 SCALES = (1.0, 0.5, 0.25)
 # A spot is this much darker or brighter than the mean of a window of so many pixels.
-CONTRAST = 10
+CONTRAST = 8
 WINDOW = 35
 # Letters in pixels of the scaled picture; higher ones are found at a smaller scale.
 LOWEST, HIGHEST = 7, 40
@@ -31,7 +31,7 @@ WIDEST = 4.0  # times its height: letters that touch are one spot
 INK = (0.12, 0.95)  # how much of its box a spot fills; a slim one, such as an l, may fill all
 # Neighbours on a line: the gap and the step at the foot in heights of the higher one, ...
 GAP, STEP = 1.0, 0.35
-RATIO = 1.8  # ... its height by that of the lower one, ...
+RATIO = 2.2  # ... its height by that of the lower one, ...
 BESIDE = 0.7  # ... and how much of the lower one is beside it.
 FEWEST = 2
 TALLEST = 2.0  # a line, in heights of its letters

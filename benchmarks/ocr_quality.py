@@ -8,6 +8,7 @@ do not count.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import time
@@ -18,10 +19,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.text_pictures import memes, screenshots
+from benchmarks.text_pictures import SENTENCES, memes, screenshots
 from ita_pipeline.corpus.contexts import ContextConfig, trusted
 from stages.base import Failure, Item
-from stages.ocr import OcrConfig, OcrStage, OcrValue, Word
+from stages.ocr import OcrConfig, OcrStage, OcrValue, installed_tesseract
+from stages.words import Word
 
 SHORTEST = 3
 COVERED = 0.5
@@ -205,7 +207,7 @@ def by_stage(**settings: object) -> Reader:
     return read
 
 
-def by_loop(page_mode: int = 3, confidence: float = 0) -> Reader:
+def by_loop(page_mode: int = 3, confidence: float = 0, language: str = "eng") -> Reader:
     """What a user writes: pytesseract, one picture after the other."""
     import pytesseract
 
@@ -213,7 +215,7 @@ def by_loop(page_mode: int = 3, confidence: float = 0) -> Reader:
         found = []
         for picture in pictures:
             data = pytesseract.image_to_data(
-                picture, config=f"--psm {page_mode}", output_type=pytesseract.Output.DICT
+                picture, language, f"--psm {page_mode}", output_type=pytesseract.Output.DICT
             )
             rows = zip(*(data[key] for key in ("text", "conf", "left", "top", "width", "height")), strict=True)
             found.append(
@@ -231,8 +233,13 @@ def by_loop(page_mode: int = 3, confidence: float = 0) -> Reader:
 READERS: dict[str, Reader] = {
     "pytesseract, defaults": by_loop(),
     "pytesseract, mode 11, from 60": by_loop(11, 60),
-    "the stage": by_stage(),
+    "the stage, page_mode 3": by_stage(page_mode=3),
+    "the stage, page_mode 11": by_stage(page_mode=11),
+    "the stage, line by line": by_stage(),
 }
+
+if importlib.util.find_spec("rapidocr"):
+    READERS["the stage, engine rapidocr"] = by_stage(engine="rapidocr")
 
 
 def measured(reader: Reader, sets: dict[str, list[Sample]]) -> Iterator[str]:
@@ -251,6 +258,19 @@ def measured(reader: Reader, sets: dict[str, list[Sample]]) -> Iterator[str]:
         yield cell
 
 
+def in_other_languages(half: int) -> Iterator[str]:
+    """Screenshots in the languages that Tesseract has here besides English."""
+    _, folder = installed_tesseract()
+    for language in sorted(set(SENTENCES) - {"eng"}):
+        if (folder / f"{language}.traineddata").is_file():
+            sets = {"screens": made(12, 1 + half, language)}
+            (loop,), (lines,) = (
+                measured(by_loop(language=language), sets),
+                measured(by_stage(languages=language), sets),
+            )
+            yield f"screens in {language}: pytesseract, defaults: {loop} | the stage: {lines}"
+
+
 def main(arguments: Sequence[str]) -> None:
     place = arguments[0] if arguments else os.environ.get("ITA_OCR_DATA", "")
     if not place or not (Path(place) / "icdar2015").is_dir():
@@ -260,6 +280,8 @@ def main(arguments: Sequence[str]) -> None:
         print(f"{title}: " + ", ".join(f"{len(samples)} {name}" for name, samples in sets.items()))
         for name, reader in READERS.items():
             print(f"  {name}: " + " | ".join(measured(reader, sets)), flush=True)
+        for line in in_other_languages(half):
+            print(f"  {line}", flush=True)
 
 
 if __name__ == "__main__":

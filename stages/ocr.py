@@ -1,4 +1,4 @@
-"""Text in the picture, read by Tesseract: every word with its confidence and box, nothing filtered.
+"""Text in the picture, read by Tesseract: every word with its confidence and box, none left out for a low one.
 
 ITA's optical character alignment (Wang et al., NAACL 2022) uses Tesseract without a stated filter, so the
 cache keeps all words; what is worth appending to a tweet is decided where contexts are rendered.
@@ -6,7 +6,6 @@ cache keeps all words; what is worth appending to a tweet is decided where conte
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import re
@@ -15,16 +14,18 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from stages import rapid
 from stages.base import (
     EXECUTION,
     SEMANTIC,
+    BadItemError,
     Failure,
-    Frozen,
     Identity,
     Item,
     Stage,
@@ -33,7 +34,9 @@ from stages.base import (
     Value,
     guarded,
 )
-from stages.leash import image_to_data
+from stages.leash import TableWord, read_pages
+from stages.readers import Reader, TextLines, WholePages
+from stages.words import Word
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,22 +57,22 @@ USUAL_FOLDERS = (
 )
 
 
+PageMode = Annotated[int, Field(ge=3, le=13)]
+# One Tesseract reads so many pictures, or so many pixels: its start takes as long as reading some of them, but a
+# picture that it dies of costs the whole group a second try.
+GROUP = 16
+ENOUGH = 8_000_000
+
+
 class OcrConfig(StageConfig):
+    engine: Annotated[Literal["tesseract", "rapidocr"], SEMANTIC] = "tesseract"
     languages: Annotated[str, SEMANTIC, Field(pattern=r"^[A-Za-z_]+(\+[A-Za-z_]+)*$")] = "eng"
-    page_mode: Annotated[int, SEMANTIC, Field(ge=3, le=13)] = 11  # as in tesseract --help-psm
+    # `lines`, or a page mode as in tesseract --help-psm
+    page_mode: Annotated[Literal["lines"] | PageMode, SEMANTIC] = "lines"
     max_side: Annotated[int, SEMANTIC, Field(ge=64)] = 2400
     timeout: Annotated[int, EXECUTION, Field(ge=1)] = 120
     memory: Annotated[int, EXECUTION, Field(ge=64)] = 2048  # megabytes for each Tesseract
     workers: Annotated[int, EXECUTION, Field(ge=0)] = 0
-
-
-class Word(Frozen):
-    """`box` is xyxy in pixels of the upright picture, `confidence` in 0..1, `line` counts from 0."""
-
-    text: str
-    confidence: float
-    box: tuple[int, int, int, int]
-    line: int
 
 
 class OcrValue(Value):
@@ -78,26 +81,56 @@ class OcrValue(Value):
     words: tuple[Word, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The size of a picture, by how much it was scaled, what its reader made of it, and how much that is."""
+
+    width: int
+    height: int
+    scale: float
+    given: Any
+    pixels: int
+
+    def value(self, words: Sequence[Word]) -> OcrValue:
+        """Words with their boxes in pixels of the picture as it came, and within it."""
+        return OcrValue(width=self.width, height=self.height, words=tuple(map(self.placed, words)))
+
+    def placed(self, word: Word) -> Word:
+        limits = (self.width, self.height, self.width, self.height)
+        sides = (min(max(0, round(side / self.scale)), limit) for side, limit in zip(word.box, limits, strict=True))
+        return word.model_copy(update={"box": tuple(sides)})
+
+
 class OcrStage(Stage[OcrConfig]):
     name = "ocr"
-    version = 1
+    version = 2
     config_type = OcrConfig
     value_type = OcrValue
+
+    def __init__(self, config: OcrConfig) -> None:
+        super().__init__(config)
+        self.reader: Reader | None = None
 
     @property
     def workers(self) -> int:
         return self.config.workers or os.cpu_count() or 1
 
+    def parameters(self) -> dict[str, Any]:
+        unused = {"languages", "page_mode"} if self.config.engine == "rapidocr" else set[str]()
+        return {name: value for name, value in super().parameters().items() if name not in unused}
+
     @property
     def batch_size(self) -> int:
-        return 8 * self.workers
+        return GROUP * self.workers
 
     def identity(self) -> Identity:
-        """Tesseract's version and the sha256 of each language file.
+        """Tesseract's version and the sha256 of each language file; of RapidOCR its version and its weights.
 
         Raises:
-            StageError: Tesseract or a language is not installed.
+            StageError: the engine or a language is not installed.
         """
+        if self.config.engine == "rapidocr":
+            return rapid.identity()
         if shutil.which("tesseract") is None:
             raise StageError("Tesseract is not installed, and the stage ocr needs it", INSTALL)
         version, folder = installed_tesseract()
@@ -114,20 +147,59 @@ class OcrStage(Stage[OcrConfig]):
             digests[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
         return Identity(tools={"tesseract": version, **digests})
 
-    def run(self, items: Sequence[Item]) -> list[Value | Failure]:
-        with one_thread_each(), ThreadPoolExecutor(self.workers) as pool:
-            return list(pool.map(functools.partial(guarded, self.read), items))
+    def open(self) -> None:
+        mode = self.config.page_mode
+        if self.reader is None and self.config.engine == "rapidocr":
+            self.reader = rapid.RapidReader(self.workers)
+        elif self.reader is None:
+            self.reader = TextLines() if mode == "lines" else WholePages(mode)
 
-    def read(self, item: Item) -> OcrValue:
+    def run(self, items: Sequence[Item]) -> list[Value | Failure]:
+        self.open()
+        # RapidOCR spreads each picture over all cores by itself.
+        together = 1 if self.config.engine == "rapidocr" else self.workers
+        size = min(GROUP, max(1, -(-len(items) // together)))
+        groups = [items[start : start + size] for start in range(0, len(items), size)]
+        with one_thread_each(), ThreadPoolExecutor(together) as pool:
+            return [result for results in pool.map(self.read_group, groups) for result in results]
+
+    def read_group(self, items: Sequence[Item]) -> list[Value | Failure]:
+        """Read some pictures together, though not more at once than a Tesseract reads in seconds."""
+        results: dict[int, Value | Failure] = {}
+        waiting: dict[int, Prepared] = {}
+        for number, item in enumerate(items):
+            prepared = guarded(self.prepare, item)
+            if isinstance(prepared, Failure):
+                results[number] = prepared
+            else:
+                waiting[number] = prepared
+            if number == len(items) - 1 or sum(each.pixels for each in waiting.values()) >= ENOUGH:
+                results |= zip(waiting, self.values_of([*waiting.values()]), strict=True)
+                waiting.clear()
+        return [results[number] for number in range(len(items))]
+
+    def values_of(self, pictures: Sequence[Prepared]) -> list[Value | Failure]:
+        """What fails together is read one by one, so that only the culprit fails."""
+        assert self.reader is not None
+        try:
+            readings = self.reader.read([picture.given for picture in pictures], self.recognise)
+        except BadItemError as bad:
+            if len(pictures) == 1:
+                return [bad.failure]
+            return [value for picture in pictures for value in self.values_of([picture])]
+        return [picture.value(words) for picture, words in zip(pictures, readings, strict=True)]
+
+    def prepare(self, item: Item) -> Prepared:
+        assert self.reader is not None
         picture = item.decode()
         smaller, scale = fit(picture, self.config.max_side)
-        words = sorted_for_reading(list(words_of(self.recognise(smaller), 1 / scale)))
-        return OcrValue(width=picture.width, height=picture.height, words=tuple(words))
+        given = self.reader.prepare(smaller)
+        return Prepared(picture.width, picture.height, scale, given, self.reader.pixels(given))
 
-    def recognise(self, picture: Image) -> dict[str, list[Any]]:
+    def recognise(self, images: Sequence[Image], arguments: Sequence[str]) -> list[list[TableWord]]:
         settings = self.config
-        arguments = ["-l", settings.languages, "--psm", str(settings.page_mode)]
-        return image_to_data(picture, arguments, settings.timeout, settings.memory)
+        arguments = ["-l", settings.languages, *arguments]
+        return read_pages(images, arguments, settings.timeout, settings.memory)
 
 
 @contextmanager
@@ -183,44 +255,3 @@ def fit(picture: Image, max_side: int) -> tuple[Image, float]:
         return picture, 1.0
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.resize(size), scale
-
-
-def words_of(data: dict[str, list[Any]], scale: float) -> Iterator[Word]:
-    """Tesseract's table as words; boxes are multiplied by `scale` back to the original picture."""
-    lines: dict[tuple[int, int, int], int] = {}
-    for index, text in enumerate(data["text"]):
-        confidence = float(data["conf"][index])
-        if confidence < 0 or not text.strip():
-            continue
-        place = (data["block_num"][index], data["par_num"][index], data["line_num"][index])
-        left, top = data["left"][index], data["top"][index]
-        right, bottom = left + data["width"][index], top + data["height"][index]
-        yield Word(
-            text=text.strip(),
-            confidence=round(confidence / 100, 4),
-            box=(round(left * scale), round(top * scale), round(right * scale), round(bottom * scale)),
-            line=lines.setdefault(place, len(lines)),
-        )
-
-
-def sorted_for_reading(words: list[Word]) -> list[Word]:
-    """Lines from top to bottom, side by side from left to right: sparse page modes promise no order."""
-    lines: dict[int, list[Word]] = {}
-    for word in words:
-        lines.setdefault(word.line, []).append(word)
-
-    rows: list[list[list[Word]]] = []
-    for line in sorted(lines.values(), key=lambda line: extent(line)[0]):
-        top, bottom = extent(line)
-        beside = bool(rows) and extent(rows[-1][0])[0] <= (top + bottom) / 2 <= extent(rows[-1][0])[1]
-        if beside:
-            rows[-1].append(line)
-        else:
-            rows.append([line])
-    ordered = [line for row in rows for line in sorted(row, key=lambda line: line[0].box[0])]
-    return [word.model_copy(update={"line": index}) for index, line in enumerate(ordered) for word in line]
-
-
-def extent(line: list[Word]) -> tuple[int, int]:
-    """Top and bottom of a line, in pixels."""
-    return min(word.box[1] for word in line), max(word.box[3] for word in line)

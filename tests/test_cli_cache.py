@@ -34,7 +34,7 @@ def test_ls_tells_what_lies_there():
     (key,) = json.loads(ita("cache", "ls", "--preset", "bundled", "--json").out)["keys"]
     assert (key["stage"], key["values"], key["failures"], key["segments"]) == ("ocr", 3, 0, 3)
     assert key["bytes"] == sum(path.stat().st_size for path in segments())
-    assert key["components"]["parameters"]["page_mode"] == 11
+    assert key["components"]["parameters"]["page_mode"] == "lines"
     assert ita("cache", "ls", "--preset", "bundled").out.splitlines()[1].split()[2:6] == ["yes", "3", "0", "3"]
 
 

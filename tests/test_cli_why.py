@@ -33,13 +33,13 @@ def test_the_record_is_where_it_says_and_is_what_it_says():
     line = Path(place["segment"]).read_text().splitlines()[place["line"] - 1]
     assert json.loads(line) == place["content"]
     assert place["content"]["image"] == found["image"]
-    assert ocr["components"]["parameters"]["page_mode"] == 11
+    assert ocr["components"]["parameters"]["page_mode"] == "lines"
 
 
 def test_a_changed_setting_is_the_reason_and_the_older_record_is_shown():
     ita("extract", "images", *BUNDLED)
     answer = ita("why", "images/a.png", *BUNDLED, "--set", "ocr.page_mode=6")
-    assert "ocr: stale\n  because  parameter page_mode 11 → 6\n  older " in answer.out
+    assert "ocr: stale\n  because  parameter page_mode lines → 6\n  older " in answer.out
     assert "parameter page_mode = 6" in answer.out
 
 

@@ -33,7 +33,7 @@ picture = Image.new("RGB", (2400, 2400), "white")
 for y in range(10, 2360, 40):
     text = "The quick brown fox jumps over the lazy dog 0123456789 " * 5
     ImageDraw.Draw(picture).text((20, y), text, "black", ImageFont.load_default(size=24))
-OcrStage(OcrConfig(workers=2)).run([Item(name, name, lambda: picture) for name in "abcd"])
+OcrStage(OcrConfig(page_mode=11, workers=2)).run([Item(name, name, lambda: picture) for name in "abcd"])
 """
 
 
@@ -107,7 +107,7 @@ def test_a_parent_that_died_before_the_leash_was_on_is_noticed(monkeypatch: pyte
 
 
 def test_too_little_memory_for_a_picture_is_told():
-    result = read(noise(2400), memory=96)
+    result = read(noise(2400), page_mode=11, memory=96)
     assert isinstance(result, Failure)
     assert result.kind == FailureKind.RESOURCE
     assert result.reason == "Tesseract ran out of memory: ocr.memory allows it 96 MB"
@@ -126,9 +126,9 @@ def test_a_table_made_without_enough_memory_is_not_believed(pretend: Callable[[s
     columns = "level page_num block_num par_num line_num word_num left top width height conf text"
     table = "\\t".join(columns.split()) + "\\n1\\t1" + "\\t0" * 6 + "\\t640\\t240\\t-1\\t\\n"
     pretend(f"printf '{table}'")
-    assert not isinstance(read(written("MARLOW")), Failure)
+    assert not isinstance(read(written("MARLOW"), page_mode=11), Failure)
     pretend(f"printf '{table}'; echo 'Error in pixCreateNoInit: pixdata_malloc fail for data' >&2")
-    result = read(written("MARLOW"))
+    result = read(written("MARLOW"), page_mode=11)
     assert isinstance(result, Failure)
     assert result.kind == FailureKind.RESOURCE
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import ValidationError
 
-from stages.base import Failure, FailureKind, Item, StageError
-from stages.ocr import OcrConfig, OcrStage, OcrValue, Word, one_thread_each, sorted_for_reading
+from stages.base import BadItemError, Failure, FailureKind, Item, StageError
+from stages.ocr import OcrConfig, OcrStage, OcrValue, one_thread_each
 
 
 def written(*lines: str, size: tuple[int, int] = (640, 240), at: int = 20) -> Image.Image:
@@ -105,14 +107,104 @@ def test_the_thread_limit_is_taken_back(monkeypatch: pytest.MonkeyPatch):
     assert "OMP_THREAD_LIMIT" not in os.environ
 
 
-@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(0, 5)), max_size=12))
-def test_sorting_keeps_every_word_and_numbers_lines_from_zero(places: list[tuple[int, int, int]]):
-    words = [
-        Word(text=str(n), confidence=1, box=(x, y, x + 9, y + 9), line=line)
-        for n, (x, y, line) in enumerate(places)
+# -- pictures that are read together
+
+
+MARK = b"HOSTILE!"
+
+
+def hostile() -> Image.Image:
+    """Bears a mark in its pixels, which stay as they are in page modes."""
+    picture = written("MARLOW")
+    picture.paste(Image.frombytes("L", (len(MARK), 1), MARK), (0, 0))
+    return picture
+
+
+@pytest.fixture
+def dies_of_the_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """A Tesseract that comes to a bad end if it is shown the mark; it writes down how often it was started."""
+    real = shutil.which("tesseract")
+
+    def put(end: str) -> Path:
+        (tmp_path / "tesseract").write_text(
+            f"""#!/bin/sh
+            echo started >>{tmp_path}/starts
+            cat >{tmp_path}/$$
+            if grep -aq 'HHHOOOSSSTTTIIILLLEEE!!!' {tmp_path}/$$; then {end}; fi
+            exec {real} "$@" <{tmp_path}/$$
+            """
+        )
+        (tmp_path / "tesseract").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+        return tmp_path / "starts"
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("end", "kind", "timeout"),
+    [
+        ("kill -SEGV $$", FailureKind.RESOURCE, 60),
+        ("exec sleep 60", FailureKind.RESOURCE, 5),
+        ("exit 1", FailureKind.TRANSIENT, 60),
+    ],
+)
+def test_of_pictures_read_together_only_the_culprit_fails(
+    dies_of_the_mark: Callable[[str], Path], end: str, kind: FailureKind, timeout: int
+):
+    starts = dies_of_the_mark(end)
+    pictures = [written("ONE"), hostile(), written("THREE"), written("FOUR")]
+    stage = OcrStage(OcrConfig(page_mode=6, workers=1, timeout=timeout))
+    one, culprit, three, four = stage.run([item(picture) for picture in pictures])
+    assert isinstance(culprit, Failure)
+    assert culprit.kind == kind
+    assert [value.words[0].text for value in (one, three, four)] == ["ONE", "THREE", "FOUR"]
+    assert len(starts.read_text().split()) == 5
+
+
+def test_one_start_serves_many_pictures(dies_of_the_mark: Callable[[str], Path]):
+    starts = dies_of_the_mark("exit 1")
+    pictures = [written(word) for word in ("ONE", "TWO", "THREE", "FOUR")]
+    values = OcrStage(OcrConfig(page_mode=6, workers=1)).run([item(picture) for picture in pictures])
+    assert [value.words[0].text for value in values] == ["ONE", "TWO", "THREE", "FOUR"]
+    assert len(starts.read_text().split()) == 1
+
+
+def test_a_picture_that_cannot_be_opened_leaves_its_neighbours_alone():
+    def broken() -> Image.Image:
+        raise BadItemError("not a picture")
+
+    items = [item(written("ONE")), Item("b", "b.png", broken), item(written("THREE"))]
+    one, two, three = OcrStage(OcrConfig(workers=1)).run(items)
+    assert isinstance(two, Failure)
+    assert two.reason == "not a picture"
+    assert [value.words[0].text for value in (one, three)] == ["ONE", "THREE"]
+
+
+@pytest.mark.parametrize("settings", [{}, {"page_mode": 6}])
+def test_the_company_a_picture_is_read_in_changes_nothing(settings: dict[str, object]):
+    pictures = [
+        written("WELCOME TO", "MARLOW"),
+        written("12 km"),
+        Image.new("RGB", (90, 90), "red"),
+        written("ONE"),
     ]
-    ordered = sorted_for_reading(words)
-    assert sorted(word.text for word in ordered) == sorted(word.text for word in words)
-    lines = [word.line for word in ordered]
-    assert lines == sorted(lines)
-    assert set(lines) == set(range(len(set(lines))))
+    together = OcrStage(OcrConfig(workers=1, **settings)).run([item(picture) for picture in pictures])
+    assert together == [read(picture, **settings) for picture in pictures]
+
+
+def test_a_picture_that_was_saved_before_is_read_as_ever():
+    picture = written("MARLOW")
+    for kind in ("PNG", "JPEG"):
+        picture.save(io.BytesIO(), kind)
+    assert [word.text for word in read(picture, page_mode=6).words] == ["MARLOW"]
+
+
+def test_white_captions_on_a_photo_are_read():
+    blots = np.random.default_rng(0).normal(128, 40, (40, 60)).clip(0, 255).astype(np.uint8)
+    photo = Image.fromarray(blots).resize((600, 400), Image.Resampling.BICUBIC).convert("RGB")
+    for text, y in (("MEET ME IN", 20), ("MARLOW", 320)):
+        font = ImageFont.load_default(size=54)
+        ImageDraw.Draw(photo).text((120, y), text, "white", font, stroke_width=4, stroke_fill="black")
+    sure = [word.text for word in read(photo).words if word.confidence >= 0.6]
+    assert {"MEET", "MARLOW"} <= set(sure) <= {"MEET", "ME", "IN", "MARLOW"}

@@ -156,6 +156,11 @@ class Run:
     def scores(self) -> RunScores:
         return self.read("scores.json", RunScores.from_json)
 
+    @property
+    def analysed(self) -> bool:
+        """Whether the run has an analysis, which runs of earlier versions lack."""
+        return (self.folder / "analysis.json").is_file()
+
     def analysis(self) -> RunAnalysis:
         return self.read("analysis.json", RunAnalysis.from_json)
 

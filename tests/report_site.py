@@ -15,9 +15,11 @@ from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.images import file_digest
+from ita_pipeline.ner.analysis import analyse
+from ita_pipeline.ner.prediction import Scored
 from ita_pipeline.ner.scoring import score
 from ita_pipeline.ner.training import EpochScore, TrainingConfig
-from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run, RunAnalysis, RunRecord, RunScores, ViewScores
+from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run, RunAnalysis, RunRecord, RunScores, ViewAnalysis, ViewScores
 from stages.base import Failure, FailureKind, Value
 from stages.caption import Caption, CaptionValue
 from stages.objects import Attribute, Object, ObjectsValue
@@ -136,7 +138,12 @@ def write_run(root: Path, folder: Path) -> Run:
         )
         for n in (1, 2, 3)
     ]
-    run.write(record_of(folder), history, RunAnalysis(splits={}))
+    analyses = [
+        analyse(posts, [[Scored(s, 0.9) for s in pair[which]] for pair in pairs], frozenset({"kim"}))
+        for which in (1, 2)
+    ]
+    analysis = ViewAnalysis(text=analyses[0], text_and_image=analyses[1])
+    run.write(record_of(folder), history, RunAnalysis(splits={"test": analysis}))
     run.finish(RunScores(splits={"test": ViewScores(text=scores[0], text_and_image=scores[1])}))
     return run
 

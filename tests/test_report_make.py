@@ -16,6 +16,7 @@ from ita_pipeline.images import file_digest
 from ita_pipeline.options import Mute
 from ita_pipeline.report.make import ReportOptions, make_report
 from ita_pipeline.report.thumbnails import Pictures
+from stages.external import ExternalValue
 from tests.fakes import SizeValue, draw
 from tests.report_site import build_site, caption, key_of, objects, remember, words
 
@@ -56,7 +57,11 @@ def test_a_run_goes_by_its_folder_by_its_name_and_by_its_dataset():
 
 def test_captions_made_elsewhere_are_found_by_the_pictures_id():
     run = build_site(Path(), posts=15)
-    remember(Path(), key_of("external"), {"0": caption("made elsewhere"), "other": caption("of no post here")})
+    said = {
+        name: ExternalValue(source="file", caption=caption(text))
+        for name, text in (("0", "made elsewhere"), ("other", "of no post here"))
+    }
+    remember(Path(), key_of("external"), said)
     record = run.record()
     keys = {**record.stage_keys, "external": key_of("external").hexdigest}
     run.write(record.model_copy(update={"stage_keys": keys}), run.history(), run.analysis())
@@ -64,6 +69,17 @@ def test_captions_made_elsewhere_are_found_by_the_pictures_id():
     assert first["found"]["captions"] == [{"text": "made elsewhere", "score": 0.4}]
     assert "made elsewhere" in first["contexts"]
     assert second["found"]["captions"] == [{"text": "a person", "score": 0.4}]
+
+
+def test_what_an_earlier_version_of_a_stage_said_in_another_form_is_left_out_and_told():
+    run = build_site(Path(), posts=15)
+    remember(Path(), key_of("external"), {"0": caption("in an older form")})
+    record = run.record()
+    keys = {**record.stage_keys, "external": key_of("external").hexdigest}
+    run.write(record.model_copy(update={"stage_keys": keys}), run.history(), run.analysis())
+    data, told = report(run.folder)
+    assert told == ["what the stage external said is of another version of it, and is left out"]
+    assert data["entries"][0]["found"]["captions"] == [{"text": "a person", "score": 0.4}]
 
 
 def test_in_another_workspace_paths_are_those_of_training():

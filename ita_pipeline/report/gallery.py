@@ -30,6 +30,7 @@ from ita_pipeline.report.thumbnails import Thumbnail
 from ita_pipeline.report.visible import visible_name
 from stages.base import Failure, Frozen, Value
 from stages.caption import CaptionValue
+from stages.external import TextValue
 from stages.objects import ObjectsValue
 from stages.ocr import OcrValue
 
@@ -289,7 +290,8 @@ def rounded(box: Sequence[float]) -> Box:
 
 
 def unknown(result: Value | Failure) -> bool:
-    return not isinstance(result, Failure | ObjectsValue | OcrValue | CaptionValue)
+    """Whether the page has no drawing or line of its own for it; contexts that are text are shown as they are."""
+    return not isinstance(result, Failure | ObjectsValue | OcrValue | CaptionValue | TextValue)
 
 
 def other(result: Value | Failure) -> str:

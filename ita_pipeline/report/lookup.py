@@ -11,10 +11,10 @@ from ita_pipeline.cache.maintenance import holdings
 from ita_pipeline.cache.segments import Record
 from ita_pipeline.cache.store import Store
 from ita_pipeline.corpus.contexts import ContextConfig
-from ita_pipeline.errors import UserError
+from ita_pipeline.errors import CorruptCacheError, UserError
 from ita_pipeline.extraction import Extraction
 from ita_pipeline.images import ImageRef, identify
-from ita_pipeline.picture_contexts import PictureContexts, Results
+from ita_pipeline.picture_contexts import PictureContexts, Results, parts_of
 from ita_pipeline.presets import build
 from ita_pipeline.report.gallery import Seen
 from stages.base import Stage, StageError
@@ -55,7 +55,7 @@ def look_up(
         path: {name: records[image.key].result for name, records in computed.items() if image.key in records}
         for path, image in images.items()
     }
-    by_id: dict[str, Results] = {name: {"caption": record.result} for name, record in imported.items()}
+    by_id = {name: parts_of(record.result, config.order) for name, record in imported.items()}
     used = {name: key for name, (key, _) in known.items()}
     return Seen(PictureContexts(config, Extraction((), (), (), ()), used, by_file, by_id), images, unreadable)
 
@@ -68,7 +68,13 @@ def find_records(
         stage = None if key.stage in found else reader_of(key.stage, say)
         if stage is None:
             continue
-        records = store.results(stage, key, list(ids) if key.stage == EXTERNAL else list(images))
+        try:
+            records = store.results(stage, key, list(ids) if key.stage == EXTERNAL else list(images))
+        except CorruptCacheError:
+            if key.components.get("version") == stage.version:
+                raise
+            say(f"what the stage {key.stage} said is of another version of it, and is left out")
+            continue
         if records or keys is not None:
             found[key.stage] = (key, records)
     return found

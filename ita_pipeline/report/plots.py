@@ -48,6 +48,16 @@ class Series:
     place: int
 
 
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Pairs of numbers in 0..1 under one name; `place` as in `Series`."""
+
+    name: str
+    across: tuple[float, ...]
+    up: tuple[float, ...]
+    place: int
+
+
 def curves(title: str, said: str, label: str, series: Sequence[Series], kept: int | None = None) -> Figure:
     """Values by epoch, counted from 1; `kept` marks an epoch."""
 
@@ -89,6 +99,24 @@ def bars(title: str, said: str, label: str, names: Sequence[str], series: Sequen
         axes.set_xticks(range(len(names)), [short(name) for name in names])
         axes.set_ylabel(label)
         axes.margins(y=0.12)
+
+    return figure(title, said, draw)
+
+
+def reliability(title: str, said: str, series: Sequence[Points]) -> Figure:
+    """Precision over probability, beside the line on which they are equal."""
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        axes.plot((0, 100), (0, 100), color=theme.soft, linewidth=1)
+        for line in series:
+            marker, dash = STYLES[line.place % len(STYLES)]
+            colour = theme.series[line.place % len(theme.series)]
+            across, up = ([100 * number for number in numbers] for numbers in (line.across, line.up))
+            axes.plot(across, up, dash, color=colour, marker=marker, markersize=4, label=line.name)
+        axes.set_xlim(0, 102)
+        axes.set_ylim(0, 102)
+        axes.set_xlabel("probability, %")
+        axes.set_ylabel("right, %")
 
     return figure(title, said, draw)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ita_pipeline.ner.scoring import Score
 from ita_pipeline.ner.training import EpochScore
+from ita_pipeline.report.analysis_blocks import errors_block
 from ita_pipeline.report.blocks import Block, Fact, Headline, Row, RunPart, Table
 from ita_pipeline.report.entries import IT, T
 from ita_pipeline.report.plots import Series, bars, curves
@@ -25,6 +26,8 @@ def run_part(run: Run, about: str) -> RunPart:
     """
     record, splits, history = run.record(), run.scores().splits, run.history()
     blocks = [scores_block(splits)]
+    if run.analysed:
+        blocks += [errors_block(split, found) for split, found in run.analysis().splits.items() if split == "test"]
     if history:
         blocks.append(learning_block(history, record.best_epoch))
     blocks.append(dependence_block(record))

@@ -8,6 +8,7 @@ The functions here are the commands of `ita`:
     run = ita.train("example").run
     for prediction in ita.predict(run.folder, posts):
         ...
+    ita.report(run.folder, "report.html")
 """
 
 from __future__ import annotations
@@ -17,9 +18,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ita_pipeline.corpus.posts import Post
-    from ita_pipeline.pipeline import Options, TrainOptions, extract, load, predict, status, train, why
+    from ita_pipeline.pipeline import (
+        Options,
+        ReportOptions,
+        TrainOptions,
+        compare,
+        extract,
+        load,
+        predict,
+        report,
+        status,
+        train,
+        train_series,
+        why,
+    )
 
-__all__ = ["Options", "Post", "TrainOptions", "extract", "load", "predict", "status", "train", "why"]
+__all__ = [
+    "Options",
+    "Post",
+    "ReportOptions",
+    "TrainOptions",
+    "compare",
+    "extract",
+    "load",
+    "predict",
+    "report",
+    "status",
+    "train",
+    "train_series",
+    "why",
+]
 
 # What `ita data` and `ita export-model` do: `ita.data.check("example")`, `ita.model_export.export_model(…)`.
 MODULES = ("data", "exporting", "importing", "model_export")

@@ -9,6 +9,7 @@ from typing import Any
 
 from ita_pipeline.cache.plan import Failed, Plan, Wishes, make_plan
 from ita_pipeline.cache.store import Store
+from ita_pipeline.corpus.datasets import POSTS_FILES
 from ita_pipeline.engines import local
 from ita_pipeline.engines.jobs import MEGABYTE, Hands, Limits
 from ita_pipeline.engines.local import Progress, StageOutcome
@@ -44,6 +45,11 @@ class Extraction:
     @property
     def clean(self) -> bool:
         return not self.failed and not self.unreadable
+
+
+def is_pictures(path: Path) -> bool:
+    """Whether a folder holds pictures rather than a dataset of posts."""
+    return path.is_dir() and not any((path / name).is_file() for name in POSTS_FILES)
 
 
 def pictures_in(folder: Path) -> Found:

@@ -28,6 +28,19 @@ class Mute(Silent):
     def say(self, line: str) -> None: ...
 
 
+class Once(Silent):
+    """Passes each line on the first time that it is said."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.said: set[str] = set()
+
+    def say(self, line: str) -> None:
+        if line not in self.said:
+            self.said.add(line)
+            self.listener.say(line)
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What every command that runs stages understands.

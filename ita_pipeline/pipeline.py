@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ita_pipeline.corpus.datasets import POSTS_FILES, load_dataset
+from ita_pipeline.comparison import Comparison, compare_runs
+from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.errors import NotCleanError, UsageError
 from ita_pipeline.explanation import Explanation, explain
-from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, pictures_in, plan_pictures
+from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, is_pictures, pictures_in, plan_pictures
 from ita_pipeline.groups import gathered
-from ita_pipeline.options import Listener, Mute, Options, chosen
+from ita_pipeline.options import Listener, Mute, Once, Options, chosen
 from ita_pipeline.picture_contexts import make_contexts
 from ita_pipeline.predictor import Prediction, Predictor
 from ita_pipeline.presets import build_stages
-from ita_pipeline.report.page import write_report
+from ita_pipeline.report.make import MOST_AT_TRAINING, Report, ReportOptions, make_report, report_run
+from ita_pipeline.report.thumbnails import Pictures
 from ita_pipeline.runs import Run, find_run
+from ita_pipeline.series import Series, SeriesRun, series_run, summarise, variants
 from ita_pipeline.status import Status, status_of
 from ita_pipeline.training_plan import TrainingPlan, TrainOptions, plan_training
 from ita_pipeline.training_run import train_if_new
@@ -92,6 +95,14 @@ class Trained:
     extraction: Extraction
 
 
+@dataclass(frozen=True, slots=True)
+class TrainedSeries:
+    """Several runs, and what was extracted for each."""
+
+    series: Series
+    extractions: tuple[Extraction, ...]
+
+
 def plan_train(
     dataset: str,
     options: Options | None = None,
@@ -123,16 +134,20 @@ def train(
 ) -> Trained:
     """Bring the pictures of a dataset up to date, train the tagger on it, score it and write its report.
 
-    Does nothing that was done before: unchanged inputs give back the run that is there.
+    Does nothing that was done before: unchanged inputs give back the run that is there, and a training that was
+    killed goes on from its last checkpoint.
 
     Raises:
         UserError: the dataset, a file of it or a setting is missing or wrong.
         NotCleanError: a limit left pictures for another time.
         StageError: a model or tool is missing; what was computed before is kept.
     """
-    options, heard = options or Options(), listener or Mute()
+    options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
+    return train_planned(plan_train(dataset, options, training, heard), options, training, heard)
+
+
+def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, heard: Listener) -> Trained:
     workspace = Workspace(options.workspace)
-    plan = plan_train(dataset, options, training, heard)
     with Worker(options.limits) as hands:
         contexts = make_contexts(plan.contexts, workspace.store, hands, heard)
     if contexts.extraction.waiting:
@@ -140,10 +155,41 @@ def train(
             f"{contexts.extraction.waiting} pictures are left for another time (--limit), so nothing was trained",
             "the same command again takes the next ones",
         )
-    run, new = train_if_new(plan.wanted(contexts), workspace.runs, heard)
+    run, new = train_if_new(plan.wanted(contexts), workspace.runs, heard, training.checkpoint_every)
     if new or not run.report.is_file():
-        write_report(run, plan.dataset, contexts)
+        wishes = ReportOptions(workspace=options.workspace, pictures=Pictures.INSIDE)
+        report_run(run, run.report, wishes, heard, plan.dataset, MOST_AT_TRAINING)
     return Trained(run, new, contexts.extraction)
+
+
+def train_series(
+    dataset: str,
+    options: Options | None = None,
+    training: TrainOptions | None = None,
+    seeds: Sequence[int] = (),
+    views: Sequence[str] = (),
+    listener: Listener | None = None,
+) -> TrainedSeries:
+    """Train with every one of these seeds and contexts, as `train` does each: what is there is not done again.
+
+    `views` are text, all, a context, or contexts joined by plus signs.
+
+    Raises:
+        As `train`; runs that were finished before are kept.
+    """
+    options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
+    wanted = variants(training, seeds, views)
+    notes, runs, extractions = Once(heard), list[SeriesRun](), list[Extraction]()
+    for number, variant in enumerate(wanted, 1):
+        heard.say(f"run {number} of {len(wanted)}: {variant}")
+        plan = plan_train(dataset, options, variant.training, notes)
+        trained = train_planned(plan, options, variant.training, heard)
+        runs.append(series_run(variant, trained.run, trained.new))
+        extractions.append(trained.extraction)
+        # What was refreshed for one run is fresh for the next.
+        done = {part.stage.name for part in plan.contexts.plan.stages}
+        options = replace(options, refresh=tuple(name for name in options.refresh if name not in done))
+    return TrainedSeries(summarise(runs), tuple(extractions))
 
 
 def status(
@@ -198,11 +244,6 @@ def why(image: Path | str, options: Options | None = None, listener: Listener | 
     return explain(plan, store)
 
 
-def is_pictures(path: Path) -> bool:
-    """Whether a folder holds pictures rather than a dataset of posts."""
-    return path.is_dir() and not any((path / name).is_file() for name in POSTS_FILES)
-
-
 def predict(
     run: str | Path, posts: Iterable[Post], options: Options | None = None, listener: Listener | None = None
 ) -> Iterator[Prediction]:
@@ -234,3 +275,32 @@ def load(run: str | Path, workspace: Path = Path()) -> Predictor:
     """
     place = Workspace(workspace)
     return Predictor(find_run(run, place.runs), place.store)
+
+
+def compare(
+    a: str | Path,
+    b: str | Path,
+    split: str = "test",
+    samples: int = 10_000,
+    seed: int = 1,
+    workspace: Path = Path(),
+) -> Comparison:
+    """Whether run B is better than run A on the posts of a split, in both views.
+
+    Raises:
+        MissingError: there is no such run.
+        UsageError: the runs were tested on different posts.
+    """
+    runs = Workspace(workspace).runs
+    return compare_runs(find_run(a, runs), find_run(b, runs), split, samples, seed)
+
+
+def report(
+    target: str | Path, html: Path | str, options: ReportOptions | None = None, listener: Listener | None = None
+) -> Report:
+    """Write a page to look at: about a run, about a dataset without one, or about a folder of pictures.
+
+    Raises:
+        UserError: there is no such thing, or nothing was extracted from the pictures yet.
+    """
+    return make_report(target, Path(html), options, listener)

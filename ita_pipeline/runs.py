@@ -1,7 +1,8 @@
 """Run folders: what a training depended on, its key, and where its results lie.
 
 `runs/<dataset>/<first 16 of the run key>/` holds `model/` (Hugging Face format), `run.json`, `history.json`,
-`predictions/*.conll`, `report.html` and, written last, `scores.json`: a run is complete when that file is there.
+`log.jsonl`, `predictions/*.conll`, the same with scores as `*.jsonl`, `analysis.json`, `report.html` and, written
+last, `scores.json`: a run is complete when that file is there. docs/runs.md describes them.
 """
 
 from __future__ import annotations
@@ -19,23 +20,28 @@ from ita_pipeline.cache.store import write_atomically
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.errors import MissingError, UsageError
+from ita_pipeline.ner.analysis import Analysis
+from ita_pipeline.ner.history import EpochScore
 from ita_pipeline.ner.scoring import Scores
-from ita_pipeline.ner.training import EpochScore, TrainingConfig
+from ita_pipeline.ner.training import TrainingConfig
 from stages.base import Frozen
 
 # Raised whenever the same inputs would train another model.
-TRAINER_VERSION = 1
+TRAINER_VERSION = 2
 TEXT, TEXT_AND_IMAGE = "text", "text+image"
 
 
 class RunRecord(Frozen):
     """What a run was made from. `captions` is the file that captions were imported from, if any; `components` are
-    those of its key.
+    those of its key. `source` is what the dataset was asked for by and `folder` where it lay; neither decides
+    anything.
     """
 
     key: str
     components: Mapping[str, Any] = {}
     dataset: str
+    source: str = ""
+    folder: str = ""
     command: str
     preset: str
     stages: Mapping[str, Mapping[str, Any]]
@@ -81,6 +87,34 @@ class RunScores(Frozen):
         return cls.model_validate({"format": schema, "splits": splits})
 
 
+class ViewAnalysis(Frozen):
+    """Analyses of one split in both views."""
+
+    text: Analysis
+    text_and_image: Analysis
+
+
+class RunAnalysis(Frozen):
+    """The content of `analysis.json`."""
+
+    format: Literal["ita.analysis/1"] = "ita.analysis/1"
+    splits: Mapping[str, ViewAnalysis]
+
+    def to_json(self) -> str:
+        splits = {
+            name: {TEXT: s.text.model_dump(), TEXT_AND_IMAGE: s.text_and_image.model_dump()}
+            for name, s in self.splits.items()
+        }
+        return json.dumps({"schema": self.format, **splits}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> RunAnalysis:
+        content = json.loads(text)
+        schema = content.pop("schema")
+        splits = {n: {"text": s[TEXT], "text_and_image": s[TEXT_AND_IMAGE]} for n, s in content.items()}
+        return cls.model_validate({"format": schema, "splits": splits})
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run's folder and the files in it."""
@@ -102,17 +136,28 @@ class Run:
         return self.folder / "scores.json"
 
     @property
+    def log(self) -> Path:
+        return self.folder / "log.jsonl"
+
+    @property
     def report(self) -> Path:
         return self.folder / "report.html"
 
     def predictions(self, split: str, view: str) -> Path:
         return self.folder / "predictions" / f"{split}.{view.replace('+', '-')}.conll"
 
+    def mentions(self, split: str, view: str) -> Path:
+        """The predicted mentions with their scores, one JSON object a post."""
+        return self.predictions(split, view).with_suffix(".jsonl")
+
     def record(self) -> RunRecord:
         return self.read("run.json", RunRecord.model_validate_json)
 
     def scores(self) -> RunScores:
         return self.read("scores.json", RunScores.from_json)
+
+    def analysis(self) -> RunAnalysis:
+        return self.read("analysis.json", RunAnalysis.from_json)
 
     def history(self) -> list[EpochScore]:
         return self.read(
@@ -127,7 +172,8 @@ class Run:
         except (ValidationError, ValueError, KeyError) as error:
             raise UsageError(f"{self.folder / name} is not what a run writes", "train it anew") from error
 
-    def write(self, record: RunRecord, history: Sequence[EpochScore]) -> None:
+    def write(self, record: RunRecord, history: Sequence[EpochScore], analysis: RunAnalysis) -> None:
+        write_atomically(self.folder / "analysis.json", analysis.to_json())
         write_atomically(self.folder / "run.json", record.model_dump_json(indent=2) + "\n")
         lines = [epoch.model_dump() for epoch in history]
         write_atomically(self.folder / "history.json", json.dumps(lines, indent=2) + "\n")
@@ -168,8 +214,13 @@ def run_key(components: Mapping[str, Any]) -> str:
 
 def last_run(runs: Path, dataset: str) -> Run | None:
     """The run of a dataset that was finished last."""
-    found = sorted((runs / dataset).glob("*/scores.json"), key=lambda file: file.stat().st_mtime)
-    return Run(found[-1].parent) if found else None
+    return max(finished_runs(runs / dataset), key=lambda run: run.scores_file.stat().st_mtime, default=None)
+
+
+def finished_runs(folder: Path) -> list[Run]:
+    """The finished runs in a folder. Names with a dot are runs in the making."""
+    files = sorted(folder.glob("*/scores.json"))
+    return [Run(file.parent) for file in files if not file.parent.name.startswith(".")]
 
 
 def find_run(name: str | Path, runs: Path) -> Run:
@@ -185,11 +236,11 @@ def find_run(name: str | Path, runs: Path) -> Run:
             if not run.complete:
                 raise MissingError(f"the run {folder} was never finished", "train it again")
             return run
-    found = [file.parent for file in sorted((runs / name).glob("*/scores.json"))]
+    found = finished_runs(runs / name)
     if len(found) == 1:
-        return Run(found[0])
+        return found[0]
     if found:
-        raise UsageError(f"{name} has {len(found)} runs", f"name one of them, such as {found[-1]}")
+        raise UsageError(f"{name} has {len(found)} runs", f"name one of them, such as {found[-1].folder}")
     raise MissingError(f"there is no run {name}", "ita train --dataset example makes one")
 
 

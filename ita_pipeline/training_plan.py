@@ -27,7 +27,8 @@ class TrainOptions:
     """What `train` understands beyond `Options`.
 
     `captions` is a file of captions made elsewhere, "auto" for the one that the dataset's card names, or "none".
-    `contexts` are the contexts to append, all of them by default.
+    `contexts` are the contexts to append, all of them by default. Beside the checkpoint at the end of each epoch,
+    `checkpoint_every` makes one after each so many updates.
     """
 
     data: Path | None = None
@@ -38,6 +39,7 @@ class TrainOptions:
     alignment: bool = True
     seed: int | None = None
     command: str = ""
+    checkpoint_every: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +127,24 @@ def plan_training(
 def training_settings(
     card: DatasetCard, preset: Preset, changes: Mapping[str, object], training: TrainOptions
 ) -> TrainingConfig:
-    """The experiment of the dataset that suits the preset, with `--set training.…`, seed and alignment applied."""
+    """The experiment of the dataset that suits the preset, with `--set training.…` and seed applied.
+
+    Without alignment it is the experiment of the same name that ends in `-no-alignment`, where there is one.
+    """
     known = configured("experiments")
     default = next(
         name for name in (f"{card.experiment}-{preset.recipe}", f"default-{preset.recipe}") if name in known
     )
-    file = find_config("experiments", training.experiment or default)
+    name = training.experiment or default
+    variant = f"{name}-no-alignment"
+    file = find_config("experiments", variant if variant in known and not training.alignment else name)
+    values = read_yaml(file)
+    if not training.alignment:
+        objective = checked(TrainingConfig, values, f"experiment {file.stem}").objective.without_alignment()
+        values["objective"] = objective.model_dump()
     if training.seed is not None:
         changes = merged(changes, {"seed": training.seed})
-    config = checked(TrainingConfig, merged(read_yaml(file), changes), f"experiment {file.stem}")
-    if training.alignment:
-        return config
-    return config.model_copy(update={"objective": config.objective.without_alignment()})
+    return checked(TrainingConfig, merged(values, changes), f"experiment {file.stem}")
 
 
 def context_config(preset: Preset, names: Sequence[str]) -> ContextConfig:
@@ -172,7 +180,7 @@ def tell_pictures(
         return
     known = set(contexts.captioned)
     count = sum(post.image_id in known for post in posts)
-    what = " and ".join(name if name == "objects" else f"{name}s" for name in contexts.parts)
+    what = " and ".join({"caption": "captions", "extra": "texts"}.get(name, name) for name in contexts.parts)
     told = f"{what} for {count} of {named} pictures imported from {captions.name}"
     if not known:
         raise UsageError(f"{told}: its ids are not those of the dataset", "--captions none leaves the file out")

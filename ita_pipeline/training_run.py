@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ita_pipeline.cache.segments import host_name
-from ita_pipeline.corpus.conll import write_conll
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.errors import UsageError
+from ita_pipeline.making import making
+from ita_pipeline.ner.analysis import surfaces
 from ita_pipeline.ner.encoders import EncoderRef, load_encoder, longest_row
 from ita_pipeline.ner.encoding import ViewEncoder
-from ita_pipeline.ner.training import (
-    EpochScore,
-    Example,
-    TrainingConfig,
-    best_epoch,
-    both_scores,
-    evaluate,
-    lay_out,
-    train,
-)
+from ita_pipeline.ner.examples import Example, evaluate, lay_out
+from ita_pipeline.ner.history import EpochScore, best_epoch
+from ita_pipeline.ner.training import Desk, Hearers, TrainingConfig, train
 from ita_pipeline.picture_contexts import PictureContexts
 from ita_pipeline.presets import Preset
-from ita_pipeline.runs import (
-    TEXT,
-    TEXT_AND_IMAGE,
-    Run,
-    RunRecord,
-    RunScores,
-    ViewScores,
-    run_at,
-    run_components,
-    run_key,
-)
+from ita_pipeline.run_results import write_split
+from ita_pipeline.runs import Run, RunAnalysis, RunRecord, RunScores, run_at, run_components, run_key
 from stages import hub
 
 Split = Sequence[tuple[Post, tuple[str, ...]]]
@@ -90,52 +72,32 @@ def check_trainable(dataset: Dataset) -> None:
         raise UsageError(f"dataset {dataset.name} has no mention to learn from in train")
 
 
-def train_if_new(wanted: Wanted, runs: Path, talker: Talker) -> tuple[Run, bool]:
-    """The run of these inputs, and whether it had to be trained."""
+def train_if_new(wanted: Wanted, runs: Path, talker: Talker, checkpoint_every: int = 0) -> tuple[Run, bool]:
+    """The run of these inputs, and whether it had to be trained.
+
+    A training that was killed is taken up at its last checkpoint. Checkpoints are made at the end of each epoch,
+    and also after each so many updates where `checkpoint_every` says so.
+    """
     components = wanted.components
     key = run_key(components)
     run = run_at(runs, wanted.dataset.name, key)
     if run.complete:
         return run, False
-    run.folder.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(run.folder.parent)
-    # Trained in a folder of its own and renamed when complete: no other process can be in the way.
-    with tempfile.TemporaryDirectory(prefix=leftover_name(key), dir=run.folder.parent) as name:
-        own = Run(Path(name) / "run")
+    with making(run, talker.say) as desk:
+        # Another process may have finished it while this one waited.
+        if run.complete:
+            return run, False
+        own = Run(desk / "run")
+        shutil.rmtree(own.folder, ignore_errors=True)
         own.folder.mkdir()
-        train_run(own, key, components, wanted, talker)
-        try:
-            own.folder.rename(run.folder)
-        except OSError:
-            if not run.complete:
-                raise
-            talker.say("another process has finished the same run meanwhile")
+        train_run(own, key, components, wanted, Desk(desk, checkpoint_every), talker)
+        own.folder.rename(run.folder)
     return run, True
 
 
-def leftover_name(key: str) -> str:
-    return f".{key[:8]}-{host_name()}-{os.getpid()}-"
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what processes of this machine left that were killed while they trained."""
-    for path in folder.glob(f".*-{host_name()}-*-*"):
-        number = path.name.split("-")[2]
-        if number.isdigit() and not alive(int(number)):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def train_run(run: Run, key: str, components: Mapping[str, Any], wanted: Wanted, talker: Talker) -> None:
+def train_run(
+    run: Run, key: str, components: Mapping[str, Any], wanted: Wanted, desk: Desk, talker: Talker
+) -> None:
     from ita_pipeline.ner.tagger import Tagger, new_tagger
 
     splits, types = wanted.splits, wanted.types
@@ -156,20 +118,23 @@ def train_run(run: Run, key: str, components: Mapping[str, Any], wanted: Wanted,
             f"dev F1 T {100 * epoch.text_f1:.2f}, I+T {100 * epoch.context_f1:.2f}"
         )
 
-    history = train(tagger, examples["train"], examples["dev"], training, pad, run.model, tell)
-    tokenizer.save_pretrained(run.model)
+    history = train(tagger, examples["train"], examples["dev"], training, pad, desk, Hearers(talker.say, tell))
     best = best_epoch(history)
-    tagger = hub.load_weights(Tagger.from_pretrained, str(run.model), "", str(tagger.device))
-    scores = {}
-    for split in ("dev", "test"):
-        outcome = evaluate(tagger, examples[split], pad)
-        text, both = both_scores(examples[split], outcome)
-        scores[split] = ViewScores(text=text, text_and_image=both)
-        write_predictions(run, split, examples[split], {TEXT: outcome.text, TEXT_AND_IMAGE: outcome.context})
+    tagger = hub.load_weights(Tagger.from_pretrained, str(desk.model(best + 1)), "", str(tagger.device))
+    tagger.save_pretrained(run.model)
+    tokenizer.save_pretrained(run.model)
+    shutil.copyfile(desk.log, run.log)
+    known = surfaces(post for post, _ in splits["train"])
+    results = {
+        split: write_split(run, split, examples[split], evaluate(tagger, examples[split], pad), known)
+        for split in ("dev", "test")
+    }
     record = RunRecord(
         key=key,
         components=components,
         dataset=wanted.dataset.name,
+        source=wanted.dataset.source,
+        folder=str(wanted.dataset.folder).encode("utf-8", "backslashreplace").decode(),
         command=wanted.command,
         preset=wanted.preset.name,
         stages=wanted.preset.stages,
@@ -186,8 +151,8 @@ def train_run(run: Run, key: str, components: Mapping[str, Any], wanted: Wanted,
         vanished_words=vanished,
         best_epoch=best + 1,
     )
-    run.write(record, history)
-    run.finish(RunScores(splits=scores))
+    run.write(record, history, RunAnalysis(splits={name: found.analysis for name, found in results.items()}))
+    run.finish(RunScores(splits={name: found.scores for name, found in results.items()}))
 
 
 def prepare(seed: int) -> None:
@@ -210,16 +175,3 @@ def count_losses(examples: Mapping[str, Sequence[Example]], talker: Talker) -> t
     if vanished:
         talker.say(f"{vanished} words vanish in tokenisation and are read as a zero vector")
     return trimmed, vanished
-
-
-def write_predictions(
-    run: Run, split: str, examples: Sequence[Example], views: Mapping[str, Sequence[Sequence[Any]]]
-) -> None:
-    for view, found in views.items():
-        file = run.predictions(split, view)
-        file.parent.mkdir(exist_ok=True)
-        pairs = [
-            (example.post, [mention.span for mention in mentions])
-            for example, mentions in zip(examples, found, strict=True)
-        ]
-        file.write_text(write_conll(pairs), "utf-8")

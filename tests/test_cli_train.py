@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,8 @@ def test_the_run_folder_is_complete_and_its_scores_are_those_of_its_predictions(
         "model",
         "run.json",
         "history.json",
+        "log.jsonl",
+        "analysis.json",
         "predictions",
         "scores.json",
     }
@@ -81,6 +86,42 @@ def test_the_run_folder_is_complete_and_its_scores_are_those_of_its_predictions(
             assert score(gold, predicted).micro.f1 == scores[split][view]["micro"]["f1"]
     assert len(json.loads((run / "history.json").read_text())) == 3
     assert Tagger.from_pretrained(run / "model").config.types == ["LOC", "PER"]
+
+
+def test_a_killed_training_is_taken_up_and_leaves_nothing_behind(
+    workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(workspace)
+    command = ["train", "--dataset", "mine", *SETTINGS, "--seed", "5", "--set", "training.epochs=9"]
+    with subprocess.Popen(
+        [Path(sys.executable).parent / "ita", *command], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as process:
+        while not list(Path("runs/mine").glob(".*/checkpoints/step-*")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    (left,) = Path("runs/mine").glob(".*")
+    answer = ita(*command)
+    assert answer.code == 0, answer.err
+    assert "resuming from the end of epoch" in answer.err
+    assert "epoch 1 of" not in answer.err
+    assert list(Path("runs/mine").glob(".*")) == []
+    assert len(json.loads((Path("runs/mine") / left.name[1:] / "history.json").read_text())) == 9
+
+
+def test_mentions_are_written_with_their_scores_and_the_report_shows_them(trained: tuple[Answer, Path]):
+    _, run = trained
+    for view in ("text", "text+image"):
+        file = run / "predictions" / f"test.{view.replace('+', '-')}.conll"
+        lines = [json.loads(line) for line in file.with_suffix(".jsonl").read_text().splitlines()]
+        assert [len(post.gold or ()) for post in read_conll(file)] == [len(line["mentions"]) for line in lines]
+        assert all(0 <= mention["score"] <= 1 for line in lines for mention in line["mentions"])
+        assert {line["schema"] for line in lines} == {"ita.prediction/1"}
+    page = (run / "report.html").read_text()
+    data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+    assert [entry["split"] for entry in data["entries"]] == ["test"] * 4 + ["dev"] * 4
+    assert len(data["pictures"]) == 8
+    assert all("score" in mention for entry in data["entries"] for mention in entry["answers"]["I+T"])
 
 
 def test_unchanged_inputs_train_nothing(
@@ -107,6 +148,33 @@ def test_a_setting_that_leaves_the_contexts_equal_trains_nothing_and_a_seed_does
     (found,) = (run for run in runs if run["training"]["seed"] == 7)
     assert found["training"]["objective"] == {"text": 0, "context": 1, "alignment": 0, "temperature": 4}
     assert found["contexts"]["order"] == ["objects"]
+
+
+def test_seeds_and_views_are_trained_in_one_command_and_only_once(
+    workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(workspace)
+    command = ["train", "--dataset", "mine", *SETTINGS, "--seeds", "1,2", "--views", "text,all", "--json"]
+    first = json.loads(ita(*command).out)
+    assert first["schema"] == "ita.series/1"
+    assert [(run["contexts"], run["seed"]) for run in first["runs"]] == [
+        ("text", 1),
+        ("text", 2),
+        ("all", 1),
+        ("all", 2),
+    ]
+    # Seed 1 with everything is the run that was there.
+    assert [run["new"] for run in first["runs"]] == [True, True, False, True]
+    assert first["runs"][2]["run"] == f"runs/mine/{trained[1].name}"
+    for run in first["runs"]:
+        scores = json.loads((Path(run["run"]) / "scores.json").read_text())
+        assert run["f1"]["test"]["text"] == scores["test"]["text"]["micro"]["f1"]
+    assert [row["seeds"] for row in first["rows"]] == [[1, 2], [1, 2]]
+    again = ita(*command[:-1])
+    assert "epoch" not in again.err
+    assert again.err.count("preset bundled: asked for") == 1
+    assert again.out.splitlines()[-1].split()[:2] == ["all", "2"]
+    assert again.out.count("±") == 8
 
 
 def predictions(answer: Answer) -> list[dict[str, object]]:
@@ -172,6 +240,10 @@ def test_a_picture_that_cannot_be_read_is_said_and_the_text_is_tagged(
         ),
         (["train", "--dataset", "mine", "--set", "trainin.epochs=3"], 2, "trainin", "did you mean training?"),
         (["train", "--dataset", "mine", "--experiment", "example-bundle"], 2, "example-bundle", "example-bundled"),
+        (["train", "--dataset", "mine", "--seeds", "1,x"], 2, "no list of seeds", "--seeds 1,2,3"),
+        (["train", "--dataset", "mine", "--seeds", "1", "--seed", "2"], 2, "exclude each other", "--seeds"),
+        (["train", "--dataset", "mine", "--views", "txt"], 2, "there is no view txt", "did you mean text?"),
+        (["train", "--dataset", "mine", "--views", "text", "--contexts", "ocr"], 2, "in place of", "--views"),
         (["train", "--dataset", "mine", "--encoder", "no/such"], 3, "no/such", "--preset bundled"),
         (["predict", "gone", "--text", "x"], 3, "there is no run gone", "ita train"),
         (["predict", "mine"], 2, "give one source of posts", "--text"),

@@ -6,27 +6,24 @@ import warnings
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from seqeval.metrics import f1_score, precision_score, recall_score
+from seqeval.metrics.v1 import precision_recall_fscore_support
 from seqeval.scheme import IOB2
 
-from ita_pipeline.corpus.conll import bio_spans, bio_tags
+from ita_pipeline.corpus.conll import bio_tags
 from ita_pipeline.corpus.posts import Span
 from ita_pipeline.ner.scoring import score
-
-TAGS = st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"])
-PAIRS = st.lists(st.lists(st.tuples(TAGS, TAGS), min_size=1, max_size=8), min_size=1, max_size=4)
+from tests.spans import SENTENCES, sentence
 
 
 @settings(deadline=None)
-@given(PAIRS)
-def test_micro_scores_equal_seqeval_strict(sentences: list[list[tuple[str, str]]]):
-    gold = [list(bio_spans([pair[0] for pair in sentence], {})) for sentence in sentences]
-    guess = [list(bio_spans([pair[1] for pair in sentence], {})) for sentence in sentences]
-    found = score(gold, guess).micro
+@given(SENTENCES)
+def test_scores_equal_seqeval_strict(sentences: list[list[tuple[str, str]]]):
+    gold, guess = zip(*map(sentence, sentences), strict=True)
+    scores = score(gold, guess)
+    found = scores.micro
     repaired = [
-        [bio_tags(len(sentence), spans) for sentence, spans in zip(sentences, side, strict=True)]
-        for side in (gold, guess)
+        [bio_tags(len(tags), spans) for tags, spans in zip(sentences, side, strict=True)] for side in (gold, guess)
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -34,6 +31,11 @@ def test_micro_scores_equal_seqeval_strict(sentences: list[list[tuple[str, str]]
         assert found.precision == pytest.approx(precision_score(*repaired, **strict))
         assert found.recall == pytest.approx(recall_score(*repaired, **strict))
         assert found.f1 == pytest.approx(f1_score(*repaired, **strict))
+        if scores.types:
+            each = precision_recall_fscore_support(*repaired, average=None, scheme=IOB2, zero_division=0)
+            for name, *expected in zip(scores.types, *each, strict=True):
+                one = scores.types[name]
+                assert [one.precision, one.recall, one.f1, one.support] == pytest.approx(expected)
 
 
 def test_span_and_type_must_both_be_right():

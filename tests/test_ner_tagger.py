@@ -10,10 +10,11 @@ import torch
 
 from ita_pipeline.corpus.posts import Post, Span, joined
 from ita_pipeline.ner.alignment import ObjectiveConfig, alignment_loss
+from ita_pipeline.ner.batches import Batcher
 from ita_pipeline.ner.encoding import ViewEncoder
+from ita_pipeline.ner.examples import Example, lay_out
 from ita_pipeline.ner.prediction import tag_views
 from ita_pipeline.ner.tagger import Tagger, new_tagger
-from ita_pipeline.ner.training import Batcher, Example, lay_out
 from tests.tiny_encoder import build_bert, load
 
 TYPES = ("LOC", "PER")
@@ -48,7 +49,7 @@ def made(folder: Path, objective: ObjectiveConfig, word_dropout: float = 0.0) ->
 
 
 def parts(tagger: Tagger, examples: list[Example], pad: int) -> tuple[dict[str, Any], torch.Tensor]:
-    batch = Batcher(tagger, examples, pad)([{"example": number} for number in range(len(examples))])
+    batch = Batcher(tagger.config.scheme, examples, pad)(range(len(examples)))
     return batch, tagger(**batch)["loss"]
 
 

@@ -1,52 +1,57 @@
-"""The report: nothing that a post said is markup, and the page asks nobody for anything."""
+"""The page as a file: nothing that anybody said is markup, and its policy allows its own script and style only."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.fakes import draw, ita
-from tests.tiny_encoder import build_bert
+from ita_pipeline.report.gallery import Gallery
+from ita_pipeline.report.make import ReportOptions, make_report
+from ita_pipeline.report.page import Page, rendered
+from ita_pipeline.report.thumbnails import Pictures
+from tests.report_site import NASTY, build_site
 
-NASTY = ["<script>alert(1)</script>", '"><img onerror=x>', "\u202egnirts", "\x1b[31mred", "a&amp;b", "{{ 7*7 }}"]
+OURS = {"src", "srcset", "href"}
 
 
 class Elements(HTMLParser):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(convert_charrefs=True)
         self.found: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
+        self.inside = ""
+        self.scripts: dict[str, str] = {}
+        self.style = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, dict(attrs)))
+        self.inside = str(dict(attrs).get("id") or tag) if tag in ("script", "style") else self.inside
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style"):
+            self.inside = ""
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        if self.inside:
+            self.scripts[self.inside] = self.scripts.get(self.inside, "") + data
+        else:
+            self.words.append(data)
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    root = tmp_path_factory.mktemp("report")
-    build_bert(root / "bert")
-    lines = []
-    for number, word in enumerate(NASTY * 3):
-        split = ("train", "dev", "test")[number // len(NASTY)]
-        draw(root / "mine" / f"{number}.png", "red", (30 + number, 30))
-        mention = {"start": 0, "end": 1, "type": "PER"}
-        post = {"id": word, "text": f"x {word}", "image": f"{number}.png", "split": split, "mentions": [mention]}
-        lines.append(json.dumps(post))
-    (root / "mine" / "tweets.jsonl").write_text("\n".join(lines))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        settings = ("--preset", "bundled", "--encoder", "bert", "--set", "training.epochs=1")
-        answer = ita("train", "--dataset", "mine", *settings)
-    assert answer.code == 0, answer.err
-    (report,) = Path(root).glob("runs/mine/*/report.html")
-    return report.read_text("utf-8")
+    root = tmp_path_factory.mktemp("page")
+    run = build_site(root)
+    file = root / "out" / "page.html"
+    make_report(run.folder, file, ReportOptions(workspace=root))
+    return file.read_text("utf-8")
 
 
 def parsed(page: str) -> Elements:
@@ -55,31 +60,103 @@ def parsed(page: str) -> Elements:
     return elements
 
 
-def test_posts_are_text_and_never_markup(page: str):
+def data_of(page: str) -> dict[str, Any]:
+    return json.loads(parsed(page).scripts["data"])
+
+
+def test_what_was_said_is_never_markup(page: str):
     elements = parsed(page)
-    tags = {tag for tag, _ in elements.found}
-    assert not tags & {"script", "iframe", "object", "embed", "link", "form", "input"}
-    assert not any(name.startswith("on") for _, attributes in elements.found for name in attributes)
-    words = " ".join("".join(elements.words).split())
-    assert "x <script>alert(1)</script>" in words
-    assert "{{ 7*7 }}" in words
-    assert "\u202e" not in page
-    assert "\x1b" not in page
+    tags = [tag for tag, _ in elements.found]
+    assert tags.count("script") == 2
+    assert tags.count("style") == 1
+    assert not {"iframe", "object", "embed", "form", "svg", "base"} & set(tags)
+    assert not [name for _, attributes in elements.found for name in attributes if name.startswith("on")]
+    assert not [attributes for _, attributes in elements.found if "style" in attributes]
+    assert page.count("</script") == page.count("<script") == 2
+    assert "<!--" not in page
 
 
-def test_the_page_asks_nobody_for_anything(page: str):
+def test_nothing_hidden_is_in_the_file(page: str):
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]", page)
+    words = "".join(parsed(page).words)
+    assert "--set 'x.y=<b>‹U+202E›'" in words
+    assert "bert<i>" in words
+
+
+def test_the_data_say_what_the_posts_said(page: str):
+    entries = data_of(page)["entries"]
+    assert len(entries) == 60
+    texts = ["".join(entry["parts"]) for entry in entries]
+    assert f"x {NASTY[0]}" in texts
+    assert "x ‹U+202E›gnirts" in texts
+    assert "x ␛[31mred␇" in texts
+    assert "x {{ 7*7 }}" in texts
+    assert all(re.fullmatch(r"test-\d+", entry["anchor"]) for entry in entries)
+    failed = next(entry for entry in entries if "failed" in entry.get("tags", []))
+    assert failed["found"]["failed"][0]["reason"] == "damaged ␛[31m<b>picture</b>"
+
+
+def test_the_policy_allows_its_own_script_and_style_and_pictures_and_nothing_else(page: str):
     elements = parsed(page)
-    sources = [v for _, attributes in elements.found for k, v in attributes.items() if k in ("src", "href")]
-    assert len(sources) == len(NASTY)
-    assert all(source and source.startswith("data:image/jpeg;base64,") for source in sources)
-    policy = next(a["content"] for tag, a in elements.found if a.get("http-equiv") == "Content-Security-Policy")
-    assert policy.startswith("default-src 'none'")
-    assert not re.search(r"url\(|@import", page)
+    policy = next(a["content"] for _, a in elements.found if a.get("http-equiv") == "Content-Security-Policy")
+    rules = dict(rule.split(" ", 1) for rule in str(policy).split("; "))
+    script, style = elements.scripts["script"], elements.scripts["style"]
+    assert rules == {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "script-src": f"'{digest(script)}'",
+        "style-src": f"'{digest(style)}'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    assert not re.search(r"url\(|@import|innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", script + style)
 
 
-def test_both_views_and_the_gold_mentions_are_shown(page: str):
-    words = " ".join("".join(parsed(page).words).split())
-    for expected in ("test T", "test I+T", "gold", "run key", "epoch"):
-        assert expected in words
-    assert sum(tag == "article" for tag, _ in parsed(page).found) == len(NASTY)
-    assert sum(a.get("data-type") == "PER" for tag, a in parsed(page).found if tag == "mark") >= len(NASTY)
+def digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def test_the_page_names_nothing_outside_itself(page: str):
+    addresses = [str(v) for _, a in parsed(page).found for k, v in a.items() if k in OURS]
+    assert addresses
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    pictures = data_of(page)["pictures"]
+    assert all(source.startswith("data:image/jpeg;base64,") for source in pictures.values())
+    assert len(pictures) == 60
+
+
+def test_thumbnails_beside_the_page_are_allowed_by_the_policy_and_nothing_else(tmp_path: Path):
+    run = build_site(tmp_path, posts=15)
+    made = make_report(run.folder, Path("p.html"), ReportOptions(workspace=tmp_path, pictures=Pictures.BESIDE))
+    page = Path("p.html").read_text("utf-8")
+    assert "img-src data: &#39;self&#39; file:;" in page
+    assert made.pictures == Path("p_pictures")
+    sources = set(data_of(page)["pictures"].values())
+    assert sources == {f"p_pictures/{file.name}" for file in Path("p_pictures").iterdir()}
+    assert len(sources) == 15
+
+
+def test_the_same_input_gives_the_same_page(tmp_path: Path):
+    run = build_site(tmp_path, posts=15)
+    pages = []
+    for name in ("a.html", "b.html"):
+        make_report(run.folder, Path(name), ReportOptions(workspace=tmp_path))
+        pages.append(Path(name).read_bytes())
+    assert pages[0] == pages[1]
+
+
+def test_an_empty_gallery_is_a_page_too():
+    empty = Gallery(
+        what="posts",
+        unused="",
+        entries=(),
+        pictures={},
+        types=(),
+        filters=(),
+        stages=(),
+        splits=(),
+        sorts=(),
+        order="order",
+    )
+    page = rendered(Page("nothing <yet>", empty), pictures_beside=False)
+    assert "<title>nothing &lt;yet&gt;</title>" in page

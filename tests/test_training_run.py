@@ -1,37 +1,19 @@
-"""Runs in the making: a folder of one's own, and none left behind."""
+"""What cannot be trained on is said before anything runs."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from ita_pipeline.cache.segments import host_name
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.errors import UsageError
-from ita_pipeline.training_run import check_trainable, leftover_name, remove_leftovers
+from ita_pipeline.training_run import check_trainable
 
 LABELLED = Post("1", "Ada", ("Ada",), ((0, 3),), gold=(Span(0, 1, "PER"),))
 BARE = Post("2", "Ada", ("Ada",), ((0, 3),))
 EMPTY = Post("3", "Ada", ("Ada",), ((0, 3),), gold=())
-
-
-def test_only_what_dead_processes_left_is_removed(tmp_path: Path):
-    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
-        pass
-    dead = tmp_path / f".0123abcd-{host_name()}-{gone.pid}-xyz"
-    mine = tmp_path / (leftover_name("0123abcd" * 8) + "xyz")
-    elsewhere = tmp_path / f".0123abcd-another-{gone.pid}-xyz"
-    run = tmp_path / "0123abcd"
-    for folder in (dead, mine, elsewhere, run):
-        folder.mkdir()
-    assert str(os.getpid()) in mine.name
-    remove_leftovers(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {mine.name, elsewhere.name, run.name}
 
 
 def dataset(**splits: tuple[Post, ...]) -> Dataset:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ita_pipeline.cli.cache import app as cache
+from ita_pipeline.cli.compare import compare
 from ita_pipeline.cli.config import app as config
 from ita_pipeline.cli.config import init
 from ita_pipeline.cli.doctor import doctor
@@ -18,6 +19,7 @@ from ita_pipeline.cli.extract import extract
 from ita_pipeline.cli.manners import fail, heard, plain_help, refuse
 from ita_pipeline.cli.options import completed
 from ita_pipeline.cli.predict import predict
+from ita_pipeline.cli.report import report
 from ita_pipeline.cli.status import status
 from ita_pipeline.cli.train import train
 from ita_pipeline.cli.why import why
@@ -36,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None if plain_help() else "rich",
 )
-for command in (extract, status, why, train, predict, export_model, doctor, init):
+for command in (extract, status, why, train, predict, report, compare, export_model, doctor, init):
     app.command()(command)
 app.add_typer(cache, name="cache")
 app.add_typer(data, name="data")

@@ -33,6 +33,15 @@ def names_of(kind: str, *more: str) -> Callable[[str], list[str]]:
     return complete
 
 
+class PictureChoice(StrEnum):
+    """Where a report's thumbnails go, on the command line."""
+
+    AUTO = "auto"
+    INSIDE = "inside"
+    BESIDE = "beside"
+    NONE = "none"
+
+
 Preset = Annotated[
     str,
     typer.Option(
@@ -86,6 +95,15 @@ Experiment = Annotated[
     ),
 ]
 Seed = Annotated[int | None, typer.Option(min=0)]
+
+Seeds = Annotated[str, typer.Option(metavar="LIST", help="Train with each of these, such as 1,2,3: mean ± sd.")]
+Views = Annotated[
+    str,
+    typer.Option(metavar="LIST", help="Train with each of these contexts, such as text,caption,objects,ocr,all."),
+]
+CheckpointEvery = Annotated[
+    int, typer.Option(min=0, metavar="UPDATES", help="Checkpoints within an epoch too; each epoch ends with one.")
+]
 
 
 def base_settings() -> dict[str, dict[str, Any]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +15,10 @@ from ita_pipeline.cli.console import Watcher, resumable, say, table
 from ita_pipeline.cli.extract import outcome_table, tell_failed
 from ita_pipeline.cli.options import (
     Alignment,
+    AsJson,
     Assignments,
     Captions,
+    CheckpointEvery,
     Contexts,
     DatasetFolder,
     DryRun,
@@ -25,16 +29,21 @@ from ita_pipeline.cli.options import (
     Refresh,
     RetryFailed,
     Seed,
+    Seeds,
+    Views,
     WorkspaceFolder,
     base_settings,
     context_names,
     kinds,
 )
+from ita_pipeline.cli.series import seed_numbers, series_table
 from ita_pipeline.cli.status import show_status
-from ita_pipeline.errors import ExitCode
+from ita_pipeline.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from ita_pipeline.options import Options
     from ita_pipeline.runs import RunScores
+    from ita_pipeline.series import Variant
 
 
 def train(
@@ -49,21 +58,28 @@ def train(
     alignment: Alignment = True,
     experiment: Experiment = None,
     seed: Seed = None,
+    seeds: Seeds = "",
+    views: Views = "",
     stage: Annotated[list[str] | None, typer.Option(help="Append only what this stage found. Repeatable.")] = None,
     assignments: Assignments = None,
     workspace: WorkspaceFolder = Path(),
     retry_failed: RetryFailed = None,
     refresh: Refresh = None,
+    checkpoint_every: CheckpointEvery = 0,
     limit: Limit = None,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train the tagger on a dataset, running beforehand only the stages, and only the pictures, that are stale.
 
     ita train --dataset example
 
     ita train --dataset twitter15 --data twitter2015/ --set training.epochs=3
+
+    ita train --dataset twitter15 --data twitter2015/ --views text,caption,all --seeds 1,2,3
     """
     from ita_pipeline import pipeline
+    from ita_pipeline.series import variants
 
     options = pipeline.Options(
         preset=preset,
@@ -76,24 +92,50 @@ def train(
     )
     command = "ita " + shlex.join(sys.argv[1:])
     names = context_names(contexts, stage)
-    training = pipeline.TrainOptions(data, captions, names, encoder, experiment, alignment, seed, command)
+    training = pipeline.TrainOptions(
+        data, captions, names, encoder, experiment, alignment, seed, command, checkpoint_every
+    )
+    if seed is not None and seeds:
+        raise UsageError("--seed and --seeds exclude each other", "--seeds 1,2,3")
+    if views and (stage or contexts != "all"):
+        raise UsageError("--views stands in place of --contexts and --stage", "--views text,caption+ocr,all")
+    several = seed_numbers(seeds), tuple(filter(None, views.split(",")))
     watcher = Watcher()
     with resumable(watcher):
         if dry_run:
-            plan = pipeline.plan_train(dataset, options, training, watcher)
-            plan.contexts.plan.check()
-            show_status(pipeline.training_status(plan, options), as_json=False)
+            show_plans(dataset, options, variants(training, *several), watcher)
             return
-        trained = pipeline.train(dataset, options, training, watcher)
-    if trained.extraction.stages:
-        print(outcome_table(trained.extraction), file=sys.stderr)
-    tell_failed(trained.extraction)
-    if not trained.new:
-        say("nothing to do: posts, contexts, settings and encoder are those of the run that is there")
-    print(score_table(trained.run.scores()))
-    print(f"run     {trained.run.folder}\nreport  {trained.run.report}")
-    if not trained.extraction.clean:
+        if any(several) or as_json:
+            found = pipeline.train_series(dataset, options, training, *several, watcher)
+            extractions = found.extractions
+            result = json.dumps(found.series.to_json()) if as_json else series_table(found.series)
+        else:
+            trained = pipeline.train(dataset, options, training, watcher)
+            extractions = (trained.extraction,)
+            if not trained.new:
+                say("nothing to do: posts, contexts, settings and encoder are those of the run that is there")
+            result = (
+                f"{score_table(trained.run.scores())}\nrun     {trained.run.folder}\nreport  {trained.run.report}"
+            )
+    for extraction in extractions:
+        if extraction.stages:
+            print(outcome_table(extraction), file=sys.stderr)
+        tell_failed(extraction)
+    print(result)
+    if not all(extraction.clean for extraction in extractions):
         raise typer.Exit(ExitCode.NOT_CLEAN)
+
+
+def show_plans(dataset: str, options: Options, wanted: Sequence[Variant], watcher: Watcher) -> None:
+    """What would be done for each run, and why."""
+    from ita_pipeline import pipeline
+
+    for variant in wanted:
+        if len(wanted) > 1:
+            print(f"{variant}:")
+        plan = pipeline.plan_train(dataset, options, variant.training, watcher)
+        plan.contexts.plan.check()
+        show_status(pipeline.training_status(plan, options), as_json=False)
 
 
 def score_table(scores: RunScores) -> str:

@@ -30,8 +30,22 @@ class Sentence:
     lines: list[int] = field(default_factory=list)
 
 
-def read_conll(path: Path, types: Mapping[str, str] | None = None, hear: Hearer = refuse) -> list[Post]:
-    """The posts of a file; `types` renames types, such as OTHER to MISC.
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which column holds the tags, and whether words of a context, with tags of their own, are expected."""
+
+    column: int = -1
+    contexts: bool = False
+
+
+LAST_COLUMN = Layout()
+
+
+def read_conll(
+    path: Path, types: Mapping[str, str] | None = None, hear: Hearer = refuse, column: int = -1
+) -> list[Post]:
+    """The posts of a file; `types` renames types, such as OTHER to MISC. Tags are those of the last column, or of
+    another: a file of predictions has the gold ones in column -2.
 
     `hear` is told of every faulty line. Where it raises nothing, a bad tag counts as O.
 
@@ -39,7 +53,7 @@ def read_conll(path: Path, types: Mapping[str, str] | None = None, hear: Hearer 
         MissingError: the file cannot be read.
         UsageError: a line is neither a word nor a word and a tag; says which.
     """
-    found = sentences(read_text(path), path, hear)
+    found = sentences(read_text(path), path, hear, Layout(column))
     return [as_post(sentence, number, path, types or {}, hear) for number, sentence in enumerate(found, 1)]
 
 
@@ -57,8 +71,8 @@ def read_text(path: Path) -> str:
         raise UsageError(f"{path} is not UTF-8 text") from error
 
 
-def sentences(text: str, path: Path, hear: Hearer = refuse, contexts: bool = False) -> Iterator[Sentence]:
-    """Words and tags of each tweet; tags of a context's words are a fault unless `contexts` are expected."""
+def sentences(text: str, path: Path, hear: Hearer = refuse, layout: Layout = LAST_COLUMN) -> Iterator[Sentence]:
+    """Words and tags of each tweet; tags of a context's words are a fault unless the layout expects them."""
     current = Sentence()
     for number, line in enumerate(text.split("\n"), 1):
         line = line.rstrip("\r")
@@ -71,7 +85,7 @@ def sentences(text: str, path: Path, hear: Hearer = refuse, contexts: bool = Fal
                 yield current
             current = Sentence() if current.words else current
         else:
-            add_word(current, line, path, number, hear, contexts)
+            add_word(current, line, path, number, hear, layout)
     if current.words:
         yield current
 
@@ -94,10 +108,10 @@ def image_id(line: str, path: Path, number: int) -> str:
     return name
 
 
-def add_word(sentence: Sentence, line: str, path: Path, number: int, hear: Hearer, contexts: bool) -> None:
+def add_word(sentence: Sentence, line: str, path: Path, number: int, hear: Hearer, layout: Layout) -> None:
     columns = line.split("\t") if "\t" in line else line.split()
-    word, tag = columns[0].strip(), columns[-1].strip() if len(columns) > 1 else ""
-    fault = None if contexts and tag in CONTEXT_TAGS else tag_fault(tag, path, number)
+    word, tag = columns[0].strip(), columns[layout.column].strip() if len(columns) > -layout.column else ""
+    fault = None if layout.contexts and tag in CONTEXT_TAGS else tag_fault(tag, path, number)
     if fault is not None:
         hear(fault)
         tag = "O"

@@ -48,7 +48,7 @@ class DatasetCard(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Posts by split. `notes` are things to tell about how they were read."""
+    """Posts by split. `notes` are things to tell about how they were read; `source` is what it was asked for by."""
 
     name: str
     card: DatasetCard
@@ -56,6 +56,7 @@ class Dataset:
     splits: Mapping[str, tuple[Post, ...]]
     captions: Path | None
     notes: tuple[str, ...]
+    source: str = ""
 
     @property
     def posts(self) -> tuple[Post, ...]:
@@ -83,7 +84,7 @@ def load_dataset(name: str, data: Path | None, workspace_data: Path, hear: Heare
         splits, notes = read_split_jsonl(label, card, folder, hear)
     else:
         splits, notes = read_split_conll(label, card, folder, hear), ()
-    return Dataset(label, card, folder, splits, first_of(folder, card.captions), notes)
+    return Dataset(label, card, folder, splits, first_of(folder, card.captions), notes, name)
 
 
 def find_dataset(name: str) -> Path:

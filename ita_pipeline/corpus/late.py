@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from ita_pipeline.corpus.conll import CONTEXT_TAGS, Sentence, bio_tags, read_text, sentences
+from ita_pipeline.corpus.conll import CONTEXT_TAGS, Layout, Sentence, bio_tags, read_text, sentences
 from ita_pipeline.corpus.faults import FaultError, FaultKind
 from ita_pipeline.corpus.posts import Post
 
@@ -46,7 +46,9 @@ def read_late(path: Path) -> list[Late]:
         MissingError: the file cannot be read.
         UsageError: a line is neither a word nor a word and a tag; says which.
     """
-    return [taken_apart(sentence, path) for sentence in sentences(read_text(path), path, contexts=True)]
+    return [
+        taken_apart(sentence, path) for sentence in sentences(read_text(path), path, layout=Layout(contexts=True))
+    ]
 
 
 def taken_apart(sentence: Sentence, path: Path) -> Late:

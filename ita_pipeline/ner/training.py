@@ -1,33 +1,38 @@
-"""Training on `transformers.Trainer`: both views in one batch, the best epoch by the mean of both dev scores."""
+"""Training: both views in one batch, the best epoch by the mean of both dev scores; resumed where it was killed."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from ita_pipeline.corpus.posts import Post, Span
+from ita_pipeline.errors import UsageError
 from ita_pipeline.ner.alignment import ObjectiveConfig
-from ita_pipeline.ner.encoding import View, ViewEncoder, collate, word_mask
-from ita_pipeline.ner.prediction import Scored, tag_views
-from ita_pipeline.ner.scoring import Scores, score
+from ita_pipeline.ner.batches import Batcher
+from ita_pipeline.ner.checkpoints import Checkpoints, remove_all_but, sync_files
+from ita_pipeline.ner.examples import Example, both_scores, evaluate
+from ita_pipeline.ner.history import EpochScore, best_epoch, should_stop
+from ita_pipeline.ner.training_log import TrainingLog
 from stages.base import Frozen
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from ita_pipeline.ner.tagger import Tagger
+    from ita_pipeline.ner.trainer import TaggerTrainer
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
 class TrainingConfig(Frozen):
-    """Settings of a run; all of them are part of the run's key."""
+    """Settings of a run; all of them are part of the run's key.
+
+    An update is made of `batch_size` × `accumulation` posts, of which `batch_size` are in memory at once, or fewer
+    where it does not suffice. With `patience`, training stops when the best epoch is that many epochs old.
+    """
 
     epochs: Count = 10
     batch_size: Count = 1
@@ -40,100 +45,44 @@ class TrainingConfig(Frozen):
     clip: Positive = 5.0
     word_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     max_length: Annotated[int, Field(ge=16)] = 512
+    patience: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0)] = 1
     objective: ObjectiveConfig = ObjectiveConfig()
 
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A post with both views; `context` is None where its picture said nothing."""
-
-    post: Post
-    text: View
-    context: View | None
+    @property
+    def posts_an_update(self) -> int:
+        return self.batch_size * self.accumulation
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """Mentions of every post in both views; where there is no context, I+T is T."""
+class Desk:
+    """Where an unfinished training keeps what it has, so that it can be taken up again.
 
-    text: list[list[Scored]]
-    context: list[list[Scored]]
-
-
-class EpochScore(Frozen):
-    """One line of the training history; the loss and its parts are means over the epoch's batches.
-
-    `alignment` is the divergence KL(I+T ‖ T), which is zero where both views agree.
+    A checkpoint is made at the end of each epoch, and with `every` after each so many updates.
     """
 
-    epoch: int
-    loss: float
-    nll_text: float
-    nll_context: float
-    alignment: float
-    text_f1: float
-    context_f1: float
+    folder: Path
+    every: int = 0
 
     @property
-    def mean_f1(self) -> float:
-        return (self.text_f1 + self.context_f1) / 2
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.folder / "checkpoints")
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.jsonl"
+
+    def model(self, epoch: int) -> Path:
+        """The weights of an epoch, in Hugging Face format, as long as no later one is better."""
+        return self.folder / "best" / f"epoch-{epoch:03d}"
 
 
-def lay_out(posts: Iterable[tuple[Post, tuple[str, ...]]], encoder: ViewEncoder) -> list[Example]:
-    """Both views of each post, given with the contexts of its picture."""
-    return [
-        Example(post, encoder.encode(post.words), encoder.encode(post.words, texts) if texts else None)
-        for post, texts in posts
-    ]
+@dataclass(frozen=True, slots=True)
+class Hearers:
+    """Who is told a line now and then, and the scores of each epoch."""
 
-
-def evaluate(tagger: Tagger, examples: Sequence[Example], pad: int) -> Outcome:
-    text = tag_views(tagger, [example.text for example in examples], pad)
-    with_context = [index for index, example in enumerate(examples) if example.context is not None]
-    views = [example.context for example in examples if example.context is not None]
-    context = list(text)
-    for index, mentions in zip(with_context, tag_views(tagger, views, pad), strict=True):
-        context[index] = mentions
-    return Outcome(text, context)
-
-
-def both_scores(examples: Sequence[Example], outcome: Outcome) -> tuple[Scores, Scores]:
-    """Scores of T and of I+T."""
-    gold: list[Sequence[Span]] = [example.post.gold or () for example in examples]
-    views = (outcome.text, outcome.context)
-    text, context = (score(gold, [[m.span for m in found] for found in view]) for view in views)
-    return text, context
-
-
-def best_epoch(history: Sequence[EpochScore]) -> int:
-    """Index of the epoch with the best mean of both views; of equal ones the later, as the reference does."""
-    return max(range(len(history)), key=lambda index: (history[index].mean_f1, index))
-
-
-class Batcher:
-    """Makes a batch of training examples, given by their numbers."""
-
-    def __init__(self, tagger: Tagger, examples: Sequence[Example], pad: int) -> None:
-        self.scheme, self.examples, self.pad = tagger.config.scheme, examples, pad
-
-    def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, Any]:
-        import torch
-
-        examples = [self.examples[row["example"]] for row in rows]
-        mask = word_mask([len(example.post.words) for example in examples])
-        tags = torch.zeros(mask.shape, dtype=torch.long)
-        for number, example in enumerate(examples):
-            encoded = self.scheme.encode(example.post.gold or (), len(example.post.words))
-            tags[number, : len(encoded)] = torch.tensor(encoded)
-        contexts = [example.context for example in examples if example.context is not None]
-        return {
-            "text": collate([example.text for example in examples], self.pad),
-            "context": collate(contexts, self.pad) if contexts else None,
-            "with_context": torch.tensor([example.context is not None for example in examples]),
-            "tags": tags,
-            "mask": mask,
-        }
+    say: Callable[[str], None]
+    tell: Callable[[EpochScore], None]
 
 
 def train(
@@ -142,117 +91,86 @@ def train(
     dev: Sequence[Example],
     config: TrainingConfig,
     pad: int,
-    folder: Path,
-    tell: Callable[[EpochScore], None],
+    desk: Desk,
+    hearers: Hearers,
 ) -> list[EpochScore]:
-    """Train, and leave the best epoch's weights in `folder`.
+    """Train, or go on with what lies on the desk, and leave the best epoch's weights there.
 
-    Posts without words are left out. Returns the history, one entry an epoch.
+    Posts without words are left out. Returns the history, one entry an epoch. On a CPU, with as many threads, a
+    training that was killed and resumed ends with the very weights and losses of one that was not.
+
+    Raises:
+        UsageError: memory does not suffice for one post, the loss is no number any more, a checkpoint is damaged,
+            or several processes were started.
     """
-    from datasets import Dataset
-    from transformers import PrinterCallback, Trainer, TrainerCallback, set_seed
+    from transformers import set_seed
 
-    history: list[EpochScore] = []
-    losses: list[dict[str, Tensor]] = []
+    from ita_pipeline.ner.trainer import TaggerTrainer
+
+    set_seed(config.seed)
     usable = [example for example in examples if example.post.words]
+    batcher = Batcher(tagger.config.scheme, usable, pad)
+    trainer = TaggerTrainer(tagger, batcher, config, desk.checkpoints, hearers.say)
+    if trainer.args.world_size > 1:
+        raise UsageError("training runs in one process", "start ita without torchrun")
+    checkpoint = desk.checkpoints.newest()
+    log = TrainingLog(desk.log)
+    log.rewind(checkpoint.progress.step if checkpoint else 0)
+    if checkpoint:
+        trainer.take_up(checkpoint)
+        hearers.say(f"resuming from {checkpoint.progress}")
+        log.write("resume", checkpoint.progress.step, {})
+    trainer.add_callback(watch(trainer, dev, pad, desk, log, hearers))
+    if len(trainer.history) < config.epochs and not should_stop(trainer.history, config.patience):
+        trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
+    return trainer.history
 
-    class KeepBest(TrainerCallback):
+
+def watch(
+    trainer: TaggerTrainer, dev: Sequence[Example], pad: int, desk: Desk, log: TrainingLog, hearers: Hearers
+) -> Any:
+    """What is done after each update and each epoch, as a callback of the trainer."""
+    from transformers import TrainerCallback
+
+    tagger, config, history = trainer.tagger, trainer.config, trainer.history
+
+    class Watch(TrainerCallback):
+        began = time.monotonic()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            rates = {"learning_rate": trainer.schedule.get_last_lr()[0]}
+            now = time.monotonic()
+            log.write(
+                "update", state.global_step, {**trainer.update, **rates, "seconds": round(now - self.began, 3)}
+            )
+            self.began = now
+            # The end of an epoch has a checkpoint of its own, with the epoch's scores.
+            inside = state.global_step % trainer.steps_per_epoch
+            control.should_save = bool(desk.every and inside and state.global_step % desk.every == 0)
+
         def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             text, context = both_scores(dev, evaluate(tagger, dev, pad))
             epoch = EpochScore(
                 epoch=len(history) + 1,
-                **{name: mean(losses, name) for name in ("loss", "nll_text", "nll_context", "alignment")},
+                **trainer.epoch_means(),
                 text_f1=text.micro.f1,
                 context_f1=context.micro.f1,
             )
-            losses.clear()
             history.append(epoch)
             if best_epoch(history) == len(history) - 1:
-                tagger.save_pretrained(folder)
-            tagger.train()
-            tell(epoch)
+                tagger.save_pretrained(desk.model(epoch.epoch))
+                sync_files(desk.model(epoch.epoch))
+            log.write("epoch", state.global_step, epoch.model_dump())
+            hearers.tell(epoch)
+            control.should_save = True
+            if should_stop(history, config.patience) and len(history) < config.epochs:
+                hearers.say(f"stopping early: epoch {best_epoch(history) + 1} is the best")
+                control.should_training_stop = True
+            self.began = time.monotonic()
 
-    class TaggerTrainer(Trainer):
-        def compute_loss(
-            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-        ) -> Any:
-            outputs = model(**inputs)
-            losses.append({name: part.detach() for name, part in outputs.items()})
-            return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if history:
+                best = desk.model(best_epoch(history) + 1)
+                remove_all_but(best.parent, best.name)
 
-        def create_optimizer(self, model: Any = None) -> Any:
-            import torch
-
-            if self.optimizer is None:
-                groups = parameter_groups(tagger, config)
-                self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-6, fused=True)
-            return self.optimizer
-
-    set_seed(config.seed)
-    trainer = TaggerTrainer(
-        model=tagger,
-        args=training_arguments(config, folder, len(usable)),
-        train_dataset=Dataset.from_dict(
-            {"example": list(range(len(usable))), "length": [length(example) for example in usable]}
-        ),
-        data_collator=Batcher(tagger, usable, pad),
-        callbacks=[KeepBest()],
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    return history
-
-
-def training_arguments(config: TrainingConfig, folder: Path, posts: int) -> Any:
-    """The Trainer's own settings: ITA's schedule, batches of like length, and none of its files or logs."""
-    from transformers import TrainingArguments
-
-    class OneDevice(TrainingArguments):
-        # Words are found by their place in the whole batch, so a batch cannot be scattered over devices.
-        @property
-        def n_gpu(self) -> int:
-            return 1
-
-    updates = math.ceil(posts / config.batch_size / config.accumulation) * config.epochs
-    return OneDevice(
-        output_dir=str(folder),
-        num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.accumulation,
-        lr_scheduler_type="linear",
-        warmup_steps=round(config.warmup * updates),
-        max_grad_norm=config.clip,
-        seed=config.seed,
-        train_sampling_strategy="group_by_length",
-        length_column_name="length",
-        remove_unused_columns=False,
-        logging_strategy="no",
-        dataloader_pin_memory=False,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-    )
-
-
-def mean(losses: Sequence[Mapping[str, Tensor]], name: str) -> float:
-    values = [float(parts[name]) for parts in losses if name in parts]
-    return sum(values) / len(values) if values else 0.0
-
-
-def length(example: Example) -> int:
-    """Sub-tokens of both views, by which batches are grouped."""
-    views = [example.text, *([example.context] if example.context else [])]
-    return sum(len(row) for view in views for row in view.rows)
-
-
-def parameter_groups(tagger: Tagger, config: TrainingConfig) -> list[dict[str, Any]]:
-    """ITA's rates: one for the encoder, one for the linear layer, a far higher one for the CRF's transitions."""
-    rates = {"linear.": config.linear_learning_rate, "crf.": config.crf_learning_rate}
-    groups: dict[float, list[Tensor]] = {}
-    for name, parameter in tagger.named_parameters():
-        rate = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), config.learning_rate)
-        groups.setdefault(rate, []).append(parameter)
-    return [
-        {"params": parameters, "lr": rate, "weight_decay": config.weight_decay}
-        for rate, parameters in groups.items()
-    ]
+    return Watch()

@@ -1,146 +1,121 @@
-"""A run's report: one page with scores, history, settings, and posts with what each view made of them.
+"""The page: everything that a post, a picture or a file said goes through the one sink below.
 
-Everything that a post, a picture or a file said reaches the page through the template's escaping alone, and
-the page's own policy forbids scripts and any request to elsewhere.
+Templates escape every expression; the data for the script is JSON with all of HTML's characters written as
+`\\u003c` and the like, and the script puts it on the page as text, never as markup. Both first make visible what
+cannot be seen. The page's own policy allows its one script and its one style by their digests, pictures of the
+kind that it has, and nothing else: no request to anywhere.
 """
 
 from __future__ import annotations
 
 import base64
-import io
-from collections.abc import Iterator, Sequence
+import functools
+import hashlib
+import json
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.cache.store import write_atomically
-from ita_pipeline.corpus.conll import read_conll
-from ita_pipeline.corpus.posts import Post, Span
-from ita_pipeline.corpus.tokens import plain
-from ita_pipeline.images import ImageRef, open_picture
-from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run
-from stages.base import BadItemError
+from ita_pipeline.report.blocks import RunPart
+from ita_pipeline.report.gallery import Gallery
+from ita_pipeline.report.visible import visible, visible_in
+from stages.base import Frozen
 
 if TYPE_CHECKING:
-    from ita_pipeline.corpus.datasets import Dataset
-    from ita_pipeline.picture_contexts import PictureContexts
+    from jinja2 import Environment
 
-THUMBNAIL = 320
-MOST_POSTS = 240
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A stretch of a post's text; `type` is empty between mentions."""
-
-    text: str
-    type: str
+DATA_ONLY = "data:"
+# A page opened as a file has no origin that 'self' could mean in every browser.
+FOLDER_TOO = "data: 'self' file:"
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    """One post on the page. `verdict` says how the views compare with the gold mentions."""
+class Page:
+    """What a page holds. `notes` are remarks about how it came to be."""
 
-    id: str
-    picture: str
-    contexts: tuple[str, ...]
-    gold: tuple[Piece, ...]
-    text: tuple[Piece, ...]
-    both: tuple[Piece, ...]
-    verdict: str
+    title: str
+    gallery: Gallery
+    run: RunPart | None = None
+    notes: tuple[str, ...] = ()
 
 
-VERDICTS = {
-    (True, True): "both right",
-    (False, True): "right with the picture",
-    (True, False): "wrong with the picture",
-    (False, False): "both wrong",
-}
-ORDER = ["right with the picture", "wrong with the picture", "both wrong", "both right"]
+def write_page(page: Page, file: Path, pictures_beside: bool) -> None:
+    """Write a page, whole or not at all.
+
+    Raises:
+        OSError: the disk is full or fails.
+    """
+    write_atomically(file, rendered(page, pictures_beside))
 
 
-def write_report(run: Run, dataset: Dataset, contexts: PictureContexts) -> Path:
-    """Write `report.html` into the run's folder: the test posts, those where the views differ first."""
-    from jinja2 import Environment, PackageLoader
-
-    templates = Environment(loader=PackageLoader("ita_pipeline.report"), autoescape=True, trim_blocks=True)
-    posts = dataset.splits["test"]
-    text, both = (read_conll(run.predictions("test", view)) for view in (TEXT, TEXT_AND_IMAGE))
-    compared = sorted(zip_views(posts, text, both), key=lambda found: ORDER.index(found[3]))
-    cards = [as_card(*found, contexts) for found in compared[:MOST_POSTS]]
-    counts = {verdict: sum(found[3] == verdict for found in compared) for verdict in ORDER}
-    page = templates.get_template("run.html").render(
-        record=run.record(),
-        scores=run.scores(),
-        history=run.history(),
-        about=dataset.card.about,
-        cards=cards,
-        counts=counts,
-        total=len(posts),
+def rendered(page: Page, pictures_beside: bool) -> str:
+    style, script = assets()
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            f"img-src {FOLDER_TOO if pictures_beside else DATA_ONLY}",
+            f"script-src '{digest(script)}'",
+            f"style-src '{digest(style)}'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
     )
-    write_atomically(run.report, page)
-    return run.report
+    template = environment().get_template("page.html")
+    return template.render(page=page, gallery=page.gallery, style=style, script=script, policy=policy)
 
 
-Compared = tuple[Post, Sequence[Span], Sequence[Span], str]
+@functools.cache
+def environment() -> Environment:
+    """The sink: escapes whatever a template is given."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-
-def zip_views(posts: Sequence[Post], text: Sequence[Post], both: Sequence[Post]) -> Iterator[Compared]:
-    """Posts with what was predicted of them; posts without words are not in the prediction files."""
-    written = [post for post in posts if post.words]
-    for post, t, it in zip(written, text, both, strict=True):
-        gold = set(post.gold or ())
-        right = (set(t.gold or ()) == gold, set(it.gold or ()) == gold)
-        yield post, t.gold or (), it.gold or (), VERDICTS[right]
-
-
-def as_card(
-    post: Post, text: Sequence[Span], both: Sequence[Span], verdict: str, contexts: PictureContexts
-) -> Card:
-    return Card(
-        id=plain(post.id),
-        picture=thumbnail(post, contexts),
-        contexts=contexts.of(post),
-        gold=tuple(pieces(post, post.gold or ())),
-        text=tuple(pieces(post, text)),
-        both=tuple(pieces(post, both)),
-        verdict=verdict,
+    made = Environment(
+        loader=PackageLoader("ita_pipeline.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=seen,
     )
+    made.policies["json.dumps_function"] = as_json
+    made.policies["json.dumps_kwargs"] = {}  # what it is given by default is for `json.dumps`
+    return made
 
 
-def pieces(post: Post, spans: Sequence[Span]) -> Iterator[Piece]:
-    """The post's text cut at its mentions."""
-    position = 0
-    for span in sorted(spans):
-        start, end = post.offsets[span.start][0], post.offsets[span.end - 1][1]
-        if start > position:
-            yield Piece(shown(post.text[position:start]), "")
-        yield Piece(shown(post.text[start:end]), span.type)
-        position = end
-    if position < len(post.text):
-        yield Piece(shown(post.text[position:]), "")
+def seen(value: Any) -> Any:
+    ours = hasattr(value, "__html__")
+    return visible(value) if isinstance(value, str) and not ours else value
 
 
-def shown(text: str) -> str:
-    """`plain`, with the white space at the ends kept."""
-    inner = plain(text)
-    if not inner:
-        return " " if text else ""
-    return (" " if text[0].isspace() else "") + inner + (" " if text[-1].isspace() else "")
+def as_json(gallery: Gallery) -> str:
+    """The data for the script; lists to choose from are left out, since the template writes them."""
+    head = object_json(gallery, {"entries", "filters", "stages", "splits", "sorts"})
+    entries = ",".join(object_json(entry) for entry in gallery.entries)
+    return f'{head[:-1]},"entries":[{entries}]}}'
 
 
-def thumbnail(post: Post, contexts: PictureContexts) -> str:
-    """The picture re-encoded, small, as a data URI; nothing where there is none or it cannot be read."""
-    image = next((i for i in contexts.extraction.images if i.path == post.picture), None)
-    return encoded(image) if image else ""
+def object_json(model: Frozen, without: set[str] | None = None) -> str:
+    text = model.model_dump_json(exclude_defaults=True, exclude=without)
+    # Most are plain ASCII without a control character, which JSON would have escaped: nothing in them is hidden.
+    if text.isascii() and "\\u" not in text and "\x7f" not in text:
+        return text
+    content = model.model_dump(mode="json", exclude_defaults=True, exclude=without)
+    return json.dumps(visible_in(content), ensure_ascii=False, separators=(",", ":"))
 
 
-def encoded(image: ImageRef) -> str:
-    try:
-        picture = open_picture(image)
-    except BadItemError:
-        return ""
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+@functools.cache
+def assets() -> tuple[Any, Any]:
+    """Our own style, and our own script put together from its parts, as they are written into the page."""
+    from markupsafe import Markup
+
+    folder = files("ita_pipeline.report").joinpath("templates")
+    parts = sorted(folder.joinpath("script").iterdir(), key=lambda part: part.name)
+    script = "\n".join(part.read_text("utf-8") for part in parts)
+    style = folder.joinpath("page.css").read_text("utf-8")
+    return Markup(style), Markup(f'"use strict";\n{{\n{script}}}\n')
+
+
+def digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

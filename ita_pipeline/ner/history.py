@@ -1,0 +1,41 @@
+"""How a training went, epoch by epoch; which epoch is kept, and whether it is time to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stages.base import Frozen
+
+
+class EpochScore(Frozen):
+    """One line of the training history; the loss and its parts are means over the epoch's posts.
+
+    `alignment` is the divergence KL(I+T ‖ T), which is zero where both views agree.
+    """
+
+    epoch: int
+    loss: float
+    nll_text: float
+    nll_context: float
+    alignment: float
+    text_f1: float
+    context_f1: float
+
+    @property
+    def mean_f1(self) -> float:
+        return (self.text_f1 + self.context_f1) / 2
+
+
+def best_epoch(history: Sequence[EpochScore]) -> int:
+    """Index of the epoch with the best mean of both views; of equal ones the later, as the reference does."""
+    return max(range(len(history)), key=lambda index: (history[index].mean_f1, index))
+
+
+def should_stop(history: Sequence[EpochScore], patience: int) -> bool:
+    """Whether the best epoch is `patience` epochs old; never with a patience of 0.
+
+    An epoch that is as good as the best one is the best one, so equal scores are no reason to stop.
+    """
+    if not patience or not history:
+        return False
+    return len(history) - 1 - best_epoch(history) >= patience

@@ -1,0 +1,143 @@
+// A post with what was said of it: as a card, and with all that is known of it.
+
+const VIEWS = ["gold", "T", "I+T"];
+const colour = (type) => `c${Math.max(0, types.indexOf(type)) % 6}`;
+
+function marked(entry, mentions, withScores) {
+  const parts = entry.parts || [];
+  const line = make("bdi", { dir: "auto" });
+  let position = 0;
+  for (const mention of [...mentions].sort((a, b) => a.start - b.start)) {
+    put(line, parts.slice(position, 2 * mention.start + 1).join(""));
+    const judged = mention.right === undefined ? "" : mention.right ? " ✓" : " ✗";
+    const score = withScores ? ` ${percent(mention.score)}` : "";
+    const element = make("mark", { class: `${colour(mention.type)}${mention.right === false ? " off" : ""}` });
+    const spoken = judged && make("span", { class: "unseen" }, mention.right ? ", right" : ", wrong");
+    const sign = judged && make("span", { "aria-hidden": "true" }, judged);
+    put(element, bdi(parts.slice(2 * mention.start + 1, 2 * mention.end).join("")), " ");
+    put(element, make("small", {}, bdi(mention.type), sign, spoken, score.trimEnd()));
+    if (mention.score !== undefined) element.title = `${mention.type} ${percent(mention.score)}`;
+    put(line, element);
+    position = 2 * mention.end;
+  }
+  return put(line, parts.slice(position).join(""));
+}
+
+const sameMentions = (a, b) => spans(a) === spans(b);
+const spans = (mentions) => mentions.map((m) => `${m.start}-${m.end}-${m.type}`).sort().join(" ");
+
+// Views that say the same share a line, unless every line is wanted.
+function says(entry, every) {
+  const list = make("dl", { class: "says" });
+  const answers = entry.answers || {};
+  const lines = [];
+  for (const view of VIEWS.filter((name) => name in answers)) {
+    const last = lines.at(-1);
+    if (last && !every && sameMentions(last.mentions, answers[view])) {
+      last.names.push(view);
+      last.mentions = answers[view];
+    } else lines.push({ names: [view], mentions: answers[view] });
+  }
+  if (!lines.length && (entry.parts || []).length) lines.push({ names: ["text"], mentions: [] });
+  for (const { names, mentions } of lines) {
+    put(list, make("dt", {}, names.join(" = ")), make("dd", {}, marked(entry, mentions, every)));
+  }
+  for (const context of entry.contexts || []) {
+    put(list, make("dt", {}, make("span", { "aria-hidden": "true" }, "+"), make("span", { class: "unseen" }, "context")));
+    put(list, make("dd", { class: "context" }, bdi(context)));
+  }
+  return list;
+}
+
+// The first that fits says it best.
+const VERDICTS = [
+  ["helped", "right", "✓ right with the picture only"],
+  ["harmed", "wrong", "✗ wrong with the picture only"],
+  ["right", "right", "✓ right"],
+  ["wrong", "wrong", "✗ wrong"],
+];
+
+function verdict(entry) {
+  const tags = entry.tags || [];
+  const list = make("ul", { class: "verdict", "aria-label": "Verdict" });
+  const [told, kind, text] = VERDICTS.find(([tag]) => tags.includes(tag)) || [];
+  if (told) put(list, make("li", { class: kind }, text));
+  if (tags.includes("changed") && told === "wrong") put(list, make("li", {}, "changed by the picture"));
+  if (tags.includes("waiting")) put(list, make("li", {}, "… a stage has not looked yet"));
+  const troubles = new Map();
+  for (const { stage, reason } of (entry.found || {}).failed || []) {
+    troubles.set(reason, [...(troubles.get(reason) || []), stage]);
+  }
+  for (const [reason, stages] of troubles) {
+    put(list, make("li", { class: "failed" }, bdi(`⚠ ${stages.join(", ")}: ${reason}`)));
+  }
+  if (entry.split) put(list, make("li", {}, entry.split));
+  if (entry.confidence !== undefined) put(list, make("li", {}, `lowest score ${percent(entry.confidence)}`));
+  return list;
+}
+
+function card(entry) {
+  const told = make("output", { class: "told", "aria-live": "off" });
+  const heading = make("h3", {}, make("a", { href: address({ ...readState(), post: entry.anchor }) }, bdi(entry.id)));
+  const article = make("article", { class: "card", id: `card-${entry.anchor}`, "aria-label": entry.id });
+  put(article, frame(entry, told, false), pictures[entry.picture] ? told : null);
+  return put(article, make("div", { class: "body" }, heading, verdict(entry), says(entry, false)));
+}
+
+function changes(entry) {
+  const { T: text, "I+T": both, gold } = entry.answers || {};
+  if (!text || !both || sameMentions(text, both)) return null;
+  const words = (m) => (entry.parts || []).slice(2 * m.start + 1, 2 * m.end).join("");
+  const only = (some, others) => some.filter((m) => !others.some((o) => sameMentions([m], [o])));
+  const item = (sign, m) => make("li", {}, `${sign} `, bdi(words(m)), " ", make("strong", {}, bdi(m.type)),
+    gold ? (m.right ? ", which is right" : ", which is wrong") : "");
+  const list = make("ul", {});
+  put(list, only(text, both).map((m) => item("the text alone said", m)));
+  put(list, only(both, text).map((m) => item("with the picture it says", m)));
+  return [make("h4", {}, "What the picture changed"), list];
+}
+
+const items = (things) => make("ul", {}, things.map((thing) => make("li", {}, thing)));
+
+function listed(title, things) {
+  return things.length ? [make("h4", {}, title), items(things)] : null;
+}
+
+// What was appended, and folded below it what was not.
+function sorted(title, things, told) {
+  if (!things.length) return null;
+  const rest = things.filter((thing) => thing.used === false);
+  const used = things.filter((thing) => thing.used !== false);
+  const count = make("summary", {}, `${rest.length} ${data.unused}`);
+  const folded = make("details", {}, count, items(rest.map(told)));
+  return [make("h4", {}, title), used.length ? items(used.map(told)) : null, rest.length ? folded : null];
+}
+
+const scored = (text, score) => [bdi(text), " ", make("span", { class: "score" }, percent(score))];
+
+function detail(entry) {
+  const found = entry.found || {};
+  const pictured = pictures[entry.picture] !== undefined;
+  // A box says its score itself to a screen reader, so this line need not be read out.
+  const told = make("output", { class: "told", "aria-live": "off" }, "Point at a box, tap it or move to it for its score.");
+  const left = make("div", {}, frame(entry, told, true));
+  if (pictured && found.width) put(left, told);
+  const pixels = found.width ? `, ${found.width} × ${found.height} pixels` : "";
+  if (entry.file) put(left, make("p", { class: "soft" }, bdi(entry.file), pixels));
+  const title = make("h3", { id: "detail-title", tabindex: "-1" }, bdi(entry.id));
+  const right = make("div", {}, title, verdict(entry), says(entry, true));
+  const from = found.caption_source ? [", from ", bdi(found.caption_source)] : [];
+  const others = Object.entries(found.others || {});
+  const ofObject = (thing) => [scored(thing.label, thing.score), (thing.attributes || []).map((a) => [" · ", scored(...a)])];
+  put(
+    right,
+    changes(entry),
+    sorted(make("span", {}, "Captions", from), found.captions || [], (caption) => scored(caption.text, caption.score)),
+    sorted("Objects", found.objects || [], ofObject),
+    sorted("Words in the picture", found.words || [], (word) => scored(word.text, word.score)),
+    listed("Other stages", others.map(([stage, text]) => [bdi(stage), ": ", make("code", {}, bdi(text))])),
+    listed("Failed", (found.failed || []).map((t) => bdi(`${t.stage} (${t.kind}): ${t.reason}`))),
+    listed("Not looked at yet by", (found.waiting || []).map(bdi)),
+  );
+  return [left, right];
+}

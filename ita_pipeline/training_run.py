@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,7 +78,11 @@ def train_if_new(wanted: Wanted, runs: Path, talker: Talker, checkpoint_every: i
 
     A training that was killed is taken up at its last checkpoint. Checkpoints are made at the end of each epoch,
     and also after each so many updates where `checkpoint_every` says so.
+
+    Raises:
+        UsageError: a launcher started several processes, or something lies where the run shall be.
     """
+    check_alone()
     components = wanted.components
     key = run_key(components)
     run = run_at(runs, wanted.dataset.name, key)
@@ -93,6 +98,13 @@ def train_if_new(wanted: Wanted, runs: Path, talker: Talker, checkpoint_every: i
         train_run(own, key, components, wanted, Desk(desk, checkpoint_every), talker)
         own.folder.rename(run.folder)
     return run, True
+
+
+def check_alone() -> None:
+    """Raises `UsageError` in one of several processes of a launcher: each would train the whole run."""
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if processes not in ("", "1"):
+        raise UsageError(f"training runs in one process, not in {processes}", "start ita without a launcher")
 
 
 def train_run(

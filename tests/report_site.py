@@ -17,7 +17,7 @@ from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.images import file_digest
 from ita_pipeline.ner.scoring import score
 from ita_pipeline.ner.training import EpochScore, TrainingConfig
-from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run, RunRecord, RunScores, ViewScores
+from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run, RunAnalysis, RunRecord, RunScores, ViewScores
 from stages.base import Failure, FailureKind, Value
 from stages.caption import Caption, CaptionValue
 from stages.objects import Attribute, Object, ObjectsValue
@@ -136,7 +136,7 @@ def write_run(root: Path, folder: Path) -> Run:
         )
         for n in (1, 2, 3)
     ]
-    run.write(record_of(folder), history)
+    run.write(record_of(folder), history, RunAnalysis(splits={}))
     run.finish(RunScores(splits={"test": ViewScores(text=scores[0], text_and_image=scores[1])}))
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,8 @@ def test_where_memory_ends_fewer_posts_are_taken_at_once_and_as_many_an_update(
     assert trained == [2] * 24
     end = made.desk.checkpoints.newest()
     assert (end.progress.step, end.progress.micro_batch) == (4, 2)
+    lines = [json.loads(line) for line in made.desk.log.read_text().splitlines()]
+    assert [line["micro_batch"] for line in lines if line["event"] == "update"] == [2] * 4
 
 
 def test_a_post_that_is_too_large_alone_ends_the_training(encoder_folder: Path, tmp_path: Path):

@@ -7,11 +7,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
-from ita_pipeline.ner.examples import both_scores, evaluate
+from ita_pipeline.corpus.conll import read_conll
+from ita_pipeline.corpus.posts import Post, Span, joined
+from ita_pipeline.ner import training
+from ita_pipeline.ner.analysis import surfaces
+from ita_pipeline.ner.encoding import ViewEncoder
+from ita_pipeline.ner.examples import both_scores, evaluate, lay_out
 from ita_pipeline.ner.history import best_epoch
+from ita_pipeline.ner.scoring import Score, Scores
 from ita_pipeline.ner.tagger import Tagger
-from tests.tiny_encoder import build_bert
+from ita_pipeline.run_results import write_split
+from ita_pipeline.runs import Run
+from tests.tiny_encoder import build_bert, load
 from tests.tiny_tagger import QUICK, bench
 
 
@@ -44,19 +54,25 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Pat
     assert not torch.equal(one.tagger.linear.weight, other.tagger.linear.weight)
 
 
-def test_patience_ends_a_training_that_gets_no_better(tmp_path: Path, encoder_folder: Path):
-    stuck = QUICK.model_copy(
-        update={"epochs": 9, "learning_rate": 1e-9, "linear_learning_rate": 1e-9, "patience": 1}
-    )
-    made = bench(encoder_folder, tmp_path, stuck)
-    made.desk.folder.mkdir(exist_ok=True)
+def test_patience_ends_a_training_that_gets_no_better(
+    tmp_path: Path, encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    f1 = iter([0.2, 0.6, 0.5, 0.6, 0.4, 0.3, 0.9])
+
+    def fixed(*_: object) -> tuple[Scores, Scores]:
+        value = next(f1)
+        micro = Score(precision=value, recall=value, f1=value, support=1)
+        return (Scores(micro=micro, types={}, macro_f1=value),) * 2
+
+    monkeypatch.setattr(training, "both_scores", fixed)
+    made = bench(encoder_folder, tmp_path, QUICK.model_copy(update={"patience": 2}))
     history = made.train()
-    if best_epoch(history) == len(history) - 1:
-        assert len(history) == 9
-    else:
-        assert len(history) == best_epoch(history) + 2
-        assert made.lines == [f"stopping early: epoch {best_epoch(history) + 1} is the best"]
-        assert bench(encoder_folder, tmp_path, stuck).train() == history
+    assert [epoch.text_f1 for epoch in history] == [0.2, 0.6, 0.5, 0.6, 0.4, 0.3]
+    assert made.lines == ["stopping early: epoch 4 is the best"]
+    assert made.desk.model(4).is_dir()
+    # Killed after its end, it is over and is not trained on.
+    assert bench(encoder_folder, tmp_path, made.config).train() == history
+    assert next(f1) == 0.9
 
 
 def test_every_update_and_every_epoch_is_logged(tmp_path: Path, encoder_folder: Path):
@@ -70,3 +86,45 @@ def test_every_update_and_every_epoch_is_logged(tmp_path: Path, encoder_folder: 
     ]
     assert sum(line["loss"] for line in updates[:6]) / 6 == pytest.approx(history[0].loss)
     assert updates[0]["learning_rate"] > updates[-1]["learning_rate"] >= 0
+
+
+WORD = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6),
+    st.sampled_from(["\u200b", "🎉🎉", "👩‍👩‍👧", "שלום", "\u202eabc", "a" * 300, " ", "\ufffd", "[SEP]", "\x00"]),
+)
+POSTS = st.lists(
+    st.one_of(st.lists(WORD, max_size=6), st.just(["word"] * 500), st.just(["\u200b"])), min_size=1, max_size=4
+)
+
+
+def as_posts(sentences: list[list[str]]) -> list[tuple[Post, tuple[str, ...]]]:
+    found = []
+    for number, sentence in enumerate([["Ada"], *sentences]):
+        words = tuple(sentence)
+        text, offsets = joined(words)
+        gold = tuple(Span(place, place + 1, ("LOC", "PER")[place % 2]) for place in range(0, len(words), 2))
+        contexts = (" ".join(words), "a sign") if number % 2 else ()
+        found.append((Post(str(number), text, words, offsets, gold=gold), contexts))
+    return found
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(sentences=[[], ["\u200b"], ["word"] * 500, ["🎉"], ["\u202eabc", "שלום"]])
+@given(sentences=POSTS)
+def test_no_post_is_too_odd_to_train_on_and_to_score(
+    encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, sentences: list[list[str]]
+):
+    folder = tmp_path_factory.mktemp("odd")
+    made = bench(encoder_folder, folder, QUICK.model_copy(update={"epochs": 1, "batch_size": 2}))
+    _, tokenizer = load(encoder_folder)
+    made.examples = lay_out(as_posts(sentences), ViewEncoder(tokenizer, 64))
+    (epoch,) = made.train()
+    assert epoch.loss >= 0
+    run = Run(folder / "run")
+    run.folder.mkdir()
+    outcome = evaluate(made.tagger, made.examples, made.pad)
+    found = write_split(run, "test", made.examples, outcome, surfaces(one.post for one in made.examples))
+    assert found.scores.text.micro.f1 == epoch.text_f1
+    assert found.analysis.text_and_image.seen.support == sum(len(one.post.gold or ()) for one in made.examples)
+    written = read_conll(run.predictions("test", "text+image"))
+    assert len(written) == sum(bool(one.post.words) for one in made.examples)

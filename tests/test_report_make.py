@@ -59,7 +59,7 @@ def test_captions_made_elsewhere_are_found_by_the_pictures_id():
     remember(Path(), key_of("external"), {"0": caption("made elsewhere"), "other": caption("of no post here")})
     record = run.record()
     keys = {**record.stage_keys, "external": key_of("external").hexdigest}
-    run.write(record.model_copy(update={"stage_keys": keys}), run.history())
+    run.write(record.model_copy(update={"stage_keys": keys}), run.history(), run.analysis())
     first, second = report(run.folder)[0]["entries"][:2]
     assert first["found"]["captions"] == [{"text": "made elsewhere", "score": 0.4}]
     assert "made elsewhere" in first["contexts"]
@@ -83,6 +83,11 @@ def test_a_folder_of_pictures_is_that_though_a_run_has_its_name():
     path = draw(Path("other/mine/a.png"))
     remember(Path(), key_of("objects"), {file_digest(path): objects("cat")})
     assert report("other/mine")[0]["what"] == "pictures"
+
+
+def test_a_dataset_goes_by_the_file_of_its_card_too():
+    run = build_site(Path(), posts=15)
+    assert report("cards/mine.yaml")[1] == [f"run {run.folder}"]
 
 
 def test_of_several_runs_it_is_the_last_one_and_that_is_told():

@@ -38,7 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None if plain_help() else "rich",
 )
-for command in (extract, status, why, train, predict, report, compare, export_model, doctor, init):
+COMMANDS = (extract, status, why, train, predict, report, compare, export_model, doctor, init)
+for command in COMMANDS:
     app.command()(command)
 app.add_typer(cache, name="cache")
 app.add_typer(data, name="data")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from ita_pipeline.errors import UsageError
 from ita_pipeline.ner.alignment import ObjectiveConfig
 from ita_pipeline.ner.batches import Batcher
 from ita_pipeline.ner.checkpoints import Checkpoints, remove_all_but, sync_files
@@ -100,8 +99,8 @@ def train(
     training that was killed and resumed ends with the very weights and losses of one that was not.
 
     Raises:
-        UsageError: memory does not suffice for one post, the loss is no number any more, a checkpoint is damaged,
-            or several processes were started.
+        UsageError: memory does not suffice for one post, the loss is no number any more, or a checkpoint cannot
+            be used.
     """
     from transformers import set_seed
 
@@ -111,8 +110,6 @@ def train(
     usable = [example for example in examples if example.post.words]
     batcher = Batcher(tagger.config.scheme, usable, pad)
     trainer = TaggerTrainer(tagger, batcher, config, desk.checkpoints, hearers.say)
-    if trainer.args.world_size > 1:
-        raise UsageError("training runs in one process", "start ita without torchrun")
     checkpoint = desk.checkpoints.newest()
     log = TrainingLog(desk.log)
     log.rewind(checkpoint.progress.step if checkpoint else 0)
@@ -138,11 +135,13 @@ def watch(
         began = time.monotonic()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            rates = {"learning_rate": trainer.schedule.get_last_lr()[0]}
             now = time.monotonic()
-            log.write(
-                "update", state.global_step, {**trainer.update, **rates, "seconds": round(now - self.began, 3)}
-            )
+            about = {
+                "learning_rate": trainer.schedule.get_last_lr()[0],
+                "micro_batch": trainer.micro_batch,
+                "seconds": round(now - self.began, 3),
+            }
+            log.write("update", state.global_step, {**trainer.update, **about})
             self.began = now
             # The end of an epoch has a checkpoint of its own, with the epoch's scores.
             inside = state.global_step % trainer.steps_per_epoch

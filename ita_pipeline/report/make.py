@@ -93,12 +93,19 @@ def run_of(target: str, workspace: Workspace, heard: Listener) -> Run | None:
     inside = folder.is_dir() and folder.resolve().parent == workspace.runs.resolve()
     if is_pictures(folder) and not inside:
         return None
-    run = last_run(workspace.runs, folder.resolve().name if folder.is_dir() else target)
+    run = last_run(workspace.runs, dataset_name(folder))
     if run is not None:
         others = len(list(run.folder.parent.glob("*/scores.json"))) - 1
         more = f", the last of {others + 1}; name another to see it" if others else ""
         heard.say(f"run {run.folder}{more}")
     return run
+
+
+def dataset_name(target: Path) -> str:
+    """What a dataset is called that was asked for by name, by its folder, or by the file of its card."""
+    if target.is_dir():
+        return target.resolve().name
+    return target.stem if target.suffix in (".yaml", ".yml") else str(target)
 
 
 def report_run(

@@ -24,7 +24,7 @@ TEMPLATE = """\
 
 # What of a picture is appended to its post. None of these runs a stage again.
 # contexts:
-#   order: [objects, caption, ocr, text]
+#   order: [objects, caption, ocr, extra]
 #   object_score: 0.35
 #   objects: 8
 #   captions: 1

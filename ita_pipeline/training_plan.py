@@ -180,7 +180,7 @@ def tell_pictures(
         return
     known = set(contexts.captioned)
     count = sum(post.image_id in known for post in posts)
-    what = " and ".join(name if name == "objects" else f"{name}s" for name in contexts.parts)
+    what = " and ".join({"caption": "captions", "extra": "texts"}.get(name, name) for name in contexts.parts)
     told = f"{what} for {count} of {named} pictures imported from {captions.name}"
     if not known:
         raise UsageError(f"{told}: its ids are not those of the dataset", "--captions none leaves the file out")

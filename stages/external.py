@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from stages.base import (
     EXECUTION,
@@ -57,12 +57,20 @@ class ExternalValue(Value):
     source: str
     caption: CaptionValue | None = None
     objects: ObjectsValue | None = None
-    text: TextValue | None = None
+    extra: TextValue | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def of_version_1(cls, data: Any) -> Any:
+        """Records of the first version held captions and nothing else; reports of old runs still read them."""
+        if isinstance(data, dict) and "captions" in data:
+            return {"source": data.get("source"), "caption": data}
+        return data
 
     @property
     def parts(self) -> dict[str, Value]:
         """By the name of the context, as the stages of those names would have found them."""
-        found = {"caption": self.caption, "objects": self.objects, "text": self.text}
+        found = {"caption": self.caption, "objects": self.objects, "extra": self.extra}
         return {name: value for name, value in found.items() if value is not None}
 
 
@@ -79,13 +87,13 @@ class ContextLine(Frozen):
             source=source,
             caption=None if self.captions is None else CaptionValue(source=source, captions=self.captions),
             objects=self.objects,
-            text=None if self.texts is None else TextValue(texts=self.texts),
+            extra=None if self.texts is None else TextValue(texts=self.texts),
         )
 
 
 class ExternalStage(Stage[ExternalConfig]):
     name = "external"
-    version = 2
+    version = 3
     config_type = ExternalConfig
     value_type = ExternalValue
 

@@ -110,4 +110,4 @@ def test_init_writes_comments_once_and_they_are_all_true():
     after = origins()
     assert set(after) == set(before)
     assert after["limits.seconds"] == (300.0, "ita.yaml")
-    assert after["contexts.order"] == (["objects", "caption", "ocr", "text"], "ita.yaml")
+    assert after["contexts.order"] == (["objects", "caption", "ocr", "extra"], "ita.yaml")

@@ -46,7 +46,7 @@ def read(folder: str) -> Dataset:
 
 def texts(folder: str) -> dict[str, tuple[str, ...]]:
     stage = ExternalStage(ExternalConfig(file=f"{folder}/contexts.jsonl"))
-    return {name: value.text.texts for name, value in stage.entries.items() if value.text}
+    return {name: value.extra.texts for name, value in stage.entries.items() if value.extra}
 
 
 def test_late_contexts_are_paired_by_words_and_a_missing_tweet_is_named():

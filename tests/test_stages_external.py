@@ -67,10 +67,17 @@ def test_lines_that_ita_writes_are_read_again(tmp_path: Path):
         ContextLine(image="2", objects=ObjectsValue(width=4, height=4, objects=(thing,)), texts=("one", "two")),
     ]
     found = stage(tmp_path / "c.jsonl", "".join(written(lines)))
-    assert found.parts == {"caption", "objects", "text"}
+    assert found.parts == {"caption", "objects", "extra"}
     one, two = (found.entries[name].parts for name in ("1", "2"))
-    assert (list(one), list(two)) == (["caption"], ["objects", "text"])
+    assert (list(one), list(two)) == (["caption"], ["objects", "extra"])
     assert two["objects"] == lines[1].objects
+
+
+def test_a_record_of_the_first_version_is_still_read():
+    old = {"source": "c.txt", "captions": [{"text": "a dog", "score": None}]}
+    value = ExternalValue.model_validate(old)
+    assert value.caption is not None
+    assert (value.source, value.caption.captions[0].text) == ("c.txt", "a dog")
 
 
 def test_a_faulty_line_is_named(tmp_path: Path):

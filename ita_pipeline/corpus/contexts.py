@@ -19,15 +19,15 @@ from stages.external import TextValue
 from stages.objects import Object, ObjectsValue, tag
 from stages.ocr import OcrValue, Word
 
-ContextName = Literal["objects", "caption", "ocr", "text"]
-CONTEXTS: tuple[ContextName, ...] = ("objects", "caption", "ocr", "text")
-# `text` is ready-made and comes from a file; the others are what stages of those names find.
+ContextName = Literal["objects", "caption", "ocr", "extra"]
+CONTEXTS: tuple[ContextName, ...] = ("objects", "caption", "ocr", "extra")
+# `extra` is ready-made and comes from a file; the others are what stages of those names find.
 LOOKED_AT = frozenset({"objects", "caption", "ocr"})
 Unit = Annotated[float, Field(ge=0, le=1)]
 
 
 class ContextConfig(Frozen):
-    """Which contexts are appended, in which order, and how much of each. `text` is what a file has ready-made.
+    """Which contexts are appended, in which order, and how much of each. `extra` is what a file has ready-made.
 
     The default order, objects · captions · OCR words, is the one that a re-implementation quotes from the
     paper; the reference data's folder name has captions first.
@@ -87,7 +87,7 @@ def trusted(word: Word, config: ContextConfig) -> bool:
     return word.confidence >= config.word_confidence and letters >= config.word_characters
 
 
-def render_text(value: Value, config: ContextConfig) -> list[str]:
+def render_extra(value: Value, config: ContextConfig) -> list[str]:
     assert isinstance(value, TextValue)
     return list(value.texts)
 
@@ -96,7 +96,7 @@ RENDERERS: dict[str, Callable[[Value, ContextConfig], list[str]]] = {
     "objects": render_objects,
     "caption": render_caption,
     "ocr": render_ocr,
-    "text": render_text,
+    "extra": render_extra,
 }
 
 

@@ -10,7 +10,7 @@ from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.maintenance import holdings
 from ita_pipeline.cache.segments import Record
 from ita_pipeline.cache.store import Store
-from ita_pipeline.corpus.contexts import ContextConfig
+from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.errors import CorruptCacheError, UserError
 from ita_pipeline.extraction import Extraction
 from ita_pipeline.images import ImageRef, identify
@@ -55,7 +55,7 @@ def look_up(
         path: {name: records[image.key].result for name, records in computed.items() if image.key in records}
         for path, image in images.items()
     }
-    by_id = {name: parts_of(record.result, config.order) for name, record in imported.items()}
+    by_id: dict[str, Results] = {name: parts_of(record.result, CONTEXTS) for name, record in imported.items()}
     used = {name: key for name, (key, _) in known.items()}
     return Seen(PictureContexts(config, Extraction((), (), (), ()), used, by_file, by_id), images, unreadable)
 

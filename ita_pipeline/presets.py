@@ -10,7 +10,7 @@ from typing import Any
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.errors import UsageError, nearest
 from ita_pipeline.settings import checked, find_config, merged, read_yaml
-from stages.base import Frozen, Stage, StageConfig, StageError, Value
+from stages.base import Frozen, Stage, StageConfig, StageError
 
 AUTO = "auto"
 
@@ -122,9 +122,9 @@ def load_stage(entry: EntryPoint) -> type[Stage[Any]]:
         raise StageError(f"the stage {entry.name} ({entry.value}) cannot be loaded: {error}") from error
 
 
-def value_types() -> dict[str, type[Value]]:
-    """What the values of every installed stage look like."""
-    return {name: load_stage(entry).value_type for name, entry in known_stages().items()}
+def installed_stages() -> dict[str, type[Stage[Any]]]:
+    """The classes of all installed stages, by name."""
+    return {name: load_stage(entry) for name, entry in known_stages().items()}
 
 
 def known_stages() -> dict[str, EntryPoint]:

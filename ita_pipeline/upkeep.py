@@ -10,7 +10,7 @@ from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.plan import stage_keys
 from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.options import Listener, Mute, Options, chosen
-from ita_pipeline.presets import build_stages, value_types
+from ita_pipeline.presets import build_stages, installed_stages
 from ita_pipeline.recomputation import Recomputed
 from ita_pipeline.recomputation import recompute as do_again
 from ita_pipeline.workspace import Workspace
@@ -54,4 +54,4 @@ def import_cache(file: Path | str, workspace: Path = Path()) -> list[Imported]:
     Raises:
         UsageError: there is no such file, or it is not a sound archive of a cache.
     """
-    return import_archive(Workspace(workspace).store, Path(file), value_types())
+    return import_archive(Workspace(workspace).store, Path(file), installed_stages())

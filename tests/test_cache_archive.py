@@ -23,7 +23,7 @@ from tests.fakes import SizeConfig, SizeStage, SizeValue
 STAGE = SizeStage()
 KEY = stage_key(STAGE, {})
 OTHER = stage_key(SizeStage(SizeConfig(times=2)), {})
-TYPES = {"size": SizeValue}
+TYPES = {"size": SizeStage}
 PLACE = f"size/{KEY.short}"
 
 
@@ -154,6 +154,21 @@ def test_whatever_is_wrong_is_one_sentence_and_nothing_comes_in(
         import_archive(store, pack(tmp_path / "bad.zip", parts), TYPES)
     assert str(tmp_path / "bad.zip") in str(caught.value)
     assert not list(tmp_path.glob("store/cache/**/*.jsonl"))
+
+
+def test_records_of_another_version_of_a_stage_are_left_out_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    put(Store(tmp_path / "here"), value("a"))
+    monkeypatch.setattr(SizeStage, "version", 2)
+    put(Store(tmp_path / "here"), value("b"), key=stage_key(SizeStage(), {}))
+    export(Store(tmp_path / "here"), tmp_path / "cache.zip")
+    found = import_archive(Store(tmp_path / "there"), tmp_path / "cache.zip", TYPES)
+    assert {item.key.hexdigest: (item.added, item.other_version) for item in found} == {
+        KEY.hexdigest: (0, True),
+        stage_key(SizeStage(), {}).hexdigest: (1, False),
+    }
+    assert Store(tmp_path / "there").results(STAGE, KEY) == {}
 
 
 def test_a_good_hand_made_archive_is_let_in_so_that_the_bad_ones_prove_something(tmp_path: Path):

@@ -169,7 +169,7 @@ def test_tidying_up_that_fails_anywhere_loses_nothing(tmp_path: Path, work: str)
         elif work == "gc":
             list(remove(plan_garbage(store, keep=1)))
         else:
-            import_archive(store, archive, {"size": SizeValue, "double": SizeValue})
+            import_archive(store, archive, {"size": SizeStage, "double": DoubleStage})
 
     for root, failed in every_fault(tmp_path, done, start):
         if work != "import":

@@ -26,7 +26,7 @@ from ita_pipeline.cache.segments import Record, damaged, decode, scan
 from ita_pipeline.cache.store import KEY_FILE, Reader, Store, sync_folder
 from ita_pipeline.errors import UsageError
 from ita_pipeline.groups import batched
-from stages.base import Failure, Value
+from stages.base import Failure, Stage
 
 RECORDS_FILE, CLOSING_FILE = "records.jsonl", "archive.json"
 SCHEMA = "ita.cache-archive/1"
@@ -48,11 +48,14 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What came in under one key, and how many records were here already."""
+    """What came in under one key, and how many records were here already. With `other_version`, nothing did: the
+    records are of another version of the stage than the one installed, which cannot vouch for their shape.
+    """
 
     key: StageKey
-    added: int
-    known: int
+    added: int = 0
+    known: int = 0
+    other_version: bool = False
 
 
 def export(store: Store, file: Path, stages: Sequence[str] = ()) -> Exported:
@@ -109,13 +112,13 @@ def member(name: str) -> zipfile.ZipInfo:
     return made
 
 
-def import_archive(store: Store, file: Path, value_types: Mapping[str, type[Value]]) -> list[Imported]:
+def import_archive(store: Store, file: Path, installed: Mapping[str, type[Stage[Any]]]) -> list[Imported]:
     """Merge an archive into the cache. Nothing that is here changes; nothing comes in unless all of it is sound.
 
     Args:
         store: Where to.
         file: An archive from anywhere: nothing in it is trusted.
-        value_types: What each installed stage's values look like.
+        installed: The stages that are installed, by name.
 
     Raises:
         UsageError: there is no such file, or it is not a sound archive of a cache.
@@ -126,11 +129,14 @@ def import_archive(store: Store, file: Path, value_types: Mapping[str, type[Valu
         opened = zipfile.ZipFile(file)
     with opened as archive:
         with sound(file):
-            parts = checked_parts(archive, file, value_types)
+            parts = checked_parts(archive, file, installed)
             for part in parts:
-                for _ in part.records(archive):
+                for _ in part.records(archive) if part.readable else ():
                     pass
-        return [merge(store, part, archive) for part in parts]
+        return [
+            merge(store, part, archive) if part.readable else Imported(part.key, other_version=True)
+            for part in parts
+        ]
 
 
 @contextlib.contextmanager
@@ -152,7 +158,11 @@ class Part:
 
     key: StageKey
     member: zipfile.ZipInfo
-    value_type: type[Value]
+    stage: type[Stage[Any]]
+
+    @property
+    def readable(self) -> bool:
+        return self.key.components.get("version") == self.stage.version
 
     def records(self, archive: zipfile.ZipFile) -> Iterator[Record]:
         """
@@ -166,7 +176,7 @@ class Part:
                 if not line.good:
                     raise ValueError(f"{where}: not what was written there")
                 try:
-                    record = decode(line.content, self.value_type)
+                    record = decode(line.content, self.stage.value_type)
                 except (ValueError, RecursionError) as error:
                     raise ValueError(f"{where}: {error}") from error
                 if not sensible(record):
@@ -181,7 +191,7 @@ def sensible(record: Record) -> bool:
     return isinstance(image, str) and bool(image) and isinstance(seconds, int | float) and 0 <= seconds < math.inf
 
 
-def checked_parts(archive: zipfile.ZipFile, file: Path, value_types: Mapping[str, type[Value]]) -> list[Part]:
+def checked_parts(archive: zipfile.ZipFile, file: Path, installed: Mapping[str, type[Stage[Any]]]) -> list[Part]:
     """The keys of an archive; its names, sizes, keys and completeness hold.
 
     Raises:
@@ -204,13 +214,13 @@ def checked_parts(archive: zipfile.ZipFile, file: Path, value_types: Mapping[str
     parts: list[Part] = []
     for name in descriptions:
         key = checked_key(name, read_json(archive, name))
-        if key.stage not in value_types:
+        if key.stage not in installed:
             raise UsageError(f"{file} holds records of the stage {key.stage}", "install that stage first")
         records = name.removesuffix(KEY_FILE) + RECORDS_FILE
         if records not in names:
             raise ValueError(f"it has no {records}")
         info = archive.getinfo(records)
-        parts.append(Part(key, info, value_types[key.stage]))
+        parts.append(Part(key, info, installed[key.stage]))
     return parts
 
 

@@ -297,3 +297,6 @@ def import_(
     found = import_cache(file, workspace)
     rows = [[item.key.stage, item.key.hexdigest[:8], str(item.added), str(item.known)] for item in found]
     print(table(["stage", "key", "added", "here already"], rows))
+    for item in found:
+        if item.other_version:
+            say(f"{item.key.stage} {item.key.hexdigest[:8]} is left out: it is of another version of the stage")

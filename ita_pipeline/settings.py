@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, Union, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from ita_pipeline.errors import MissingError, UsageError, nearest
 
 MOST_BYTES = 1 << 20
+SHOULD = "Input should be "
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -90,15 +92,32 @@ def checked(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> tuple[str, str]:
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
+    path = setting_path(model, first["loc"])
+    place = ".".join(path)
     if first["type"] == "extra_forbidden":
         known = names_at(model, first["loc"][:-1])
         hint = nearest(str(first["loc"][-1]), known) or f"known are {', '.join(known)}"
         return f"{where} has no setting {place}", hint
     given = first.get("input")
     shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
-    reason = first["msg"][:1].lower() + first["msg"][1:]
+    # Of a setting that takes several kinds of value, each kind says what it wants.
+    reasons = [found["msg"] for found in error.errors() if setting_path(model, found["loc"]) == path]
+    either = [reasons[0][:1].lower() + reasons[0][1:], *(text.removeprefix(SHOULD) for text in reasons[1:])]
+    reason = ", or ".join(either)
     return f"{where}: {place}: {reason}{shown}", "ita config show --origin says what is set, and where"
+
+
+def setting_path(model: type[BaseModel], location: Sequence[int | str]) -> tuple[str, ...]:
+    """Where a value stands, without the kind that pydantic adds where a setting takes values of several kinds."""
+    path = [str(part) for part in location]
+    inner: Any = model
+    for number, part in enumerate(path):
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        inner = inner.model_fields[part].annotation if part in inner.model_fields else None
+        if get_origin(inner) in (Union, UnionType):
+            return tuple(path[: number + 1])
+    return tuple(path)
 
 
 def names_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:

@@ -20,7 +20,7 @@ TEMPLATE = """\
 # Languages of the words in the pictures; each has a package of Tesseract.
 # ocr:
 #   languages: eng+deu
-#   page_mode: 11
+#   page_mode: lines
 
 # What of a picture is appended to its post. None of these runs a stage again.
 # contexts:

@@ -49,12 +49,12 @@ def test_each_value_says_where_it_is_from(monkeypatch: pytest.MonkeyPatch):
 def test_a_person_reads_what_set_takes_and_where_it_is_from(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ITA_PRESTE", "paper")
     answer = ita_here("config", "show", "--origin", *BUNDLED)
-    assert re.search(r"^ocr\.page_mode=11 +default$", answer.out, re.MULTILINE)
+    assert re.search(r"^ocr\.page_mode=lines +default$", answer.out, re.MULTILINE)
     assert re.search(r"^preset=bundled +flag$", answer.out, re.MULTILINE)
     assert "ITA_PRESTE is no setting; did you mean ITA_PRESET?" in answer.err
     lines = ita_here("config", "show", *BUNDLED).out.splitlines()
     settings = [part for line in lines if "." in line.split("=")[0] for part in ("--set", line)]
-    assert origins(*BUNDLED, *settings)["ocr.page_mode"] == (11, "--set")
+    assert origins(*BUNDLED, *settings)["ocr.page_mode"] == ("lines", "--set")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_commands_heed_the_file_the_environment_and_flags(monkeypatch: pytest.Mo
     (key,) = Path("w/.ita/cache/ocr").glob("*/stage.json")
     assert json.loads(key.read_text())["components"]["parameters"]["page_mode"] == 6
     assert json.loads(ita_here("status", "images", "--stage", "ocr", "--json").out)["stages"][0]["fresh"] == 2
-    stale = ("status", "images", "--stage", "ocr", "--json", "--set", "ocr.page_mode=11")
+    stale = ("status", "images", "--stage", "ocr", "--json", "--set", "ocr.page_mode=lines")
     assert json.loads(ita_here(*stale).out)["stages"][0]["stale"] == 2
     monkeypatch.setenv("ITA_LIMITS__MEGAPIXELS", "1")
     assert ita_here(*extract, "--refresh", "ocr").code == 1

@@ -44,7 +44,7 @@ def images() -> Path:
         (
             ["extract", "images", *BUNDLED, "--set", "ocr.page_mode=99"],
             2,
-            "stage ocr: page_mode: input should be less than or equal to 13, not 99",
+            "stage ocr: page_mode: input should be 'lines', or less than or equal to 13, not 99",
             "ita config show --origin",
         ),
         (["train", "--dataset", "bare", *BUNDLED], 2, "no mention to learn from", "ita train --help"),

@@ -73,7 +73,7 @@ def test_captions_made_elsewhere_are_found_by_the_pictures_id():
 
 def test_what_an_earlier_version_of_a_stage_said_in_another_form_is_left_out_and_told():
     run = build_site(Path(), posts=15)
-    remember(Path(), key_of("external"), {"0": caption("in an older form")})
+    remember(Path(), key_of("external"), {"0": objects("in a form of no version")})
     record = run.record()
     keys = {**record.stage_keys, "external": key_of("external").hexdigest}
     run.write(record.model_copy(update={"stage_keys": keys}), run.history(), run.analysis())

@@ -73,9 +73,8 @@ def test_for_another_user_nothing_is_stale_even_where_nothing_can_be_written(ext
     try:
         command = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", COMMAND, "status"]
         command += [str(place / "images"), "--preset", "bundled", "--workspace", str(place), "--json"]
-        ran = subprocess.run(
-            command, capture_output=True, text=True, check=False, env={**os.environ, "HOME": "/nonexistent"}
-        )
+        nobody = {**os.environ, "HOME": "/nonexistent", "XDG_CONFIG_HOME": "/nonexistent"}
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, env=nobody, cwd=place)
         assert ran.returncode == 0, ran.stderr
         assert json.loads(ran.stdout)["clean"], ran.stdout
     finally:

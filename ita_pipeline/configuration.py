@@ -15,7 +15,8 @@ from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.layers import OPTIONS, Layer, check_section, layers, merged_options
 from ita_pipeline.ner.training import TrainingConfig
 from ita_pipeline.presets import Choice, build, choose
-from ita_pipeline.settings import checked, configured, find_config, merged, parse_assignments, read_yaml
+from ita_pipeline.settings import checked, find_config, merged, parse_assignments, read_yaml
+from ita_pipeline.training_plan import default_experiment
 
 DEFAULT = "default"
 DEFAULTS = {"preset": "auto", "workspace": ".", "data": "data", "captions": "auto"}
@@ -115,5 +116,4 @@ def experiment_file(choice: Choice, name: str | None, dataset: str | None) -> Pa
     if dataset is not None and not Path(dataset).is_dir():
         file = find_dataset(dataset)
         wanted = checked(DatasetCard, read_yaml(file), f"dataset card {file.name}").experiment
-    known, recipe = configured("experiments"), choice.preset.recipe
-    return next(known[name] for name in (f"{wanted}-{recipe}", f"default-{recipe}") if name in known)
+    return find_config("experiments", default_experiment(wanted, choice.preset))

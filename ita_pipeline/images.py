@@ -26,6 +26,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MOST_BYTES = 25 * 1024 * 1024
 MOST_PIXELS = 40_000_000
 IDENTIFIED_AT_ONCE = 10_000
+MOST_READ_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +134,13 @@ def stamp_or_none(name: bytes) -> str | None:
 
 
 def file_digest(path: Path) -> str:
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    found = hashlib.sha256()
+    # Not `hashlib.file_digest`, whose buffer costs a picture of 100 KB a sixth of the time.
+    with path.open("rb", buffering=0) as opened:
+        size = os.fstat(opened.fileno()).st_size
+        while part := opened.read(min(size + 1, MOST_READ_AT_ONCE)):
+            found.update(part)
+    return found.hexdigest()
 
 
 def open_picture(image: ImageRef, most_bytes: int = MOST_BYTES, most_pixels: int = MOST_PIXELS) -> Image:

@@ -186,9 +186,12 @@ def train_series(
         trained = train_planned(plan, options, variant.training, heard)
         runs.append(series_run(variant, trained.run, trained.new))
         extractions.append(trained.extraction)
-        # What was refreshed for one run is fresh for the next.
+        # What was refreshed for one run is fresh for the next, and what failed again has failed for all of them.
         done = {part.stage.name for part in plan.contexts.plan.stages}
-        options = replace(options, refresh=tuple(name for name in options.refresh if name not in done))
+        retry = () if done else options.retry_failed
+        options = replace(
+            options, retry_failed=retry, refresh=tuple(name for name in options.refresh if name not in done)
+        )
     return TrainedSeries(summarise(runs), tuple(extractions))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +125,21 @@ def plan_training(
     return TrainingPlan(dataset, preset, settings, encoder, captions, contexts, training.command)
 
 
+def default_experiment(wanted: str, preset: Preset) -> str:
+    """The name of the experiment that a dataset's card wants, in the settings that suit the preset.
+
+    Raises:
+        UsageError: the preset's recipe is none of ours.
+    """
+    known = configured("experiments")
+    for name in (f"{wanted}-{preset.recipe}", f"default-{preset.recipe}"):
+        if name in known:
+            return name
+    recipes = sorted(name.removeprefix("default-") for name in known if re.fullmatch(r"default-[a-z]+", name))
+    hint = nearest(preset.recipe, recipes) or f"known are {', '.join(recipes)}; or name one: --experiment NAME"
+    raise UsageError(f"preset {preset.name}: there is no recipe {preset.recipe}", hint)
+
+
 def training_settings(
     card: DatasetCard, preset: Preset, changes: Mapping[str, object], training: TrainOptions
 ) -> TrainingConfig:
@@ -132,10 +148,7 @@ def training_settings(
     Without alignment it is the experiment of the same name that ends in `-no-alignment`, where there is one.
     """
     known = configured("experiments")
-    default = next(
-        name for name in (f"{card.experiment}-{preset.recipe}", f"default-{preset.recipe}") if name in known
-    )
-    name = training.experiment or default
+    name = training.experiment or default_experiment(card.experiment, preset)
     variant = f"{name}-no-alignment"
     file = find_config("experiments", variant if variant in known and not training.alignment else name)
     values = read_yaml(file)

@@ -14,6 +14,7 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.errors import UsageError
 from ita_pipeline.making import making
 from ita_pipeline.ner.analysis import surfaces
+from ita_pipeline.ner.checkpoints import disk_errors
 from ita_pipeline.ner.encoders import EncoderRef, load_encoder, longest_row
 from ita_pipeline.ner.encoding import ViewEncoder
 from ita_pipeline.ner.examples import Example, evaluate, lay_out
@@ -133,7 +134,8 @@ def train_run(
     history = train(tagger, examples["train"], examples["dev"], training, pad, desk, Hearers(talker.say, tell))
     best = best_epoch(history)
     tagger = hub.load_weights(Tagger.from_pretrained, str(desk.model(best + 1)), "", str(tagger.device))
-    tagger.save_pretrained(run.model)
+    with disk_errors():
+        tagger.save_pretrained(run.model)
     tokenizer.save_pretrained(run.model)
     shutil.copyfile(desk.log, run.log)
     known = surfaces(post for post, _ in splits["train"])

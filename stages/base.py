@@ -10,9 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,7 +32,23 @@ EXECUTION = Role.EXECUTION
 class Frozen(BaseModel):
     """Immutable and strict: an unknown name is an error, never ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def whole(text: str) -> str:
+    """A text that can be written: half a character, which JSON may hold, becomes the sign for an unknown one."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a label says something")
+    return text
+
+
+Text = Annotated[str, AfterValidator(whole)]
+Label = Annotated[str, AfterValidator(whole), AfterValidator(not_blank)]
+Score = Annotated[float, Field(ge=0, le=1)]
 
 
 class StageConfig(Frozen):

@@ -23,6 +23,7 @@ from stages.base import (
     Item,
     Stage,
     StageConfig,
+    Text,
     Value,
     guarded,
 )
@@ -50,7 +51,7 @@ class CaptionConfig(StageConfig):
 class Caption(Frozen):
     """`score`, in 0..1, is the beam's probability a token (its geometric mean); a template has none."""
 
-    text: str
+    text: Text
     score: float | None
 
 

@@ -27,6 +27,7 @@ from stages.base import (
     Stage,
     StageConfig,
     StageError,
+    Text,
     Value,
     guarded,
 )
@@ -34,6 +35,7 @@ from stages.caption import Caption, CaptionValue
 from stages.objects import ObjectsValue
 
 MOST_BYTES = 1 << 30
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 SCHEMA = "ita.contexts/1"
 LINE = re.compile(r"([^\s:\[{]+)\s*:\s*(.*)")
 FORMS = 'write lines of "<id>.jpg :<caption>", or JSON {"<id>.jpg": "<caption>"}; or see ita data import-contexts'
@@ -48,7 +50,7 @@ class ExternalConfig(StageConfig):
 class TextValue(Value):
     """Contexts that are text already, each one appended as it stands."""
 
-    texts: tuple[str, ...]
+    texts: tuple[Text, ...]
 
 
 class ExternalValue(Value):
@@ -159,7 +161,9 @@ def lines_of(text: str) -> Iterator[ContextLine]:
     pairs = from_json(json.loads(text)) if first.startswith("{") else from_lines(text)
     for name, captions in pairs:
         found = tuple(Caption(text=caption, score=None) for caption in captions)
-        yield ContextLine(image=Path(name.strip()).stem, captions=found)
+        name = name.strip()
+        image = Path(name).stem if Path(name).suffix.lower() in PICTURES else Path(name).name
+        yield ContextLine(image=image, captions=found)
 
 
 def from_context_lines(lines: Iterable[str]) -> Iterator[ContextLine]:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 HEIGHT = 36  # pixels of a line, without its margins
 MARGINS = (0.35, 0.22)  # beside and above, in heights of the line
 RIM = 10
-LONGEST = 2400
+# Lines of the largest picture that is read, in letters so small that they can still be read.
+LONGEST = 12_400
 # Letters in heights of the line; flatter than wide they are rules, higher they are frames.
 LETTER = (0.4, 1.35)
 WIDEST = 4.0

@@ -20,6 +20,8 @@ from stages.base import (
     Frozen,
     Identity,
     Item,
+    Label,
+    Score,
     Stage,
     StageConfig,
     Value,
@@ -61,15 +63,15 @@ class ObjectsConfig(StageConfig):
 
 
 class Attribute(Frozen):
-    label: str
-    score: float
+    label: Label
+    score: Score
 
 
 class Object(Frozen):
     """`box` is xyxy in pixels of the upright picture; attributes best first."""
 
-    label: str
-    score: float
+    label: Label
+    score: Score
     box: tuple[float, float, float, float]
     attributes: tuple[Attribute, ...]
 

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ita_pipeline.cache.archive import CLOSING_FILE, SCHEMA, export, import_archive
-from ita_pipeline.cache.keys import StageKey, stage_key
+from ita_pipeline.cache.collection import plan_garbage
+from ita_pipeline.cache.keys import StageKey, digest, stage_key
 from ita_pipeline.cache.segments import LONGEST_LINE, Record, encode
 from ita_pipeline.cache.store import Store
 from ita_pipeline.errors import CorruptCacheError, UsageError
@@ -55,6 +56,23 @@ def test_everything_arrives_and_arrives_once(tmp_path: Path):
     again = import_archive(there, tmp_path / "cache.zip", TYPES)
     assert sum(item.added for item in again) == 0
     assert len(list((tmp_path / "there").glob("cache/size/*/*.jsonl"))) == 2
+
+
+def test_what_was_brought_in_is_not_in_use_by_that(tmp_path: Path):
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    put(here, value("a"))
+    put(there, value("a"), key=OTHER)
+    export(here, tmp_path / "cache.zip")
+    import_archive(there, tmp_path / "cache.zip", TYPES)
+    assert [holding.key for holding in plan_garbage(there, keep=1).gone] == [KEY]
+
+
+def test_an_index_that_cannot_be_written_exports_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    put(Store(tmp_path / "here"), value("a"))
+    put(Store(tmp_path / "here"), value("b"), key=OTHER)
+    store = Store(tmp_path / "here")
+    store.index.database.execute("PRAGMA query_only = ON")
+    assert export(store, tmp_path / "cache.zip").records == 2
 
 
 def test_equal_caches_give_equal_archives_and_only_the_stages_asked_for(tmp_path: Path):
@@ -139,6 +157,12 @@ WRONG = {
     "damaged": (with_records(LINE.replace(b'"width"', b'"wider"')), "line 1: not what was written"),
     "other value": (with_records(LINE + signed('{"image": "b", "value": {"x": 1}, "seconds": 1')), "line 2"),
     "no image": (with_records(signed(f'{{"image": 7, {SIZE}, "seconds": 1')), "not a record"),
+    "half a character": (with_records(signed(f'{{"image": "\\ud800", {SIZE}, "seconds": 1')), "not a record"),
+    "no group": (
+        with_description(description({**KEY.components, "models": 5}, digest({**KEY.components, "models": 5}))),
+        "describes no key",
+    ),
+    "for ever": (with_records(signed(f'{{"image": "a", {SIZE}, "seconds": 1{"0" * 400}')), "not a record"),
     "no time": (with_records(signed(f'{{"image": "a", {SIZE}, "seconds": NaN')), "not a record"),
     "deep value": (with_records(signed('{"image": "a", "value": ' + "[" * 100_000 + ', "seconds": 1')), "line 1"),
     "no line ends": (with_records(b" " * (LONGEST_LINE + 1)), "line 1"),

@@ -59,8 +59,14 @@ def test_those_used_longest_ago_go_until_the_rest_fits(store: Store):
 def test_a_key_that_somebody_works_under_is_left_alone(store: Store):
     with store.writer(key(1)) as writer:
         writer.append([RECORD])
+        os.utime(store.folder(key(1)) / "stage.json", (1, 1))
         assert list(remove(plan_garbage(store, keep=2))) == []
     assert key(1).hexdigest in there(store)
+
+
+def test_a_key_is_in_use_from_the_moment_that_somebody_takes_it_up(store: Store):
+    with store.writer(key(1)):
+        assert [h.key for h in plan_garbage(store, keep=2).gone] == [key(2)]
 
 
 def test_stopped_half_way_nothing_that_was_replaced_comes_back(store: Store, monkeypatch: pytest.MonkeyPatch):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import re
 import tempfile
@@ -22,6 +21,7 @@ from typing import IO, Any, cast
 from ita_pipeline.cache.index import State
 from ita_pipeline.cache.keys import SHORT, StageKey, digest
 from ita_pipeline.cache.maintenance import holdings
+from ita_pipeline.cache.reasons import GROUPS
 from ita_pipeline.cache.segments import Record, damaged, decode, scan
 from ita_pipeline.cache.store import KEY_FILE, Reader, Store, sync_folder
 from ita_pipeline.errors import UsageError
@@ -32,9 +32,12 @@ RECORDS_FILE, CLOSING_FILE = "records.jsonl", "archive.json"
 SCHEMA = "ita.cache-archive/1"
 NAME = re.compile(rf"([a-z][a-z0-9_-]{{0,63}})/([0-9a-f]{{{SHORT}}})/({re.escape(KEY_FILE)}|{RECORDS_FILE})")
 LONGEST_DESCRIPTION = 1024 * 1024
+LONGEST_TIME = 1e9  # seconds
 # Records shrink to a fifth or so; what shrinks to less than a two-hundredth was made to fill a disk.
 MOST_UNPACKED, MOST_TIMES = 1024**3, 200
 BATCH = 500
+# What was brought in is not in use by that: it is the first to go, and the last to be looked at.
+NEVER_USED = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ def export(store: Store, file: Path, stages: Sequence[str] = ()) -> Exported:
 
 def pack(archive: zipfile.ZipFile, store: Store, key: StageKey, folder: Path) -> int:
     """Add a key with the records that hold under it; how many there are."""
+    store.index.refresh(folder)
     damage = store.index.damage(folder)
     if damage:
         raise damaged(damage[0].segment, damage[0].line)
@@ -188,7 +192,17 @@ def sensible(record: Record) -> bool:
     """Whether what no type has checked holds: the image is named, and the seconds are a time."""
     image: object = record.image
     seconds: object = record.seconds
-    return isinstance(image, str) and bool(image) and isinstance(seconds, int | float) and 0 <= seconds < math.inf
+    timed = isinstance(seconds, int | float) and 0 <= seconds <= LONGEST_TIME
+    return timed and isinstance(image, str) and bool(image) and is_text(image)
+
+
+def is_text(text: str) -> bool:
+    """Whether it can be written: JSON may name half a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def checked_parts(archive: zipfile.ZipFile, file: Path, installed: Mapping[str, type[Stage[Any]]]) -> list[Part]:
@@ -242,6 +256,10 @@ def checked_key(name: str, content: Mapping[str, Any]) -> StageKey:
     if not isinstance(components, dict) or not isinstance(hexdigest, str):
         raise ValueError(f"{name} describes no key")
     parts = cast(dict[str, Any], components)
+    if not all(isinstance(parts.get(group), dict) for group in (*GROUPS, "reads")):
+        raise ValueError(f"{name} describes no key")
+    if not is_text(json.dumps(parts, ensure_ascii=False)):
+        raise ValueError(f"{name} is not text")
     if digest(parts) != hexdigest or not hexdigest.startswith(short) or parts.get("stage") != stage:
         raise ValueError(f"{name}: the key is not that of what it says")
     return StageKey(stage, parts, hexdigest)
@@ -251,7 +269,7 @@ def merge(store: Store, part: Part, archive: zipfile.ZipFile) -> Imported:
     """Append those records that say more than what is here: values, and failures of pictures nobody has read."""
     folder = store.folder(part.key)
     store.index.refresh(folder)
-    added = known = 0
+    new, added, known = not (folder / KEY_FILE).exists(), 0, 0
     with store.writer(part.key, anew=True) as writer:
         for batch in batched(part.records(archive), BATCH):
             images = [record.image for record in batch]
@@ -259,6 +277,8 @@ def merge(store: Store, part: Part, archive: zipfile.ZipFile) -> Imported:
             fresh = [record for record in batch if says_more(record, here.get(record.image))]
             writer.append(fresh)
             added, known = added + len(fresh), known + len(batch) - len(fresh)
+    if new:
+        store.mark_used(part.key, NEVER_USED)
     return Imported(part.key, added, known)
 
 

@@ -69,6 +69,7 @@ class Store:
         folder = self.folder(key)
         folder.mkdir(parents=True, exist_ok=True)
         describe(key, folder / KEY_FILE)
+        self.mark_used(key)
         there = max((generation(path) for path in folder.glob("*.jsonl")), default=0)
         segment = SegmentWriter(folder, there + 1 if anew else 1)
         try:
@@ -76,10 +77,12 @@ class Store:
         finally:
             segment.close()
 
-    def mark_used(self, key: StageKey) -> None:
-        """Note that a key is in use now, for those who tidy up and for the search of the nearest older key."""
+    def mark_used(self, key: StageKey, at: float | None = None) -> None:
+        """Note that a key is in use now, for those who tidy up and for the search of the nearest older key; or was
+        used last at some other time, in seconds since 1970.
+        """
         with suppress(OSError):
-            os.utime(self.folder(key) / KEY_FILE)
+            os.utime(self.folder(key) / KEY_FILE, None if at is None else (at, at))
 
 
 class Reader:

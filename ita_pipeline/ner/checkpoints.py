@@ -16,7 +16,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -121,7 +122,8 @@ class Checkpoints:
             draft = Path(name) / "draft"
             draft.mkdir()
             for part, content in tensors.items():
-                save_file(dict(content), draft / f"{part}.safetensors")
+                with disk_errors():
+                    save_file(dict(content), draft / f"{part}.safetensors")
             for part, text in texts.items():
                 (draft / part).write_text(text, "utf-8")
             sizes = {file.name: file.stat().st_size for file in sorted(draft.iterdir())}
@@ -133,6 +135,21 @@ class Checkpoints:
             draft.rename(place)
             sync_folder(self.folder)
         remove_all_but(self.folder, place.name)
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """What safetensors says of a full or failing disk, as any other writer would say it.
+
+    Raises:
+        OSError: in place of its own error.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(f"weights cannot be written: {error}") from error
 
 
 def read(folder: Path) -> Checkpoint | None:

@@ -229,7 +229,7 @@ def arguments(config: TrainingConfig, checkpoints: Checkpoints, posts: int) -> T
     Updates are steps of one batch, so Trainer knows nothing of accumulation.
     """
     updates = math.ceil(posts / config.posts_an_update) * config.epochs
-    return OneDevice(
+    made = OneDevice(
         output_dir=str(checkpoints.folder),
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.posts_an_update,
@@ -243,6 +243,9 @@ def arguments(config: TrainingConfig, checkpoints: Checkpoints, posts: int) -> T
         report_to="none",
         disable_tqdm=True,
     )
+    # Read from the environment otherwise, which no run's key knows.
+    made.mixed_precision = "no"
+    return made
 
 
 def parameter_groups(tagger: Tagger, config: TrainingConfig) -> list[dict[str, Any]]:

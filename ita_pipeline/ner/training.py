@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ita_pipeline.ner.alignment import ObjectiveConfig
 from ita_pipeline.ner.batches import Batcher
-from ita_pipeline.ner.checkpoints import Checkpoints, remove_all_but, sync_files
+from ita_pipeline.ner.checkpoints import Checkpoints, disk_errors, remove_all_but, sync_files
 from ita_pipeline.ner.examples import Example, both_scores, evaluate
 from ita_pipeline.ner.history import EpochScore, best_epoch, should_stop
 from ita_pipeline.ner.training_log import TrainingLog
@@ -45,7 +45,7 @@ class TrainingConfig(Frozen):
     word_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     max_length: Annotated[int, Field(ge=16)] = 512
     patience: Annotated[int, Field(ge=0)] = 0
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     objective: ObjectiveConfig = ObjectiveConfig()
 
     @property
@@ -157,7 +157,8 @@ def watch(
             )
             history.append(epoch)
             if best_epoch(history) == len(history) - 1:
-                tagger.save_pretrained(desk.model(epoch.epoch))
+                with disk_errors():
+                    tagger.save_pretrained(desk.model(epoch.epoch))
                 sync_files(desk.model(epoch.epoch))
             log.write("epoch", state.global_step, epoch.model_dump())
             hearers.tell(epoch)

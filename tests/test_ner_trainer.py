@@ -53,6 +53,14 @@ def gradients(found: TaggerTrainer) -> tuple[dict[str, float] | None, list[torch
     return parts, [p.grad.clone() for p in found.tagger.parameters() if p.grad is not None]
 
 
+def test_the_environment_does_not_decide_the_precision(
+    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    found = trainer(encoder_folder, tmp_path, QUICK, [])
+    assert found.accelerator.mixed_precision == "no"
+
+
 @pytest.mark.parametrize("micro_batch", [1, 4, 5])
 def test_an_update_in_parts_is_the_update_in_one(encoder_folder: Path, tmp_path: Path, micro_batch: int):
     found = trainer(encoder_folder, tmp_path, QUICK.model_copy(update={"batch_size": 13}), [])

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from stages.base import Failure, Item, StageError
 from stages.caption import Caption
@@ -91,3 +92,18 @@ def test_a_faulty_line_is_named(tmp_path: Path):
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(StageError, match=r"c\.txt cannot be read"):
         ExternalStage(ExternalConfig(file=str(tmp_path / "c.txt"))).identity()
+
+
+def test_half_a_character_becomes_the_sign_for_an_unknown_one(tmp_path: Path):
+    found = stage(tmp_path / "c.json", '{"1.jpg": "so \\ud83d happy"}')
+    assert captions(found, "1") == ["so \ufffd happy"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"label": " "}, {"score": float("nan")}, {"score": 2}, {"box": (0, 0, float("inf"), 1)}]
+)
+def test_objects_that_nothing_could_be_made_of_are_refused(wrong: dict[str, object]):
+    right: dict[str, object] = {"label": "cat", "score": 0.5, "box": (0, 0, 1, 1), "attributes": ()}
+    assert Object.model_validate(right).label == "cat"
+    with pytest.raises(ValidationError):
+        Object.model_validate({**right, **wrong})

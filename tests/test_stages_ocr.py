@@ -200,6 +200,15 @@ def test_a_picture_that_was_saved_before_is_read_as_ever():
     assert [word.text for word in read(picture, page_mode=6).words] == ["MARLOW"]
 
 
+def test_long_lines_of_small_print_are_read():
+    font, said = ImageFont.load_default(size=15), "the quick brown fox jumps over the lazy dog " * 7
+    picture = Image.new("RGB", (round(font.getlength(said)) + 40, 60), "white")
+    ImageDraw.Draw(picture).text((20, 20), said, "black", font)
+    assert picture.width > 1800
+    words = [word.text.lower() for word in read(picture).words]
+    assert len([word for word in words if word in said.split()]) >= 40
+
+
 def test_white_captions_on_a_photo_are_read():
     blots = np.random.default_rng(0).normal(128, 40, (40, 60)).clip(0, 255).astype(np.uint8)
     photo = Image.fromarray(blots).resize((600, 400), Image.Resampling.BICUBIC).convert("RGB")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ita_pipeline.corpus.datasets import DatasetCard
+from ita_pipeline.errors import UsageError
 from ita_pipeline.ner.alignment import ObjectiveConfig
 from ita_pipeline.presets import load_preset
 from ita_pipeline.training_plan import TrainOptions, training_settings
@@ -62,6 +63,19 @@ def test_what_is_set_on_the_command_line_has_the_last_word():
     options = TrainOptions(alignment=False)
     found = training_settings(card("snap"), load_preset("bundled"), {"objective": {"text": 0.5}}, options)
     assert found.objective.text == 0.5
+
+
+def test_a_recipe_that_nobody_knows_is_a_sentence_and_is_not_asked_for_where_an_experiment_is_named():
+    preset = load_preset("bundled").model_copy(update={"recipe": "bundlet"})
+    with pytest.raises(UsageError, match="no recipe bundlet") as caught:
+        training_settings(card("twitter15"), preset, {}, TrainOptions())
+    assert caught.value.hint == "did you mean bundled?"
+    assert training_settings(card("twitter15"), preset, {}, TrainOptions(experiment="twitter15-bundled"))
+
+
+def test_a_seed_that_no_generator_takes_is_refused_before_anything_is_done():
+    with pytest.raises(UsageError, match="seed"):
+        training_settings(card("twitter15"), load_preset("bundled"), {}, TrainOptions(seed=2**32))
 
 
 def test_any_other_dataset_has_settings():

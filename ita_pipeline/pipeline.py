@@ -11,6 +11,7 @@ from ita_pipeline.comparison import Comparison, compare_runs
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.isolation import Worker
+from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.errors import NotCleanError, UsageError
 from ita_pipeline.explanation import Explanation, explain
 from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, is_pictures, pictures_in, plan_pictures
@@ -260,7 +261,7 @@ def predict(
         StageError: a model or tool that the run's stages need is missing.
     """
     options, heard = options or Options(), listener or Mute()
-    predictor = load(run, options.workspace)
+    predictor = load(run, options.workspace, options.limits)
     told = 0
     for group in gathered(posts, GROUP):
         yield from predictor.predict(group, heard)
@@ -269,15 +270,15 @@ def predict(
         told = len(predictor.notes)
 
 
-def load(run: str | Path, workspace: Path = Path()) -> Predictor:
-    """A trained tagger, ready for posts.
+def load(run: str | Path, workspace: Path = Path(), limits: Limits | None = None) -> Predictor:
+    """A trained tagger, ready for posts; `limits` are what one picture may take.
 
     Raises:
         MissingError: there is no such run.
         StageError: its model cannot be loaded.
     """
     place = Workspace(workspace)
-    return Predictor(find_run(run, place.runs), place.store)
+    return Predictor(find_run(run, place.runs), place.store, limits)
 
 
 def compare(

@@ -12,6 +12,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.corpus.contexts import stage_names
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.isolation import Worker
+from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.engines.local import Progress, Silent
 from ita_pipeline.ner.encoding import ViewEncoder
 from ita_pipeline.ner.prediction import Scored, tag_views
@@ -62,7 +63,7 @@ class Prediction:
 class Predictor:
     """Loads a run's model once; stages are built when the first picture comes."""
 
-    def __init__(self, run: Run, store: Store) -> None:
+    def __init__(self, run: Run, store: Store, limits: Limits | None = None) -> None:
         """
         Raises:
             StageError: the model's files are incomplete.
@@ -70,7 +71,8 @@ class Predictor:
         self.run, self.store, self.record = run, store, run.record()
         self.tagger, self.tokenizer = load_model(run)
         self.encoder = ViewEncoder(self.tokenizer, self.tagger.config.max_length)
-        self.hands = Worker()
+        self.limits = limits or Limits()
+        self.hands = Worker(self.limits)
         self.notes: list[str] = []
 
     @functools.cached_property
@@ -99,7 +101,7 @@ class Predictor:
     def predict_all(self, posts: Sequence[Post], progress: Progress | None = None) -> list[Prediction]:
         pictured = [post for post in posts if post.picture is not None]
         stages = self.stages if pictured else []
-        plan = plan_contexts(pictured, stages, self.record.contexts, self.store)
+        plan = plan_contexts(pictured, stages, self.record.contexts, self.store, limits=self.limits)
         contexts = make_contexts(plan, self.store, self.hands, progress or Silent())
         self.notice(contexts)
         reasons = {failed.image.path: failed.failure.reason for failed in contexts.extraction.failed}

@@ -1,4 +1,4 @@
-"""Text in the picture, read by Tesseract: every word with its confidence and box, none left out for a low one.
+"""Text in the picture, read by Tesseract or RapidOCR: every word with its confidence and box, whatever that is.
 
 ITA's optical character alignment (Wang et al., NAACL 2022) uses Tesseract without a stated filter, so the
 cache keeps all words; what is worth appending to a tweet is decided where contexts are rendered.

@@ -223,6 +223,11 @@ def test_a_picture_that_cannot_be_read_is_said_and_the_text_is_tagged(
     assert answer.code == 1
     assert json.loads(answer.out)["view"] == "text"
     assert "not a picture" in answer.err
+    draw(Path("large.png"), size=(1200, 1000))
+    command = ["predict", f"runs/mine/{trained[1].name}", "--text", "hi kim", "--image", "large.png"]
+    limited = ita(*command, ITA_LIMITS__MEGAPIXELS="1")
+    assert limited.code == 1
+    assert "1200×1000 is more than 1,000,000 pixels" in limited.err
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from ita_pipeline.cli.console import Watcher, resumable, say
-from ita_pipeline.cli.options import WorkspaceFolder
+from ita_pipeline.cli.options import WorkspaceFolder, base_settings
 from ita_pipeline.corpus.tokens import plain
 from ita_pipeline.errors import ExitCode, MissingError, UsageError
 
@@ -45,7 +45,7 @@ def predict(
     from ita_pipeline import pipeline
 
     posts = posts_asked_for(file, text, image, jsonl)
-    options = pipeline.Options(workspace=workspace)
+    options = pipeline.Options(workspace=workspace, base=base_settings())
     failed = 0
     watcher = Watcher()
     with resumable(watcher):

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import ValidationError
 
@@ -29,6 +29,8 @@ from stages.base import Frozen
 # Raised whenever the same inputs would train another model.
 TRAINER_VERSION = 2
 TEXT, TEXT_AND_IMAGE = "text", "text+image"
+
+Found = TypeVar("Found", bound=Frozen)
 
 
 class RunRecord(Frozen):
@@ -59,60 +61,53 @@ class RunRecord(Frozen):
     best_epoch: int
 
 
-class ViewScores(Frozen):
-    """Scores of one split in both views."""
+class BothViews(Frozen, Generic[Found]):
+    """Something of one split in both views."""
 
-    text: Scores
-    text_and_image: Scores
+    text: Found
+    text_and_image: Found
 
 
-class RunScores(Frozen):
+class OfSplits(Frozen, Generic[Found]):
+    """Something of every split in both views, as a file of a run has it; `FORMAT` is the name of its schema."""
+
+    FORMAT: ClassVar[str]
+    splits: Mapping[str, BothViews[Found]]
+
+    def to_json(self) -> str:
+        splits = {
+            name: {TEXT: s.text.model_dump(), TEXT_AND_IMAGE: s.text_and_image.model_dump()}
+            for name, s in self.splits.items()
+        }
+        return json.dumps({"schema": self.FORMAT, **splits}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """
+        Raises:
+            ValueError: it is of another schema, or incomplete.
+        """
+        content = json.loads(text)
+        if content.pop("schema", None) != cls.FORMAT:
+            raise ValueError(f"not of the schema {cls.FORMAT}")
+        splits = {n: {"text": s[TEXT], "text_and_image": s[TEXT_AND_IMAGE]} for n, s in content.items()}
+        return cls.model_validate({"splits": splits})
+
+
+ViewScores = BothViews[Scores]
+ViewAnalysis = BothViews[Analysis]
+
+
+class RunScores(OfSplits[Scores]):
     """The content of `scores.json`."""
 
-    format: Literal["ita.scores/1"] = "ita.scores/1"
-    splits: Mapping[str, ViewScores]
-
-    def to_json(self) -> str:
-        splits = {
-            name: {TEXT: s.text.model_dump(), TEXT_AND_IMAGE: s.text_and_image.model_dump()}
-            for name, s in self.splits.items()
-        }
-        return json.dumps({"schema": self.format, **splits}, indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> RunScores:
-        content = json.loads(text)
-        schema = content.pop("schema")
-        splits = {n: {"text": s[TEXT], "text_and_image": s[TEXT_AND_IMAGE]} for n, s in content.items()}
-        return cls.model_validate({"format": schema, "splits": splits})
+    FORMAT = "ita.scores/1"
 
 
-class ViewAnalysis(Frozen):
-    """Analyses of one split in both views."""
-
-    text: Analysis
-    text_and_image: Analysis
-
-
-class RunAnalysis(Frozen):
+class RunAnalysis(OfSplits[Analysis]):
     """The content of `analysis.json`."""
 
-    format: Literal["ita.analysis/1"] = "ita.analysis/1"
-    splits: Mapping[str, ViewAnalysis]
-
-    def to_json(self) -> str:
-        splits = {
-            name: {TEXT: s.text.model_dump(), TEXT_AND_IMAGE: s.text_and_image.model_dump()}
-            for name, s in self.splits.items()
-        }
-        return json.dumps({"schema": self.format, **splits}, indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> RunAnalysis:
-        content = json.loads(text)
-        schema = content.pop("schema")
-        splits = {n: {"text": s[TEXT], "text_and_image": s[TEXT_AND_IMAGE]} for n, s in content.items()}
-        return cls.model_validate({"format": schema, "splits": splits})
+    FORMAT = "ita.analysis/1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +21,7 @@ from ita_pipeline.cache.keys import SHORT, StageKey, digest
 from ita_pipeline.cache.maintenance import holdings
 from ita_pipeline.cache.reasons import GROUPS
 from ita_pipeline.cache.segments import Record, damaged, decode, scan
-from ita_pipeline.cache.store import KEY_FILE, Reader, Store, sync_folder
+from ita_pipeline.cache.store import KEY_FILE, Reader, Store, written_whole
 from ita_pipeline.errors import UsageError
 from ita_pipeline.groups import batched
 from stages.base import Failure, Stage
@@ -74,21 +72,9 @@ def export(store: Store, file: Path, stages: Sequence[str] = ()) -> Exported:
     if not any(holding.values + holding.failures for holding in found):
         of = f" of {', '.join(stages)}" if stages else ""
         raise UsageError(f"the cache holds no record{of}", "ita cache ls shows what there is")
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as opened:
-            with zipfile.ZipFile(opened, "w", zipfile.ZIP_DEFLATED) as archive:
-                counts = [pack(archive, store, holding.key, holding.folder) for holding in found]
-                closing = {"schema": SCHEMA, "keys": len(counts), "records": sum(counts)}
-                archive.writestr(member(CLOSING_FILE), json.dumps(closing) + "\n")
-            opened.flush()
-            os.fsync(opened.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    sync_folder(file.parent)
+    with written_whole(file) as opened, zipfile.ZipFile(opened, "w", zipfile.ZIP_DEFLATED) as archive:
+        counts = [pack(archive, store, holding.key, holding.folder) for holding in found]
+        archive.writestr(member(CLOSING_FILE), json.dumps({"schema": SCHEMA, "keys": len(counts)}) + "\n")
     return Exported(len(found), sum(counts), file.stat().st_size)
 
 

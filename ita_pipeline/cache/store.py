@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ita_pipeline.cache.index import Entry, Index
 from ita_pipeline.cache.keys import SHORT, StageKey
@@ -156,10 +156,21 @@ def write_atomically(file: Path, text: str) -> None:
     Raises:
         OSError: the disk is full or fails; the old file still stands.
     """
+    with written_whole(file) as opened:
+        opened.write(text.encode())
+
+
+@contextmanager
+def written_whole(file: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of another when it is complete, and else leaves nothing.
+
+    Raises:
+        OSError: the disk is full or fails; the old file still stands.
+    """
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-            opened.write(text)
+        with os.fdopen(descriptor, "wb") as opened:
+            yield opened
             opened.flush()
             os.fsync(opened.fileno())
         Path(name).chmod(0o644)

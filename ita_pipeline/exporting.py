@@ -11,6 +11,7 @@ from ita_pipeline.corpus.late import Form, write_late, written_word
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.data import plan_known
 from ita_pipeline.engines.isolation import Worker
+from ita_pipeline.extraction import Extraction
 from ita_pipeline.folders import new_folder, refuse_existing
 from ita_pipeline.options import Listener, Mute, Options
 from ita_pipeline.picture_contexts import make_contexts
@@ -22,10 +23,11 @@ Rendered = tuple[Post, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """Where the files are, and what was written otherwise than it was."""
+    """Where the files are, what was written otherwise than it was, and what was extracted for it."""
 
     files: tuple[Path, ...]
     notes: tuple[str, ...]
+    extraction: Extraction
 
 
 def export(
@@ -58,7 +60,8 @@ def export(
     }
     with new_folder(to) as folder:
         files = write_form(folder, dataset.name, splits, form)
-    return Exported(tuple(to / file.relative_to(folder) for file in files), tuple(told(dataset, splits)))
+    places = tuple(to / file.relative_to(folder) for file in files)
+    return Exported(places, tuple(told(dataset, splits)), contexts.extraction)
 
 
 def write_form(folder: Path, name: str, splits: Mapping[str, Sequence[Rendered]], form: Form) -> list[Path]:

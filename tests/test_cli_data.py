@@ -99,3 +99,13 @@ def test_without_the_encoder_everything_else_is_still_checked():
     answer = ita_here("data", "check", "mine", *BUNDLED, "--encoder", "owner/nothing")
     assert answer.code == 0, answer.err
     assert "note: lengths are not checked: the model owner/nothing is not on this machine" in answer.out
+
+
+def test_an_export_that_lacks_a_picture_s_contexts_says_so():
+    Path("mine").mkdir()
+    Path("mine/bad.jpg").write_text("no picture")
+    Path("mine/tweets.jsonl").write_text('{"text": "hi kim", "image": "bad.jpg", "mentions": []}\n')
+    answer = ita_here("data", "export", "./mine", "--to", "out", "--preset", "bundled", "--contexts", "ocr")
+    assert answer.code == 1, answer.err
+    assert "bad.jpg: not a picture" in answer.err
+    assert any(path.is_file() for path in Path("out").rglob("*"))

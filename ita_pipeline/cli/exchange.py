@@ -10,6 +10,7 @@ import typer
 
 from ita_pipeline.cli.console import Watcher, note, resumable, shown
 from ita_pipeline.cli.data import Name, app
+from ita_pipeline.cli.extract import tell_failed
 from ita_pipeline.cli.options import (
     Assignments,
     Captions,
@@ -20,6 +21,7 @@ from ita_pipeline.cli.options import (
     base_settings,
     context_names,
 )
+from ita_pipeline.errors import ExitCode
 
 __all__ = ["app"]
 
@@ -126,3 +128,6 @@ def export(
         note(line)
     for file in found.files:
         print(shown(file))
+    tell_failed(found.extraction)
+    if not found.extraction.clean:
+        raise typer.Exit(ExitCode.NOT_CLEAN)

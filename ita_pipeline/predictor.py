@@ -70,7 +70,8 @@ class Predictor:
         """
         self.run, self.store, self.record = run, store, run.record()
         self.tagger, self.tokenizer = load_model(run)
-        self.encoder = ViewEncoder(self.tokenizer, self.tagger.config.max_length)
+        config = self.tagger.config
+        self.encoder = ViewEncoder(self.tokenizer, config.max_length, config.word_shapes)
         self.limits = limits or Limits()
         self.hands = Worker(self.limits)
         self.notes: list[str] = []

@@ -54,7 +54,8 @@ class ViewEncoder:
     def encode(self, words: Sequence[str], contexts: Sequence[str] = ()) -> View:
         """The view of a tweet's words with these contexts; without any it is T."""
         encoded = self.tokenizer(list(words), is_split_into_words=True, add_special_tokens=False, verbose=False)
-        ids, owners = encoded["input_ids"], encoded.word_ids()
+        ids: list[int] = encoded["input_ids"]
+        owners: list[int] = encoded.word_ids()
         shapes = [shape_of(words[owner]) for owner in owners] if self.word_shapes else []
         starts = {owner: place for place, owner in reversed(list(enumerate(owners)))}
         if len(ids) > self.room:

@@ -130,7 +130,7 @@ class ScaledScan(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         blame = grads[0].contiguous().numpy()
         batch, _, size = blame.shape
         return *ctx.scan.gradients(blame, np.zeros((batch, size))), None, None
@@ -153,7 +153,7 @@ class ScaledPartition(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         total = ctx.finish.sum(axis=1, keepdims=True)
         last = ctx.finish / np.where(total > 0, total, 1.0) * grads[0].numpy()[:, None]
         own = ctx.scan.gradients(np.zeros((len(last), 0, last.shape[1])), last)

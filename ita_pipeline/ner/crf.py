@@ -157,9 +157,9 @@ class LinearChainCRF(nn.Module):
     def decode(self, emissions: Tensor, mask: Tensor | None = None) -> list[list[int]]:
         """The best tag sequence of each sentence (Viterbi), as long as the sentence."""
         emissions, mask = (tensor.cpu() for tensor in prepared(emissions, mask))
-        scores = (score.to("cpu", emissions.dtype).numpy() for score in self.legal_moves())
+        moves, starts, ends = (score.to("cpu", emissions.dtype).numpy() for score in self.legal_moves())
         lengths = mask.sum(1).numpy()
-        tags = viterbi(emissions.contiguous().numpy(), *scores, lengths).tolist()
+        tags = viterbi(emissions.contiguous().numpy(), moves, starts, ends, lengths).tolist()
         return [row[:length] for row, length in zip(tags, lengths.tolist(), strict=True)]
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+FLAIR := .venv-flair
 READY := $(VENV)/.ready
 
 .PHONY: setup demo test lint crash bench docs clean
@@ -43,7 +44,7 @@ lint: setup
 crash: setup
 	ITA_CRASH_KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
 
-bench: setup $(PEERS)/.ready
+bench: setup $(PEERS)/.ready $(FLAIR)/.ready
 	$(BIN)/python -m benchmarks
 
 # DVC is a peer in the benchmarks only, and has an environment of its own: it pins what we do not.
@@ -53,8 +54,15 @@ $(PEERS)/.ready:
 	$(PEERS)/bin/python -m pip install --quiet 'dvc>=3.60'
 	@touch $@
 
+# So is Flair, which needs an older transformers.
+$(FLAIR)/.ready: benchmarks/flair-requirements.txt
+	$(PYTHON) -m venv $(FLAIR)
+	$(FLAIR)/bin/python -m pip install --quiet --upgrade pip
+	$(FLAIR)/bin/python -m pip install --quiet --requirement benchmarks/flair-requirements.txt
+	@touch $@
+
 docs: setup
 	$(BIN)/python scripts/check_links.py README.md docs examples
 
 clean:
-	rm -rf $(VENV) $(PEERS) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(FLAIR) .pytest_cache .ruff_cache .hypothesis

@@ -10,15 +10,17 @@ from stages.base import Frozen
 
 SHEET = Sheet("demo.html", ("elements", "picture", "post", "demo"), ("page", "demo"))
 # A picture that was dropped is shown from the browser's own memory.
-RULES = {"img-src": "blob:", "connect-src": "'self'"}
+RULES = {"img-src": "data: blob:", "connect-src": "'self'"}
+UNSHOWN = "The browser cannot show a picture of this format; it was looked at all the same."
 
 
 class Setting(Frozen):
-    """What the page's script gets: types in the order of their colours, and what may come in."""
+    """What the page's script gets: what it says of findings that are not used and of a picture that the browser
+    cannot show, types in the order of their colours, and what may come in.
+    """
 
-    what: str = "posts"
-    unused: str = NOT_APPENDED
-    unshown: str = "The browser cannot show a picture of this format; it was looked at all the same."
+    unused: str
+    unshown: str
     types: tuple[str, ...]
     characters: int
     bytes: int
@@ -33,7 +35,13 @@ def demo_page(run: Run, bounds: Bounds, notes: tuple[str, ...]) -> str:
         "characters": bounds.characters,
         "megabytes": bounds.bytes // 1024**2,
     }
-    setting = Setting(types=tuple(sorted(record.types)), characters=bounds.characters, bytes=bounds.bytes)
+    setting = Setting(
+        unused=NOT_APPENDED,
+        unshown=UNSHOWN,
+        types=tuple(sorted(record.types)),
+        characters=bounds.characters,
+        bytes=bounds.bytes,
+    )
     return render(SHEET, setting, RULES, values)
 
 

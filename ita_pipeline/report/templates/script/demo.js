@@ -34,7 +34,7 @@ function seen(value) {
 function entryOf(answer, file) {
   const both = answer.views["text+image"];
   return {
-    id: "Your post",
+    id: "your post",
     file: file ? seen(file.name) : "",
     picture: file ? "dropped" : "",
     parts: ["", ...letters(answer.text).flatMap((letter) => [letter, ""])],
@@ -54,11 +54,14 @@ function counted() {
   at("left").textContent = length > 0.8 * data.characters ? `${length} of ${data.characters} characters` : "";
 }
 
+// The chooser shows what was dropped or pasted as if it had been chosen.
 function pick(file) {
   picture = file || null;
-  if (!picture) at("picture").value = "";
-  const size = picture && picture.size > 1e6 ? `${(picture.size / 1e6).toFixed(1)} MB` : picture && `${Math.ceil(picture.size / 1e3)} KB`;
-  at("picked").textContent = picture ? `${seen(picture.name)}, ${size}` : at("picked").dataset.first;
+  const carrier = new DataTransfer();
+  if (picture) carrier.items.add(picture);
+  at("picture").files = carrier.files;
+  const size = picture && (picture.size > 1e6 ? `${(picture.size / 1e6).toFixed(1)} MB` : `${Math.ceil(picture.size / 1e3)} KB`);
+  at("picked").textContent = picture ? size : at("picked").dataset.first;
   at("remove").hidden = !picture;
   old();
 }

@@ -73,7 +73,7 @@ function verdict(entry) {
   }
   if (entry.split) put(list, make("li", {}, entry.split));
   if (entry.confidence !== undefined) put(list, make("li", {}, `lowest score ${percent(entry.confidence)}`));
-  return list;
+  return list.children.length ? list : null;
 }
 
 function changes(entry) {

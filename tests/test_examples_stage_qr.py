@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ita_pipeline.errors import UsageError
+from ita_pipeline.presets import build, known_stages
 from tests.fakes import Answer, draw, ita, ita_here
 
 PACKAGE = Path(__file__).parent.parent / "examples" / "stage-qr"
@@ -101,8 +104,18 @@ def test_mistakes_get_the_way_out(installed: str, arguments: list[str], message:
     assert hint in told
 
 
-def test_what_the_codes_say_reaches_the_tagger(installed: str):
-    """One epoch of the real thing: pictures, contexts, training, prediction, and without the package no guess."""
+@pytest.fixture
+def here(installed: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The package in this very process, where torch is loaded already."""
+    monkeypatch.syspath_prepend(installed.split(os.pathsep)[0])
+    monkeypatch.setenv("PYTHONPATH", installed)
+    known_stages.cache_clear()
+    yield
+    known_stages.cache_clear()
+
+
+def test_what_the_codes_say_reaches_the_tagger(here: None):
+    """One epoch of the real thing: pictures, contexts, training, prediction."""
     lines = []
     for number, split in enumerate(["train", "train", "dev", "test"]):
         poster(Path(f"mine/{number}.png"), f"https://club{number}.example")
@@ -112,14 +125,18 @@ def test_what_the_codes_say_reaches_the_tagger(installed: str):
         )
     Path("mine/tweets.jsonl").write_text("\n".join(map(json.dumps, lines)))
     short = ("--contexts", "qr", "--set", "training.epochs=1")
-    trained = ita("train", "--dataset", "mine/", *BUNDLED, *short, PYTHONPATH=installed)
+    trained = ita_here("train", "--dataset", "mine/", *BUNDLED, *short)
     assert trained.code == 0, trained.err
     (file,) = Path("runs/mine").glob("*/run.json")
     record = json.loads(file.read_text())
     assert (record["contexts"]["order"], list(record["stage_keys"])) == (["qr"], ["qr"])
     assert record["with_context"] == 4
+    assert "club3.example" in (file.parent / "report.html").read_text()
     asked = ("predict", "mine", "--text", "Big night", "--image", "mine/0.png")
-    assert ita(*asked, PYTHONPATH=installed).out.startswith("Big night  [text+image]\n")
-    without = ita_here(*asked)
-    assert (without.code, without.err.splitlines()[-2]) == (2, "error: there is no stage qr")
-    assert "install the package it comes in" in without.err
+    assert ita_here(*asked).out.startswith("Big night  [text+image]\n")
+
+
+def test_without_the_package_its_stage_is_told_to_be_missing():
+    with pytest.raises(UsageError, match="there is no stage qr") as caught:
+        build("qr", {})
+    assert "install the package it comes in" in caught.value.hint

@@ -18,9 +18,9 @@ MADE = f"<!-- Made from the code by {MEND}; what is written here is lost. -->\n"
 ABOUT_COMMANDS = """\
 # Commands
 
-`ita COMMAND --help` says the same in a terminal. `--quiet` and `--debug` may stand anywhere. What a flag leaves open,
-the environment and `ita.yaml` may say: see [Configuration](configuration.md). Exit codes: 0 done · 1 done, not clean ·
-2 usage or configuration · 3 a tool, model or file is missing · 4 corrupt cache · 130 interrupted.
+`ita COMMAND --help` says the same in a terminal. `--quiet` and `--debug` may stand anywhere. What a flag leaves
+open, the environment and `ita.yaml` may say: see [Configuration](configuration.md). Exit codes: 0 done · 1 done, not
+clean · 2 usage or configuration · 3 a tool, model or file is missing · 4 corrupt cache · 130 interrupted.
 """
 ABOUT_PYTHON = """\
 # Python

@@ -121,7 +121,7 @@ def plan_train(
     loaded = load_dataset(dataset, training.data, workspace.data)
     for note in loaded.notes:
         heard.say(note)
-    choice = chosen(options, also=("training",))
+    choice = chosen(options, also=("training",), contexts=training.contexts or ())
     heard.say(choice.why)
     store, limits = workspace.store, options.limits
     return plan_training(loaded, choice.preset, options.changes, training, store, options.wishes, limits, heard.say)

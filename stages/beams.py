@@ -28,5 +28,10 @@ def beams_of(found: Any, processor: Any, before: int, each: int) -> list[Beams]:
     texts = processor.batch_decode(found.sequences[:, before:], skip_special_tokens=True)
     scores = getattr(found, "sequences_scores", None)
     known = [None] * len(texts) if scores is None else [round(math.exp(score), 6) for score in scores.tolist()]
-    beams = [Beam(text.strip(), score) for text, score in zip(texts, known, strict=True)]
+    beams = [Beam(one_line(text), score) for text, score in zip(texts, known, strict=True)]
     return [tuple(beams[start : start + each]) for start in range(0, len(beams), each)]
+
+
+def one_line(text: str) -> str:
+    """A model may answer in paragraphs; a caption is a sentence among others."""
+    return " ".join(text.split())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from stages.caption import CaptionConfig
 
-CHAT_PROMPT = "Describe this picture in one sentence."
+CHAT_PROMPT = "Describe this picture in one short sentence."
 # What models that were trained with a word for each task want to hear. The others do without a prompt.
 PROMPTS = {"florence2": "<CAPTION>", "paligemma": "caption en"}
 
@@ -88,7 +88,10 @@ class ImageText:
             # The caption goes on from the prompt, so no token may end it.
             text = self.tokenizer.cls_token + self.prompt
             options |= {"text": [text] * len(pictures), "add_special_tokens": False}
-        return self.processor(**options)
+        made = self.processor(**options)
+        if self.source == "git":
+            made.pop("token_type_ids", None)  # BERT's tokenizer numbers sentences, GIT has no such numbers
+        return made
 
     def describe(self, pictures: Iterable[Image]) -> list[Beams]:
         """The captions of each picture, best first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -122,7 +122,7 @@ def plan_train(
     loaded = load_dataset(dataset, training.data, workspace.data)
     for note in loaded.notes:
         heard.say(note)
-    choice = chosen(options, also=("training",))
+    choice = chosen(options, also=("training",), contexts=training.contexts or ())
     heard.say(choice.why)
     store, limits = workspace.store, options.limits
     return plan_training(loaded, choice.preset, options.changes, training, store, options.wishes, limits, heard.say)
@@ -294,6 +294,27 @@ def load(
     """
     place = Workspace(workspace)
     return Predictor(find_run(run, place.runs), place.store, limits, min_confidence)
+
+
+def demo(
+    run: str | Path,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    options: Options | None = None,
+    ready: Callable[[str, bool, tuple[str, ...]], None] = lambda *_: None,
+) -> None:
+    """Serve a page to try a run on, until Ctrl-C. `ready` is told the address, whether only this machine reaches
+    it, and what is to be said of the run.
+
+    Raises:
+        MissingError: there is no such run, or the extra `demo` is not installed.
+        UsageError: there is no such address, or its port is taken.
+        StageError: a model or tool that the run's stages need is missing.
+    """
+    from ita_pipeline.demo.serve import Place, serve
+
+    options = options or Options()
+    serve(run, Place(host, port), options.workspace, options.limits, ready)
 
 
 def compare(

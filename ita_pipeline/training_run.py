@@ -20,6 +20,7 @@ from ita_pipeline.ner.encoding import ViewEncoder
 from ita_pipeline.ner.examples import Example, evaluate, lay_out
 from ita_pipeline.ner.history import EpochScore, best_epoch
 from ita_pipeline.ner.processes import Processes
+from ita_pipeline.ner.shapes import drops_capitals
 from ita_pipeline.ner.training import Desk, Hearers, TrainingConfig, train
 from ita_pipeline.picture_contexts import PictureContexts
 from ita_pipeline.presets import Preset
@@ -119,6 +120,7 @@ class TrainedTagger:
     device: str
     trimmed: int
     vanished: int
+    word_shapes: bool
 
 
 def train_tagger(wanted: Wanted, desk: Desk, talker: Talker) -> TrainedTagger:
@@ -129,8 +131,9 @@ def train_tagger(wanted: Wanted, desk: Desk, talker: Talker) -> TrainedTagger:
     encoder, tokenizer = load_encoder(wanted.encoder)
     training = wanted.training
     max_length = min(training.max_length, longest_row(encoder, tokenizer))
-    tagger = new_tagger(encoder, types, training.word_dropout, max_length, training.objective)
-    layout = ViewEncoder(tokenizer, max_length)
+    word_shapes = drops_capitals(tokenizer) if training.word_shapes is None else training.word_shapes
+    tagger = new_tagger(encoder, types, training.word_dropout, max_length, training.objective, word_shapes)
+    layout = ViewEncoder(tokenizer, max_length, word_shapes)
     examples = {name: lay_out(posts, layout) for name, posts in splits.items()}
     trimmed, vanished = count_losses(examples, talker)
 
@@ -142,7 +145,7 @@ def train_tagger(wanted: Wanted, desk: Desk, talker: Talker) -> TrainedTagger:
 
     hearers, pad = Hearers(talker.say, tell), tokenizer.pad_token_id
     history = train(tagger, examples["train"], examples["dev"], training, pad, desk, hearers)
-    return TrainedTagger(tokenizer, examples, history, str(tagger.device), trimmed, vanished)
+    return TrainedTagger(tokenizer, examples, history, str(tagger.device), trimmed, vanished, word_shapes)
 
 
 def write_run(
@@ -185,6 +188,7 @@ def write_run(
         with_context=with_context,
         trimmed_subtokens=trained.trimmed,
         vanished_words=trained.vanished,
+        word_shapes=trained.word_shapes,
         best_epoch=best + 1,
         processes=Processes.here().count,
     )

@@ -105,17 +105,18 @@ def train(
     several = seed_numbers(seeds), tuple(filter(None, views.split(",")))
     # Of several processes that a launcher started, only the first speaks; what ends another one is still told.
     first = os.environ.get("RANK", "0") == "0"
-    watcher = Watcher() if first else Mute()
+    watcher = Watcher()
+    heard: Listener = watcher if first else Mute()
     with resumable(watcher) if first else nullcontext():
         if dry_run:
-            show_plans(dataset, options, variants(training, *several), watcher)
+            show_plans(dataset, options, variants(training, *several), heard)
             return
         if any(several) or as_json:
-            found = pipeline.train_series(dataset, options, training, *several, watcher)
+            found = pipeline.train_series(dataset, options, training, *several, heard)
             extractions = found.extractions
             result = json.dumps(found.series.to_json()) if as_json else series_table(found.series)
         else:
-            trained = pipeline.train(dataset, options, training, watcher)
+            trained = pipeline.train(dataset, options, training, heard)
             extractions = (trained.extraction,)
             if first and not trained.new:
                 say("nothing to do: posts, contexts, settings and encoder are those of the run that is there")

@@ -16,8 +16,9 @@ from ita_pipeline.errors import NotCleanError, UsageError
 from ita_pipeline.explanation import Explanation, explain
 from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, is_pictures, pictures_in, plan_pictures
 from ita_pipeline.groups import gathered
+from ita_pipeline.ner.processes import Processes
 from ita_pipeline.options import Listener, Mute, Once, Options, chosen
-from ita_pipeline.picture_contexts import make_contexts
+from ita_pipeline.picture_contexts import make_contexts, read_contexts
 from ita_pipeline.predictor import Prediction, Predictor
 from ita_pipeline.presets import build_stages
 from ita_pipeline.report.make import MOST_AT_TRAINING, Report, ReportOptions, make_report, report_run
@@ -148,16 +149,19 @@ def train(
 
 
 def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, heard: Listener) -> Trained:
-    workspace = Workspace(options.workspace)
+    workspace, processes = Workspace(options.workspace), Processes.here()
     with Worker(options.limits) as hands:
-        contexts = make_contexts(plan.contexts, workspace.store, hands, heard)
+        contexts = make_contexts(plan.contexts, workspace.store, hands, heard) if processes.first else None
+    processes.wait()
+    # The other processes of a launcher find everything looked at already.
+    contexts = contexts or read_contexts(plan.contexts, workspace.store)
     if contexts.extraction.waiting:
         raise NotCleanError(
             f"{contexts.extraction.waiting} pictures are left for another time (--limit), so nothing was trained",
             "the same command again takes the next ones",
         )
     run, new = train_if_new(plan.wanted(contexts), workspace.runs, heard, training.checkpoint_every)
-    if new or not run.report.is_file():
+    if processes.first and (new or not run.report.is_file()):
         wishes = ReportOptions(workspace=options.workspace, pictures=Pictures.INSIDE)
         report_run(run, run.report, wishes, heard, plan.dataset, MOST_AT_TRAINING)
     return Trained(run, new, contexts.extraction)

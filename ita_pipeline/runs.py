@@ -36,7 +36,7 @@ Found = TypeVar("Found", bound=Frozen)
 class RunRecord(Frozen):
     """What a run was made from. `captions` is the file that captions were imported from, if any; `components` are
     those of its key. `source` is what the dataset was asked for by and `folder` where it lay; neither decides
-    anything.
+    anything. Several `processes` trained it together, with dropout of their own each.
     """
 
     key: str
@@ -60,6 +60,7 @@ class RunRecord(Frozen):
     vanished_words: int
     word_shapes: bool = False
     best_epoch: int
+    processes: int = 1
 
 
 class BothViews(Frozen, Generic[Found]):

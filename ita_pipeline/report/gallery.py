@@ -22,6 +22,7 @@ from ita_pipeline.report.entries import (
     FoundObject,
     FoundWord,
     Marked,
+    T,
     Trouble,
     parts_of,
     verdict,
@@ -36,6 +37,11 @@ from stages.ocr import OcrValue
 
 MOST_OF_OTHERS = 600
 NOT_APPENDED, UNSURE = "not appended to the post", "below the usual thresholds"
+PICTURE_FILTERS = {
+    "failed": "a stage failed",
+    "waiting": "a stage has not looked yet",
+    "no-picture": "without a picture",
+}
 FILTERS = {
     "all": "all",
     "changed": "changed by the picture",
@@ -43,9 +49,7 @@ FILTERS = {
     "harmed": "wrong with the picture only",
     "wrong": "wrong",
     "right": "right",
-    "failed": "a stage failed",
-    "waiting": "a stage has not looked yet",
-    "no-picture": "without a picture",
+    **PICTURE_FILTERS,
 }
 SORTS = {
     "telling": "the most telling first",
@@ -57,12 +61,20 @@ SORTS = {
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A post to be shown, by its place in its split; `answers` are the mentions by who says so."""
+    """A post to be shown, by its place in its split; `answers` are the mentions by who says so, `tags` more filters
+    that it passes.
+    """
 
     post: Post
     split: str
     number: int
     answers: Mapping[str, tuple[Marked, ...]]
+    tags: tuple[str, ...] = ()
+
+    @property
+    def anchor(self) -> str:
+        """What links to it; it holds nothing that the post said."""
+        return f"{self.split}-{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +96,39 @@ class Seen:
         return {**computed, **imported}
 
 
+class Telling(Frozen):
+    """Which answers a gallery shows, in order, and how it compares two of them in words.
+
+    `verdicts` are tags, of which the first that a post has is told: whether it is right or wrong, and the words.
+    """
+
+    views: tuple[str, ...]
+    before: str
+    after: str
+    verdicts: tuple[tuple[str, str, str], ...]
+    changed: str
+    title: str
+    said_before: str
+    said_after: str
+
+
+BY_PICTURE = Telling(
+    views=(GOLD, T, IT),
+    before=T,
+    after=IT,
+    verdicts=(
+        ("helped", "right", "✓ right with the picture only"),
+        ("harmed", "wrong", "✗ wrong with the picture only"),
+        ("right", "right", "✓ right"),
+        ("wrong", "wrong", "✗ wrong"),
+    ),
+    changed="changed by the picture",
+    title="What the picture changed",
+    said_before="the text alone said",
+    said_after="with the picture it says",
+)
+
+
 class Choice(Frozen):
     """One entry of a list to choose from, and how many posts it has."""
 
@@ -95,11 +140,12 @@ class Choice(Frozen):
 class Gallery(Frozen):
     """What the page's script gets: entries, thumbnails by key, and types in the order of their colours.
 
-    `what` names the entries: posts or pictures. `unused` says what those findings are that are not used. `order`
-    is how entries are sorted at first.
+    `what` names the entries: posts or pictures. `telling` says how answers are compared, `unused` what those
+    findings are that are not used. `order` is how entries are sorted at first.
     """
 
     what: str
+    telling: Telling
     unused: str
     entries: tuple[Entry, ...]
     pictures: Mapping[str, str]
@@ -111,9 +157,15 @@ class Gallery(Frozen):
     order: str
 
 
-def make_gallery(posts: Iterable[Shown], seen: Seen, thumbnails: Mapping[str, Thumbnail]) -> Gallery:
-    entries = tuple(as_entry(shown, seen, thumbnails) for shown in posts)
-    return gathered(entries, "posts", thumbnails)
+def make_gallery(
+    posts: Iterable[Shown],
+    seen: Seen,
+    thumbnails: Mapping[str, Thumbnail],
+    telling: Telling = BY_PICTURE,
+    filters: Mapping[str, str] = FILTERS,
+) -> Gallery:
+    entries = tuple(as_entry(shown, seen, thumbnails, telling) for shown in posts)
+    return gathered(entries, "posts", thumbnails, telling, filters)
 
 
 def make_picture_gallery(folder: Path, seen: Seen, thumbnails: Mapping[str, Thumbnail]) -> Gallery:
@@ -140,23 +192,30 @@ def make_picture_gallery(folder: Path, seen: Seen, thumbnails: Mapping[str, Thum
     return gathered(tuple(entries), "pictures", thumbnails)
 
 
-def gathered(entries: tuple[Entry, ...], what: str, thumbnails: Mapping[str, Thumbnail]) -> Gallery:
+def gathered(
+    entries: tuple[Entry, ...],
+    what: str,
+    thumbnails: Mapping[str, Thumbnail],
+    telling: Telling = BY_PICTURE,
+    names: Mapping[str, str] = FILTERS,
+) -> Gallery:
     tags = Counter(tag for entry in entries for tag in entry.tags)
-    judged = any(IT in entry.answers for entry in entries)
+    judged = any(telling.after in entry.answers for entry in entries)
     sure = any(entry.confidence is not None for entry in entries)
-    filters = {name: len(entries) if name == "all" else tags[name] for name in FILTERS}
+    filters = {name: len(entries) if name == "all" else tags[name] for name in names}
     judging = ("right", "wrong") if judged else ()
     sorts = [*(["telling"] if judged else []), "order", *(["unsure", "sure"] if sure else [])]
     stages = sorted(tag.removeprefix("failed:") for tag in tags if tag.startswith("failed:"))
     splits = Counter(entry.split for entry in entries if entry.split)
     return Gallery(
         what=what,
+        telling=telling,
         unused=NOT_APPENDED if judged else UNSURE,
         entries=entries,
         pictures={key: found.source for key, found in thumbnails.items() if found.source},
         types=tuple(sorted({name for entry in entries for name in entry.types})),
         filters=tuple(
-            Choice(value=name, name=FILTERS[name], count=count)
+            Choice(value=name, name=names[name], count=count)
             for name, count in filters.items()
             if count or name in judging or name == "all"
         ),
@@ -167,20 +226,20 @@ def gathered(entries: tuple[Entry, ...], what: str, thumbnails: Mapping[str, Thu
     )
 
 
-def as_entry(shown: Shown, seen: Seen, thumbnails: Mapping[str, Thumbnail]) -> Entry:
+def as_entry(shown: Shown, seen: Seen, thumbnails: Mapping[str, Thumbnail], telling: Telling) -> Entry:
     post = shown.post
-    tags, rank = verdict(shown.answers)
+    tags, rank = verdict(shown.answers, telling.before, telling.after)
     mentions = [mention for marks in shown.answers.values() for mention in marks]
-    entry = pictured(post, f"{shown.split}-{shown.number}", visible_name(post.id), seen, thumbnails)
-    scores = [mention.score for mention in shown.answers.get(IT, ()) if mention.score is not None]
+    entry = pictured(post, shown.anchor, visible_name(post.id), seen, thumbnails)
+    scores = [mention.score for mention in shown.answers.get(telling.after, ()) if mention.score is not None]
     return entry.model_copy(
         update={
             "split": shown.split,
             "parts": parts_of(post),
             "answers": shown.answers,
-            "tags": (*tags, *entry.tags),
+            "tags": (*tags, *shown.tags, *entry.tags),
             "types": tuple(sorted({mention.type for mention in mentions})),
-            "confidence": min(scores, default=None) if IT in shown.answers else entry.confidence,
+            "confidence": min(scores, default=None) if telling.after in shown.answers else entry.confidence,
             "rank": rank,
         }
     )

@@ -27,13 +27,13 @@ def test_seeds_get_a_mean_and_whiskers(tmp_path: Path):
     assert block is not None
     means, runs = block.tables
     (row,) = means.rows
-    assert row.cells == ("all", "2", "95.40 ± 0.57", "96.24 ± 0.60")
+    assert row.cells == ("all", "2", "94.56 ± 0.62", "97.49 ± 1.16")
     assert row.strong
     assert [(one.cells[:3], one.note) for one in runs.rows] == [
         (("0123456789abcdef", "all", "1"), "this one"),
         (("f" * 16, "all", "2"), ""),
     ]
-    assert "all, 2 seeds: T 95.40 ± 0.57, I+T 96.24 ± 0.60" in block.figures[0].said
+    assert "all, 2 seeds: T 94.56 ± 0.62, I+T 97.49 ± 1.16" in block.figures[0].said
 
 
 def test_an_ablation_has_a_row_for_each_of_its_contexts(tmp_path: Path):

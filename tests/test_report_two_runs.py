@@ -57,7 +57,7 @@ def test_the_posts_that_changed_are_there_with_the_answers_of_both(site: Path):
 
 
 def test_the_tests_and_what_differs_are_told(site: Path):
-    words = " ".join("".join(parsed((site / PAGE).read_text("utf-8")).words).split())
+    words = " ".join(" ".join(parsed((site / PAGE).read_text("utf-8")).words).split())
     for said in (
         "60 posts of test with 60 mentions; 4 posts changed in either view",
         "training.seed 1 7",

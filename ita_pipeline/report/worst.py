@@ -49,7 +49,7 @@ def errors_in(shown: Shown) -> Iterator[tuple[Kind, Wrong]]:
         return
     scores = {mention.span: mention.score for mention in shown.answers[IT]}
     others = min((score for score in scores.values() if score is not None), default=0.0)
-    for match in compare_spans((mention.span for mention in shown.answers[GOLD]), scores):
+    for match in compare_spans([mention.span for mention in shown.answers[GOLD]], list(scores)):
         if match.kind is Kind.RIGHT:
             continue
         score = scores[match.predicted] if match.predicted else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +16,20 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.engines.local import Progress, Silent
+from ita_pipeline.errors import UsageError
 from ita_pipeline.ner.encoding import ViewEncoder
 from ita_pipeline.ner.prediction import Scored, tag_views
 from ita_pipeline.picture_contexts import make_contexts, plan_contexts
 from ita_pipeline.presets import Preset, build_stages
 from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run
+from ita_pipeline.unlabelled import posts_in, with_predictions
 from stages import hub
 from stages.base import Stage, StageError
 
 if TYPE_CHECKING:
     from ita_pipeline.ner.tagger import Tagger
+
+AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +69,21 @@ class Prediction:
 class Predictor:
     """Loads a run's model once; stages are built when the first picture comes."""
 
-    def __init__(self, run: Run, store: Store, limits: Limits | None = None) -> None:
-        """
+    def __init__(self, run: Run, store: Store, limits: Limits | None = None, min_confidence: float = 0.0) -> None:
+        """Mentions less probable than `min_confidence` are left out.
+
         Raises:
             StageError: the model's files are incomplete.
+            UsageError: `min_confidence` is no probability.
         """
+        if not 0 <= min_confidence <= 1:
+            what = f"the least confidence is {min_confidence}, but a probability lies in 0..1"
+            raise UsageError(what, "--min-confidence 0.5")
+        self.min_confidence = min_confidence
         self.run, self.store, self.record = run, store, run.record()
         self.tagger, self.tokenizer = load_model(run)
-        self.encoder = ViewEncoder(self.tokenizer, self.tagger.config.max_length)
+        config = self.tagger.config
+        self.encoder = ViewEncoder(self.tokenizer, config.max_length, config.word_shapes)
         self.limits = limits or Limits()
         self.hands = Worker(self.limits)
         self.notes: list[str] = []
@@ -120,12 +132,30 @@ class Predictor:
             for post, context, mentions in zip(posts, texts, found, strict=True)
         ]
 
+    def predict_dataset(self, dataset: Any, progress: Progress | None = None) -> Any:
+        """A `datasets.Dataset` with two more columns, `predicted_mentions` and `predicted_view`.
+
+        Words are read from a column `tokens` or `words`, else texts from `text`, and pictures from `image`. A
+        `DatasetDict` gives one of the same splits. Labels are not looked at.
+
+        Raises:
+            UsageError: there is no column of words or texts.
+        """
+        if isinstance(dataset, Mapping):
+            made: Any = type(dataset)
+            return made({name: self.predict_dataset(rows, progress) for name, rows in dataset.items()})
+        with posts_in({"post": dataset}) as posts:
+            found: list[Prediction] = []
+            while group := list(itertools.islice(posts, AT_ONCE)):
+                found += self.predict_all(group, progress)
+        return with_predictions(dataset, found)
+
     def tag(self, posts: Sequence[tuple[Post, tuple[str, ...]]]) -> list[tuple[Mention, ...]]:
         """The mentions of posts, each with the contexts to read beside it; without any it is the view T."""
         views = [self.encoder.encode(post.words, contexts) for post, contexts in posts]
         found = tag_views(self.tagger, views, self.tokenizer.pad_token_id)
         return [
-            tuple(as_mention(post, mention) for mention in mentions)
+            tuple(as_mention(post, one) for one in mentions if one.score >= self.min_confidence)
             for (post, _), mentions in zip(posts, found, strict=True)
         ]
 

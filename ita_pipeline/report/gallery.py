@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ita_pipeline.corpus.contexts import ContextConfig, described, trusted, unique
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.images import ImageRef
 from ita_pipeline.picture_contexts import PictureContexts, Results
 from ita_pipeline.report.entries import (
     GOLD,
     IT,
-    Box,
     Entry,
     Findings,
-    FoundCaption,
-    FoundObject,
-    FoundWord,
     Marked,
     T,
     Trouble,
     parts_of,
     verdict,
 )
+from ita_pipeline.report.found import findings
 from ita_pipeline.report.thumbnails import Thumbnail
 from ita_pipeline.report.visible import visible_name
-from stages.base import Failure, Frozen, Value
-from stages.caption import CaptionValue
-from stages.external import TextValue
-from stages.objects import ObjectsValue
-from stages.ocr import OcrValue
+from stages.base import Frozen
 
-MOST_OF_OTHERS = 600
 NOT_APPENDED, UNSURE = "not appended to the post", "below the usual thresholds"
 PICTURE_FILTERS = {
     "failed": "a stage failed",
@@ -275,87 +265,6 @@ def problem(post: Post, image: ImageRef | None, thumbnail: Thumbnail | None, see
     if image is None:
         return seen.unreadable.get(post.picture, "its picture was not looked at")
     return thumbnail.problem if thumbnail else "its picture was left out of this page"
-
-
-def findings(results: Results, config: ContextConfig, stages: Sequence[str]) -> Findings:
-    """What the stages said of one picture. A stage that only waits for one that failed is not waiting."""
-    failed = tuple(
-        Trouble(stage=name, kind=result.kind, reason=result.reason)
-        for name, result in results.items()
-        if isinstance(result, Failure)
-    )
-    width, height = size_of(results)
-    caption = results.get("caption")
-    return Findings(
-        width=width,
-        height=height,
-        objects=tuple(found_objects(results.get("objects"), config)),
-        words=tuple(found_words(results.get("ocr"), config)),
-        captions=tuple(found_captions(caption, config)),
-        caption_source=caption.source if isinstance(caption, CaptionValue) else "",
-        others={name: other(result) for name, result in results.items() if unknown(result)},
-        failed=failed,
-        waiting=() if failed else tuple(name for name in stages if name not in results),
-    )
-
-
-def size_of(results: Results) -> tuple[int, int]:
-    for result in results.values():
-        if isinstance(result, ObjectsValue | OcrValue):
-            return result.width, result.height
-    return 0, 0
-
-
-def found_objects(value: Value | Failure | None, config: ContextConfig) -> Iterator[FoundObject]:
-    if not isinstance(value, ObjectsValue):
-        return
-    kept = [thing for thing in value.objects if thing.score >= config.object_score]
-    tags = set(unique(described(thing, config) for thing in kept)[: config.objects])
-    for thing in value.objects:
-        tag = described(thing, config)
-        used = "objects" in config.order and thing.score >= config.object_score
-        yield FoundObject(
-            label=thing.label,
-            score=round(thing.score, 4),
-            box=rounded(thing.box),
-            attributes=tuple((found.label, round(found.score, 4)) for found in thing.attributes),
-            tag=tag if tag != thing.label else "",
-            used=used and tag in tags,
-        )
-
-
-def found_words(value: Value | Failure | None, config: ContextConfig) -> Iterator[FoundWord]:
-    if not isinstance(value, OcrValue):
-        return
-    room = config.words if "ocr" in config.order else 0
-    for word in value.words:
-        used = room > 0 and trusted(word, config)
-        room -= used
-        yield FoundWord(text=word.text, score=round(word.confidence, 4), box=rounded(word.box), used=used)
-
-
-def found_captions(value: Value | Failure | None, config: ContextConfig) -> Iterator[FoundCaption]:
-    if not isinstance(value, CaptionValue):
-        return
-    kept = set(unique(caption.text for caption in value.captions)[: config.captions])
-    for caption in value.captions:
-        score = None if caption.score is None else round(caption.score, 4)
-        yield FoundCaption(text=caption.text, score=score, used="caption" in config.order and caption.text in kept)
-
-
-def rounded(box: Sequence[float]) -> Box:
-    x0, y0, x1, y1 = (round(side) for side in box)
-    return x0, y0, x1, y1
-
-
-def unknown(result: Value | Failure) -> bool:
-    """Whether the page has no drawing or line of its own for it; contexts that are text are shown as they are."""
-    return not isinstance(result, Failure | ObjectsValue | OcrValue | CaptionValue | TextValue)
-
-
-def other(result: Value | Failure) -> str:
-    text = json.dumps(result.model_dump(mode="json"), ensure_ascii=False)
-    return text if len(text) <= MOST_OF_OTHERS else f"{text[:MOST_OF_OTHERS]} …"
 
 
 def gold_of(post: Post) -> dict[str, tuple[Marked, ...]]:

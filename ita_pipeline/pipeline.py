@@ -23,6 +23,7 @@ from ita_pipeline.predictor import Prediction, Predictor
 from ita_pipeline.presets import build_stages
 from ita_pipeline.report.make import MOST_AT_TRAINING, Report, ReportOptions, make_report, report_run
 from ita_pipeline.report.thumbnails import Pictures
+from ita_pipeline.report.two_runs import report_comparison
 from ita_pipeline.runs import Run, find_run
 from ita_pipeline.series import Series, SeriesRun, series_run, summarise, variants
 from ita_pipeline.status import Status, status_of
@@ -189,7 +190,7 @@ def train_series(
         heard.say(f"run {number} of {len(wanted)}: {variant}")
         plan = plan_train(dataset, options, variant.training, notes)
         trained = train_planned(plan, options, variant.training, heard)
-        runs.append(series_run(variant, trained.run, trained.new))
+        runs.append(series_run(variant.contexts, trained.run, trained.new))
         extractions.append(trained.extraction)
         # What was refreshed for one run is fresh for the next, and what failed again has failed for all of them.
         done = {part.stage.name for part in plan.contexts.plan.stages}
@@ -333,6 +334,17 @@ def compare(
     """
     runs = Workspace(workspace).runs
     return compare_runs(find_run(a, runs), find_run(b, runs), split, samples, seed)
+
+
+def compare_page(
+    found: Comparison, html: Path | str, options: ReportOptions | None = None, listener: Listener | None = None
+) -> Report:
+    """Write a page about two runs that `compare` compared: the tests, and the posts that changed.
+
+    Raises:
+        UserError: a file of a run cannot be read, or the cache is damaged.
+    """
+    return report_comparison(found, Path(html), options, listener)
 
 
 def report(

@@ -97,7 +97,8 @@ def name_of(contexts: Sequence[str] | None) -> str:
     return EVERYTHING if contexts is None else "+".join(contexts) or ONLY_TEXT
 
 
-def series_run(variant: Variant, run: Run, new: bool) -> SeriesRun:
+def series_run(contexts: str, run: Run, new: bool) -> SeriesRun:
+    """A finished run as one of a series; `contexts` names what was appended."""
     f1 = {
         split: {TEXT: found.text.micro.f1, TEXT_AND_IMAGE: found.text_and_image.micro.f1}
         for split, found in run.scores().splits.items()
@@ -105,7 +106,7 @@ def series_run(variant: Variant, run: Run, new: bool) -> SeriesRun:
     record = run.record()
     return SeriesRun(
         dataset=record.dataset,
-        contexts=variant.contexts,
+        contexts=contexts,
         seed=record.training.seed,
         run=str(run.folder),
         new=new,

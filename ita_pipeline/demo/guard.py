@@ -8,6 +8,7 @@ What comes in is counted while it comes, and no more posts are taken in than can
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -26,6 +27,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
+SECONDS_TO_DRAIN = 5.0
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -102,8 +104,11 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        refusal = self.refusal(scope["method"], Headers(scope=scope))
+        headers = Headers(scope=scope)
+        refusal = self.refusal(scope["method"], headers)
         if refusal is not None:
+            if "expect" not in headers:  # one who asks before sending needs no more than the answer
+                await self.drain(receive)
             await refusal(scope, receive, sent)
         elif scope["method"] == "POST":
             self.inside += 1
@@ -132,6 +137,16 @@ class Guard:
     def too_much(self) -> str:
         return f"a text and its picture may take {self.bounds.bytes / 1024**2:.0f} MB together, not more"
 
+    async def drain(self, receive: Receive) -> None:
+        """Read on for a moment without keeping anything: a program hears an answer only when it has sent all."""
+        taken, more = 0, True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SECONDS_TO_DRAIN):
+                while more and taken < 4 * self.bounds.bytes:
+                    message = await receive()
+                    taken += len(message.get("body", b""))
+                    more = message.get("more_body", False)
+
     def counted(self, receive: Receive) -> Receive:
         """The request's body, as far as it keeps within the bounds of size and time.
 
@@ -153,6 +168,8 @@ class Guard:
                 raise HTTPException(408, f"sending it took more than {self.bounds.seconds:.0f} s") from None
             taken += len(message.get("body", b""))
             if taken > self.bounds.bytes:
+                if message.get("more_body", False):
+                    await self.drain(receive)
                 raise HTTPException(413, self.too_much)
             arrived = not message.get("more_body", False)
             return message

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ita_pipeline.demo.guard import Bounds
-from ita_pipeline.report.gallery import NOT_APPENDED
+from ita_pipeline.report.gallery import BY_PICTURE, NOT_APPENDED, Telling
 from ita_pipeline.report.page import Sheet, render
 from ita_pipeline.runs import Run
 from stages.base import Frozen
@@ -15,10 +15,11 @@ UNSHOWN = "The browser cannot show a picture of this format; it was looked at al
 
 
 class Setting(Frozen):
-    """What the page's script gets: what it says of findings that are not used and of a picture that the browser
-    cannot show, types in the order of their colours, and what may come in.
+    """What the page's script gets: how both views are compared, what it says of findings that are not used and of a
+    picture that the browser cannot show, types in the order of their colours, and what may come in.
     """
 
+    telling: Telling
     unused: str
     unshown: str
     types: tuple[str, ...]
@@ -36,6 +37,7 @@ def demo_page(run: Run, bounds: Bounds, notes: tuple[str, ...]) -> str:
         "megabytes": bounds.bytes // 1024**2,
     }
     setting = Setting(
+        telling=BY_PICTURE,
         unused=NOT_APPENDED,
         unshown=UNSHOWN,
         types=tuple(sorted(record.types)),

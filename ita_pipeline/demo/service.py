@@ -18,7 +18,7 @@ from ita_pipeline.demo.eyes import Eyes
 from ita_pipeline.images import ImageRef, file_digest, peek
 from ita_pipeline.picture_contexts import Results
 from ita_pipeline.predictor import Mention, Predictor
-from ita_pipeline.report.gallery import findings
+from ita_pipeline.report.found import findings
 from stages.base import Failure
 
 MILLION = 1_000_000

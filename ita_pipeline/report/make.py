@@ -133,7 +133,7 @@ def report_run(
     telling = sorted(posts, key=lambda shown: verdict(shown.answers)[1])
     album, thumbnails = thumbnails_of(in_order(telling, seen)[:most], html, options, heard)
     gallery = make_gallery(posts, seen, thumbnails)
-    part = run_part(run, dataset.card.about if dataset else "")
+    part = run_part(run, dataset.card.about if dataset else "", posts)
     return written(Page(f"{record.dataset}, run {record.key[:8]}", gallery, part, tuple(notes.lines)), html, album)
 
 

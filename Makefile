@@ -12,6 +12,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+FLAIR := .venv-flair
 READY := $(VENV)/.ready
 
 .PHONY: setup demo test lint crash bench docs wheel-test clean
@@ -24,7 +25,7 @@ $(READY): pyproject.toml constraints.txt scripts/system-packages.sh
 	$(PYTHON) -m venv $(VENV)
 	@# The pip that Debian 12 ships cannot build packages that come as source only, such as seqeval.
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bundled,test,lint,docs,bench]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bundled,demo,test,lint,docs,bench]'
 	@touch $@
 
 demo: setup
@@ -45,7 +46,7 @@ lint: setup
 crash: setup
 	ITA_CRASH_KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
 
-bench: setup $(PEERS)/.ready
+bench: setup $(PEERS)/.ready $(FLAIR)/.ready
 	$(BIN)/python -m benchmarks
 
 # DVC is a peer in the benchmarks only, and has an environment of its own: it pins what we do not.
@@ -53,6 +54,13 @@ $(PEERS)/.ready:
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --upgrade pip
 	$(PEERS)/bin/python -m pip install --quiet 'dvc>=3.60'
+	@touch $@
+
+# So is Flair, which needs an older transformers.
+$(FLAIR)/.ready: benchmarks/flair-requirements.txt
+	$(PYTHON) -m venv $(FLAIR)
+	$(FLAIR)/bin/python -m pip install --quiet --upgrade pip
+	$(FLAIR)/bin/python -m pip install --quiet --requirement benchmarks/flair-requirements.txt
 	@touch $@
 
 docs: setup
@@ -65,4 +73,4 @@ wheel-test: setup
 	$(BIN)/python scripts/wheel_test.py
 
 clean:
-	rm -rf $(VENV) $(PEERS) dist site .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(FLAIR) dist site .pytest_cache .ruff_cache .hypothesis

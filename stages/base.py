@@ -99,6 +99,17 @@ class Failure(Frozen):
     reason: str
 
 
+class Postponed(Frozen):
+    """No result: the stage stopped before this item, which gets no record and is as stale as before.
+
+    `broken` says that the stage cannot go on; else it only had enough, as where a budget is spent.
+    """
+
+    reason: str
+    hint: str = ""
+    broken: bool = False
+
+
 class StageError(Exception):
     """A stage cannot work at all: a tool, a model or a file is missing. `hint` is what mends it."""
 

@@ -28,7 +28,8 @@ VARIES = (
     # What a model finds depends on how long it was trained.
     (r'"mentions": \[.*\]', '"mentions": MENTIONS'),
 )
-MENTION = re.compile(r" +(\d+–\d+ .*|no mention)")
+# Mentions that a model found, and what a slow machine says of its progress every 30 seconds.
+LEFT_OUT = re.compile(r" +(\d+–\d+ .*|no mention)|\w+: \d+ of \d+, [\d.]+/s, \d+ s left")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def plain_lines(lines: Sequence[str]) -> list[str]:
     """Lines with what varies replaced, columns one space apart, and without the mentions that a model found."""
     kept = []
     for line in lines:
-        if MENTION.fullmatch(line):
+        if LEFT_OUT.fullmatch(line):
             continue
         for pattern, name in VARIES:
             line = re.sub(pattern, name, line)

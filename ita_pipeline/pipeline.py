@@ -16,6 +16,7 @@ from ita_pipeline.errors import NotCleanError, UsageError
 from ita_pipeline.explanation import Explanation, explain
 from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, is_pictures, pictures_in, plan_pictures
 from ita_pipeline.groups import gathered
+from ita_pipeline.making import unfinished_runs
 from ita_pipeline.ner.processes import Processes
 from ita_pipeline.options import Listener, Mute, Once, Options, chosen
 from ita_pipeline.picture_contexts import make_contexts, read_contexts
@@ -216,7 +217,9 @@ def status(
     """
     options = options or Options()
     if target is None:
-        return picture_status(plan_seen(options, listener))
+        found = picture_status(plan_seen(options, listener))
+        folders = sorted(Workspace(options.workspace).runs.glob("*"))
+        return replace(found, unfinished=tuple(run for folder in folders for run in unfinished_runs(folder)))
     if is_pictures(Path(target)):
         return picture_status(plan_extraction(target, options, listener))
     return training_status(plan_train(str(target), options, training, listener), options)

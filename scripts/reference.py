@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -19,8 +20,8 @@ ABOUT_COMMANDS = """\
 # Commands
 
 `ita COMMAND --help` says the same in a terminal. `--quiet` and `--debug` may stand anywhere. What a flag leaves
-open, the environment and `ita.yaml` may say: see [Configuration](configuration.md). Exit codes: 0 done · 1 done, not
-clean · 2 usage or configuration · 3 a tool, model or file is missing · 4 corrupt cache · 130 interrupted.
+open, the environment and `ita.yaml` may say: see [Configuration](configuration.md). Exit codes: 0 done · 1 done,
+not clean · 2 usage or configuration · 3 a tool, model or file is missing · 4 corrupt cache · 130 interrupted.
 """
 ABOUT_PYTHON = """\
 # Python
@@ -148,9 +149,10 @@ def python_page() -> str:
 
 
 def example(package: Any) -> list[str]:
-    """The indented lines of a package's docstring."""
+    """The indented lines of a package's docstring, from the first to the last."""
     lines = inspect.cleandoc(package.__doc__ or "").splitlines()
-    return [line.removeprefix("    ") for line in lines if line.startswith("    ")]
+    code = [number for number, line in enumerate(lines) if line.startswith("    ")]
+    return [line.removeprefix("    ") for line in lines[code[0] : code[-1] + 1]]
 
 
 def shown(name: str, member: Any) -> bool:
@@ -187,9 +189,12 @@ def written(one: inspect.Parameter) -> str:
 
 
 def literal(value: Any) -> str:
+    """As ruff would write it, which formats the pages too."""
     if isinstance(value, Enum):
         return f"{type(value).__name__}.{value.name}"
-    return f"Path({str(value)!r})" if isinstance(value, Path) else repr(value)
+    if isinstance(value, Path):
+        return f"Path({literal(str(value))})"
+    return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
 def fields(one: type) -> str:

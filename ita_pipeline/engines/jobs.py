@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import Field
 
 from ita_pipeline.engines.careful import careful
+from ita_pipeline.engines.decoding import Decoder
 from ita_pipeline.images import ImageRef, open_picture
 from stages.base import Failure, Frozen, Item, Stage, Value
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 MEGABYTE = 1024 * 1024
+# So much of what pictures may take is for those that are decoded already.
+SHARE_FOR_PICTURES = 1 / 8
 
 
 class Limits(Frozen):
@@ -34,6 +40,21 @@ class Job:
     upstream: Mapping[str, Value] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Work for a stage that was opened before; it is answered with results."""
+
+    stage: str
+    jobs: list[Job]
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What comes next; it is not answered."""
+
+    images: list[ImageRef]
+
+
 class Hands(Protocol):
     """Whoever runs stages on pictures."""
 
@@ -53,6 +74,10 @@ class Hands(Protocol):
         """
         ...
 
+    def expect(self, images: Sequence[ImageRef]) -> None:
+        """These come next: a hint to decode them while others are worked on."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -61,19 +86,23 @@ class InProcess:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
+        most = round(self.limits.memory_megabytes * MEGABYTE * SHARE_FOR_PICTURES)
+        self.decoder = Decoder(self.decode, most)
+
+    def decode(self, image: ImageRef) -> Image:
+        return open_picture(image, self.limits.megabytes * MEGABYTE, self.limits.megapixels * 1_000_000)
 
     def open(self, stage: Stage[Any]) -> None:
         stage.open()
 
     def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Value | Failure]:
-        return careful(stage, [as_item(job, self.limits) for job in jobs])
+        return careful(stage, [self.as_item(job) for job in jobs])
+
+    def as_item(self, job: Job) -> Item:
+        return Item(job.image.key, job.image.path.name, lambda: self.decoder.picture(job.image), job.upstream)
+
+    def expect(self, images: Sequence[ImageRef]) -> None:
+        self.decoder.expect(images)
 
     def close(self) -> None:
         return None
-
-
-def as_item(job: Job, limits: Limits) -> Item:
-    def decode() -> Any:
-        return open_picture(job.image, limits.megabytes * MEGABYTE, limits.megapixels * 1_000_000)
-
-    return Item(job.image.key, job.image.path.name, decode, job.upstream)

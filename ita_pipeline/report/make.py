@@ -27,7 +27,7 @@ from ita_pipeline.workspace import Workspace
 MOST_AT_TRAINING = 240
 # Without a run there are no thresholds of its own. This one is the preset bundled's: below it a small detector is
 # mostly wrong.
-USUAL = ContextConfig(object_score=0.35)
+USUAL = ContextConfig(object_score=0.3)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
 """A sentence about the whole picture: ITA's global alignment (GA).
 
 `model: template` writes one from the objects that were found and says so in every record. Any other name is
-a model that writes captions, by hub name or folder. BLIP says five, from five beams, as in ITA (Wang et al., NAACL
-2022, section 3).
+a model that writes captions, by hub name or folder; with an `endpoint`, one that a server answers with over HTTP.
+BLIP says five, from five beams, as in ITA (Wang et al., NAACL 2022, section 3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
@@ -46,6 +47,9 @@ class CaptionConfig(StageConfig):
     An empty `prompt` is the model's usual one. `dtype: auto` is half precision on a CUDA device and float32
     elsewhere. `chat` says whether the prompt goes through the chat template of the processor: `auto`, if it has
     one. `max_side`, in pixels, is for models that take pictures of any size.
+
+    `endpoint` is the address of an OpenAI-compatible server, `consent` to send pictures to another machine,
+    `concurrency` how many requests are under way at once, and `timeout` the seconds that one of them may take.
     """
 
     model: Annotated[str, SEMANTIC] = TEMPLATE
@@ -60,6 +64,10 @@ class CaptionConfig(StageConfig):
     template_floor: Annotated[float, SEMANTIC, Field(ge=0, le=1)] = 0.4
     batch: Annotated[int, EXECUTION, Field(ge=1)] = 8
     device: Annotated[str, EXECUTION] = "auto"
+    endpoint: Annotated[str, EXECUTION] = ""
+    consent: Annotated[bool, EXECUTION] = False
+    concurrency: Annotated[int, EXECUTION, Field(ge=1, le=256)] = 8
+    timeout: Annotated[float, EXECUTION, Field(gt=0)] = 120.0
 
 
 class Caption(Frozen):
@@ -70,7 +78,9 @@ class Caption(Frozen):
 
 
 class CaptionValue(Value):
-    """`source` is "template", the kind of model ("blip"), or the name of the file that captions came from."""
+    """`source` is "template", the kind of model ("blip"), the name of a model that is served over HTTP, or that of
+    the file that captions came from.
+    """
 
     source: str
     captions: tuple[Caption, ...]
@@ -86,6 +96,9 @@ class Captioner(Protocol):
     def describe(self, prepared: Iterable[Any], /) -> list[Beams]: ...
 
 
+Look = Callable[[Sequence[Item]], list[Value | Failure]]
+
+
 class CaptionStage(Stage[CaptionConfig]):
     name = "caption"
     version = 1
@@ -94,11 +107,26 @@ class CaptionStage(Stage[CaptionConfig]):
 
     def __init__(self, config: CaptionConfig) -> None:
         super().__init__(config)
-        self.captioner: Captioner | None = None
+        self.agreed = config.consent
+        self.look: Look | None = None
+
+    @property
+    def served(self) -> bool:
+        return bool(self.config.endpoint)
 
     @property
     def from_template(self) -> bool:
-        return self.config.model == TEMPLATE
+        return self.config.model == TEMPLATE and not self.served
+
+    @property
+    def sends_to(self) -> str:
+        """The host to which pictures are sent where that is another machine; else nothing."""
+        if not self.served:
+            return ""
+        from stages.served_captions import endpoint_of
+
+        endpoint = endpoint_of(self.config)
+        return endpoint.host if endpoint.remote else ""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -106,12 +134,18 @@ class CaptionStage(Stage[CaptionConfig]):
 
     @property
     def batch_size(self) -> int:
+        if self.served:
+            return 4 * self.config.concurrency
         return 256 if self.from_template else self.config.batch
 
     def parameters(self) -> dict[str, Any]:
         """Those of later versions only where they are not as they were, so that old captions stay fresh."""
         if self.from_template:
             return {"kind": TEMPLATE, "template_floor": self.config.template_floor}
+        if self.served:
+            from stages.served_captions import parameters
+
+            return parameters(self.config)
         always = ("beams", "captions", "max_new_tokens")
         changed = [
             name
@@ -123,21 +157,29 @@ class CaptionStage(Stage[CaptionConfig]):
     def identity(self) -> Identity:
         if self.from_template:
             return Identity()
+        if self.served:
+            return Identity(models={"captioner": f"{self.config.model}@{self.config.revision}"})
         return Identity(
             models={"captioner": hub.identify(self.config.model, self.config.revision)},
             numerics={"dtype": hub.pick_dtype(self.config.dtype, self.config.device)},
         )
 
     def open(self) -> None:
-        if self.captioner is None and not self.from_template:
-            self.captioner = load(self.config, self.identity())
+        if self.look is not None or self.from_template:
+            return
+        if self.served:
+            from stages.served_captions import ServedCaptioner
+
+            self.look = ServedCaptioner(self.config, self.agreed).run
+        else:
+            self.look = functools.partial(describe, load(self.config, self.identity()))
 
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
         if self.from_template:
             return [guarded(self.fill_in, item) for item in items]
         self.open()
-        assert self.captioner is not None
-        return describe(self.captioner, items)
+        assert self.look is not None
+        return self.look(items)
 
     def fill_in(self, item: Item) -> CaptionValue:
         objects = item.upstream["objects"]

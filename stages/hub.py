@@ -129,7 +129,8 @@ def load(factory: Callable[..., Any], model: str, identity: str, **options: Any)
     """Call a `from_pretrained` for exactly the weights that `identify` found.
 
     Raises:
-        StageError: the files are incomplete, damaged or not safetensors, or need a package that is missing.
+        StageError: the files are incomplete, damaged or not safetensors, cannot be fetched, or need a package
+            that is missing.
     """
     if not is_folder(model):
         options["revision"] = identity.rpartition("@")[2]
@@ -139,10 +140,24 @@ def load(factory: Callable[..., Any], model: str, identity: str, **options: Any)
     except ImportError as error:
         raise StageError(f"the model {model} needs a package: {said(error)}", "install it") from error
     except Exception as error:  # safetensors and tokenizers raise bare subclasses of Exception
+        if is_cut_off(error):
+            raise StageError(*unreachable(model)) from error
         raise StageError(
             f"the model {model} could not be loaded: {said(error)}",
             "give a folder or revision that has config.json and model.safetensors",
         ) from error
+
+
+def is_cut_off(error: BaseException | None) -> bool:
+    """Whether an error comes from a hub that does not answer, as where a connection breaks in a download."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    while error is not None:
+        name = type(error).__module__
+        if isinstance(error, (ConnectionError, TimeoutError, LocalEntryNotFoundError)) or name.startswith("httpx"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def said(error: Exception) -> str:

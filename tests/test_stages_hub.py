@@ -198,6 +198,16 @@ def test_a_package_that_is_missing_is_named():
         hub.load(factory, "owner/model", f"owner/model@{COMMIT}")
 
 
+@pytest.mark.parametrize("cause", [ConnectionError("reset by peer"), TimeoutError("too slow")])
+def test_a_connection_that_breaks_in_a_download_is_no_damaged_model(cause: Exception):
+    def factory(*_: object, **__: object) -> None:
+        raise OSError("Can't load the model for 'owner/model'") from cause
+
+    with pytest.raises(StageError, match="is not on this machine and") as raised:
+        hub.load(factory, "owner/model", f"owner/model@{COMMIT}")
+    assert "hf download owner/model" in raised.value.hint
+
+
 def test_devices():
     import torch
 

@@ -1,4 +1,4 @@
-"""Captioners of every kind that transformers knows: what each says by its documentation is what the stage says."""
+"""Captioners of many kinds: what each says by its own documentation is what the stage says."""
 
 from __future__ import annotations
 

@@ -192,3 +192,22 @@ def test_help_comes_without_heavy_imports():
     answer = ita("--help")
     assert answer.code == 0
     assert "ita extract images/" in answer.out
+
+
+def test_show_writes_a_page_with_what_was_found():
+    sign(Path("images/a.png"), "MARLOW")
+    shown = ita("extract", "images", *BUNDLED, "--stage", "ocr", "--json", "--show", "deep/found.html")
+    assert shown.code == 0, shown.err
+    assert json.loads(shown.out)["clean"]
+    assert "1 pictures are shown in deep/found.html" in shown.err
+    page = Path("deep/found.html").read_text()
+    assert "MARLOW" in page
+    assert "a.png" in page
+
+
+def test_a_folder_is_no_page_and_is_refused_before_any_work():
+    sign(Path("images/a.png"), "MARLOW")
+    refused = ita("extract", "images", *BUNDLED, "--show", "images")
+    assert refused.code == 2
+    assert "--show images/found.html" in refused.err
+    assert not records("ocr")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -121,7 +121,7 @@ def plan_train(
     loaded = load_dataset(dataset, training.data, workspace.data)
     for note in loaded.notes:
         heard.say(note)
-    choice = chosen(options, also=("training",))
+    choice = chosen(options, also=("training",), contexts=training.contexts or ())
     heard.say(choice.why)
     store, limits = workspace.store, options.limits
     return plan_training(loaded, choice.preset, options.changes, training, store, options.wishes, limits, heard.say)
@@ -249,19 +249,26 @@ def why(image: Path | str, options: Options | None = None, listener: Listener | 
 
 
 def predict(
-    run: str | Path, posts: Iterable[Post], options: Options | None = None, listener: Listener | None = None
+    run: str | Path,
+    posts: Iterable[Post],
+    options: Options | None = None,
+    listener: Listener | None = None,
+    min_confidence: float = 0.0,
 ) -> Iterator[Prediction]:
     """Mentions in posts, each with its picture where it has one. Labels are neither needed nor looked at.
+
+    Mentions less probable than `min_confidence` are left out.
 
     Posts are answered in groups of those that are there already, at most 64: a slow pipe is answered post by
     post, a fast one in batches.
 
     Raises:
         MissingError: there is no such run.
+        UsageError: `min_confidence` is no probability.
         StageError: a model or tool that the run's stages need is missing.
     """
     options, heard = options or Options(), listener or Mute()
-    predictor = load(run, options.workspace, options.limits)
+    predictor = load(run, options.workspace, options.limits, min_confidence)
     told = 0
     for group in gathered(posts, GROUP):
         yield from predictor.predict(group, heard)
@@ -270,15 +277,40 @@ def predict(
         told = len(predictor.notes)
 
 
-def load(run: str | Path, workspace: Path = Path(), limits: Limits | None = None) -> Predictor:
-    """A trained tagger, ready for posts; `limits` are what one picture may take.
+def load(
+    run: str | Path, workspace: Path = Path(), limits: Limits | None = None, min_confidence: float = 0.0
+) -> Predictor:
+    """A trained tagger, ready for posts; `limits` are what one picture may take, `min_confidence` the probability
+    that a mention has at least.
 
     Raises:
         MissingError: there is no such run.
+        UsageError: `min_confidence` is no probability.
         StageError: its model cannot be loaded.
     """
     place = Workspace(workspace)
-    return Predictor(find_run(run, place.runs), place.store, limits)
+    return Predictor(find_run(run, place.runs), place.store, limits, min_confidence)
+
+
+def demo(
+    run: str | Path,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    options: Options | None = None,
+    ready: Callable[[str, bool, tuple[str, ...]], None] = lambda *_: None,
+) -> None:
+    """Serve a page to try a run on, until Ctrl-C. `ready` is told the address, whether only this machine reaches
+    it, and what is to be said of the run.
+
+    Raises:
+        MissingError: there is no such run, or the extra `demo` is not installed.
+        UsageError: there is no such address, or its port is taken.
+        StageError: a model or tool that the run's stages need is missing.
+    """
+    from ita_pipeline.demo.serve import Place, serve
+
+    options = options or Options()
+    serve(run, Place(host, port), options.workspace, options.limits, ready)
 
 
 def compare(

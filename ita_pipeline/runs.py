@@ -27,7 +27,7 @@ from ita_pipeline.ner.training import TrainingConfig
 from stages.base import Frozen
 
 # Raised whenever the same inputs would train another model.
-TRAINER_VERSION = 2
+TRAINER_VERSION = 3
 TEXT, TEXT_AND_IMAGE = "text", "text+image"
 
 Found = TypeVar("Found", bound=Frozen)
@@ -58,6 +58,7 @@ class RunRecord(Frozen):
     with_context: int
     trimmed_subtokens: int
     vanished_words: int
+    word_shapes: bool = False
     best_epoch: int
 
 

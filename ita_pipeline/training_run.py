@@ -19,6 +19,7 @@ from ita_pipeline.ner.encoders import EncoderRef, load_encoder, longest_row
 from ita_pipeline.ner.encoding import ViewEncoder
 from ita_pipeline.ner.examples import Example, evaluate, lay_out
 from ita_pipeline.ner.history import EpochScore, best_epoch
+from ita_pipeline.ner.shapes import drops_capitals
 from ita_pipeline.ner.training import Desk, Hearers, TrainingConfig, train
 from ita_pipeline.picture_contexts import PictureContexts
 from ita_pipeline.presets import Preset
@@ -118,8 +119,9 @@ def train_run(
     encoder, tokenizer = load_encoder(wanted.encoder)
     training = wanted.training
     max_length = min(training.max_length, longest_row(encoder, tokenizer))
-    tagger = new_tagger(encoder, types, training.word_dropout, max_length, training.objective)
-    layout = ViewEncoder(tokenizer, max_length)
+    word_shapes = drops_capitals(tokenizer) if training.word_shapes is None else training.word_shapes
+    tagger = new_tagger(encoder, types, training.word_dropout, max_length, training.objective, word_shapes)
+    layout = ViewEncoder(tokenizer, max_length, word_shapes)
     examples = {name: lay_out(posts, layout) for name, posts in splits.items()}
     trimmed, vanished = count_losses(examples, talker)
     with_context = sum(example.context is not None for found in examples.values() for example in found)
@@ -163,6 +165,7 @@ def train_run(
         with_context=with_context,
         trimmed_subtokens=trimmed,
         vanished_words=vanished,
+        word_shapes=word_shapes,
         best_epoch=best + 1,
     )
     run.write(record, history, RunAnalysis(splits={name: found.analysis for name, found in results.items()}))

@@ -151,10 +151,26 @@ def said(error: Exception) -> str:
     return lines[0][:300] if lines else type(error).__name__
 
 
+def kind_of(model: str, identity: str) -> str:
+    """The `model_type` of a model's configuration, such as `blip`.
+
+    Raises:
+        StageError: as `load`.
+    """
+    from transformers import AutoConfig
+
+    return load(AutoConfig.from_pretrained, model, identity).model_type
+
+
 def load_weights(
-    factory: Callable[..., Any], model: str, identity: str, device: str, unneeded: str | None = None
+    factory: Callable[..., Any],
+    model: str,
+    identity: str,
+    device: str,
+    unneeded: str | None = None,
+    dtype: str = "float32",
 ) -> Any:
-    """A model in evaluation mode and full precision on `device`.
+    """A model in evaluation mode on `device`, its weights as `dtype`, a name in torch.
 
     Raises:
         StageError: as `load`; also where the file lacks weights, which transformers would make up at random.
@@ -164,7 +180,7 @@ def load_weights(
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
+    options = {"use_safetensors": True, "dtype": getattr(torch, dtype), "output_loading_info": True}
     loaded, report = load(factory, model, identity, **options)
     lacking = [n for n in made_up(loaded, report["missing_keys"]) if not (unneeded and n.startswith(unneeded))]
     if lacking:
@@ -198,3 +214,18 @@ def pick_device(wish: str) -> str:
     except (RuntimeError, AssertionError) as error:
         raise StageError(f"there is no device {wish} here", "use device=auto or device=cpu") from error
     return wish
+
+
+def pick_dtype(wish: str, device: str) -> str:
+    """`auto` is half precision on a CUDA device and full precision elsewhere, so that CPUs agree.
+
+    Raises:
+        StageError: there is no such device here.
+    """
+    if wish != "auto":
+        return wish
+    import torch
+
+    if not pick_device(device).startswith("cuda"):
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ita_pipeline.ner.encoding import VANISHED, View, ViewEncoder, collate, word_mask
+from ita_pipeline.ner.shapes import Shape, shape_of
 from tests.tiny_encoder import build_bert, load
 
 
@@ -72,3 +73,25 @@ def test_a_batch_finds_each_word_in_its_flattened_rows(tokenizer: Any):
 def test_masks_are_true_for_the_words():
     assert word_mask([2, 0]).tolist() == [[True, True], [False, False]]
     assert word_mask([0]).tolist() == [[False]]
+
+
+def test_each_sub_token_has_the_shape_of_its_word_in_contexts_too(tokenizer: Any):
+    view = ViewEncoder(tokenizer, 64, word_shapes=True).encode(["AB", "c"], ["Ada in UK!"])
+    assert text_of(tokenizer, view) == "[CLS] a ##b c [SEP] a ##d ##a i ##n u ##k ! [SEP]"
+    none, upper, lower, title = Shape.NONE, Shape.UPPER, Shape.LOWER, Shape.TITLE
+    words = [title] * 3 + [lower] * 2 + [upper] * 2 + [Shape.SIGNS]
+    assert view.shapes == ((none, upper, upper, lower, none, *words, none),)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text("aBc1#\u200d", min_size=1, max_size=6), min_size=1, max_size=40), st.integers(6, 20))
+def test_shapes_lie_beside_the_sub_tokens_in_windows_too(tokenizer: Any, words: list[str], length: int):
+    plain = ViewEncoder(tokenizer, length).encode(words, ["A context"])
+    view = ViewEncoder(tokenizer, length, word_shapes=True).encode(words, ["A context"])
+    assert (view.rows, view.words, view.trimmed) == (plain.rows, plain.words, plain.trimmed)
+    assert [len(row) for row in view.shapes] == [len(row) for row in view.rows]
+    for word, (row, column) in zip(words, view.words, strict=True):
+        assert (row, column) == VANISHED or view.shapes[row][column] == shape_of(word)
+    batch = collate([view, ViewEncoder(tokenizer, length, word_shapes=True).encode(["a"])], 0)
+    assert batch["shapes"].shape == batch["input_ids"].shape
+    assert "shapes" not in collate([plain], 0)

@@ -13,7 +13,7 @@ import pytest
 
 from stages import hub
 from stages.base import StageError
-from stages.caption import Blip, CaptionConfig
+from stages.caption import CaptionConfig, CaptionStage
 from stages.transformers_vision import HubDetector, ZeroShotAttributes
 from tests.tiny_models import build_clip, build_yolos
 
@@ -187,7 +187,7 @@ def test_a_model_of_another_kind_is_refused(yolos: Path, tmp_path: Path):
     with pytest.raises(StageError):
         ZeroShotAttributes(str(yolos), hub.identify(str(yolos)), "cpu")
     with pytest.raises(StageError):
-        Blip(CaptionConfig(model=clip), hub.identify(clip))
+        CaptionStage(CaptionConfig(model=clip)).open()
 
 
 def test_a_package_that_is_missing_is_named():

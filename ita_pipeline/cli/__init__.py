@@ -12,6 +12,7 @@ from ita_pipeline.cli.cache import app as cache
 from ita_pipeline.cli.compare import compare
 from ita_pipeline.cli.config import app as config
 from ita_pipeline.cli.config import init
+from ita_pipeline.cli.demo import demo
 from ita_pipeline.cli.doctor import doctor
 from ita_pipeline.cli.exchange import app as data
 from ita_pipeline.cli.export_model import export_model
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None if plain_help() else "rich",
 )
-COMMANDS = (extract, status, why, train, predict, report, compare, export_model, doctor, init)
+COMMANDS = (extract, status, why, train, predict, demo, report, compare, export_model, doctor, init)
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(cache, name="cache")

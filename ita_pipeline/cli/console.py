@@ -43,8 +43,10 @@ def note(line: str) -> None:
 
 
 @contextmanager
-def resumable(watcher: Watcher) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the command with the sentence that takes it up again.
+def resumable(
+    watcher: Watcher, told: str = "interrupted; every finished batch is kept", again: str = "resume with"
+) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the command with what became of it, and with the command that takes it up again.
 
     While stages run, the first one lets the batch in hand finish, and only a second one stops at once.
     """
@@ -60,8 +62,8 @@ def resumable(watcher: Watcher) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say("interrupted; every finished batch is kept")
-        say(f"hint: resume with: ita {shlex.join(sys.argv[1:])}")
+        say(told)
+        say(f"hint: {again}: ita {shlex.join(sys.argv[1:])}")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     finally:
         for number, handler in before.items():

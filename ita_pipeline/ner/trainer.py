@@ -249,8 +249,9 @@ def arguments(config: TrainingConfig, checkpoints: Checkpoints, posts: int) -> T
 
 
 def parameter_groups(tagger: Tagger, config: TrainingConfig) -> list[dict[str, Any]]:
-    """ITA's rates: one for the encoder, one for the linear layer, a far higher one for the CRF's transitions."""
-    rates = {"linear.": config.linear_learning_rate, "crf.": config.crf_learning_rate}
+    """ITA's rates: one for the encoder, one for new layers, a far higher one for the CRF's transitions."""
+    new = config.linear_learning_rate
+    rates = {"linear.": new, "shapes.": new, "crf.": config.crf_learning_rate}
     groups: dict[float, list[Tensor]] = {}
     for name, parameter in tagger.named_parameters():
         rate = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), config.learning_rate)

@@ -31,6 +31,8 @@ class TrainingConfig(Frozen):
 
     An update is made of `batch_size` × `accumulation` posts, of which `batch_size` are in memory at once, or fewer
     where it does not suffice. With `patience`, training stops when the best epoch is that many epochs old.
+    `word_shapes` shows the encoder how words are written (`ner.shapes`); where nothing is said, one whose tokenizer
+    drops capitals is shown it.
     """
 
     epochs: Count = 10
@@ -44,6 +46,7 @@ class TrainingConfig(Frozen):
     clip: Positive = 5.0
     word_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     max_length: Annotated[int, Field(ge=16)] = 512
+    word_shapes: bool | None = None
     patience: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     objective: ObjectiveConfig = ObjectiveConfig()

@@ -73,15 +73,7 @@ function verdict(entry) {
   }
   if (entry.split) put(list, make("li", {}, entry.split));
   if (entry.confidence !== undefined) put(list, make("li", {}, `lowest score ${percent(entry.confidence)}`));
-  return list;
-}
-
-function card(entry) {
-  const told = make("output", { class: "told", "aria-live": "off" });
-  const heading = make("h3", {}, make("a", { href: address({ ...readState(), post: entry.anchor }) }, bdi(entry.id)));
-  const article = make("article", { class: "card", id: `card-${entry.anchor}`, "aria-label": entry.id });
-  put(article, frame(entry, told, false), pictures[entry.picture] ? told : null);
-  return put(article, make("div", { class: "body" }, heading, verdict(entry), says(entry, false)));
+  return list.children.length ? list : null;
 }
 
 function changes(entry) {

@@ -24,7 +24,7 @@ from ita_pipeline.cli.options import (
     kinds,
 )
 from ita_pipeline.cli.status import show_status
-from ita_pipeline.errors import ExitCode
+from ita_pipeline.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from ita_pipeline.extraction import Extraction
@@ -41,6 +41,9 @@ def extract(
     retry_failed: RetryFailed = None,
     refresh: Refresh = None,
     limit: Limit = None,
+    show: Annotated[
+        Path | None, typer.Option(metavar="PAGE", help="Write a page with the pictures and what was found in them.")
+    ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -48,10 +51,14 @@ def extract(
 
     ita extract images/
 
+    ita extract images/ --show found.html
+
     ita extract images/ --stage ocr --set ocr.languages=eng+deu
     """
     from ita_pipeline import pipeline
 
+    if show is not None and show.is_dir():
+        raise UsageError(f"{show} is a folder", f"name the page in it: --show {show / 'found.html'}")
     options = pipeline.Options(
         preset=preset,
         stages=tuple(stage or ()),
@@ -70,6 +77,7 @@ def extract(
             show_status(pipeline.picture_status(plan), as_json)
             return
         extraction = pipeline.extract(images, options, watcher)
+        page = pipeline.report(images, show, pipeline.ReportOptions(workspace=workspace), watcher) if show else None
     print(json.dumps(as_object(extraction)) if as_json else outcome_table(extraction))
     copies = len(extraction.images) - len({image.key for image in extraction.images})
     if copies:
@@ -78,6 +86,9 @@ def extract(
         note(f"{extraction.waiting} pictures are left for another time (--limit)")
     tell_others(extraction.others)
     tell_failed(extraction)
+    if page is not None:
+        beside = f", which needs {shown(page.pictures)} beside it" if page.pictures else ""
+        note(f"{page.shown} {page.what} are shown in {shown(page.page)}{beside}")
     if not extraction.clean:
         raise typer.Exit(ExitCode.NOT_CLEAN)
 

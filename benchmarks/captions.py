@@ -44,7 +44,7 @@ def build(folder: Path) -> Path:
     model.text_decoder.cls.predictions.bias.data[model.config.text_config.sep_token_id] -= 1000
     model.save_pretrained(folder)
     special = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103}
-    words = {f"w{index}": index for index in range(model.config.text_config.vocab_size)}
+    words = {f"w{index}": index for index in range(model.config.text_config.bos_token_id)}
     taken = set(special.values())
     vocabulary = {**special, **{word: index for word, index in words.items() if index not in taken}}
     tokenizer = BertTokenizerFast(vocab=vocabulary)

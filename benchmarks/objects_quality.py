@@ -23,7 +23,7 @@ from stages.base import Item, StageError
 from stages.objects import NO_ATTRIBUTES, ObjectsConfig, ObjectsStage, ObjectsValue
 
 COVERED = 0.5
-THRESHOLDS = tuple(step / 100 for step in range(20, 75, 5))
+THRESHOLDS = tuple(step / 100 for step in range(5, 75, 5))
 
 Box = tuple[float, float, float, float]
 

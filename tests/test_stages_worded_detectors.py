@@ -11,12 +11,19 @@ import pytest
 
 from stages import hub
 from stages.base import StageError
-from stages.detection import Boxes
+from stages.detection import Boxes, joined
 from stages.objects import NO_ATTRIBUTES, ObjectsConfig, ObjectsStage
 from stages.transformers_vision import BatchDetector, HubDetector
 from stages.worded_detectors import PROMPT, GroundingDino, Owl, worded_detector
 from tests.stages_fixtures import ODD, check, look, noise
-from tests.tiny_detectors import build_detr, build_grounding_dino, build_owl, build_owlvit, build_rt_detr_v2
+from tests.tiny_detectors import (
+    build_detr,
+    build_grounding_dino,
+    build_mm_grounding_dino,
+    build_owl,
+    build_owlvit,
+    build_rt_detr_v2,
+)
 from tests.tiny_models import LABELS, build_clip, build_rt_detr, build_yolos
 
 BUILDERS: dict[str, Callable[[Path], Path]] = {
@@ -27,9 +34,10 @@ BUILDERS: dict[str, Callable[[Path], Path]] = {
     "owlvit": build_owlvit,
     "owlv2": build_owl,
     "grounding_dino": build_grounding_dino,
+    "mm_grounding_dino": build_mm_grounding_dino,
 }
 CLASSES = ["detr", "yolos", "rt_detr", "rt_detr_v2"]
-WORDED = ["owlvit", "owlv2", "grounding_dino"]
+WORDED = ["owlvit", "owlv2", "grounding_dino", "mm_grounding_dino"]
 # Longer than one text of the small Grounding DINO, which takes five of the single words.
 WORDS = ("Dog", "red bus", "tree", "old man", "camera", "cat", "wooden house", "street", "woman", "blue thing")
 PICTURE = noise(200, 120)
@@ -122,13 +130,12 @@ def test_owl_says_what_its_documented_call_says(
     same(boxes, in_picture(found, [WORDS[number] for number in found["labels"].tolist()]))
 
 
-def test_grounding_dino_says_what_its_documented_call_says(
-    folders: dict[str, Path], detectors: dict[str, BatchDetector]
-):
+@pytest.mark.parametrize("name", ["grounding_dino", "mm_grounding_dino"])
+def test_grounding_dino_says_what_its_documented_call_says(folders: dict[str, Path], name: str):
     words = WORDS[:4]
-    detector = asked(folders["grounding_dino"], words)
+    detector = asked(folders[name], words)
     floor = middle_score(detector)
-    (found,) = documented(folders["grounding_dino"], words, floor)
+    (found,) = documented(folders[name], words, floor)
     (boxes,) = detector.detect([PICTURE], floor)
     assert len(boxes) > 2
     same(Boxes(boxes.xyxy, boxes.scores, [""] * len(boxes)), in_picture(found, [""] * len(found["scores"])))
@@ -174,8 +181,6 @@ def test_a_long_vocabulary_is_asked_in_parts_that_fit_and_joined(
     ]
     alone = [part.detect([PICTURE], 0.0)[0] for part in parts]
     assert len(together) == sum(map(len, alone))
-    from stages.detection import joined
-
     same(together, joined(alone))
 
 
@@ -197,7 +202,7 @@ def test_the_stage_takes_any_of_them(folders: dict[str, Path], tmp_path: Path, n
         detector=str(folders[name]),
         attributes=NO_ATTRIBUTES,
         vocabulary=str(tmp_path / "words.txt"),
-        floor=0.05,
+        floor=0.001,
     )
     found = look(ObjectsStage(config), PICTURE, *ODD)
     assert found[0].objects

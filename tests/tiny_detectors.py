@@ -138,22 +138,20 @@ def bert_tokenizer() -> Any:
     return BertTokenizerFast(vocab=vocabulary, model_max_length=64)
 
 
-def build_grounding_dino(folder: Path) -> Path:
-    """A text of at most 16 tokens, so that few words fill it."""
-    from transformers import (
-        BertConfig,
-        GroundingDinoConfig,
-        GroundingDinoForObjectDetection,
-        GroundingDinoImageProcessor,
-        GroundingDinoProcessor,
-        ResNetConfig,
-    )
+def build_grounding_dino(folder: Path, of_openmm: bool = False) -> Path:
+    """Grounding DINO or MM Grounding DINO; a text of at most 16 tokens, so that few words fill it."""
+    import transformers as t
 
     seed()
     tokenizer = bert_tokenizer()
-    config = GroundingDinoConfig(
-        backbone_config=ResNetConfig(**TINY_RESNET, out_features=["stage2", "stage3", "stage4"]),
-        text_config=BertConfig(**TEXT, vocab_size=len(tokenizer), max_position_embeddings=64),
+    config_type, model_type = (
+        (t.MMGroundingDinoConfig, t.MMGroundingDinoForObjectDetection)
+        if of_openmm
+        else (t.GroundingDinoConfig, t.GroundingDinoForObjectDetection)
+    )
+    config = config_type(
+        backbone_config=t.ResNetConfig(**TINY_RESNET, out_features=["stage2", "stage3", "stage4"]),
+        text_config=t.BertConfig(**TEXT, vocab_size=len(tokenizer), max_position_embeddings=64),
         max_text_len=16,
         num_queries=20,
         d_model=64,
@@ -165,10 +163,18 @@ def build_grounding_dino(folder: Path) -> Path:
         decoder_attention_heads=4,
         num_feature_levels=4,
     )
-    model = GroundingDinoForObjectDetection(config).eval()
+    model = model_type(config).eval()
     spread(model)
-    model.model.decoder.layer_norm.weight.data.mul_(0.05)  # its scores would be all 1
+    # The scores would be all 1, and those of MM Grounding DINO, which has a bias, all 0.
+    model.model.decoder.layer_norm.weight.data.mul_(0.4 if of_openmm else 0.05)
+    for name, weight in model.named_parameters():
+        if name.startswith("class_embed") and name.endswith("bias"):
+            weight.data.zero_()
     model.save_pretrained(folder)
-    images = GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 640})
-    GroundingDinoProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(folder)
+    images = t.GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 640})
+    t.GroundingDinoProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(folder)
     return folder
+
+
+def build_mm_grounding_dino(folder: Path) -> Path:
+    return build_grounding_dino(folder, of_openmm=True)

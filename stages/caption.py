@@ -104,7 +104,7 @@ class CaptionStage(Stage[CaptionConfig]):
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
         if self.from_template:
             return [guarded(self.fill_in, item) for item in items]
-        pictures: list[Image | Failure] = [guarded(lambda item: item.decode(), item) for item in items]
+        pictures: list[Image | Failure] = [guarded(lambda item: item.picture(), item) for item in items]
         readable = [picture for picture in pictures if not isinstance(picture, Failure)]
         self.open()
         captions = iter(self.captioner.describe(readable) if self.captioner and readable else ())

@@ -20,7 +20,7 @@ import httpx2 as httpx
 from stages.base import Failure, FailureKind, Postponed
 from stages.budget import Budget
 from stages.chat import Messages, Reply, Sampling, UnusableReplyError, estimated_tokens, read_reply
-from stages.endpoint import Endpoint, parsed
+from stages.endpoint import Endpoint
 from stages.http_answers import Answer, Verdict, judge, retry_after
 
 MOST_REDIRECTS = 3
@@ -53,7 +53,7 @@ class ChatClient:
         self.endpoint, self.sampling = endpoint, sampling or Sampling()
         self.budget = Budget(endpoint.max_requests, endpoint.max_tokens)
         self.standing = Standing()
-        self.url = parsed(endpoint.url.rstrip("/") + "/chat/completions")
+        self.url = httpx.URL(endpoint.url.rstrip("/") + "/chat/completions")
         self.random = random.Random()
 
     def ask(self, questions: Sequence[Messages]) -> list[Outcome]:

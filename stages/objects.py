@@ -169,7 +169,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
         from stages.detection import suppress
 
         assert self.detector is not None
-        config, picture = self.config, item.decode()
+        config, picture = self.config, item.picture()
         boxes = suppress(
             self.detector.detect(picture, config.floor),
             config.overlap_within,

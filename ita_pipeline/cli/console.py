@@ -115,6 +115,13 @@ class Watcher:
         if not self.quiet:
             say(line)
 
+    def warn(self, line: str) -> None:
+        say(line)
+
+    def agree(self, question: str) -> bool:
+        """Asks where there is a person to answer; nobody is none who agrees."""
+        return sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm(question, err=True)
+
     def start(self, stage: str, total: int) -> None:
         self.working = True
         self.stage, self.total, self.done = stage, total, 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from ita_pipeline.cli.console import Watcher, resumable, say
-from ita_pipeline.cli.options import WorkspaceFolder, base_settings
+from ita_pipeline.cli.options import MaxRequests, MaxTokens, WorkspaceFolder, Yes, base_settings, budget
 from ita_pipeline.corpus.tokens import plain
 from ita_pipeline.errors import ExitCode, MissingError, UsageError
 
@@ -33,6 +33,9 @@ def predict(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a post.")] = False,
     workspace: WorkspaceFolder = Path(),
+    max_requests: MaxRequests = None,
+    max_tokens: MaxTokens = None,
+    yes: Yes = False,
 ) -> None:
     """Find the mentions in posts, with or without their pictures.
 
@@ -45,7 +48,9 @@ def predict(
     from ita_pipeline import pipeline
 
     posts = posts_asked_for(file, text, image, jsonl)
-    options = pipeline.Options(workspace=workspace, base=base_settings())
+    options = pipeline.Options(
+        workspace=workspace, base=base_settings(), assignments=budget(max_requests, max_tokens), consent=yes
+    )
     failed = 0
     watcher = Watcher()
     with resumable(watcher):
@@ -53,7 +58,7 @@ def predict(
             print(json.dumps(prediction.to_json()) if as_json else readable(prediction), flush=True)
             if prediction.failed:
                 failed += 1
-                say(f"{prediction.post.id}: its picture was not read: {plain(prediction.failed)}")
+                say(f"{prediction.post.id}: {plain(prediction.failed)}")
     if failed:
         raise typer.Exit(ExitCode.NOT_CLEAN)
 

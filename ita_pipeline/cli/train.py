@@ -25,6 +25,8 @@ from ita_pipeline.cli.options import (
     Encoder,
     Experiment,
     Limit,
+    MaxRequests,
+    MaxTokens,
     Preset,
     Refresh,
     RetryFailed,
@@ -32,7 +34,9 @@ from ita_pipeline.cli.options import (
     Seeds,
     Views,
     WorkspaceFolder,
+    Yes,
     base_settings,
+    budget,
     context_names,
     kinds,
 )
@@ -67,6 +71,9 @@ def train(
     refresh: Refresh = None,
     checkpoint_every: CheckpointEvery = 0,
     limit: Limit = None,
+    max_requests: MaxRequests = None,
+    max_tokens: MaxTokens = None,
+    yes: Yes = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -83,12 +90,13 @@ def train(
 
     options = pipeline.Options(
         preset=preset,
-        assignments=tuple(assignments or ()),
+        assignments=(*(assignments or ()), *budget(max_requests, max_tokens)),
         base=base_settings(),
         workspace=workspace,
         retry_failed=kinds(retry_failed),
         refresh=tuple(refresh or ()),
         limit=limit,
+        consent=yes,
     )
     command = "ita " + shlex.join(sys.argv[1:])
     names = context_names(contexts, stage)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
 from ita_pipeline.engines.careful import careful
 from ita_pipeline.images import ImageRef, open_picture
-from stages.base import Failure, Frozen, Item, Stage, Value
+from ita_pipeline.items import ItemRef, PostRef
+from stages.base import Frozen, Item, Result, Stage, Value
 
 MEGABYTE = 1024 * 1024
 
@@ -28,9 +30,9 @@ class Limits(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A picture for a stage, with the values of the stages that it reads."""
+    """A picture or a post for a stage, with the values of the stages that it reads."""
 
-    image: ImageRef
+    item: ItemRef
     upstream: Mapping[str, Value] = field(default_factory=dict)
 
 
@@ -45,8 +47,8 @@ class Hands(Protocol):
         """
         ...
 
-    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Value | Failure]:
-        """One result a job, in order; what is wrong with a picture is its failure.
+    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
+        """One result a job, in order; what is wrong with an item is its failure.
 
         Raises:
             StageError: the stage cannot work at all.
@@ -65,7 +67,7 @@ class InProcess:
     def open(self, stage: Stage[Any]) -> None:
         stage.open()
 
-    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Value | Failure]:
+    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
         return careful(stage, [as_item(job, self.limits) for job in jobs])
 
     def close(self) -> None:
@@ -73,7 +75,13 @@ class InProcess:
 
 
 def as_item(job: Job, limits: Limits) -> Item:
-    def decode() -> Any:
-        return open_picture(job.image, limits.megabytes * MEGABYTE, limits.megapixels * 1_000_000)
+    image = job.item.image
+    decode = None if image is None else partial(decoded, image, limits)
+    if isinstance(job.item, PostRef):
+        post = job.item
+        return Item(post.key, post.label, decode, job.upstream, post.text, post.examples)
+    return Item(job.item.key, image.path.name if image else job.item.label, decode, job.upstream)
 
-    return Item(job.image.key, job.image.path.name, decode, job.upstream)
+
+def decoded(image: ImageRef, limits: Limits) -> Any:
+    return open_picture(image, limits.megabytes * MEGABYTE, limits.megapixels * 1_000_000)

@@ -13,7 +13,8 @@ from ita_pipeline.cache.segments import Record
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines.jobs import Hands, Job
 from ita_pipeline.groups import batched
-from stages.base import Failure, Stage, Value
+from ita_pipeline.items import ItemRef
+from stages.base import Failure, Postponed, Stage, StageError, Subject, Value
 
 
 class Progress(Protocol):
@@ -47,9 +48,10 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True, slots=True)
 class StageOutcome:
-    """What became of a stage: counts of images, all failures old and new, and the seconds it took.
+    """What became of a stage: counts of items, all failures old and new, and the seconds it took.
 
-    `waiting` images are still stale: a limit kept them for another time.
+    `waiting` items are still stale: a limit or a budget kept them for another time, and `note` is what the stage
+    said about that.
     """
 
     key: StageKey
@@ -58,6 +60,7 @@ class StageOutcome:
     failed: tuple[Failed, ...]
     seconds: float
     waiting: int = 0
+    note: str = ""
 
 
 def run(plan: Plan, store: Store, hands: Hands, progress: Progress) -> tuple[StageOutcome, ...]:
@@ -76,6 +79,7 @@ def run(plan: Plan, store: Store, hands: Hands, progress: Progress) -> tuple[Sta
 def run_stage(todo: StagePlan, plan: Plan, store: Store, hands: Hands, progress: Progress) -> StageOutcome:
     began = time.perf_counter()
     failed = list(todo.failed)
+    done, stop = 0, None
     if todo.stale:
         above = [other for other in plan.stages if other.stage.name in todo.stage.reads]
         hands.open(todo.stage)
@@ -83,47 +87,77 @@ def run_stage(todo: StagePlan, plan: Plan, store: Store, hands: Hands, progress:
         try:
             with store.writer(todo.key, todo.anew) as writer:
                 for batch in batched(todo.stale, todo.stage.batch_size):
-                    records, inherited = run_batch(todo.stage, batch, above, store, hands)
-                    writer.append(records)
-                    failed += inherited
-                    failed += new_failures(batch, records)
+                    found = run_batch(todo.stage, batch, above, store, hands)
+                    writer.append(found.records)
+                    failed += [*found.inherited, *new_failures(batch, found.records)]
+                    done += sum(not isinstance(record.result, Failure) for record in found.records)
                     progress.advance(len(batch))
+                    stop = found.stop
+                    if stop is not None:
+                        break
                     if progress.stopping:
                         raise Interrupted
         finally:
             progress.finish()
     store.mark_used(todo.key)
-    done = len(todo.stale) - (len(failed) - len(todo.failed))
-    return StageOutcome(todo.key, todo.fresh, done, tuple(failed), time.perf_counter() - began, todo.waiting)
+    if stop is not None and stop.broken:
+        raise StageError(f"the stage {todo.stage.name} stopped: {stop.reason}", stop.hint)
+    left = len(todo.stale) - done - (len(failed) - len(todo.failed))
+    seconds = time.perf_counter() - began
+    note = stop.reason if stop else ""
+    return StageOutcome(todo.key, todo.fresh, done, tuple(failed), seconds, todo.waiting + left, note)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What came of a batch: records, failures of the stages above, and why the stage stopped, if it did."""
+
+    records: list[Record]
+    inherited: list[Failed]
+    stop: Postponed | None = None
 
 
 def run_batch(
     stage: Stage[Any], batch: Sequence[Stale], above: Sequence[StagePlan], store: Store, hands: Hands
-) -> tuple[list[Record], list[Failed]]:
-    """One record an image; an image that a stage above failed on fails with it, without a record of its own.
+) -> Batch:
+    """One record an item; one that a stage above failed on fails with it, without a record of its own.
 
-    So it is looked at as soon as the stage above has read it after all.
+    So it is looked at as soon as the stage above has read it after all. One that a stage above has left for
+    another time is left too.
     """
-    keys = [stale.image.key for stale in batch]
-    known = {other.stage.name: store.results(other.stage, other.key, keys) for other in above}
     jobs: list[Job] = []
     inherited: list[Failed] = []
+    known = {other.stage.name: read_above(other, batch, store) for other in above}
     for stale in batch:
-        image = stale.image
-        found = {name: records[image.key].result for name, records in known.items() if image.key in records}
-        broken = {name: result for name, result in found.items() if isinstance(result, Failure)}
-        for name, failure in broken.items():
-            inherited.append(Failed(image, Failure(kind=failure.kind, reason=f"{name}: {failure.reason}")))
-            break
-        else:
-            jobs.append(Job(image, {n: result for n, result in found.items() if isinstance(result, Value)}))
+        found = {name: results[stale.item.key] for name, results in known.items() if stale.item.key in results}
+        broken = [(name, result) for name, result in found.items() if isinstance(result, Failure)]
+        if broken:
+            name, failure = broken[0]
+            inherited.append(Failed(stale.item, Failure(kind=failure.kind, reason=f"{name}: {failure.reason}")))
+        elif stale.item.image is None or found.keys() == known.keys():
+            jobs.append(Job(stale.item, {n: result for n, result in found.items() if isinstance(result, Value)}))
     began = time.perf_counter()
     results = hands.work(stage, jobs) if jobs else []
     seconds = (time.perf_counter() - began) / max(1, len(jobs))
-    pairs = zip(jobs, results, strict=True)
-    return [Record(job.image.key, result, seconds) for job, result in pairs], inherited
+    pairs = list(zip(jobs, results, strict=True))
+    records = [Record(job.item.key, result, seconds) for job, result in pairs if not isinstance(result, Postponed)]
+    stops = [result for result in results if isinstance(result, Postponed)]
+    return Batch(records, inherited, max(stops, key=lambda stop: stop.broken, default=None))
+
+
+def read_above(above: StagePlan, batch: Sequence[Stale], store: Store) -> dict[str, Value | Failure]:
+    """What a stage above said, by the key of the item that is worked on now."""
+
+    def read_of(item: ItemRef) -> str:
+        if above.stage.subject is Subject.POST:
+            return item.key
+        return item.image.key if item.image else ""
+
+    wanted = {stale.item.key: read_of(stale.item) for stale in batch}
+    records = store.results(above.stage, above.key, sorted({key for key in wanted.values() if key}))
+    return {key: records[read].result for key, read in wanted.items() if read in records}
 
 
 def new_failures(batch: Sequence[Stale], records: Sequence[Record]) -> list[Failed]:
-    images = {stale.image.key: stale.image for stale in batch}
-    return [Failed(images[r.image], r.result) for r in records if isinstance(r.result, Failure)]
+    items = {stale.item.key: stale.item for stale in batch}
+    return [Failed(items[r.image], r.result) for r in records if isinstance(r.result, Failure)]

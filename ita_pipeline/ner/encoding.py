@@ -2,7 +2,8 @@
 
 One view is one or more rows of sub-tokens, `[CLS] words [SEP] context [SEP] context [SEP]`, and for every word
 the row and column of its first sub-token. The words of the tweet are never cut: a tweet longer than the
-encoder reads is laid out in overlapping windows. Contexts are cut where room ends, which is counted.
+encoder reads is laid out in overlapping windows. Contexts are cut where room ends, which is counted; one with room
+of its own is cut last.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ita_pipeline.corpus.contexts import Reserved
 from ita_pipeline.ner.encoders import first_id, last_id
 
 if TYPE_CHECKING:
@@ -51,9 +53,8 @@ class ViewEncoder:
             trimmed = sum(len(self.subtokens(text)) for text in contexts)
             return self.windows(ids, [starts.get(word) for word in range(len(words))], trimmed)
         row, trimmed = [self.first, *ids, self.separator], 0
-        for text in contexts:
-            context = self.subtokens(text)
-            kept = context[: max(0, self.room + 1 - len(row))]
+        found = [self.subtokens(text) for text in contexts]
+        for context, kept in zip(found, fitted(contexts, found, self.room + 1 - len(row)), strict=True):
             trimmed += len(context) - len(kept)
             row += [*kept, self.separator] if kept else []
         places = tuple((0, starts[word] + 1) if word in starts else VANISHED for word in range(len(words)))
@@ -75,6 +76,21 @@ class ViewEncoder:
             return best, start - begins[best] + 1
 
         return View(tuple(rows), tuple(place(start) for start in starts), trimmed)
+
+
+def fitted(contexts: Sequence[str], found: Sequence[list[int]], room: int) -> list[list[int]]:
+    """The sub-tokens of each context that fit into `room`, separators included.
+
+    A reserved context takes what it needs of its own room first; the others share the rest in their order.
+    """
+    kept: list[list[int]] = [[] for _ in found]
+    order = sorted(range(len(found)), key=lambda number: not isinstance(contexts[number], Reserved))
+    for number in order:
+        text = contexts[number]
+        most = text.most if isinstance(text, Reserved) else room
+        kept[number] = found[number][: max(0, min(room, most))]
+        room -= len(kept[number]) + 1 if kept[number] else 0
+    return kept
 
 
 def collate(views: Sequence[View], pad: int) -> dict[str, Tensor]:

@@ -15,7 +15,10 @@ from stages.knowledge import KnowledgeConfig, KnowledgeStage, KnowledgeValue
 
 POSTS, SECONDS, IN_FLIGHT = 1000, 0.05, 16
 MOST = 1.3
-ANSWER = b'{"choices": [{"message": {"content": "Paris is a city."}}], "usage": {"prompt_tokens": 50, "completion_tokens": 5}}'
+ANSWER = (
+    b'{"choices": [{"message": {"content": "Paris is a city."}}],'
+    b' "usage": {"prompt_tokens": 50, "completion_tokens": 5}}'
+)
 
 
 class Slow(BaseHTTPRequestHandler):

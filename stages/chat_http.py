@@ -178,15 +178,19 @@ class ChatClient:
             async with asyncio.timeout(self.endpoint.total):
                 answer = await self.fetch(http, body)
         except TimeoutError:
-            return Verdict(f"no whole answer within {self.endpoint.total:.0f} s", again=True, unavailable=True)
+            return self.late(f"no whole answer within {self.endpoint.total:g} s")
         except httpx.TimeoutException as error:
-            return Verdict(f"no answer in time ({type(error).__name__})", again=True, unavailable=True)
+            return self.late(f"no answer in time ({type(error).__name__})")
         except httpx.ConnectError:
             hint = "start the server, or check the endpoint; the same command goes on"
             return Verdict(f"{self.where} does not answer", hint, again=True, unavailable=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Verdict(f"the answer broke off ({type(error).__name__})", again=True)
         return self.read(answer, expected)
+
+    def late(self, reason: str) -> Verdict:
+        """A question that is too hard for a server must not stand in the way of those that were not asked yet."""
+        return Verdict(reason, "is it the right endpoint?", again=True, unavailable=not self.standing.successes)
 
     def read(self, answer: Answer, expected: int) -> Verdict:
         if answer.status != 200:

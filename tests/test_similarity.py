@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ita_pipeline import similarity
@@ -40,7 +40,7 @@ class Counted:
 texts = st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=5).map(" ".join)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(train=st.lists(texts, max_size=12), others=st.lists(texts, max_size=6), shots=st.integers(1, 5))
 def test_examples_are_posts_for_training_and_never_the_post_itself(
     train: list[str], others: list[str], shots: int
@@ -86,6 +86,7 @@ def test_vectors_by_the_bundled_encoder_are_kept_and_rank_by_meaning(tmp_path: P
     assert Chooser(train, "minilm", tmp_path).choose(["late goal wins the soccer game"], 1) == found
 
 
+@settings(deadline=None)
 @given(text=texts, other=texts)
 def test_a_key_is_of_text_picture_and_examples_and_never_of_labels(text: str, other: str) -> None:
     labelled, bare = post(text), post(text, gold=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -65,7 +65,7 @@ def test_the_model_sees_text_picture_captions_and_examples() -> None:
         examples=(Example("LeBron wins", "LeBron (person)"),),
     )
     with serving() as server:
-        run(server.url, [looked_at, item("no picture")], picture=True, reads=("caption",), concurrency=1)
+        run(server.url, [looked_at, item("bare")], picture=True, reads=("caption",), concurrency=1)
     text = server.asked[0].text
     assert "Tweet: KD {caption} scores\n" in text
     assert "What the picture shows: a man on a stage" in text
@@ -78,6 +78,7 @@ def test_the_model_sees_text_picture_captions_and_examples() -> None:
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)
 
 
+@settings(deadline=None)
 @given(text=words, caption=words)
 def test_what_is_filled_in_is_never_looked_at_again(text: str, caption: str) -> None:
     prompt = Prompt(version=1, user="A {text} B\n{caption}", caption="C {caption} D")
@@ -152,10 +153,17 @@ def test_a_budget_stops_cleanly_and_the_next_command_goes_on() -> None:
 
 def test_a_server_that_dies_half_way_loses_nothing() -> None:
     write_posts(20)
-    with serving(lambda asked: echo(asked) if asked.number < 9 else Act(drop=True)) as server:
+
+    def behave(asked: Asked) -> Act:
+        if asked.number < 9:
+            return echo(asked)
+        server.socket.close()
+        return Act(drop=True)
+
+    with serving(behave) as server:
         broken = extract(server.url)
-        assert broken.code == 3
-        assert "stopped" in broken.err
+    assert broken.code == 3
+    assert "stopped" in broken.err
     gone = extract(server.url)
     assert gone.code == 3
     assert "does not answer" in gone.err
@@ -271,7 +279,3 @@ def test_without_a_model_there_is_a_hint() -> None:
     none = ita_here("extract", "posts.jsonl", "--preset", "bundled", "--set", "knowledge.seed=1")
     assert none.code == 3
     assert "no model" in none.err
-
-
-def asked_texts(asked: Sequence[Asked]) -> list[str]:
-    return [json.dumps(one.body["messages"]) for one in asked]

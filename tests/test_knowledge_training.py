@@ -74,7 +74,7 @@ def test_from_a_server_to_a_tagger_and_nothing_of_dev_or_test_or_of_the_posts_ow
         assert len(server.asked) == asked + 1
         check_prompts(server.asked[-1:], texts)
     (run,) = Path("runs/mine").iterdir()
-    assert "consent" not in (run / "run.json").read_text()
+    assert "consent" not in json.loads((run / "run.json").read_text())["stages"]["knowledge"]
     page = (run / "report.html").read_text()
     assert "a name" in page
     assert "<b>a name" not in page
@@ -146,8 +146,9 @@ def test_the_room_of_knowledge_is_part_of_the_run_and_other_contexts_are_as_befo
     _, tokenizer = load(build_bert(tmp_path / "bert"))
     encoder = ViewEncoder(tokenizer, 20)
     view = encoder.encode(["ab"], ["cdefgh" * 3, Reserved("xyz", 4)])
-    assert view.trimmed == len(encoder.subtokens("cdefgh" * 3)) - 10
+    assert view.rows[0][-4:] == (*encoder.subtokens("xyz"), encoder.separator)
     assert len(view.rows[0]) == 20
+    assert view.trimmed > 0
     post = Post("1", "ab", ("ab",), ((0, 2),), ())
 
     def key(text: str) -> object:
@@ -167,7 +168,13 @@ def build_chat(folder: Path, template: str | None) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     torch.manual_seed(5)
-    words = ["<pad>", "<s>", "</s>", "<unk>", *"tweet names paris is a city in france kim who".split()]
+    words = [
+        "<pad>",
+        "<s>",
+        "</s>",
+        "<unk>",
+        *["tweet", "names", "paris", "is", "a", "city", "in", "france", "kim", "who"],
+    ]
     inner = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="<unk>"))
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = PreTrainedTokenizerFast(
@@ -186,8 +193,8 @@ def build_chat(folder: Path, template: str | None) -> Path:
         eos_token_id=2,
     )
     model = LlamaForCausalLM(config)
-    with torch.no_grad():
-        model.lm_head.weight[:4] = -1e3 * model.model.norm.weight  # it says words only
+    assert model.generation_config is not None
+    model.generation_config.suppress_tokens = [0, 1, 2, 3]  # it says words only
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -201,7 +208,8 @@ def test_a_local_model_answers_the_same_each_time_and_its_weights_are_the_key(
     config = KnowledgeConfig(model=str(folder), max_new_tokens=5, device="cpu", prompt="short")
     items = [Item("1", "post 1", None, text="paris"), Item("2", "post 2", None, text="kim in france")]
     first, second = KnowledgeStage(config).run(items), KnowledgeStage(config).run(items[1:])
-    assert isinstance(first[0], KnowledgeValue | Failure)
+    assert isinstance(first[0], KnowledgeValue)
+    assert (first[0].source, first[0].finish, first[0].completion_tokens) == ("local", "length", 5)
     assert first[1] == second[0]
     key = KnowledgeStage(config).identity().models["model"]
     assert key.startswith("sha256:")

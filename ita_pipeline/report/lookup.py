@@ -11,9 +11,9 @@ from ita_pipeline.cache.maintenance import holdings
 from ita_pipeline.cache.segments import Record
 from ita_pipeline.cache.store import Store
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
+from ita_pipeline.corpus.posts import Post
 from ita_pipeline.errors import CorruptCacheError, UserError
 from ita_pipeline.extraction import Extraction
-from ita_pipeline.corpus.posts import Post
 from ita_pipeline.images import ImageRef, identify
 from ita_pipeline.items import PostRef
 from ita_pipeline.picture_contexts import PictureContexts, Results, parts_of

@@ -14,6 +14,7 @@ from PIL import Image
 from ita_pipeline.corpus.contexts import ContextConfig, Reserved, render
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.ner.encoding import ViewEncoder, fitted
+from ita_pipeline.ner.training import TrainingConfig
 from ita_pipeline.runs import run_components
 from ita_pipeline.training_run import without_consent
 from stages.base import Example, Failure, Item
@@ -152,7 +153,7 @@ def test_the_room_of_knowledge_is_part_of_the_run_and_other_contexts_are_as_befo
     post = Post("1", "ab", ("ab",), ((0, 2),), ())
 
     def key(text: str) -> object:
-        return run_components({"train": [(post, (text,))]}, None, "", ())["contexts"]  # type: ignore[arg-type]
+        return run_components({"train": [(post, (text,))]}, TrainingConfig(), "", ())["contexts"]
 
     assert key("x") != key(Reserved("x", 4)) != key(Reserved("x", 5))
 

@@ -55,6 +55,8 @@ class ChatClient:
         self.standing = Standing()
         self.url = httpx.URL(endpoint.url.rstrip("/") + "/chat/completions")
         self.random = random.Random()
+        # Read once: the certificates of this machine take longer to read than a server here takes to answer.
+        self.tls = httpx.create_ssl_context() if self.url.scheme == "https" else False
 
     def ask(self, questions: Sequence[Messages]) -> list[Outcome]:
         """One outcome a question, in order. What was not asked, or in vain as all others were, is postponed."""
@@ -82,6 +84,7 @@ class ChatClient:
             headers["Authorization"] = f"Bearer {key}"
         return httpx.AsyncClient(
             headers=headers,
+            verify=self.tls,
             timeout=httpx.Timeout(settings.read, connect=settings.connect, pool=None),
             limits=httpx.Limits(
                 max_connections=settings.concurrency, max_keepalive_connections=settings.concurrency

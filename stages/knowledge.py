@@ -38,7 +38,7 @@ from stages.prompts import Prompt, load_prompt
 
 Read = Literal["caption", "objects", "ocr"]
 # Batches of several rounds keep requests in flight; what is lost when the process is killed is one batch.
-ROUNDS = 4
+ROUNDS = 8
 NO_MODEL = "--set knowledge.endpoint=http://localhost:11434/v1 --set knowledge.model=NAME, or only a model"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ita_pipeline.corpus.datasets import Dataset, existing, load_dataset
+from ita_pipeline.corpus.datasets import Dataset, existing, find_dataset, load_dataset
 from ita_pipeline.corpus.jsonl import read_jsonl
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.errors import UsageError
@@ -57,8 +57,18 @@ def things_in(target: Path | str, posts_are_read: bool, data: Path | None, works
     try:
         dataset = load_dataset(str(target), data, workspace_data)
     except UsageError as error:
-        raise UsageError(f"there is no folder and no dataset {target}", error.hint) from error
+        if find_or_none(str(target)):
+            raise
+        hint = error.hint if error.hint.endswith("?") else "ita extract FOLDER, a folder with pictures"
+        raise UsageError(f"there is no folder {target}, and no dataset of that name", hint) from error
     return with_posts(source_of(dataset), posts_are_read, target, dataset.notes)
+
+
+def find_or_none(name: str) -> Path | None:
+    try:
+        return find_dataset(name)
+    except UsageError:
+        return None
 
 
 def source_of(dataset: Dataset) -> PostSource:

@@ -4,16 +4,18 @@
 # lint    style, types, and that no stage changed without its version
 # crash   kill it 200 times and see that nothing is lost
 # bench   what it costs, beside a peer
-# docs    check the links between the pages
+# docs    build the site in site/, and check links and reference pages
+# wheel-test  build the wheel, install it into an empty environment and extract there
 
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+FLAIR := .venv-flair
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint crash bench docs clean
+.PHONY: setup demo test lint crash bench docs wheel-test clean
 .DEFAULT_GOAL := setup
 
 setup: $(READY)
@@ -23,7 +25,7 @@ $(READY): pyproject.toml constraints.txt scripts/system-packages.sh
 	$(PYTHON) -m venv $(VENV)
 	@# The pip that Debian 12 ships cannot build packages that come as source only, such as seqeval.
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bundled,test,lint,bench]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bundled,demo,test,lint,docs,bench]'
 	@touch $@
 
 demo: setup
@@ -39,11 +41,12 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/python scripts/stage_versions.py
+	$(BIN)/python scripts/reference.py --check
 
 crash: setup
 	ITA_CRASH_KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
 
-bench: setup $(PEERS)/.ready
+bench: setup $(PEERS)/.ready $(FLAIR)/.ready
 	$(BIN)/python -m benchmarks
 
 # DVC is a peer in the benchmarks only, and has an environment of its own: it pins what we do not.
@@ -53,8 +56,21 @@ $(PEERS)/.ready:
 	$(PEERS)/bin/python -m pip install --quiet 'dvc>=3.60'
 	@touch $@
 
+# So is Flair, which needs an older transformers.
+$(FLAIR)/.ready: benchmarks/flair-requirements.txt
+	$(PYTHON) -m venv $(FLAIR)
+	$(FLAIR)/bin/python -m pip install --quiet --upgrade pip
+	$(FLAIR)/bin/python -m pip install --quiet --requirement benchmarks/flair-requirements.txt
+	@touch $@
+
 docs: setup
-	$(BIN)/python scripts/check_links.py README.md docs examples
+	$(BIN)/python scripts/reference.py --check
+	$(BIN)/python scripts/check_links.py README.md CONTRIBUTING.md docs examples
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "the site is in site/: $(PYTHON) -m http.server --bind 127.0.0.1 --directory site"
+
+wheel-test: setup
+	$(BIN)/python scripts/wheel_test.py
 
 clean:
-	rm -rf $(VENV) $(PEERS) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(FLAIR) dist site .pytest_cache .ruff_cache .hypothesis

@@ -13,7 +13,9 @@ The functions here are the commands of `ita`:
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
         ReportOptions,
         TrainOptions,
         compare,
+        compare_page,
+        demo,
         extract,
         load,
         predict,
@@ -39,6 +43,8 @@ __all__ = [
     "ReportOptions",
     "TrainOptions",
     "compare",
+    "compare_page",
+    "demo",
     "extract",
     "load",
     "predict",
@@ -66,3 +72,14 @@ def __getattr__(name: str) -> Any:
     from ita_pipeline import pipeline
 
     return getattr(pipeline, name)
+
+
+class Package(ModuleType):
+    """Keeps the names of its functions for them: importing the module `ita_pipeline.report` takes none away."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (isinstance(value, ModuleType) and name in __all__):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = Package

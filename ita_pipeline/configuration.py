@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import DatasetCard, find_dataset
 from ita_pipeline.engines.jobs import Limits
-from ita_pipeline.layers import OPTIONS, Layer, check_section, layers, merged_options
+from ita_pipeline.layers import OPTIONS, Layer, check_section, layers, merged_options, merged_sections
 from ita_pipeline.ner.training import TrainingConfig
-from ita_pipeline.presets import Choice, build, choose
+from ita_pipeline.presets import Choice, build, choose, with_others
 from ita_pipeline.settings import checked, find_config, merged, parse_assignments, read_yaml
 from ita_pipeline.training_plan import default_experiment
 
@@ -53,6 +53,8 @@ def settings(
     found = [*layers(), Layer("flag", flags or {}), Layer("--set", sections=said)]
     options = merged_options(found)
     choice = choose(options.get("preset", DEFAULTS["preset"]))
+    order = merged_sections(found).get("contexts", {}).get("order", choice.preset.contexts.order)
+    choice = replace(choice, preset=with_others(choice.preset, order if isinstance(order, list | tuple) else ()))
     rows = [*of_options(found, choice), *of_stages(found, choice)]
     file = experiment_file(choice, options.get("experiment"), dataset)
     below = [

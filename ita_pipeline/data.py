@@ -180,7 +180,7 @@ class Measure:
             UsageError: a setting is unknown.
         """
         self.remarks: list[str] = []
-        choice = chosen(options, also=("training",))
+        choice = chosen(options, also=("training",), contexts=training.contexts or ())
         changes = options.changes.get("training", {})
         settings = training_settings(dataset.card, choice.preset, changes, training)
         tokenizer, longest = tokenizer_of(find_encoder(training.encoder or choice.preset.encoder))
@@ -215,7 +215,7 @@ def plan_known(
         UsageError: a setting or a context is unknown.
         StageError: a model or tool is missing.
     """
-    choice = chosen(options, also=("training",))
+    choice = chosen(options, also=("training",), contexts=training.contexts or ())
     say(choice.why)
     config = context_config(choice.preset, training.contexts)
     captions = caption_file(dataset, training.captions)

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from ita_pipeline.errors import UsageError, nearest
-from ita_pipeline.settings import StrictLoader, merged, read_yaml
+from ita_pipeline.settings import MOST_BYTES, StrictLoader, merged, read_yaml, unreadable
 
 PROJECT_FILE = Path("ita.yaml")
 OPTIONS = ("preset", "workspace", "data", "encoder", "captions", "experiment")
@@ -55,11 +55,15 @@ def user_file(environment: Mapping[str, str]) -> Path:
 def read_layer(file: Path) -> Layer | None:
     """
     Raises:
+        MissingError: it is there and cannot be read.
         UsageError: it is no mapping, or names what is no setting.
     """
-    if not file.is_file():
-        return None
-    content = {} if is_empty(file) else read_yaml(file)
+    try:
+        if not file.is_file():
+            return None
+        content = {} if is_empty(file) else read_yaml(file)
+    except OSError as error:
+        raise unreadable(file, error) from error
     options = {name: value for name, value in content.items() if not isinstance(value, dict)}
     sections = {name: value for name, value in content.items() if isinstance(value, dict)}
     for name, value in options.items():
@@ -71,8 +75,11 @@ def read_layer(file: Path) -> Layer | None:
 
 def is_empty(file: Path) -> bool:
     """Whether every line is a comment, as in a file that `ita init` has just written."""
-    lines = file.read_text("utf-8", "replace").splitlines()
-    return all(not line.strip() or line.lstrip().startswith("#") for line in lines)
+    with file.open("rb") as opened:
+        content = opened.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        return False  # and too large, which whoever reads it says
+    return all(not line.strip() or line.lstrip().startswith(b"#") for line in content.splitlines())
 
 
 def placed(name: str, value: str, file: Path) -> str:

@@ -32,12 +32,17 @@ def making(run: Run, say: Callable[[str], None]) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a") as file:
         take(file, say)
-        for other in sorted(run.folder.parent.glob(".*/checkpoints")):
-            if other.parent != folder:
-                say(f"{other.parent} is unfinished and of other inputs; remove it if it is not wanted")
+        for other in unfinished_runs(run.folder.parent):
+            if other != folder:
+                say(f"{other} is unfinished and of other inputs; remove it if it is not wanted")
         yield folder
         if run.complete:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def unfinished_runs(folder: Path) -> list[Path]:
+    """The folders of a dataset's runs that were begun and have checkpoints, but are not finished."""
+    return [found.parent for found in sorted(folder.glob(".*/checkpoints"))]
 
 
 def unfinished(run: Run) -> Path:

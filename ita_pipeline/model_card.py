@@ -88,6 +88,7 @@ def origin_section(record: RunRecord) -> Iterator[str]:
     rows += [
         ["posts with contexts", str(record.with_context)],
         ["encoder", f"{cell(record.encoder)}, `{cell(record.encoder_identity)}`"],
+        ["word shapes", "shown to the encoder" if record.word_shapes else "not used"],
         ["seed", str(record.training.seed)],
         ["best epoch", f"{record.best_epoch} of {record.training.epochs}, by the mean of both views' dev F1"],
         ["run", f"`{record.key}`"],

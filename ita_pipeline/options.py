@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ita_pipeline.cache.plan import Wishes
+from ita_pipeline.corpus.contexts import CONTEXTS
 from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.engines.local import Progress, Silent
 from ita_pipeline.errors import UsageError, nearest
-from ita_pipeline.presets import AUTO, OPTIONAL, Choice, choose, with_changes
+from ita_pipeline.presets import AUTO, OPTIONAL, Choice, choose, other_stages, with_changes, with_others
 from ita_pipeline.settings import checked, merged, parse_assignments
 from stages.base import FailureKind
 
@@ -102,19 +103,34 @@ class Options:
         return checked(Limits, self.changes.get("limits", {}), "limits")
 
 
-def chosen(options: Options, also: Sequence[str] = ()) -> Choice:
+def chosen(options: Options, also: Sequence[str] = (), contexts: Sequence[str] = ()) -> Choice:
     """The preset with `--set` applied; `also` names sections that somebody else will read.
 
+    A stage of somebody else's is added where `--stage`, the order of the contexts or `contexts` names it.
+
     Raises:
-        UsageError: `--set` or `--refresh` names a stage that the preset has not.
+        UsageError: `--set`, `--refresh` or the order of the contexts names a stage that the preset has not.
     """
     choice = choose(options.preset)
-    changes = parse_assignments(options.assignments)
-    stages = list({**choice.preset.stages, **dict.fromkeys(OPTIONAL)})
+    order = with_changes(choice.preset, {"contexts": options.changes.get("contexts", {})}).contexts.order
+    preset = with_others(choice.preset, (*options.stages, *order, *contexts))
+    stages = list({**preset.stages, **dict.fromkeys(OPTIONAL)})
     known = [*stages, "contexts", "limits", *also]
-    named = [("--set", name, known) for name in changes] + [("--refresh", name, stages) for name in options.refresh]
-    for option, name, possible in named:
+    for name in order:
+        if name not in (*CONTEXTS, *stages):
+            hint = nearest(name, [*CONTEXTS, *stages]) or f"known are {', '.join([*CONTEXTS, *other_stages()])}"
+            raise UsageError(f"contexts.order names {name}, which is no context", hint)
+    named = [("--set", name, known) for name in parse_assignments(options.assignments)]
+    for option, name, possible in named + [("--refresh", name, stages) for name in options.refresh]:
         if name not in possible:
-            hint = nearest(name, possible) or f"known are {', '.join(possible)}"
-            raise UsageError(f"{option} names {name}, which is no stage of preset {choice.preset.name}", hint)
-    return replace(choice, preset=with_changes(choice.preset, options.changes))
+            raise UsageError(
+                f"{option} names {name}, which is no stage of preset {preset.name}", mending(name, possible)
+            )
+    return replace(choice, preset=with_changes(preset, options.changes))
+
+
+def mending(name: str, possible: Sequence[str]) -> str:
+    """What makes a stage's name possible where it is installed, and else the nearest."""
+    if name in other_stages():
+        return f"name it: --stage {name}, or in contexts.order, as docs/own-stage.md shows"
+    return nearest(name, possible) or f"known are {', '.join(possible)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,16 @@ from ita_pipeline.errors import NotCleanError, UsageError
 from ita_pipeline.explanation import Explanation, explain
 from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, is_pictures, plan_pictures
 from ita_pipeline.groups import gathered
+from ita_pipeline.making import unfinished_runs
+from ita_pipeline.ner.processes import Processes
 from ita_pipeline.options import Listener, Mute, Once, Options, chosen
-from ita_pipeline.picture_contexts import make_contexts
+from ita_pipeline.picture_contexts import make_contexts, read_contexts
 from ita_pipeline.post_items import of_posts
 from ita_pipeline.predictor import Prediction, Predictor
 from ita_pipeline.presets import build_stages
 from ita_pipeline.report.make import MOST_AT_TRAINING, Report, ReportOptions, make_report, report_run
 from ita_pipeline.report.thumbnails import Pictures
+from ita_pipeline.report.two_runs import report_comparison
 from ita_pipeline.runs import Run, find_run
 from ita_pipeline.series import Series, SeriesRun, series_run, summarise, variants
 from ita_pipeline.status import Status, status_of
@@ -145,7 +148,7 @@ def plan_train(
     loaded = load_dataset(dataset, training.data, workspace.data)
     for note in loaded.notes:
         heard.say(note)
-    choice = chosen(options, also=("training",))
+    choice = chosen(options, also=("training",), contexts=training.contexts or ())
     heard.say(choice.why)
     store, limits = workspace.store, options.limits
     return plan_training(loaded, choice.preset, options.changes, training, store, options.wishes, limits, heard.say)
@@ -172,10 +175,14 @@ def train(
 
 
 def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, heard: Listener) -> Trained:
-    workspace = Workspace(options.workspace)
-    ask_consent(plan.contexts.plan, options.consent, heard)
+    workspace, processes = Workspace(options.workspace), Processes.here()
+    if processes.first:
+        ask_consent(plan.contexts.plan, options.consent, heard)
     with Worker(options.limits) as hands:
-        contexts = make_contexts(plan.contexts, workspace.store, hands, heard)
+        contexts = make_contexts(plan.contexts, workspace.store, hands, heard) if processes.first else None
+    processes.wait()
+    # The other processes of a launcher find everything looked at already.
+    contexts = contexts or read_contexts(plan.contexts, workspace.store)
     if contexts.extraction.waiting:
         why = "; ".join(contexts.extraction.notes) or "--limit"
         what = "pictures or posts" if contexts.extraction.posts else "pictures"
@@ -184,7 +191,7 @@ def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, 
             "the same command again takes the next ones",
         )
     run, new = train_if_new(plan.wanted(contexts), workspace.runs, heard, training.checkpoint_every)
-    if new or not run.report.is_file():
+    if processes.first and (new or not run.report.is_file()):
         wishes = ReportOptions(workspace=options.workspace, pictures=Pictures.INSIDE)
         report_run(run, run.report, wishes, heard, plan.dataset, MOST_AT_TRAINING)
     return Trained(run, new, contexts.extraction)
@@ -212,7 +219,7 @@ def train_series(
         heard.say(f"run {number} of {len(wanted)}: {variant}")
         plan = plan_train(dataset, options, variant.training, notes)
         trained = train_planned(plan, options, variant.training, heard)
-        runs.append(series_run(variant, trained.run, trained.new))
+        runs.append(series_run(variant.contexts, trained.run, trained.new))
         extractions.append(trained.extraction)
         # What was refreshed for one run is fresh for the next, and what failed again has failed for all of them.
         done = {part.stage.name for part in plan.contexts.plan.stages}
@@ -238,7 +245,9 @@ def status(
     """
     options = options or Options()
     if target is None:
-        return picture_status(plan_seen(options, listener))
+        found = picture_status(plan_seen(options, listener))
+        folders = sorted(Workspace(options.workspace).runs.glob("*"))
+        return replace(found, unfinished=tuple(run for folder in folders for run in unfinished_runs(folder)))
     if is_pictures(Path(target)) or is_posts_file(Path(target)):
         return picture_status(plan_extraction(target, options, listener))
     return training_status(plan_train(str(target), options, training, listener), options)
@@ -294,19 +303,28 @@ def why_post(
 
 
 def predict(
-    run: str | Path, posts: Iterable[Post], options: Options | None = None, listener: Listener | None = None
+    run: str | Path,
+    posts: Iterable[Post],
+    options: Options | None = None,
+    listener: Listener | None = None,
+    min_confidence: float = 0.0,
 ) -> Iterator[Prediction]:
     """Mentions in posts, each with its picture where it has one. Labels are neither needed nor looked at.
+
+    Mentions less probable than `min_confidence` are left out.
 
     Posts are answered in groups of those that are there already, at most 64: a slow pipe is answered post by
     post, a fast one in batches.
 
     Raises:
         MissingError: there is no such run.
+        UsageError: `min_confidence` is no probability.
         StageError: a model or tool that the run's stages need is missing.
     """
     options, heard = options or Options(), listener or Mute()
-    predictor = load(run, options.workspace, options.limits, heard, options.consent, options.changes)
+    predictor = load(
+        run, options.workspace, options.limits, min_confidence, heard, options.consent, options.changes
+    )
     told = 0
     for group in gathered(posts, GROUP):
         yield from predictor.predict(group, heard)
@@ -319,18 +337,43 @@ def load(
     run: str | Path,
     workspace: Path = Path(),
     limits: Limits | None = None,
+    min_confidence: float = 0.0,
     listener: Listener | None = None,
     consent: bool = False,
     changes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Predictor:
-    """A trained tagger, ready for posts; `limits` are what one picture may take, and the others as for `Predictor`.
+    """A trained tagger, ready for posts; `limits` are what one picture may take, `min_confidence` the probability
+    that a mention has at least, and the others as for `Predictor`.
 
     Raises:
         MissingError: there is no such run.
+        UsageError: `min_confidence` is no probability.
         StageError: its model cannot be loaded.
     """
     place = Workspace(workspace)
-    return Predictor(find_run(run, place.runs), place.store, limits, listener, consent, changes)
+    found = find_run(run, place.runs)
+    return Predictor(found, place.store, limits, min_confidence, listener, consent, changes)
+
+
+def demo(
+    run: str | Path,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    options: Options | None = None,
+    ready: Callable[[str, bool, tuple[str, ...]], None] = lambda *_: None,
+) -> None:
+    """Serve a page to try a run on, until Ctrl-C. `ready` is told the address, whether only this machine reaches
+    it, and what is to be said of the run.
+
+    Raises:
+        MissingError: there is no such run, or the extra `demo` is not installed.
+        UsageError: there is no such address, or its port is taken.
+        StageError: a model or tool that the run's stages need is missing.
+    """
+    from ita_pipeline.demo.serve import Place, serve
+
+    options = options or Options()
+    serve(run, Place(host, port), options.workspace, options.limits, ready)
 
 
 def compare(
@@ -349,6 +392,17 @@ def compare(
     """
     runs = Workspace(workspace).runs
     return compare_runs(find_run(a, runs), find_run(b, runs), split, samples, seed)
+
+
+def compare_page(
+    found: Comparison, html: Path | str, options: ReportOptions | None = None, listener: Listener | None = None
+) -> Report:
+    """Write a page about two runs that `compare` compared: the tests, and the posts that changed.
+
+    Raises:
+        UserError: a file of a run cannot be read, or the cache is damaged.
+    """
+    return report_comparison(found, Path(html), options, listener)
 
 
 def report(

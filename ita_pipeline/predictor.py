@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.store import Store
 from ita_pipeline.consent import ask_consent
 from ita_pipeline.corpus.datasets import load_dataset
@@ -15,6 +17,7 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.engines.local import Progress, Silent
+from ita_pipeline.errors import UsageError
 from ita_pipeline.images import ImageRef
 from ita_pipeline.items import PostRef
 from ita_pipeline.ner.encoding import ViewEncoder
@@ -23,11 +26,14 @@ from ita_pipeline.options import Listener, Mute
 from ita_pipeline.picture_contexts import PictureContexts, make_contexts, plan_contexts
 from ita_pipeline.presets import OPTIONAL, Preset, context_stages, known_stages, load_stage
 from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run, RunRecord
+from ita_pipeline.unlabelled import posts_in, with_predictions
 from stages import hub
 from stages.base import EXECUTION, Stage, StageError
 
 if TYPE_CHECKING:
     from ita_pipeline.ner.tagger import Tagger
+
+AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +78,26 @@ class Predictor:
         run: Run,
         store: Store,
         limits: Limits | None = None,
+        min_confidence: float = 0.0,
         listener: Listener | None = None,
         consent: bool = False,
         changes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        """`changes` are settings by stage that go over the run's, as far as they change no result.
+        """Mentions less probable than `min_confidence` are left out. `changes` are settings by stage that go over
+        the run's, as far as they change no result.
 
         Raises:
             StageError: the model's files are incomplete.
+            UsageError: `min_confidence` is no probability.
         """
+        if not 0 <= min_confidence <= 1:
+            what = f"the least confidence is {min_confidence}, but a probability lies in 0..1"
+            raise UsageError(what, "--min-confidence 0.5")
+        self.min_confidence = min_confidence
         self.run, self.store, self.record = run, store, run.record()
         self.tagger, self.tokenizer = load_model(run)
-        self.encoder = ViewEncoder(self.tokenizer, self.tagger.config.max_length)
+        config = self.tagger.config
+        self.encoder = ViewEncoder(self.tokenizer, config.max_length, config.word_shapes)
         self.limits = limits or Limits()
         self.listener, self.consent, self.changes = listener or Mute(), consent, changes or {}
         self.hands = Worker(self.limits)
@@ -133,28 +147,54 @@ class Predictor:
         plan = plan_contexts(read, stages, self.record.contexts, self.store, limits=self.limits, train=train)
         ask_consent(plan.plan, self.consent, self.listener)
         contexts = make_contexts(plan, self.store, self.hands, progress or Silent())
-        self.notice(contexts)
+        self.notice(contexts.keys)
         reasons = troubles(posts, contexts)
         texts = [contexts.of(post) for post in posts]
-        views = [self.encoder.encode(post.words, found) for post, found in zip(posts, texts, strict=True)]
-        found = tag_views(self.tagger, views, self.tokenizer.pad_token_id)
+        found = self.tag(list(zip(posts, texts, strict=True)))
         return [
             Prediction(
                 post=post,
                 view=TEXT_AND_IMAGE if context else TEXT,
                 contexts=context,
-                mentions=tuple(as_mention(post, mention) for mention in mentions),
+                mentions=mentions,
                 failed=reasons.get(post, ""),
             )
             for post, context, mentions in zip(posts, texts, found, strict=True)
         ]
 
-    def notice(self, contexts: PictureContexts) -> None:
+    def predict_dataset(self, dataset: Any, progress: Progress | None = None) -> Any:
+        """A `datasets.Dataset` with two more columns, `predicted_mentions` and `predicted_view`.
+
+        Words are read from a column `tokens` or `words`, else texts from `text`, and pictures from `image`. A
+        `DatasetDict` gives one of the same splits. Labels are not looked at.
+
+        Raises:
+            UsageError: there is no column of words or texts.
+        """
+        if isinstance(dataset, Mapping):
+            made: Any = type(dataset)
+            return made({name: self.predict_dataset(rows, progress) for name, rows in dataset.items()})
+        with posts_in({"post": dataset}) as posts:
+            found: list[Prediction] = []
+            while group := list(itertools.islice(posts, AT_ONCE)):
+                found += self.predict_all(group, progress)
+        return with_predictions(dataset, found)
+
+    def tag(self, posts: Sequence[tuple[Post, tuple[str, ...]]]) -> list[tuple[Mention, ...]]:
+        """The mentions of posts, each with the contexts to read beside it; without any it is the view T."""
+        views = [self.encoder.encode(post.words, contexts) for post, contexts in posts]
+        found = tag_views(self.tagger, views, self.tokenizer.pad_token_id)
+        return [
+            tuple(as_mention(post, one) for one in mentions if one.score >= self.min_confidence)
+            for (post, _), mentions in zip(posts, found, strict=True)
+        ]
+
+    def notice(self, keys: Mapping[str, StageKey]) -> None:
         """Note, once, where pictures are looked at by other means than in training."""
         trained = self.record.stage_keys
-        others = [n for n, key in contexts.keys.items() if trained.get(n, key.hexdigest) != key.hexdigest]
+        others = [n for n, key in keys.items() if trained.get(n, key.hexdigest) != key.hexdigest]
         notes = [f"the stage {name} is not the one that the run was trained with" for name in others]
-        if self.record.captions and "caption" in contexts.keys:
+        if self.record.captions and "caption" in keys:
             notes.append(f"the run was trained with captions from {self.record.captions}; here they are computed")
         self.notes += [note for note in notes if note not in self.notes]
 

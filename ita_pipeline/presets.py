@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from ita_pipeline.corpus.contexts import ContextConfig, stage_names
+from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig, stage_names
 from ita_pipeline.errors import UsageError, nearest
 from ita_pipeline.settings import checked, find_config, merged, read_yaml
-from stages.base import Frozen, Stage, StageConfig, StageError
+from stages.base import Frozen, Stage, StageConfig, StageError, Value
 
 AUTO = "auto"
 # Stages that are in no preset of ours, and join one as soon as somebody sets something of theirs.
 OPTIONAL = ("knowledge",)
+GROUP = "ita.stages"
+# Reads a file that must be named, so it is nothing to add by its name.
+EXTERNAL = "external"
 
 
 class Preset(Frozen):
@@ -52,6 +56,20 @@ def with_changes(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Pr
             stages[section] = merged(stages.get(section, {}), values)
     contexts = merged(preset.contexts.model_dump(), changes.get("contexts", {}))
     return checked(Preset, {**preset.model_dump(), "stages": stages, "contexts": contexts}, f"preset {preset.name}")
+
+
+def with_others(preset: Preset, names: Iterable[str]) -> Preset:
+    """A preset with those of the named stages that are somebody else's and installed, in their default settings.
+
+    So a stage takes part as soon as a context's order, `--stage` or `--contexts` names it.
+    """
+    added = {name: {} for name in names if name in other_stages() and name not in preset.stages}
+    return preset.model_copy(update={"stages": {**preset.stages, **added}}) if added else preset
+
+
+def other_stages() -> list[str]:
+    """The installed stages that are not ours."""
+    return [name for name in known_stages() if name not in (*CONTEXTS, EXTERNAL)]
 
 
 def choose(name: str) -> Choice:
@@ -99,6 +117,12 @@ def build_stages(preset: Preset, only: Sequence[str] = ()) -> list[Stage[Any]]:
     built = {name: build(name, settings) for name, settings in preset.stages.items()}
     wanted = set(only or built)
     while more := {read for name in wanted for read in built[name].reads} - wanted:
+        if lacking := more - set(built):
+            reader = next(name for name in wanted if set(built[name].reads) & lacking)
+            raise UsageError(
+                f"the stage {reader} reads {min(lacking)}, which preset {preset.name} does not have",
+                f"add it below stages: in the preset's file, or name it too: --stage {min(lacking)}",
+            )
         wanted |= more
     return [stage for name, stage in built.items() if name in wanted]
 
@@ -116,7 +140,7 @@ def context_stages(preset: Preset, config: ContextConfig) -> list[Stage[Any]]:
 def build(name: str, settings: Mapping[str, Any]) -> Stage[Any]:
     known = known_stages()
     if name not in known:
-        hint = nearest(name, known) or f"installed are {', '.join(sorted(known))}"
+        hint = nearest(name, known) or f"install the package it comes in; installed are {', '.join(sorted(known))}"
         raise UsageError(f"there is no stage {name}", hint)
     stage = load_stage(known[name])
     config: StageConfig = checked(stage.config_type, settings, f"stage {name}")
@@ -126,12 +150,38 @@ def build(name: str, settings: Mapping[str, Any]) -> Stage[Any]:
 def load_stage(entry: EntryPoint) -> type[Stage[Any]]:
     """
     Raises:
-        StageError: its module cannot be imported.
+        StageError: its module cannot be imported, or what it names is no stage.
     """
     try:
-        return entry.load()
+        found = entry.load()
     except Exception as error:
-        raise StageError(f"the stage {entry.name} ({entry.value}) cannot be loaded: {error}") from error
+        hint = f"mend or remove the package {packages(entry)}" if packages(entry) else ""
+        raise StageError(f"the stage {entry.name} ({entry.value}) cannot be loaded: {error}", hint) from error
+    wrong = fault(found, entry.name)
+    if wrong:
+        raise StageError(
+            f"the stage {entry.name} ({entry.value}) {wrong}", "its author can mend that; see docs/own-stage.md"
+        )
+    return found
+
+
+def fault(found: Any, name: str) -> str:
+    """What keeps a class from being the stage of this name, or nothing."""
+    if not (isinstance(found, type) and issubclass(found, Stage)):
+        return "is no subclass of stages.base.Stage"
+    declared = {"name": str, "version": int, "config_type": type, "value_type": type}
+    for attribute, kind in declared.items():
+        if not isinstance(getattr(found, attribute, None), kind):
+            return f"does not declare its {attribute}"
+    if not issubclass(found.config_type, StageConfig):
+        return "has a config_type that is no StageConfig"
+    if not issubclass(found.value_type, Value):
+        return "has a value_type that is no Value"
+    return "" if found.name == name else f"calls itself {found.name}, and its entry point {name}"
+
+
+def packages(*entries: EntryPoint) -> str:
+    return " and ".join(sorted({entry.dist.name for entry in entries if entry.dist is not None}))
 
 
 def installed_stages() -> dict[str, type[Stage[Any]]]:
@@ -139,6 +189,18 @@ def installed_stages() -> dict[str, type[Stage[Any]]]:
     return {name: load_stage(entry) for name, entry in known_stages().items()}
 
 
+@functools.cache
 def known_stages() -> dict[str, EntryPoint]:
-    """Every installed stage by name; ours come in by the same door as anybody's."""
-    return {entry.name: entry for entry in entry_points(group="ita.stages")}
+    """Every installed stage by name; ours come in by the same door as anybody's.
+
+    Raises:
+        UsageError: two packages bring a stage of the same name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=GROUP):
+        before = found.setdefault(entry.name, entry)
+        if before.value != entry.value:
+            raise UsageError(
+                f"two packages bring a stage {entry.name}: {packages(before, entry)}", "uninstall one of them"
+            )
+    return found

@@ -149,7 +149,7 @@ def compared(
         for batch in batched(jobs, stage.batch_size):
             for job, result in zip(batch, hands.work(stage, batch), strict=True):
                 yield Path(job.item.label), agreement(cached[job.item.key].result, result)
-            progress.advance(len(batch))
+            progress.advance(stage.name, len(batch))
             if progress.stopping:
                 raise Interrupted
     finally:

@@ -27,7 +27,7 @@ from ita_pipeline.ner.training import TrainingConfig
 from stages.base import Frozen
 
 # Raised whenever the same inputs would train another model.
-TRAINER_VERSION = 2
+TRAINER_VERSION = 3
 TEXT, TEXT_AND_IMAGE = "text", "text+image"
 
 Found = TypeVar("Found", bound=Frozen)
@@ -36,7 +36,7 @@ Found = TypeVar("Found", bound=Frozen)
 class RunRecord(Frozen):
     """What a run was made from. `captions` is the file that captions were imported from, if any; `components` are
     those of its key. `source` is what the dataset was asked for by and `folder` where it lay; neither decides
-    anything.
+    anything. Several `processes` trained it together, with dropout of their own each.
     """
 
     key: str
@@ -58,7 +58,9 @@ class RunRecord(Frozen):
     with_context: int
     trimmed_subtokens: int
     vanished_words: int
+    word_shapes: bool = False
     best_epoch: int
+    processes: int = 1
 
 
 class BothViews(Frozen, Generic[Found]):

@@ -9,6 +9,7 @@ from typing import Any
 
 from ita_pipeline.corpus.contexts import CONTEXTS
 from ita_pipeline.errors import UsageError, nearest
+from ita_pipeline.presets import other_stages
 from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run
 from ita_pipeline.training_plan import TrainOptions
 from stages.base import Frozen
@@ -79,25 +80,25 @@ def variants(training: TrainOptions, seeds: Sequence[int], views: Sequence[str])
     ]
 
 
-def contexts_of(name: str) -> tuple[str, ...]:
+def contexts_of(name: str) -> tuple[str, ...] | None:
+    """The contexts that a name such as caption+ocr asks for; None means all that the preset has."""
     if name in (ONLY_TEXT, EVERYTHING):
-        return () if name == ONLY_TEXT else CONTEXTS
+        return () if name == ONLY_TEXT else None
     parts = tuple(name.split("+"))
     for part in parts:
-        if part not in CONTEXTS:
-            known = [ONLY_TEXT, *CONTEXTS, EVERYTHING]
+        if part not in (*CONTEXTS, *other_stages()):
+            known = [ONLY_TEXT, *CONTEXTS, *other_stages(), EVERYTHING]
             hint = nearest(part, known) or f"known are {', '.join(known)}, and such as caption+ocr"
             raise UsageError(f"there is no view {part}", hint)
     return parts
 
 
-def name_of(contexts: Sequence[str]) -> str:
-    if set(contexts) == set(CONTEXTS):
-        return EVERYTHING
-    return "+".join(contexts) or ONLY_TEXT
+def name_of(contexts: Sequence[str] | None) -> str:
+    return EVERYTHING if contexts is None else "+".join(contexts) or ONLY_TEXT
 
 
-def series_run(variant: Variant, run: Run, new: bool) -> SeriesRun:
+def series_run(contexts: str, run: Run, new: bool) -> SeriesRun:
+    """A finished run as one of a series; `contexts` names what was appended."""
     f1 = {
         split: {TEXT: found.text.micro.f1, TEXT_AND_IMAGE: found.text_and_image.micro.f1}
         for split, found in run.scores().splits.items()
@@ -105,7 +106,7 @@ def series_run(variant: Variant, run: Run, new: bool) -> SeriesRun:
     record = run.record()
     return SeriesRun(
         dataset=record.dataset,
-        contexts=variant.contexts,
+        contexts=contexts,
         seed=record.training.seed,
         run=str(run.folder),
         new=new,

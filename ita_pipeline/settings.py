@@ -59,12 +59,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
             raise UsageError(f"{path} is too large for a configuration file")
         content = yaml.load(path.read_text("utf-8"), Loader=StrictLoader)  # noqa: S506 (a SafeLoader)
     except OSError as error:
-        raise MissingError(f"{path} cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path} does not hold a mapping of names to values")
     return content
+
+
+def unreadable(path: Path, error: OSError) -> MissingError:
+    """The error to raise where a configuration file is there and the system does not give it."""
+    denied = isinstance(error, PermissionError)
+    hint = f"chmod u+r {path}, or remove it" if denied else f"mend or remove {path}"
+    return MissingError(f"{path} cannot be read: {error.strerror}", hint)
 
 
 class StrictLoader(yaml.SafeLoader):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.plan import Plan, StagePlan
@@ -41,10 +42,14 @@ class StageStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Every stage, and the training where there is one, with the files that cannot be read."""
+    """Every stage, and the training where there is one, with the files that cannot be read.
+
+    `unfinished` are folders of runs that were begun and can be taken up; they say nothing of what is stale.
+    """
 
     stages: tuple[StageStatus, ...]
     unreadable: tuple[Unreadable, ...] = ()
+    unfinished: tuple[Path, ...] = ()
 
     @property
     def stale(self) -> bool:
@@ -65,6 +70,7 @@ class Status:
             "schema": "ita.status/1",
             "stages": [row.to_json() for row in self.stages],
             "unreadable": len(self.unreadable),
+            "unfinished": [str(folder) for folder in self.unfinished],
             "clean": self.clean,
         }
 

@@ -25,7 +25,7 @@ TEMPLATE = """\
 # What of a picture is appended to its post. None of these runs a stage again.
 # contexts:
 #   order: [objects, caption, ocr, extra]
-#   object_score: 0.35
+#   object_score: 0.3
 #   objects: 8
 #   captions: 1
 #   word_confidence: 0.6

@@ -29,13 +29,13 @@ class TrainOptions:
     """What `train` understands beyond `Options`.
 
     `captions` is a file of captions made elsewhere, "auto" for the one that the dataset's card names, or "none".
-    `contexts` are the contexts to append, all of them by default. Beside the checkpoint at the end of each epoch,
-    `checkpoint_every` makes one after each so many updates.
+    `contexts` are the contexts to append, by default all that the preset does. Beside the checkpoint at the end of
+    each epoch, `checkpoint_every` makes one after each so many updates.
     """
 
     data: Path | None = None
     captions: str = "auto"
-    contexts: tuple[str, ...] = CONTEXTS
+    contexts: tuple[str, ...] | None = None
     encoder: str | None = None
     experiment: str | None = None
     alignment: bool = True
@@ -161,13 +161,21 @@ def training_settings(
     return checked(TrainingConfig, merged(values, changes), f"experiment {file.stem}")
 
 
-def context_config(preset: Preset, names: Sequence[str]) -> ContextConfig:
+def context_config(preset: Preset, names: Sequence[str] | None) -> ContextConfig:
+    """The preset's contexts, or those of these names: in the preset's order, and then any that it does not have.
+
+    Raises:
+        UsageError: a name is no context and no stage of the preset.
+    """
+    if names is None:
+        return preset.contexts
+    known = list(dict.fromkeys([*CONTEXTS, *preset.stages]))
     for name in names:
-        if name not in CONTEXTS:
-            hint = nearest(name, CONTEXTS) or f"known are {', '.join(CONTEXTS)}, all, none"
+        if name not in known:
+            hint = nearest(name, known) or f"known are {', '.join(known)}, all, none"
             raise UsageError(f"there is no context {name}", hint)
-    order = tuple(name for name in preset.contexts.order if name in names)
-    return preset.contexts.model_copy(update={"order": order})
+    ordered = [name for name in preset.contexts.order if name in names]
+    return preset.contexts.model_copy(update={"order": tuple(dict.fromkeys([*ordered, *names]))})
 
 
 def source_of(dataset: Dataset) -> dict[str, Any]:
@@ -175,9 +183,9 @@ def source_of(dataset: Dataset) -> dict[str, Any]:
     return {"train": dataset.splits.get("train", ()), "origin": str(dataset.folder.absolute())}
 
 
-def check_known(preset: Preset, asked: Sequence[str], contexts: ContextPlan) -> None:
+def check_known(preset: Preset, asked: Sequence[str] | None, contexts: ContextPlan) -> None:
     """Raises `UsageError` where a context was asked for by its name that nobody can find."""
-    if set(asked) == set(CONTEXTS):
+    if asked is None or set(asked) == set(CONTEXTS):
         return
     for name in set(asked) & set(OPTIONAL):
         if name not in preset.stages and name not in contexts.parts:

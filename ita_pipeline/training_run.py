@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,13 +12,15 @@ from typing import Any, Protocol
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.errors import UsageError
-from ita_pipeline.making import making
+from ita_pipeline.making import making, unfinished
 from ita_pipeline.ner.analysis import surfaces
 from ita_pipeline.ner.checkpoints import disk_errors
 from ita_pipeline.ner.encoders import EncoderRef, load_encoder, longest_row
 from ita_pipeline.ner.encoding import ViewEncoder
 from ita_pipeline.ner.examples import Example, evaluate, lay_out
 from ita_pipeline.ner.history import EpochScore, best_epoch
+from ita_pipeline.ner.processes import Processes
+from ita_pipeline.ner.shapes import drops_capitals
 from ita_pipeline.ner.training import Desk, Hearers, TrainingConfig, train
 from ita_pipeline.picture_contexts import PictureContexts
 from ita_pipeline.presets import Preset
@@ -80,50 +82,60 @@ def train_if_new(wanted: Wanted, runs: Path, talker: Talker, checkpoint_every: i
     A training that was killed is taken up at its last checkpoint. Checkpoints are made at the end of each epoch,
     and also after each so many updates where `checkpoint_every` says so.
 
+    Where a launcher started several processes, they train together, and the first of them makes the run.
+
     Raises:
-        UsageError: a launcher started several processes, or something lies where the run shall be.
+        UsageError: something lies where the run shall be.
     """
-    check_alone()
+    processes = Processes.here()
     components = wanted.components
     key = run_key(components)
     run = run_at(runs, wanted.dataset.name, key)
-    if run.complete:
+    if processes.said(run.complete):
         return run, False
-    with making(run, talker.say) as desk:
+    # What is in the making is the first process's; the others only read there.
+    with making(run, talker.say) if processes.first else nullcontext(unfinished(run)) as desk:
         # Another process may have finished it while this one waited.
-        if run.complete:
+        if processes.said(run.complete):
             return run, False
         own = Run(desk / "run")
-        shutil.rmtree(own.folder, ignore_errors=True)
-        own.folder.mkdir()
-        train_run(own, key, components, wanted, Desk(desk, checkpoint_every), talker)
-        own.folder.rename(run.folder)
+        if processes.first:
+            shutil.rmtree(own.folder, ignore_errors=True)
+            own.folder.mkdir()
+        trained = train_tagger(wanted, Desk(desk, checkpoint_every), talker)
+        if processes.first:
+            write_run(own, key, components, wanted, Desk(desk, checkpoint_every), trained)
+            own.folder.rename(run.folder)
+    processes.wait()
     return run, True
 
 
-def check_alone() -> None:
-    """Raises `UsageError` in one of several processes of a launcher: each would train the whole run."""
-    processes = os.environ.get("WORLD_SIZE", "1")
-    if processes not in ("", "1"):
-        raise UsageError(f"training runs in one process, not in {processes}", "start ita without a launcher")
+@dataclass(frozen=True, slots=True)
+class TrainedTagger:
+    """What a training leaves in memory; its best weights lie on the desk."""
+
+    tokenizer: Any
+    examples: Mapping[str, Sequence[Example]]
+    history: Sequence[EpochScore]
+    device: str
+    trimmed: int
+    vanished: int
+    word_shapes: bool
 
 
-def train_run(
-    run: Run, key: str, components: Mapping[str, Any], wanted: Wanted, desk: Desk, talker: Talker
-) -> None:
-    from ita_pipeline.ner.tagger import Tagger, new_tagger
+def train_tagger(wanted: Wanted, desk: Desk, talker: Talker) -> TrainedTagger:
+    from ita_pipeline.ner.tagger import new_tagger
 
     splits, types = wanted.splits, wanted.types
     prepare(wanted.training.seed)
     encoder, tokenizer = load_encoder(wanted.encoder)
     training = wanted.training
     max_length = min(training.max_length, longest_row(encoder, tokenizer))
-    tagger = new_tagger(encoder, types, training.word_dropout, max_length, training.objective)
-    layout = ViewEncoder(tokenizer, max_length)
+    word_shapes = drops_capitals(tokenizer) if training.word_shapes is None else training.word_shapes
+    tagger = new_tagger(encoder, types, training.word_dropout, max_length, training.objective, word_shapes)
+    layout = ViewEncoder(tokenizer, max_length, word_shapes)
     examples = {name: lay_out(posts, layout) for name, posts in splits.items()}
     trimmed, vanished = count_losses(examples, talker)
-    with_context = sum(example.context is not None for found in examples.values() for example in found)
-    pad = tokenizer.pad_token_id
 
     def tell(epoch: EpochScore) -> None:
         talker.say(
@@ -131,9 +143,22 @@ def train_run(
             f"dev F1 T {100 * epoch.text_f1:.2f}, I+T {100 * epoch.context_f1:.2f}"
         )
 
-    history = train(tagger, examples["train"], examples["dev"], training, pad, desk, Hearers(talker.say, tell))
+    hearers, pad = Hearers(talker.say, tell), tokenizer.pad_token_id
+    history = train(tagger, examples["train"], examples["dev"], training, pad, desk, hearers)
+    return TrainedTagger(tokenizer, examples, history, str(tagger.device), trimmed, vanished, word_shapes)
+
+
+def write_run(
+    run: Run, key: str, components: Mapping[str, Any], wanted: Wanted, desk: Desk, trained: TrainedTagger
+) -> None:
+    """Score the best epoch's weights, and write all that belongs to a run."""
+    from ita_pipeline.ner.tagger import Tagger
+
+    tokenizer, examples, history = trained.tokenizer, trained.examples, trained.history
+    splits, types, pad = wanted.splits, wanted.types, tokenizer.pad_token_id
     best = best_epoch(history)
-    tagger = hub.load_weights(Tagger.from_pretrained, str(desk.model(best + 1)), "", str(tagger.device))
+    with_context = sum(example.context is not None for found in examples.values() for example in found)
+    tagger = hub.load_weights(Tagger.from_pretrained, str(desk.model(best + 1)), "", trained.device)
     with disk_errors():
         tagger.save_pretrained(run.model)
     tokenizer.save_pretrained(run.model)
@@ -157,13 +182,15 @@ def train_run(
         captions=wanted.captions,
         encoder=wanted.encoder.name,
         encoder_identity=wanted.encoder.identity,
-        training=training,
+        training=wanted.training,
         types=types,
         posts={name: len(posts) for name, posts in splits.items()},
         with_context=with_context,
-        trimmed_subtokens=trimmed,
-        vanished_words=vanished,
+        trimmed_subtokens=trained.trimmed,
+        vanished_words=trained.vanished,
+        word_shapes=trained.word_shapes,
         best_epoch=best + 1,
+        processes=Processes.here().count,
     )
     run.write(record, history, RunAnalysis(splits={name: found.analysis for name, found in results.items()}))
     run.finish(RunScores(splits={name: found.scores for name, found in results.items()}))

@@ -82,6 +82,14 @@ class StageConfig(Frozen):
 class Value(Frozen):
     """What a stage found. Subclasses are the shapes of the cache, one a stage."""
 
+    def as_context(self) -> tuple[str, ...]:
+        """What is appended to a tweet, in the order of the texts; nothing by default.
+
+        It is asked for when contexts are rendered, so changing what it says runs no stage again. The contexts of
+        our own stages have settings (`contexts.…`) and are rendered in `ita_pipeline.corpus.contexts` instead.
+        """
+        return ()
+
 
 class FailureKind(StrEnum):
     """How a failure behaves when tried again: always the same, perhaps better, or better with more room."""

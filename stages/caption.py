@@ -1,15 +1,16 @@
 """A sentence about the whole picture: ITA's global alignment (GA).
 
 `model: template` writes one from the objects that were found and says so in every record. Any other name is
-a BLIP model, by hub name or folder: five beams, five captions, as ITA (Wang et al., NAACL 2022, section 3).
+a model that writes captions, by hub name or folder; with an `endpoint`, one that a server answers with over HTTP.
+BLIP says five, from five beams, as in ITA (Wang et al., NAACL 2022, section 3).
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 
@@ -21,31 +22,53 @@ from stages.base import (
     Frozen,
     Identity,
     Item,
+    Result,
     Stage,
     StageConfig,
     Text,
     Value,
     guarded,
 )
-from stages.objects import Object, ObjectsValue, tag
+from stages.objects import ObjectsValue
+from stages.sentences import sentence
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from stages.beams import Beams
+
 TEMPLATE = "template"
+# Keys had this kind when BLIP was the only one; the weights in the key tell models apart.
+MODEL = "blip"
 
 
 class CaptionConfig(StageConfig):
-    """`captions` is at most; a search with fewer beams gives as many as it has."""
+    """`captions` is at most; a search with fewer beams gives as many as it has.
+
+    An empty `prompt` is the model's usual one. `dtype: auto` is half precision on a CUDA device and float32
+    elsewhere. `chat` says whether the prompt goes through the chat template of the processor: `auto`, if it has
+    one. `max_side`, in pixels, is for models that take pictures of any size.
+
+    `endpoint` is the address of an OpenAI-compatible server, `consent` to send pictures to another machine,
+    `concurrency` how many requests are under way at once, and `timeout` the seconds that one of them may take.
+    """
 
     model: Annotated[str, SEMANTIC] = TEMPLATE
     revision: Annotated[str, SEMANTIC] = "main"
+    prompt: Annotated[str, SEMANTIC, Field(max_length=4000)] = ""
+    chat: Annotated[Literal["auto", "yes", "no"], SEMANTIC] = "auto"
     beams: Annotated[int, SEMANTIC, Field(ge=1, le=64)] = 5
     captions: Annotated[int, SEMANTIC, Field(ge=1, le=64)] = 5
     max_new_tokens: Annotated[int, SEMANTIC, Field(ge=1, le=256)] = 30
+    max_side: Annotated[int, SEMANTIC, Field(ge=16, le=8192)] = 1024
+    dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], SEMANTIC] = "auto"
     template_floor: Annotated[float, SEMANTIC, Field(ge=0, le=1)] = 0.4
     batch: Annotated[int, EXECUTION, Field(ge=1)] = 8
     device: Annotated[str, EXECUTION] = "auto"
+    endpoint: Annotated[str, EXECUTION] = ""
+    consent: Annotated[bool, EXECUTION] = False
+    concurrency: Annotated[int, EXECUTION, Field(ge=1, le=256)] = 8
+    timeout: Annotated[float, EXECUTION, Field(gt=0)] = 120.0
 
 
 class Caption(Frozen):
@@ -56,10 +79,25 @@ class Caption(Frozen):
 
 
 class CaptionValue(Value):
-    """`source` is "template", "blip", or the name of the file that captions were imported from."""
+    """`source` is "template", the kind of model ("blip"), the name of a model that is served over HTTP, or that of
+    the file that captions came from.
+    """
 
     source: str
     captions: tuple[Caption, ...]
+
+
+class Captioner(Protocol):
+    """`prepare` is called ahead, in another thread; `describe` takes what it made of each picture."""
+
+    source: str
+
+    def prepare(self, picture: Image) -> Any: ...
+
+    def describe(self, prepared: Iterable[Any], /) -> list[Beams]: ...
+
+
+Look = Callable[[Sequence[Item]], Sequence[Result]]
 
 
 class CaptionStage(Stage[CaptionConfig]):
@@ -70,11 +108,26 @@ class CaptionStage(Stage[CaptionConfig]):
 
     def __init__(self, config: CaptionConfig) -> None:
         super().__init__(config)
-        self.captioner: Blip | None = None
+        self.agreed = config.consent
+        self.look: Look | None = None
+
+    @property
+    def served(self) -> bool:
+        return bool(self.config.endpoint)
 
     @property
     def from_template(self) -> bool:
-        return self.config.model == TEMPLATE
+        return self.config.model == TEMPLATE and not self.served
+
+    @property
+    def sends_to(self) -> str:
+        """The host to which pictures are sent where that is another machine; else nothing."""
+        if not self.served:
+            return ""
+        from stages.served_captions import endpoint_of
+
+        endpoint = endpoint_of(self.config)
+        return endpoint.host if endpoint.remote else ""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -82,33 +135,52 @@ class CaptionStage(Stage[CaptionConfig]):
 
     @property
     def batch_size(self) -> int:
+        if self.served:
+            return 4 * self.config.concurrency
         return 256 if self.from_template else self.config.batch
 
     def parameters(self) -> dict[str, Any]:
-        names = ("template_floor",) if self.from_template else ("beams", "captions", "max_new_tokens")
-        kind = TEMPLATE if self.from_template else "blip"
-        return {"kind": kind, **{name: getattr(self.config, name) for name in names}}
+        """Those of later versions only where they are not as they were, so that old captions stay fresh."""
+        if self.from_template:
+            return {"kind": TEMPLATE, "template_floor": self.config.template_floor}
+        if self.served:
+            from stages.served_captions import parameters
+
+            return parameters(self.config)
+        always = ("beams", "captions", "max_new_tokens")
+        changed = [
+            name
+            for name in ("prompt", "chat", "max_side")
+            if getattr(self.config, name) != CaptionConfig.model_fields[name].default
+        ]
+        return {"kind": MODEL, **{name: getattr(self.config, name) for name in (*always, *changed)}}
 
     def identity(self) -> Identity:
         if self.from_template:
             return Identity()
+        if self.served:
+            return Identity(models={"captioner": f"{self.config.model}@{self.config.revision}"})
         return Identity(
             models={"captioner": hub.identify(self.config.model, self.config.revision)},
-            numerics={"dtype": "float32"},
+            numerics={"dtype": hub.pick_dtype(self.config.dtype, self.config.device)},
         )
 
     def open(self) -> None:
-        if self.captioner is None and not self.from_template:
-            self.captioner = Blip(self.config, self.identity().models["captioner"])
+        if self.look is not None or self.from_template:
+            return
+        if self.served:
+            from stages.served_captions import ServedCaptioner
 
-    def run(self, items: Sequence[Item]) -> list[Value | Failure]:
+            self.look = ServedCaptioner(self.config, self.agreed).run
+        else:
+            self.look = functools.partial(describe, load(self.config, self.identity()))
+
+    def run(self, items: Sequence[Item]) -> Sequence[Result]:
         if self.from_template:
             return [guarded(self.fill_in, item) for item in items]
-        pictures: list[Image | Failure] = [guarded(lambda item: item.picture(), item) for item in items]
-        readable = [picture for picture in pictures if not isinstance(picture, Failure)]
         self.open()
-        captions = iter(self.captioner.describe(readable) if self.captioner and readable else ())
-        return [picture if isinstance(picture, Failure) else next(captions) for picture in pictures]
+        assert self.look is not None
+        return self.look(items)
 
     def fill_in(self, item: Item) -> CaptionValue:
         objects = item.upstream["objects"]
@@ -118,84 +190,38 @@ class CaptionStage(Stage[CaptionConfig]):
         return CaptionValue(source=TEMPLATE, captions=captions)
 
 
-class Blip:
-    """Beam search with `BlipForConditionalGeneration`; transformers 5 has no image-to-text pipeline."""
+def load(config: CaptionConfig, identity: Identity) -> Captioner:
+    """
+    Raises:
+        StageError: the model is incomplete, or of a kind that writes no captions.
+    """
+    model, dtype = identity.models["captioner"], identity.numerics["dtype"]
+    if hub.kind_of(config.model, model) == "blip":
+        from stages.blip import Blip
 
-    def __init__(self, config: CaptionConfig, identity: str) -> None:
-        from transformers import BlipForConditionalGeneration, BlipProcessor
+        return Blip(config, model, dtype)
+    from stages.image_text import ImageText
 
-        self.config = config
-        self.device = hub.pick_device(config.device)
-        self.processor: Any = hub.load(BlipProcessor.from_pretrained, config.model, identity)
-        self.model: Any = hub.load_weights(
-            BlipForConditionalGeneration.from_pretrained, config.model, identity, self.device
-        )
-
-    def describe(self, pictures: Sequence[Image]) -> list[Value | Failure]:
-        import torch
-
-        each = min(self.config.captions, self.config.beams)
-        inputs = self.processor(images=list(pictures), return_tensors="pt").to(self.device)
-        with torch.inference_mode():
-            found = self.model.generate(
-                pixel_values=inputs["pixel_values"],
-                num_beams=self.config.beams,
-                num_return_sequences=each,
-                max_new_tokens=self.config.max_new_tokens,
-                do_sample=False,
-                output_scores=True,
-                return_dict_in_generate=True,
-            )
-        texts = self.processor.batch_decode(found.sequences, skip_special_tokens=True)
-        scores = found.sequences_scores.tolist() if self.config.beams > 1 else [None] * len(texts)
-        captions = [
-            Caption(text=text.strip(), score=None if score is None else round(math.exp(score), 6))
-            for text, score in zip(texts, scores, strict=True)
-        ]
-        return [
-            CaptionValue(source="blip", captions=tuple(captions[start : start + each]))
-            for start in range(0, len(captions), each)
-        ]
+    return ImageText(config, model, dtype)
 
 
-NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
-PAIRS = ("skis", "scissors")
-IRREGULAR = {
-    **{label: label for label in PAIRS},
-    "person": "people",
-    "man": "men",
-    "woman": "women",
-    "child": "children",
-    "mouse": "mice",
-    "sheep": "sheep",
-}
+def describe(captioner: Captioner, items: Sequence[Item]) -> list[Value | Failure]:
+    """One result an item. Pictures are decoded and made small in a thread, while the model looks at others."""
+    failed: dict[int, Failure] = {}
+    with ThreadPoolExecutor(1) as ahead:
+        made = ahead.map(lambda item: guarded(lambda item: captioner.prepare(item.picture()), item), items)
+
+        def good() -> Iterable[Any]:
+            for place, prepared in enumerate(made):
+                if isinstance(prepared, Failure):
+                    failed[place] = prepared
+                else:
+                    yield prepared
+
+        found = iter(captioner.describe(good()))
+    return [failed[place] if place in failed else value_of(captioner, next(found)) for place in range(len(items))]
 
 
-def sentence(objects: Sequence[Object]) -> str:
-    """`a picture of two people, a red bus and a dog`: objects in order of their first appearance."""
-    counts = Counter(thing.label for thing in objects)
-    attributes = {thing.label: thing.attributes[0].label for thing in reversed(objects) if thing.attributes}
-    parts = [phrase(label, count, attributes.get(label)) for label, count in counts.items()]
-    listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-    return f"a picture of {listed}"
-
-
-def phrase(label: str, count: int, attribute: str | None) -> str:
-    if count > 1:
-        return f"{NUMBERS.get(count, 'many')} {plural(label)}"
-    words = tag(label, [attribute] if attribute else [])
-    if label in PAIRS:
-        return words
-    return f"{'an' if words[0].lower() in 'aeiou' else 'a'} {words}"
-
-
-def plural(label: str) -> str:
-    if label in IRREGULAR:
-        return IRREGULAR[label]
-    if label.endswith("knife"):
-        return label[:-2] + "ves"
-    if label.endswith("y") and label[-2:-1] not in tuple("aeiou"):
-        return label[:-1] + "ies"
-    if label.endswith(("s", "ch", "sh", "x")):
-        return label + "es"
-    return label + "s"
+def value_of(captioner: Captioner, beams: Beams) -> CaptionValue:
+    captions = tuple(Caption(text=beam.text, score=beam.score) for beam in beams)
+    return CaptionValue(source=captioner.source, captions=captions)

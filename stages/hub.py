@@ -129,7 +129,8 @@ def load(factory: Callable[..., Any], model: str, identity: str, **options: Any)
     """Call a `from_pretrained` for exactly the weights that `identify` found.
 
     Raises:
-        StageError: the files are incomplete, damaged or not safetensors, or need a package that is missing.
+        StageError: the files are incomplete, damaged or not safetensors, cannot be fetched, or need a package
+            that is missing.
     """
     if not is_folder(model):
         options["revision"] = identity.rpartition("@")[2]
@@ -139,10 +140,24 @@ def load(factory: Callable[..., Any], model: str, identity: str, **options: Any)
     except ImportError as error:
         raise StageError(f"the model {model} needs a package: {said(error)}", "install it") from error
     except Exception as error:  # safetensors and tokenizers raise bare subclasses of Exception
+        if is_cut_off(error):
+            raise StageError(*unreachable(model)) from error
         raise StageError(
             f"the model {model} could not be loaded: {said(error)}",
             "give a folder or revision that has config.json and model.safetensors",
         ) from error
+
+
+def is_cut_off(error: BaseException | None) -> bool:
+    """Whether an error comes from a hub that does not answer, as where a connection breaks in a download."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    while error is not None:
+        name = type(error).__module__
+        if isinstance(error, (ConnectionError, TimeoutError, LocalEntryNotFoundError)) or name.startswith("httpx"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def said(error: Exception) -> str:
@@ -151,10 +166,26 @@ def said(error: Exception) -> str:
     return lines[0][:300] if lines else type(error).__name__
 
 
+def kind_of(model: str, identity: str) -> str:
+    """The `model_type` of a model's configuration, such as `blip`.
+
+    Raises:
+        StageError: as `load`.
+    """
+    from transformers import AutoConfig
+
+    return load(AutoConfig.from_pretrained, model, identity).model_type
+
+
 def load_weights(
-    factory: Callable[..., Any], model: str, identity: str, device: str, unneeded: str | None = None
+    factory: Callable[..., Any],
+    model: str,
+    identity: str,
+    device: str,
+    unneeded: str | None = None,
+    dtype: str = "float32",
 ) -> Any:
-    """A model in evaluation mode and full precision on `device`.
+    """A model in evaluation mode on `device`, its weights as `dtype`, a name in torch.
 
     Raises:
         StageError: as `load`; also where the file lacks weights, which transformers would make up at random.
@@ -164,7 +195,7 @@ def load_weights(
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
+    options = {"use_safetensors": True, "dtype": getattr(torch, dtype), "output_loading_info": True}
     loaded, report = load(factory, model, identity, **options)
     lacking = [n for n in made_up(loaded, report["missing_keys"]) if not (unneeded and n.startswith(unneeded))]
     if lacking:
@@ -198,3 +229,18 @@ def pick_device(wish: str) -> str:
     except (RuntimeError, AssertionError) as error:
         raise StageError(f"there is no device {wish} here", "use device=auto or device=cpu") from error
     return wish
+
+
+def pick_dtype(wish: str, device: str) -> str:
+    """`auto` is half precision on a CUDA device and full precision elsewhere, so that CPUs agree.
+
+    Raises:
+        StageError: there is no such device here.
+    """
+    if wish != "auto":
+        return wish
+    import torch
+
+    if not pick_device(device).startswith("cuda"):
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"

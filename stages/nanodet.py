@@ -1,16 +1,20 @@
 """NanoDet-g, the detector in the wheel: 80 COCO classes, 7.6 MB, through OpenCV's own network runner.
 
+Each picture is looked at twice, stretched to the network's square, and in its own shape and mirrored. What both see
+is mostly there, what one sees mostly is not: docs/objects.md has how much that brings, and what else was tried.
 Where the weights come from and what goes in and out of them: `stages/weights/NOTICE.md`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stages.base import StageError
-from stages.detection import Boxes
+from stages.detection import Boxes, agreed, joined
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,17 +40,20 @@ NAMES = (
 COCO = NAMES.split(",")
 
 
+SAME = 0.4  # intersection over union from which on two views are thought to show one thing
+
+
 class NanoDet:
-    """Not safe for several threads at once: OpenCV keeps the last picture inside the network."""
+    """May be asked from several threads at once: each has a network of its own, since OpenCV keeps the last picture
+    inside it.
+    """
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
-        """Load the network.
+        """Read the weights.
 
         Raises:
             StageError: the file is missing, or its bytes are not those of `SHA256`.
         """
-        import numpy as np
-
         try:
             import cv2
         except ImportError as error:
@@ -55,33 +62,56 @@ class NanoDet:
                 "Debian, Ubuntu: apt-get install libgl1 libglib2.0-0; Fedora: dnf install mesa-libGL glib2",
             ) from error
 
-        content = read_weights(weights)
-        self.network = cv2.dnn.readNetFromONNX(np.frombuffer(content, np.uint8))
+        self.content, self.of_thread, self.load = read_weights(weights), threading.local(), cv2.dnn.readNetFromONNX
         self.outputs = [f"cls{stride}" for stride in STRIDES] + [f"reg{stride}" for stride in STRIDES]
 
-    def detect(self, picture: Image, floor: float) -> Boxes:
-        """All cells whose best class scores at least `floor`, before any suppression."""
+    @property
+    def network(self) -> Any:
         import numpy as np
 
-        blob, scale, (left, top) = letterbox(picture)
-        self.network.setInput(blob)
-        found = dict(zip(self.outputs, self.network.forward(self.outputs), strict=True))
-        boxes, scores, classes = [], [], []
+        if not hasattr(self.of_thread, "network"):
+            self.of_thread.network = self.load(np.frombuffer(self.content, np.uint8))
+        return self.of_thread.network
+
+    def detect(self, pictures: Sequence[Image], floor: float) -> list[Boxes]:
+        """What scores at least `floor` in each picture; a score is the mean over both views."""
+        return [self.detect_in(picture, floor) for picture in pictures]
+
+    def detect_in(self, picture: Image, floor: float) -> Boxes:
+        import cv2
+        import numpy as np
+
+        bgr = cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR)
+        # What scores `floor` on average may score half of it in one view.
+        stretched = self.look(bgr, (SIDE, SIDE), floor / 2)
+        mirrored = self.look(np.ascontiguousarray(bgr[:, ::-1]), fitting(picture.size), floor / 2)
+        mirrored.xyxy[:, [0, 2]] = picture.width - mirrored.xyxy[:, [2, 0]]
+        both = agreed([stretched, mirrored], SAME)
+        return both.pick(np.flatnonzero(both.scores >= floor))
+
+    def look(self, bgr: np.ndarray, size: tuple[int, int], floor: float) -> Boxes:
+        """All cells whose best class scores at least `floor`, in one view: the picture (h, w, 3) made as large as
+        `size`, width and height, says.
+        """
+        import numpy as np
+
+        height, width = bgr.shape[:2]
+        left, top = (SIDE - size[0]) // 2, (SIDE - size[1]) // 2
+        network = self.network
+        network.setInput(network_input(bgr, size))
+        found = dict(zip(self.outputs, network.forward(self.outputs), strict=True))
+        parts: list[Boxes] = []
         for stride in STRIDES:
             confidence = found[f"cls{stride}"].reshape(-1, len(COCO))
             best = confidence.argmax(axis=1)
             score = confidence[np.arange(len(best)), best]
             kept = np.flatnonzero(score >= floor)
-            boxes.append(decode_sides(found[f"reg{stride}"].reshape(-1, 44)[kept], kept, stride))
-            scores.append(score[kept])
-            classes.append(best[kept])
-        xyxy = (np.concatenate(boxes) - [left, top, left, top]) / scale
-        limits = [picture.width, picture.height] * 2
-        return Boxes(
-            xyxy=np.clip(xyxy, 0, limits),
-            scores=np.concatenate(scores),
-            labels=[COCO[index] for index in np.concatenate(classes)],
-        )
+            xyxy = decode_sides(found[f"reg{stride}"].reshape(-1, 44)[kept], kept, stride)
+            parts.append(Boxes(xyxy, score[kept], [COCO[index] for index in best[kept]]))
+        boxes = joined(parts)
+        scale = np.array(size * 2) / [width, height, width, height]
+        xyxy = np.clip((boxes.xyxy - [left, top, left, top]) / scale, 0, [width, height] * 2)
+        return Boxes(xyxy, boxes.scores, boxes.labels)
 
 
 def read_weights(weights: Path) -> bytes:
@@ -94,20 +124,24 @@ def read_weights(weights: Path) -> bytes:
     return content
 
 
-def letterbox(picture: Image) -> tuple[np.ndarray, float, tuple[int, int]]:
-    """The network's input (1, 3, 416, 416), the scale of the picture in it, and its left and top margin."""
+def fitting(size: tuple[int, int]) -> tuple[int, int]:
+    """A picture's size, width and height, so that its longer side is the network's."""
+    scale = SIDE / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def network_input(bgr: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(1, 3, 416, 416): the picture, made as large as `size`, in the middle of the network's mean colour."""
     import cv2
     import numpy as np
 
-    scale = SIDE / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    left, top = (SIDE - width) // 2, (SIDE - height) // 2
-    bgr = cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR)
-    resized = cv2.resize(bgr, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    shrunk = size[0] < bgr.shape[1] or size[1] < bgr.shape[0]
+    resized = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA if shrunk else cv2.INTER_LINEAR)
     canvas = np.full((SIDE, SIDE, 3), MEAN_BGR, np.float32)
-    canvas[top : top + height, left : left + width] = resized
+    left, top = (SIDE - size[0]) // 2, (SIDE - size[1]) // 2
+    canvas[top : top + size[1], left : left + size[0]] = resized
     normal = (canvas - np.array(MEAN_BGR, np.float32)) / np.array(STD_BGR, np.float32)
-    return normal.transpose(2, 0, 1)[None], scale, (left, top)
+    return np.ascontiguousarray(normal.transpose(2, 0, 1)[None])
 
 
 def decode_sides(bins: np.ndarray, cells: np.ndarray, stride: int) -> np.ndarray:

@@ -8,6 +8,7 @@ CLIP-like model that chooses among written-out attributes (ITA took VinVL's 524,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import Field
@@ -27,6 +28,8 @@ from stages.base import (
     Value,
     guarded,
 )
+from stages.kinds import ANIMALS, FUR
+from stages.threads import Spread, all_at_once, cores, one_thread_each
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +61,8 @@ class ObjectsConfig(StageConfig):
     attribute_side: Annotated[int, SEMANTIC, Field(ge=1)] = 32
     attributed: Annotated[int, SEMANTIC, Field(ge=0)] = 12
     colour_share: Annotated[float, SEMANTIC, UNIT] = 0.5
-    batch: Annotated[int, EXECUTION, Field(ge=1)] = 8
+    batch: Annotated[int, EXECUTION, Field(ge=1)] = 16
+    workers: Annotated[int, EXECUTION, Field(ge=0)] = 0  # on a CPU; 0 is all cores
     device: Annotated[str, EXECUTION] = "auto"
 
 
@@ -93,16 +97,52 @@ def tag(label: str, attributes: Sequence[str]) -> str:
 
 
 class Detector(Protocol):
-    def detect(self, picture: Image, floor: float) -> Boxes: ...
+    """May be asked from several threads at once."""
+
+    def detect(self, pictures: Sequence[Image], floor: float) -> list[Boxes]: ...
 
 
 class Attributor(Protocol):
-    def classify(self, crops: Sequence[Image], floor: float) -> list[list[tuple[str, float]]]: ...
+    """May be asked from several threads at once."""
+
+    def knows(self, label: str) -> bool: ...
+
+    def classify(
+        self, crops: Sequence[Image], labels: Sequence[str], floor: float
+    ) -> list[list[tuple[str, float]]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Boxes in a picture, the crops of those that may get attributes, and what is known of their colours."""
+
+    size: tuple[int, int]
+    boxes: Boxes
+    crops: dict[int, Image]
+    colours: dict[int, tuple[str, float]]
+
+    def value(self, attributes: dict[int, list[tuple[str, float]]]) -> ObjectsValue:
+        boxes, (width, height) = self.boxes, self.size
+
+        def said(index: int) -> list[tuple[str, float]]:
+            colour = [self.colours[index]] if index in self.colours else []
+            return [*colour, *attributes.get(index, [])]
+
+        objects = tuple(
+            Object(
+                label=label,
+                score=round(float(boxes.scores[index]), 4),
+                box=rounded(boxes.xyxy[index]),
+                attributes=described(label, said(index)),
+            )
+            for index, label in enumerate(boxes.labels)
+        )
+        return ObjectsValue(width=width, height=height, objects=objects)
 
 
 class ObjectsStage(Stage[ObjectsConfig]):
     name = "objects"
-    version = 1
+    version = 2
     config_type = ObjectsConfig
     value_type = ObjectsValue
 
@@ -143,9 +183,18 @@ class ObjectsStage(Stage[ObjectsConfig]):
             tools["attribute list"] = attribute_digest()
         return Identity(models=models, tools=tools, numerics={"dtype": "float32"})
 
+    @property
+    def on_gpu(self) -> bool:
+        bundled = {self.config.detector, self.config.attributes} <= {NANODET, EFFICIENTNET, NO_ATTRIBUTES}
+        return not bundled and hub.pick_device(self.config.device) != "cpu"
+
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
+        """On a CPU one thread a picture, on another device all pictures, and then all their crops, at once."""
         self.open()
-        return [guarded(self.look, item) for item in items]
+        if self.on_gpu:
+            return self.look(items, all_at_once)
+        with one_thread_each(self.config.workers or cores()) as one_by_one:
+            return self.look(items, one_by_one)
 
     def open(self) -> None:
         if self.detector is not None:
@@ -165,57 +214,68 @@ class ObjectsStage(Stage[ObjectsConfig]):
             else HubDetector(config.detector, models["detector"], config.device)
         )
 
-    def look(self, item: Item) -> ObjectsValue:
+    def look(self, items: Sequence[Item], spread: Spread) -> list[Value | Failure]:
+        assert self.detector is not None
+        detector, config = self.detector, self.config
+
+        def boxes_in(some: list[Item]) -> list[Seen | Failure]:
+            pictures = [guarded(lambda item: item.picture(), item) for item in some]
+            readable = [picture for picture in pictures if not isinstance(picture, Failure)]
+            found = iter(detector.detect(readable, config.floor) if readable else ())
+            return [p if isinstance(p, Failure) else self.seen(p, next(found)) for p in pictures]
+
+        pictures = spread(boxes_in, items)
+        crops = [
+            (number, index, crop, seen.boxes.labels[index])
+            for number, seen in enumerate(pictures)
+            if isinstance(seen, Seen)
+            for index, crop in seen.crops.items()
+        ]
+        attributes: dict[int, dict[int, list[tuple[str, float]]]] = {number: {} for number in range(len(pictures))}
+        said = spread(self.attributes_of, [(crop, label) for _, _, crop, label in crops])
+        for (number, index, _, _), words in zip(crops, said, strict=True):
+            attributes[number][index] = words
+        return [
+            seen if isinstance(seen, Failure) else seen.value(attributes[number])
+            for number, seen in enumerate(pictures)
+        ]
+
+    def attributes_of(self, crops: list[tuple[Image, str]]) -> list[list[tuple[str, float]]]:
+        assert self.attributor is not None
+        pictures, labels = [crop for crop, _ in crops], [label for _, label in crops]
+        return self.attributor.classify(pictures, labels, self.config.attribute_floor)
+
+    def seen(self, picture: Image, found: Boxes) -> Seen:
         from stages.detection import suppress
 
-        assert self.detector is not None
-        config, picture = self.config, item.picture()
-        boxes = suppress(
-            self.detector.detect(picture, config.floor),
-            config.overlap_within,
-            config.overlap_across,
-            config.most,
-        )
-        attributes = self.attributes_of(picture, boxes)
-        return ObjectsValue(
-            width=picture.width,
-            height=picture.height,
-            objects=tuple(
-                Object(
-                    label=label,
-                    score=round(float(boxes.scores[index]), 4),
-                    box=rounded(boxes.xyxy[index]),
-                    attributes=attributes.get(index, ()),
-                )
-                for index, label in enumerate(boxes.labels)
-            ),
-        )
-
-    def attributes_of(self, picture: Image, boxes: Boxes) -> dict[int, tuple[Attribute, ...]]:
-        """Attributes of the best boxes that are large enough to say anything."""
+        config = self.config
+        boxes = suppress(found, config.overlap_within, config.overlap_across, config.most)
         crops: dict[int, Image] = {}
-        for index in range(min(len(boxes), self.config.attributed)):
+        colours: dict[int, tuple[str, float]] = {}
+        for index in range(min(len(boxes), config.attributed) if self.attributor else 0):
             x0, y0, x1, y1 = (round(float(side)) for side in boxes.xyxy[index])
-            if min(x1 - x0, y1 - y0) >= self.config.attribute_side:
-                crops[index] = picture.crop((x0, y0, x1, y1))
-        if not crops or self.attributor is None:
-            return {}
-        found = self.attributor.classify(list(crops.values()), self.config.attribute_floor)
-        return {
-            index: described(boxes.labels[index], [*self.colour_of(crop), *attributes])
-            for (index, crop), attributes in zip(crops.items(), found, strict=True)
-        }
+            if min(x1 - x0, y1 - y0) < config.attribute_side:
+                continue
+            crop = picture.crop((x0, y0, x1, y1))
+            colour = self.colour_of(crop)
+            if colour is not None:
+                colours[index] = colour
+            if self.attributor and self.attributor.knows(boxes.labels[index]):
+                crops[index] = crop
+        return Seen(picture.size, boxes, crops, colours)
 
-    def colour_of(self, crop: Image) -> list[tuple[str, float]]:
-        """One colour where it dominates, beside EfficientNet, which knows none."""
+    def colour_of(self, crop: Image) -> tuple[str, float] | None:
+        """One colour where it dominates, beside EfficientNet, which knows none. White in the shade looks grey, and
+        more things are white than grey: so nothing is called grey.
+        """
         import numpy as np
 
         from stages.colours import dominant_colour
 
         if self.config.attributes != EFFICIENTNET:
-            return []
+            return None
         colour, share = dominant_colour(np.asarray(crop))
-        return [(colour, share)] if share >= self.config.colour_share else []
+        return (colour, share) if share >= self.config.colour_share and colour != "grey" else None
 
 
 def rounded(xyxy: np.ndarray) -> tuple[float, float, float, float]:
@@ -224,10 +284,14 @@ def rounded(xyxy: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def described(label: str, attributes: Sequence[tuple[str, float]]) -> tuple[Attribute, ...]:
-    """Attributes of a box; never a colour of a person, whose clothes would be taken for them."""
+    """Attributes of a box; never a colour of a person, whose clothes would be taken for them, and of an animal none
+    but those of fur.
+    """
     from stages.transformers_vision import attribute_list
 
-    person = not PEOPLE.isdisjoint(label.lower().split())
-    unsaid = attribute_list().groups["colour"] if person else ()
+    colours = set(attribute_list().groups["colour"])
+    unsaid = colours if not PEOPLE.isdisjoint(label.lower().split()) else set[str]()
+    if label.lower() in ANIMALS:
+        unsaid = colours - FUR
     ordered = sorted(attributes, key=lambda found: -found[1])
     return tuple(Attribute(label=word, score=round(score, 4)) for word, score in ordered if word not in unsaid)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,27 +45,41 @@ class HubDetector:
             AutoModelForObjectDetection.from_pretrained, model, identity, self.device
         )
 
-    def detect(self, picture: Image, floor: float) -> Boxes:
-        """What scores above `floor`, cut to the picture; boxes of which nothing is left are dropped."""
-        import numpy as np
+    def detect(self, pictures: Sequence[Image], floor: float) -> list[Boxes]:
+        """What scores above `floor`, cut to each picture; boxes of which nothing is left are dropped.
+
+        Pictures that come to one size are looked at together. Others are not: padded to the largest of a batch,
+        their boxes would depend on their neighbours.
+        """
         import torch
 
-        padded = pad_elongated(picture)
-        inputs = self.processor(images=padded, return_tensors="pt").to(self.device)
-        with torch.inference_mode():
-            outputs = self.model(**inputs)
-        found = self.processor.post_process_object_detection(
-            outputs, threshold=floor, target_sizes=[(padded.height, padded.width)]
-        )[0]
-        limits = [picture.width, picture.height] * 2
-        xyxy = np.clip(found["boxes"].cpu().numpy().reshape(-1, 4), 0, limits)
-        names = self.model.config.id2label
-        boxes = Boxes(
-            xyxy=xyxy,
-            scores=found["scores"].cpu().numpy(),
-            labels=[names[index] for index in found["labels"].tolist()],
-        )
-        return boxes.pick(np.flatnonzero((xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)))
+        padded = [pad_elongated(picture) for picture in pictures]
+        inputs = [self.processor(images=picture, return_tensors="pt") for picture in padded]
+        alike: dict[torch.Size, list[int]] = {}
+        for number, given in enumerate(inputs):
+            alike.setdefault(given["pixel_values"].shape, []).append(number)
+        found: dict[int, Boxes] = {}
+        for numbers in alike.values():
+            together = {name: torch.cat([inputs[n][name] for n in numbers]) for name in inputs[numbers[0]]}
+            with torch.inference_mode():
+                outputs = self.model(**{name: tensor.to(self.device) for name, tensor in together.items()})
+            sizes = [(padded[n].height, padded[n].width) for n in numbers]
+            for n, result in zip(numbers, self.processed(outputs, floor, sizes), strict=True):
+                found[n] = cut_to(pictures[n].size, result, self.model.config.id2label)
+        return [found[number] for number in range(len(pictures))]
+
+    def processed(self, outputs: Any, floor: float, sizes: list[tuple[int, int]]) -> list[Any]:
+        return self.processor.post_process_object_detection(outputs, threshold=floor, target_sizes=sizes)
+
+
+def cut_to(size: tuple[int, int], found: Any, names: Mapping[int, str]) -> Boxes:
+    """A result of transformers as boxes within a picture of this width and height."""
+    import numpy as np
+
+    xyxy = np.clip(found["boxes"].cpu().numpy().reshape(-1, 4), 0, size * 2)
+    labels = [names[index] for index in found["labels"].tolist()]
+    boxes = Boxes(xyxy, found["scores"].cpu().numpy(), labels)
+    return boxes.pick(np.flatnonzero((xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)))
 
 
 def pad_elongated(picture: Image) -> Image:
@@ -156,8 +170,14 @@ class ZeroShotAttributes:
             features = self.model.get_text_features(**inputs).pooler_output
         return torch.nn.functional.normalize(features, dim=-1)
 
-    def classify(self, crops: Sequence[Image], floor: float) -> list[list[tuple[str, float]]]:
-        """For each crop at most three attributes with a score of at least `floor`, best first.
+    def knows(self, label: str) -> bool:
+        """Anything may be red or wooden."""
+        return True
+
+    def classify(
+        self, crops: Sequence[Image], labels: Sequence[str], floor: float
+    ) -> list[list[tuple[str, float]]]:
+        """For each crop, whatever its label, at most three attributes with a score of at least `floor`, best first.
 
         A score is the probability of the attribute among its group and the neutral sentence.
         """

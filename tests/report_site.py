@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,11 +118,33 @@ def answers_of(number: int, post: Post) -> tuple[list[Span], list[Span]]:
     return by_kind[number] if number < len(by_kind) else (gold, gold)
 
 
-def write_run(root: Path, folder: Path) -> Run:
+def other_answers_of(number: int, post: Post) -> tuple[list[Span], list[Span]]:
+    """What another run says: I+T is right where the first one was wrong in both views, wrong where it was right in
+    both, and wrong in another way where it was harmed; T differs alone in the fifth post.
+    """
+    gold = list(post.gold or ())
+    nothing = list[Span]()
+    text, both = answers_of(number, post)
+    others = {1: (gold, nothing), 2: (text, gold), 3: (gold, nothing), 4: (nothing, gold)}
+    return others.get(number, (text, both))
+
+
+def write_other_run(root: Path, **changes: Any) -> Run:
+    """Another run of the same dataset; `changes` are to its record."""
+    return write_run(root, root / "mine", "f" * 16, other_answers_of, changes)
+
+
+def write_run(
+    root: Path,
+    folder: Path,
+    name: str = "0123456789abcdef",
+    answers: Callable[[int, Post], tuple[list[Span], list[Span]]] = answers_of,
+    changes: Mapping[str, Any] | None = None,
+) -> Run:
     posts = load_dataset(str(folder), None, root / "data").splits["test"]
-    run = Run(root / "runs" / "mine" / "0123456789abcdef")
+    run = Run(root / "runs" / "mine" / name)
     (run.folder / "predictions").mkdir(parents=True)
-    pairs = [(post, *answers_of(number, post)) for number, post in enumerate(posts)]
+    pairs = [(post, *answers(number, post)) for number, post in enumerate(posts)]
     for view, which in ((TEXT, 1), (TEXT_AND_IMAGE, 2)):
         run.predictions("test", view).write_text(write_conll([(pair[0], pair[which]) for pair in pairs]))
         told = [
@@ -143,7 +165,8 @@ def write_run(root: Path, folder: Path) -> Run:
         for which in (1, 2)
     ]
     analysis = ViewAnalysis(text=analyses[0], text_and_image=analyses[1])
-    run.write(record_of(folder), history, RunAnalysis(splits={"test": analysis}))
+    record = record_of(folder).model_copy(update={"key": name * 4, **(changes or {})})
+    run.write(record, history, RunAnalysis(splits={"test": analysis}))
     run.finish(RunScores(splits={"test": ViewScores(text=scores[0], text_and_image=scores[1])}))
     return run
 

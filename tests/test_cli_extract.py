@@ -192,3 +192,33 @@ def test_help_comes_without_heavy_imports():
     answer = ita("--help")
     assert answer.code == 0
     assert "ita extract images/" in answer.out
+
+
+def test_without_a_network_a_captioner_ends_with_one_sentence_and_nothing_is_lost():
+    draw(Path("images/a.png"), "white")
+    assert ita("extract", "images", *BUNDLED, "--stage", "objects").code == 0
+    wanted = ("--stage", "caption", "--set", "caption.model=nobody/has-this")
+    cut = ita("extract", "images", *BUNDLED, *wanted, HF_HUB_OFFLINE="1", HF_HUB_CACHE="empty")
+    assert cut.code == 3
+    assert "the model nobody/has-this is not on this machine and HF_HUB_OFFLINE is set" in cut.err
+    assert "Traceback" not in cut.err
+    assert counts(ita("extract", "images", *BUNDLED, "--stage", "objects")) == {"objects": (1, 0, 0)}
+
+
+def test_show_writes_a_page_with_what_was_found():
+    sign(Path("images/a.png"), "MARLOW")
+    shown = ita("extract", "images", *BUNDLED, "--stage", "ocr", "--json", "--show", "deep/found.html")
+    assert shown.code == 0, shown.err
+    assert json.loads(shown.out)["clean"]
+    assert "1 pictures are shown in deep/found.html" in shown.err
+    page = Path("deep/found.html").read_text()
+    assert "MARLOW" in page
+    assert "a.png" in page
+
+
+def test_a_folder_is_no_page_and_is_refused_before_any_work():
+    sign(Path("images/a.png"), "MARLOW")
+    refused = ita("extract", "images", *BUNDLED, "--show", "images")
+    assert refused.code == 2
+    assert "--show images/found.html" in refused.err
+    assert not records("ocr")

@@ -128,8 +128,8 @@ def test_every_command_has_an_example_in_its_help():
         assert re.search(rf"^ *(cat .* \| )?ita {' '.join(command)}\b", answer.out, re.MULTILINE), command
 
 
-def terminal(arguments: Sequence[str], columns: int, **environment: str) -> str:
-    """What a terminal of so many columns shows."""
+def terminal(arguments: Sequence[str], columns: int, code: int = 0, **environment: str) -> str:
+    """What a terminal of so many columns shows of a command that ends with this code."""
     leader, follower = pty.openpty()
     env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), **environment}
     process = subprocess.Popen([PROGRAM, *arguments], stdout=follower, stderr=follower, stdin=follower, env=env)
@@ -144,7 +144,7 @@ def terminal(arguments: Sequence[str], columns: int, **environment: str) -> str:
             break
         shown += part
     os.close(leader)
-    assert process.wait(60) == 0
+    assert process.wait(60) == code
     return shown.decode().replace("\r\n", "\n")
 
 
@@ -159,6 +159,75 @@ def test_a_narrow_terminal_gets_lines_in_place_of_a_table():
     assert "posts\n  train  36\n  dev    12\n  test   12\n" in narrow
     assert max(map(len, terminal(["--help"], 40).splitlines())) <= 78
     assert "ita extract images/" in terminal(["--help"], 40)
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_help_and_data_fit_the_terminal(columns: int):
+    for arguments in (["--help"], ["extract", "--help"], ["data", "stats", "example"]):
+        shown = re.sub(r"\x1b\[[0-9;]*m", "", terminal(arguments, columns))
+        longest = max(shown.splitlines(), key=len)
+        # Narrow help has no frames and is wrapped by its library, whose longest words may stand out.
+        assert len(longest) <= max(columns, 78 if "--help" in arguments else 0), longest
+
+
+def test_no_colour_reaches_data_and_errors_on_a_terminal():
+    assert "\x1b" not in terminal(["data", "stats", "example"], 80, NO_COLOR="1")
+    assert "\x1b" not in terminal(["extract", "gone"], 80, 2, NO_COLOR="1")
+
+
+def test_nothing_that_steers_a_terminal_goes_into_a_pipe(images: Path):
+    for arguments in (["--help"], ["extract", "images", *BUNDLED, "--stage", "ocr"], ["data", "list"], ["extrct"]):
+        answer = ita(*arguments)
+        control = [c for c in answer.out + answer.err if ord(c) < 32 and c != "\n"]
+        assert control == [], arguments
+
+
+def test_a_reader_that_has_enough_ends_it_quietly(images: Path):
+    assert ita_here("extract", "images", *BUNDLED, "--stage", "ocr").code == 0
+    for command in ("config show --preset bundled --origin", "why images/a.png --preset bundled --stage ocr"):
+        line = f"{PROGRAM} {command} | head -1"
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+        assert len(done.stdout.splitlines()) == 1
+        assert done.stderr in ("", "preset bundled: asked for\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "hint"),
+    [
+        (
+            PermissionError(13, "Permission denied", ".ita/cache"),
+            ".ita/cache may not be read or written",
+            "chmod u+rwX",
+        ),
+        (OSError(30, "Read-only file system", "runs"), "runs may not be read or written", "--workspace DIR"),
+        (OSError(28, "No space left on device"), "everything finished before is kept", "ita cache gc --dry-run"),
+        (FileNotFoundError(2, "No such file or directory"), "the current folder is not there any more", "cd …"),
+    ],
+)
+def test_what_the_system_refuses_is_told_with_what_mends_it(
+    error: OSError, message: str, hint: str, monkeypatch: pytest.MonkeyPatch, images: Path
+):
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("ita_pipeline.pipeline.pictures_in", refuse)
+    answer = ita_here("extract", "images", *BUNDLED)
+    told, mends = answer.err.splitlines()[-2:]
+    assert answer.code == 3
+    assert told.startswith("error: ")
+    assert message in told
+    assert mends.startswith("hint: ")
+    assert hint in mends
+
+
+def test_a_folder_that_was_removed_meanwhile_is_told():
+    gone = Path("gone")
+    gone.mkdir()
+    line = f"cd gone && rmdir ../gone && {PROGRAM} status --preset bundled"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode in (2, 3)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("hint: ")
 
 
 def test_a_pipe_gets_the_table_whatever_the_columns():
@@ -213,6 +282,24 @@ def test_debug_shows_where_and_keeps_the_code(monkeypatch: pytest.MonkeyPatch):
 def test_the_shell_completes_commands_options_and_names(typed: str, offered: set[str]):
     words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1), "_ITA_COMPLETE": "complete_bash"}
     assert set(ita(**words).out.split()) == offered
+
+
+def test_bash_completes_with_the_script_that_it_is_given():
+    script = """
+        source <(ita --show-completion bash)
+        complete -p ita
+        for words in "ita ext" "ita cache ver" "ita status --exit" "ita train --dataset example --preset bun"; do
+            COMP_WORDS=($words); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMPREPLY=()
+            _ita_completion ita
+            echo "${COMPREPLY[@]}"
+        done
+    """
+    path = f"{Path(PROGRAM).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment, check=False)
+    registered, *offered = done.stdout.splitlines()
+    assert "-F _ita_completion ita" in registered, done.stderr
+    assert offered == ["extract", "verify", "--exit-code", "bundled"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -137,6 +137,15 @@ def test_without_a_target_it_is_about_all_pictures_seen_before():
     assert "2 pictures that were looked at before; 1 others are gone" in answer.err
 
 
+def test_without_a_target_it_tells_of_runs_that_were_begun_and_not_finished():
+    assert ita("extract", "images", *BUNDLED).code == 0
+    assert "unfinished" not in ita("status", *BUNDLED).out
+    Path("runs/mine/.0123456789abcdef/checkpoints").mkdir(parents=True)
+    Path("runs/mine/fedcba9876543210").mkdir()
+    assert "unfinished: runs/mine/.0123456789abcdef; the command that began it" in ita("status", *BUNDLED).out
+    assert json.loads(ita("status", *BUNDLED, "--json").out)["unfinished"] == ["runs/mine/.0123456789abcdef"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ita_pipeline.errors import UsageError
+from ita_pipeline.errors import MissingError, UsageError
 from ita_pipeline.layers import layers, merged_options, merged_sections, unknown_variables, user_file
 
 
@@ -65,6 +65,26 @@ def test_what_is_no_setting_is_refused_with_the_nearest(content: str, message: s
         found()
     assert "ita.yaml" in str(caught.value)
     assert hint in caught.value.hint
+
+
+def test_a_file_that_may_not_be_read_is_named_with_what_mends_it(monkeypatch: pytest.MonkeyPatch):
+    write("preset: bundled\n")
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "ita.yaml")
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(MissingError, match="cannot be read: Permission denied") as caught:
+        found()
+    assert caught.value.hint.startswith("chmod u+r ")
+
+
+def test_a_file_that_is_far_too_large_is_refused_before_it_is_read_whole():
+    write()
+    with Path("ita.yaml").open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(UsageError, match="too large"):
+        found()
 
 
 def test_a_variable_for_no_section_is_refused_and_a_misspelt_one_is_known():

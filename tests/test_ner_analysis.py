@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from ita_pipeline.corpus.posts import Post, Span, joined
-from ita_pipeline.ner.analysis import Kind, analyse, calibrate, compare_spans, surfaces
+from ita_pipeline.ner.analysis import Analysis, Kind, analyse, calibrate, compare_spans, surfaces
 from ita_pipeline.ner.prediction import Scored
 from ita_pipeline.ner.scoring import score
 from tests.spans import SENTENCES, sentence
@@ -95,3 +95,20 @@ def test_the_calibration_error_is_the_mean_gap_over_mentions():
     assert [one.mentions for one in found.bins] == [3, 1]
     assert found.ece == pytest.approx((1 * 0 + 3 * 0.65) / 4)
     assert calibrate([post("a")], [[]]).ece == 0
+
+
+def test_the_most_confident_mistakes_of_each_kind_are_named():
+    known = surfaces([post("in Rome", Span(1, 2, "LOC"))])
+    posts = [post("a b", Span(1, 2, "PER")), post("is Rome", Span(1, 2, "LOC")), *(post("c d") for _ in range(7))]
+    guesses = [Scored(Span(0, 1, "PER"), number / 10) for number in range(7)]
+    found = analyse(posts, [[], [], *([guess] for guess in guesses)], known).worst
+    assert [mistake.confidence for mistake in found[Kind.SPURIOUS]] == [0.6, 0.5, 0.4, 0.3, 0.2]
+    assert [mistake.gold for mistake in found[Kind.MISSED]] == [Span(1, 2, "LOC"), Span(1, 2, "PER")]
+    assert {mistake.confidence for mistake in found[Kind.MISSED]} == {None}
+    assert (found[Kind.TYPE], Kind.RIGHT in found) == ((), False)
+
+
+def test_an_analysis_without_the_worst_mistakes_is_still_read():
+    found = analyse([post("a")], [[]], frozenset())
+    assert Analysis.model_validate(found.model_dump(mode="json")) == found
+    assert Analysis.model_validate(found.model_dump(exclude={"worst"})).worst == {}

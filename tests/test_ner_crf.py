@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ita_pipeline.ner.chains import ScaledScan, log_scan
 from ita_pipeline.ner.crf import FORBIDDEN, LinearChainCRF
 from ita_pipeline.ner.tags import TagScheme
 
@@ -186,20 +185,26 @@ def test_gradients_with_forbidden_moves_equal_finite_differences(types: int, len
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 9), st.integers(1, 3), st.floats(0, 25), st.integers(0, 10_000), st.booleans())
-def test_scaled_and_log_scans_agree(length: int, batch: int, width: float, seed: int, last_only: bool):
-    torch.manual_seed(seed)
-    moves = torch.randn(2, 4, 4, dtype=torch.float64, requires_grad=True)
-    emissions = (width * torch.randn(2, length, batch, 4, dtype=torch.float64)).requires_grad_()
-    kept = slice(-1, None) if last_only else slice(None)
-    scaled, plain = ScaledScan.apply(moves, emissions, last_only), log_scan(moves, emissions)[:, kept]
-    weights = torch.randn_like(plain)
-    assert torch.allclose(scaled, plain)
-    for one, other in zip(
-        torch.autograd.grad((scaled * weights).sum(), (moves, emissions)),
-        torch.autograd.grad((plain * weights).sum(), (moves, emissions)),
-        strict=True,
-    ):
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=3), st.floats(0, 25), st.integers(0, 10_000), st.booleans())
+def test_probabilities_and_logarithms_give_the_same(lengths: list[int], width: float, seed: int, aligned: bool):
+    crf = random_crf(4, seed)
+    mask = torch.arange(max(1, *lengths))[None] < torch.tensor(lengths)[:, None]
+    emissions = (width * (2 * torch.rand(*mask.shape, 4, dtype=torch.float64) - 1)).requires_grad_()
+    weights, each = torch.randn(*mask.shape, 4, dtype=torch.float64), torch.randn(len(lengths)).double()
+
+    def found() -> list[Tensor]:
+        tags = torch.zeros(mask.shape, dtype=torch.long)
+        lattice = crf.lattice(emissions, mask) if aligned else None
+        result = (each * crf.log_likelihood(emissions, tags, mask, lattice)).sum()
+        if lattice is not None:
+            result = result + (weights * lattice.log_marginals)[mask].sum()
+        return [result, *torch.autograd.grad(result, (emissions, *crf.parameters()))]
+
+    assert crf.scalable(emissions, mask)
+    products = found()
+    crf.mixing = math.inf
+    assert not crf.scalable(emissions, mask)
+    for one, other in zip(products, found(), strict=True):
         assert torch.allclose(one, other, atol=1e-7)
 
 

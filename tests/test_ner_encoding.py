@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ita_pipeline.corpus.contexts import Reserved
 from ita_pipeline.ner.encoding import VANISHED, View, ViewEncoder, collate, word_mask
+from ita_pipeline.ner.shapes import Shape, shape_of
 from tests.tiny_encoder import build_bert, load
 
 
@@ -72,3 +74,43 @@ def test_a_batch_finds_each_word_in_its_flattened_rows(tokenizer: Any):
 def test_masks_are_true_for_the_words():
     assert word_mask([2, 0]).tolist() == [[True, True], [False, False]]
     assert word_mask([0]).tolist() == [[False]]
+
+
+def test_each_sub_token_has_the_shape_of_its_word_in_contexts_too(tokenizer: Any):
+    view = ViewEncoder(tokenizer, 64, word_shapes=True).encode(["AB", "c"], ["Ada in UK!"])
+    assert text_of(tokenizer, view) == "[CLS] a ##b c [SEP] a ##d ##a i ##n u ##k ! [SEP]"
+    none, upper, lower, title = Shape.NONE, Shape.UPPER, Shape.LOWER, Shape.TITLE
+    words = [title] * 3 + [lower] * 2 + [upper] * 2 + [Shape.SIGNS]
+    assert view.shapes == ((none, upper, upper, lower, none, *words, none),)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.text("aB1# ", max_size=12), st.none() | st.integers(0, 6)), max_size=4),
+    st.integers(6, 24),
+)
+def test_shapes_lie_beside_the_sub_tokens_of_contexts_that_are_cut(
+    tokenizer: Any, contexts: list[tuple[str, int | None]], length: int
+):
+    texts = [text if most is None else Reserved(text, most) for text, most in contexts]
+    plain = ViewEncoder(tokenizer, length).encode(["Ab"], texts)
+    view = ViewEncoder(tokenizer, length, word_shapes=True).encode(["Ab"], texts)
+    assert (view.rows, view.words, view.trimmed) == (plain.rows, plain.words, plain.trimmed)
+    assert [len(row) for row in view.shapes] == [len(row) for row in view.rows]
+    for ids, shapes in zip(view.rows, view.shapes, strict=True):
+        for token, shape in zip(tokenizer.convert_ids_to_tokens(ids), shapes, strict=True):
+            assert (shape == Shape.NONE) == (token in ("[CLS]", "[SEP]"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text("aBc1#\u200d", min_size=1, max_size=6), min_size=1, max_size=40), st.integers(6, 20))
+def test_shapes_lie_beside_the_sub_tokens_in_windows_too(tokenizer: Any, words: list[str], length: int):
+    plain = ViewEncoder(tokenizer, length).encode(words, ["A context"])
+    view = ViewEncoder(tokenizer, length, word_shapes=True).encode(words, ["A context"])
+    assert (view.rows, view.words, view.trimmed) == (plain.rows, plain.words, plain.trimmed)
+    assert [len(row) for row in view.shapes] == [len(row) for row in view.rows]
+    for word, (row, column) in zip(words, view.words, strict=True):
+        assert (row, column) == VANISHED or view.shapes[row][column] == shape_of(word)
+    batch = collate([view, ViewEncoder(tokenizer, length, word_shapes=True).encode(["a"])], 0)
+    assert batch["shapes"].shape == batch["input_ids"].shape
+    assert "shapes" not in collate([plain], 0)

@@ -38,6 +38,47 @@ def test_scores_equal_seqeval_strict(sentences: list[list[tuple[str, str]]]):
                 assert [one.precision, one.recall, one.f1, one.support] == pytest.approx(expected)
 
 
+def conlleval(gold: list[list[str]], guess: list[list[str]]) -> tuple[int, int, int]:
+    """Right, guessed and gold chunks of IOB2 tags, counted as the script of CoNLL-2000 does: while it reads on, it
+    remembers whether a chunk is open on both sides that began together and with one type.
+    """
+    right = guessed = wanted = 0
+    for truths, guesses in zip(gold, guess, strict=True):
+        together, last_truth, last_guess = False, "O", "O"
+        for truth, found in zip([*truths, "O"], [*guesses, "O"], strict=True):
+            ended, ended_guess = ends(last_truth, truth), ends(last_guess, found)
+            if together and ended and ended_guess:
+                right, together = right + 1, False
+            elif together and ended != ended_guess:
+                together = False
+            began, began_guess = starts(last_truth, truth), starts(last_guess, found)
+            if began and began_guess and truth[2:] == found[2:]:
+                together = True
+            wanted, guessed = wanted + began, guessed + began_guess
+            last_truth, last_guess = truth, found
+    return right, guessed, wanted
+
+
+def ends(before: str, here: str) -> bool:
+    return before != "O" and (here[0] in "OB" or before[2:] != here[2:])
+
+
+def starts(before: str, here: str) -> bool:
+    return here != "O" and (here[0] == "B" or before == "O" or before[2:] != here[2:])
+
+
+@settings(deadline=None)
+@given(SENTENCES)
+def test_scores_equal_conlleval_on_any_tags_orphans_among_them(sentences: list[list[tuple[str, str]]]):
+    """It starts a chunk at an I that continues none, as our reading of CoNLL files does."""
+    gold, guess = zip(*map(sentence, sentences), strict=True)
+    right, guessed, wanted = conlleval(*([[pair[side] for pair in tags] for tags in sentences] for side in (0, 1)))
+    found = score(gold, guess).micro
+    assert found.support == wanted
+    assert found.precision == pytest.approx(right / guessed if guessed else 0)
+    assert found.recall == pytest.approx(right / wanted if wanted else 0)
+
+
 def test_span_and_type_must_both_be_right():
     gold = [[Span(0, 2, "PER"), Span(3, 4, "LOC")], [Span(0, 1, "ORG")]]
     guess = [[Span(0, 2, "PER"), Span(3, 4, "PER")], [Span(0, 2, "ORG")]]

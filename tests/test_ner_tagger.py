@@ -11,9 +11,10 @@ import torch
 from ita_pipeline.corpus.posts import Post, Span, joined
 from ita_pipeline.ner.alignment import ObjectiveConfig, alignment_loss
 from ita_pipeline.ner.batches import Batcher
-from ita_pipeline.ner.encoding import ViewEncoder
+from ita_pipeline.ner.encoding import ViewEncoder, collate
 from ita_pipeline.ner.examples import Example, lay_out
 from ita_pipeline.ner.prediction import tag_views
+from ita_pipeline.ner.shapes import Shape
 from ita_pipeline.ner.tagger import Tagger, new_tagger
 from tests.tiny_encoder import build_bert, load
 
@@ -123,3 +124,29 @@ def test_a_post_without_words_has_no_mention(folder: Path):
     tagger, _, tokenizer = made(folder, ObjectiveConfig())
     empty = ViewEncoder(tokenizer, 64).encode([])
     assert tag_views(tagger, [empty], tokenizer.pad_token_id) == [[]]
+
+
+def test_word_shapes_change_nothing_at_first_and_are_learned(folder: Path, tmp_path: Path):
+    encoder, tokenizer = load(folder)
+    tagger = new_tagger(encoder, TYPES, 0.0, 64, ObjectiveConfig(), word_shapes=True).eval()
+    batch, loss = parts(tagger, lay_out(POSTS, ViewEncoder(tokenizer, 64, word_shapes=True)), 0)
+    without = {name: {**batch[name], "shapes": None} for name in ("text", "context")}
+    assert loss.item() == pytest.approx(tagger(**{**batch, **without})["loss"].item(), rel=1e-6)
+    loss.backward()
+    assert tagger.shapes is not None
+    gradient = tagger.shapes.weight.grad
+    assert gradient is not None
+    assert gradient[Shape.LOWER].abs().sum() > 0
+    assert gradient[Shape.NONE].abs().sum() == 0
+    tagger.save_pretrained(tmp_path / "model")
+    assert Tagger.from_pretrained(tmp_path / "model").config.word_shapes
+
+
+def test_capitals_reach_an_encoder_that_drops_them(folder: Path):
+    encoder, tokenizer = load(folder)
+    tagger = new_tagger(encoder, TYPES, 0.0, 64, ObjectiveConfig(), word_shapes=True).eval()
+    assert tagger.shapes is not None
+    torch.nn.init.normal_(tagger.shapes.weight)
+    layout = ViewEncoder(tokenizer, 64, word_shapes=True)
+    lower, title = (tagger.emissions(**collate([layout.encode([word])], 0)) for word in ("ada", "Ada"))
+    assert not torch.allclose(lower, title)

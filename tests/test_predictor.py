@@ -6,11 +6,21 @@ import json
 import shutil
 from pathlib import Path
 
+import datasets
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModel, AutoTokenizer
 
 import ita_pipeline as ita
+from ita_pipeline import predictor
+from ita_pipeline.corpus.posts import Span
+from ita_pipeline.errors import UsageError
 from ita_pipeline.ner.encoders import find_encoder, load_encoder
+from ita_pipeline.ner.encoding import View
+from ita_pipeline.ner.prediction import Scored
+from ita_pipeline.ner.tagger import Tagger
+from ita_pipeline.unlabelled import posts_in
 from stages.base import StageError
 from tests import fakes
 from tests.tiny_encoder import build_bert
@@ -28,7 +38,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "mine" / "tweets.jsonl").write_text("\n".join(map(json.dumps, lines)))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        settings = ("--preset", "bundled", "--encoder", "bert", "--set", "training.epochs=1")
+        rates = ("--set", "training.epochs=15", "--set", "training.learning_rate=0.003")
+        settings = ("--preset", "bundled", "--encoder", "bert", *rates)
         answer = fakes.ita("train", "--dataset", "mine", *settings)
     assert answer.code == 0, answer.err
     (run,) = (root / "runs" / "mine").iterdir()
@@ -102,3 +113,78 @@ def test_a_bad_line_of_a_pipe_ends_it_after_the_good_ones(run: Path):
     assert answer.code == 2
     assert len(answer.out.splitlines()) == 1
     assert "standard input, line 2" in answer.err
+
+
+def test_the_saved_folder_is_one_of_the_auto_classes(run: Path):
+    model, tokenizer = AutoModel.from_pretrained(run / "model"), AutoTokenizer.from_pretrained(run / "model")
+    again = Tagger.from_pretrained(run / "model")
+    assert type(model) is Tagger
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    assert tokenizer("hi kim", add_special_tokens=False)["input_ids"]
+
+
+@pytest.fixture
+def finds(run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that takes every second word for a mention, with this and that probability."""
+
+    def all_of(_: object, views: list[View], pad: int) -> list[list[Scored]]:
+        places = [range(1, len(view.words), 2) for view in views]
+        return [[Scored(Span(n, n + 1, "PER"), 0.3 if n % 4 == 1 else 0.8) for n in row] for row in places]
+
+    monkeypatch.setattr(predictor, "tag_views", all_of)
+    return run
+
+
+def test_mentions_that_are_less_probable_are_left_out(finds: Path):
+    text = "hi kim and lou"
+    assert [m.text for m in ita.load(finds).predict(text).mentions] == ["kim", "lou"]
+    assert [m.text for m in ita.load(finds, min_confidence=0.8).predict(text).mentions] == ["lou"]
+
+
+def test_the_least_confidence_is_an_option(run: Path):
+    for least, found in (("0", ["kim"]), ("1", [])):
+        answer = fakes.ita("predict", run, "--text", "hi kim", "--json", "--min-confidence", least)
+        assert [m["text"] for m in json.loads(answer.out)["mentions"]] == found
+    wrong = fakes.ita("predict", run, "--text", "hi kim", "--min-confidence", "50")
+    assert (wrong.code, "lies in 0..1" in wrong.err) == (2, True)
+
+
+def test_a_dataset_comes_back_with_its_mentions(finds: Path):
+    rows = datasets.Dataset.from_dict({"tokens": [["hi", "kim"], []], "ner_tags": [[0, 7], []], "n": [1, 2]})
+    found = ita.load(finds).predict_dataset(datasets.DatasetDict(test=rows))["test"]
+    assert found["n"] == [1, 2]
+    assert found["predicted_mentions"] == [
+        [{"start": 3, "end": 6, "text": "kim", "type": "PER", "score": 0.3}],
+        [],
+    ]
+    assert found["predicted_view"] == ["text", "text"]
+    again = ita.load(finds, min_confidence=0.5).predict_dataset(found)
+    assert again["predicted_mentions"] == [[], []]
+
+
+def test_a_saved_dataset_is_predicted_and_written(run: Path, tmp_path: Path):
+    texts = {"text": ["hi kim", None], "id": ["a", "b"]}
+    datasets.DatasetDict(train=datasets.Dataset.from_dict(texts)).save_to_disk(tmp_path / "saved")
+    answer = fakes.ita("predict", run, "--source", tmp_path / "saved", "--json")
+    assert [json.loads(line)["id"] for line in answer.out.splitlines()] == ["a", "b"]
+    to = tmp_path / "found"
+    assert fakes.ita("predict", run, "--source", tmp_path / "saved", "--to", to).code == 0
+    written = datasets.load_from_disk(to)["train"]
+    assert [len(row) for row in written["predicted_mentions"]] == [1, 0]
+    refused = fakes.ita("predict", run, "--source", tmp_path / "saved", "--to", to)
+    assert (refused.code, "Traceback" in refused.err) == (2, False)
+
+
+def test_a_dataset_without_posts_is_a_sentence(run: Path):
+    with pytest.raises(UsageError, match="has no posts: its columns are n"):
+        ita.load(run).predict_dataset(datasets.Dataset.from_dict({"n": [1]}))
+
+
+def test_pictures_of_a_dataset_are_looked_at(run: Path, tmp_path: Path):
+    fakes.draw(tmp_path / "red.png", "red", (40, 30))
+    rows = datasets.Dataset.from_dict({"text": ["hi kim"], "image": [str(tmp_path / "red.png")]})
+    with posts_in({"test": rows.cast_column("image", datasets.Image())}) as posts:
+        (post,) = posts
+        assert post.picture is not None
+        assert post.picture.read_bytes() == (tmp_path / "red.png").read_bytes()
+    assert not post.picture.exists()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
+
 import pytest
 
 from ita_pipeline.errors import UsageError
 from ita_pipeline.presets import (
+    GROUP,
+    Preset,
     build_stages,
     choose,
     hub_models,
     known_stages,
     load_preset,
+    load_stage,
     unavailable,
     with_changes,
 )
 from stages import hub
+from stages.base import StageError
 
 
 def test_auto_is_bundled_where_no_hub_answers_and_says_why():
@@ -57,3 +63,40 @@ def test_wrong_names_get_the_nearest():
         build_stages(with_changes(preset, {"ocr": {"page_mod": 6}}))
     with pytest.raises(UsageError, match="stage ocr: page_mode"):
         build_stages(with_changes(preset, {"ocr": {"page_mode": 99}}))
+
+
+class Broken:
+    name = "broken"
+
+
+def entry_of(value: str, name: str = "broken") -> EntryPoint:
+    return EntryPoint(name=name, value=value, group=GROUP)
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "message"),
+    [
+        ("tests.nowhere:Stage", "broken", "cannot be loaded: No module named"),
+        ("tests.test_presets:Broken", "broken", "is no subclass of stages.base.Stage"),
+        ("stages.base:Stage", "broken", "does not declare its name"),
+        ("tests.fakes:SizeStage", "broken", "calls itself size, and its entry point broken"),
+    ],
+)
+def test_a_stage_that_is_none_says_what_it_lacks(value: str, name: str, message: str):
+    with pytest.raises(StageError) as caught:
+        load_stage(entry_of(value, name))
+    assert message in str(caught.value)
+    assert value in str(caught.value)
+
+
+def test_a_name_that_two_packages_claim_is_refused(monkeypatch: pytest.MonkeyPatch):
+    both = [entry_of("stages.ocr:OcrStage", "ocr"), entry_of("tests.fakes:SizeStage", "ocr")]
+    monkeypatch.setattr("ita_pipeline.presets.entry_points", lambda group: both)
+    with pytest.raises(UsageError, match="two packages bring a stage ocr"):
+        known_stages.__wrapped__()
+
+
+def test_a_stage_that_reads_what_the_preset_lacks_says_so():
+    alone = Preset(name="alone", about="", encoder="minilm", stages={"caption": {}})
+    with pytest.raises(UsageError, match="the stage caption reads objects, which preset alone does not have"):
+        build_stages(alone)

@@ -14,7 +14,8 @@ from ita_pipeline.extraction import Extraction
 from ita_pipeline.images import ImageRef
 from ita_pipeline.picture_contexts import PictureContexts, Results
 from ita_pipeline.report.entries import GOLD, IT, Entry, Marked, T, parts_of, verdict
-from ita_pipeline.report.gallery import Seen, Shown, findings, gold_of, make_gallery, make_picture_gallery
+from ita_pipeline.report.found import findings
+from ita_pipeline.report.gallery import Seen, Shown, gold_of, make_gallery, make_picture_gallery
 from ita_pipeline.report.thumbnails import Thumbnail
 from stages.base import Failure, FailureKind
 from tests.fakes import SizeValue

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ita_pipeline.report.gallery import Gallery
+from ita_pipeline.report.gallery import BY_PICTURE, Gallery
 from ita_pipeline.report.make import ReportOptions, make_report
 from ita_pipeline.report.page import Page, rendered
 from ita_pipeline.report.thumbnails import Pictures
@@ -148,6 +148,7 @@ def test_the_same_input_gives_the_same_page(tmp_path: Path):
 def test_an_empty_gallery_is_a_page_too():
     empty = Gallery(
         what="posts",
+        telling=BY_PICTURE,
         unused="",
         entries=(),
         pictures={},

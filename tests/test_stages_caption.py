@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from stages.base import EXECUTION, SEMANTIC, Failure
-from stages.caption import CaptionConfig, CaptionStage, CaptionValue, plural, sentence
+from stages.caption import CaptionConfig, CaptionStage, CaptionValue
 from stages.objects import Attribute, Object, ObjectsValue
+from stages.sentences import plural, sentence
 from tests.stages_fixtures import bad_item, item_of, noise
 from tests.tiny_models import build_blip
 

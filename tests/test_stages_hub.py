@@ -13,7 +13,7 @@ import pytest
 
 from stages import hub
 from stages.base import StageError
-from stages.caption import Blip, CaptionConfig
+from stages.caption import CaptionConfig, CaptionStage
 from stages.transformers_vision import HubDetector, ZeroShotAttributes
 from tests.tiny_models import build_clip, build_yolos
 
@@ -187,7 +187,7 @@ def test_a_model_of_another_kind_is_refused(yolos: Path, tmp_path: Path):
     with pytest.raises(StageError):
         ZeroShotAttributes(str(yolos), hub.identify(str(yolos)), "cpu")
     with pytest.raises(StageError):
-        Blip(CaptionConfig(model=clip), hub.identify(clip))
+        CaptionStage(CaptionConfig(model=clip)).open()
 
 
 def test_a_package_that_is_missing_is_named():
@@ -196,6 +196,16 @@ def test_a_package_that_is_missing_is_named():
 
     with pytest.raises(StageError, match=r"needs a package: SiglipTokenizer requires sentencepiece$"):
         hub.load(factory, "owner/model", f"owner/model@{COMMIT}")
+
+
+@pytest.mark.parametrize("cause", [ConnectionError("reset by peer"), TimeoutError("too slow")])
+def test_a_connection_that_breaks_in_a_download_is_no_damaged_model(cause: Exception):
+    def factory(*_: object, **__: object) -> None:
+        raise OSError("Can't load the model for 'owner/model'") from cause
+
+    with pytest.raises(StageError, match="is not on this machine and") as raised:
+        hub.load(factory, "owner/model", f"owner/model@{COMMIT}")
+    assert "hf download owner/model" in raised.value.hint
 
 
 def test_devices():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from PIL import Image
 from stages import imagenet, nanodet
 from stages.base import Failure, StageError
 from stages.colours import dominant_colour
-from stages.detection import Boxes, suppress
+from stages.detection import Boxes, agreed, suppress
+from stages.kinds import KINDS
 from stages.objects import NO_ATTRIBUTES, Attribute, ObjectsConfig, ObjectsStage, ObjectsValue, described
 from tests.stages_fixtures import ODD, bad_item, check, clock, item_of, look, noise, overlap, plain, stop_sign
 
@@ -114,6 +116,49 @@ def test_two_kinds_side_by_side_stay():
     assert suppress(boxes, 0.3, 0.65, 10).labels == ["person", "horse"]
 
 
+# -- several views of one picture
+
+
+def seen(*boxes: tuple[list[float], float, str]) -> Boxes:
+    xyxy = np.array([box for box, _, _ in boxes], float).reshape(-1, 4)
+    return Boxes(xyxy, np.array([score for _, score, _ in boxes]), [label for _, _, label in boxes])
+
+
+def test_what_both_views_show_is_one_thing_and_what_one_shows_counts_half():
+    left = seen(([0, 0, 10, 10], 0.9, "cat"), ([50, 50, 60, 60], 0.8, "dog"))
+    right = seen(([0, 0, 10, 12], 0.3, "cat"), ([0, 0, 10, 10], 0.6, "dog"))
+    found = agreed([left, right], 0.5)
+    assert found.labels == ["cat", "dog", "dog"]
+    assert found.scores == pytest.approx([0.6, 0.4, 0.3])
+    assert found.xyxy[0] == pytest.approx([0, 0, 10, 10.5])
+
+
+def test_of_one_view_only_the_best_box_of_a_thing_counts():
+    left = seen(([0, 0, 10, 10], 0.8, "cat"), ([0, 0, 10, 9], 0.7, "cat"))
+    found = agreed([left, seen()], 0.5)
+    assert found.labels == ["cat"]
+    assert found.scores == pytest.approx([0.4])
+    assert len(agreed([seen(), seen()], 0.5)) == 0
+
+
+@given(st.lists(found, max_size=12), st.lists(found, max_size=12))
+def test_views_agree_whichever_comes_first(a: list, b: list):
+    # Scores that differ, since of equal ones the first is taken.
+    views = [
+        seen(
+            *(
+                ([x, y, x + w, y + h], (score + (i + 13 * number) / 100) / 120, label)
+                for i, ((x, y, w, h), score, label) in enumerate(some)
+            )
+        )
+        for number, some in enumerate((a, b))
+    ]
+    one, other = agreed(views, 0.4), agreed(views[::-1], 0.4)
+    assert sorted(one.scores) == pytest.approx(sorted(other.scores))
+    assert sorted(one.labels) == sorted(other.labels)
+    assert len(one) <= len(a) + len(b)
+
+
 # -- colours
 
 # The named colours of CSS, for brown "saddlebrown": none of them is a centre of the palette.
@@ -167,17 +212,36 @@ def test_tiny_patches_have_colours(size: tuple[int, int]):
 class Two:
     """A detector that sees a person at the left and a bus at the right, whatever the picture."""
 
-    def detect(self, picture: Image.Image, floor: float) -> Boxes:
+    labels = ("person", "bus")
+
+    def detect(self, pictures: Sequence[Image.Image], floor: float) -> list[Boxes]:
+        return [self.halves(picture) for picture in pictures]
+
+    def halves(self, picture: Image.Image) -> Boxes:
         half = picture.width / 2
         xyxy = np.array([[0, 0, half, picture.height], [half, 0, picture.width, picture.height]])
-        return Boxes(xyxy, np.array([0.9, 0.8]), ["person", "bus"])
+        return Boxes(xyxy, np.array([0.9, 0.8]), list(self.labels))
 
 
 class Silent:
     """An attributor that says nothing."""
 
-    def classify(self, crops: list[Image.Image], floor: float) -> list[list[tuple[str, float]]]:
+    def knows(self, label: str) -> bool:
+        return True
+
+    def classify(
+        self, crops: Sequence[Image.Image], labels: Sequence[str], floor: float
+    ) -> list[list[tuple[str, float]]]:
         return [[] for _ in crops]
+
+
+class Named(Silent):
+    """Says of each crop how wide it is and what it was told."""
+
+    def classify(
+        self, crops: Sequence[Image.Image], labels: Sequence[str], floor: float
+    ) -> list[list[tuple[str, float]]]:
+        return [[(f"{label} of {crop.width}", 0.5)] for crop, label in zip(crops, labels, strict=True)]
 
 
 def test_a_bus_has_a_colour_and_a_person_has_none():
@@ -187,6 +251,56 @@ def test_a_bus_has_a_colour_and_a_person_has_none():
     person, bus = value.objects
     assert person.attributes == ()
     assert bus.attributes == (Attribute(label="red", score=1.0),)
+
+
+@pytest.mark.parametrize("label", ["horse", "teddy bear"])
+def test_what_is_green_around_an_animal_is_not_the_animal(label: str):
+    assert described(label, [("green", 0.9), ("brown", 0.8)]) == (Attribute(label="brown", score=0.8),)
+
+
+def test_nothing_is_called_grey():
+    """White things in the shade are."""
+    stage = ObjectsStage(ObjectsConfig())
+    stage.detector, stage.attributor = Two(), Silent()
+    (value,) = look(stage, plain(CSS["grey"], 200, 100))
+    assert all(thing.attributes == () for thing in value.objects)
+
+
+def test_attributes_belong_to_their_boxes_however_pictures_are_spread(monkeypatch: pytest.MonkeyPatch):
+    pictures = [plain(CSS["white"], 2 * width, 100) for width in (40, 60, 50)]
+    pictures.insert(1, plain(CSS["white"], 200, 10))
+    expected = [
+        ["person of 40", "bus of 40"],
+        ["", ""],
+        ["person of 60", "bus of 60"],
+        ["person of 50", "bus of 50"],
+    ]
+    for gpu in (False, True):
+        monkeypatch.setattr(ObjectsStage, "on_gpu", gpu)
+        stage = ObjectsStage(ObjectsConfig(workers=3))
+        stage.detector, stage.attributor = Two(), Named()
+        found = [[thing.attributes for thing in value.objects] for value in look(stage, *pictures)]
+        words = [[" ".join(a.label for a in some if a.label not in CSS) for some in value] for value in found]
+        assert words == expected
+
+
+def test_no_more_threads_than_before_are_left_to_others():
+    import cv2
+    import torch
+
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    inside: list[tuple[int, int]] = []
+
+    class Counting(Two):
+        def detect(self, pictures: Sequence[Image.Image], floor: float) -> list[Boxes]:
+            inside.append((cv2.getNumThreads(), torch.get_num_threads()))
+            return super().detect(pictures, floor)
+
+    stage = ObjectsStage(ObjectsConfig(workers=2))
+    stage.detector, stage.attributor = Counting(), Silent()
+    look(stage, *[plain(CSS["red"], 200, 100)] * 4)
+    assert inside == [(1, 1)] * 4
+    assert (cv2.getNumThreads(), torch.get_num_threads()) == before
 
 
 @pytest.mark.parametrize("label", ["person", "Woman", "young boy"])
@@ -201,9 +315,11 @@ def test_only_some_boxes_are_asked_about(settings: dict[str, int], sizes: int):
     asked: list[tuple[int, int]] = []
 
     class Listening(Silent):
-        def classify(self, crops: list[Image.Image], floor: float) -> list[list[tuple[str, float]]]:
+        def classify(
+            self, crops: Sequence[Image.Image], labels: Sequence[str], floor: float
+        ) -> list[list[tuple[str, float]]]:
             asked.extend(crop.size for crop in crops)
-            return super().classify(crops, floor)
+            return super().classify(crops, labels, floor)
 
     stage = ObjectsStage(ObjectsConfig.model_validate(settings))
     stage.detector, stage.attributor = Two(), Listening()
@@ -212,31 +328,48 @@ def test_only_some_boxes_are_asked_about(settings: dict[str, int], sizes: int):
 
 
 @needs_efficientnet
-def test_efficientnet_says_what_a_crop_shows():
-    (words,) = imagenet.EfficientNetLite2().classify([clock()], 0.1)
-    assert {word for word, _ in words} == {"analog clock", "wall clock"}
-    assert 1 >= words[0][1] >= words[1][1] >= 0.1
+def test_efficientnet_says_which_kind_of_a_thing_a_crop_shows():
+    model = imagenet.EfficientNetLite2()
+    as_clock, as_dog, again = model.classify([clock()] * 3, ["clock", "dog", "clock"], 0.1)
+    assert as_clock == again
+    ((word, score),) = as_clock
+    assert word in {"analog clock", "wall clock"}
+    assert 0.1 <= score <= 1
+    assert as_dog == []
+    assert model.knows("clock")
+    assert not model.knows("pizza")
+
+
+@needs_efficientnet
+def test_kinds_are_what_their_labels_say():
+    words = imagenet.EfficientNetLite2().words
+    assert set(KINDS) <= {*nanodet.COCO, "bear"}
+    for label, numbers in KINDS.items():
+        assert len(set(numbers)) == len(numbers)
+        assert all(words[number] != label for number in numbers)
+    assert {words[number] for number in KINDS["bus"]} == {"minibus", "school bus", "trolleybus"}
+    assert {"beagle", "Great Dane", "Mexican hairless"} <= {words[number] for number in KINDS["dog"]}
+    assert "timber wolf" not in {words[number] for number in KINDS["dog"]}
+    assert {words[number] for number in KINDS["person"]} == {"ballplayer", "groom", "scuba diver"}
 
 
 @needs_efficientnet
 def test_the_bundled_models_together():
-    (value,) = look(ObjectsStage(ObjectsConfig(attribute_floor=0.05)), stop_sign())
-    colour, *words = value.objects[0].attributes
-    assert colour.label == "red"
-    assert words
-    assert all(0.05 <= attribute.score <= 1 for attribute in words)
+    (value,) = look(ObjectsStage(ObjectsConfig()), stop_sign())
+    assert [attribute.label for attribute in value.objects[0].attributes] == ["red"]
 
 
 @needs_efficientnet
 def test_efficientnet_takes_crops_of_any_shape_in_batches():
     model = imagenet.EfficientNetLite2()
     crops = [noise(20 + index, 90 - index, index) for index in range(imagenet.BATCH + 2)]
-    together = model.classify(crops, 0.0)
+    labels = ["dog", "bird"] * (len(crops) // 2)
+    together = model.classify(crops, labels, 0.0)
     assert len(together) == len(crops)
     for index in (0, len(crops) - 1):
-        (alone,) = model.classify([crops[index]], 0.0)
-        assert [word for word, _ in alone] == [word for word, _ in together[index]]
-        assert [score for _, score in alone] == pytest.approx([s for _, s in together[index]], abs=1e-4)
+        ((word, score),) = model.classify([crops[index]], [labels[index]], 0.0)[0:1][0]
+        assert word == together[index][0][0]
+        assert score == pytest.approx(together[index][0][1], abs=1e-4)
 
 
 @needs_efficientnet

@@ -72,7 +72,7 @@ def test_a_detector_says_what_its_model_says(folders: dict[str, Path]):
     from transformers import YolosForObjectDetection, YolosImageProcessor
 
     picture = noise(200, 120)
-    boxes = HubDetector(str(folders["yolos"]), "", "cpu").detect(picture, 0.0)
+    (boxes,) = HubDetector(str(folders["yolos"]), "", "cpu").detect([picture], 0.0)
     inputs = YolosImageProcessor.from_pretrained(folders["yolos"])(images=picture, return_tensors="pt")
     with torch.no_grad():
         outputs = YolosForObjectDetection.from_pretrained(folders["yolos"]).eval()(**inputs)
@@ -88,9 +88,9 @@ def test_a_detector_says_what_its_model_says(folders: dict[str, Path]):
 
 def test_a_higher_floor_leaves_fewer_boxes(folders: dict[str, Path]):
     detector = HubDetector(str(folders["rt_detr"]), "", "cpu")
-    every = detector.detect(noise(200, 120), 0.0)
+    (every,) = detector.detect([noise(200, 120)], 0.0)
     middle = float(np.median(every.scores))
-    some = detector.detect(noise(200, 120), middle)
+    (some,) = detector.detect([noise(200, 120)], middle)
     assert 0 < len(some) < len(every)
     assert some.scores.min() > middle
 
@@ -129,13 +129,13 @@ def test_attributes_are_what_the_whole_model_says(folders: dict[str, Path], name
 def test_batches_do_not_change_attributes(folders: dict[str, Path], name: str):
     model = ZeroShotAttributes(str(folders[name]), "", "cpu")
     crops = [noise(40 + index, 60, index) for index in range(19)]
-    together = model.classify(crops, 0.1)
+    together = model.classify(crops, ["dog"] * 19, 0.1)
     assert len(together) == 19
     for crop, many in zip(crops, together, strict=True):
-        (alone,) = model.classify([crop], 0.1)
+        (alone,) = model.classify([crop], ["dog"], 0.1)
         assert [word for word, _ in alone] == [word for word, _ in many]
-    assert model.classify(crops, 1.0) == [[]] * 19
-    assert model.classify([], 0.1) == []
+    assert model.classify(crops, ["dog"] * 19, 1.0) == [[]] * 19
+    assert model.classify([], [], 0.1) == []
 
 
 def test_elongated_pictures_are_padded_and_others_left_alone():

@@ -9,7 +9,7 @@ import pytest
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.errors import UsageError
-from ita_pipeline.training_run import check_alone, check_trainable
+from ita_pipeline.training_run import check_trainable
 
 LABELLED = Post("1", "Ada", ("Ada",), ((0, 3),), gold=(Span(0, 1, "PER"),))
 BARE = Post("2", "Ada", ("Ada",), ((0, 3),))
@@ -37,10 +37,3 @@ def test_what_cannot_be_trained_on_is_said_before_anything_runs(splits: dict[str
 
 def test_a_labelled_dataset_is_fine():
     check_trainable(dataset(train=(LABELLED,), dev=(EMPTY,), test=(EMPTY,)))
-
-
-def test_several_processes_are_refused_before_any_of_them_trains(monkeypatch: pytest.MonkeyPatch):
-    check_alone()
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match="in one process, not in 2"):
-        check_alone()

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 from ita_pipeline.cache.database import Database, prepared
 from ita_pipeline.cache.segments import CRC_LENGTH, Line, generation, scan
@@ -20,6 +21,8 @@ from ita_pipeline.groups import batched
 from stages.base import FailureKind
 
 AT_ONCE = 500
+# New records go in by so many, in the table's order: keys are random, and each would touch a page of its own.
+SORTED_AT_ONCE = 20_000
 SECONDS = b', "seconds": '
 
 ENROL = """
@@ -135,16 +138,26 @@ class Index(Database):
         rank = generation(path)
         settled, status = settle(path)
         with path.open("rb") as opened:
-            for lines in batched(scan(opened, start, number), AT_ONCE):
-                good = [row_of(folder, segment, rank, line) for line in lines if line.good]
-                bad = [(folder, segment, line.number, line.image) for line in lines if not line.good]
-                self.database.executemany(REMEMBER, good)
-                self.database.executemany("INSERT INTO damage VALUES (?, ?, ?, ?)", bad)
-                start, number = lines[-1].end, lines[-1].number
+            rows: list[tuple[Any, ...]] = []
+            for line in scan(opened, start, number):
+                start, number = line.end, line.number
+                if not line.good:
+                    bad = (folder, segment, line.number, line.image)
+                    self.database.execute("INSERT INTO damage VALUES (?, ?, ?, ?)", bad)
+                    continue
+                rows.append(row_of(folder, segment, rank, line))
+                if len(rows) == SORTED_AT_ONCE:
+                    self.remember(rows)
+                    rows.clear()
+            self.remember(rows)
         self.database.execute(
             "UPDATE segments SET inode = ?, size = ?, stamp = ?, settled = ?, read = ?, lines = ? WHERE id = ?",
             [status.st_ino, status.st_size, stamp(status), settled, start, number, segment],
         )
+
+    def remember(self, rows: list[tuple[Any, ...]]) -> None:
+        rows.sort(key=lambda row: sortable(row[1]))
+        self.database.executemany(REMEMBER, rows)
 
     def name_of(self, folder: Path) -> str:
         return str(folder.relative_to(self.root))
@@ -152,7 +165,8 @@ class Index(Database):
     def choose(self, images: Sequence[str]) -> None:
         """Name the images that `unfinished`, `entries` and `known` are then asked about."""
         self.chosen = images
-        rows = sorted(((stored(image), number) for number, image in enumerate(images)), key=by_image)
+        rows = [(stored(image), number) for number, image in enumerate(images)]
+        rows.sort(key=lambda row: sortable(row[0]))
         self.database.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (image PRIMARY KEY, number) WITHOUT ROWID")
         self.database.execute("BEGIN")
         self.database.execute("DELETE FROM chosen")
@@ -228,12 +242,11 @@ def stored(image: str) -> bytes | str:
     return image
 
 
-def by_image(row: tuple[bytes | str, int]) -> bytes:
-    image = row[0]
+def sortable(image: bytes | str) -> bytes:
     return image if isinstance(image, bytes) else image.encode("utf-8", "surrogatepass")
 
 
-def row_of(folder: str, segment: int, rank: int, line: Line) -> tuple[object, ...]:
+def row_of(folder: str, segment: int, rank: int, line: Line) -> tuple[Any, ...]:
     """A line's row in `records`, found without reading its value."""
     content = line.content
     state = State.of(line.failure)

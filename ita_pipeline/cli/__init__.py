@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 import sys
 from typing import Annotated, Any
 
@@ -12,6 +14,7 @@ from ita_pipeline.cli.cache import app as cache
 from ita_pipeline.cli.compare import compare
 from ita_pipeline.cli.config import app as config
 from ita_pipeline.cli.config import init
+from ita_pipeline.cli.demo import demo
 from ita_pipeline.cli.doctor import doctor
 from ita_pipeline.cli.exchange import app as data
 from ita_pipeline.cli.export_model import export_model
@@ -38,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None if plain_help() else "rich",
 )
-COMMANDS = (extract, status, why, train, predict, report, compare, export_model, doctor, init)
+COMMANDS = (extract, status, why, train, predict, demo, report, compare, export_model, doctor, init)
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(cache, name="cache")
@@ -101,9 +104,28 @@ def unfinished(error: Exception) -> None:
     if isinstance(error, StageError):
         fail(str(error), error.hint, ExitCode.MISSING)
     if isinstance(error, OSError):
-        fail(f"the system said no: {error}", "mend that and run the same command again", ExitCode.MISSING)
+        fail(*of_system(error), ExitCode.MISSING)
     what = f"{type(error).__name__}: {error}"
     fail(f"this should not have happened: {what}", "ita --debug … shows where; please report it", ExitCode.USAGE)
+
+
+def of_system(error: OSError) -> tuple[str, str]:
+    """What the system refused, and what a person can do about it."""
+    place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    if isinstance(error, FileNotFoundError) and not place:
+        return "the current folder is not there any more", "go to one that is, and run the same command again: cd …"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        what = place or "a file"
+        return (
+            f"{what} may not be read or written: {error.strerror}",
+            f"chmod u+rwX {shlex.quote(what)}, or work in a folder of your own: --workspace DIR",
+        )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"the system said no: {error}; everything finished before is kept",
+            "make room (ita cache gc --dry-run shows what may go), and run the same command again",
+        )
+    return f"the system said no: {error}", "mend that and run the same command again"
 
 
 def lonely(arguments: list[str]) -> bool:

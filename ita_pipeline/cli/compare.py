@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ita_pipeline.cli.console import say, table
-from ita_pipeline.cli.options import AsJson, WorkspaceFolder
+from ita_pipeline.cli.console import Watcher, resumable, say, shown, table
+from ita_pipeline.cli.options import AsJson, DatasetFolder, PictureChoice, WorkspaceFolder
 
 if TYPE_CHECKING:
     from ita_pipeline.comparison import Comparison
@@ -21,16 +21,33 @@ def compare(
     split: Annotated[str, typer.Option(help="test or dev.")] = "test",
     samples: Annotated[int, typer.Option(min=100, max=1_000_000, help="Samples of each of both tests.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0)] = 1,
+    html: Annotated[Path | None, typer.Option(help="Write a page to look at, with the posts that changed.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="The runs' dataset, where it is not where it was in training.")
+    ] = None,
+    data: DatasetFolder = None,
+    pictures: Annotated[
+        PictureChoice, typer.Option(help="Thumbnails in the page, beside it, or none; auto: by their number.")
+    ] = PictureChoice.AUTO,
     workspace: WorkspaceFolder = Path(),
     as_json: AsJson = False,
 ) -> None:
     """Compare two runs on the posts that both were tested on, by bootstrap and by randomisation.
 
     ita compare runs/twitter15/0123456789abcdef runs/twitter15/fedcba9876543210
+
+    ita compare mine/0123456789abcdef mine/fedcba9876543210 --html compare.html
     """
     from ita_pipeline import pipeline
+    from ita_pipeline.report.thumbnails import Pictures
 
-    found = pipeline.compare(a, b, split, samples, seed, workspace)
+    watcher = Watcher()
+    with resumable(watcher):
+        found = pipeline.compare(a, b, split, samples, seed, workspace)
+        if html is not None:
+            options = pipeline.ReportOptions(data, dataset, Pictures(pictures), workspace)
+            made = pipeline.compare_page(found, html, options, watcher)
+            say(f"page {shown(made.page)}, {made.shown} posts that changed")
     if as_json:
         print(json.dumps(found.to_json()))
         return

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +43,10 @@ def note(line: str) -> None:
 
 
 @contextmanager
-def resumable(watcher: Watcher) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the command with the sentence that takes it up again.
+def resumable(
+    watcher: Watcher, told: str = "interrupted; every finished batch is kept", again: str = "resume with"
+) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the command with what became of it, and with the command that takes it up again.
 
     While stages run, the first one lets the batch in hand finish, and only a second one stops at once.
     """
@@ -59,8 +62,8 @@ def resumable(watcher: Watcher) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say("interrupted; every finished batch is kept")
-        say(f"hint: resume with: ita {shlex.join(sys.argv[1:])}")
+        say(told)
+        say(f"hint: {again}: ita {shlex.join(sys.argv[1:])}")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     finally:
         for number, handler in before.items():
@@ -101,14 +104,27 @@ def stacked(header: Sequence[str], row: Sequence[str]) -> str:
     return "\n".join([row[0], *(f"  {n.ljust(width)}  {c}" for n, c in zip(header[1:], row[1:], strict=True))])
 
 
+@dataclass(slots=True)
+class Count:
+    """How far a stage is."""
+
+    total: int
+    done: int = 0
+
+    def line(self, stage: str, seconds: float) -> str:
+        rate = self.done / seconds
+        left = f"{(self.total - self.done) / rate:.0f} s left" if rate else "nothing done yet"
+        return f"{stage}: {self.done} of {self.total}, {rate:.1f}/s, {left}"
+
+
 class Watcher:
-    """Shows the progress of a run: a bar on a terminal, else a line every 30 seconds."""
+    """Shows the progress of a run: a bar for each stage on a terminal, else a line for each every 30 seconds."""
 
     def __init__(self) -> None:
         self.quiet = quiet()
         self.working = self.stopping = False
         self.bar: Progress | None = None
-        self.stage, self.total, self.done = "", 0, 0
+        self.counts: dict[str, Count] = {}
         self.spoken = self.began = 0.0
 
     def say(self, line: str) -> None:
@@ -123,26 +139,29 @@ class Watcher:
         return sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm(question, err=True)
 
     def start(self, stage: str, total: int) -> None:
+        if not self.working:
+            self.began = self.spoken = time.monotonic()
         self.working = True
-        self.stage, self.total, self.done = stage, total, 0
-        self.began = self.spoken = time.monotonic()
+        self.counts[stage] = Count(total)
         if not self.quiet and sys.stderr.isatty():
-            self.bar = make_bar()
+            if self.bar is None:
+                self.bar = make_bar()
+                self.bar.start()
             self.bar.add_task(stage, total=total)
-            self.bar.start()
 
-    def advance(self, done: int) -> None:
-        self.done += done
+    def advance(self, stage: str, done: int) -> None:
+        self.counts[stage].done += done
         if self.bar is not None:
-            self.bar.advance(self.bar.task_ids[0], done)
+            self.bar.advance(self.bar.task_ids[list(self.counts).index(stage)], done)
         elif time.monotonic() - self.spoken >= SECONDS_BETWEEN_LINES:
             self.spoken = time.monotonic()
-            rate = self.done / (self.spoken - self.began)
-            left = (self.total - self.done) / rate
-            self.say(f"{self.stage}: {self.done} of {self.total}, {rate:.1f}/s, {left:.0f} s left")
+            for name, count in self.counts.items():
+                if count.done < count.total:
+                    self.say(count.line(name, self.spoken - self.began))
 
     def finish(self) -> None:
         self.working = False
+        self.counts.clear()
         if self.bar is not None:
             self.bar.stop()
             self.bar = None

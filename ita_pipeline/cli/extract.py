@@ -29,7 +29,7 @@ from ita_pipeline.cli.options import (
     kinds,
 )
 from ita_pipeline.cli.status import show_status
-from ita_pipeline.errors import ExitCode
+from ita_pipeline.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from ita_pipeline.extraction import Extraction
@@ -57,6 +57,9 @@ def extract(
     max_requests: MaxRequests = None,
     max_tokens: MaxTokens = None,
     yes: Yes = False,
+    show: Annotated[
+        Path | None, typer.Option(metavar="PAGE", help="Write a page with the pictures and what was found in them.")
+    ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -64,12 +67,16 @@ def extract(
 
     ita extract images/
 
+    ita extract images/ --show found.html
+
     ita extract images/ --stage ocr --set ocr.languages=eng+deu
 
     ita extract posts.jsonl --set knowledge.endpoint=http://localhost:11434/v1 --set knowledge.model=NAME
     """
     from ita_pipeline import pipeline
 
+    if show is not None and show.is_dir():
+        raise UsageError(f"{show} is a folder", f"name the page in it: --show {show / 'found.html'}")
     options = pipeline.Options(
         preset=preset,
         stages=tuple(stage or ()),
@@ -89,6 +96,8 @@ def extract(
             show_status(pipeline.picture_status(plan), as_json)
             return
         extraction = pipeline.extract(target, options, watcher, data)
+        report = pipeline.ReportOptions(workspace=workspace, data=data)
+        page = pipeline.report(target, show, report, watcher) if show else None
     print(json.dumps(as_object(extraction)) if as_json else outcome_table(extraction))
     copies = len(extraction.images) - len({image.key for image in extraction.images})
     if copies:
@@ -101,6 +110,9 @@ def extract(
         note(f"{extraction.waiting} {what} are left for another time ({why})")
     tell_others(extraction.others)
     tell_failed(extraction)
+    if page is not None:
+        beside = f", which needs {shown(page.pictures)} beside it" if page.pictures else ""
+        note(f"{page.shown} {page.what} are shown in {shown(page.page)}{beside}")
     if not extraction.clean or extraction.notes:
         raise typer.Exit(ExitCode.NOT_CLEAN)
 

@@ -134,12 +134,13 @@ def kinds(choice: FailureChoice | None) -> tuple[FailureKind, ...]:
     return tuple(FailureKind) if choice is FailureChoice.ANY else (FailureKind(choice),)
 
 
-def context_names(contexts: str, stages: list[str] | None = None) -> tuple[str, ...]:
-    from ita_pipeline.corpus.contexts import CONTEXTS
-
+def context_names(contexts: str, stages: list[str] | None = None) -> tuple[str, ...] | None:
+    """The names of the contexts that are asked for; None for all that the preset has."""
     if stages:
         return tuple(stages)
-    return {"all": CONTEXTS, "none": ()}.get(contexts, tuple(filter(None, contexts.split(","))))
+    if contexts == "all":
+        return None
+    return () if contexts == "none" else tuple(filter(None, contexts.split(",")))
 
 
 def completed(arguments: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -31,6 +32,13 @@ def predict(
     jsonl: Annotated[
         Path | None, typer.Option(help="JSON lines of posts: a file, or - for standard input.")
     ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="A dataset: a folder as the library datasets saves it, or a name on its hub.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Of --source: write it, with the mentions in it, to this new folder.")
+    ] = None,
+    min_confidence: Annotated[float, typer.Option(help="Leave out mentions less probable than this.")] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a post.")] = False,
     workspace: WorkspaceFolder = Path(),
     max_requests: MaxRequests = None,
@@ -44,32 +52,48 @@ def predict(
     ita predict example posts.jsonl --json
 
     cat posts.jsonl | ita predict example --jsonl - --json
-    """
-    from ita_pipeline import pipeline
 
-    posts = posts_asked_for(file, text, image, jsonl)
+    ita predict example --source saved-dataset/ --to with-mentions/ --min-confidence 0.5
+    """
+    from ita_pipeline import pipeline, unlabelled
+    from ita_pipeline.folders import refuse_existing
+
+    if to is not None:
+        if source is None:
+            raise UsageError("--to belongs to --source", "for other posts: ita predict RUN FILE --json > FILE")
+        refuse_existing(to)
     options = pipeline.Options(
         workspace=workspace, base=base_settings(), assignments=budget(max_requests, max_tokens), consent=yes
     )
-    failed = 0
+    failed, kept = 0, []
     watcher = Watcher()
-    with resumable(watcher):
-        for prediction in pipeline.predict(run, posts, options, watcher):
-            print(json.dumps(prediction.to_json()) if as_json else readable(prediction), flush=True)
+    with resumable(watcher), posts_asked_for(file, text, image, jsonl, source) as posts:
+        for prediction in pipeline.predict(run, posts, options, watcher, min_confidence):
+            if to is not None:
+                kept.append(prediction)
+            else:
+                print(json.dumps(prediction.to_json()) if as_json else readable(prediction), flush=True)
             if prediction.failed:
                 failed += 1
                 say(f"{prediction.post.id}: {plain(prediction.failed)}")
+        if to is not None and source is not None:
+            unlabelled.save(source, kept, to)
+            say(f"{len(kept)} posts with their mentions are in {to}")
     if failed:
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
-def posts_asked_for(file: Path | None, text: str | None, image: Path | None, jsonl: Path | None) -> Iterator[Post]:
+@contextmanager
+def posts_asked_for(
+    file: Path | None, text: str | None, image: Path | None, jsonl: Path | None, source: str | None
+) -> Iterator[Iterator[Post]]:
     """The posts of whichever source was given.
 
     Raises:
         UsageError: none was, or several, or a picture without its text.
     """
-    given = [name for name, value in (("FILE", file), ("--text", text), ("--jsonl", jsonl)) if value is not None]
+    sources = (("FILE", file), ("--text", text), ("--jsonl", jsonl), ("--source", source))
+    given = [name for name, value in sources if value is not None]
     if len(given) != 1:
         raise UsageError(
             f"give one source of posts, not {' and '.join(given) or 'none'}",
@@ -77,9 +101,15 @@ def posts_asked_for(file: Path | None, text: str | None, image: Path | None, jso
         )
     if image is not None and text is None:
         raise UsageError("--image belongs to --text", 'name pictures in the file as "image": "x.jpg"')
-    if text is not None:
-        return iter([typed_post(text, image)])
-    return posts_of_jsonl(jsonl) if jsonl is not None else posts_of_file(file or Path())
+    if source is not None:
+        from ita_pipeline.unlabelled import posts_of_source
+
+        with posts_of_source(source) as posts:
+            yield posts
+    elif text is not None:
+        yield iter([typed_post(text, image)])
+    else:
+        yield posts_of_jsonl(jsonl) if jsonl is not None else posts_of_file(file or Path())
 
 
 def typed_post(text: str, image: Path | None) -> Post:

@@ -106,6 +106,8 @@ def show_status(found: Status, as_json: bool) -> None:
         say(f"{shown(item.path)} cannot be read: {item.reason}")
     if len(found.unreadable) > MOST_REASONS:
         say(f"and {len(found.unreadable) - MOST_REASONS} more")
+    for folder in found.unfinished:
+        print(f"unfinished: {shown(folder)}; the command that began it goes on, or remove the folder")
     if found.damaged:
         say("hint: ita cache verify names each damaged line; ita cache compact --drop-damaged mends")
 

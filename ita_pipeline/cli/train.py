@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +45,7 @@ from ita_pipeline.cli.options import (
 from ita_pipeline.cli.series import seed_numbers, series_table
 from ita_pipeline.cli.status import show_status
 from ita_pipeline.errors import ExitCode, UsageError
+from ita_pipeline.options import Listener, Mute
 
 if TYPE_CHECKING:
     from ita_pipeline.options import Options
@@ -108,23 +111,28 @@ def train(
     if views and (stage or contexts != "all"):
         raise UsageError("--views stands in place of --contexts and --stage", "--views text,caption+ocr,all")
     several = seed_numbers(seeds), tuple(filter(None, views.split(",")))
+    # Of several processes that a launcher started, only the first speaks; what ends another one is still told.
+    first = os.environ.get("RANK", "0") == "0"
     watcher = Watcher()
-    with resumable(watcher):
+    heard: Listener = watcher if first else Mute()
+    with resumable(watcher) if first else nullcontext():
         if dry_run:
-            show_plans(dataset, options, variants(training, *several), watcher)
+            show_plans(dataset, options, variants(training, *several), heard)
             return
         if any(several) or as_json:
-            found = pipeline.train_series(dataset, options, training, *several, watcher)
+            found = pipeline.train_series(dataset, options, training, *several, heard)
             extractions = found.extractions
             result = json.dumps(found.series.to_json()) if as_json else series_table(found.series)
         else:
-            trained = pipeline.train(dataset, options, training, watcher)
+            trained = pipeline.train(dataset, options, training, heard)
             extractions = (trained.extraction,)
-            if not trained.new:
+            if first and not trained.new:
                 say("nothing to do: posts, contexts, settings and encoder are those of the run that is there")
             result = (
                 f"{score_table(trained.run.scores())}\nrun     {trained.run.folder}\nreport  {trained.run.report}"
             )
+    if not first:
+        return
     for extraction in extractions:
         if extraction.stages:
             print(outcome_table(extraction), file=sys.stderr)
@@ -134,7 +142,7 @@ def train(
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
-def show_plans(dataset: str, options: Options, wanted: Sequence[Variant], watcher: Watcher) -> None:
+def show_plans(dataset: str, options: Options, wanted: Sequence[Variant], watcher: Listener) -> None:
     """What would be done for each run, and why."""
     from ita_pipeline import pipeline
 

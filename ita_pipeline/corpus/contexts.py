@@ -9,7 +9,7 @@ changing them runs no stage again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -21,15 +21,16 @@ from stages.knowledge import KnowledgeValue
 from stages.objects import Object, ObjectsValue, tag
 from stages.ocr import OcrValue, Word
 
-ContextName = Literal["objects", "caption", "ocr", "extra", "knowledge"]
-CONTEXTS: tuple[ContextName, ...] = ("objects", "caption", "ocr", "extra", "knowledge")
-# `extra` is ready-made and comes from a file; the others are what stages of those names find.
-LOOKED_AT = frozenset({"objects", "caption", "ocr", "knowledge"})
+CONTEXTS = ("objects", "caption", "ocr", "extra", "knowledge")
+# Ready-made and from a file; every other context is what the stage of that name finds.
+READY_MADE = "extra"
+ContextName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Unit = Annotated[float, Field(ge=0, le=1)]
 
 
 class ContextConfig(Frozen):
-    """Which contexts are appended, in which order, and how much of each. `extra` is what a file has ready-made.
+    """Which contexts are appended, in which order, and how much of each. `extra` is what a file has ready-made; any
+    other name that is not ours is a stage of somebody else's, whose values say what is appended of them.
 
     The default order, objects · captions · OCR words, is the one that a re-implementation quotes from the
     paper; the reference data's folder name has captions first.
@@ -60,7 +61,7 @@ class Reserved(str):
 
 def stage_names(order: Iterable[str]) -> list[str]:
     """The stages that find these contexts."""
-    return [name for name in order if name in LOOKED_AT]
+    return [name for name in order if name != READY_MADE]
 
 
 def render(results: Mapping[str, Value | Failure], config: ContextConfig) -> tuple[str, ...]:
@@ -69,7 +70,8 @@ def render(results: Mapping[str, Value | Failure], config: ContextConfig) -> tup
     for name in config.order:
         result = results.get(name)
         if result is not None and not isinstance(result, Failure):
-            said = [plain(text) for text in RENDERERS[name](result, config)]
+            rendered = RENDERERS[name](result, config) if name in RENDERERS else result.as_context()
+            said = [plain(text) for text in rendered]
             texts += [Reserved(t, config.knowledge_subtokens) for t in said] if name == "knowledge" else said
     return tuple(text for text in texts if text)
 

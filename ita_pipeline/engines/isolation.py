@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.segments import decode
-from ita_pipeline.engines.jobs import Job, Limits
+from ita_pipeline.engines.jobs import Ask, Expect, Job, Limits
 from ita_pipeline.engines.worker import BROKEN, POSTPONED
 from ita_pipeline.images import ImageRef, file_digest
 from stages.base import Failure, FailureKind, Postponed, Result, Stage, StageError, Subject
@@ -47,19 +47,20 @@ class Process:
 
 
 class Worker:
-    """`Hands` in another process, started with the first stage and again after each death."""
+    """`Hands` in another process, started with the first stage and again after each death.
+
+    Stages stay open in it side by side, so that a picture which is decoded once can be shown to all of them.
+    """
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self.process: Process | None = None
         self.stop: Callable[[], int | None] = lambda: 0
-        self.stage: Stage[Any] | None = None
+        self.opened: dict[str, Stage[Any]] = {}
         self.proved: set[str] = set()
-        self.usual = 0.0
+        self.usual: dict[str, float] = {}
 
     def open(self, stage: Stage[Any]) -> None:
-        if self.stage is not stage:
-            self.stage, self.usual = stage, 0.0
         if self.process is None:
             self.process = start(self.limits)
             self.stop = weakref.finalize(self, stop, self.process)
@@ -69,15 +70,19 @@ class Worker:
         except WorkerLostError as lost:
             reason = lost.failure.reason
             raise StageError(f"the stage {stage.name} cannot be made ready: {reason}", "ita --debug …") from lost
+        self.opened[stage.name] = stage
 
-    def say(self, order: Stage[Any] | list[Job]) -> None:
+    def expect(self, images: Sequence[ImageRef]) -> None:
+        """Only a hint: a worker that is not there, or dies of it, does without."""
+        if self.process is not None:
+            self.say(Expect(list(images)))
+
+    def say(self, order: Stage[Any] | Ask | Expect) -> None:
         assert self.process is not None
         with contextlib.suppress(OSError):  # it died since the last answer; the next one will say so
             self.process.socket.send(order)
 
     def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
-        if self.stage is not stage:
-            self.open(stage)
         results = self.halved(stage, jobs)
         if any(not isinstance(result, Failure) for result in results):
             self.proved.add(stage.name)
@@ -129,11 +134,13 @@ class Worker:
         Raises:
             WorkerLostError: the worker died of it, or took too long.
         """
-        if self.process is None:
+        if self.opened.get(stage.name) is not stage:
+            self.usual.pop(stage.name, None)
             self.open(stage)
-        self.say(list(jobs))
+        self.say(Ask(stage.name, list(jobs)))
         # The slowest picture may take its limit; the others take what pictures took so far.
-        allowed = self.limits.seconds * (1 if self.usual else len(jobs)) + 4 * self.usual * len(jobs)
+        usual = self.usual.get(stage.name, 0.0)
+        allowed = self.limits.seconds * (1 if usual else len(jobs)) + 4 * usual * len(jobs)
         lines = self.answer(allowed).splitlines()
         results: list[Result] = []
         for line, job in zip(lines, jobs, strict=False):
@@ -143,7 +150,7 @@ class Worker:
             record = decode(line, stage.value_type)
             if record.image != job.item.key:
                 break
-            self.usual = max(self.usual, record.seconds)
+            self.usual[stage.name] = max(self.usual.get(stage.name, 0.0), record.seconds)
             results.append(record.result)
         if len(results) != len(jobs) or len(lines) != len(jobs):
             raise StageError(f"the stage {stage.name} answered for other items than it was asked about")
@@ -172,6 +179,7 @@ class Worker:
     def kill(self) -> int:
         """End the worker and all that it has started; its exit code."""
         self.process = None
+        self.opened.clear()
         return self.stop() or 0
 
     def close(self) -> None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import Field
 
 from ita_pipeline.engines.careful import careful
+from ita_pipeline.engines.decoding import Decoder
 from ita_pipeline.images import ImageRef, open_picture
 from ita_pipeline.items import ItemRef, PostRef
 from stages.base import Frozen, Item, Result, Stage, Value
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 MEGABYTE = 1024 * 1024
+# So much of what pictures may take is for those that are decoded already.
+SHARE_FOR_PICTURES = 1 / 8
 
 
 class Limits(Frozen):
@@ -36,8 +42,23 @@ class Job:
     upstream: Mapping[str, Value] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Work for a stage that was opened before; it is answered with results."""
+
+    stage: str
+    jobs: list[Job]
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What comes next; it is not answered."""
+
+    images: list[ImageRef]
+
+
 class Hands(Protocol):
-    """Whoever runs stages on pictures."""
+    """Whoever runs stages on pictures and posts."""
 
     def open(self, stage: Stage[Any]) -> None:
         """Make a stage ready.
@@ -55,6 +76,10 @@ class Hands(Protocol):
         """
         ...
 
+    def expect(self, images: Sequence[ImageRef]) -> None:
+        """These come next: a hint to decode them while others are worked on."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -63,25 +88,27 @@ class InProcess:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
+        most = round(self.limits.memory_megabytes * MEGABYTE * SHARE_FOR_PICTURES)
+        self.decoder = Decoder(self.decode, most)
+
+    def decode(self, image: ImageRef) -> Image:
+        return open_picture(image, self.limits.megabytes * MEGABYTE, self.limits.megapixels * 1_000_000)
 
     def open(self, stage: Stage[Any]) -> None:
         stage.open()
 
     def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
-        return careful(stage, [as_item(job, self.limits) for job in jobs])
+        return careful(stage, [self.as_item(job) for job in jobs])
+
+    def as_item(self, job: Job) -> Item:
+        item, image = job.item, job.item.image
+        decode = None if image is None else partial(self.decoder.picture, image)
+        if isinstance(item, PostRef):
+            return Item(item.key, item.label, decode, job.upstream, item.text, item.examples)
+        return Item(item.key, image.path.name if image else item.label, decode, job.upstream)
+
+    def expect(self, images: Sequence[ImageRef]) -> None:
+        self.decoder.expect(images)
 
     def close(self) -> None:
         return None
-
-
-def as_item(job: Job, limits: Limits) -> Item:
-    image = job.item.image
-    decode = None if image is None else partial(decoded, image, limits)
-    if isinstance(job.item, PostRef):
-        post = job.item
-        return Item(post.key, post.label, decode, job.upstream, post.text, post.examples)
-    return Item(job.item.key, image.path.name if image else job.item.label, decode, job.upstream)
-
-
-def decoded(image: ImageRef, limits: Limits) -> Any:
-    return open_picture(image, limits.megabytes * MEGABYTE, limits.megapixels * 1_000_000)

@@ -1,31 +1,41 @@
-"""Run a plan on this machine, batch by batch, each batch safe on disk before the next one starts."""
+"""Run a plan on this machine, batch by batch, each batch safe on disk before the next one starts.
+
+Pictures go in groups through all stages that have to look at them, so that each is decoded once, and the next group
+is decoded while this one is worked on. Posts come after all pictures, since their stages may read what was seen.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Protocol
 
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.plan import Failed, Plan, StagePlan, Stale
-from ita_pipeline.cache.segments import Record
+from ita_pipeline.cache.segments import Record, SegmentWriter
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines.jobs import Hands, Job
 from ita_pipeline.groups import batched
+from ita_pipeline.images import ImageRef
 from ita_pipeline.items import ItemRef
 from stages.base import Failure, Postponed, Stage, StageError, Subject, Value
 
 
 class Progress(Protocol):
-    """Who watches a run, and may ask it to stop after the batch in hand."""
+    """Who watches a run, and may ask it to stop after the batch in hand.
+
+    All stages are started before the first one advances, and `finish` ends them all.
+    """
 
     @property
     def stopping(self) -> bool: ...
 
     def start(self, stage: str, total: int) -> None: ...
 
-    def advance(self, done: int) -> None: ...
+    def advance(self, stage: str, done: int) -> None: ...
 
     def finish(self) -> None: ...
 
@@ -37,7 +47,7 @@ class Silent:
 
     def start(self, stage: str, total: int) -> None: ...
 
-    def advance(self, done: int) -> None: ...
+    def advance(self, stage: str, done: int) -> None: ...
 
     def finish(self) -> None: ...
 
@@ -63,6 +73,38 @@ class StageOutcome:
     note: str = ""
 
 
+@dataclass(slots=True)
+class StageRun:
+    """A stage at work: what it has to do, the stages that it reads, and what became of it so far.
+
+    `seconds` include making it ready. Where it `stop`ped, it is not asked again.
+    """
+
+    todo: StagePlan
+    above: Sequence[StagePlan]
+    failed: list[Failed]
+    writer: SegmentWriter | None = None
+    done: int = 0
+    seconds: float = 0.0
+    stop: Postponed | None = None
+    stale: dict[str, Stale] = field(default_factory=dict)
+
+    @property
+    def stage(self) -> Stage[Any]:
+        return self.todo.stage
+
+    @property
+    def of_posts(self) -> bool:
+        return self.stage.subject is Subject.POST
+
+    def outcome(self) -> StageOutcome:
+        todo = self.todo
+        left = len(todo.stale) - self.done - (len(self.failed) - len(todo.failed))
+        note = self.stop.reason if self.stop else ""
+        failed = tuple(self.failed)
+        return StageOutcome(todo.key, todo.fresh, self.done, failed, self.seconds, todo.waiting + left, note)
+
+
 def run(plan: Plan, store: Store, hands: Hands, progress: Progress) -> tuple[StageOutcome, ...]:
     """Do what the plan says. Whatever stops it, finished batches stay.
 
@@ -73,39 +115,74 @@ def run(plan: Plan, store: Store, hands: Hands, progress: Progress) -> tuple[Sta
         Interrupted: whoever watches asked for it.
     """
     plan.check()
-    return tuple(run_stage(stage, plan, store, hands, progress) for stage in plan.stages)
+    runs = [begun(todo, plan) for todo in plan.stages]
+    busy = [stage_run for stage_run in runs if stage_run.stale]
+    for stage_run in busy:
+        began = time.perf_counter()
+        hands.open(stage_run.stage)
+        stage_run.seconds += time.perf_counter() - began
+    if busy:
+        with ExitStack() as stack:
+            stack.callback(progress.finish)
+            for stage_run in busy:
+                progress.start(stage_run.stage.name, len(stage_run.stale))
+                stage_run.writer = stack.enter_context(store.writer(stage_run.todo.key, stage_run.todo.anew))
+            seeing = [stage_run for stage_run in busy if not stage_run.of_posts]
+            for group, following in in_pairs(groups(seeing)):
+                hands.expect(following)
+                for stage_run in seeing:
+                    stale = [stage_run.stale[image.key] for image in group if image.key in stage_run.stale]
+                    work_on(stale, stage_run, store, hands, progress)
+            for stage_run in busy:
+                if stage_run.of_posts:
+                    work_on(list(stage_run.stale.values()), stage_run, store, hands, progress)
+    for stage_run in runs:
+        store.mark_used(stage_run.todo.key)
+    return tuple(stage_run.outcome() for stage_run in runs)
 
 
-def run_stage(todo: StagePlan, plan: Plan, store: Store, hands: Hands, progress: Progress) -> StageOutcome:
-    began = time.perf_counter()
-    failed = list(todo.failed)
-    done, stop = 0, None
-    if todo.stale:
-        above = [other for other in plan.stages if other.stage.name in todo.stage.reads]
-        hands.open(todo.stage)
-        progress.start(todo.stage.name, len(todo.stale))
-        try:
-            with store.writer(todo.key, todo.anew) as writer:
-                for batch in batched(todo.stale, todo.stage.batch_size):
-                    found = run_batch(todo.stage, batch, above, store, hands)
-                    writer.append(found.records)
-                    failed += [*found.inherited, *new_failures(batch, found.records)]
-                    done += sum(not isinstance(record.result, Failure) for record in found.records)
-                    progress.advance(len(batch))
-                    stop = found.stop
-                    if stop is not None:
-                        break
-                    if progress.stopping:
-                        raise Interrupted
-        finally:
-            progress.finish()
-    store.mark_used(todo.key)
-    if stop is not None and stop.broken:
-        raise StageError(f"the stage {todo.stage.name} stopped: {stop.reason}", stop.hint)
-    left = len(todo.stale) - done - (len(failed) - len(todo.failed))
-    seconds = time.perf_counter() - began
-    note = stop.reason if stop else ""
-    return StageOutcome(todo.key, todo.fresh, done, tuple(failed), seconds, todo.waiting + left, note)
+def begun(todo: StagePlan, plan: Plan) -> StageRun:
+    above = [other for other in plan.stages if other.stage.name in todo.stage.reads]
+    return StageRun(todo, above, list(todo.failed), stale={stale.item.key: stale for stale in todo.stale})
+
+
+def groups(runs: Sequence[StageRun]) -> list[list[ImageRef]]:
+    """The pictures that any stage has to look at, as many at once as those that look at pixels want."""
+    stale = {key: stale for stage_run in runs for key, stale in stage_run.stale.items()}
+    images = [one.item.image for one in stale.values() if one.item.image is not None]
+    lookers = [stage_run for stage_run in runs if not stage_run.stage.reads] or runs
+    size = max((stage_run.stage.batch_size for stage_run in lookers), default=1)
+    return list(batched(images, size))
+
+
+def in_pairs(groups: Sequence[list[ImageRef]]) -> Iterator[tuple[list[ImageRef], list[ImageRef]]]:
+    """Each group with the one after it."""
+    return zip_longest(groups, groups[1:], fillvalue=[])
+
+
+def work_on(stale: Sequence[Stale], at: StageRun, store: Store, hands: Hands, progress: Progress) -> None:
+    """Have a stage look at some items, whose pictures those that it reads have been through.
+
+    Raises:
+        StageError: the stage cannot go on; what it found before is kept.
+        Interrupted: whoever watches asked for it.
+    """
+    for batch in batched(stale, at.stage.batch_size):
+        if at.stop is not None:
+            return
+        began = time.perf_counter()
+        found = run_batch(at.stage, batch, at.above, store, hands)
+        assert at.writer is not None
+        at.writer.append(found.records)
+        at.failed += [*found.inherited, *new_failures(batch, found.records)]
+        at.done += sum(not isinstance(record.result, Failure) for record in found.records)
+        at.seconds += time.perf_counter() - began
+        at.stop = found.stop
+        progress.advance(at.stage.name, len(batch))
+        if at.stop is not None and at.stop.broken:
+            raise StageError(f"the stage {at.stage.name} stopped: {at.stop.reason}", at.stop.hint)
+        if progress.stopping:
+            raise Interrupted
 
 
 @dataclass(frozen=True, slots=True)

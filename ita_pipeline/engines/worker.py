@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.segments import Record, encode
-from ita_pipeline.engines.jobs import MEGABYTE, InProcess, Job, Limits
+from ita_pipeline.engines.jobs import MEGABYTE, Ask, Expect, InProcess, Job, Limits
 from stages.base import Postponed, Result, Stage, StageError
 
 READY, RESULTS, BROKEN, POSTPONED = b"ready", b"results", b"broken", b"postponed "
@@ -41,7 +41,7 @@ def die_with_parent(lifeline: int) -> None:
 def serve(socket: Connection) -> None:
     limits: Limits = socket.recv()
     hands = InProcess(limits)
-    stage: Stage[Any] | None = None
+    stages: dict[str, Stage[Any]] = {}
     while True:
         try:
             order = socket.recv()
@@ -49,13 +49,16 @@ def serve(socket: Connection) -> None:
             return
         try:
             if isinstance(order, Stage):
-                stage = order
+                stages[order.name] = order
                 limit_memory(None)
-                hands.open(stage)
+                hands.open(order)
                 limit_memory(limits.memory_megabytes)
                 socket.send_bytes(READY)
-            elif stage is not None:
-                socket.send_bytes(RESULTS + b"\n" + answers(hands, stage, order))
+            elif isinstance(order, Expect):
+                hands.expect(order.images)
+            else:
+                assert isinstance(order, Ask)
+                socket.send_bytes(RESULTS + b"\n" + answers(hands, stages[order.stage], order.jobs))
         except StageError as error:
             socket.send_bytes(BROKEN + b"\n" + json.dumps([str(error), error.hint]).encode())
 

@@ -22,6 +22,7 @@ Group = TypeVar("Group", bound=Hashable)
 OUTSIDE = "O"
 BINS = 10
 LONGEST = 4
+WORST = 5
 
 
 class Kind(StrEnum):
@@ -67,12 +68,24 @@ class Calibration(Frozen):
     ece: float
 
 
+class Mistake(Frozen):
+    """A wrong match in the post `id`; spans count words. `confidence` is that of what was predicted, None where
+    a mention was missed.
+    """
+
+    id: str
+    gold: Span | None
+    predicted: Span | None
+    confidence: float | None
+
+
 class Analysis(Frozen):
     """One view of one split.
 
     `seen` are the mentions whose words, whatever their case, are also a mention in train, `unseen` the others.
     `by_length` are the mentions of 1, 2, 3, and `4+` words. `errors` counts each kind of `Match`. `confusion` has
-    the predicted types of each gold type, with O where there is no mention.
+    the predicted types of each gold type, with O where there is no mention. `worst` are a few mistakes of each
+    kind, the most confident first; of missed mentions those that are in train come first.
     """
 
     seen: Score
@@ -81,6 +94,8 @@ class Analysis(Frozen):
     errors: Mapping[Kind, int]
     confusion: Mapping[str, Mapping[str, int]]
     calibration: Calibration
+    # Analyses that were written before there were any have none.
+    worst: Mapping[Kind, tuple[Mistake, ...]] = {}
 
 
 def analyse(posts: Sequence[Post], predicted: Sequence[Sequence[Scored]], known: frozenset[str]) -> Analysis:
@@ -90,9 +105,8 @@ def analyse(posts: Sequence[Post], predicted: Sequence[Sequence[Scored]], known:
         ValueError: not as many predictions as posts.
     """
     spans = [[mention.span for mention in found] for found in predicted]
-    matches = [
-        match for post, found in zip(posts, spans, strict=True) for match in compare_spans(post.gold or (), found)
-    ]
+    by_post = [compare_spans(post.gold or (), found) for post, found in zip(posts, spans, strict=True)]
+    matches = [match for found in by_post for match in found]
     kinds = Counter(match.kind for match in matches)
     seen = scores_by(posts, spans, lambda post, span: surface(post, span) in known)
     return Analysis(
@@ -102,7 +116,31 @@ def analyse(posts: Sequence[Post], predicted: Sequence[Sequence[Scored]], known:
         errors={kind: kinds[kind] for kind in Kind},
         confusion=confusion(matches),
         calibration=calibrate(posts, predicted),
+        worst=worst(posts, predicted, by_post, known),
     )
+
+
+def worst(
+    posts: Sequence[Post],
+    predicted: Sequence[Sequence[Scored]],
+    matches: Sequence[Sequence[Match]],
+    known: frozenset[str],
+) -> dict[Kind, tuple[Mistake, ...]]:
+    """The worst few mistakes of every kind; of equally bad ones those that come first."""
+    found: dict[Kind, list[tuple[float, Mistake]]] = {kind: [] for kind in Kind if kind != Kind.RIGHT}
+    for post, mentions, own in zip(posts, predicted, matches, strict=True):
+        scores = {mention.span: mention.score for mention in mentions}
+        for match in own:
+            if match.kind == Kind.RIGHT:
+                continue
+            confidence = scores[match.predicted] if match.predicted else None
+            seen = match.gold is not None and surface(post, match.gold) in known
+            mistake = Mistake(id=post.id, gold=match.gold, predicted=match.predicted, confidence=confidence)
+            found[match.kind].append((float(seen) if confidence is None else confidence, mistake))
+    return {
+        kind: tuple(one for _, one in sorted(all_of, key=lambda pair: -pair[0])[:WORST])
+        for kind, all_of in found.items()
+    }
 
 
 def surfaces(posts: Iterable[Post]) -> frozenset[str]:

@@ -1,8 +1,7 @@
-"""A linear-chain conditional random field (Lafferty et al. 2001), in double precision.
+"""A linear-chain conditional random field (Lafferty et al. 2001), summed over in double precision.
 
-Two ideas keep it short and fast. A sentence stands between words *outside* it, which are an extra tag: its starts
-and ends are then moves like any other, and the padding of a batch needs no care. And a sentence read backwards is
-a sentence, so that both directions, or both halves of it on their way to the middle, are one batch of chains.
+Its loops over words are in `chains`. They multiply probabilities, scaled at each word, where that cannot leave the
+range of a float, and add logarithms elsewhere, and on other devices than a CPU.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from ita_pipeline.ner.chains import IMPOSSIBLE, RESCALED, ScaledScan, best_walks, log_scan, viterbi
+from ita_pipeline.ner.chains import IMPOSSIBLE, ScaledPartition, ScaledScan, best_walks, log_scan, viterbi
 
 FORBIDDEN = -1e4
 
@@ -83,17 +82,21 @@ class LinearChainCRF(nn.Module):
             full(self.ends) + self.end_penalty,
         )
 
-    def moves(self) -> Tensor:
-        """Scores of every move (S, S), the impossible ones pushed down, in the precision of all passes.
-
-        S are the K tags and, last, outside.
-        """
+    def moves(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The same in the precision of all passes."""
         single = self.transitions.device.type == "mps"
-        return square(*self.scores()).to(torch.float32 if single else torch.float64)
+        transitions, starts, ends = self.scores()
+        precision = torch.float32 if single else torch.float64
+        return transitions.to(precision), starts.to(precision), ends.to(precision)
 
-    def legal_moves(self) -> Tensor:
-        forbidden = square(self.transition_penalty, self.start_penalty, self.end_penalty) < 0
-        return square(*self.scores()).masked_fill(forbidden, IMPOSSIBLE)
+    def legal_moves(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The scores with those of impossible moves so low that no emission makes up for them."""
+        penalties = self.transition_penalty, self.start_penalty, self.end_penalty
+        transitions, starts, ends = (
+            score.masked_fill(penalty < 0, IMPOSSIBLE)
+            for score, penalty in zip(self.scores(), penalties, strict=True)
+        )
+        return transitions, starts, ends
 
     def log_likelihood(
         self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None, lattice: Lattice | None = None
@@ -105,8 +108,7 @@ class LinearChainCRF(nn.Module):
         emissions, mask = prepared(emissions, mask)
         moves = self.moves()
         log_z = self.log_partition(moves, emissions, mask) if lattice is None else lattice.log_z
-        found = path_score(moves, emissions, tags, mask) - log_z
-        return found.to(emissions.dtype).masked_fill(mask.sum(1) == 0, 0)
+        return (path_score(moves, emissions, tags, mask) - log_z).to(emissions.dtype)
 
     def marginals(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
         """p(tag | emissions) of each word, (B, L, K); zero past a sentence's end."""
@@ -117,43 +119,48 @@ class LinearChainCRF(nn.Module):
     def lattice(self, emissions: Tensor, mask: Tensor | None = None) -> Lattice:
         """Forward and backward scores, differentiable once."""
         emissions, mask = prepared(emissions, mask)
-        length, moves = emissions.shape[1], self.moves()
-        words = framed(emissions, mask)
-        chains = torch.stack([words, words.flip(1)]).transpose(1, 2).contiguous()
-        both = self.scan(moves, chains, spread(emissions, mask))
-        alpha, beta = both[0].transpose(0, 1), both[1].flip(0).transpose(0, 1)
-        log_z = torch.logsumexp(alpha[:, -1] + moves[:, -1], dim=1)
-        beta = beta - words.masked_fill(words <= IMPOSSIBLE, 0)
-        return Lattice(alpha[:, :length, :-1], beta[:, :length, :-1], log_z)
+        transitions, starts, ends = self.moves()
+        if self.scalable(emissions, mask):
+            lengths = mask.sum(1).numpy()
+            before = ScaledScan.apply(emissions, transitions, starts, lengths, False)
+            beta = ScaledScan.apply(emissions, transitions.T, ends, lengths, True)
+        else:
+            possible = emissions.clamp_min(IMPOSSIBLE).to(transitions.dtype)
+            before = log_scan(possible, transitions, starts, mask)
+            beta = log_scan(possible.flip(1), transitions.T, ends, mask.flip(1)).flip(1)
+        alpha = before + emissions
+        return Lattice(alpha, beta, total(alpha, ends, mask))
 
-    def log_partition(self, moves: Tensor, emissions: Tensor, mask: Tensor) -> Tensor:
-        """log of the sum over all tag sequences, (B,): both halves of each sentence meet in its middle."""
-        chains = halves(framed(emissions, mask))
-        left, right = self.scan(moves, chains, spread(emissions, mask), last_only=True)[:, 0]
-        return torch.logsumexp((left[:, :, None] + moves + right[:, None, :]).flatten(1), dim=1)
+    def log_partition(self, moves: tuple[Tensor, Tensor, Tensor], emissions: Tensor, mask: Tensor) -> Tensor:
+        """log of the sum over all tag sequences, (B,)."""
+        transitions, starts, ends = moves
+        if self.scalable(emissions, mask):
+            return ScaledPartition.apply(emissions, transitions, starts, ends, mask.sum(1).numpy())
+        possible = emissions.clamp_min(IMPOSSIBLE).to(transitions.dtype)
+        return total(log_scan(possible, transitions, starts, mask) + possible, ends, mask)
 
-    def scan(self, moves: Tensor, chains: Tensor, emission_spread: float, last_only: bool = False) -> Tensor:
-        """Log scores of all beginnings of each chain, (2, T, B, S) or (2, 1, B, S), the second one's backwards.
+    def scalable(self, emissions: Tensor, mask: Tensor) -> bool:
+        """Whether products of probabilities stay in the range of a float, so that no logarithms are needed.
 
         In `mixing` words every tag gets its share of the best one's probability, made smaller by no more than the
-        spread of all scores on the way. Where that cannot leave the range of a float, probabilities do.
+        spread of all scores on the way.
         """
-        both = torch.stack([moves, moves.T])
+        if emissions.device.type != "cpu" or not emissions.numel():
+            return False
         widest = 2 * max(
             float(scores.detach().abs().max()) for scores in (self.transitions, self.starts, self.ends)
         )
-        lost = (self.mixing + 1 + RESCALED) * (emission_spread + widest + math.log(len(moves)))
-        if moves.device.type == "cpu" and lost < -0.8 * math.log(torch.finfo(moves.dtype).tiny):
-            return ScaledScan.apply(both, chains, last_only)
-        found = log_scan(both.clamp_min(IMPOSSIBLE), chains.to(moves.dtype).clamp_min(IMPOSSIBLE))
-        return found[:, -1:] if last_only else found
+        lost = (self.mixing + 2) * (spread(emissions, mask) + widest + math.log(self.num_tags + 1))
+        return lost < -0.8 * math.log(torch.finfo(torch.float64).tiny)
 
     @torch.no_grad()
     def decode(self, emissions: Tensor, mask: Tensor | None = None) -> list[list[int]]:
         """The best tag sequence of each sentence (Viterbi), as long as the sentence."""
         emissions, mask = (tensor.cpu() for tensor in prepared(emissions, mask))
-        tags = viterbi(self.legal_moves().to("cpu", emissions.dtype), halves(framed(emissions, mask)))
-        return [row[:length] for row, length in zip(tags, mask.sum(1).tolist(), strict=True)]
+        moves, starts, ends = (score.to("cpu", emissions.dtype).numpy() for score in self.legal_moves())
+        lengths = mask.sum(1).numpy()
+        tags = viterbi(emissions.contiguous().numpy(), moves, starts, ends, lengths).tolist()
+        return [row[:length] for row, length in zip(tags, lengths.tolist(), strict=True)]
 
     @torch.no_grad()
     def k_best(self, emissions: Tensor, mask: Tensor | None = None, k: int = 1) -> list[list[Path]]:
@@ -167,8 +174,8 @@ class LinearChainCRF(nn.Module):
         emissions, mask = prepared(emissions, mask)
         moves = self.moves()
         log_z, lengths = self.log_partition(moves, emissions, mask).tolist(), mask.sum(1).tolist()
-        words = framed(emissions.to(moves.dtype), mask)
-        tags, scores = best_walks(self.legal_moves().to(moves.dtype), words, k)
+        words = framed(emissions.to(moves[0].dtype), mask)
+        tags, scores = best_walks(square(*self.legal_moves()).to(words.dtype), words, k)
         return [
             [
                 Path(row[:length], min(0.0, s - total))
@@ -191,12 +198,23 @@ class LinearChainCRF(nn.Module):
         return min(0.0, float(score - lattice.log_z[sentence]))
 
 
-def path_score(moves: Tensor, emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
+def path_score(moves: tuple[Tensor, Tensor, Tensor], emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
     """Unnormalised log score of one tag sequence a sentence, (B,)."""
-    outside = len(moves) - 1
-    each = emissions.gather(2, tags.masked_fill(~mask, 0)[:, :, None]).squeeze(2).to(moves.dtype)
+    every = square(*moves)
+    outside = len(every) - 1
+    each = emissions.gather(2, tags.masked_fill(~mask, 0)[:, :, None]).squeeze(2).to(every.dtype)
     walk = pad(tags.masked_fill(~mask, outside), (1, 1), value=outside)
-    return each.masked_fill(~mask, 0).sum(1) + moves[walk[:, :-1], walk[:, 1:]].sum(1)
+    steps = every.take(walk[:, :-1] * len(every) + walk[:, 1:])
+    return each.masked_fill(~mask, 0).sum(1) + steps.sum(1)
+
+
+def total(alpha: Tensor, ends: Tensor, mask: Tensor) -> Tensor:
+    """log of the sum over all tag sequences, (B,), from the forward scores (B, L, K); 0 of no words."""
+    if not alpha.shape[1]:
+        return alpha.new_zeros(len(alpha))
+    last = (mask.sum(1) - 1).clamp_min(0)
+    found = torch.logsumexp(alpha[torch.arange(len(alpha), device=alpha.device), last] + ends, dim=1)
+    return found.masked_fill(~mask.any(1), 0)
 
 
 def square(transitions: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
@@ -205,17 +223,10 @@ def square(transitions: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
 
 
 def framed(emissions: Tensor, mask: Tensor) -> Tensor:
-    """Emissions (B, T, K + 1), T even and not zero, by which words are never outside and padding always is."""
-    more = max(emissions.shape[1] % 2, 2 - emissions.shape[1])
-    emissions, mask = (pad(emissions, (0, 0, 0, more)), pad(mask, (0, more))) if more else (emissions, mask)
+    """Emissions (B, L + 1, K + 1), by which words are never outside and padding always is; one is padding."""
+    emissions, mask = pad(emissions, (0, 0, 0, 1)), pad(mask, (0, 1))
     words = emissions.masked_fill(~mask[:, :, None], IMPOSSIBLE)
     return torch.cat([words, torch.where(mask, IMPOSSIBLE, 0.0).to(words.dtype)[:, :, None]], dim=2)
-
-
-def halves(words: Tensor) -> Tensor:
-    """Both halves of each sentence (B, 2H, S) towards its middle, as chains (2, H, B, S)."""
-    left, right = words.transpose(0, 1).chunk(2)
-    return torch.stack([left, right.flip(0)])
 
 
 def spread(emissions: Tensor, mask: Tensor) -> float:

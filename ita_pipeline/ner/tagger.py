@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 
 from ita_pipeline.ner.alignment import ObjectiveConfig, alignment_loss
 from ita_pipeline.ner.crf import LinearChainCRF
+from ita_pipeline.ner.shapes import Shape
 from ita_pipeline.ner.tags import TagScheme
 
 
@@ -22,6 +23,7 @@ class TaggerConfig(PreTrainedConfig):
     types: list[str] | None = None
     word_dropout: float = 0.1
     max_length: int = 512
+    word_shapes: bool = False
 
     @property
     def scheme(self) -> TagScheme:
@@ -40,6 +42,8 @@ class Tagger(PreTrainedModel):
         self.objective = objective or ObjectiveConfig()
         self.encoder = AutoModel.from_config(AutoConfig.for_model(encoder.pop("model_type"), **encoder))
         scheme = config.scheme
+        size = self.encoder.get_input_embeddings().weight.shape[1]
+        self.shapes = nn.Embedding(len(Shape), size, padding_idx=Shape.NONE) if config.word_shapes else None
         self.linear = nn.Linear(self.encoder.config.hidden_size, len(scheme.labels))
         self.crf = LinearChainCRF(len(scheme.labels), scheme.may_follow(), scheme.may_start(), scheme.may_end())
         self.post_init()
@@ -48,6 +52,9 @@ class Tagger(PreTrainedModel):
         from transformers import initialization as init
 
         super()._init_weights(module)
+        if isinstance(module, nn.Embedding) and module is self.shapes:
+            # The encoder starts as it was pretrained, and learns from there what capitals are worth.
+            init.zeros_(module.weight)
         if isinstance(module, LinearChainCRF):
             init.zeros_(module.transitions)
             init.zeros_(module.starts)
@@ -57,9 +64,15 @@ class Tagger(PreTrainedModel):
             for name, buffer in fresh.named_buffers():
                 init.copy_(getattr(module, name), buffer)
 
-    def emissions(self, input_ids: Tensor, attention_mask: Tensor, places: Tensor) -> Tensor:
+    def emissions(
+        self, input_ids: Tensor, attention_mask: Tensor, places: Tensor, shapes: Tensor | None = None
+    ) -> Tensor:
         """Scores of every tag for every word, (B, L, K), from a batch that `collate` made."""
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        if self.shapes is None or shapes is None:
+            read = {"input_ids": input_ids}
+        else:
+            read = {"inputs_embeds": self.encoder.get_input_embeddings()(input_ids) + self.shapes(shapes)}
+        hidden = self.encoder(**read, attention_mask=attention_mask).last_hidden_state
         words = hidden.reshape(-1, hidden.shape[-1])[places.clamp(min=0)]
         words = words * (places >= 0)[:, :, None]
         if self.training and self.config.word_dropout:
@@ -116,11 +129,20 @@ class Tagger(PreTrainedModel):
 
 
 def new_tagger(
-    encoder: Any, types: tuple[str, ...], word_dropout: float, max_length: int, objective: ObjectiveConfig
+    encoder: Any,
+    types: tuple[str, ...],
+    word_dropout: float,
+    max_length: int,
+    objective: ObjectiveConfig,
+    word_shapes: bool = False,
 ) -> Tagger:
-    """A tagger around a pretrained encoder; linear layer and CRF are new."""
+    """A tagger around a pretrained encoder; linear layer, CRF and word shapes are new."""
     config = TaggerConfig(
-        encoder=encoder.config.to_dict(), types=list(types), word_dropout=word_dropout, max_length=max_length
+        encoder=encoder.config.to_dict(),
+        types=list(types),
+        word_dropout=word_dropout,
+        max_length=max_length,
+        word_shapes=word_shapes,
     )
     tagger = Tagger(config, objective)
     tagger.encoder = encoder

@@ -1,5 +1,7 @@
 """`transformers.Trainer` for the tagger: whole updates that fit into memory, and checkpoints without pickle.
 
+Several processes share the posts of each update, whose gradients are added up: the update is that of one process.
+
 Trainer's own checkpoints hold pickled optimizers and random states, and are written in place. Its hooks for saving
 and loading are therefore replaced, by those of `checkpoints`; loop, schedule, clipping and precision are its own.
 """
@@ -24,6 +26,7 @@ from ita_pipeline.errors import UsageError
 from ita_pipeline.ner.batches import Batcher, Buckets
 from ita_pipeline.ner.checkpoints import Checkpoint, Checkpoints, Progress
 from ita_pipeline.ner.history import EpochScore
+from ita_pipeline.ner.processes import Processes, on_cpu
 from ita_pipeline.ner.training_state import (
     optimizer_tensors,
     random_state,
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from ita_pipeline.ner.training import TrainingConfig
 
 STATE = "trainer_state.json"
+PARTS = ("loss", "nll_text", "nll_context", "alignment")
+ALONE = Processes()
 
 
 class OneDevice(TrainingArguments):
@@ -58,14 +63,17 @@ class TaggerTrainer(Trainer):
         config: TrainingConfig,
         checkpoints: Checkpoints,
         say: Callable[[str], None],
+        processes: Processes = ALONE,
     ) -> None:
+        self.processes = processes
         self.tagger, self.batcher, self.config = tagger, batcher, config
         self.checkpoints, self.say = checkpoints, say
         self.history: list[EpochScore] = []
         self.micro_batch = config.batch_size
         self.sums: Counter[str] = Counter()
         self.update: dict[str, float] = {}
-        super().__init__(model=tagger, args=arguments(config, checkpoints, len(batcher.examples)))
+        on_cpus = processes.count > 1 and on_cpu()
+        super().__init__(model=tagger, args=arguments(config, checkpoints, len(batcher.examples), on_cpus))
         self.remove_callback(PrinterCallback)
 
     def get_train_dataloader(self) -> Any:
@@ -97,8 +105,13 @@ class TaggerTrainer(Trainer):
             UsageError: not even one post fits, or the loss is no number any more.
         """
         posts = inputs["posts"]
+        own = posts[self.processes.number :: self.processes.count]
+        if self.processes.count > 1:
+            # Dropout of its own for each, which follows from the step, so that nothing is to be remembered.
+            torch.manual_seed(hash((self.config.seed, self.state.global_step, self.processes.number)) % 2**63)
         while True:
-            parts = self.gradient(model, posts)
+            # Not the model as the Trainer wrapped it: that would add up gradients part by part.
+            parts = self.together(self.gradient(self.tagger, own, len(posts)))
             if parts is not None:
                 break
             self.shrink(model)
@@ -109,17 +122,39 @@ class TaggerTrainer(Trainer):
         self.sums.update({name: value * len(posts) for name, value in parts.items()}, posts=len(posts))
         return torch.tensor(parts["loss"], device=self.args.device)
 
-    def gradient(self, model: Any, posts: Sequence[int]) -> dict[str, float] | None:
-        """Add up the gradient over parts of a batch; the means over its posts of the loss and its parts.
+    def together(self, parts: dict[str, float] | None) -> dict[str, float] | None:
+        """Add up gradients and losses over the processes; nothing where memory did not suffice for one of them."""
+        if self.processes.count == 1:
+            return parts
+        device = self.tagger.linear.weight.device
+        sums = torch.tensor(
+            [float(parts is None), *((parts or {}).get(name, 0.0) for name in PARTS)],
+            dtype=torch.float32 if device.type == "mps" else torch.float64,
+            device=device,
+        )
+        self.processes.add_up([sums])
+        failed, *values = sums.tolist()
+        if failed:
+            return None
+        parameters = [parameter for parameter in self.tagger.parameters() if parameter.requires_grad]
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        self.processes.add_up(parameter.grad for parameter in parameters if parameter.grad is not None)
+        return dict(zip(PARTS, values, strict=True))
+
+    def gradient(self, model: Any, posts: Sequence[int], of: int | None = None) -> dict[str, float] | None:
+        """Add up the gradient over parts of a batch of `of` posts, all by default; the loss and its parts likewise.
 
         Nothing is returned where memory does not suffice.
         """
+        of = of or len(posts)
         model.train()
         sums: Counter[str] = Counter()
         try:
             for start in range(0, len(posts), self.micro_batch):
                 part = posts[start : start + self.micro_batch]
-                share = len(part) / len(posts)
+                share = len(part) / of
                 batch = self._prepare_inputs(self.batcher(part))
                 with self.compute_loss_context_manager():
                     outputs = model(**batch)
@@ -145,9 +180,7 @@ class TaggerTrainer(Trainer):
 
     def epoch_means(self) -> dict[str, float]:
         """Means over the posts of the epoch that ends, of the loss and its parts."""
-        means = {
-            name: self.sums[name] / self.sums["posts"] for name in ("loss", "nll_text", "nll_context", "alignment")
-        }
+        means = {name: self.sums[name] / self.sums["posts"] for name in PARTS}
         self.sums.clear()
         return means
 
@@ -171,6 +204,8 @@ class TaggerTrainer(Trainer):
     # From here on Trainer's own hooks.
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if not self.processes.first:
+            return
         state, tensors = random_state()
         schedule = {name: value for name, value in self.schedule.state_dict().items() if name != "lr_lambdas"}
         progress = Progress(
@@ -223,7 +258,7 @@ class TaggerTrainer(Trainer):
             restore_random_state(self.resumed)
 
 
-def arguments(config: TrainingConfig, checkpoints: Checkpoints, posts: int) -> TrainingArguments:
+def arguments(config: TrainingConfig, checkpoints: Checkpoints, posts: int, on_cpus: bool) -> TrainingArguments:
     """The Trainer's own settings: ITA's schedule, and none of its files or logs.
 
     Updates are steps of one batch, so Trainer knows nothing of accumulation.
@@ -242,6 +277,8 @@ def arguments(config: TrainingConfig, checkpoints: Checkpoints, posts: int) -> T
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
+        # Said to connect several processes without GPUs; one process finds its device by itself.
+        use_cpu=on_cpus,
     )
     # Read from the environment otherwise, which no run's key knows.
     made.mixed_precision = "no"
@@ -249,8 +286,9 @@ def arguments(config: TrainingConfig, checkpoints: Checkpoints, posts: int) -> T
 
 
 def parameter_groups(tagger: Tagger, config: TrainingConfig) -> list[dict[str, Any]]:
-    """ITA's rates: one for the encoder, one for the linear layer, a far higher one for the CRF's transitions."""
-    rates = {"linear.": config.linear_learning_rate, "crf.": config.crf_learning_rate}
+    """ITA's rates: one for the encoder, one for new layers, a far higher one for the CRF's transitions."""
+    new = config.linear_learning_rate
+    rates = {"linear.": new, "shapes.": new, "crf.": config.crf_learning_rate}
     groups: dict[float, list[Tensor]] = {}
     for name, parameter in tagger.named_parameters():
         rate = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), config.learning_rate)

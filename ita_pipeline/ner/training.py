@@ -15,6 +15,7 @@ from ita_pipeline.ner.batches import Batcher
 from ita_pipeline.ner.checkpoints import Checkpoints, disk_errors, remove_all_but, sync_files
 from ita_pipeline.ner.examples import Example, both_scores, evaluate
 from ita_pipeline.ner.history import EpochScore, best_epoch, should_stop
+from ita_pipeline.ner.processes import Processes
 from ita_pipeline.ner.training_log import TrainingLog
 from stages.base import Frozen
 
@@ -31,6 +32,8 @@ class TrainingConfig(Frozen):
 
     An update is made of `batch_size` × `accumulation` posts, of which `batch_size` are in memory at once, or fewer
     where it does not suffice. With `patience`, training stops when the best epoch is that many epochs old.
+    `word_shapes` shows the encoder how words are written (`ner.shapes`); where nothing is said, one whose tokenizer
+    drops capitals is shown it.
     """
 
     epochs: Count = 10
@@ -44,6 +47,7 @@ class TrainingConfig(Frozen):
     clip: Positive = 5.0
     word_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     max_length: Annotated[int, Field(ge=16)] = 512
+    word_shapes: bool | None = None
     patience: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     objective: ObjectiveConfig = ObjectiveConfig()
@@ -98,6 +102,9 @@ def train(
     Posts without words are left out. Returns the history, one entry an epoch. On a CPU, with as many threads, a
     training that was killed and resumed ends with the very weights and losses of one that was not.
 
+    Where a launcher started several processes, each of them calls this with the same arguments: they share the
+    posts of every update, and only the first writes to the desk.
+
     Raises:
         UsageError: memory does not suffice for one post, the loss is no number any more, or a checkpoint cannot
             be used.
@@ -109,9 +116,10 @@ def train(
     set_seed(config.seed)
     usable = [example for example in examples if example.post.words]
     batcher = Batcher(tagger.config.scheme, usable, pad)
-    trainer = TaggerTrainer(tagger, batcher, config, desk.checkpoints, hearers.say)
+    processes = Processes.here()
+    trainer = TaggerTrainer(tagger, batcher, config, desk.checkpoints, hearers.say, processes)
     checkpoint = desk.checkpoints.newest()
-    log = TrainingLog(desk.log)
+    log = TrainingLog(desk.log, silent=not processes.first)
     log.rewind(checkpoint.progress.step if checkpoint else 0)
     if checkpoint:
         trainer.take_up(checkpoint)
@@ -130,6 +138,7 @@ def watch(
     from transformers import TrainerCallback
 
     tagger, config, history = trainer.tagger, trainer.config, trainer.history
+    processes = trainer.processes
 
     class Watch(TrainerCallback):
         began = time.monotonic()
@@ -148,15 +157,13 @@ def watch(
             control.should_save = bool(desk.every and inside and state.global_step % desk.every == 0)
 
         def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            text, context = both_scores(dev, evaluate(tagger, dev, pad))
+            found = both_scores(dev, evaluate(tagger, dev, pad)) if processes.first else None
+            text_f1, context_f1 = processes.said(tuple(view.micro.f1 for view in found or ()))
             epoch = EpochScore(
-                epoch=len(history) + 1,
-                **trainer.epoch_means(),
-                text_f1=text.micro.f1,
-                context_f1=context.micro.f1,
+                epoch=len(history) + 1, **trainer.epoch_means(), text_f1=text_f1, context_f1=context_f1
             )
             history.append(epoch)
-            if best_epoch(history) == len(history) - 1:
+            if processes.first and best_epoch(history) == len(history) - 1:
                 with disk_errors():
                     tagger.save_pretrained(desk.model(epoch.epoch))
                 sync_files(desk.model(epoch.epoch))
@@ -169,7 +176,7 @@ def watch(
             self.began = time.monotonic()
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if history:
+            if history and processes.first:
                 best = desk.model(best_epoch(history) + 1)
                 remove_all_but(best.parent, best.name)
 

@@ -18,14 +18,16 @@ SPLITS = ("test", "dev")
 VIEWS = {T: TEXT, IT: TEXT_AND_IMAGE}
 
 
-def answered(run: Run, dataset: Dataset | None, say: Callable[[str], None]) -> Iterator[Shown]:
-    """The posts of test and dev. Those of the dataset have their pictures and original text; where it is not
+def answered(
+    run: Run, dataset: Dataset | None, say: Callable[[str], None], splits: Sequence[str] = SPLITS
+) -> Iterator[Shown]:
+    """The posts of these splits. Those of the dataset have their pictures and original text; where it is not
     there, or has changed since, the run's own files still have words and mentions.
 
     Raises:
         UserError: a file of the run cannot be read.
     """
-    for split in SPLITS:
+    for split in splits:
         if not run.predictions(split, TEXT).is_file():
             continue
         written = read_conll(run.predictions(split, TEXT), column=-2)

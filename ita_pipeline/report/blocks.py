@@ -7,21 +7,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The first cell names the row; `strong` sets it off, which `note` says in words."""
+    """The first cell names the row, and `link`, a fragment, is where it leads; `strong` sets the row off, which
+    `note` says in words.
+    """
 
     cells: tuple[str, ...]
     strong: bool = False
     note: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells are texts already formatted; all but the first column are numbers. A folded table is opened by hand."""
+    """Cells are texts already formatted; the first `words` columns are words, the others numbers. A folded table is
+    opened by hand.
+    """
 
     caption: str
     header: tuple[str, ...]
     rows: tuple[Row, ...]
     folded: bool = False
+    words: int = 1
 
 
 @dataclass(frozen=True, slots=True)

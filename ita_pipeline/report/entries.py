@@ -114,19 +114,21 @@ def parts_of(post: Post) -> tuple[str, ...]:
     return tuple(post.text[a:b] for a, b in zip(cuts, cuts[1:], strict=False))
 
 
-def verdict(answers: Mapping[str, Sequence[Marked]]) -> tuple[tuple[str, ...], int]:
-    """The filters that a post passes by how its views compare with the gold mentions, and its rank.
+def verdict(
+    answers: Mapping[str, Sequence[Marked]], before: str = T, after: str = IT
+) -> tuple[tuple[str, ...], int]:
+    """The filters that a post passes by how two answers compare with the gold mentions, and its rank.
 
-    Right is what I+T says exactly as it should be, span by span and type by type.
+    Right is what the second one says exactly as it should be, span by span and type by type.
     """
-    if GOLD not in answers or IT not in answers:
+    if GOLD not in answers or after not in answers:
         return (), 0
-    gold, text, both = ({m.span for m in answers[name]} for name in (GOLD, T, IT))
-    changed = text != both
-    right = both == gold
+    gold, one, other = ({m.span for m in answers[name]} for name in (GOLD, before, after))
+    changed = one != other
+    right = other == gold
     tags = ["right" if right else "wrong", *(["changed"] if changed else [])]
     if changed and right:
         return (*tags, "helped"), 0
-    if changed and text == gold:
+    if changed and one == gold:
         return (*tags, "harmed"), 1
     return tuple(tags), 2 if changed else 4 if right else 3

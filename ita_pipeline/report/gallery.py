@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ita_pipeline.corpus.contexts import ContextConfig, described, trusted, unique
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.images import ImageRef
 from ita_pipeline.picture_contexts import PictureContexts, Results
 from ita_pipeline.report.entries import (
     GOLD,
     IT,
-    Box,
     Entry,
     Findings,
-    FoundCaption,
-    FoundObject,
-    FoundWord,
     Marked,
+    T,
     Trouble,
     parts_of,
     verdict,
 )
+from ita_pipeline.report.found import findings
 from ita_pipeline.report.thumbnails import Thumbnail
 from ita_pipeline.report.visible import visible_name
-from stages.base import Failure, Frozen, Value
-from stages.caption import CaptionValue
-from stages.external import TextValue
-from stages.objects import ObjectsValue
-from stages.ocr import OcrValue
+from stages.base import Frozen
 
-MOST_OF_OTHERS = 600
 NOT_APPENDED, UNSURE = "not appended to the post", "below the usual thresholds"
+PICTURE_FILTERS = {
+    "failed": "a stage failed",
+    "waiting": "a stage has not looked yet",
+    "no-picture": "without a picture",
+}
 FILTERS = {
     "all": "all",
     "changed": "changed by the picture",
@@ -43,9 +39,7 @@ FILTERS = {
     "harmed": "wrong with the picture only",
     "wrong": "wrong",
     "right": "right",
-    "failed": "a stage failed",
-    "waiting": "a stage has not looked yet",
-    "no-picture": "without a picture",
+    **PICTURE_FILTERS,
 }
 SORTS = {
     "telling": "the most telling first",
@@ -57,12 +51,20 @@ SORTS = {
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A post to be shown, by its place in its split; `answers` are the mentions by who says so."""
+    """A post to be shown, by its place in its split; `answers` are the mentions by who says so, `tags` more filters
+    that it passes.
+    """
 
     post: Post
     split: str
     number: int
     answers: Mapping[str, tuple[Marked, ...]]
+    tags: tuple[str, ...] = ()
+
+    @property
+    def anchor(self) -> str:
+        """What links to it; it holds nothing that the post said."""
+        return f"{self.split}-{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,39 @@ class Seen:
         return {**computed, **self.contexts.by_post.get(post, {}), **imported}
 
 
+class Telling(Frozen):
+    """Which answers a gallery shows, in order, and how it compares two of them in words.
+
+    `verdicts` are tags, of which the first that a post has is told: whether it is right or wrong, and the words.
+    """
+
+    views: tuple[str, ...]
+    before: str
+    after: str
+    verdicts: tuple[tuple[str, str, str], ...]
+    changed: str
+    title: str
+    said_before: str
+    said_after: str
+
+
+BY_PICTURE = Telling(
+    views=(GOLD, T, IT),
+    before=T,
+    after=IT,
+    verdicts=(
+        ("helped", "right", "✓ right with the picture only"),
+        ("harmed", "wrong", "✗ wrong with the picture only"),
+        ("right", "right", "✓ right"),
+        ("wrong", "wrong", "✗ wrong"),
+    ),
+    changed="changed by the picture",
+    title="What the picture changed",
+    said_before="the text alone said",
+    said_after="with the picture it says",
+)
+
+
 class Choice(Frozen):
     """One entry of a list to choose from, and how many posts it has."""
 
@@ -95,11 +130,12 @@ class Choice(Frozen):
 class Gallery(Frozen):
     """What the page's script gets: entries, thumbnails by key, and types in the order of their colours.
 
-    `what` names the entries: posts or pictures. `unused` says what those findings are that are not used. `order`
-    is how entries are sorted at first.
+    `what` names the entries: posts or pictures. `telling` says how answers are compared, `unused` what those
+    findings are that are not used. `order` is how entries are sorted at first.
     """
 
     what: str
+    telling: Telling
     unused: str
     entries: tuple[Entry, ...]
     pictures: Mapping[str, str]
@@ -111,9 +147,15 @@ class Gallery(Frozen):
     order: str
 
 
-def make_gallery(posts: Iterable[Shown], seen: Seen, thumbnails: Mapping[str, Thumbnail]) -> Gallery:
-    entries = tuple(as_entry(shown, seen, thumbnails) for shown in posts)
-    return gathered(entries, "posts", thumbnails)
+def make_gallery(
+    posts: Iterable[Shown],
+    seen: Seen,
+    thumbnails: Mapping[str, Thumbnail],
+    telling: Telling = BY_PICTURE,
+    filters: Mapping[str, str] = FILTERS,
+) -> Gallery:
+    entries = tuple(as_entry(shown, seen, thumbnails, telling) for shown in posts)
+    return gathered(entries, "posts", thumbnails, telling, filters)
 
 
 def make_picture_gallery(folder: Path, seen: Seen, thumbnails: Mapping[str, Thumbnail]) -> Gallery:
@@ -140,23 +182,30 @@ def make_picture_gallery(folder: Path, seen: Seen, thumbnails: Mapping[str, Thum
     return gathered(tuple(entries), "pictures", thumbnails)
 
 
-def gathered(entries: tuple[Entry, ...], what: str, thumbnails: Mapping[str, Thumbnail]) -> Gallery:
+def gathered(
+    entries: tuple[Entry, ...],
+    what: str,
+    thumbnails: Mapping[str, Thumbnail],
+    telling: Telling = BY_PICTURE,
+    names: Mapping[str, str] = FILTERS,
+) -> Gallery:
     tags = Counter(tag for entry in entries for tag in entry.tags)
-    judged = any(IT in entry.answers for entry in entries)
+    judged = any(telling.after in entry.answers for entry in entries)
     sure = any(entry.confidence is not None for entry in entries)
-    filters = {name: len(entries) if name == "all" else tags[name] for name in FILTERS}
+    filters = {name: len(entries) if name == "all" else tags[name] for name in names}
     judging = ("right", "wrong") if judged else ()
     sorts = [*(["telling"] if judged else []), "order", *(["unsure", "sure"] if sure else [])]
     stages = sorted(tag.removeprefix("failed:") for tag in tags if tag.startswith("failed:"))
     splits = Counter(entry.split for entry in entries if entry.split)
     return Gallery(
         what=what,
+        telling=telling,
         unused=NOT_APPENDED if judged else UNSURE,
         entries=entries,
         pictures={key: found.source for key, found in thumbnails.items() if found.source},
         types=tuple(sorted({name for entry in entries for name in entry.types})),
         filters=tuple(
-            Choice(value=name, name=FILTERS[name], count=count)
+            Choice(value=name, name=names[name], count=count)
             for name, count in filters.items()
             if count or name in judging or name == "all"
         ),
@@ -167,20 +216,20 @@ def gathered(entries: tuple[Entry, ...], what: str, thumbnails: Mapping[str, Thu
     )
 
 
-def as_entry(shown: Shown, seen: Seen, thumbnails: Mapping[str, Thumbnail]) -> Entry:
+def as_entry(shown: Shown, seen: Seen, thumbnails: Mapping[str, Thumbnail], telling: Telling) -> Entry:
     post = shown.post
-    tags, rank = verdict(shown.answers)
+    tags, rank = verdict(shown.answers, telling.before, telling.after)
     mentions = [mention for marks in shown.answers.values() for mention in marks]
-    entry = pictured(post, f"{shown.split}-{shown.number}", visible_name(post.id), seen, thumbnails)
-    scores = [mention.score for mention in shown.answers.get(IT, ()) if mention.score is not None]
+    entry = pictured(post, shown.anchor, visible_name(post.id), seen, thumbnails)
+    scores = [mention.score for mention in shown.answers.get(telling.after, ()) if mention.score is not None]
     return entry.model_copy(
         update={
             "split": shown.split,
             "parts": parts_of(post),
             "answers": shown.answers,
-            "tags": (*tags, *entry.tags),
+            "tags": (*tags, *shown.tags, *entry.tags),
             "types": tuple(sorted({mention.type for mention in mentions})),
-            "confidence": min(scores, default=None) if IT in shown.answers else entry.confidence,
+            "confidence": min(scores, default=None) if telling.after in shown.answers else entry.confidence,
             "rank": rank,
         }
     )
@@ -216,87 +265,6 @@ def problem(post: Post, image: ImageRef | None, thumbnail: Thumbnail | None, see
     if image is None:
         return seen.unreadable.get(post.picture, "its picture was not looked at")
     return thumbnail.problem if thumbnail else "its picture was left out of this page"
-
-
-def findings(results: Results, config: ContextConfig, stages: Sequence[str]) -> Findings:
-    """What the stages said of one picture. A stage that only waits for one that failed is not waiting."""
-    failed = tuple(
-        Trouble(stage=name, kind=result.kind, reason=result.reason)
-        for name, result in results.items()
-        if isinstance(result, Failure)
-    )
-    width, height = size_of(results)
-    caption = results.get("caption")
-    return Findings(
-        width=width,
-        height=height,
-        objects=tuple(found_objects(results.get("objects"), config)),
-        words=tuple(found_words(results.get("ocr"), config)),
-        captions=tuple(found_captions(caption, config)),
-        caption_source=caption.source if isinstance(caption, CaptionValue) else "",
-        others={name: other(result) for name, result in results.items() if unknown(result)},
-        failed=failed,
-        waiting=() if failed else tuple(name for name in stages if name not in results),
-    )
-
-
-def size_of(results: Results) -> tuple[int, int]:
-    for result in results.values():
-        if isinstance(result, ObjectsValue | OcrValue):
-            return result.width, result.height
-    return 0, 0
-
-
-def found_objects(value: Value | Failure | None, config: ContextConfig) -> Iterator[FoundObject]:
-    if not isinstance(value, ObjectsValue):
-        return
-    kept = [thing for thing in value.objects if thing.score >= config.object_score]
-    tags = set(unique(described(thing, config) for thing in kept)[: config.objects])
-    for thing in value.objects:
-        tag = described(thing, config)
-        used = "objects" in config.order and thing.score >= config.object_score
-        yield FoundObject(
-            label=thing.label,
-            score=round(thing.score, 4),
-            box=rounded(thing.box),
-            attributes=tuple((found.label, round(found.score, 4)) for found in thing.attributes),
-            tag=tag if tag != thing.label else "",
-            used=used and tag in tags,
-        )
-
-
-def found_words(value: Value | Failure | None, config: ContextConfig) -> Iterator[FoundWord]:
-    if not isinstance(value, OcrValue):
-        return
-    room = config.words if "ocr" in config.order else 0
-    for word in value.words:
-        used = room > 0 and trusted(word, config)
-        room -= used
-        yield FoundWord(text=word.text, score=round(word.confidence, 4), box=rounded(word.box), used=used)
-
-
-def found_captions(value: Value | Failure | None, config: ContextConfig) -> Iterator[FoundCaption]:
-    if not isinstance(value, CaptionValue):
-        return
-    kept = set(unique(caption.text for caption in value.captions)[: config.captions])
-    for caption in value.captions:
-        score = None if caption.score is None else round(caption.score, 4)
-        yield FoundCaption(text=caption.text, score=score, used="caption" in config.order and caption.text in kept)
-
-
-def rounded(box: Sequence[float]) -> Box:
-    x0, y0, x1, y1 = (round(side) for side in box)
-    return x0, y0, x1, y1
-
-
-def unknown(result: Value | Failure) -> bool:
-    """Whether the page has no drawing or line of its own for it; contexts that are text are shown as they are."""
-    return not isinstance(result, Failure | ObjectsValue | OcrValue | CaptionValue | TextValue)
-
-
-def other(result: Value | Failure) -> str:
-    text = json.dumps(result.model_dump(mode="json"), ensure_ascii=False)
-    return text if len(text) <= MOST_OF_OTHERS else f"{text[:MOST_OF_OTHERS]} …"
 
 
 def gold_of(post: Post) -> dict[str, tuple[Marked, ...]]:

@@ -27,7 +27,7 @@ from ita_pipeline.workspace import Workspace
 MOST_AT_TRAINING = 240
 # Without a run there are no thresholds of its own. This one is the preset bundled's: below it a small detector is
 # mostly wrong.
-USUAL = ContextConfig(object_score=0.35)
+USUAL = ContextConfig(object_score=0.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def report_run(
     telling = sorted(posts, key=lambda shown: verdict(shown.answers)[1])
     album, thumbnails = thumbnails_of(in_order(telling, seen)[:most], html, options, heard)
     gallery = make_gallery(posts, seen, thumbnails)
-    part = run_part(run, dataset.card.about if dataset else "")
+    part = run_part(run, dataset.card.about if dataset else "", posts)
     return written(Page(f"{record.dataset}, run {record.key[:8]}", gallery, part, tuple(notes.lines)), html, album)
 
 

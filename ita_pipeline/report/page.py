@@ -12,6 +12,7 @@ import base64
 import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 DATA_ONLY = "data:"
 # A page opened as a file has no origin that 'self' could mean in every browser.
 FOLDER_TOO = "data: 'self' file:"
+REPORT = ("elements", "state", "picture", "post", "card", "show")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +53,34 @@ def write_page(page: Page, file: Path, pictures_beside: bool) -> None:
 
 
 def rendered(page: Page, pictures_beside: bool) -> str:
-    style, script = assets()
-    policy = "; ".join(
-        (
-            "default-src 'none'",
-            f"img-src {FOLDER_TOO if pictures_beside else DATA_ONLY}",
-            f"script-src '{digest(script)}'",
-            f"style-src '{digest(style)}'",
-            "base-uri 'none'",
-            "form-action 'none'",
-        )
-    )
-    template = environment().get_template("page.html")
-    return template.render(page=page, gallery=page.gallery, style=style, script=script, policy=policy)
+    rules = {"img-src": FOLDER_TOO if pictures_beside else DATA_ONLY}
+    values = {"title": page.title, "page": page, "gallery": page.gallery}
+    return render(Sheet("page.html", REPORT), page.gallery, rules, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A template, and the parts that its one script and its one style are put together from."""
+
+    template: str
+    scripts: tuple[str, ...]
+    styles: tuple[str, ...] = ("page",)
+
+
+def render(sheet: Sheet, data: Frozen, rules: Mapping[str, str], values: Mapping[str, Any]) -> str:
+    """A page with `data` for its script. `rules` are what its policy allows beyond its own script and style."""
+    style, script = assets(sheet)
+    policy = {
+        "default-src": "'none'",
+        **rules,
+        "script-src": f"'{digest(script)}'",
+        "style-src": f"'{digest(style)}'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    said = "; ".join(f"{name} {value}" for name, value in policy.items())
+    template = environment().get_template(sheet.template)
+    return template.render(data=data, style=style, script=script, policy=said, **values)
 
 
 @functools.cache
@@ -89,10 +106,12 @@ def seen(value: Any) -> Any:
     return visible(value) if isinstance(value, str) and not ours else value
 
 
-def as_json(gallery: Gallery) -> str:
-    """The data for the script; lists to choose from are left out, since the template writes them."""
-    head = object_json(gallery, {"entries", "filters", "stages", "splits", "sorts"})
-    entries = ",".join(object_json(entry) for entry in gallery.entries)
+def as_json(data: Frozen) -> str:
+    """The data for the script; of a gallery without the lists to choose from, since the template writes them."""
+    if not isinstance(data, Gallery):
+        return object_json(data)
+    head = object_json(data, {"entries", "filters", "stages", "splits", "sorts"})
+    entries = ",".join(object_json(entry) for entry in data.entries)
     return f'{head[:-1]},"entries":[{entries}]}}'
 
 
@@ -106,14 +125,13 @@ def object_json(model: Frozen, without: set[str] | None = None) -> str:
 
 
 @functools.cache
-def assets() -> tuple[Any, Any]:
-    """Our own style, and our own script put together from its parts, as they are written into the page."""
+def assets(sheet: Sheet) -> tuple[Any, Any]:
+    """Our own style, and our own script put together from its parts, as they are written into a page."""
     from markupsafe import Markup
 
     folder = files("ita_pipeline.report").joinpath("templates")
-    parts = sorted(folder.joinpath("script").iterdir(), key=lambda part: part.name)
-    script = "\n".join(part.read_text("utf-8") for part in parts)
-    style = folder.joinpath("page.css").read_text("utf-8")
+    script = "\n".join(folder.joinpath("script", f"{part}.js").read_text("utf-8") for part in sheet.scripts)
+    style = "\n".join(folder.joinpath(f"{part}.css").read_text("utf-8") for part in sheet.styles)
     return Markup(style), Markup(f'"use strict";\n{{\n{script}}}\n')
 
 

@@ -41,10 +41,24 @@ HATCHES = ("//", "", "..", "xx")
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Numbers under one name; `place` chooses its colour, dash and marker, the same in every drawing."""
+    """Numbers under one name; `place` chooses its colour, dash and marker, the same in every drawing. `errors` are
+    the lengths of whiskers to either side, NaN for none.
+    """
 
     name: str
     values: tuple[float, ...]
+    place: int
+    errors: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A number and the interval around it; `place` as in `Series`."""
+
+    name: str
+    middle: float
+    low: float
+    high: float
     place: int
 
 
@@ -92,7 +106,12 @@ def bars(title: str, said: str, label: str, names: Sequence[str], series: Sequen
             places = [group + (number - (len(series) - 1) / 2) * width for group in range(len(names))]
             colour = theme.series[line.place % len(theme.series)]
             hatch = HATCHES[line.place % len(HATCHES)]
-            drawn = axes.bar(places, line.values, width * 0.92, color=colour, label=line.name, edgecolor=theme.page)
+            whiskers: dict[str, Any] = (
+                {"yerr": line.errors, "ecolor": theme.ink, "capsize": 3} if line.errors else {}
+            )
+            drawn = axes.bar(
+                places, line.values, width * 0.92, color=colour, label=line.name, edgecolor=theme.page, **whiskers
+            )
             for bar in drawn:
                 bar.set_hatch(hatch)
             axes.bar_label(drawn, fmt="%.0f", fontsize=7, color=theme.ink, padding=1)
@@ -117,6 +136,25 @@ def reliability(title: str, said: str, series: Sequence[Points]) -> Figure:
         axes.set_ylim(0, 102)
         axes.set_xlabel("probability, %")
         axes.set_ylabel("right, %")
+
+    return figure(title, said, draw)
+
+
+def intervals(title: str, said: str, label: str, lines: Sequence[Interval]) -> Figure:
+    """Numbers with their intervals beside each other, and the line of zero."""
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        axes.axvline(0, color=theme.ink, linewidth=0.8)
+        for row, line in enumerate(lines):
+            marker, _ = STYLES[line.place % len(STYLES)]
+            around = [[line.middle - line.low], [line.high - line.middle]]
+            colour = theme.series[line.place % len(theme.series)]
+            axes.errorbar([line.middle], [row], xerr=around, fmt=marker, color=colour, capsize=5, markersize=7)
+        axes.set_yticks(range(len(lines)), [short(line.name) for line in lines])
+        axes.set_ylim(len(lines) - 0.4, -0.6)
+        axes.set_xlabel(label)
+        axes.grid(axis="y", visible=False)
+        axes.grid(axis="x", visible=True)
 
     return figure(title, said, draw)
 

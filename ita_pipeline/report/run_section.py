@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ita_pipeline.ner.scoring import Score
@@ -10,7 +10,10 @@ from ita_pipeline.ner.training import EpochScore
 from ita_pipeline.report.analysis_blocks import errors_block
 from ita_pipeline.report.blocks import Block, Fact, Headline, Row, RunPart, Table
 from ita_pipeline.report.entries import IT, T
+from ita_pipeline.report.gallery import Shown
 from ita_pipeline.report.plots import Series, bars, curves
+from ita_pipeline.report.series_block import series_block
+from ita_pipeline.report.worst import worst_block
 from ita_pipeline.runs import Run, RunRecord, ViewScores
 
 T_PLACE, IT_PLACE, ALIGNMENT_PLACE = 0, 1, 2
@@ -18,8 +21,8 @@ NOTHING = Score(precision=0.0, recall=0.0, f1=0.0, support=0)
 LONG = 12
 
 
-def run_part(run: Run, about: str) -> RunPart:
-    """Everything about a run but its posts.
+def run_part(run: Run, about: str, posts: Sequence[Shown] = ()) -> RunPart:
+    """Everything about a run. Of its posts, the errors on test that it was surest of.
 
     Raises:
         UserError: a file of the run is missing, or not what a run writes.
@@ -28,6 +31,9 @@ def run_part(run: Run, about: str) -> RunPart:
     blocks = [scores_block(splits)]
     if run.analysed:
         blocks += [errors_block(split, found) for split, found in run.analysis().splits.items() if split == "test"]
+    surest = worst_block([shown for shown in posts if shown.split == "test"])
+    series = series_block(run, record)
+    blocks += [block for block in (surest, series) if block is not None]
     if history:
         blocks.append(learning_block(history, record.best_epoch))
     blocks.append(dependence_block(record))

@@ -132,6 +132,9 @@ def small_jpeg(image: ImageRef) -> bytes:
     return buffer.getvalue()
 
 
+THUMBNAILS = "thumbnails"
+
+
 def make_thumbnails(images: Iterable[ImageRef], album: Album, progress: Progress) -> dict[str, Thumbnail]:
     """Thumbnails by picture key, each content once.
 
@@ -141,7 +144,7 @@ def make_thumbnails(images: Iterable[ImageRef], album: Album, progress: Progress
     distinct = list({image.key: image for image in images}.values())
     found: dict[str, Thumbnail] = {}
     if distinct:
-        progress.start("thumbnails", len(distinct))
+        progress.start(THUMBNAILS, len(distinct))
         try:
             for key, thumbnail in in_turn(distinct, lambda image: made(image, album), progress):
                 found[key] = thumbnail
@@ -159,7 +162,7 @@ def in_turn(
             if progress.stopping:
                 raise Interrupted
             yield from zip([image.key for image in some], pool.map(work, some), strict=True)
-            progress.advance(len(some))
+            progress.advance(THUMBNAILS, len(some))
 
 
 def made(image: ImageRef, album: Album) -> Thumbnail:

@@ -1,6 +1,6 @@
 // A post with what was said of it: as a card, and with all that is known of it.
 
-const VIEWS = ["gold", "T", "I+T"];
+const telling = data.telling;
 const colour = (type) => `c${Math.max(0, types.indexOf(type)) % 6}`;
 
 function marked(entry, mentions, withScores) {
@@ -31,7 +31,7 @@ function says(entry, every) {
   const list = make("dl", { class: "says" });
   const answers = entry.answers || {};
   const lines = [];
-  for (const view of VIEWS.filter((name) => name in answers)) {
+  for (const view of telling.views.filter((name) => name in answers)) {
     const last = lines.at(-1);
     if (last && !every && sameMentions(last.mentions, answers[view])) {
       last.names.push(view);
@@ -49,20 +49,12 @@ function says(entry, every) {
   return list;
 }
 
-// The first that fits says it best.
-const VERDICTS = [
-  ["helped", "right", "✓ right with the picture only"],
-  ["harmed", "wrong", "✗ wrong with the picture only"],
-  ["right", "right", "✓ right"],
-  ["wrong", "wrong", "✗ wrong"],
-];
-
 function verdict(entry) {
   const tags = entry.tags || [];
   const list = make("ul", { class: "verdict", "aria-label": "Verdict" });
-  const [told, kind, text] = VERDICTS.find(([tag]) => tags.includes(tag)) || [];
+  const [told, kind, text] = telling.verdicts.find(([tag]) => tags.includes(tag)) || [];
   if (told) put(list, make("li", { class: kind }, text));
-  if (tags.includes("changed") && told === "wrong") put(list, make("li", {}, "changed by the picture"));
+  if (tags.includes("changed") && told === "wrong") put(list, make("li", {}, telling.changed));
   if (tags.includes("waiting")) put(list, make("li", {}, "… a stage has not looked yet"));
   const troubles = new Map();
   for (const { stage, reason } of (entry.found || {}).failed || []) {
@@ -73,28 +65,20 @@ function verdict(entry) {
   }
   if (entry.split) put(list, make("li", {}, entry.split));
   if (entry.confidence !== undefined) put(list, make("li", {}, `lowest score ${percent(entry.confidence)}`));
-  return list;
-}
-
-function card(entry) {
-  const told = make("output", { class: "told", "aria-live": "off" });
-  const heading = make("h3", {}, make("a", { href: address({ ...readState(), post: entry.anchor }) }, bdi(entry.id)));
-  const article = make("article", { class: "card", id: `card-${entry.anchor}`, "aria-label": entry.id });
-  put(article, frame(entry, told, false), pictures[entry.picture] ? told : null);
-  return put(article, make("div", { class: "body" }, heading, verdict(entry), says(entry, false)));
+  return list.children.length ? list : null;
 }
 
 function changes(entry) {
-  const { T: text, "I+T": both, gold } = entry.answers || {};
-  if (!text || !both || sameMentions(text, both)) return null;
+  const { [telling.before]: one, [telling.after]: other, gold } = entry.answers || {};
+  if (!one || !other || sameMentions(one, other)) return null;
   const words = (m) => (entry.parts || []).slice(2 * m.start + 1, 2 * m.end).join("");
   const only = (some, others) => some.filter((m) => !others.some((o) => sameMentions([m], [o])));
   const item = (sign, m) => make("li", {}, `${sign} `, bdi(words(m)), " ", make("strong", {}, bdi(m.type)),
     gold ? (m.right ? ", which is right" : ", which is wrong") : "");
   const list = make("ul", {});
-  put(list, only(text, both).map((m) => item("the text alone said", m)));
-  put(list, only(both, text).map((m) => item("with the picture it says", m)));
-  return [make("h4", {}, "What the picture changed"), list];
+  put(list, only(one, other).map((m) => item(telling.said_before, m)));
+  put(list, only(other, one).map((m) => item(telling.said_after, m)));
+  return [make("h4", {}, telling.title), list];
 }
 
 const items = (things) => make("ul", {}, things.map((thing) => make("li", {}, thing)));

@@ -24,7 +24,7 @@ function frame(entry, told, reachable) {
   if (reachable && found.width) shot.style.maxWidth = `min(100%, 40rem, ${(75 * found.width) / found.height}dvh)`;
   if (found.width) put(shot, overlay(found, told, reachable));
   image.addEventListener("error", () => {
-    shot.replaceWith(make("p", { class: "none" }, "The folder of thumbnails is not beside this page."));
+    shot.replaceWith(make("p", { class: "none" }, data.unshown || "The folder of thumbnails is not beside this page."));
   });
   return make("div", { class: "frame" }, shot);
 }

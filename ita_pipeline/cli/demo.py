@@ -1,0 +1,45 @@
+"""`ita demo`: a local page to try a run on."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ita_pipeline.cli.console import Watcher, note, resumable, say
+from ita_pipeline.cli.options import WorkspaceFolder, base_settings
+
+STOPPED = "stopped; nothing of what was typed or dropped is kept"
+
+
+def demo(
+    run: Annotated[str, typer.Argument(help="A run's folder, or a dataset's name if it has one run.")],
+    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8765,
+    show: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+    workspace: WorkspaceFolder = Path(),
+) -> None:
+    """Open a page on this machine: type a tweet, drop a picture, see what is found in both. Ctrl-C ends it.
+
+    ita demo example --open
+
+    curl -F text="Lunch in Marlow" -F image=@sign.jpg http://127.0.0.1:8765/predict
+    """
+    from ita_pipeline import pipeline
+
+    options = pipeline.Options(workspace=workspace, base=base_settings())
+
+    def ready(address: str, local: bool, notes: tuple[str, ...]) -> None:
+        if not local:
+            say(f"warning: whoever reaches this machine can use {address}; there is no password and no encryption")
+        for line in notes:
+            say(line)
+        print(address, flush=True)
+        note(f"as JSON: curl -F text='…' -F image=@x.jpg {address}predict; Ctrl-C ends it")
+        if show:
+            webbrowser.open(address)
+
+    with resumable(Watcher(), STOPPED, "start it again with"):
+        pipeline.demo(run, host, port, options, ready)

@@ -1,0 +1,55 @@
+"""Work on several pictures at once, with one thread for each.
+
+Two threads inside one small network wait for each other at every layer: beside a busy neighbour a picture then
+takes several times as long. Two pictures in two threads do not wait for anything (docs/objects.md has both).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+
+class Spread(Protocol):
+    """A way of doing work, which takes several things, on all of these. Results come in order."""
+
+    def __call__(self, work: Callable[[list[Part]], list[Result]], parts: Sequence[Part]) -> list[Result]: ...
+
+
+def all_at_once(work: Callable[[list[Part]], list[Result]], parts: Sequence[Part]) -> list[Result]:
+    return work(list(parts))
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def one_thread_each(workers: int) -> Iterator[Spread]:
+    """Do work on one thing at a time in each of some threads, in which torch and OpenCV use no others. Afterwards
+    all is as it was.
+    """
+    import cv2
+    import torch
+
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    try:
+        # OpenMP has the number for each thread anew.
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+
+            def one_by_one(work: Callable[[list[Part]], list[Result]], parts: Sequence[Part]) -> list[Result]:
+                return [result for some in pool.map(lambda part: work([part]), parts) for result in some]
+
+            yield one_by_one
+    finally:
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])

@@ -360,7 +360,7 @@ def demo(
     host: str = "127.0.0.1",
     port: int = 8765,
     options: Options | None = None,
-    ready: Callable[[str, bool, tuple[str, ...]], None] = lambda *_: None,
+    ready: Callable[[str, bool, tuple[str, ...]], None] | None = None,
 ) -> None:
     """Serve a page to try a run on, until Ctrl-C. `ready` is told the address, whether only this machine reaches
     it, and what is to be said of the run.
@@ -373,7 +373,7 @@ def demo(
     from ita_pipeline.demo.serve import Place, serve
 
     options = options or Options()
-    serve(run, Place(host, port), options.workspace, options.limits, ready)
+    serve(run, Place(host, port), options.workspace, options.limits, ready or (lambda *_: None))
 
 
 def compare(

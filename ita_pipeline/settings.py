@@ -137,7 +137,7 @@ def names_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """`["ocr.page_mode=6"]` as `{"ocr": {"page_mode": 6}}`; values are read as YAML.
+    """`["ocr.page_mode=6"]` as `{"ocr": {"page_mode": 6}}`; values are read as YAML, and none is an empty text.
 
     Raises:
         UsageError: not of the form SECTION.NAME=VALUE.
@@ -153,7 +153,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
             *parents, last = name.split(".")
             for parent in parents:
                 place = place.setdefault(parent, {})
-            place[last] = yaml.safe_load(value)
+            place[last] = yaml.safe_load(value) if value.strip() else ""
         except (yaml.YAMLError, ValueError, AttributeError, TypeError) as error:
             raise UsageError(f"--set {text} is no value, or contradicts another --set") from error
     return parsed

@@ -44,11 +44,11 @@ def kill_at(step: int, made: Bench) -> None:
     """Train up to an update and fail in it, its gradient half summed up."""
     whole = TaggerTrainer.gradient
 
-    def half(self: TaggerTrainer, model: object, posts: list[int]) -> dict[str, float] | None:
+    def half(self: TaggerTrainer, model: object, posts: list[int], of: int) -> dict[str, float] | None:
         if self.state.global_step == step:
-            whole(self, model, posts[:1])
+            whole(self, model, posts[:1], of)
             raise KilledError
-        return whole(self, model, posts)
+        return whole(self, model, posts, of)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TaggerTrainer, "gradient", half)

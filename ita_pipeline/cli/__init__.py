@@ -109,10 +109,19 @@ def unfinished(error: Exception) -> None:
     fail(f"this should not have happened: {what}", "ita --debug … shows where; please report it", ExitCode.USAGE)
 
 
+def working_folder() -> bool:
+    """Whether the folder that the command was started in is still there."""
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def of_system(error: OSError) -> tuple[str, str]:
     """What the system refused, and what a person can do about it."""
     place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
-    if isinstance(error, FileNotFoundError) and not place:
+    if isinstance(error, FileNotFoundError) and not place and not working_folder():
         return "the current folder is not there any more", "go to one that is, and run the same command again: cd …"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         what = place or "a file"

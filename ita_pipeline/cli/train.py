@@ -45,10 +45,9 @@ from ita_pipeline.cli.options import (
 from ita_pipeline.cli.series import seed_numbers, series_table
 from ita_pipeline.cli.status import show_status
 from ita_pipeline.errors import ExitCode, UsageError
-from ita_pipeline.options import Listener, Mute
 
 if TYPE_CHECKING:
-    from ita_pipeline.options import Options
+    from ita_pipeline.options import Listener, Options
     from ita_pipeline.runs import RunScores
     from ita_pipeline.series import Variant
 
@@ -89,6 +88,7 @@ def train(
     ita train --dataset twitter15 --data twitter2015/ --views text,caption,all --seeds 1,2,3
     """
     from ita_pipeline import pipeline
+    from ita_pipeline.options import Mute
     from ita_pipeline.series import variants
 
     options = pipeline.Options(

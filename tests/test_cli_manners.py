@@ -201,7 +201,7 @@ def test_a_reader_that_has_enough_ends_it_quietly(images: Path):
         ),
         (OSError(30, "Read-only file system", "runs"), "runs may not be read or written", "--workspace DIR"),
         (OSError(28, "No space left on device"), "everything finished before is kept", "ita cache gc --dry-run"),
-        (FileNotFoundError(2, "No such file or directory"), "the current folder is not there any more", "cd …"),
+        (FileNotFoundError(2, "No usable temporary directory"), "the system said no: ", "mend that"),
     ],
 )
 def test_what_the_system_refuses_is_told_with_what_mends_it(

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ita_pipeline.corpus.contexts import CONTEXTS
+from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.errors import UserError
 from ita_pipeline.report.blocks import Block, Figure, Row, Table
 from ita_pipeline.report.entries import IT, T
@@ -30,7 +30,7 @@ def series_block(run: Run, record: RunRecord) -> Block | None:
     splits = [split for split in ("test", "dev") if all(split in one.f1 for one in runs)]
     if not splits:
         return None
-    own = name_of(record.contexts.order)
+    own = appended(record.contexts)
     lead = (
         "Runs beside this one that differ from it in nothing but their seed and what is appended to the posts, as "
         "many as were there when this page was written. Mean F1 in percent ± the sample standard deviation over "
@@ -47,7 +47,7 @@ def relatives(run: Run, record: RunRecord) -> list[SeriesRun]:
         try:
             theirs = other.record()
             if akin(record, theirs):
-                found.append(series_run(name_of(theirs.contexts.order), other, new=False))
+                found.append(series_run(appended(theirs.contexts), other, new=False))
         except UserError:
             continue
     return found
@@ -74,6 +74,11 @@ def essence(record: RunRecord) -> Mapping[str, Any]:
         "training": record.training.model_dump(exclude={"seed"}),
         "contexts": record.contexts.model_dump(exclude={"order"}),
     }
+
+
+def appended(contexts: ContextConfig) -> str:
+    """What is appended, by the name that a series has for it."""
+    return name_of(None if contexts.order == ContextConfig().order else contexts.order)
 
 
 def place(contexts: str) -> tuple[int, list[int]]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from ita_pipeline.corpus import checks
 from ita_pipeline.corpus.checks import Finding, Kind, Pictures, Room
-from ita_pipeline.corpus.contexts import stage_names
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard, data_folder, load_dataset, split_files
 from ita_pipeline.corpus.faults import BORNE, FaultError
 from ita_pipeline.corpus.posts import Post
@@ -21,9 +20,15 @@ from ita_pipeline.ner.encoders import EncoderRef, find_encoder, longest_row
 from ita_pipeline.ner.encoding import ViewEncoder
 from ita_pipeline.options import Options, chosen
 from ita_pipeline.picture_contexts import ContextPlan, PictureContexts, plan_contexts, read_contexts, read_imported
-from ita_pipeline.presets import build_stages
+from ita_pipeline.presets import context_stages
 from ita_pipeline.settings import checked, configured, read_yaml
-from ita_pipeline.training_plan import TrainOptions, caption_file, context_config, training_settings
+from ita_pipeline.training_plan import (
+    TrainOptions,
+    caption_file,
+    context_config,
+    source_of,
+    training_settings,
+)
 from ita_pipeline.workspace import Workspace
 from stages import hub
 from stages.base import StageError
@@ -214,10 +219,11 @@ def plan_known(
     say(choice.why)
     config = context_config(choice.preset, training.contexts)
     captions = caption_file(dataset, training.captions)
-    wanted = stage_names(config.order)
-    stages = build_stages(choice.preset, wanted) if wanted else []
+    stages = context_stages(choice.preset, config)
     store = Workspace(options.workspace).store
-    return plan_contexts(dataset.posts, stages, config, store, captions, options.wishes, options.limits)
+    return plan_contexts(
+        dataset.posts, stages, config, store, captions, options.wishes, options.limits, **source_of(dataset)
+    )
 
 
 def tokenizer_of(encoder: EncoderRef) -> tuple[Any, int]:

@@ -16,6 +16,7 @@ from ita_pipeline.cache.reasons import GROUPS
 from ita_pipeline.cache.segments import scan
 from ita_pipeline.cache.store import Reader, Store
 from ita_pipeline.extraction import PicturePlan
+from stages.base import Subject
 
 
 class Standing(StrEnum):
@@ -70,7 +71,7 @@ class StageAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A picture by its path and key, and every stage's answer."""
+    """A picture or a post by its path or name and its key, and every stage's answer."""
 
     path: Path
     key: str
@@ -86,9 +87,17 @@ class Explanation:
 
 
 def explain(plan: PicturePlan, store: Store) -> Explanation:
-    """The answers of all stages of a plan for its only picture."""
-    (image,) = plan.images
-    return Explanation(image.path, image.key, tuple(answer(part, image.key, store) for part in plan.plan.stages))
+    """The answers of all stages of a plan for its only picture, or its only post and the picture of that."""
+    image = plan.images[0] if plan.images else None
+    post = next(iter(plan.posts.values()), None)
+    keys = {Subject.PICTURE: image.key if image else None, Subject.POST: post.key if post else None}
+    answers = tuple(
+        answer(part, key, store) for part in plan.plan.stages if (key := keys[part.stage.subject]) is not None
+    )
+    if post is not None:
+        return Explanation(Path(post.label), post.key, answers)
+    assert image is not None
+    return Explanation(image.path, image.key, answers)
 
 
 def answer(part: StagePlan, image: str, store: Store) -> StageAnswer:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ita_pipeline.consent import ask_consent
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
 from ita_pipeline.corpus.late import Form, write_late, written_word
 from ita_pipeline.corpus.posts import Post
@@ -52,6 +53,7 @@ def export(
     workspace = Workspace(options.workspace)
     dataset = load_dataset(name, training.data, workspace.data)
     plan = plan_known(dataset, options, training, heard.say)
+    ask_consent(plan.plan, options.consent, heard)
     with Worker(options.limits) as hands:
         contexts = make_contexts(plan, workspace.store, hands, heard)
     splits = {

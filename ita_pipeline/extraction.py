@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.plan import Failed, Plan, Wishes, make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.corpus.datasets import POSTS_FILES
+from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines import local
 from ita_pipeline.engines.jobs import MEGABYTE, Hands, Limits
 from ita_pipeline.engines.local import Progress, StageOutcome
 from ita_pipeline.errors import UsageError
 from ita_pipeline.images import Found, ImageRef, Unreadable, find, identify
+from ita_pipeline.items import ItemRef, PostRef
+from ita_pipeline.post_items import PostSource, as_items, of_posts
 from stages.base import Failure, Stage
 
 
@@ -26,20 +29,27 @@ class Extraction:
     others: tuple[Path, ...]
     unreadable: tuple[Unreadable, ...]
     stages: tuple[StageOutcome, ...]
+    posts: tuple[PostRef, ...] = ()
 
     @property
     def failed(self) -> tuple[Failed, ...]:
-        """Each picture, by each of its paths, that some stage failed on, with the first reason."""
+        """Each picture, by each of its paths, and each post that some stage failed on, with the first reason."""
         first: dict[str, Failure] = {}
         for stage in self.stages:
             for failed in stage.failed:
-                first.setdefault(failed.image.key, failed.failure)
-        found = [Failed(image, first[image.key]) for image in self.images if image.key in first]
-        return tuple(sorted(found, key=lambda failed: failed.image.path))
+                first.setdefault(failed.item.key, failed.failure)
+        images = sorted(self.images, key=lambda image: image.path)
+        items: list[ItemRef] = [*images, *self.posts]
+        return tuple(Failed(item, first[item.key]) for item in items if item.key in first)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why stages stopped before they were through, in their own words."""
+        return tuple(f"{stage.key.stage}: {stage.note}" for stage in self.stages if stage.note)
 
     @property
     def waiting(self) -> int:
-        """Pictures that a limit left for another time."""
+        """Pictures or posts that a limit or a budget left for another time."""
         return max((stage.waiting for stage in self.stages), default=0)
 
     @property
@@ -74,12 +84,13 @@ def pictures_in(folder: Path) -> Found:
 
 @dataclass(frozen=True, slots=True)
 class PicturePlan:
-    """Which stages have to look at which of these pictures, and why."""
+    """Which stages have to look at which of these pictures, and posts, and why."""
 
     images: tuple[ImageRef, ...]
     others: tuple[Path, ...]
     unreadable: tuple[Unreadable, ...]
     plan: Plan
+    posts: Mapping[Post, PostRef] = field(default_factory=dict)
 
     @property
     def clean(self) -> bool:
@@ -92,8 +103,11 @@ def plan_pictures(
     store: Store,
     wishes: Wishes | None = None,
     limits: Limits | None = None,
+    source: PostSource | None = None,
 ) -> PicturePlan:
-    """What has to be done to bring every stage up to date for these pictures.
+    """What has to be done to bring every stage up to date for these pictures, and for posts where there are any.
+
+    Stages that look at posts are left out where there are none.
 
     Raises:
         StageError: a model or tool is missing.
@@ -103,7 +117,16 @@ def plan_pictures(
     identified = list(identify(paths, store.manifest, most))
     images = tuple(image for image in identified if isinstance(image, ImageRef))
     unreadable = tuple(image for image in identified if isinstance(image, Unreadable))
-    return PicturePlan(images, (), unreadable, make_plan(stages, images, store, wishes))
+    readers = of_posts(stages)
+    if source is None or not readers:
+        plan = make_plan([stage for stage in stages if stage not in readers], images, store, wishes)
+        return PicturePlan(images, (), unreadable, plan)
+    posts = as_items(source, images, readers, store)
+    if source.only is not None:
+        wanted = {post.picture for post in posts}
+        images = tuple(image for image in images if image.path in wanted)
+    plan = make_plan(stages, images, store, wishes, list(posts.values()))
+    return PicturePlan(images, (), unreadable, plan, posts)
 
 
 def carry_out(todo: PicturePlan, store: Store, hands: Hands, progress: Progress) -> Extraction:
@@ -115,4 +138,4 @@ def carry_out(todo: PicturePlan, store: Store, hands: Hands, progress: Progress)
         Interrupted: whoever watches asked for it.
     """
     outcomes = local.run(todo.plan, store, hands, progress)
-    return Extraction(todo.images, todo.others, todo.unreadable, outcomes)
+    return Extraction(todo.images, todo.others, todo.unreadable, outcomes, tuple(todo.posts.values()))

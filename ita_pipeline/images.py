@@ -56,6 +56,19 @@ class ImageRef:
     path: Path
     before: str = ""
 
+    @property
+    def label(self) -> str:
+        return str(self.path)
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """A picture is one thing, so there is nothing to name."""
+        return ()
+
+    @property
+    def image(self) -> ImageRef:
+        return self
+
 
 def find(folder: Path) -> Found:
     """Every file below `folder`, hidden ones left out; links to folders are not followed, so no loop can be."""

@@ -50,10 +50,12 @@ def import_contexts(files: Sequence[Path], to: Path) -> Gathered:
     return found
 
 
-def import_late(source: Path, to: Path, like: Dataset | None = None) -> Imported:
+def import_late(source: Path, to: Path, like: Dataset | None = None, knowledge: bool = False) -> Imported:
     """A file or folder of tweets with late contexts, written as a folder that `--dataset` takes.
 
-    With `like`, tweets are paired by their words with the posts of that dataset, and take over its ids.
+    With `like`, tweets are paired by their words with the posts of that dataset, and take over its ids. With
+    `knowledge` the contexts are the texts of a language model, and come in as the context of that name, else as
+    `extra`.
 
     Raises:
         UserError: files are missing or faulty, or `to` is there already.
@@ -72,7 +74,7 @@ def import_late(source: Path, to: Path, like: Dataset | None = None) -> Imported
             )
         tell_contexts(split, pairs, found.notes.append)
         found.splits[split] = [post for post, _ in pairs]
-        add_texts(found, pairs)
+        add_texts(found, pairs, knowledge)
     write_posts(found, to)
     return found
 
@@ -165,7 +167,7 @@ def tell_contexts(split: str, pairs: Sequence[Rendered], say: Say) -> None:
         say(f"{split}: {len(bare)} of {len(pairs)} tweets have no context: {names}")
 
 
-def add_texts(found: Imported, pairs: Sequence[Rendered]) -> None:
+def add_texts(found: Imported, pairs: Sequence[Rendered], knowledge: bool) -> None:
     """Contexts under the picture's id.
 
     Two posts with one picture and other contexts cannot both have theirs; neither gets any, and it is said.
@@ -173,7 +175,7 @@ def add_texts(found: Imported, pairs: Sequence[Rendered]) -> None:
     for post, contexts in pairs:
         if (name := post.image_id) is None:
             continue
-        line = ContextLine(image=name, texts=contexts)
+        line = ContextLine(image=name, knowledge=contexts) if knowledge else ContextLine(image=name, texts=contexts)
         if found.contexts.setdefault(name, line) != line:
             found.contexts[name] = ContextLine(image=name, texts=())
             found.notes.append(f"posts that share the picture {name} have other contexts; they are left out")
@@ -189,7 +191,7 @@ def write_into(found: Imported, folder: Path) -> None:
     lines = [post_line(post, split) for split, posts in found.splits.items() for post in posts]
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     (folder / "tweets.jsonl").write_text(text, "utf-8")
-    contexts = [line for line in found.contexts.values() if line.texts]
+    contexts = [line for line in found.contexts.values() if line.texts or line.knowledge]
     if contexts:
         (folder / CONTEXTS_FILE).write_text("".join(written(contexts)), "utf-8")
 

@@ -1,6 +1,7 @@
-"""The file manifest: path, size, times and inode of files that were hashed, to save hashing them again.
+"""The manifest: path, size, times and inode of files that were hashed, to save hashing them again, and posts.
 
-It is derived: whenever it is missing, damaged or locked, files are hashed instead.
+It is derived: whenever it is missing, damaged or locked, files are hashed instead, and a post whose text changed is
+taken for a new one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,17 @@ class Stamped:
     stamp: str
     key: str
     before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A post as it stood in its place when it was planned last, in JSON, and what had changed then."""
+
+    place: str
+    key: str
+    post: str
+    before: str = ""
+    changed: tuple[str, ...] = ()
 
 
 class Manifest:
@@ -62,3 +74,28 @@ class Manifest:
         if rows:
             with suppress(sqlite3.Error), self.index.writing() as database:
                 database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
+
+    def noted(self, places: Sequence[str]) -> dict[str, Noted]:
+        """What is known of the posts in these places."""
+        return {note.place: note for note in self.posts("place", places)}
+
+    def noted_as(self, keys: Sequence[str]) -> dict[str, Noted]:
+        """Posts by these keys, wherever they stand."""
+        return {note.key: note for note in self.posts("key", keys)}
+
+    def posts(self, column: str, values: Sequence[str]) -> list[Noted]:
+        found: list[Noted] = []
+        with suppress(sqlite3.Error):
+            for some in batched(values, AT_ONCE):
+                marks = ", ".join("?" * len(some))
+                rows = self.index.database.execute(f"SELECT * FROM posts WHERE {column} IN ({marks})", some)
+                found += [
+                    Noted(row[0], row[1], row[2], row[3], tuple(filter(None, row[4].split(",")))) for row in rows
+                ]
+        return found
+
+    def note(self, posts: Iterable[Noted]) -> None:
+        rows = [(note.place, note.key, note.post, note.before, ",".join(note.changed)) for note in posts]
+        if rows:
+            with suppress(sqlite3.Error), self.index.writing() as database:
+                database.executemany("INSERT OR REPLACE INTO posts VALUES (?, ?, ?, ?, ?)", rows)

@@ -12,7 +12,7 @@ from ita_pipeline.corpus.contexts import CONTEXTS
 from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.engines.local import Progress, Silent
 from ita_pipeline.errors import UsageError, nearest
-from ita_pipeline.presets import AUTO, Choice, choose, other_stages, with_changes, with_others
+from ita_pipeline.presets import AUTO, OPTIONAL, Choice, choose, other_stages, with_changes, with_others
 from ita_pipeline.settings import checked, merged, parse_assignments
 from stages.base import FailureKind
 
@@ -22,11 +22,24 @@ class Listener(Progress, Protocol):
 
     def say(self, line: str) -> None: ...
 
+    def warn(self, line: str) -> None:
+        """A line that nobody may miss."""
+        ...
+
+    def agree(self, question: str) -> bool:
+        """Whether somebody is there who says yes."""
+        ...
+
 
 class Mute(Silent):
     """Listens and tells nobody."""
 
     def say(self, line: str) -> None: ...
+
+    def warn(self, line: str) -> None: ...
+
+    def agree(self, question: str) -> bool:
+        return False
 
 
 class Once(Silent):
@@ -41,6 +54,12 @@ class Once(Silent):
             self.said.add(line)
             self.listener.say(line)
 
+    def warn(self, line: str) -> None:
+        self.listener.warn(line)
+
+    def agree(self, question: str) -> bool:
+        return self.listener.agree(question)
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -48,7 +67,8 @@ class Options:
 
     `retry_failed` are the kinds of failures to try again, `refresh` the stages that do everything again, `limit`
     the most pictures to work on. `base` are settings by section that `assignments` go over, as from a file; one
-    for a section that nobody reads is left alone, while an assignment to it is an error.
+    for a section that nobody reads is left alone, while an assignment to it is an error. With `consent` somebody
+    agreed that posts and pictures are sent to other machines, where a stage does that.
     """
 
     preset: str = AUTO
@@ -59,6 +79,7 @@ class Options:
     refresh: tuple[str, ...] = ()
     limit: int | None = None
     base: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    consent: bool = False
 
     @property
     def changes(self) -> dict[str, dict[str, Any]]:
@@ -93,7 +114,7 @@ def chosen(options: Options, also: Sequence[str] = (), contexts: Sequence[str] =
     choice = choose(options.preset)
     order = with_changes(choice.preset, {"contexts": options.changes.get("contexts", {})}).contexts.order
     preset = with_others(choice.preset, (*options.stages, *order, *contexts))
-    stages = list(preset.stages)
+    stages = list({**preset.stages, **dict.fromkeys(OPTIONAL)})
     known = [*stages, "contexts", "limits", *also]
     for name in order:
         if name not in (*CONTEXTS, *stages):

@@ -17,7 +17,9 @@ from ita_pipeline.engines.jobs import Hands, InProcess, Limits
 from ita_pipeline.engines.local import Progress
 from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, plan_pictures
 from ita_pipeline.images import ImageRef
-from stages.base import Failure, Item, Stage, Value
+from ita_pipeline.items import PostRef
+from ita_pipeline.post_items import PostSource, of_posts
+from stages.base import Failure, Item, Result, Stage, Subject, Value
 from stages.external import ExternalConfig, ExternalStage, ExternalValue
 
 Results = Mapping[str, Value | Failure]
@@ -25,19 +27,21 @@ Results = Mapping[str, Value | Failure]
 
 @dataclass(frozen=True, slots=True)
 class PictureContexts:
-    """What is known of the pictures of some posts, by file and, for imported contexts, by picture id."""
+    """What is known of posts, and of their pictures: by file and, for imported contexts, by picture id."""
 
     config: ContextConfig
     extraction: Extraction
     keys: Mapping[str, StageKey] = field(default_factory=dict)
     by_file: Mapping[Path, Results] = field(default_factory=dict)
     by_id: Mapping[str, Results] = field(default_factory=dict)
+    by_post: Mapping[Post, Results] = field(default_factory=dict)
+    posts: Mapping[Post, PostRef] = field(default_factory=dict)
 
     def of(self, post: Post) -> tuple[str, ...]:
         """The rendered contexts of a post's picture; imported ones take the place of computed ones."""
         computed = self.by_file.get(post.picture, {}) if post.picture else {}
         imported = self.by_id.get(post.image_id, {}) if post.image_id else {}
-        return render({**computed, **imported}, self.config)
+        return render({**computed, **self.by_post.get(post, {}), **imported}, self.config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,12 @@ def plan_contexts(
     captions: Path | None = None,
     wishes: Wishes | None = None,
     limits: Limits | None = None,
+    train: Sequence[Post] = (),
+    origin: str = "",
 ) -> ContextPlan:
-    """What is stale for the pictures of these posts, and for contexts made elsewhere.
+    """What is stale for these posts and their pictures, and for contexts made elsewhere.
+
+    `train` and `origin` are those of `PostSource`.
 
     Raises:
         StageError: a model, a tool or the caption file is missing.
@@ -79,8 +87,9 @@ def plan_contexts(
     parts = tuple(name for name in config.order if external is not None and name in external.parts)
     left = still_needed(stages, {str(name) for name in config.order if name not in parts})
     paths = list(dict.fromkeys(post.picture for post in posts if post.picture is not None))
-    if paths and left:
-        pictures = plan_pictures(paths, left, store, wishes, limits)
+    source = PostSource(tuple(posts), tuple(train), origin) if of_posts(left) and posts else None
+    if left and (paths or source):
+        pictures = plan_pictures(paths, left, store, wishes, limits, source)
     else:
         pictures = PicturePlan((), (), (), Plan(()))
     if external is None or not parts:
@@ -115,18 +124,29 @@ def read_contexts(todo: ContextPlan, store: Store) -> PictureContexts:
     keys = dict(todo.pictures.plan.keys)
     wanted = list(dict.fromkeys(image.key for image in images))
     records = {
-        stage.name: store.results(stage, keys[stage.name], wanted) for stage in todo.stages if stage.name in keys
+        stage.name: store.results(stage, keys[stage.name], wanted)
+        for stage in todo.stages
+        if stage.name in keys and stage.subject is Subject.PICTURE
     }
     by_file = {
         image.path: {name: found[image.key].result for name, found in records.items() if image.key in found}
         for image in images
+    }
+    readers = [stage for stage in of_posts(todo.stages) if stage.name in keys]
+    own = [item.key for item in todo.pictures.posts.values()]
+    said = {stage.name: store.results(stage, keys[stage.name], own) for stage in readers}
+    by_post = {
+        post: {name: found[item.key].result for name, found in said.items() if item.key in found}
+        for post, item in todo.pictures.posts.items()
     }
     by_id: dict[str, Results] = {}
     for part in todo.imported.stages:
         keys["external"] = part.key
         found = store.results(part.stage, part.key, list(todo.captioned))
         by_id = {name: parts_of(record.result, todo.parts) for name, record in found.items()}
-    return PictureContexts(todo.config, Extraction((), (), (), ()), keys, by_file, by_id)
+    return PictureContexts(
+        todo.config, Extraction((), (), (), ()), keys, by_file, by_id, by_post, todo.pictures.posts
+    )
 
 
 def read_imported(todo: ContextPlan) -> dict[str, Results]:
@@ -139,7 +159,7 @@ def read_imported(todo: ContextPlan) -> dict[str, Results]:
     return found
 
 
-def parts_of(result: Value | Failure, wanted: Sequence[str]) -> Results:
+def parts_of(result: Result, wanted: Sequence[str]) -> Results:
     if not isinstance(result, ExternalValue):
         return {}
     return {name: value for name, value in result.parts.items() if name in wanted}

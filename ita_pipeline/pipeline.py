@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ita_pipeline.comparison import Comparison, compare_runs
+from ita_pipeline.consent import ask_consent
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.errors import NotCleanError, UsageError
 from ita_pipeline.explanation import Explanation, explain
-from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, is_pictures, pictures_in, plan_pictures
+from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, is_pictures, plan_pictures
 from ita_pipeline.groups import gathered
 from ita_pipeline.making import unfinished_runs
 from ita_pipeline.ner.processes import Processes
 from ita_pipeline.options import Listener, Mute, Once, Options, chosen
 from ita_pipeline.picture_contexts import make_contexts, read_contexts
+from ita_pipeline.post_items import of_posts
 from ita_pipeline.predictor import Prediction, Predictor
 from ita_pipeline.presets import build_stages
 from ita_pipeline.report.make import MOST_AT_TRAINING, Report, ReportOptions, make_report, report_run
@@ -28,6 +31,7 @@ from ita_pipeline.report.two_runs import report_comparison
 from ita_pipeline.runs import Run, find_run
 from ita_pipeline.series import Series, SeriesRun, series_run, summarise, variants
 from ita_pipeline.status import Status, status_of
+from ita_pipeline.targets import is_posts_file, things_in
 from ita_pipeline.training_plan import TrainingPlan, TrainOptions, plan_training
 from ita_pipeline.training_run import train_if_new
 from ita_pipeline.workspace import Workspace
@@ -36,22 +40,34 @@ GROUP = 64
 
 
 def plan_extraction(
-    folder: Path | str, options: Options | None = None, listener: Listener | None = None
+    target: Path | str,
+    options: Options | None = None,
+    listener: Listener | None = None,
+    data: Path | None = None,
+    only: str | None = None,
 ) -> PicturePlan:
-    """What `extract` would do for the pictures below a folder: the very plan that it obeys.
+    """What `extract` would do for the pictures below a folder, or for posts: the very plan that it obeys.
+
+    Posts are those of a dataset, of a folder that is one, or of a file of JSON lines; `only` names one of them.
 
     Raises:
-        UserError: the folder has no pictures, a setting is unknown, or the cache is damaged.
+        UserError: there is nothing to look at, a setting is unknown, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing.
     """
     options, heard = options or Options(), listener or Mute()
-    found = pictures_in(Path(folder))
+    workspace = Workspace(options.workspace)
     choice = chosen(options)
-    heard.say(choice.why)
     stages = build_stages(choice.preset, options.stages)
-    store = Workspace(options.workspace).store
-    plan = plan_pictures(found.pictures, stages, store, options.wishes, options.limits)
-    return replace(plan, others=found.others, unreadable=(*found.closed, *plan.unreadable))
+    seen = things_in(target, bool(of_posts(stages)), data, workspace.data)
+    for line in (*seen.notes, choice.why):
+        heard.say(line)
+    source = None if seen.source is None else replace(seen.source, only=only)
+    if only is not None and (source is None or not any(post.id == only for post in source.posts)):
+        raise UsageError(
+            f"there is no post {only} in {target}", "posts go by their id, or else their line's number"
+        )
+    plan = plan_pictures(seen.pictures, stages, workspace.store, options.wishes, options.limits, source)
+    return replace(plan, others=seen.others, unreadable=(*seen.closed, *plan.unreadable))
 
 
 def plan_seen(options: Options | None = None, listener: Listener | None = None) -> PicturePlan:
@@ -77,15 +93,23 @@ def plan_seen(options: Options | None = None, listener: Listener | None = None) 
     return plan_pictures(there, stages, store, options.wishes, options.limits)
 
 
-def extract(folder: Path | str, options: Options | None = None, listener: Listener | None = None) -> Extraction:
-    """Turn the pictures below a folder into captions, objects and words, doing only what is stale.
+def extract(
+    target: Path | str,
+    options: Options | None = None,
+    listener: Listener | None = None,
+    data: Path | None = None,
+) -> Extraction:
+    """Turn pictures into captions, objects and words, and posts into what a model knows of them, where that is
+    wanted; doing only what is stale. `target` is a folder of pictures, or posts as `plan_extraction` takes them.
 
     Raises:
-        UserError: the folder has no pictures, a setting is unknown, or the cache is damaged.
+        UserError: there is nothing to look at, a setting is unknown, nobody agreed that posts are sent to another
+            machine, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing; what was computed before is kept.
     """
     options, heard = options or Options(), listener or Mute()
-    plan = plan_extraction(folder, options, heard)
+    plan = plan_extraction(target, options, heard, data)
+    ask_consent(plan.plan, options.consent, heard)
     with Worker(options.limits) as hands:
         return carry_out(plan, Workspace(options.workspace).store, hands, heard)
 
@@ -152,14 +176,18 @@ def train(
 
 def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, heard: Listener) -> Trained:
     workspace, processes = Workspace(options.workspace), Processes.here()
+    if processes.first:
+        ask_consent(plan.contexts.plan, options.consent, heard)
     with Worker(options.limits) as hands:
         contexts = make_contexts(plan.contexts, workspace.store, hands, heard) if processes.first else None
     processes.wait()
     # The other processes of a launcher find everything looked at already.
     contexts = contexts or read_contexts(plan.contexts, workspace.store)
     if contexts.extraction.waiting:
+        why = "; ".join(contexts.extraction.notes) or "--limit"
+        what = "pictures or posts" if contexts.extraction.posts else "pictures"
         raise NotCleanError(
-            f"{contexts.extraction.waiting} pictures are left for another time (--limit), so nothing was trained",
+            f"{contexts.extraction.waiting} {what} are left for another time ({why}), so nothing was trained",
             "the same command again takes the next ones",
         )
     run, new = train_if_new(plan.wanted(contexts), workspace.runs, heard, training.checkpoint_every)
@@ -220,7 +248,7 @@ def status(
         found = picture_status(plan_seen(options, listener))
         folders = sorted(Workspace(options.workspace).runs.glob("*"))
         return replace(found, unfinished=tuple(run for folder in folders for run in unfinished_runs(folder)))
-    if is_pictures(Path(target)):
+    if is_pictures(Path(target)) or is_posts_file(Path(target)):
         return picture_status(plan_extraction(target, options, listener))
     return training_status(plan_train(str(target), options, training, listener), options)
 
@@ -256,6 +284,24 @@ def why(image: Path | str, options: Options | None = None, listener: Listener | 
     return explain(plan, store)
 
 
+def why_post(
+    target: Path | str,
+    post: str,
+    options: Options | None = None,
+    listener: Listener | None = None,
+    data: Path | None = None,
+) -> Explanation:
+    """Everything about one post, by its id: what `why` says of a picture, of it and of its picture.
+
+    Raises:
+        UserError: there is no such post, or a setting is unknown.
+        StageError: a model or tool that a stage needs is missing.
+    """
+    options = options or Options()
+    plan = plan_extraction(target, options, listener, data, post)
+    return explain(plan, Workspace(options.workspace).store)
+
+
 def predict(
     run: str | Path,
     posts: Iterable[Post],
@@ -276,7 +322,9 @@ def predict(
         StageError: a model or tool that the run's stages need is missing.
     """
     options, heard = options or Options(), listener or Mute()
-    predictor = load(run, options.workspace, options.limits, min_confidence)
+    predictor = load(
+        run, options.workspace, options.limits, min_confidence, heard, options.consent, options.changes
+    )
     told = 0
     for group in gathered(posts, GROUP):
         yield from predictor.predict(group, heard)
@@ -286,10 +334,16 @@ def predict(
 
 
 def load(
-    run: str | Path, workspace: Path = Path(), limits: Limits | None = None, min_confidence: float = 0.0
+    run: str | Path,
+    workspace: Path = Path(),
+    limits: Limits | None = None,
+    min_confidence: float = 0.0,
+    listener: Listener | None = None,
+    consent: bool = False,
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Predictor:
     """A trained tagger, ready for posts; `limits` are what one picture may take, `min_confidence` the probability
-    that a mention has at least.
+    that a mention has at least, and the others as for `Predictor`.
 
     Raises:
         MissingError: there is no such run.
@@ -297,7 +351,8 @@ def load(
         StageError: its model cannot be loaded.
     """
     place = Workspace(workspace)
-    return Predictor(find_run(run, place.runs), place.store, limits, min_confidence)
+    found = find_run(run, place.runs)
+    return Predictor(found, place.store, limits, min_confidence, listener, consent, changes)
 
 
 def demo(

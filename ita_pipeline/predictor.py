@@ -11,20 +11,24 @@ from typing import TYPE_CHECKING, Any, overload
 
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.store import Store
-from ita_pipeline.corpus.contexts import stage_names
+from ita_pipeline.consent import ask_consent
+from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.engines.local import Progress, Silent
 from ita_pipeline.errors import UsageError
+from ita_pipeline.images import ImageRef
+from ita_pipeline.items import PostRef
 from ita_pipeline.ner.encoding import ViewEncoder
 from ita_pipeline.ner.prediction import Scored, tag_views
-from ita_pipeline.picture_contexts import make_contexts, plan_contexts
-from ita_pipeline.presets import Preset, build_stages
-from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run
+from ita_pipeline.options import Listener, Mute
+from ita_pipeline.picture_contexts import PictureContexts, make_contexts, plan_contexts
+from ita_pipeline.presets import OPTIONAL, Preset, context_stages, known_stages, load_stage
+from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run, RunRecord
 from ita_pipeline.unlabelled import posts_in, with_predictions
 from stages import hub
-from stages.base import Stage, StageError
+from stages.base import EXECUTION, Stage, StageError
 
 if TYPE_CHECKING:
     from ita_pipeline.ner.tagger import Tagger
@@ -45,7 +49,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The mentions of a post; `view` says whether anything of its picture was read beside the text."""
+    """The mentions of a post; `view` says whether contexts were read beside the text, `failed` why one was not."""
 
     post: Post
     view: str
@@ -69,8 +73,18 @@ class Prediction:
 class Predictor:
     """Loads a run's model once; stages are built when the first picture comes."""
 
-    def __init__(self, run: Run, store: Store, limits: Limits | None = None, min_confidence: float = 0.0) -> None:
-        """Mentions less probable than `min_confidence` are left out.
+    def __init__(
+        self,
+        run: Run,
+        store: Store,
+        limits: Limits | None = None,
+        min_confidence: float = 0.0,
+        listener: Listener | None = None,
+        consent: bool = False,
+        changes: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Mentions less probable than `min_confidence` are left out. `changes` are settings by stage that go over
+        the run's, as far as they change no result.
 
         Raises:
             StageError: the model's files are incomplete.
@@ -85,15 +99,30 @@ class Predictor:
         config = self.tagger.config
         self.encoder = ViewEncoder(self.tokenizer, config.max_length, config.word_shapes)
         self.limits = limits or Limits()
+        self.listener, self.consent, self.changes = listener or Mute(), consent, changes or {}
         self.hands = Worker(self.limits)
         self.notes: list[str] = []
 
     @functools.cached_property
     def stages(self) -> list[Stage[Any]]:
         record = self.record
-        preset = Preset(name=record.preset, about="", encoder=record.encoder, stages=record.stages)
-        order = stage_names(record.contexts.order)
-        return build_stages(preset, order) if order else []
+        stages = {
+            name: with_execution(name, own, self.changes.get(name, {})) for name, own in record.stages.items()
+        }
+        preset = Preset(name=record.preset, about="", encoder=record.encoder, stages=stages)
+        return context_stages(preset, record.contexts)
+
+    @functools.cached_property
+    def train(self) -> tuple[Post, ...]:
+        """The posts that the run was trained on, where a stage takes examples from them.
+
+        Raises:
+            UserError: they are no longer where they were.
+        """
+        if not any(stage.shots for stage in self.stages):
+            return ()
+        found = load_dataset(self.record.source, Path(self.record.folder), Path(self.record.folder))
+        return found.splits.get("train", ())
 
     @overload
     def predict(
@@ -112,13 +141,14 @@ class Predictor:
         return self.predict_all(posts, progress)
 
     def predict_all(self, posts: Sequence[Post], progress: Progress | None = None) -> list[Prediction]:
-        pictured = [post for post in posts if post.picture is not None]
-        stages = self.stages if pictured else []
-        plan = plan_contexts(pictured, stages, self.record.contexts, self.store, limits=self.limits)
+        read = [post for post in posts if post.picture is not None or reads_posts(self.record)]
+        stages = self.stages if read else []
+        train = self.train if read else ()
+        plan = plan_contexts(read, stages, self.record.contexts, self.store, limits=self.limits, train=train)
+        ask_consent(plan.plan, self.consent, self.listener)
         contexts = make_contexts(plan, self.store, self.hands, progress or Silent())
         self.notice(contexts.keys)
-        reasons = {failed.image.path: failed.failure.reason for failed in contexts.extraction.failed}
-        reasons |= {missing.path: missing.reason for missing in contexts.extraction.unreadable}
+        reasons = troubles(posts, contexts)
         texts = [contexts.of(post) for post in posts]
         found = self.tag(list(zip(posts, texts, strict=True)))
         return [
@@ -127,7 +157,7 @@ class Predictor:
                 view=TEXT_AND_IMAGE if context else TEXT,
                 contexts=context,
                 mentions=mentions,
-                failed=reasons.get(post.picture, "") if post.picture else "",
+                failed=reasons.get(post, ""),
             )
             for post, context, mentions in zip(posts, texts, found, strict=True)
         ]
@@ -167,6 +197,36 @@ class Predictor:
         if self.record.captions and "caption" in keys:
             notes.append(f"the run was trained with captions from {self.record.captions}; here they are computed")
         self.notes += [note for note in notes if note not in self.notes]
+
+
+def reads_posts(record: RunRecord) -> bool:
+    """Whether a post without a picture has contexts too."""
+    return any(name in record.contexts.order and name in record.stages for name in OPTIONAL)
+
+
+def with_execution(name: str, settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's settings with those changed that decide only how its work is done, such as an endpoint."""
+    known = load_stage(known_stages()[name]).config_type.model_fields if changes else {}
+    return {**settings, **{n: v for n, v in changes.items() if n in known and EXECUTION in known[n].metadata}}
+
+
+def troubles(posts: Sequence[Post], contexts: PictureContexts) -> dict[Post, str]:
+    """Why contexts of these posts are missing: of the picture first."""
+    extraction = contexts.extraction
+    files = {f.item.path: f.failure.reason for f in extraction.failed if isinstance(f.item, ImageRef)}
+    files |= {missing.path: missing.reason for missing in extraction.unreadable}
+    said = {f.item.key: f.failure.reason for f in extraction.failed if isinstance(f.item, PostRef)}
+    left = "; ".join(extraction.notes) or "a stage left it for another time"
+    found: dict[Post, str] = {}
+    for post in posts:
+        item = contexts.posts.get(post)
+        if post.picture in files:
+            found[post] = f"its picture was not read: {files[post.picture]}"
+        elif item is not None and item.key in said:
+            found[post] = f"its contexts are incomplete: {said[item.key]}"
+        elif item is not None and extraction.waiting and not contexts.by_post.get(post):
+            found[post] = f"its contexts are incomplete: {left}"
+    return found
 
 
 def load_model(run: Run) -> tuple[Tagger, Any]:

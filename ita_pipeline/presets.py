@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
+from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig, stage_names
 from ita_pipeline.errors import UsageError, nearest
 from ita_pipeline.settings import checked, find_config, merged, read_yaml
 from stages.base import Frozen, Stage, StageConfig, StageError, Value
 
 AUTO = "auto"
+# Stages that are in no preset of ours, and join one as soon as somebody sets something of theirs.
+OPTIONAL = ("knowledge",)
 GROUP = "ita.stages"
 # Reads a file that must be named, so it is nothing to add by its name.
 EXTERNAL = "external"
@@ -50,8 +52,8 @@ def with_changes(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Pr
     """A preset with `--set` applied to its stages and contexts."""
     stages = dict(preset.stages)
     for section, values in changes.items():
-        if section in stages:
-            stages[section] = merged(stages[section], values)
+        if section in stages or (section in OPTIONAL and values):
+            stages[section] = merged(stages.get(section, {}), values)
     contexts = merged(preset.contexts.model_dump(), changes.get("contexts", {}))
     return checked(Preset, {**preset.model_dump(), "stages": stages, "contexts": contexts}, f"preset {preset.name}")
 
@@ -123,6 +125,16 @@ def build_stages(preset: Preset, only: Sequence[str] = ()) -> list[Stage[Any]]:
             )
         wanted |= more
     return [stage for name, stage in built.items() if name in wanted]
+
+
+def context_stages(preset: Preset, config: ContextConfig) -> list[Stage[Any]]:
+    """The stages that find these contexts; one that joins a preset only when it is asked for may be missing.
+
+    Raises:
+        UsageError: an impossible setting.
+    """
+    names = [name for name in stage_names(config.order) if name in preset.stages or name not in OPTIONAL]
+    return build_stages(preset, names) if names else []
 
 
 def build(name: str, settings: Mapping[str, Any]) -> Stage[Any]:

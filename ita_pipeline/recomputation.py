@@ -17,7 +17,9 @@ from ita_pipeline.engines.jobs import Hands, Job
 from ita_pipeline.engines.local import Interrupted, Progress
 from ita_pipeline.groups import batched
 from ita_pipeline.images import ImageRef, file_digest
-from stages.base import Failure, Stage, Value
+from ita_pipeline.items import ItemRef
+from ita_pipeline.post_items import from_json
+from stages.base import Result, Stage, Subject, Value
 
 # Numbers of two results that differ by no more than this, or by this part of themselves, are near each other.
 NEAR = 0.01
@@ -87,19 +89,31 @@ def sampled(
     jobs: list[Job] = []
     lost = 0
     for some in batched(candidates, count):
-        places = store.manifest.paths_of(some)
-        above = {name: store.results(other, keys[name], some) for name, other in read_by(stage, stages).items()}
-        for image in some:
-            path = next((place for place in map(as_path, places.get(image, [])) if holds(place, image)), None)
+        items = known_items(stage, some, store)
+        pictures = [item.image.key for item in items.values() if item.image is not None]
+        above = {name: store.results(other, keys[name], pictures) for name, other in read_by(stage, stages).items()}
+        for key in some:
+            item = items.get(key)
+            image = item.image.key if item is not None and item.image is not None else ""
             values = {name: found[image].result for name, found in above.items() if image in found}
             known = {name: value for name, value in values.items() if isinstance(value, Value)}
-            if path is None or known.keys() != above.keys():
+            if item is None or (image and known.keys() != above.keys()):
                 lost += 1
             elif len(jobs) < count:
-                jobs.append(Job(ImageRef(image, path), known))
+                jobs.append(Job(item, known))
         if len(jobs) == count:
             break
     return jobs, lost
+
+
+def known_items(stage: Stage[Any], keys: Sequence[str], store: Store) -> dict[str, ItemRef]:
+    """Those of these pictures, or posts, that are still known and as they were."""
+    if stage.subject is Subject.POST:
+        posts = {key: from_json(key, note.post) for key, note in store.manifest.noted_as(keys).items()}
+        return {k: p for k, p in posts.items() if p.image is None or holds(p.image.path, p.image.key)}
+    places = store.manifest.paths_of(keys)
+    found = {key: next((p for p in map(as_path, places.get(key, [])) if holds(p, key)), None) for key in keys}
+    return {key: ImageRef(key, path) for key, path in found.items() if path is not None}
 
 
 def read_by(stage: Stage[Any], stages: Sequence[Stage[Any]]) -> dict[str, Stage[Any]]:
@@ -128,13 +142,13 @@ def compared(
 ) -> Iterator[tuple[Path, Agreement]]:
     if not jobs:
         return
-    cached = store.results(stage, keys[stage.name], [job.image.key for job in jobs])
+    cached = store.results(stage, keys[stage.name], [job.item.key for job in jobs])
     hands.open(stage)
     progress.start(stage.name, len(jobs))
     try:
         for batch in batched(jobs, stage.batch_size):
             for job, result in zip(batch, hands.work(stage, batch), strict=True):
-                yield job.image.path, agreement(cached[job.image.key].result, result)
+                yield Path(job.item.label), agreement(cached[job.item.key].result, result)
             progress.advance(stage.name, len(batch))
             if progress.stopping:
                 raise Interrupted
@@ -142,7 +156,7 @@ def compared(
         progress.finish()
 
 
-def agreement(cached: Value | Failure, again: Value | Failure) -> Agreement:
+def agreement(cached: Result, again: Result) -> Agreement:
     if type(cached) is not type(again):
         return Agreement.DIFFERENT
     before, after = cached.model_dump(mode="json"), again.model_dump(mode="json")

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from ita_pipeline.cache.keys import SHORT, digest
 from ita_pipeline.cache.store import write_atomically
-from ita_pipeline.corpus.contexts import ContextConfig
+from ita_pipeline.corpus.contexts import ContextConfig, Reserved
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.errors import MissingError, UsageError
 from ita_pipeline.ner.analysis import Analysis
@@ -197,13 +197,16 @@ def run_components(
     Contexts count as they were rendered: a stage that ran anew and said the same retrains nothing.
     """
 
+    def counted(texts: Sequence[str]) -> list[Any]:
+        return [[text, text.most] if isinstance(text, Reserved) else text for text in texts]
+
     def sentence(post: Post) -> list[Any]:
         return [post.id, post.words, [[span.start, span.end, span.type] for span in post.gold or ()]]
 
     return {
         "trainer": TRAINER_VERSION,
         "sentences": {name: digest([sentence(post) for post, _ in posts]) for name, posts in splits.items()},
-        "contexts": {name: digest([texts for _, texts in posts]) for name, posts in splits.items()},
+        "contexts": {name: digest([counted(texts) for _, texts in posts]) for name, posts in splits.items()},
         "training": training.model_dump(mode="json"),
         "encoder": encoder_identity,
         "types": list(types),

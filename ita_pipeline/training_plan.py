@@ -6,18 +6,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ita_pipeline.cache.plan import Wishes
 from ita_pipeline.cache.reasons import Cause, Reason, brief, pairs
 from ita_pipeline.cache.store import Store
-from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig, stage_names
+from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
 from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.errors import MissingError, UsageError, nearest
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder
 from ita_pipeline.ner.training import TrainingConfig
 from ita_pipeline.picture_contexts import ContextPlan, PictureContexts, plan_contexts, read_contexts
-from ita_pipeline.presets import Preset, build_stages
+from ita_pipeline.presets import OPTIONAL, Preset, context_stages
 from ita_pipeline.runs import Run, last_run, run_at, run_key
 from ita_pipeline.settings import checked, configured, find_config, merged, read_yaml
 from ita_pipeline.training_run import Wanted, check_trainable
@@ -118,9 +119,9 @@ def plan_training(
     encoder = find_encoder(training.encoder or preset.encoder)
     config = context_config(preset, training.contexts)
     captions = caption_file(dataset, training.captions)
-    wanted = stage_names(config.order)
-    stages = build_stages(preset, wanted) if wanted else []
-    contexts = plan_contexts(dataset.posts, stages, config, store, captions, wishes, limits)
+    stages = context_stages(preset, config)
+    contexts = plan_contexts(dataset.posts, stages, config, store, captions, wishes, limits, **source_of(dataset))
+    check_known(preset, training.contexts, contexts)
     tell_pictures(dataset, captions, contexts, say)
     return TrainingPlan(dataset, preset, settings, encoder, captions, contexts, training.command)
 
@@ -175,6 +176,21 @@ def context_config(preset: Preset, names: Sequence[str] | None) -> ContextConfig
             raise UsageError(f"there is no context {name}", hint)
     ordered = [name for name in preset.contexts.order if name in names]
     return preset.contexts.model_copy(update={"order": tuple(dict.fromkeys([*ordered, *names]))})
+
+
+def source_of(dataset: Dataset) -> dict[str, Any]:
+    """Where examples may come from, the posts for training alone, and what the posts are remembered by."""
+    return {"train": dataset.splits.get("train", ()), "origin": str(dataset.folder.absolute())}
+
+
+def check_known(preset: Preset, asked: Sequence[str] | None, contexts: ContextPlan) -> None:
+    """Raises `UsageError` where a context was asked for by its name that nobody can find."""
+    if asked is None or set(asked) == set(CONTEXTS):
+        return
+    for name in set(asked) & set(OPTIONAL):
+        if name not in preset.stages and name not in contexts.parts:
+            hint = f"--set {name}.endpoint=… --set {name}.model=…, or a file that has it: --captions FILE"
+            raise UsageError(f"preset {preset.name} has no stage {name}, and no file has it ready-made", hint)
 
 
 def caption_file(dataset: Dataset, wish: str) -> Path | None:

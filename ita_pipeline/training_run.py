@@ -176,7 +176,7 @@ def write_run(
         folder=str(wanted.dataset.folder).encode("utf-8", "backslashreplace").decode(),
         command=wanted.command,
         preset=wanted.preset.name,
-        stages=wanted.preset.stages,
+        stages=without_consent(wanted.preset.stages),
         stage_keys={name: found.hexdigest for name, found in wanted.contexts.keys.items()},
         contexts=wanted.contexts.config,
         captions=wanted.captions,
@@ -194,6 +194,14 @@ def write_run(
     )
     run.write(record, history, RunAnalysis(splits={name: found.analysis for name, found in results.items()}))
     run.finish(RunScores(splits={name: found.scores for name, found in results.items()}))
+
+
+def without_consent(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Settings for whoever predicts with the run: to send posts anywhere is for that person to allow."""
+    return {
+        stage: {name: value for name, value in settings.items() if name != "consent"}
+        for stage, settings in stages.items()
+    }
 
 
 def prepare(seed: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ita_pipeline.cache.archive import Imported, import_archive
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.plan import stage_keys
+from ita_pipeline.consent import allow_sending
 from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.options import Listener, Mute, Options, chosen
 from ita_pipeline.presets import build_stages, installed_stages
@@ -44,6 +45,8 @@ def recompute(
     choice = chosen(options)
     heard.say(choice.why)
     stages = build_stages(choice.preset, options.stages)
+    for stage in stages:
+        allow_sending(stage, f"up to {count}", options.consent, heard)
     with Worker(options.limits) as hands:
         return list(do_again(stages, Workspace(options.workspace).store, hands, heard, count, seed))
 

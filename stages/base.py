@@ -51,6 +51,13 @@ Label = Annotated[str, AfterValidator(whole), AfterValidator(not_blank)]
 Score = Annotated[float, Field(ge=0, le=1)]
 
 
+class Subject(StrEnum):
+    """What kind of thing a stage looks at: a picture by itself, or a post with its text."""
+
+    PICTURE = "picture"
+    POST = "post"
+
+
 class StageConfig(Frozen):
     """Settings of a stage. Write each one as `name: Annotated[type, SEMANTIC] = default`, or `EXECUTION`.
 
@@ -110,6 +117,9 @@ class Postponed(Frozen):
     broken: bool = False
 
 
+Result = Value | Failure | Postponed
+
+
 class StageError(Exception):
     """A stage cannot work at all: a tool, a model or a file is missing. `hint` is what mends it."""
 
@@ -127,18 +137,38 @@ class BadItemError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One thing to look at.
+class Example:
+    """Another post to learn from, and the answer that is right for it."""
 
-    `key` is the sha256 of the picture's bytes (for imported contexts, the picture's id). `decode` returns the
-    picture upright (EXIF orientation applied) and in RGB, or raises `BadItemError`. `upstream` holds the values of
-    the stages that this one reads.
+    text: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to look at: a picture, or a post, which has a text and perhaps a picture.
+
+    `key` is a digest of all of it: of a picture the sha256 of its bytes (for imported contexts, the picture's id),
+    of a post that of its text, its picture's key and its `examples`. `decode` returns the picture upright (EXIF
+    orientation applied) and in RGB, or raises `BadItemError`; it is None for a post without one. `upstream` holds
+    the values of the stages that this one reads; those of pictures are missing where there is no picture.
     """
 
     key: str
     name: str
-    decode: Callable[[], Image]
+    decode: Callable[[], Image] | None
     upstream: Mapping[str, Value] = field(default_factory=dict)
+    text: str = ""
+    examples: tuple[Example, ...] = ()
+
+    def picture(self) -> Image:
+        """
+        Raises:
+            BadItemError: it cannot be read, or there is none.
+        """
+        if self.decode is None:
+            raise BadItemError("the post has no picture")
+        return self.decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +187,20 @@ class Stage(ABC, Generic[Config]):
     """One way of turning items into values.
 
     A subclass states `name`, `version` (raised by its author whenever the same settings give other values),
-    its `config_type` and its `value_type`. Constructing a stage is cheap; weights are loaded by `open`.
+    its `config_type`, its `value_type`, and the `subject` of its items. Constructing a stage is cheap; weights are
+    loaded by `open`.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     config_type: ClassVar[type[StageConfig]]
     value_type: ClassVar[type[Value]]
+    subject: ClassVar[Subject] = Subject.PICTURE
 
     def __init__(self, config: Config) -> None:
         self.config: Config = config
+        # Whether somebody agreed that items are sent to `sends_to`.
+        self.agreed = False
 
     def parameters(self) -> dict[str, Any]:
         """The semantic settings that matter here, as plain JSON values; they are part of the stage key.
@@ -186,6 +220,26 @@ class Stage(ABC, Generic[Config]):
         """How many items the engine should hand over at once."""
         return 16
 
+    @property
+    def sees_picture(self) -> bool:
+        """Whether the picture counts, by itself or by what other stages saw in it; of a post it need not."""
+        return True
+
+    @property
+    def shots(self) -> int:
+        """How many examples, of the posts for training that are most like it, an item should have at most."""
+        return 0
+
+    @property
+    def similarity(self) -> str:
+        """The text encoder that says how much two posts are alike."""
+        return ""
+
+    @property
+    def sends_to(self) -> str:
+        """The host to which items are sent where that is another machine; else nothing. It takes consent first."""
+        return ""
+
     @abstractmethod
     def identity(self) -> Identity:
         """Models and tools that decide the output, found without loading weights.
@@ -203,14 +257,14 @@ class Stage(ABC, Generic[Config]):
         return None
 
     @abstractmethod
-    def run(self, items: Sequence[Item]) -> list[Value | Failure]:
+    def run(self, items: Sequence[Item]) -> Sequence[Result]:
         """One result an item, in order. Must not raise for what is wrong with a single item."""
 
 
-Result = TypeVar("Result")
+Found = TypeVar("Found")
 
 
-def guarded(work: Callable[[Item], Result], item: Item) -> Result | Failure:
+def guarded(work: Callable[[Item], Found], item: Item) -> Found | Failure:
     """Apply `work` to one item; what is wrong with the item becomes its failure."""
     try:
         return work(item)

@@ -22,6 +22,7 @@ from stages.base import (
     Frozen,
     Identity,
     Item,
+    Result,
     Stage,
     StageConfig,
     Text,
@@ -96,7 +97,7 @@ class Captioner(Protocol):
     def describe(self, prepared: Iterable[Any], /) -> list[Beams]: ...
 
 
-Look = Callable[[Sequence[Item]], list[Value | Failure]]
+Look = Callable[[Sequence[Item]], Sequence[Result]]
 
 
 class CaptionStage(Stage[CaptionConfig]):
@@ -174,7 +175,7 @@ class CaptionStage(Stage[CaptionConfig]):
         else:
             self.look = functools.partial(describe, load(self.config, self.identity()))
 
-    def run(self, items: Sequence[Item]) -> list[Value | Failure]:
+    def run(self, items: Sequence[Item]) -> Sequence[Result]:
         if self.from_template:
             return [guarded(self.fill_in, item) for item in items]
         self.open()
@@ -208,7 +209,7 @@ def describe(captioner: Captioner, items: Sequence[Item]) -> list[Value | Failur
     """One result an item. Pictures are decoded and made small in a thread, while the model looks at others."""
     failed: dict[int, Failure] = {}
     with ThreadPoolExecutor(1) as ahead:
-        made = ahead.map(lambda item: guarded(lambda item: captioner.prepare(item.decode()), item), items)
+        made = ahead.map(lambda item: guarded(lambda item: captioner.prepare(item.picture()), item), items)
 
         def good() -> Iterable[Any]:
             for place, prepared in enumerate(made):

@@ -20,7 +20,7 @@ import httpx2 as httpx
 from stages.base import Failure, FailureKind, Postponed
 from stages.budget import Budget
 from stages.chat import Messages, Reply, Sampling, UnusableReplyError, estimated_tokens, read_reply
-from stages.endpoint import Endpoint, parsed
+from stages.endpoint import Endpoint
 from stages.http_answers import Answer, Verdict, judge, retry_after
 
 MOST_REDIRECTS = 3
@@ -53,8 +53,10 @@ class ChatClient:
         self.endpoint, self.sampling = endpoint, sampling or Sampling()
         self.budget = Budget(endpoint.max_requests, endpoint.max_tokens)
         self.standing = Standing()
-        self.url = parsed(endpoint.url.rstrip("/") + "/chat/completions")
+        self.url = httpx.URL(endpoint.url.rstrip("/") + "/chat/completions")
         self.random = random.Random()
+        # Read once: the certificates of this machine take longer to read than a server here takes to answer.
+        self.tls = httpx.create_ssl_context() if self.url.scheme == "https" else False
 
     def ask(self, questions: Sequence[Messages]) -> list[Outcome]:
         """One outcome a question, in order. What was not asked, or in vain as all others were, is postponed."""
@@ -82,6 +84,7 @@ class ChatClient:
             headers["Authorization"] = f"Bearer {key}"
         return httpx.AsyncClient(
             headers=headers,
+            verify=self.tls,
             timeout=httpx.Timeout(settings.read, connect=settings.connect, pool=None),
             limits=httpx.Limits(
                 max_connections=settings.concurrency, max_keepalive_connections=settings.concurrency
@@ -178,15 +181,19 @@ class ChatClient:
             async with asyncio.timeout(self.endpoint.total):
                 answer = await self.fetch(http, body)
         except TimeoutError:
-            return Verdict(f"no whole answer within {self.endpoint.total:.0f} s", again=True, unavailable=True)
+            return self.late(f"no whole answer within {self.endpoint.total:g} s")
         except httpx.TimeoutException as error:
-            return Verdict(f"no answer in time ({type(error).__name__})", again=True, unavailable=True)
+            return self.late(f"no answer in time ({type(error).__name__})")
         except httpx.ConnectError:
             hint = "start the server, or check the endpoint; the same command goes on"
             return Verdict(f"{self.where} does not answer", hint, again=True, unavailable=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Verdict(f"the answer broke off ({type(error).__name__})", again=True)
         return self.read(answer, expected)
+
+    def late(self, reason: str) -> Verdict:
+        """A question that is too hard for a server must not stand in the way of those that were not asked yet."""
+        return Verdict(reason, "is it the right endpoint?", again=True, unavailable=not self.standing.successes)
 
     def read(self, answer: Answer, expected: int) -> Verdict:
         if answer.status != 200:

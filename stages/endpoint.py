@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 import os
 from typing import Annotated, Any
+from urllib.parse import SplitResult, urlsplit
 
-import httpx2 as httpx
 from pydantic import Field
 
 from stages.base import Frozen, StageError
@@ -40,7 +40,7 @@ class Endpoint(Frozen):
 
     @property
     def host(self) -> str:
-        return parsed(self.url).host
+        return parsed(self.url).hostname or ""
 
     @property
     def remote(self) -> bool:
@@ -54,7 +54,7 @@ class Endpoint(Frozen):
                 that anything leaves this machine.
         """
         url = parsed(self.url)
-        if url.userinfo or url.query:
+        if "@" in url.netloc or url.query:
             raise StageError("the endpoint's address holds a password or a query", f"export {self.key_variable}=…")
         key = self.key()
         if key and self.remote and url.scheme != "https":
@@ -76,16 +76,17 @@ class Endpoint(Frozen):
         return key
 
 
-def parsed(url: str) -> httpx.URL:
+def parsed(url: str) -> SplitResult:
     """
     Raises:
         StageError: it is no address of a web server.
     """
     try:
-        found = httpx.URL(url)
-    except (httpx.InvalidURL, ValueError) as error:
+        found = urlsplit(url)
+        _ = found.port
+    except ValueError as error:
         raise StageError("the endpoint is no address", "such as http://localhost:11434/v1") from error
-    if found.scheme not in ("http", "https") or not found.host:
+    if found.scheme not in ("http", "https") or not found.hostname:
         raise StageError("the endpoint is no address", "such as http://localhost:11434/v1")
     return found
 

@@ -60,6 +60,7 @@ class ExternalValue(Value):
     caption: CaptionValue | None = None
     objects: ObjectsValue | None = None
     extra: TextValue | None = None
+    knowledge: TextValue | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -72,17 +73,18 @@ class ExternalValue(Value):
     @property
     def parts(self) -> dict[str, Value]:
         """By the name of the context, as the stages of those names would have found them."""
-        found = {"caption": self.caption, "objects": self.objects, "extra": self.extra}
+        found = {"caption": self.caption, "objects": self.objects, "extra": self.extra, "knowledge": self.knowledge}
         return {name: value for name, value in found.items() if value is not None}
 
 
 class ContextLine(Frozen):
-    """One line of a file of contexts: a picture's id and what is known of the picture."""
+    """One line of a file of contexts: a picture's id, and what is known of the picture, or of its post."""
 
     image: Annotated[str, Field(min_length=1)]
     captions: tuple[Caption, ...] | None = None
     objects: ObjectsValue | None = None
     texts: tuple[str, ...] | None = None
+    knowledge: tuple[str, ...] | None = None
 
     def value(self, source: str) -> ExternalValue:
         return ExternalValue(
@@ -90,6 +92,7 @@ class ContextLine(Frozen):
             caption=None if self.captions is None else CaptionValue(source=source, captions=self.captions),
             objects=self.objects,
             extra=None if self.texts is None else TextValue(texts=self.texts),
+            knowledge=None if self.knowledge is None else TextValue(texts=self.knowledge),
         )
 
 

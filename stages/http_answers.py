@@ -14,8 +14,8 @@ from stages.base import FailureKind
 from stages.chat import Reply, error_in, tidy
 
 # The server is there but cannot answer anybody now.
-UNAVAILABLE = frozenset({429, 502, 503, 504, 529})
-AGAIN = frozenset({408, 425, *UNAVAILABLE})
+UNAVAILABLE = frozenset({429, 502, 503, 529})
+AGAIN = frozenset({408, 425, 504, *UNAVAILABLE})
 # The address, the model's name or the key are wrong, rather than the question.
 REFUSALS = frozenset({401, 403, 404, 405, 410})
 

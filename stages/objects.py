@@ -240,7 +240,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
         detector, config = self.detector, self.config
 
         def boxes_in(some: list[Item]) -> list[Seen | Failure]:
-            pictures = [guarded(lambda item: item.decode(), item) for item in some]
+            pictures = [guarded(lambda item: item.picture(), item) for item in some]
             readable = [picture for picture in pictures if not isinstance(picture, Failure)]
             found = iter(detector.detect(readable, config.floor) if readable else ())
             return [p if isinstance(p, Failure) else self.seen(p, next(found)) for p in pictures]

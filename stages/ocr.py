@@ -191,7 +191,7 @@ class OcrStage(Stage[OcrConfig]):
 
     def prepare(self, item: Item) -> Prepared:
         assert self.reader is not None
-        picture = item.decode()
+        picture = item.picture()
         smaller, scale = fit(picture, self.config.max_side)
         given = self.reader.prepare(smaller)
         return Prepared(picture.width, picture.height, scale, given, self.reader.pixels(given))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from stages.base import Failure, Item, Postponed, StageError, Value, guarded
+from stages.base import Failure, Item, Postponed, Result, StageError, guarded
 from stages.beams import one_line
 from stages.chat import Message, Reply, Sampling, data_url
 from stages.chat_http import ChatClient
@@ -62,12 +62,8 @@ class ServedCaptioner:
         self.client = ChatClient(endpoint, sampling)
         self.prompt = config.prompt or CHAT_PROMPT
 
-    def run(self, items: Sequence[Item]) -> list[Value | Failure]:
-        """One result an item.
-
-        Raises:
-            StageError: the server does not answer, or refuses the key.
-        """
+    def run(self, items: Sequence[Item]) -> list[Result]:
+        """One result an item; postponed where the server does not answer, or refuses the key."""
         with ThreadPoolExecutor() as pool:
             pictures = list(pool.map(lambda item: guarded(self.encode, item), items))
         readable = [picture for picture in pictures if not isinstance(picture, Failure)]
@@ -75,13 +71,11 @@ class ServedCaptioner:
         return [picture if isinstance(picture, Failure) else self.value(next(found)) for picture in pictures]
 
     def encode(self, item: Item) -> str:
-        return data_url(item.decode(), self.config.max_side)
+        return data_url(item.picture(), self.config.max_side)
 
-    def value(self, outcome: Reply | Failure | Postponed) -> Value | Failure:
+    def value(self, outcome: Reply | Failure | Postponed) -> Result:
         from stages.caption import Caption, CaptionValue
 
-        if isinstance(outcome, Failure):
+        if not isinstance(outcome, Reply):
             return outcome
-        if isinstance(outcome, Postponed):
-            raise StageError(outcome.reason, outcome.hint)
         return CaptionValue(source=self.config.model, captions=(Caption(text=one_line(outcome.text), score=None),))

@@ -53,7 +53,7 @@ class SizeStage(Stage[SizeConfig]):
         return [guarded(self.measure, item) for item in items]
 
     def measure(self, item: Item) -> SizeValue:
-        picture = item.decode()
+        picture = item.picture()
         return SizeValue(width=picture.width * self.config.times, height=picture.height * self.config.times)
 
 

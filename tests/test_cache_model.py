@@ -49,7 +49,7 @@ class Hands(InProcess):
             if self.left == 0:
                 raise Killed
             self.left -= 1
-        self.asked += [(stage.name, job.image.key) for job in jobs]
+        self.asked += [(stage.name, job.item.key) for job in jobs]
         return super().work(stage, jobs)
 
 
@@ -200,7 +200,7 @@ class AnythingHappens(RuleBasedStateMachine):
         store, hands = self.store, Hands(kill)
         kinds = frozenset(FailureKind) if retry else frozenset[FailureKind]()
         plan = self.plan(store, Wishes(retry=kinds, refresh=frozenset({"size"} if refresh else ())))
-        planned = {(part.stage.name, stale.image.key) for part in plan.stages for stale in part.stale}
+        planned = {(part.stage.name, stale.item.key) for part in plan.stages for stale in part.stale}
         assert planned == self.wanted(retry, refresh)
         for part in plan.stages:
             images = {self.key(name) for name in self.there}

@@ -43,7 +43,7 @@ def paths(tmp_path: Path) -> list[Path]:
 
 def test_everything_is_new_at_first_and_nothing_the_second_time(tmp_path: Path, paths: list[Path]):
     plan = make_plan([SizeStage()], [ref(path) for path in paths], Store(tmp_path))
-    assert [stale.image.path for stale in plan.stages[0].stale] == paths
+    assert [stale.item.path for stale in plan.stages[0].stale] == paths
     assert causes(plan.stages[0]) == [Cause.NEW] * 4
     run([SizeStage()], paths, Store(tmp_path))
     again = SizeStage()
@@ -98,7 +98,7 @@ def test_a_failure_is_remembered_and_tried_again_only_when_asked(tmp_path: Path)
     again = SizeStage()
     (outcome,) = run([again], [bad], Store(tmp_path))
     assert again.asked == []
-    assert [failed.image.path for failed in outcome.failed] == [bad]
+    assert [failed.item.path for failed in outcome.failed] == [bad]
     plan = whole([SizeStage()], [bad], Store(tmp_path), retry=frozenset({FailureKind.PERMANENT}))
     assert causes(plan.stages[0]) == [Cause.RETRY]
     assert not whole([SizeStage()], [bad], Store(tmp_path), retry=frozenset({FailureKind.TRANSIENT})).stale
@@ -156,12 +156,12 @@ def test_a_refresh_does_everything_again_with_those_that_read_it_and_its_results
 
 def test_a_limit_takes_the_same_first_pictures_through_all_stages(tmp_path: Path, paths: list[Path]):
     plan = whole([SizeStage(), DoubleStage()], paths, Store(tmp_path), limit=3)
-    assert [[s.image.path for s in part.stale] for part in plan.stages] == [paths[:3]] * 2
+    assert [[s.item.path for s in part.stale] for part in plan.stages] == [paths[:3]] * 2
     assert [part.waiting for part in plan.stages] == [1, 1]
     assert plan.stale
     local.run(plan, Store(tmp_path), InProcess(), local.Silent())
     rest = whole([SizeStage(), DoubleStage()], paths, Store(tmp_path), limit=3)
-    assert [[s.image.path for s in part.stale] for part in rest.stages] == [paths[3:]] * 2
+    assert [[s.item.path for s in part.stale] for part in rest.stages] == [paths[3:]] * 2
 
 
 def test_a_damaged_record_is_told_and_nothing_is_run(tmp_path: Path, paths: list[Path]):
@@ -262,7 +262,7 @@ def test_what_is_run_is_what_was_planned_and_the_results_are_those_of_doing_it_a
         stage = SizeStage(SizeConfig(times=times))
         plan = make_plan([stage], [ref(path) for path in paths], Store(store))
         run([stage], paths, Store(store))
-        assert stage.asked == [stale.image.path.name for stale in plan.stages[0].stale]
+        assert stage.asked == [stale.item.path.name for stale in plan.stages[0].stale]
         known = Store(store).results(stage, plan.stages[0].key)
         for path in paths:
             picture = open_picture(ref(path))

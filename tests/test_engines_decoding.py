@@ -143,4 +143,4 @@ def test_several_stages_side_by_side_survive_the_death_of_their_process(tmp_path
         calm, hurt = local.run(make_plan(stages, found, store), store, hands, local.Silent())
     assert calm.done == 6
     assert hurt.done == 5
-    assert [failed.image.path.name for failed in hurt.failed] == ["abort.png"]
+    assert [Path(failed.item.label).name for failed in hurt.failed] == ["abort.png"]

@@ -42,7 +42,7 @@ def test_the_one_that_makes_a_stage_raise_fails_alone(tmp_path: Path):
     (outcome,) = run(stage, found, Store(tmp_path))
     assert outcome.done == 4
     (failed,) = outcome.failed
-    assert failed.image.path.name == "bad.png"
+    assert failed.item.path.name == "bad.png"
     assert failed.failure.kind == FailureKind.RESOURCE
     assert "CUDA out of memory" in failed.failure.reason
 

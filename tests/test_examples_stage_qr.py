@@ -89,7 +89,7 @@ def test_it_takes_part_as_soon_as_the_order_of_the_contexts_names_it(installed: 
         (
             ["--set", "contexts.order=[ocr,qrr]"],
             "contexts.order names qrr",
-            "known are objects, caption, ocr, extra, qr",
+            "known are objects, caption, ocr, extra, knowledge, qr",
         ),
         (["--set", "qr.max_side=800"], "--set names qr", "--stage qr"),
         (["--stage", "qr", "--set", "qr.max_sides=8"], "stage qr has no setting max_sides", "max_side"),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ita_pipeline.corpus.contexts import Reserved
 from ita_pipeline.ner.encoding import VANISHED, View, ViewEncoder, collate, word_mask
 from ita_pipeline.ner.shapes import Shape, shape_of
 from tests.tiny_encoder import build_bert, load
@@ -81,6 +82,24 @@ def test_each_sub_token_has_the_shape_of_its_word_in_contexts_too(tokenizer: Any
     none, upper, lower, title = Shape.NONE, Shape.UPPER, Shape.LOWER, Shape.TITLE
     words = [title] * 3 + [lower] * 2 + [upper] * 2 + [Shape.SIGNS]
     assert view.shapes == ((none, upper, upper, lower, none, *words, none),)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.text("aB1# ", max_size=12), st.none() | st.integers(0, 6)), max_size=4),
+    st.integers(6, 24),
+)
+def test_shapes_lie_beside_the_sub_tokens_of_contexts_that_are_cut(
+    tokenizer: Any, contexts: list[tuple[str, int | None]], length: int
+):
+    texts = [text if most is None else Reserved(text, most) for text, most in contexts]
+    plain = ViewEncoder(tokenizer, length).encode(["Ab"], texts)
+    view = ViewEncoder(tokenizer, length, word_shapes=True).encode(["Ab"], texts)
+    assert (view.rows, view.words, view.trimmed) == (plain.rows, plain.words, plain.trimmed)
+    assert [len(row) for row in view.shapes] == [len(row) for row in view.rows]
+    for ids, shapes in zip(view.rows, view.shapes, strict=True):
+        for token, shape in zip(tokenizer.convert_ids_to_tokens(ids), shapes, strict=True):
+            assert (shape == Shape.NONE) == (token in ("[CLS]", "[SEP]"))
 
 
 @settings(max_examples=60, deadline=None)

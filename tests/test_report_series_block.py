@@ -78,3 +78,24 @@ def test_the_order_is_from_nothing_to_everything():
 
 def test_an_exported_model_has_no_neighbours(tmp_path: Path):
     assert series_block(Run(tmp_path / "nowhere" / "x"), record_of(Path("mine"))) is None
+
+
+def test_a_run_that_asked_a_language_model_is_no_other_seed_of_one_that_did_not(tmp_path: Path):
+    run = build_site(tmp_path)
+    keys = {**run.record().stage_keys, "knowledge": "k" * 64}
+    write_other_run(tmp_path, training=SEED, stage_keys=keys)
+    block = series_block(run, run.record())
+    assert block is not None
+    assert [row.cells[:2] for row in block.tables[0].rows] == [
+        ("all", "1"),
+        ("objects+caption+ocr+extra+knowledge", "1"),
+    ]
+
+
+def test_a_run_from_before_there_was_a_language_model_is_another_seed(tmp_path: Path):
+    run = build_site(tmp_path)
+    before = CONTEXTS.model_copy(update={"order": ("objects", "caption", "ocr", "extra")})
+    write_other_run(tmp_path, training=SEED, contexts=before)
+    block = series_block(run, run.record())
+    assert block is not None
+    assert [row.cells[:2] for row in block.tables[0].rows] == [("all", "2")]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from stages.base import Failure, FailureKind, StageError, Value
+from stages.base import Failure, FailureKind, Postponed, Result, StageError
 from stages.caption import CaptionConfig, CaptionStage, CaptionValue
 from tests.chat_server import Act, Asked, Behaviour, ChatServer, says, serving
+from tests.fakes import Answer, draw, ita_here
 from tests.stages_fixtures import bad_item, item_of, noise
 
 RED, BLUE = Image.new("RGB", (400, 200), "red"), Image.new("RGB", (400, 200), "blue")
@@ -37,11 +40,11 @@ def by_colour(asked: Asked) -> Act:
     return says("a red\n  square" if red > blue else "a blue square")
 
 
-def said(results: Sequence[Value | Failure]) -> list[str]:
+def said(results: Sequence[Result]) -> list[str]:
     return [c.text for result in results if isinstance(result, CaptionValue) for c in result.captions]
 
 
-def ask(behave: Behaviour, *pictures: Image.Image, **settings: object) -> list[Value | Failure]:
+def ask(behave: Behaviour, *pictures: Image.Image, **settings: object) -> Sequence[Result]:
     with serving(behave) as server:
         return stage_of(server, **settings).run([item_of(picture) for picture in pictures])
 
@@ -119,10 +122,31 @@ def test_requests_go_out_together_but_no_more_than_allowed():
 def test_nobody_answers():
     with serving() as server:
         url = server.url
-    stage = CaptionStage(CaptionConfig(endpoint=url, model="tiny"))
-    with pytest.raises(StageError, match="does not answer") as raised:
-        stage.run([item_of(RED)])
-    assert "start the server" in raised.value.hint
+    (result,) = CaptionStage(CaptionConfig(endpoint=url, model="tiny")).run([item_of(RED)])
+    assert isinstance(result, Postponed)
+    assert result.broken
+    assert "does not answer" in result.reason
+    assert "start the server" in result.hint
+
+
+def test_captions_before_a_server_refused_are_kept_and_not_asked_for_again():
+    for number in range(6):
+        draw(Path(f"in/{number}.png"), size=(number + 20, 20))
+
+    def captions(url: str) -> Answer:
+        settings = (f"caption.endpoint={url}", "caption.model=tiny", "caption.concurrency=1")
+        words = [word for setting in settings for word in ("--set", setting)]
+        return ita_here("extract", "in", "--preset", "bundled", "--stage", "caption", *words, "--json")
+
+    with serving(lambda asked: says("a square") if asked.number < 2 else Act(status=401)) as server:
+        stopped = captions(server.url)
+        assert len(server.asked) == 3
+    assert stopped.code == 3
+    assert "caption stopped" in stopped.err
+    with serving(lambda asked: says("a square")) as server:
+        (stage,) = json.loads(captions(server.url).out)["stages"]
+        assert len(server.asked) == 4
+    assert (stage["fresh"], stage["done"], stage["failed"]) == (2, 4, 0)
 
 
 def test_pictures_stay_here_unless_somebody_agreed():

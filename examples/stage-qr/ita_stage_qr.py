@@ -76,7 +76,7 @@ class QrStage(Stage[QrConfig]):
     def read(self, item: Item) -> QrValue:
         import numpy as np
 
-        picture = item.decode()
+        picture = item.picture()
         scale = min(1.0, self.config.max_side / max(picture.size))
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         smaller = picture if scale == 1.0 else picture.resize(size)

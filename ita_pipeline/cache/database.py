@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-VERSION = 3
+VERSION = 4
 
 SCHEMA = """
 CREATE TABLE files (path BLOB PRIMARY KEY, stamp TEXT, key TEXT, before TEXT) WITHOUT ROWID;
+CREATE TABLE posts (place TEXT PRIMARY KEY, key TEXT, post TEXT, before TEXT, changed TEXT) WITHOUT ROWID;
+CREATE INDEX posts_by_key ON posts (key);
 CREATE TABLE segments (
     id INTEGER PRIMARY KEY, folder TEXT, name TEXT, inode INTEGER, size INTEGER, stamp TEXT, settled INTEGER,
     read INTEGER, lines INTEGER, UNIQUE (folder, name));

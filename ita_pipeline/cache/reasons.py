@@ -14,7 +14,9 @@ class Cause(StrEnum):
     """What kind of thing makes an image stale."""
 
     NEW = "new image"
+    NEW_POST = "new post"
     CONTENT = "content changed"
+    PART = "content changed:"
     PARAMETER = "parameter"
     MODEL = "model"
     TOOL = "tool"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ import typer
 
 from ita_pipeline.cli.console import Watcher, resumable, say, shown, table
 from ita_pipeline.cli.options import AsJson, Assignments, Preset, Stages, WorkspaceFolder, base_settings
+from ita_pipeline.cli.options import Yes as Consent
 from ita_pipeline.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -105,6 +107,7 @@ def verify(
     stage: Stages = None,
     assignments: Assignments = None,
     workspace: WorkspaceFolder = Path(),
+    consent: Consent = False,
     as_json: AsJson = False,
 ) -> None:
     """Read every record and hold it against its check sum; with --recompute, do some again and compare.
@@ -122,7 +125,7 @@ def verify(
     if recompute and not checked.damage:
         watcher = Watcher()
         with resumable(watcher):
-            options = options_of(preset, stage, assignments, workspace)
+            options = replace(options_of(preset, stage, assignments, workspace), consent=consent)
             again = list(upkeep.recompute(recompute, options, seed, watcher))
     if as_json:
         print(json.dumps(verified(checked, again)))

@@ -131,6 +131,13 @@ class Watcher:
         if not self.quiet:
             say(line)
 
+    def warn(self, line: str) -> None:
+        say(line)
+
+    def agree(self, question: str) -> bool:
+        """Asks where there is a person to answer; nobody is none who agrees."""
+        return sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm(question, err=True)
+
     def start(self, stage: str, total: int) -> None:
         if not self.working:
             self.began = self.spoken = time.monotonic()

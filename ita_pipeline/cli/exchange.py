@@ -26,6 +26,13 @@ from ita_pipeline.errors import ExitCode
 __all__ = ["app"]
 
 
+class ContextKind(StrEnum):
+    """What imported contexts are, on the command line."""
+
+    EXTRA = "extra"
+    KNOWLEDGE = "knowledge"
+
+
 class FormChoice(StrEnum):
     """Forms on the command line."""
 
@@ -48,10 +55,13 @@ def import_(
         str | None, typer.Option(metavar="O,B-PER,…", help="Names of numbered tags, where the dataset has none.")
     ] = None,
     workspace: WorkspaceFolder = Path(),
+    kind: Annotated[
+        ContextKind, typer.Option("--as", help="What the contexts are: extra, or what a language model knows.")
+    ] = ContextKind.EXTRA,
 ) -> None:
     """Make a dataset of tweets with late contexts (ITA, MoRe, PGIM, AdaSeq), or of one in the form of `datasets`.
 
-    ita data import PGIM/twitter2015/ --to knowledge/ --like twitter15 --data twitter2015/
+    ita data import PGIM/twitter2015/ --to knowledge/ --as knowledge --like twitter15 --data twitter2015/
 
     ita data import wnut_17 --to wnut/
     """
@@ -64,7 +74,7 @@ def import_(
         found = import_dataset(source, to, tag_names)
     else:
         model = load_dataset(like, data, Workspace(workspace).data) if like else None
-        found = import_late(Path(source), to, model)
+        found = import_late(Path(source), to, model, kind is ContextKind.KNOWLEDGE)
     for line in found.notes:
         note(line)
     sizes = ", ".join(f"{split} {len(posts)}" for split, posts in found.splits.items())

@@ -1,4 +1,4 @@
-"""`ita extract`: a folder of pictures to captions, objects and words."""
+"""`ita extract`: pictures to captions, objects and words, and posts to what a language model knows of them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from ita_pipeline.cli.console import Watcher, note, resumable, say, shown, table
 from ita_pipeline.cli.options import (
     AsJson,
     Assignments,
+    DatasetFolder,
     DryRun,
     Limit,
+    MaxRequests,
+    MaxTokens,
     Preset,
     Refresh,
     RetryFailed,
     Stages,
     WorkspaceFolder,
+    Yes,
     base_settings,
+    budget,
     kinds,
 )
 from ita_pipeline.cli.status import show_status
@@ -28,12 +33,20 @@ from ita_pipeline.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from ita_pipeline.extraction import Extraction
+    from ita_pipeline.items import ItemRef
 
 MOST_NAMED = 20
 
 
 def extract(
-    images: Annotated[Path, typer.Argument(help="A folder of pictures; everything below it is read.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="FOLDER|POSTS|DATASET",
+            help="A folder of pictures, everything below it is read; posts in a .jsonl file; or a dataset.",
+        ),
+    ],
+    data: DatasetFolder = None,
     preset: Preset = "auto",
     stage: Stages = None,
     assignments: Assignments = None,
@@ -41,19 +54,24 @@ def extract(
     retry_failed: RetryFailed = None,
     refresh: Refresh = None,
     limit: Limit = None,
+    max_requests: MaxRequests = None,
+    max_tokens: MaxTokens = None,
+    yes: Yes = False,
     show: Annotated[
         Path | None, typer.Option(metavar="PAGE", help="Write a page with the pictures and what was found in them.")
     ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Turn a folder of pictures into captions, object tags and OCR text, doing only what is stale.
+    """Turn pictures into captions, object tags and OCR text, and posts into knowledge, doing only what is stale.
 
     ita extract images/
 
     ita extract images/ --show found.html
 
     ita extract images/ --stage ocr --set ocr.languages=eng+deu
+
+    ita extract posts.jsonl --set knowledge.endpoint=http://localhost:11434/v1 --set knowledge.model=NAME
     """
     from ita_pipeline import pipeline
 
@@ -62,34 +80,40 @@ def extract(
     options = pipeline.Options(
         preset=preset,
         stages=tuple(stage or ()),
-        assignments=tuple(assignments or ()),
+        assignments=(*(assignments or ()), *budget(max_requests, max_tokens)),
         base=base_settings(),
         workspace=workspace,
         retry_failed=kinds(retry_failed),
         refresh=tuple(refresh or ()),
         limit=limit,
+        consent=yes,
     )
     watcher = Watcher()
     with resumable(watcher):
         if dry_run:
-            plan = pipeline.plan_extraction(images, options, watcher)
+            plan = pipeline.plan_extraction(target, options, watcher, data)
             plan.plan.check()
             show_status(pipeline.picture_status(plan), as_json)
             return
-        extraction = pipeline.extract(images, options, watcher)
-        page = pipeline.report(images, show, pipeline.ReportOptions(workspace=workspace), watcher) if show else None
+        extraction = pipeline.extract(target, options, watcher, data)
+        report = pipeline.ReportOptions(workspace=workspace, data=data)
+        page = pipeline.report(target, show, report, watcher) if show else None
     print(json.dumps(as_object(extraction)) if as_json else outcome_table(extraction))
     copies = len(extraction.images) - len({image.key for image in extraction.images})
     if copies:
         note(f"{copies} of {len(extraction.images)} pictures are copies of others, which count once")
+    for line in extraction.notes:
+        say(line)
     if extraction.waiting:
-        note(f"{extraction.waiting} pictures are left for another time (--limit)")
+        why = "the same command again goes on" if extraction.notes else "--limit"
+        what = "pictures or posts" if extraction.posts else "pictures"
+        note(f"{extraction.waiting} {what} are left for another time ({why})")
     tell_others(extraction.others)
     tell_failed(extraction)
     if page is not None:
         beside = f", which needs {shown(page.pictures)} beside it" if page.pictures else ""
         note(f"{page.shown} {page.what} are shown in {shown(page.page)}{beside}")
-    if not extraction.clean:
+    if not extraction.clean or extraction.notes:
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
@@ -106,12 +130,18 @@ def as_object(extraction: Extraction) -> dict[str, Any]:
         }
         for outcome in extraction.stages
     ]
-    failed = [{"image": shown(f.image.path), **f.failure.model_dump(mode="json")} for f in extraction.failed]
+    failed = [{**named(f.item), **f.failure.model_dump(mode="json")} for f in extraction.failed]
     unreadable = [{"image": shown(item.path), "reason": item.reason} for item in extraction.unreadable]
     clean = extraction.clean
     return {
         "schema": "ita.extraction/1", "stages": stages, "failed": failed, "unreadable": unreadable, "clean": clean
     }  # fmt: skip
+
+
+def named(item: ItemRef) -> dict[str, str]:
+    from ita_pipeline.items import PostRef
+
+    return {"post": item.id} if isinstance(item, PostRef) else {"image": shown(Path(item.label))}
 
 
 def outcome_table(extraction: Extraction) -> str:
@@ -131,13 +161,16 @@ def tell_others(others: tuple[Path, ...]) -> None:
 
 
 def tell_failed(extraction: Extraction) -> None:
-    reasons = [(item.image.path, item.failure.reason) for item in extraction.failed]
-    reasons += [(item.path, item.reason) for item in extraction.unreadable]
+    reasons = [(item.item.label, item.failure.reason) for item in extraction.failed]
+    reasons += [(str(item.path), item.reason) for item in extraction.unreadable]
     if not reasons:
         return
-    say(f"{len(reasons)} pictures could not be read:")
-    for path, reason in reasons[:MOST_NAMED]:
-        say(f"  {shown(path)}: {reason}")
+    from ita_pipeline.items import PostRef
+
+    posts = any(isinstance(item.item, PostRef) for item in extraction.failed)
+    say(f"{len(reasons)} {'pictures or posts' if posts else 'pictures'} could not be read:")
+    for name, reason in reasons[:MOST_NAMED]:
+        say(f"  {shown(Path(name))}: {reason}")
     if len(reasons) > MOST_NAMED:
         say(f"  and {len(reasons) - MOST_NAMED} more")
     say("hint: replace or remove them; everything else is done, and --retry-failed tries them again")

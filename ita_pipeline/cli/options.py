@@ -67,6 +67,13 @@ Refresh = Annotated[
     typer.Option("--refresh", metavar="STAGE", help="Do everything of this stage again. Repeatable."),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Work on at most so many pictures.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Agree that posts and pictures are sent to other machines.")]
+MaxRequests = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Stop knowledge after so many requests; it can be resumed.")
+]
+MaxTokens = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Stop knowledge before so many tokens; it can be resumed.")
+]
 Stages = Annotated[
     list[str] | None, typer.Option("--stage", help="Only this stage, and those it reads. Repeatable.")
 ]
@@ -111,6 +118,12 @@ def base_settings() -> dict[str, dict[str, Any]]:
     from ita_pipeline.layers import layers, merged_sections
 
     return merged_sections(layers())
+
+
+def budget(max_requests: int | None, max_tokens: int | None) -> tuple[str, ...]:
+    """Both options as settings of the stage that spends."""
+    limits = {"max_requests": max_requests, "max_tokens": max_tokens}
+    return tuple(f"knowledge.{name}={limit}" for name, limit in limits.items() if limit is not None)
 
 
 def kinds(choice: FailureChoice | None) -> tuple[FailureKind, ...]:

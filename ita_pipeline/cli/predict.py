@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from ita_pipeline.cli.console import Watcher, resumable, say
-from ita_pipeline.cli.options import WorkspaceFolder, base_settings
+from ita_pipeline.cli.options import MaxRequests, MaxTokens, WorkspaceFolder, Yes, base_settings, budget
 from ita_pipeline.corpus.tokens import plain
 from ita_pipeline.errors import ExitCode, MissingError, UsageError
 
@@ -41,6 +41,9 @@ def predict(
     min_confidence: Annotated[float, typer.Option(help="Leave out mentions less probable than this.")] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a post.")] = False,
     workspace: WorkspaceFolder = Path(),
+    max_requests: MaxRequests = None,
+    max_tokens: MaxTokens = None,
+    yes: Yes = False,
 ) -> None:
     """Find the mentions in posts, with or without their pictures.
 
@@ -59,7 +62,9 @@ def predict(
         if source is None:
             raise UsageError("--to belongs to --source", "for other posts: ita predict RUN FILE --json > FILE")
         refuse_existing(to)
-    options = pipeline.Options(workspace=workspace, base=base_settings())
+    options = pipeline.Options(
+        workspace=workspace, base=base_settings(), assignments=budget(max_requests, max_tokens), consent=yes
+    )
     failed, kept = 0, []
     watcher = Watcher()
     with resumable(watcher), posts_asked_for(file, text, image, jsonl, source) as posts:
@@ -70,7 +75,7 @@ def predict(
                 print(json.dumps(prediction.to_json()) if as_json else readable(prediction), flush=True)
             if prediction.failed:
                 failed += 1
-                say(f"{prediction.post.id}: its picture was not read: {plain(prediction.failed)}")
+                say(f"{prediction.post.id}: {plain(prediction.failed)}")
         if to is not None and source is not None:
             unlabelled.save(source, kept, to)
             say(f"{len(kept)} posts with their mentions are in {to}")

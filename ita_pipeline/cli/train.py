@@ -27,6 +27,8 @@ from ita_pipeline.cli.options import (
     Encoder,
     Experiment,
     Limit,
+    MaxRequests,
+    MaxTokens,
     Preset,
     Refresh,
     RetryFailed,
@@ -34,7 +36,9 @@ from ita_pipeline.cli.options import (
     Seeds,
     Views,
     WorkspaceFolder,
+    Yes,
     base_settings,
+    budget,
     context_names,
     kinds,
 )
@@ -69,6 +73,9 @@ def train(
     refresh: Refresh = None,
     checkpoint_every: CheckpointEvery = 0,
     limit: Limit = None,
+    max_requests: MaxRequests = None,
+    max_tokens: MaxTokens = None,
+    yes: Yes = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -86,12 +93,13 @@ def train(
 
     options = pipeline.Options(
         preset=preset,
-        assignments=tuple(assignments or ()),
+        assignments=(*(assignments or ()), *budget(max_requests, max_tokens)),
         base=base_settings(),
         workspace=workspace,
         retry_failed=kinds(retry_failed),
         refresh=tuple(refresh or ()),
         limit=limit,
+        consent=yes,
     )
     command = "ita " + shlex.join(sys.argv[1:])
     names = context_names(contexts, stage)

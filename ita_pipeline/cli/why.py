@@ -1,4 +1,4 @@
-"""`ita why`: what is known of one picture, where it lies, what decided it, and what has changed since."""
+"""`ita why`: what is known of one picture or post, where it lies, what decided it, and what has changed since."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ita_pipeline.cli.console import Watcher, resumable, shown
-from ita_pipeline.cli.options import AsJson, Assignments, Preset, Stages, WorkspaceFolder, base_settings
+from ita_pipeline.cli.options import (
+    AsJson,
+    Assignments,
+    DatasetFolder,
+    Preset,
+    Stages,
+    WorkspaceFolder,
+    base_settings,
+)
 from ita_pipeline.corpus.tokens import plain, whole_text
 
 if TYPE_CHECKING:
@@ -20,18 +28,24 @@ MOST_SHOWN = 300
 
 
 def why(
-    image: Annotated[Path, typer.Argument(help="A picture.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="PICTURE|POSTS|DATASET", help="A picture; or with --post, where the post is.")
+    ],
+    post: Annotated[str | None, typer.Option(metavar="ID", help="One post of a .jsonl file or a dataset.")] = None,
+    data: DatasetFolder = None,
     preset: Preset = "auto",
     stage: Stages = None,
     assignments: Assignments = None,
     workspace: WorkspaceFolder = Path(),
     as_json: AsJson = False,
 ) -> None:
-    """Explain one picture: its records, where they lie, what decided them, and what has changed since.
+    """Explain one picture or post: its records, where they lie, what decided them, and what has changed since.
 
     ita why images/a.jpg
 
     ita why images/a.jpg --stage ocr --set ocr.page_mode=6
+
+    ita why posts.jsonl --post 12 --stage knowledge
     """
     from ita_pipeline import pipeline
 
@@ -40,11 +54,14 @@ def why(
     )
     watcher = Watcher()
     with resumable(watcher):
-        found = pipeline.why(image, options, watcher)
+        if post is None:
+            found = pipeline.why(target, options, watcher)
+        else:
+            found = pipeline.why_post(target, post, options, watcher, data)
     if as_json:
         print(json.dumps(found.to_json()))
         return
-    print(f"{shown(found.path)}\nsha256 {found.key}")
+    print(f"{shown(found.path)}\n{'sha256' if post is None else 'key'} {found.key}")
     for answer in found.stages:
         print()
         for line in told(answer):

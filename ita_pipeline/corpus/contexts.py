@@ -1,8 +1,9 @@
 """Contexts: what the stages found in a picture, as the text that is appended to a tweet.
 
 The three alignments of ITA (Wang et al., NAACL 2022): LA, object tags with attributes, "attr obj, attr obj";
-GA, captions; OCA, the words in the picture. The cache holds everything a stage found; thresholds, counts and
-order are applied here, so changing them runs no stage again.
+GA, captions; OCA, the words in the picture. After PGIM (Li et al., Findings of EMNLP 2023), what a language model
+knows about the post. The cache holds everything a stage found; thresholds, counts and order are applied here, so
+changing them runs no stage again.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from ita_pipeline.corpus.tokens import plain
 from stages.base import Failure, Frozen, Value
 from stages.caption import CaptionValue
 from stages.external import TextValue
+from stages.knowledge import KnowledgeValue
 from stages.objects import Object, ObjectsValue, tag
 from stages.ocr import OcrValue, Word
 
-CONTEXTS = ("objects", "caption", "ocr", "extra")
+CONTEXTS = ("objects", "caption", "ocr", "extra", "knowledge")
 # Ready-made and from a file; every other context is what the stage of that name finds.
 READY_MADE = "extra"
 ContextName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
@@ -43,6 +45,18 @@ class ContextConfig(Frozen):
     word_confidence: Unit = 0.6
     word_characters: Annotated[int, Field(ge=1)] = 2
     words: Annotated[int, Field(ge=0)] = 100
+    knowledge_subtokens: Annotated[int, Field(ge=0)] = 160
+
+
+class Reserved(str):
+    """A context with room of its own: `most` sub-tokens at most, for which the others make room."""
+
+    most: int
+
+    def __new__(cls, text: str, most: int) -> Reserved:
+        made = super().__new__(cls, text)
+        made.most = most
+        return made
 
 
 def stage_names(order: Iterable[str]) -> list[str]:
@@ -57,7 +71,8 @@ def render(results: Mapping[str, Value | Failure], config: ContextConfig) -> tup
         result = results.get(name)
         if result is not None and not isinstance(result, Failure):
             rendered = RENDERERS[name](result, config) if name in RENDERERS else result.as_context()
-            texts += [plain(text) for text in rendered]
+            said = [plain(text) for text in rendered]
+            texts += [Reserved(t, config.knowledge_subtokens) for t in said] if name == "knowledge" else said
     return tuple(text for text in texts if text)
 
 
@@ -94,11 +109,20 @@ def render_extra(value: Value, config: ContextConfig) -> list[str]:
     return list(value.texts)
 
 
+def render_knowledge(value: Value, config: ContextConfig) -> list[str]:
+    """One text, however many a file has, since they share the room."""
+    if isinstance(value, TextValue):
+        return [" ".join(value.texts)]
+    assert isinstance(value, KnowledgeValue)
+    return [value.text]
+
+
 RENDERERS: dict[str, Callable[[Value, ContextConfig], list[str]]] = {
     "objects": render_objects,
     "caption": render_caption,
     "ocr": render_ocr,
     "extra": render_extra,
+    "knowledge": render_knowledge,
 }
 
 

@@ -42,8 +42,8 @@ class Gathered:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Pictures that have objects, captions, texts."""
-        parts = ("objects", "captions", "texts")
+        """Pictures that have objects, captions, texts, knowledge."""
+        parts = ("objects", "captions", "texts", "knowledge")
         found = {part: sum(getattr(line, part) is not None for line in self.lines.values()) for part in parts}
         return {part: count for part, count in found.items() if count}
 

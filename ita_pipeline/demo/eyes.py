@@ -11,7 +11,7 @@ from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.engines.jobs import Job, Limits
 from ita_pipeline.images import ImageRef
 from ita_pipeline.picture_contexts import Results
-from stages.base import Failure, Stage, Value
+from stages.base import Failure, FailureKind, Postponed, Stage, Value
 
 REMEMBERED = 32
 
@@ -67,4 +67,7 @@ class Eyes:
             if isinstance(result, Failure):
                 return Failure(kind=result.kind, reason=f"{name}: {result.reason}")
             upstream[name] = result
-        return self.hands[stage.name].work(stage, [Job(image, upstream)])[0]
+        result = self.hands[stage.name].work(stage, [Job(image, upstream)])[0]
+        if isinstance(result, Postponed):
+            return Failure(kind=FailureKind.TRANSIENT, reason=result.reason)
+        return result

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from stages.base import Failure, FailureKind, Item, Stage, StageError, Value
+from stages.base import Failure, FailureKind, Item, Result, Stage, StageError, Subject
 
 
-def careful(stage: Stage[Any], items: Sequence[Item]) -> list[Value | Failure]:
+def careful(stage: Stage[Any], items: Sequence[Item]) -> list[Result]:
     """Run a batch; an item that makes the stage raise fails alone, its neighbours do not suffer.
 
     Raises:
@@ -16,7 +16,8 @@ def careful(stage: Stage[Any], items: Sequence[Item]) -> list[Value | Failure]:
     """
     results = halved(stage, items)
     crashes = [result for result in results if isinstance(result, Exception)]
-    if crashes and not stage.reads and isinstance(halved(stage, [plain_picture()])[0], Exception):
+    by_itself = stage.subject is Subject.PICTURE and not stage.reads
+    if crashes and by_itself and isinstance(halved(stage, [plain_picture()])[0], Exception):
         message = f"the stage {stage.name} fails on any picture: {told(crashes[0])}"
         raise StageError(message, "ita --debug … shows where") from crashes[0]
     return [as_failure(result) if isinstance(result, Exception) else result for result in results]
@@ -28,7 +29,7 @@ def plain_picture() -> Item:
     return Item("", "plain.png", lambda: Pillow.new("RGB", (64, 64), "grey"))
 
 
-def halved(stage: Stage[Any], items: Sequence[Item]) -> list[Value | Failure | Exception]:
+def halved(stage: Stage[Any], items: Sequence[Item]) -> list[Result | Exception]:
     if not items:
         return []
     try:

@@ -20,9 +20,9 @@ from typing import Any
 
 from ita_pipeline.cache.segments import decode
 from ita_pipeline.engines.jobs import Ask, Expect, Job, Limits
-from ita_pipeline.engines.worker import BROKEN
+from ita_pipeline.engines.worker import BROKEN, POSTPONED
 from ita_pipeline.images import ImageRef, file_digest
-from stages.base import Failure, FailureKind, Stage, StageError, Value
+from stages.base import Failure, FailureKind, Postponed, Result, Stage, StageError, Subject
 
 # A process may be killed by chance while a picture is alone in it; by chance twice running is another matter.
 TRIES_ALONE = 2
@@ -82,13 +82,13 @@ class Worker:
         with contextlib.suppress(OSError):  # it died since the last answer; the next one will say so
             self.process.socket.send(order)
 
-    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Value | Failure]:
+    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
         results = self.halved(stage, jobs)
         if any(not isinstance(result, Failure) for result in results):
             self.proved.add(stage.name)
         return results
 
-    def halved(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Value | Failure]:
+    def halved(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
         if not jobs:
             return []
         try:
@@ -99,7 +99,7 @@ class Worker:
         middle = len(jobs) // 2
         return self.halved(stage, jobs[:middle]) + self.halved(stage, jobs[middle:])
 
-    def alone(self, stage: Stage[Any], job: Job, lost: WorkerLostError) -> Value | Failure:
+    def alone(self, stage: Stage[Any], job: Job, lost: WorkerLostError) -> Result:
         """Try a picture again that a worker died of while it was alone with it."""
         for _ in range(TRIES_ALONE - 1):
             if lost.failure.kind is FailureKind.RESOURCE and "longer" in lost.failure.reason:
@@ -117,7 +117,7 @@ class Worker:
         Raises:
             StageError: it is the stage.
         """
-        if stage.name in self.proved or stage.reads:
+        if stage.name in self.proved or stage.reads or stage.subject is Subject.POST:
             return
         with tempfile.TemporaryDirectory() as folder:
             plain = Path(folder) / "plain.png"
@@ -129,7 +129,7 @@ class Worker:
                 raise StageError(message, "ita --debug … shows where") from lost
         self.proved.add(stage.name)
 
-    def ask(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Value | Failure]:
+    def ask(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
         """
         Raises:
             WorkerLostError: the worker died of it, or took too long.
@@ -141,11 +141,20 @@ class Worker:
         # The slowest picture may take its limit; the others take what pictures took so far.
         usual = self.usual.get(stage.name, 0.0)
         allowed = self.limits.seconds * (1 if usual else len(jobs)) + 4 * usual * len(jobs)
-        records = [decode(line, stage.value_type) for line in self.answer(allowed).splitlines()]
-        if [record.image for record in records] != [job.image.key for job in jobs]:
-            raise StageError(f"the stage {stage.name} answered for other pictures than it was asked about")
-        self.usual[stage.name] = max(usual, records[0].seconds)
-        return [record.result for record in records]
+        lines = self.answer(allowed).splitlines()
+        results: list[Result] = []
+        for line, job in zip(lines, jobs, strict=False):
+            if line.startswith(POSTPONED):
+                results.append(Postponed.model_validate_json(line.removeprefix(POSTPONED)))
+                continue
+            record = decode(line, stage.value_type)
+            if record.image != job.item.key:
+                break
+            self.usual[stage.name] = max(self.usual.get(stage.name, 0.0), record.seconds)
+            results.append(record.result)
+        if len(results) != len(jobs) or len(lines) != len(jobs):
+            raise StageError(f"the stage {stage.name} answered for other items than it was asked about")
+        return results
 
     def answer(self, allowed: float) -> bytes:
         assert self.process is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import Field
@@ -11,7 +12,8 @@ from pydantic import Field
 from ita_pipeline.engines.careful import careful
 from ita_pipeline.engines.decoding import Decoder
 from ita_pipeline.images import ImageRef, open_picture
-from stages.base import Failure, Frozen, Item, Stage, Value
+from ita_pipeline.items import ItemRef, PostRef
+from stages.base import Frozen, Item, Result, Stage, Value
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,9 +36,9 @@ class Limits(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A picture for a stage, with the values of the stages that it reads."""
+    """A picture or a post for a stage, with the values of the stages that it reads."""
 
-    image: ImageRef
+    item: ItemRef
     upstream: Mapping[str, Value] = field(default_factory=dict)
 
 
@@ -56,7 +58,7 @@ class Expect:
 
 
 class Hands(Protocol):
-    """Whoever runs stages on pictures."""
+    """Whoever runs stages on pictures and posts."""
 
     def open(self, stage: Stage[Any]) -> None:
         """Make a stage ready.
@@ -66,8 +68,8 @@ class Hands(Protocol):
         """
         ...
 
-    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Value | Failure]:
-        """One result a job, in order; what is wrong with a picture is its failure.
+    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
+        """One result a job, in order; what is wrong with an item is its failure.
 
         Raises:
             StageError: the stage cannot work at all.
@@ -95,11 +97,15 @@ class InProcess:
     def open(self, stage: Stage[Any]) -> None:
         stage.open()
 
-    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Value | Failure]:
+    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
         return careful(stage, [self.as_item(job) for job in jobs])
 
     def as_item(self, job: Job) -> Item:
-        return Item(job.image.key, job.image.path.name, lambda: self.decoder.picture(job.image), job.upstream)
+        item, image = job.item, job.item.image
+        decode = None if image is None else partial(self.decoder.picture, image)
+        if isinstance(item, PostRef):
+            return Item(item.key, item.label, decode, job.upstream, item.text, item.examples)
+        return Item(item.key, image.path.name if image else item.label, decode, job.upstream)
 
     def expect(self, images: Sequence[ImageRef]) -> None:
         self.decoder.expect(images)

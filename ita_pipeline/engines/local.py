@@ -1,7 +1,7 @@
 """Run a plan on this machine, batch by batch, each batch safe on disk before the next one starts.
 
 Pictures go in groups through all stages that have to look at them, so that each is decoded once, and the next group
-is decoded while this one is worked on.
+is decoded while this one is worked on. Posts come after all pictures, since their stages may read what was seen.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Protocol
 
 from ita_pipeline.cache.keys import StageKey
@@ -19,7 +20,8 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.engines.jobs import Hands, Job
 from ita_pipeline.groups import batched
 from ita_pipeline.images import ImageRef
-from stages.base import Failure, Stage, Value
+from ita_pipeline.items import ItemRef
+from stages.base import Failure, Postponed, Stage, StageError, Subject, Value
 
 
 class Progress(Protocol):
@@ -56,9 +58,10 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True, slots=True)
 class StageOutcome:
-    """What became of a stage: counts of images, all failures old and new, and the seconds it took.
+    """What became of a stage: counts of items, all failures old and new, and the seconds it took.
 
-    `waiting` images are still stale: a limit kept them for another time.
+    `waiting` items are still stale: a limit or a budget kept them for another time, and `note` is what the stage
+    said about that.
     """
 
     key: StageKey
@@ -67,30 +70,39 @@ class StageOutcome:
     failed: tuple[Failed, ...]
     seconds: float
     waiting: int = 0
+    note: str = ""
 
 
 @dataclass(slots=True)
 class StageRun:
     """A stage at work: what it has to do, the stages that it reads, and what became of it so far.
 
-    `seconds` include making it ready.
+    `seconds` include making it ready. Where it `stop`ped, it is not asked again.
     """
 
     todo: StagePlan
     above: Sequence[StagePlan]
     failed: list[Failed]
     writer: SegmentWriter | None = None
+    done: int = 0
     seconds: float = 0.0
+    stop: Postponed | None = None
     stale: dict[str, Stale] = field(default_factory=dict)
 
     @property
     def stage(self) -> Stage[Any]:
         return self.todo.stage
 
+    @property
+    def of_posts(self) -> bool:
+        return self.stage.subject is Subject.POST
+
     def outcome(self) -> StageOutcome:
-        done = len(self.todo.stale) - (len(self.failed) - len(self.todo.failed))
         todo = self.todo
-        return StageOutcome(todo.key, todo.fresh, done, tuple(self.failed), self.seconds, todo.waiting)
+        left = len(todo.stale) - self.done - (len(self.failed) - len(todo.failed))
+        note = self.stop.reason if self.stop else ""
+        failed = tuple(self.failed)
+        return StageOutcome(todo.key, todo.fresh, self.done, failed, self.seconds, todo.waiting + left, note)
 
 
 def run(plan: Plan, store: Store, hands: Hands, progress: Progress) -> tuple[StageOutcome, ...]:
@@ -115,9 +127,15 @@ def run(plan: Plan, store: Store, hands: Hands, progress: Progress) -> tuple[Sta
             for stage_run in busy:
                 progress.start(stage_run.stage.name, len(stage_run.stale))
                 stage_run.writer = stack.enter_context(store.writer(stage_run.todo.key, stage_run.todo.anew))
-            for group, following in in_pairs(groups(busy)):
+            seeing = [stage_run for stage_run in busy if not stage_run.of_posts]
+            for group, following in in_pairs(groups(seeing)):
                 hands.expect(following)
-                work_on(group, busy, store, hands, progress)
+                for stage_run in seeing:
+                    stale = [stage_run.stale[image.key] for image in group if image.key in stage_run.stale]
+                    work_on(stale, stage_run, store, hands, progress)
+            for stage_run in busy:
+                if stage_run.of_posts:
+                    work_on(list(stage_run.stale.values()), stage_run, store, hands, progress)
     for stage_run in runs:
         store.mark_used(stage_run.todo.key)
     return tuple(stage_run.outcome() for stage_run in runs)
@@ -125,68 +143,98 @@ def run(plan: Plan, store: Store, hands: Hands, progress: Progress) -> tuple[Sta
 
 def begun(todo: StagePlan, plan: Plan) -> StageRun:
     above = [other for other in plan.stages if other.stage.name in todo.stage.reads]
-    return StageRun(todo, above, list(todo.failed), stale={stale.image.key: stale for stale in todo.stale})
+    return StageRun(todo, above, list(todo.failed), stale={stale.item.key: stale for stale in todo.stale})
 
 
 def groups(runs: Sequence[StageRun]) -> list[list[ImageRef]]:
     """The pictures that any stage has to look at, as many at once as those that look at pixels want."""
-    images = {key: stale.image for stage_run in runs for key, stale in stage_run.stale.items()}
+    stale = {key: stale for stage_run in runs for key, stale in stage_run.stale.items()}
+    images = [one.item.image for one in stale.values() if one.item.image is not None]
     lookers = [stage_run for stage_run in runs if not stage_run.stage.reads] or runs
-    size = max(stage_run.stage.batch_size for stage_run in lookers)
-    return list(batched(images.values(), size))
+    size = max((stage_run.stage.batch_size for stage_run in lookers), default=1)
+    return list(batched(images, size))
 
 
 def in_pairs(groups: Sequence[list[ImageRef]]) -> Iterator[tuple[list[ImageRef], list[ImageRef]]]:
     """Each group with the one after it."""
-    return zip(groups, [*groups[1:], []], strict=True)
+    return zip_longest(groups, groups[1:], fillvalue=[])
 
 
-def work_on(
-    group: Sequence[ImageRef], runs: Sequence[StageRun], store: Store, hands: Hands, progress: Progress
-) -> None:
-    """Take some pictures through all stages, each after those that it reads."""
-    for stage_run in runs:
-        stale = [stage_run.stale[image.key] for image in group if image.key in stage_run.stale]
-        for batch in batched(stale, stage_run.stage.batch_size):
-            began = time.perf_counter()
-            records, inherited = run_batch(stage_run.stage, batch, stage_run.above, store, hands)
-            assert stage_run.writer is not None
-            stage_run.writer.append(records)
-            stage_run.failed += inherited
-            stage_run.failed += new_failures(batch, records)
-            stage_run.seconds += time.perf_counter() - began
-            progress.advance(stage_run.stage.name, len(batch))
-            if progress.stopping:
-                raise Interrupted
+def work_on(stale: Sequence[Stale], at: StageRun, store: Store, hands: Hands, progress: Progress) -> None:
+    """Have a stage look at some items, whose pictures those that it reads have been through.
+
+    Raises:
+        StageError: the stage cannot go on; what it found before is kept.
+        Interrupted: whoever watches asked for it.
+    """
+    for batch in batched(stale, at.stage.batch_size):
+        if at.stop is not None:
+            return
+        began = time.perf_counter()
+        found = run_batch(at.stage, batch, at.above, store, hands)
+        assert at.writer is not None
+        at.writer.append(found.records)
+        at.failed += [*found.inherited, *new_failures(batch, found.records)]
+        at.done += sum(not isinstance(record.result, Failure) for record in found.records)
+        at.seconds += time.perf_counter() - began
+        at.stop = found.stop
+        progress.advance(at.stage.name, len(batch))
+        if at.stop is not None and at.stop.broken:
+            raise StageError(f"the stage {at.stage.name} stopped: {at.stop.reason}", at.stop.hint)
+        if progress.stopping:
+            raise Interrupted
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What came of a batch: records, failures of the stages above, and why the stage stopped, if it did."""
+
+    records: list[Record]
+    inherited: list[Failed]
+    stop: Postponed | None = None
 
 
 def run_batch(
     stage: Stage[Any], batch: Sequence[Stale], above: Sequence[StagePlan], store: Store, hands: Hands
-) -> tuple[list[Record], list[Failed]]:
-    """One record an image; an image that a stage above failed on fails with it, without a record of its own.
+) -> Batch:
+    """One record an item; one that a stage above failed on fails with it, without a record of its own.
 
-    So it is looked at as soon as the stage above has read it after all.
+    So it is looked at as soon as the stage above has read it after all. One that a stage above has left for
+    another time is left too.
     """
-    keys = [stale.image.key for stale in batch]
-    known = {other.stage.name: store.results(other.stage, other.key, keys) for other in above}
     jobs: list[Job] = []
     inherited: list[Failed] = []
+    known = {other.stage.name: read_above(other, batch, store) for other in above}
     for stale in batch:
-        image = stale.image
-        found = {name: records[image.key].result for name, records in known.items() if image.key in records}
-        broken = {name: result for name, result in found.items() if isinstance(result, Failure)}
-        for name, failure in broken.items():
-            inherited.append(Failed(image, Failure(kind=failure.kind, reason=f"{name}: {failure.reason}")))
-            break
-        else:
-            jobs.append(Job(image, {n: result for n, result in found.items() if isinstance(result, Value)}))
+        found = {name: results[stale.item.key] for name, results in known.items() if stale.item.key in results}
+        broken = [(name, result) for name, result in found.items() if isinstance(result, Failure)]
+        if broken:
+            name, failure = broken[0]
+            inherited.append(Failed(stale.item, Failure(kind=failure.kind, reason=f"{name}: {failure.reason}")))
+        elif stale.item.image is None or found.keys() == known.keys():
+            jobs.append(Job(stale.item, {n: result for n, result in found.items() if isinstance(result, Value)}))
     began = time.perf_counter()
     results = hands.work(stage, jobs) if jobs else []
     seconds = (time.perf_counter() - began) / max(1, len(jobs))
-    pairs = zip(jobs, results, strict=True)
-    return [Record(job.image.key, result, seconds) for job, result in pairs], inherited
+    pairs = list(zip(jobs, results, strict=True))
+    records = [Record(job.item.key, result, seconds) for job, result in pairs if not isinstance(result, Postponed)]
+    stops = [result for result in results if isinstance(result, Postponed)]
+    return Batch(records, inherited, max(stops, key=lambda stop: stop.broken, default=None))
+
+
+def read_above(above: StagePlan, batch: Sequence[Stale], store: Store) -> dict[str, Value | Failure]:
+    """What a stage above said, by the key of the item that is worked on now."""
+
+    def read_of(item: ItemRef) -> str:
+        if above.stage.subject is Subject.POST:
+            return item.key
+        return item.image.key if item.image else ""
+
+    wanted = {stale.item.key: read_of(stale.item) for stale in batch}
+    records = store.results(above.stage, above.key, sorted({key for key in wanted.values() if key}))
+    return {key: records[read].result for key, read in wanted.items() if read in records}
 
 
 def new_failures(batch: Sequence[Stale], records: Sequence[Record]) -> list[Failed]:
-    images = {stale.image.key: stale.image for stale in batch}
-    return [Failed(images[r.image], r.result) for r in records if isinstance(r.result, Failure)]
+    items = {stale.item.key: stale.item for stale in batch}
+    return [Failed(items[r.image], r.result) for r in records if isinstance(r.result, Failure)]

@@ -18,9 +18,9 @@ from typing import Any
 
 from ita_pipeline.cache.segments import Record, encode
 from ita_pipeline.engines.jobs import MEGABYTE, Ask, Expect, InProcess, Job, Limits
-from stages.base import Stage, StageError
+from stages.base import Postponed, Result, Stage, StageError
 
-READY, RESULTS, BROKEN = b"ready", b"results", b"broken"
+READY, RESULTS, BROKEN, POSTPONED = b"ready", b"results", b"broken", b"postponed "
 
 
 def main() -> None:
@@ -68,7 +68,14 @@ def answers(hands: InProcess, stage: Stage[Any], jobs: list[Job]) -> bytes:
     results = hands.work(stage, jobs)
     seconds = (time.perf_counter() - began) / len(jobs)
     pairs = zip(jobs, results, strict=True)
-    return b"".join(encode(Record(job.image.key, result, seconds)) for job, result in pairs)
+    return b"".join(told(job.item.key, result, seconds) for job, result in pairs)
+
+
+def told(key: str, result: Result, seconds: float) -> bytes:
+    """A result as the line of its record, or of why there is none."""
+    if isinstance(result, Postponed):
+        return POSTPONED + result.model_dump_json().encode() + b"\n"
+    return encode(Record(key, result, seconds))
 
 
 def limit_memory(megabytes: int | None) -> None:

@@ -2,7 +2,8 @@
 
 One view is one or more rows of sub-tokens, `[CLS] words [SEP] context [SEP] context [SEP]`, and for every word
 the row and column of its first sub-token. The words of the tweet are never cut: a tweet longer than the
-encoder reads is laid out in overlapping windows. Contexts are cut where room ends, which is counted.
+encoder reads is laid out in overlapping windows. Contexts are cut where room ends, which is counted; one with room
+of its own is cut last.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ita_pipeline.corpus.contexts import Reserved
 from ita_pipeline.ner.encoders import first_id, last_id
 from ita_pipeline.ner.shapes import Shape, shape_of
 
@@ -63,9 +65,10 @@ class ViewEncoder:
             return self.windows(ids, shapes, [starts.get(word) for word in range(len(words))], trimmed)
         row, trimmed = [self.first, *ids, self.separator], 0
         written = [Shape.NONE, *shapes, Shape.NONE]
-        for text in contexts:
-            context, shapes = self.subtokens(text)
-            kept = context[: max(0, self.room + 1 - len(row))]
+        found = [self.subtokens(text) for text in contexts]
+        lengths = fitted(contexts, [len(context) for context, _ in found], self.room + 1 - len(row))
+        for (context, shapes), length in zip(found, lengths, strict=True):
+            kept = context[:length]
             trimmed += len(context) - len(kept)
             row += [*kept, self.separator] if kept else []
             written += [*shapes[: len(kept)], Shape.NONE] if kept else []
@@ -98,6 +101,21 @@ class ViewEncoder:
 
         places = tuple(place(start) for start in starts)
         return View(tuple(rows), places, trimmed, tuple(written) if self.word_shapes else ())
+
+
+def fitted(contexts: Sequence[str], lengths: Sequence[int], room: int) -> list[int]:
+    """How many sub-tokens of each context fit into `room`, separators included; `lengths` are how many it has.
+
+    A reserved context takes what it needs of its own room first; the others share the rest in their order.
+    """
+    kept = [0] * len(lengths)
+    order = sorted(range(len(lengths)), key=lambda number: not isinstance(contexts[number], Reserved))
+    for number in order:
+        text = contexts[number]
+        most = text.most if isinstance(text, Reserved) else room
+        kept[number] = max(0, min(lengths[number], room, most))
+        room -= kept[number] + 1 if kept[number] else 0
+    return kept
 
 
 def collate(views: Sequence[View], pad: int) -> dict[str, Tensor]:

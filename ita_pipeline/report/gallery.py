@@ -83,7 +83,7 @@ class Seen:
     def results(self, post: Post) -> Results:
         computed = self.contexts.by_file.get(post.picture, {}) if post.picture else {}
         imported = self.contexts.by_id.get(post.image_id, {}) if post.image_id else {}
-        return {**computed, **imported}
+        return {**computed, **self.contexts.by_post.get(post, {}), **imported}
 
 
 class Telling(Frozen):

@@ -11,13 +11,16 @@ from ita_pipeline.cache.maintenance import holdings
 from ita_pipeline.cache.segments import Record
 from ita_pipeline.cache.store import Store
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
+from ita_pipeline.corpus.posts import Post
 from ita_pipeline.errors import CorruptCacheError, UserError
 from ita_pipeline.extraction import Extraction
 from ita_pipeline.images import ImageRef, identify
+from ita_pipeline.items import PostRef
 from ita_pipeline.picture_contexts import PictureContexts, Results, parts_of
+from ita_pipeline.post_items import from_json
 from ita_pipeline.presets import build
 from ita_pipeline.report.gallery import Seen
-from stages.base import Stage, StageError
+from stages.base import Stage, StageError, Subject
 
 EXTERNAL = "external"
 Found = Mapping[str, tuple[StageKey, Mapping[str, Record]]]
@@ -31,8 +34,9 @@ def look_up(
     store: Store,
     keys: Mapping[str, StageKey] | None,
     say: Say,
+    posts: Sequence[Post] = (),
 ) -> Seen:
-    """What stages said of these pictures, and files of captions of pictures with these ids.
+    """What stages said of these pictures and posts, and files of captions of pictures with these ids.
 
     With `keys` it is what they said under those; without, under the key that each used last and that knows any of
     these pictures.
@@ -50,14 +54,46 @@ def look_up(
     wanted = list(dict.fromkeys(image.key for image in images.values()))
     known = find_records(wanted, ids, store, keys, say)
     imported = known[EXTERNAL][1] if EXTERNAL in known else {}
-    computed = {name: records for name, (_, records) in known.items() if name != EXTERNAL}
+    of_posts = {name: records for name, (_, records) in known.items() if is_of_posts(name, say)}
+    computed = {name: r for name, (_, r) in known.items() if name != EXTERNAL and name not in of_posts}
     by_file: dict[Path, Results] = {
         path: {name: records[image.key].result for name, records in computed.items() if image.key in records}
         for path, image in images.items()
     }
     by_id: dict[str, Results] = {name: parts_of(record.result, CONTEXTS) for name, record in imported.items()}
     used = {name: key for name, (key, _) in known.items()}
-    return Seen(PictureContexts(config, Extraction((), (), (), ()), used, by_file, by_id), images, unreadable)
+    by_post = said_of(posts, of_posts, images, store)
+    contexts = PictureContexts(config, Extraction((), (), (), ()), used, by_file, by_id, by_post)
+    return Seen(contexts, images, unreadable)
+
+
+def said_of(
+    posts: Sequence[Post],
+    found: Mapping[str, Mapping[str, Record]],
+    images: Mapping[Path, ImageRef],
+    store: Store,
+) -> dict[Post, Results]:
+    """What was said of posts by their text and, where several have it, by their picture."""
+    noted = store.manifest.noted_as([key for records in found.values() for key in records]) if found else {}
+    items = [from_json(key, note.post) for key, note in noted.items()]
+    by_text: dict[str, list[PostRef]] = {}
+    for item in items:
+        by_text.setdefault(item.text, []).append(item)
+    said: dict[Post, Results] = {}
+    for post in posts:
+        image = images.get(post.picture) if post.picture else None
+        same = by_text.get(post.text, [])
+        own = [
+            item for item in same if image is not None and item.image is not None and item.image.key == image.key
+        ]
+        keys = [item.key for item in own or [item for item in same if item.image is None]]
+        said[post] = {n: records[key].result for n, records in found.items() for key in keys if key in records}
+    return said
+
+
+def is_of_posts(name: str, say: Say) -> bool:
+    stage = reader_of(name, say)
+    return stage is not None and stage.subject is Subject.POST
 
 
 def find_records(
@@ -69,7 +105,8 @@ def find_records(
         if stage is None:
             continue
         try:
-            records = store.results(stage, key, list(ids) if key.stage == EXTERNAL else list(images))
+            wanted = list(ids) if key.stage == EXTERNAL else list(images)
+            records = store.results(stage, key, None if stage.subject is Subject.POST else wanted)
         except CorruptCacheError:
             if key.components.get("version") == stage.version:
                 raise

@@ -128,7 +128,12 @@ def report_run(
     dataset = dataset or dataset_again(record, options, notes.say)
     posts = list(answered(run, dataset, notes.say))
     seen = look_up(
-        *asked_of(posts), record.contexts, store, keys_of(record.stage_keys, store, notes.say), notes.say
+        *asked_of(posts),
+        record.contexts,
+        store,
+        keys_of(record.stage_keys, store, notes.say),
+        notes.say,
+        [shown.post for shown in posts],
     )
     telling = sorted(posts, key=lambda shown: verdict(shown.answers)[1])
     album, thumbnails = thumbnails_of(in_order(telling, seen)[:most], html, options, heard)
@@ -149,7 +154,7 @@ def report_dataset(target: str, html: Path, options: ReportOptions, heard: Liste
         for split, found in dataset.splits.items()
         for number, post in enumerate(found, 1)
     ]
-    seen = look_up(*asked_of(posts), USUAL, workspace.store, None, notes.say)
+    seen = look_up(*asked_of(posts), USUAL, workspace.store, None, notes.say, [shown.post for shown in posts])
     if not seen.contexts.keys:
         notes.say(f"nothing was extracted from the pictures of {dataset.name} yet")
     album, thumbnails = thumbnails_of(in_order(posts, seen), html, options, heard)

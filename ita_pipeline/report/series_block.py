@@ -10,6 +10,7 @@ from typing import Any
 
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.errors import UserError
+from ita_pipeline.presets import OPTIONAL
 from ita_pipeline.report.blocks import Block, Figure, Row, Table
 from ita_pipeline.report.entries import IT, T
 from ita_pipeline.report.plots import Series, bars
@@ -17,7 +18,7 @@ from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run, RunRecord, finished_run
 from ita_pipeline.series import EVERYTHING, Mean, SeriesRow, SeriesRun, name_of, series_run, summarise
 
 # Contexts that may come from a file made elsewhere.
-IMPORTED = frozenset({"caption", "extra"})
+IMPORTED = frozenset({"caption", "extra", "knowledge"})
 VIEWS = {T: TEXT, IT: TEXT_AND_IMAGE}
 
 
@@ -30,7 +31,7 @@ def series_block(run: Run, record: RunRecord) -> Block | None:
     splits = [split for split in ("test", "dev") if all(split in one.f1 for one in runs)]
     if not splits:
         return None
-    own = appended(record.contexts)
+    own = appended(record)
     lead = (
         "Runs beside this one that differ from it in nothing but their seed and what is appended to the posts, as "
         "many as were there when this page was written. Mean F1 in percent ± the sample standard deviation over "
@@ -47,7 +48,7 @@ def relatives(run: Run, record: RunRecord) -> list[SeriesRun]:
         try:
             theirs = other.record()
             if akin(record, theirs):
-                found.append(series_run(appended(theirs.contexts), other, new=False))
+                found.append(series_run(appended(theirs), other, new=False))
         except UserError:
             continue
     return found
@@ -76,9 +77,18 @@ def essence(record: RunRecord) -> Mapping[str, Any]:
     }
 
 
-def appended(contexts: ContextConfig) -> str:
-    """What is appended, by the name that a series has for it."""
-    return name_of(None if contexts.order == ContextConfig().order else contexts.order)
+def appended(record: RunRecord) -> str:
+    """What is appended, by the name that a series has for it; never one name for what differs.
+
+    A stage that is in no preset by itself counts where it was asked, and then all of its run are named one by one.
+    Without a file of contexts made elsewhere, its context is empty where it was not.
+    """
+    order, usual = record.contexts.order, ContextConfig().order
+    if any(name in record.stage_keys for name in OPTIONAL):
+        return name_of(order)
+    if not record.captions:
+        order, usual = (tuple(name for name in names if name not in OPTIONAL) for names in (order, usual))
+    return name_of(None if order == usual else order)
 
 
 def place(contexts: str) -> tuple[int, list[int]]:

@@ -6,6 +6,7 @@ Weights are read from safetensors only and no code of a repository is ever execu
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ IGNORED = (".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".ot", ".md", ".pn
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 SECONDS_TO_ANSWER = 3.0
 CONVERTER = "SFconvertbot"
+MOST_CONFIG_BYTES = 10_000_000
 
 
 def is_folder(model: str) -> bool:
@@ -175,6 +177,25 @@ def kind_of(model: str, identity: str) -> str:
     from transformers import AutoConfig
 
     return load(AutoConfig.from_pretrained, model, identity).model_type
+
+
+def told_kind(model: str, identity: str) -> str:
+    """The same without transformers, from `config.json` on this machine; empty where that says nothing."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        place = (
+            Path(model, "config.json")
+            if is_folder(model)
+            else try_to_load_from_cache(model, "config.json", revision=identity.rpartition("@")[2])
+        )
+        if not isinstance(place, str | Path):
+            return ""
+        with Path(place).open("rb") as opened:
+            said = json.loads(opened.read(MOST_CONFIG_BYTES))
+        return str(said.get("model_type") or "") if isinstance(said, dict) else ""
+    except (OSError, ValueError, RecursionError):
+        return ""
 
 
 def load_weights(

@@ -1,8 +1,9 @@
 """The things in the picture and what they are like: ITA's local alignment (LA).
 
 Boxes come from a detector and attributes from a classifier that looks at each box. `nanodet-g` with
-`efficientnet-lite2` needs no hub; any other names are a detector of `AutoModelForObjectDetection` and a
-CLIP-like model that chooses among written-out attributes (ITA took VinVL's 524, from Visual Genome).
+`efficientnet-lite2` needs no hub; any other names are a detector of transformers, of which some are asked with the
+words of a vocabulary, and a CLIP-like model that chooses among written-out attributes (ITA took VinVL's 524, from
+Visual Genome).
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from stages.base import (
 )
 from stages.kinds import ANIMALS, FUR
 from stages.threads import Spread, all_at_once, cores, one_thread_each
+from stages.vocabulary import COMMON
+from stages.worded_detectors import WORDED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,10 +50,14 @@ PEOPLE = frozenset(
 
 
 class ObjectsConfig(StageConfig):
-    """`floor` and `attribute_floor` bound what the cache keeps; contexts may ask for more, never less."""
+    """`floor` and `attribute_floor` bound what the cache keeps; contexts may ask for more, never less.
+
+    `vocabulary` is what `stages.vocabulary.words_of` takes.
+    """
 
     detector: Annotated[str, SEMANTIC] = NANODET
     detector_revision: Annotated[str, SEMANTIC] = "main"
+    vocabulary: Annotated[str, SEMANTIC] = COMMON  # for detectors that are asked with words
     floor: Annotated[float, SEMANTIC, UNIT] = 0.2
     overlap_within: Annotated[float, SEMANTIC, UNIT] = 0.5
     overlap_across: Annotated[float, SEMANTIC, UNIT] = 0.65
@@ -156,7 +163,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
         return self.config.batch
 
     def parameters(self) -> dict[str, Any]:
-        unused = {"detector", "detector_revision", "attributes", "attributes_revision"}
+        unused = {"detector", "detector_revision", "vocabulary", "attributes", "attributes_revision"}
         if self.config.attributes == NO_ATTRIBUTES:
             unused |= {"attribute_floor", "attribute_side", "attributed"}
         if self.config.attributes != EFFICIENTNET:
@@ -164,8 +171,8 @@ class ObjectsStage(Stage[ObjectsConfig]):
         return {name: value for name, value in super().parameters().items() if name not in unused}
 
     def identity(self) -> Identity:
-        """The exact weights of both models."""
-        from stages import imagenet, nanodet
+        """The exact weights of both models, and the words that they are asked with."""
+        from stages import imagenet, nanodet, vocabulary
         from stages.transformers_vision import attribute_digest
 
         config = self.config
@@ -175,6 +182,8 @@ class ObjectsStage(Stage[ObjectsConfig]):
             if config.detector == NANODET
             else hub.identify(config.detector, config.detector_revision)
         }
+        if self.asks_with_words(models["detector"]):
+            tools["vocabulary"] = vocabulary.digest(vocabulary.words_of(config.vocabulary))
         if config.attributes == EFFICIENTNET:
             imagenet.find_weights()
             models["attributes"] = f"sha256:{imagenet.SHA256}"
@@ -182,6 +191,10 @@ class ObjectsStage(Stage[ObjectsConfig]):
             models["attributes"] = hub.identify(config.attributes, config.attributes_revision)
             tools["attribute list"] = attribute_digest()
         return Identity(models=models, tools=tools, numerics={"dtype": "float32"})
+
+    def asks_with_words(self, identity: str) -> bool:
+        name = self.config.detector
+        return name != NANODET and hub.told_kind(name, identity) in WORDED
 
     @property
     def on_gpu(self) -> bool:
@@ -200,19 +213,27 @@ class ObjectsStage(Stage[ObjectsConfig]):
         if self.detector is not None:
             return
         from stages.imagenet import EfficientNetLite2
-        from stages.nanodet import NanoDet
-        from stages.transformers_vision import HubDetector, ZeroShotAttributes
+        from stages.transformers_vision import ZeroShotAttributes
 
         config, models = self.config, self.identity().models
         if config.attributes == EFFICIENTNET:
             self.attributor = EfficientNetLite2()
         elif config.attributes != NO_ATTRIBUTES:
             self.attributor = ZeroShotAttributes(config.attributes, models["attributes"], config.device)
-        self.detector = (
-            NanoDet()
-            if config.detector == NANODET
-            else HubDetector(config.detector, models["detector"], config.device)
-        )
+        self.detector = self.open_detector(models["detector"])
+
+    def open_detector(self, identity: str) -> Detector:
+        from stages.nanodet import NanoDet
+        from stages.transformers_vision import HubDetector
+        from stages.vocabulary import words_of
+        from stages.worded_detectors import worded_detector
+
+        name, device = self.config.detector, self.config.device
+        if name == NANODET:
+            return NanoDet()
+        if self.asks_with_words(identity):
+            return worded_detector(name, identity, device, words_of(self.config.vocabulary))
+        return HubDetector(name, identity, device)
 
     def look(self, items: Sequence[Item], spread: Spread) -> list[Value | Failure]:
         assert self.detector is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,22 +29,15 @@ MOST = 3
 ELONGATED = 16
 
 
-class HubDetector:
-    """Any detector of `AutoModelForObjectDetection`: DETR, RT-DETR, D-FINE, YOLOS and others."""
+class BatchDetector(ABC):
+    """A detector of transformers that looks at several pictures at once.
 
-    def __init__(self, model: str, identity: str, device: str) -> None:
-        """Load the detector `model`, exactly the weights of `identity` (see `stages.hub.identify`).
+    `prepare` is its image processor, `names` what the numbers in its results stand for, `device` where it is.
+    """
 
-        Raises:
-            StageError: it is incomplete or no detector.
-        """
-        from transformers import AutoImageProcessor, AutoModelForObjectDetection
-
-        self.device = hub.pick_device(device)
-        self.processor: Any = hub.load(AutoImageProcessor.from_pretrained, model, identity)
-        self.model: Any = hub.load_weights(
-            AutoModelForObjectDetection.from_pretrained, model, identity, self.device
-        )
+    prepare: Any
+    names: Mapping[int, str]
+    device: str
 
     def detect(self, pictures: Sequence[Image], floor: float) -> list[Boxes]:
         """What scores above `floor`, cut to each picture; boxes of which nothing is left are dropped.
@@ -54,22 +48,69 @@ class HubDetector:
         import torch
 
         padded = [pad_elongated(picture) for picture in pictures]
-        inputs = [self.processor(images=picture, return_tensors="pt") for picture in padded]
+        inputs = [self.prepare(images=picture, return_tensors="pt") for picture in padded]
         alike: dict[torch.Size, list[int]] = {}
         for number, given in enumerate(inputs):
             alike.setdefault(given["pixel_values"].shape, []).append(number)
         found: dict[int, Boxes] = {}
         for numbers in alike.values():
             together = {name: torch.cat([inputs[n][name] for n in numbers]) for name in inputs[numbers[0]]}
-            with torch.inference_mode():
-                outputs = self.model(**{name: tensor.to(self.device) for name, tensor in together.items()})
             sizes = [(padded[n].height, padded[n].width) for n in numbers]
-            for n, result in zip(numbers, self.processed(outputs, floor, sizes), strict=True):
-                found[n] = cut_to(pictures[n].size, result, self.model.config.id2label)
+            with torch.inference_mode():
+                results = self.look(
+                    {name: tensor.to(self.device) for name, tensor in together.items()}, floor, sizes
+                )
+            for n, result in zip(numbers, results, strict=True):
+                found[n] = cut_to(pictures[n].size, result, self.names)
         return [found[number] for number in range(len(pictures))]
 
-    def processed(self, outputs: Any, floor: float, sizes: list[tuple[int, int]]) -> list[Any]:
-        return self.processor.post_process_object_detection(outputs, threshold=floor, target_sizes=sizes)
+    @abstractmethod
+    def look(self, inputs: Mapping[str, Any], floor: float, sizes: list[tuple[int, int]]) -> list[Any]:
+        """For each picture, of height and width `sizes`, the tensors `boxes` (n, 4) xyxy in pixels, `scores` (n,)
+        and `labels` (n,), which are numbers of `names`, of what scores above `floor`.
+        """
+
+
+class HubDetector(BatchDetector):
+    """Any detector of `AutoModelForObjectDetection`: DETR, RT-DETR, D-FINE, YOLOS and others."""
+
+    def __init__(self, model: str, identity: str, device: str) -> None:
+        """Load the detector `model`, exactly the weights of `identity` (see `stages.hub.identify`).
+
+        Raises:
+            StageError: it is incomplete or no detector.
+        """
+        from transformers import AutoImageProcessor, AutoModelForObjectDetection
+
+        refuse_others(model, identity)
+        self.device = hub.pick_device(device)
+        self.prepare = hub.load(AutoImageProcessor.from_pretrained, model, identity)
+        self.model: Any = hub.load_weights(
+            AutoModelForObjectDetection.from_pretrained, model, identity, self.device
+        )
+        self.names = self.model.config.id2label
+
+    def look(self, inputs: Mapping[str, Any], floor: float, sizes: list[tuple[int, int]]) -> list[Any]:
+        outputs = self.model(**inputs)
+        return self.prepare.post_process_object_detection(outputs, threshold=floor, target_sizes=sizes)
+
+
+def refuse_others(model: str, identity: str) -> None:
+    """Say so where a model is no detector; one without a readable configuration is refused where it is loaded.
+
+    Raises:
+        StageError: it is of a kind that transformers knows and takes for none.
+    """
+    from transformers import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES
+
+    kind = hub.told_kind(model, identity)
+    if kind in CONFIG_MAPPING and kind not in MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES:
+        raise StageError(
+            f"the model {model} is no detector but of the kind {kind}",
+            "name a model of AutoModelForObjectDetection (DETR, RT-DETR, YOLOS …), "
+            "or one that is asked with words (OWLv2, Grounding DINO)",
+        )
 
 
 def cut_to(size: tuple[int, int], found: Any, names: Mapping[int, str]) -> Boxes:

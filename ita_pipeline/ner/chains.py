@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import numba
@@ -17,12 +18,44 @@ IMPOSSIBLE = -1e30
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
-def compiled(kernel: Kernel) -> Kernel:
+def compiled(kernel: Kernel, fastmath: bool | set[str] = False) -> Kernel:
     """Machine code on first use, kept beside the module or in the user's cache for the next process."""
     try:
-        return numba.njit(cache=True, error_model="numpy")(kernel)  # type: ignore[no-any-return]
+        return numba.njit(cache=True, error_model="numpy", fastmath=fastmath)(kernel)  # type: ignore[no-any-return]
     except RuntimeError:  # Neither place can be written to.
-        return numba.njit(error_model="numpy")(kernel)  # type: ignore[no-any-return]
+        return numba.njit(error_model="numpy", fastmath=fastmath)(kernel)  # type: ignore[no-any-return]
+
+
+@compiled
+def stretches(mask: Any) -> Any:
+    """The number of words of each sentence, (B,), by its mask (B, L); none if words follow padding."""
+    batch, width = mask.shape
+    lengths = np.zeros(batch, np.int64)
+    for row in range(batch):
+        for word in range(width):
+            if mask[row, word]:
+                if lengths[row] < word:
+                    return None
+                lengths[row] += 1
+    return lengths
+
+
+@partial(compiled, fastmath={"nnan", "nsz", "reassoc"})
+def spread(emissions: Any, lengths: Any) -> float:
+    """The difference between the largest and the smallest emission of all words, zero included; NaN is ignored."""
+    least = most = emissions.dtype.type(0)
+    batch, width, size = emissions.shape
+    scores = emissions.reshape(batch, width * size)
+    for row in range(batch):
+        for place in range(lengths[row] * size):
+            least, most = min(least, scores[row, place]), max(most, scores[row, place])
+    return float(most) - float(least)
+
+
+@compiled
+def largest(transitions: Any, starts: Any, ends: Any) -> float:
+    """The largest absolute value of all these; NaN, where one is."""
+    return max(np.abs(transitions).max(), np.abs(starts).max(), np.abs(ends).max())
 
 
 @compiled
@@ -31,11 +64,11 @@ def advance(likely: Any, peaks: Any, moves: Any, starts: Any, lengths: Any, back
 
     `likely` (B, L, K), `moves` (K, K) and `starts` (K,) are no logarithms; `peaks` (B, L) is the logarithm of what
     `likely` was divided by. The states after a word sum to one. Returned with them are the logarithms of what the
-    states before each word (B, L), and those at the end (B,), are to be multiplied by.
+    states before each word are to be multiplied by, (B, L).
     """
     batch, width, size = likely.shape
     before, after = np.zeros((batch, width, size)), np.zeros((batch, width, size))
-    scales, ends, reached = np.zeros((batch, width)), np.zeros(batch), np.empty(size)
+    scales, reached = np.zeros((batch, width)), np.empty(size)
     for row in range(batch):
         word, step = (lengths[row] - 1, -1) if backwards else (0, 1)
         scale = 0.0
@@ -55,28 +88,25 @@ def advance(likely: Any, peaks: Any, moves: Any, starts: Any, lengths: Any, back
                     reached[j] += state[i] * moves[i, j]
             scale += np.log(total) + peaks[row, word]
             word += step
-        ends[row] = scale
-    return before, after, scales, ends
+    return before, after, scales
 
 
 @compiled
-def retreat(blame: Any, last: Any, before: Any, after: Any, moves: Any, lengths: Any, backwards: bool) -> Any:
+def retreat(blame: Any, before: Any, after: Any, moves: Any, lengths: Any, backwards: bool) -> Any:
     """The gradients of what `advance` was given, from those of the logarithms of its states.
 
-    `blame` (B, L, K) is that of the states before each word, which may be left out, (B, 0, K); `last` (B, K) is
-    that of the states at the end. Returned are those of the logarithms of `likely` (B, L, K), `moves` (K, K) and
-    `starts` (K,).
+    `blame` (B, L, K) is that of the states before each word. Returned are those of the logarithms of `likely`
+    (B, L, K), `moves` (K, K) and `starts` (K,).
     """
     batch, width, size = before.shape
     own, pairs, firsts = np.zeros((batch, width, size)), np.zeros((size, size)), np.zeros(size)
     back, share, passed = moves.T.copy(), np.empty(size), np.empty(size)
     for row in range(batch):
         word, step = (0, 1) if backwards else (lengths[row] - 1, -1)
-        passed[:] = last[row]
+        passed[:] = 0.0
         for left in range(lengths[row] - 1, -1, -1):
             own[row, word] = passed
-            if blame.shape[1]:
-                passed += blame[row, word]
+            passed += blame[row, word]
             if left == 0:
                 firsts += passed
                 break
@@ -107,12 +137,11 @@ class Scan:
         self.moves = (moves - top).exp_().numpy()
         begins = (starts - first).exp_().numpy()
         heights = (peaks.squeeze(2) + top).numpy()
-        found = advance(likely.numpy(), heights, self.moves, begins, lengths, backwards)
-        self.before, self.after, scales, ends = found
-        self.scales, self.ends = scales + first.item(), ends + (first - top).item()
+        self.before, self.after, scales = advance(likely.numpy(), heights, self.moves, begins, lengths, backwards)
+        self.scales = scales + first.item()
 
-    def gradients(self, blame: np.ndarray, last: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        found = retreat(blame, last, self.before, self.after, self.moves, self.lengths, self.backwards)
+    def gradients(self, blame: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        found = retreat(blame, self.before, self.after, self.moves, self.lengths, self.backwards)
         own, pairs, firsts = map(torch.from_numpy, found)
         return own.to(self.precision), pairs, firsts
 
@@ -131,33 +160,7 @@ class ScaledScan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        blame = grads[0].contiguous().numpy()
-        batch, _, size = blame.shape
-        return *ctx.scan.gradients(blame, np.zeros((batch, size))), None, None
-
-
-class ScaledPartition(torch.autograd.Function):
-    """`log_partition` by products of probabilities, and its gradient: the marginals."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, emissions: Tensor, moves: Tensor, starts: Tensor, ends: Tensor, lengths: np.ndarray
-    ) -> Tensor:
-        ctx.scan = scan = Scan(emissions, moves, starts, lengths, backwards=False)
-        places = np.maximum(lengths - 1, 0)
-        finish = scan.after[np.arange(len(places)), places] * (ends - ends.max()).exp_().numpy()
-        ctx.finish = finish
-        with np.errstate(divide="ignore"):
-            found = np.log(finish.sum(axis=1)) + scan.ends + ends.max().item()
-        return torch.from_numpy(np.where(lengths > 0, found, 0.0))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        total = ctx.finish.sum(axis=1, keepdims=True)
-        last = ctx.finish / np.where(total > 0, total, 1.0) * grads[0].numpy()[:, None]
-        own = ctx.scan.gradients(np.zeros((len(last), 0, last.shape[1])), last)
-        return *own, torch.from_numpy(last.sum(axis=0)), None
+        return *ctx.scan.gradients(grads[0].contiguous().numpy()), None, None
 
 
 def log_scan(emissions: Tensor, moves: Tensor, starts: Tensor, mask: Tensor) -> Tensor:

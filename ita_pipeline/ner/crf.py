@@ -15,9 +15,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from ita_pipeline.ner.chains import IMPOSSIBLE, ScaledPartition, ScaledScan, best_walks, log_scan, viterbi
+from ita_pipeline.ner.chains import (
+    IMPOSSIBLE,
+    ScaledScan,
+    best_walks,
+    largest,
+    log_scan,
+    spread,
+    stretches,
+    viterbi,
+)
+from ita_pipeline.ner.likelihood import ScaledLikelihood
 
 FORBIDDEN = -1e4
+
+# By how much logarithms may differ in double precision, and be away from zero in single precision.
+RANGE, SINGLE_RANGE = 566.0, 80.0
 
 
 @dataclass(frozen=True)
@@ -105,23 +118,27 @@ class LinearChainCRF(nn.Module):
 
         The `lattice` of the same emissions, where there is one already, spares another pass over them.
         """
-        emissions, mask = prepared(emissions, mask)
-        moves = self.moves()
-        log_z = self.log_partition(moves, emissions, mask) if lattice is None else lattice.log_z
-        return (path_score(moves, emissions, tags, mask) - log_z).to(emissions.dtype)
+        emissions, mask, lengths = prepared(emissions, mask)
+        width = math.inf if lattice else width_of(emissions, lengths)
+        if self.scalable(width):
+            parameters = self.transitions, self.starts, self.ends
+            penalties = self.transition_penalty, self.start_penalty, self.end_penalty
+            single, learn = width < SINGLE_RANGE, torch.is_grad_enabled()
+            return ScaledLikelihood.apply(emissions, *parameters, penalties, tags, lengths, single, learn)
+        log_z = self.log_partition(emissions, mask) if lattice is None else lattice.log_z
+        return (path_score(self.moves(), emissions, tags, mask) - log_z).to(emissions.dtype)
 
     def marginals(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
         """p(tag | emissions) of each word, (B, L, K); zero past a sentence's end."""
-        emissions, mask = prepared(emissions, mask)
+        emissions, mask, _ = prepared(emissions, mask)
         found = self.lattice(emissions, mask).log_marginals.exp().to(emissions.dtype)
         return found.masked_fill(~mask[:, :, None], 0)
 
     def lattice(self, emissions: Tensor, mask: Tensor | None = None) -> Lattice:
         """Forward and backward scores, differentiable once."""
-        emissions, mask = prepared(emissions, mask)
+        emissions, mask, lengths = prepared(emissions, mask)
         transitions, starts, ends = self.moves()
-        if self.scalable(emissions, mask):
-            lengths = mask.sum(1).numpy()
+        if self.scalable(width_of(emissions, lengths)):
             before = ScaledScan.apply(emissions, transitions, starts, lengths, False)
             beta = ScaledScan.apply(emissions, transitions.T, ends, lengths, True)
         else:
@@ -131,35 +148,31 @@ class LinearChainCRF(nn.Module):
         alpha = before + emissions
         return Lattice(alpha, beta, total(alpha, ends, mask))
 
-    def log_partition(self, moves: tuple[Tensor, Tensor, Tensor], emissions: Tensor, mask: Tensor) -> Tensor:
-        """log of the sum over all tag sequences, (B,)."""
-        transitions, starts, ends = moves
-        if self.scalable(emissions, mask):
-            return ScaledPartition.apply(emissions, transitions, starts, ends, mask.sum(1).numpy())
+    def log_partition(self, emissions: Tensor, mask: Tensor) -> Tensor:
+        """log of the sum over all tag sequences, (B,), by logarithms."""
+        transitions, starts, ends = self.moves()
         possible = emissions.clamp_min(IMPOSSIBLE).to(transitions.dtype)
         return total(log_scan(possible, transitions, starts, mask) + possible, ends, mask)
 
-    def scalable(self, emissions: Tensor, mask: Tensor) -> bool:
+    def scalable(self, width: float) -> bool:
         """Whether products of probabilities stay in the range of a float, so that no logarithms are needed.
 
         In `mixing` words every tag gets its share of the best one's probability, made smaller by no more than the
-        spread of all scores on the way.
+        spread of all scores on the way, that of the emissions being their `width`.
         """
-        if emissions.device.type != "cpu" or not emissions.numel():
+        if not math.isfinite(width):
             return False
-        widest = 2 * max(
-            float(scores.detach().abs().max()) for scores in (self.transitions, self.starts, self.ends)
+        widest = 2 * largest(
+            *(full(score.detach()).numpy() for score in (self.transitions, self.starts, self.ends))
         )
-        lost = (self.mixing + 2) * (spread(emissions, mask) + widest + math.log(self.num_tags + 1))
-        return lost < -0.8 * math.log(torch.finfo(torch.float64).tiny)
+        return (self.mixing + 2) * (width + widest + math.log(self.num_tags + 1)) < RANGE
 
     @torch.no_grad()
     def decode(self, emissions: Tensor, mask: Tensor | None = None) -> list[list[int]]:
         """The best tag sequence of each sentence (Viterbi), as long as the sentence."""
-        emissions, mask = (tensor.cpu() for tensor in prepared(emissions, mask))
+        emissions, mask, lengths = prepared(emissions, mask)
         moves, starts, ends = (score.to("cpu", emissions.dtype).numpy() for score in self.legal_moves())
-        lengths = mask.sum(1).numpy()
-        tags = viterbi(emissions.contiguous().numpy(), moves, starts, ends, lengths).tolist()
+        tags = viterbi(emissions.cpu().contiguous().numpy(), moves, starts, ends, lengths).tolist()
         return [row[:length] for row, length in zip(tags, lengths.tolist(), strict=True)]
 
     @torch.no_grad()
@@ -171,10 +184,9 @@ class LinearChainCRF(nn.Module):
         """
         if k < 1:
             raise ValueError(f"k is {k}, but at least one sequence must be asked for")
-        emissions, mask = prepared(emissions, mask)
-        moves = self.moves()
-        log_z, lengths = self.log_partition(moves, emissions, mask).tolist(), mask.sum(1).tolist()
-        words = framed(emissions.to(moves[0].dtype), mask)
+        emissions, mask, lengths = prepared(emissions, mask)
+        log_z = self.lattice(emissions, mask).log_z
+        words = framed(emissions.to(log_z.dtype), mask)
         tags, scores = best_walks(square(*self.legal_moves()).to(words.dtype), words, k)
         return [
             [
@@ -182,7 +194,7 @@ class LinearChainCRF(nn.Module):
                 for row, s in zip(rows, found, strict=True)
                 if s > IMPOSSIBLE / 2
             ]
-            for rows, found, length, total in zip(tags, scores, lengths, log_z, strict=True)
+            for rows, found, length, total in zip(tags, scores, lengths.tolist(), log_z.tolist(), strict=True)
         ]
 
     @torch.no_grad()
@@ -229,12 +241,11 @@ def framed(emissions: Tensor, mask: Tensor) -> Tensor:
     return torch.cat([words, torch.where(mask, IMPOSSIBLE, 0.0).to(words.dtype)[:, :, None]], dim=2)
 
 
-def spread(emissions: Tensor, mask: Tensor) -> float:
-    """The difference between the largest and the smallest emission of all words, zero included."""
-    if not emissions.numel():
-        return 0.0
-    least, most = emissions.detach().masked_fill(~mask[:, :, None], 0).aminmax()
-    return float(most - least)
+def width_of(emissions: Tensor, lengths: np.ndarray) -> float:
+    """How far apart the emissions of all words are, zero included; infinitely on other devices than a CPU."""
+    if emissions.device.type != "cpu" or not emissions.numel():
+        return math.inf
+    return spread(emissions.detach().contiguous().numpy(), lengths)
 
 
 def mixing(
@@ -263,8 +274,8 @@ def penalty(allowed: Sequence[bool] | Sequence[Sequence[bool]] | None, shape: tu
     return torch.where(torch.tensor(allowed).reshape(shape), 0.0, FORBIDDEN)
 
 
-def prepared(emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Emissions in full precision, and the mask, all true by default.
+def prepared(emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, np.ndarray]:
+    """Emissions in full precision, the mask, all true by default, and the number of words of each sentence, (B,).
 
     Raises:
         ValueError: the mask has a gap, which would join words that are no neighbours.
@@ -272,9 +283,10 @@ def prepared(emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     if mask is None:
         mask = torch.ones(emissions.shape[:2], dtype=torch.bool, device=emissions.device)
     mask = mask.bool()
-    if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
+    lengths = stretches(mask.cpu().contiguous().numpy())
+    if lengths is None:
         raise ValueError("a CRF mask must be true for a sentence's words and false only after its end")
-    return full(emissions), mask
+    return full(emissions), mask, lengths
 
 
 def full(tensor: Tensor) -> Tensor:

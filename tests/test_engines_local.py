@@ -13,7 +13,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
 from ita_pipeline.engines.jobs import InProcess
 from ita_pipeline.images import ImageRef
-from stages.base import Failure, FailureKind, Item, StageError, Value
+from stages.base import Failure, FailureKind, Item, Postponed, Result, StageError, Value
 from tests.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ref
 
 
@@ -118,3 +118,27 @@ def test_asked_to_stop_it_finishes_the_batch_in_hand(tmp_path: Path):
     rest = SizeStage()
     run(rest, found, Store(tmp_path))
     assert rest.asked == ["c.png"]
+
+
+class Frugal(SizeStage):
+    """Looks at so many pictures, and has had enough then."""
+
+    left = 0
+
+    def run(self, items: Sequence[Item]) -> Sequence[Result]:
+        some = super().run(items[: self.left])
+        self.left -= len(some)
+        return [*some, *[Postponed(reason="the budget is spent")] * (len(items) - len(some))]
+
+
+def test_what_a_stage_left_for_another_time_waits_for_those_that_read_it_too(tmp_path: Path):
+    found = images(tmp_path / "in", *"abcdefg")
+    store, first, other = Store(tmp_path), Frugal(SizeConfig(batch=2)), DoubleStage(SizeConfig(batch=2))
+    first.left = 3
+    looked, doubled = run(first, found, store, other)
+    assert (looked.done, looked.waiting, looked.note) == (3, 4, "the budget is spent")
+    assert (doubled.done, doubled.waiting, doubled.failed) == (3, 4, ())
+    first.left = 9
+    looked, doubled = run(first, found, store, other)
+    assert (looked.fresh, looked.done, looked.waiting, looked.note) == (3, 4, 0, "")
+    assert (doubled.fresh, doubled.done, doubled.waiting) == (3, 4, 0)

@@ -19,7 +19,7 @@ from ita_pipeline.images import ImageRef, file_digest, peek
 from ita_pipeline.picture_contexts import Results
 from ita_pipeline.predictor import Mention, Predictor
 from ita_pipeline.report.found import findings
-from stages.base import Failure
+from stages.base import Failure, Subject
 
 MILLION = 1_000_000
 
@@ -34,7 +34,9 @@ class Service:
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
         self.config = predictor.record.contexts
-        self.eyes = Eyes(predictor.stages, predictor.limits)
+        looking = [stage for stage in predictor.stages if stage.subject is Subject.PICTURE]
+        self.eyes = Eyes(looking, predictor.limits)
+        self.left_out = [stage.name for stage in predictor.stages if stage not in looking]
         self.folder = tempfile.TemporaryDirectory(prefix="ita-demo-")
 
     def open(self) -> None:
@@ -53,7 +55,8 @@ class Service:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return tuple(self.predictor.notes)
+        left_out = [f"{name} is not asked here, so mentions are found without it" for name in self.left_out]
+        return (*left_out, *self.predictor.notes)
 
     def answer(self, text: str, picture: BinaryIO | None) -> Answer:
         """

@@ -29,7 +29,12 @@ def images() -> Path:
     [
         (["extrct", "images"], 2, "no such command 'extrct'", "did you mean extract?"),
         (["data", "chek", "x"], 2, "no such command 'chek'", "did you mean check?"),
-        (["extract"], 2, "missing argument 'images'", "ita extract images/ (more: ita extract --help)"),
+        (
+            ["extract"],
+            2,
+            "missing argument 'FOLDER|POSTS|DATASET'",
+            "ita extract images/ (more: ita extract --help)",
+        ),
         (["train"], 2, "missing option '--dataset'", "ita train --dataset example (more: ita train --help)"),
         (["extract", "x", "--presett", "y"], 2, "no such option: --presett", "did you mean --preset?"),
         (["extract", "x", "--nonsense"], 2, "no such option: --nonsense", "ita extract --help"),
@@ -210,7 +215,7 @@ def test_what_the_system_refuses_is_told_with_what_mends_it(
     def refuse(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("ita_pipeline.pipeline.pictures_in", refuse)
+    monkeypatch.setattr("ita_pipeline.targets.pictures_in", refuse)
     answer = ita_here("extract", "images", *BUNDLED)
     told, mends = answer.err.splitlines()[-2:]
     assert answer.code == 3
@@ -256,7 +261,8 @@ def test_quiet_says_only_data_and_what_went_wrong(images: Path, monkeypatch: pyt
         answer = ita_here(*arguments, *BUNDLED, "--stage", "ocr")
         assert (answer.code, answer.err) == (0, "")
         assert answer.out.startswith("stage")
-    assert ita_here("extract", "gone", "--quiet").err.startswith("error: there is no folder gone\nhint: ")
+    refused = ita_here("extract", "gone", "--quiet").err
+    assert refused.startswith("error: there is no folder gone, and no dataset of that name\nhint: ")
 
 
 def test_debug_shows_where_and_keeps_the_code(monkeypatch: pytest.MonkeyPatch):
@@ -266,7 +272,7 @@ def test_debug_shows_where_and_keeps_the_code(monkeypatch: pytest.MonkeyPatch):
         answer = ita_here(*arguments)
         assert answer.code == 2
         assert answer.err.startswith("Traceback")
-        assert answer.err.splitlines()[-2] == "error: there is no folder gone"
+        assert answer.err.splitlines()[-2] == "error: there is no folder gone, and no dataset of that name"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from pathlib import Path
 from PIL import Image
 from pydantic import ValidationError
 
+from benchmarks.counts import Score
 from stages.base import Item, StageError
 from stages.objects import NO_ATTRIBUTES, ObjectsConfig, ObjectsStage, ObjectsValue
 
@@ -41,28 +42,6 @@ class Thing:
 class Photo:
     path: Path
     things: tuple[Thing, ...]
-
-
-@dataclass(frozen=True)
-class Score:
-    right: int
-    found: int
-    expected: int
-
-    def __add__(self, other: Score) -> Score:
-        return Score(self.right + other.right, self.found + other.found, self.expected + other.expected)
-
-    @property
-    def precision(self) -> float:
-        return self.right / self.found if self.found else 0.0
-
-    @property
-    def recall(self) -> float:
-        return self.right / self.expected if self.expected else 0.0
-
-    @property
-    def f1(self) -> float:
-        return 2 * self.right / (self.found + self.expected) if self.right else 0.0
 
 
 def overlap(a: Box, b: Box) -> float:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.counts import Score
 from benchmarks.text_pictures import SENTENCES, memes, screenshots
 from ita_pipeline.corpus.contexts import ContextConfig, trusted
 from stages.base import Failure, Item
@@ -65,25 +66,6 @@ class Sample:
     words: tuple[str, ...]
     boxes: tuple[Box, ...] = ()
     illegible: tuple[Box, ...] = ()
-
-
-@dataclass(frozen=True)
-class Score:
-    right: int
-    found: int
-    expected: int
-
-    @property
-    def precision(self) -> float:
-        return self.right / self.found if self.found else 0.0
-
-    @property
-    def recall(self) -> float:
-        return self.right / self.expected if self.expected else 0.0
-
-    @property
-    def f1(self) -> float:
-        return 2 * self.right / (self.found + self.expected) if self.right else 0.0
 
 
 def bare(text: str) -> str:

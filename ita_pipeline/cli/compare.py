@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ita_pipeline.cli.console import Watcher, resumable, say, shown, table
-from ita_pipeline.cli.options import AsJson, DatasetFolder, PictureChoice, WorkspaceFolder
+from ita_pipeline.cli.options import AsJson, DatasetFolder, PictureChoice, Thumbnails, WorkspaceFolder
 
 if TYPE_CHECKING:
     from ita_pipeline.comparison import Comparison
@@ -26,9 +26,7 @@ def compare(
         str | None, typer.Option(help="The runs' dataset, where it is not where it was in training.")
     ] = None,
     data: DatasetFolder = None,
-    pictures: Annotated[
-        PictureChoice, typer.Option(help="Thumbnails in the page, beside it, or none; auto: by their number.")
-    ] = PictureChoice.AUTO,
+    pictures: Thumbnails = PictureChoice.AUTO,
     workspace: WorkspaceFolder = Path(),
     as_json: AsJson = False,
 ) -> None:

@@ -42,6 +42,11 @@ class PictureChoice(StrEnum):
     NONE = "none"
 
 
+Thumbnails = Annotated[
+    PictureChoice, typer.Option(help="Thumbnails in the page, beside it, or none; auto: by their number.")
+]
+
+
 Preset = Annotated[
     str,
     typer.Option(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ita_pipeline.cli.console import Watcher, resumable, shown
-from ita_pipeline.cli.options import DatasetFolder, PictureChoice, WorkspaceFolder
+from ita_pipeline.cli.options import DatasetFolder, PictureChoice, Thumbnails, WorkspaceFolder
 
 
 def report(
@@ -21,9 +21,7 @@ def report(
         str | None, typer.Option(help="The run's dataset, where it is not where it was in training.")
     ] = None,
     data: DatasetFolder = None,
-    pictures: Annotated[
-        PictureChoice, typer.Option(help="Thumbnails in the page, beside it, or none; auto: by their number.")
-    ] = PictureChoice.AUTO,
+    pictures: Thumbnails = PictureChoice.AUTO,
     show: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
     workspace: WorkspaceFolder = Path(),
 ) -> None:

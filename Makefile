@@ -34,7 +34,7 @@ demo: setup
 
 test: setup
 	@scripts/browser.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -39,6 +39,7 @@ class Standing:
     failed_in_a_row: int = 0
     open_at: float = 0.0
     stopped: Postponed | None = None
+    gone: bool = False  # stopped, and because nothing serves any more
 
 
 class ChatClient:
@@ -66,14 +67,22 @@ class ChatClient:
         outcomes: list[Outcome | None] = [None] * len(questions)
         waiting = iter(range(len(questions)))
         freed = asyncio.Condition()
+        doubted: dict[int, int] = {}  # failures that may be the server's fault, and the successes until then
 
         async def worker(http: httpx.AsyncClient) -> None:
             for number in waiting:
-                outcomes[number] = await self.ask_one(http, questions[number], freed)
+                outcomes[number] = outcome = await self.ask_one(http, questions[number], freed)
+                if isinstance(outcome, Failure) and outcome.kind is FailureKind.TRANSIENT:
+                    doubted[number] = self.standing.successes
 
         async with self.connections() as http, asyncio.TaskGroup() as group:
             for _ in range(min(self.endpoint.concurrency, len(questions))):
                 group.create_task(worker(http))
+        if self.standing.gone:
+            # A server that dies breaks off the answers under way: those questions were as good as any other.
+            for number, successes in doubted.items():
+                if successes == self.standing.successes:
+                    outcomes[number] = self.standing.stopped
         return [outcome for outcome in outcomes if outcome is not None]
 
     def connections(self) -> httpx.AsyncClient:
@@ -140,7 +149,7 @@ class ChatClient:
         if verdict.again and tries < self.endpoint.tries:
             return None
         if verdict.unavailable and not progress:
-            standing.stopped = stop
+            standing.stopped, standing.gone = stop, True
             return stop
         standing.failed_in_a_row += 1
         hopeless = verdict.kind is FailureKind.TRANSIENT or not standing.successes

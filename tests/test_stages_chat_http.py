@@ -182,6 +182,27 @@ def test_a_server_that_dies_half_way_postpones_the_rest_and_can_be_resumed() -> 
     assert all(isinstance(outcome, Reply) for outcome in ask(echo, *rest))
 
 
+def test_a_question_under_way_when_the_server_died_is_not_to_blame() -> None:
+    def behave(asked: Asked) -> Act:
+        if asked.number == 0:
+            return echo(asked)
+        if asked.number == 3:
+            server.socket.close()
+        return Act(drop=True)
+
+    with serving(behave) as server:
+        found = client(server, tries=3, concurrency=1).ask([question(str(n)) for n in range(3)])
+    assert [type(outcome) for outcome in found] == [Reply, Postponed, Postponed]
+
+
+def test_a_question_that_breaks_the_answer_is_to_blame_while_others_are_answered() -> None:
+    def behave(asked: Asked) -> Act:
+        return Act(drop=True) if asked.text == "1" else echo(asked)
+
+    found = ask(behave, "0", "1", "2", tries=3, concurrency=1)
+    assert [type(outcome) for outcome in found] == [Reply, Failure, Reply]
+
+
 def test_a_server_that_is_of_no_use_to_anybody_is_left_alone() -> None:
     with serving(lambda asked: Act(status=500)) as server:
         found = client(server, tries=1, concurrency=1).ask([question(str(n)) for n in range(40)])

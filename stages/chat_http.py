@@ -67,23 +67,20 @@ class ChatClient:
         outcomes: list[Outcome | None] = [None] * len(questions)
         waiting = iter(range(len(questions)))
         freed = asyncio.Condition()
-        doubted: dict[int, int] = {}  # failures that may be the server's fault, and the successes until then
 
         async def worker(http: httpx.AsyncClient) -> None:
             for number in waiting:
-                outcomes[number] = outcome = await self.ask_one(http, questions[number], freed)
-                if isinstance(outcome, Failure) and outcome.kind is FailureKind.TRANSIENT:
-                    doubted[number] = self.standing.successes
+                outcomes[number] = await self.ask_one(http, questions[number], freed)
 
         async with self.connections() as http, asyncio.TaskGroup() as group:
             for _ in range(min(self.endpoint.concurrency, len(questions))):
                 group.create_task(worker(http))
-        if self.standing.gone:
-            # A server that dies breaks off the answers under way: those questions were as good as any other.
-            for number, successes in doubted.items():
-                if successes == self.standing.successes:
-                    outcomes[number] = self.standing.stopped
-        return [outcome for outcome in outcomes if outcome is not None]
+        return [self.excused(outcome) for outcome in outcomes if outcome is not None]
+
+    def excused(self, outcome: Outcome) -> Outcome:
+        """A server that dies breaks off the answers under way: those questions are as good as the ones to come."""
+        broken_off = isinstance(outcome, Failure) and outcome.kind is FailureKind.TRANSIENT
+        return self.standing.stopped if broken_off and self.standing.gone and self.standing.stopped else outcome
 
     def connections(self) -> httpx.AsyncClient:
         settings = self.endpoint

@@ -27,7 +27,15 @@ LONGEST_REASON = 200
 
 # What trying again cannot change, and, by the names of their libraries, what it can.
 SETTLED = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
-PASSING = {"OSError", "HTTPClientError", "IncompleteRead", "ResponseParserError", "HTTPError", "ClientError"}
+PASSING = {
+    "OSError",
+    "ConnectionError",
+    "HTTPClientError",
+    "IncompleteRead",
+    "ResponseParserError",
+    "HTTPError",
+    "ClientError",
+}
 # Errors that say that nobody knows who is asking.
 NAMELESS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError"}
 
@@ -73,7 +81,7 @@ def filesystem(url: str) -> tuple[Any, str]:
 def opened(kind: Any, named: tuple[tuple[str, Any], ...]) -> Any:
     """One for all threads of the process, so that connections are used again."""
     protocols = (kind.protocol,) if isinstance(kind.protocol, str) else kind.protocol
-    found = kind(**dict(named), **options(protocols[0]))
+    found = kind(**dict(named), **options(protocols[0]), skip_instance_cache=True)
     if hasattr(found, "retries"):
         found.retries = 1
     return found

@@ -46,7 +46,7 @@ def extract(
         typer.Argument(
             metavar="SOURCE|POSTS|DATASET",
             help="A folder of pictures, everything below it is read, here or at a URL such as s3://bucket/folder; "
-            "a .tar, or a list of paths and URLs; posts in a .jsonl file; or a dataset.",
+            "a .tar, a .parquet, or a list of paths and URLs; posts in a .jsonl file; or a dataset.",
         ),
     ],
     data: DatasetFolder = None,

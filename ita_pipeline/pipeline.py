@@ -263,19 +263,19 @@ def demo(
     port: int = 8765,
     options: Options | None = None,
     ready: Callable[[str, bool, tuple[str, ...]], None] | None = None,
+    listener: Listener | None = None,
 ) -> None:
     """Serve a page to try a run on, until Ctrl-C. `ready` is told the address, whether only this machine reaches
     it, and what is to be said of the run.
 
     Raises:
         MissingError: there is no such run, or the extra `demo` is not installed.
-        UsageError: there is no such address, or its port is taken.
+        UsageError: there is no such address, its port is taken, or nobody agreed that pictures are sent away.
         StageError: a model or tool that the run's stages need is missing.
     """
     from ita_pipeline.demo.serve import Place, serve
 
-    options = options or Options()
-    serve(run, Place(host, port), options.workspace, options.limits, ready or (lambda *_: None))
+    serve(run, Place(host, port), options, ready or (lambda *_: None), listener)
 
 
 def compare(

@@ -150,7 +150,7 @@ class Seen:
 
 class ObjectsStage(Stage[ObjectsConfig]):
     name = "objects"
-    version = 2
+    version = 3
     config_type = ObjectsConfig
     value_type = ObjectsValue
 

@@ -113,6 +113,10 @@ Views = Annotated[
     str,
     typer.Option(metavar="LIST", help="Train with each of these contexts, such as text,caption,objects,ocr,all."),
 ]
+ReportTo = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Report updates to tensorboard, wandb, mlflow, … as well. Repeatable."),
+]
 CheckpointEvery = Annotated[
     int, typer.Option(min=0, metavar="UPDATES", help="Checkpoints within an epoch too; each epoch ends with one.")
 ]

@@ -18,6 +18,7 @@ from ita_pipeline.engines.local import Progress
 from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, plan_pictures
 from ita_pipeline.images import ImageRef
 from ita_pipeline.items import PostRef
+from ita_pipeline.places import LocalFile
 from ita_pipeline.post_items import PostSource, of_posts
 from stages.base import Failure, Item, Result, Stage, Subject, Value
 from stages.external import ExternalConfig, ExternalStage, ExternalValue
@@ -89,14 +90,14 @@ def plan_contexts(
     paths = list(dict.fromkeys(post.picture for post in posts if post.picture is not None))
     source = PostSource(tuple(posts), tuple(train), origin) if of_posts(left) and posts else None
     if left and (paths or source):
-        pictures = plan_pictures(paths, left, store, wishes, limits, source)
+        pictures = plan_pictures([LocalFile(path) for path in paths], left, store, wishes, limits, source)
     else:
         pictures = PicturePlan((), (), (), Plan(()))
     if external is None or not parts:
         return ContextPlan(config, tuple(left), pictures)
     known = external.entries
     ids = tuple(dict.fromkeys(post.image_id for post in posts if post.image_id and post.image_id in known))
-    imported = make_plan([external], [ImageRef(name, Path(name)) for name in ids], store)
+    imported = make_plan([external], [ImageRef(name, LocalFile(Path(name))) for name in ids], store)
     return ContextPlan(config, tuple(left), pictures, imported, ids, parts)
 
 
@@ -131,6 +132,7 @@ def read_contexts(todo: ContextPlan, store: Store) -> PictureContexts:
     by_file = {
         image.path: {name: found[image.key].result for name, found in records.items() if image.key in found}
         for image in images
+        if image.path is not None
     }
     readers = [stage for stage in of_posts(todo.stages) if stage.name in keys]
     own = [item.key for item in todo.pictures.posts.values()]

@@ -19,6 +19,7 @@ from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, is_pictu
 from ita_pipeline.groups import gathered
 from ita_pipeline.making import unfinished_runs
 from ita_pipeline.options import Listener, Mute, Options, chosen
+from ita_pipeline.places import LocalFile
 from ita_pipeline.post_items import of_posts
 from ita_pipeline.predictor import Prediction, Predictor
 from ita_pipeline.presets import build_stages
@@ -108,7 +109,7 @@ def plan_seen(options: Options | None = None, listener: Listener | None = None) 
     gone = f"; {len(seen) - len(there)} others are gone" if len(there) < len(seen) else ""
     heard.say(f"{len(there)} pictures that were looked at before{gone}")
     stages = build_stages(choice.preset, options.stages)
-    return plan_pictures(there, stages, store, options.wishes, options.limits)
+    return plan_pictures([LocalFile(path) for path in there], stages, store, options.wishes, options.limits)
 
 
 def extract(
@@ -180,7 +181,7 @@ def why(image: Path | str, options: Options | None = None, listener: Listener | 
     heard.say(choice.why)
     store = Workspace(options.workspace).store
     stages = build_stages(choice.preset, options.stages)
-    plan = plan_pictures([path], stages, store, options.wishes, options.limits)
+    plan = plan_pictures([LocalFile(path)], stages, store, options.wishes, options.limits)
     if plan.unreadable:
         raise UsageError(f"{path} cannot be read: {plan.unreadable[0].reason}")
     return explain(plan, store)

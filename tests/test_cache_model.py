@@ -23,6 +23,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
 from ita_pipeline.engines.jobs import InProcess, Job
 from ita_pipeline.images import ImageRef, identify
+from ita_pipeline.places import LocalFile
 from stages.base import Failure, FailureKind, Item, Stage, Value
 from tests.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ref
 
@@ -173,7 +174,7 @@ class AnythingHappens(RuleBasedStateMachine):
 
     def plan(self, store: Store, wishes: Wishes | None = None) -> Plan:
         paths = [self.path(name) for name in sorted(self.there)]
-        images = [image for image in identify(paths, store.manifest) if isinstance(image, ImageRef)]
+        images = [image for image in identify(map(LocalFile, paths), store.manifest) if isinstance(image, ImageRef)]
         return make_plan(self.stages_of(self.double), images, store, wishes)
 
     def wanted(self, retry: bool, refresh: bool) -> set[tuple[str, str]]:

@@ -16,6 +16,7 @@ from ita_pipeline.engines import local
 from ita_pipeline.engines.jobs import InProcess
 from ita_pipeline.errors import CorruptCacheError
 from ita_pipeline.images import ImageRef, open_picture
+from ita_pipeline.places import LocalFile
 from stages.base import Failure, FailureKind, Stage
 from stages.ocr import OcrValue
 from tests.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ref
@@ -122,7 +123,7 @@ def test_a_picture_whose_content_changed_is_told_from_a_new_one(tmp_path: Path, 
     run([SizeStage()], paths, Store(tmp_path))
     old = ref(paths[0]).key
     draw(paths[0], "black")
-    images = [ImageRef(ref(paths[0]).key, paths[0], old), ref(draw(tmp_path / "in" / "new.png", "pink"))]
+    images = [ImageRef(ref(paths[0]).key, LocalFile(paths[0]), old), ref(draw(tmp_path / "in" / "new.png", "pink"))]
     plan = make_plan([SizeStage()], images, Store(tmp_path))
     assert causes(plan.stages[0]) == [Cause.CONTENT, Cause.NEW]
 

@@ -18,6 +18,7 @@ from ita_pipeline.engines.decoding import Decoder
 from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.engines.jobs import InProcess
 from ita_pipeline.images import ImageRef, open_picture
+from ita_pipeline.places import LocalFile
 from stages.base import BadItemError, Failure, Item, Value
 from tests.fakes import SizeConfig, SizeStage, draw, ref
 
@@ -42,7 +43,7 @@ class Eyes:
 
 
 def images(*names: str) -> list[ImageRef]:
-    return [ImageRef(name, Path(name)) for name in names]
+    return [ImageRef(name, LocalFile(Path(name))) for name in names]
 
 
 def test_what_is_asked_for_twice_is_decoded_once():

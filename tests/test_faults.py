@@ -23,6 +23,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
 from ita_pipeline.engines.jobs import InProcess
 from ita_pipeline.images import ImageRef, identify
+from ita_pipeline.places import LocalFile
 from stages.base import Stage
 from tests.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ita
 
@@ -69,7 +70,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def planned(store: Store, paths: list[Path], **wishes: Any) -> Plan:
-    images = [image for image in identify(paths, store.manifest) if isinstance(image, ImageRef)]
+    images = [image for image in identify(map(LocalFile, paths), store.manifest) if isinstance(image, ImageRef)]
     return make_plan([SizeStage(), DoubleStage()], images, store, Wishes(**wishes))
 
 

@@ -12,6 +12,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
 from ita_pipeline.engines.jobs import InProcess
 from ita_pipeline.images import ImageRef, identify
+from ita_pipeline.places import LocalFile
 from ita_pipeline.recomputation import Agreement, Recomputed, agreement, near, recompute
 from stages.base import Failure, FailureKind, Stage
 from stages.ocr import OcrValue, Word
@@ -22,7 +23,7 @@ from tests.fakes import DoubleStage, SizeStage, SizeValue, draw
 def paths(tmp_path: Path) -> list[Path]:
     found = [draw(tmp_path / "in" / f"{n}.png", "red", (10 + n, 10)) for n in range(6)]
     store = Store(tmp_path)
-    images = [image for image in identify(found, store.manifest) if isinstance(image, ImageRef)]
+    images = [image for image in identify(map(LocalFile, found), store.manifest) if isinstance(image, ImageRef)]
     plan = make_plan([SizeStage(), DoubleStage()], images, store)
     local.run(plan, store, InProcess(), local.Silent())
     return found

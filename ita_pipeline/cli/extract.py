@@ -131,7 +131,7 @@ def as_object(extraction: Extraction) -> dict[str, Any]:
         for outcome in extraction.stages
     ]
     failed = [{**named(f.item), **f.failure.model_dump(mode="json")} for f in extraction.failed]
-    unreadable = [{"image": shown(item.path), "reason": item.reason} for item in extraction.unreadable]
+    unreadable = [{"image": shown(item.label), "reason": item.reason} for item in extraction.unreadable]
     clean = extraction.clean
     return {
         "schema": "ita.extraction/1", "stages": stages, "failed": failed, "unreadable": unreadable, "clean": clean
@@ -141,7 +141,7 @@ def as_object(extraction: Extraction) -> dict[str, Any]:
 def named(item: ItemRef) -> dict[str, str]:
     from ita_pipeline.items import PostRef
 
-    return {"post": item.id} if isinstance(item, PostRef) else {"image": shown(Path(item.label))}
+    return {"post": item.id} if isinstance(item, PostRef) else {"image": shown(item.label)}
 
 
 def outcome_table(extraction: Extraction) -> str:
@@ -162,7 +162,7 @@ def tell_others(others: tuple[Path, ...]) -> None:
 
 def tell_failed(extraction: Extraction) -> None:
     reasons = [(item.item.label, item.failure.reason) for item in extraction.failed]
-    reasons += [(str(item.path), item.reason) for item in extraction.unreadable]
+    reasons += [(item.label, item.reason) for item in extraction.unreadable]
     if not reasons:
         return
     from ita_pipeline.items import PostRef
@@ -170,7 +170,7 @@ def tell_failed(extraction: Extraction) -> None:
     posts = any(isinstance(item.item, PostRef) for item in extraction.failed)
     say(f"{len(reasons)} {'pictures or posts' if posts else 'pictures'} could not be read:")
     for name, reason in reasons[:MOST_NAMED]:
-        say(f"  {shown(Path(name))}: {reason}")
+        say(f"  {shown(name)}: {reason}")
     if len(reasons) > MOST_NAMED:
         say(f"  and {len(reasons) - MOST_NAMED} more")
     say("hint: replace or remove them; everything else is done, and --retry-failed tries them again")

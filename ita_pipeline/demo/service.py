@@ -16,8 +16,9 @@ from ita_pipeline.corpus.contexts import render
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.demo.answers import Answer, FoundMention, Views
 from ita_pipeline.demo.eyes import Eyes
-from ita_pipeline.images import ImageRef, file_digest, peek
+from ita_pipeline.images import ImageRef, peek
 from ita_pipeline.picture_contexts import Results
+from ita_pipeline.places import LocalFile, file_digest
 from ita_pipeline.predictor import Mention, Predictor
 from ita_pipeline.report.found import findings
 from stages.base import Failure, Subject
@@ -86,24 +87,23 @@ class Service:
 
     def seen(self, picture: BinaryIO) -> Results:
         """What the stages say of a picture; of one that none of them could read there is nothing to say."""
-        with self.kept(picture) as image:
-            problem = peek(image.path, self.predictor.limits.megapixels * MILLION)
+        with self.kept(picture) as path:
+            problem = peek(path, self.predictor.limits.megapixels * MILLION)
             if problem:
                 raise RefusedError(f"the picture cannot be read: {problem}")
-            results = self.eyes.look(image)
+            results = self.eyes.look(ImageRef(file_digest(path), LocalFile(path)))
         failures = [result for result in results.values() if isinstance(result, Failure)]
         if failures and len(failures) == len(results):
             raise RefusedError(f"the picture cannot be read: {failures[0].reason}")
         return results
 
     @contextmanager
-    def kept(self, picture: BinaryIO) -> Iterator[ImageRef]:
+    def kept(self, picture: BinaryIO) -> Iterator[Path]:
         """A picture as a file of our own, for as long as it is looked at."""
         with tempfile.NamedTemporaryFile(dir=self.folder.name) as file:
             shutil.copyfileobj(picture, file)
             file.flush()
-            path = Path(file.name)
-            yield ImageRef(file_digest(path), path)
+            yield Path(file.name)
 
 
 def as_found(mentions: tuple[Mention, ...]) -> tuple[FoundMention, ...]:

@@ -21,7 +21,8 @@ from typing import Any
 from ita_pipeline.cache.segments import decode
 from ita_pipeline.engines.jobs import Ask, Expect, Job, Limits
 from ita_pipeline.engines.worker import BROKEN, POSTPONED
-from ita_pipeline.images import ImageRef, file_digest
+from ita_pipeline.images import ImageRef
+from ita_pipeline.places import LocalFile, file_digest
 from stages.base import Failure, FailureKind, Postponed, Result, Stage, StageError, Subject
 
 # A process may be killed by chance while a picture is alone in it; by chance twice running is another matter.
@@ -123,7 +124,7 @@ class Worker:
             plain = Path(folder) / "plain.png"
             draw_plain(plain)
             try:
-                self.ask(stage, [Job(ImageRef(file_digest(plain), plain))])
+                self.ask(stage, [Job(ImageRef(file_digest(plain), LocalFile(plain)))])
             except WorkerLostError:
                 message = f"the stage {stage.name} fails on any picture: {lost.failure.reason}"
                 raise StageError(message, "ita --debug … shows where") from lost

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from ita_pipeline.cache.plan import Wishes
 from ita_pipeline.corpus.contexts import CONTEXTS
+from ita_pipeline.engines.base import Progress, Silent
 from ita_pipeline.engines.jobs import Limits
-from ita_pipeline.engines.local import Progress, Silent
 from ita_pipeline.errors import UsageError, nearest
 from ita_pipeline.presets import AUTO, OPTIONAL, Choice, choose, other_stages, with_changes, with_others
 from ita_pipeline.settings import checked, merged, parse_assignments

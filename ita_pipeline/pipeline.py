@@ -13,6 +13,7 @@ from ita_pipeline.consent import ask_consent
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.engines.jobs import Limits
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.errors import UsageError
 from ita_pipeline.explanation import Explanation, explain
 from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, is_pictures, plan_pictures
@@ -129,7 +130,7 @@ def extract(
     plan = plan_extraction(target, options, heard, data)
     ask_consent(plan.plan, options.consent, heard)
     with Worker(options.limits) as hands:
-        return carry_out(plan, Workspace(options.workspace).store, hands, heard)
+        return carry_out(plan, Workspace(options.workspace).store, LocalEngine(hands), heard)
 
 
 def status(

@@ -11,9 +11,8 @@ from ita_pipeline.cache.plan import Failed, Plan, Wishes, make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.corpus.datasets import POSTS_FILES
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.engines import local
-from ita_pipeline.engines.jobs import MEGABYTE, Hands, Limits
-from ita_pipeline.engines.local import Progress, StageOutcome
+from ita_pipeline.engines.base import Engine, Progress, StageOutcome
+from ita_pipeline.engines.jobs import MEGABYTE, Limits
 from ita_pipeline.errors import UsageError
 from ita_pipeline.images import Found, ImageRef, Unreadable, find, identify
 from ita_pipeline.items import ItemRef, PostRef
@@ -132,7 +131,7 @@ def plan_pictures(
     return PicturePlan(images, (), unreadable, plan, posts)
 
 
-def carry_out(todo: PicturePlan, store: Store, hands: Hands, progress: Progress) -> Extraction:
+def carry_out(todo: PicturePlan, store: Store, engine: Engine, progress: Progress) -> Extraction:
     """Do what a plan says, and nothing else.
 
     Raises:
@@ -140,5 +139,5 @@ def carry_out(todo: PicturePlan, store: Store, hands: Hands, progress: Progress)
         CorruptCacheError: the cache was damaged.
         Interrupted: whoever watches asked for it.
     """
-    outcomes = local.run(todo.plan, store, hands, progress)
+    outcomes = engine.run(todo.plan, store, progress)
     return Extraction(todo.images, todo.others, todo.unreadable, outcomes, tuple(todo.posts.values()))

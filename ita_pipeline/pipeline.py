@@ -11,7 +11,7 @@ from typing import Any
 from ita_pipeline.comparison import Comparison, compare_runs
 from ita_pipeline.consent import ask_consent
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.engines.isolation import Worker
+from ita_pipeline.engines.choice import opened
 from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.errors import UsageError
 from ita_pipeline.explanation import Explanation, explain
@@ -123,14 +123,14 @@ def extract(
 
     Raises:
         UserError: there is nothing to look at, a setting is unknown, nobody agreed that posts are sent to another
-            machine, or the cache is damaged.
+            machine, the cache is damaged, or Ray is asked for and does not answer.
         StageError: a model or tool that a stage needs is missing; what was computed before is kept.
     """
     options, heard = options or Options(), listener or Mute()
-    plan = plan_extraction(target, options, heard, data)
-    ask_consent(plan.plan, options.consent, heard)
-    with Worker(options.limits) as hands:
-        return carry_out(plan, Workspace(options.workspace).store, hands, heard)
+    with opened(options.ray, options.limits, heard.say) as engine:
+        plan = plan_extraction(target, options, heard, data)
+        ask_consent(plan.plan, options.consent, heard)
+        return carry_out(plan, Workspace(options.workspace).store, engine, heard)
 
 
 def status(

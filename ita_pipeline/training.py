@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ita_pipeline.consent import ask_consent
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.engines.isolation import Worker
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.errors import NotCleanError
 from ita_pipeline.extraction import Extraction
 from ita_pipeline.ner.processes import Processes
@@ -91,7 +92,9 @@ def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, 
     if processes.first:
         ask_consent(plan.contexts.plan, options.consent, heard)
     with Worker(options.limits) as hands:
-        contexts = make_contexts(plan.contexts, workspace.store, hands, heard) if processes.first else None
+        contexts = (
+            make_contexts(plan.contexts, workspace.store, LocalEngine(hands), heard) if processes.first else None
+        )
     processes.wait()
     # The other processes of a launcher find everything looked at already.
     contexts = contexts or read_contexts(plan.contexts, workspace.store)

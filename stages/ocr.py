@@ -36,6 +36,7 @@ from stages.base import (
 )
 from stages.leash import TableWord, read_pages
 from stages.readers import Reader, TextLines, WholePages
+from stages.threads import cores
 from stages.tools import opencv_version
 from stages.words import Word
 
@@ -114,7 +115,7 @@ class OcrStage(Stage[OcrConfig]):
 
     @property
     def workers(self) -> int:
-        return self.config.workers or os.cpu_count() or 1
+        return self.config.workers or cores()
 
     def parameters(self) -> dict[str, Any]:
         unused = {"languages", "page_mode"} if self.config.engine == "rapidocr" else set[str]()

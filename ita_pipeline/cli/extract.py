@@ -11,10 +11,15 @@ import typer
 
 from ita_pipeline.cli.console import Watcher, note, resumable, say, shown, table
 from ita_pipeline.cli.options import (
+    Actors,
+    Address,
     AsJson,
     Assignments,
     DatasetFolder,
     DryRun,
+    Engine,
+    EngineChoice,
+    Gpus,
     Limit,
     MaxRequests,
     MaxTokens,
@@ -27,6 +32,7 @@ from ita_pipeline.cli.options import (
     base_settings,
     budget,
     kinds,
+    ray_pool,
 )
 from ita_pipeline.cli.status import show_status
 from ita_pipeline.errors import ExitCode, UsageError
@@ -57,6 +63,10 @@ def extract(
     max_requests: MaxRequests = None,
     max_tokens: MaxTokens = None,
     yes: Yes = False,
+    engine: Engine = EngineChoice.LOCAL,
+    actors: Actors = None,
+    num_gpus: Gpus = None,
+    address: Address = None,
     show: Annotated[
         Path | None, typer.Option(metavar="PAGE", help="Write a page with the pictures and what was found in them.")
     ] = None,
@@ -70,6 +80,8 @@ def extract(
     ita extract images/ --show found.html
 
     ita extract images/ --stage ocr --set ocr.languages=eng+deu
+
+    ita extract images/ --engine ray --actors 8 --num-gpus 0.5
 
     ita extract posts.jsonl --set knowledge.endpoint=http://localhost:11434/v1 --set knowledge.model=NAME
     """
@@ -87,6 +99,7 @@ def extract(
         refresh=tuple(refresh or ()),
         limit=limit,
         consent=yes,
+        ray=ray_pool(engine, actors, num_gpus, address),
     )
     watcher = Watcher()
     with resumable(watcher):

@@ -25,7 +25,15 @@ LONGEST_REASON = 200
 
 # What trying again cannot change, and, by the names of their libraries, what it can.
 SETTLED = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
-PASSING = {"OSError", "HTTPClientError", "IncompleteRead", "ResponseParserError", "HTTPError", "ClientError"}
+PASSING = {
+    "OSError",
+    "ConnectionError",
+    "HTTPClientError",
+    "IncompleteRead",
+    "ResponseParserError",
+    "HTTPError",
+    "ClientError",
+}
 # Errors that say that nobody knows who is asking.
 NAMELESS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError"}
 

@@ -70,7 +70,7 @@ def resumable(
             signal.signal(number, handler)
 
 
-def shown(path: Path) -> str:
+def shown(path: Path | str) -> str:
     """A path that is safe to print: bytes that are no text, and control characters, made visible."""
     return plain(str(path).encode("utf-8", "backslashreplace").decode())
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from ita_pipeline.cache.plan import Failed, Plan, Wishes, make_plan
 from ita_pipeline.cache.store import Store
+from ita_pipeline.cache.transfer import SharingOutcome
 from ita_pipeline.corpus.datasets import POSTS_FILES
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.engines import local
-from ita_pipeline.engines.jobs import MEGABYTE, Hands, Limits
-from ita_pipeline.engines.local import Progress, StageOutcome
+from ita_pipeline.engines.base import Engine, Progress, StageOutcome
+from ita_pipeline.engines.jobs import MEGABYTE, Limits
 from ita_pipeline.errors import UsageError
 from ita_pipeline.images import Found, ImageRef, Unreadable, find, identify
 from ita_pipeline.items import ItemRef, PostRef
@@ -25,13 +25,16 @@ from stages.base import Failure, Stage
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What an extraction did. `others` are files that are no pictures by their name."""
+    """What an extraction did. `others` are files that are no pictures by their name; `sharing` says how it stands
+    with the shared cache, where one is set.
+    """
 
     images: tuple[ImageRef, ...]
     others: tuple[PurePath, ...]
     unreadable: tuple[Unreadable, ...]
     stages: tuple[StageOutcome, ...]
     posts: tuple[PostRef, ...] = ()
+    sharing: SharingOutcome = field(default_factory=SharingOutcome)
 
     @property
     def failed(self) -> tuple[Failed, ...]:
@@ -56,7 +59,7 @@ class Extraction:
 
     @property
     def clean(self) -> bool:
-        return not self.failed and not self.unreadable
+        return not self.failed and not self.unreadable and self.sharing.clean
 
 
 def is_pictures(path: Path) -> bool:
@@ -132,7 +135,7 @@ def plan_pictures(
     return PicturePlan(images, (), unreadable, plan, posts)
 
 
-def carry_out(todo: PicturePlan, store: Store, hands: Hands, progress: Progress) -> Extraction:
+def carry_out(todo: PicturePlan, store: Store, engine: Engine, progress: Progress) -> Extraction:
     """Do what a plan says, and nothing else.
 
     Raises:
@@ -140,5 +143,5 @@ def carry_out(todo: PicturePlan, store: Store, hands: Hands, progress: Progress)
         CorruptCacheError: the cache was damaged.
         Interrupted: whoever watches asked for it.
     """
-    outcomes = local.run(todo.plan, store, hands, progress)
+    outcomes = engine.run(todo.plan, store, progress)
     return Extraction(todo.images, todo.others, todo.unreadable, outcomes, tuple(todo.posts.values()))

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 from ita_pipeline.cache.plan import Wishes
 from ita_pipeline.corpus.contexts import CONTEXTS
+from ita_pipeline.engines.base import Progress, Silent
+from ita_pipeline.engines.cluster import RayPool
 from ita_pipeline.engines.jobs import Limits
-from ita_pipeline.engines.local import Progress, Silent
 from ita_pipeline.errors import UsageError, nearest
 from ita_pipeline.presets import AUTO, OPTIONAL, Choice, choose, other_stages, with_changes, with_others
 from ita_pipeline.settings import checked, merged, parse_assignments
@@ -68,7 +69,9 @@ class Options:
     `retry_failed` are the kinds of failures to try again, `refresh` the stages that do everything again, `limit`
     the most pictures to work on. `base` are settings by section that `assignments` go over, as from a file; one
     for a section that nobody reads is left alone, while an assignment to it is an error. With `consent` somebody
-    agreed that posts and pictures are sent to other machines, where a stage does that.
+    agreed that posts and pictures are sent to other machines, where a stage does that. With `ray`, `extract` and
+    `predict` work in actors of a Ray cluster. `shared` is the address of a cache that machines share, such as
+    `s3://bucket/ita-cache`: its records are used, and what is computed is put there.
     """
 
     preset: str = AUTO
@@ -80,6 +83,8 @@ class Options:
     limit: int | None = None
     base: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     consent: bool = False
+    ray: RayPool | None = None
+    shared: str = ""
 
     @property
     def changes(self) -> dict[str, dict[str, Any]]:

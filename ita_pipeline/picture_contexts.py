@@ -13,8 +13,8 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.corpus.contexts import ContextConfig, render
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines import local
-from ita_pipeline.engines.jobs import Hands, InProcess, Limits
-from ita_pipeline.engines.local import Progress
+from ita_pipeline.engines.base import Engine, Progress
+from ita_pipeline.engines.jobs import InProcess, Limits
 from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, plan_pictures
 from ita_pipeline.images import ImageRef
 from ita_pipeline.items import PostRef
@@ -108,13 +108,13 @@ def still_needed(stages: Sequence[Stage[Any]], names: set[str]) -> list[Stage[An
     return [stage for stage in stages if stage.name in names]
 
 
-def make_contexts(todo: ContextPlan, store: Store, hands: Hands, progress: Progress) -> PictureContexts:
+def make_contexts(todo: ContextPlan, store: Store, engine: Engine, progress: Progress) -> PictureContexts:
     """Do what a plan says, and read what came of it.
 
     Raises:
         StageError: a stage cannot work at all; what was computed before is kept.
     """
-    extraction = carry_out(todo.pictures, store, hands, progress)
+    extraction = carry_out(todo.pictures, store, engine, progress)
     local.run(todo.imported, store, InProcess(), progress)
     return replace(read_contexts(todo, store), extraction=extraction)
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ita_pipeline.cache.store import Store
 from ita_pipeline.comparison import Comparison, compare_runs
 from ita_pipeline.consent import ask_consent
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.engines.isolation import Worker
+from ita_pipeline.engines.choice import opened
 from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.errors import UsageError
 from ita_pipeline.explanation import Explanation, explain
@@ -26,6 +27,7 @@ from ita_pipeline.presets import build_stages
 from ita_pipeline.report.make import Report, ReportOptions, make_report
 from ita_pipeline.report.two_runs import report_comparison
 from ita_pipeline.runs import find_run
+from ita_pipeline.sharing import Sharing
 from ita_pipeline.sources import is_source, place_called
 from ita_pipeline.spool import Spool
 from ita_pipeline.status import Status, status_of
@@ -77,6 +79,20 @@ def plan_extraction(
         UserError: there is nothing to look at, a setting is unknown, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing.
     """
+    with Sharing(options or Options(), listener, puts=False) as sharing:
+        return planned_extraction(target, sharing.store, options, listener, data, only, spool)
+
+
+def planned_extraction(
+    target: Path | str,
+    store: Store,
+    options: Options | None = None,
+    listener: Listener | None = None,
+    data: Path | None = None,
+    only: str | None = None,
+    spool: Spool | None = None,
+) -> PicturePlan:
+    """As `plan_extraction`, against a store."""
     options, heard = options or Options(), listener or Mute()
     workspace = Workspace(options.workspace)
     choice = chosen(options)
@@ -89,7 +105,7 @@ def plan_extraction(
         raise UsageError(
             f"there is no post {only} in {target}", "posts go by their id, or else their line's number"
         )
-    plan = plan_pictures(seen.pictures, stages, workspace.store, options.wishes, options.limits, source, spool)
+    plan = plan_pictures(seen.pictures, stages, store, options.wishes, options.limits, source, spool)
     return replace(plan, others=seen.others, unreadable=(*seen.closed, *plan.unreadable))
 
 
@@ -117,7 +133,9 @@ def plan_seen(options: Options | None = None, listener: Listener | None = None) 
     gone = f"; {len(seen) - len(there)} others are gone" if len(there) < len(seen) else ""
     heard.say(f"{len(there)} pictures that were looked at before{gone}")
     stages = build_stages(choice.preset, options.stages)
-    return plan_pictures([LocalFile(path) for path in there], stages, store, options.wishes, options.limits)
+    places = [LocalFile(path) for path in there]
+    with Sharing(options, heard, puts=False) as sharing:
+        return plan_pictures(places, stages, sharing.store, options.wishes, options.limits)
 
 
 def extract(
@@ -132,15 +150,19 @@ def extract(
 
     Raises:
         UserError: there is nothing to look at, a setting is unknown, nobody agreed that posts are sent to another
-            machine, or the cache is damaged.
+            machine, the cache is damaged, or Ray is asked for and does not answer.
         StageError: a model or tool that a stage needs is missing; what was computed before is kept.
     """
     options, heard = options or Options(), listener or Mute()
-    with Spool() as spool:
-        plan = plan_extraction(target, options, heard, data, spool=spool)
+    with (
+        Sharing(options, heard) as sharing,
+        opened(options.ray, options.limits, heard.say) as engine,
+        Spool() as spool,
+    ):
+        plan = planned_extraction(target, sharing.store, options, heard, data, spool=spool)
         ask_consent(plan.plan, options.consent, heard)
-        with Worker(options.limits) as hands:
-            return carry_out(plan, Workspace(options.workspace).store, hands, heard)
+        done = carry_out(plan, sharing.store, engine, heard)
+    return replace(done, sharing=sharing.outcome)
 
 
 def status(
@@ -187,12 +209,12 @@ def why(image: Path | str, options: Options | None = None, listener: Listener | 
     place = place_called(str(image))
     choice = chosen(options)
     heard.say(choice.why)
-    store = Workspace(options.workspace).store
     stages = build_stages(choice.preset, options.stages)
-    plan = plan_pictures([place], stages, store, options.wishes, options.limits)
+    with Sharing(options, heard, puts=False) as sharing:
+        plan = plan_pictures([place], stages, sharing.store, options.wishes, options.limits)
     if plan.unreadable:
         raise UsageError(f"{place.label} cannot be read: {plan.unreadable[0].reason}")
-    return explain(plan, store)
+    return explain(plan, sharing.store)
 
 
 def why_post(
@@ -233,15 +255,17 @@ def predict(
         StageError: a model or tool that the run's stages need is missing.
     """
     options, heard = options or Options(), listener or Mute()
-    predictor = load(
-        run, options.workspace, options.limits, min_confidence, heard, options.consent, options.changes
-    )
-    told = 0
-    for group in gathered(posts, GROUP):
-        yield from predictor.predict(group, heard)
-        for note in predictor.notes[told:]:
-            heard.say(note)
-        told = len(predictor.notes)
+    with Sharing(options, heard) as sharing:
+        found = find_run(run, Workspace(options.workspace).runs)
+        predictor = Predictor(
+            found, sharing.store, options.limits, min_confidence, heard, options.consent, options.changes
+        )
+        told = 0
+        for group in gathered(posts, GROUP):
+            yield from predictor.predict(group, heard)
+            for note in predictor.notes[told:]:
+                heard.say(note)
+            told = len(predictor.notes)
 
 
 def load(
@@ -272,19 +296,19 @@ def demo(
     port: int = 8765,
     options: Options | None = None,
     ready: Callable[[str, bool, tuple[str, ...]], None] | None = None,
+    listener: Listener | None = None,
 ) -> None:
     """Serve a page to try a run on, until Ctrl-C. `ready` is told the address, whether only this machine reaches
     it, and what is to be said of the run.
 
     Raises:
         MissingError: there is no such run, or the extra `demo` is not installed.
-        UsageError: there is no such address, or its port is taken.
+        UsageError: there is no such address, its port is taken, or nobody agreed that pictures are sent away.
         StageError: a model or tool that the run's stages need is missing.
     """
     from ita_pipeline.demo.serve import Place, serve
 
-    options = options or Options()
-    serve(run, Place(host, port), options.workspace, options.limits, ready or (lambda *_: None))
+    serve(run, Place(host, port), options, ready or (lambda *_: None), listener)
 
 
 def compare(

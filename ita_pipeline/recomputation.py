@@ -13,8 +13,8 @@ from typing import Any
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.plan import in_order, stage_keys
 from ita_pipeline.cache.store import Store
+from ita_pipeline.engines.base import Interrupted, Progress
 from ita_pipeline.engines.jobs import Hands, Job
-from ita_pipeline.engines.local import Interrupted, Progress
 from ita_pipeline.groups import batched
 from ita_pipeline.images import ImageRef
 from ita_pipeline.items import ItemRef

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ita_pipeline.cache.collection import plan_garbage, remove
-from ita_pipeline.cache.maintenance import compact, verify
+from ita_pipeline.cache.compaction import compact
+from ita_pipeline.cache.maintenance import verify
 from ita_pipeline.cache.plan import Plan, Wishes, make_plan, stage_keys
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
+from ita_pipeline.engines.base import Silent
 from ita_pipeline.engines.jobs import InProcess, Job
 from ita_pipeline.images import ImageRef, identify
 from ita_pipeline.places import LocalFile
@@ -207,7 +209,7 @@ class AnythingHappens(RuleBasedStateMachine):
             images = {self.key(name) for name in self.there}
             assert part.fresh + len(part.stale) + len(part.failed) == len(images)
         try:
-            local.run(plan, store, hands, local.Silent())
+            local.run(plan, store, hands, Silent())
         except Killed:
             self.remember(hands)
             self.tear(store, plan, hands, torn)

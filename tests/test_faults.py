@@ -16,11 +16,13 @@ import pytest
 
 from ita_pipeline.cache.archive import export, import_archive
 from ita_pipeline.cache.collection import plan_garbage, remove
-from ita_pipeline.cache.maintenance import compact, verify
+from ita_pipeline.cache.compaction import compact
+from ita_pipeline.cache.maintenance import verify
 from ita_pipeline.cache.plan import Plan, Wishes, make_plan
 from ita_pipeline.cache.segments import Record
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
+from ita_pipeline.engines.base import Silent
 from ita_pipeline.engines.jobs import InProcess
 from ita_pipeline.images import ImageRef, identify
 from ita_pipeline.places import LocalFile
@@ -76,7 +78,7 @@ def planned(store: Store, paths: list[Path], **wishes: Any) -> Plan:
 
 def extract(root: Path, paths: list[Path], **wishes: Any) -> None:
     store = Store(root)
-    local.run(planned(store, paths, **wishes), store, InProcess(), local.Silent())
+    local.run(planned(store, paths, **wishes), store, InProcess(), Silent())
 
 
 def known(root: Path) -> dict[str, dict[str, Record]]:

@@ -10,6 +10,7 @@ import pytest
 from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
+from ita_pipeline.engines.base import Silent
 from ita_pipeline.engines.jobs import InProcess
 from ita_pipeline.images import ImageRef, identify
 from ita_pipeline.places import LocalFile
@@ -25,12 +26,12 @@ def paths(tmp_path: Path) -> list[Path]:
     store = Store(tmp_path)
     images = [image for image in identify(map(LocalFile, found), store.manifest) if isinstance(image, ImageRef)]
     plan = make_plan([SizeStage(), DoubleStage()], images, store)
-    local.run(plan, store, InProcess(), local.Silent())
+    local.run(plan, store, InProcess(), Silent())
     return found
 
 
 def again(tmp_path: Path, *stages: Stage[Any], count: int = 4, seed: int = 0) -> list[Recomputed]:
-    return list(recompute(stages, Store(tmp_path), InProcess(), local.Silent(), count, seed))
+    return list(recompute(stages, Store(tmp_path), InProcess(), Silent(), count, seed))
 
 
 def test_a_stage_that_says_the_same_is_equal(tmp_path: Path, paths: list[Path]):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ita_pipeline.engines.local import Interrupted, Silent
+from ita_pipeline.engines.base import Interrupted, Silent
 from ita_pipeline.images import ImageRef
 from ita_pipeline.places import LocalFile
 from ita_pipeline.report.thumbnails import (

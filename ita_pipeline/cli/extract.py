@@ -11,22 +11,29 @@ import typer
 
 from ita_pipeline.cli.console import Watcher, note, resumable, say, shown, table
 from ita_pipeline.cli.options import (
+    Actors,
+    Address,
     AsJson,
     Assignments,
     DatasetFolder,
     DryRun,
+    Engine,
+    EngineChoice,
+    Gpus,
     Limit,
     MaxRequests,
     MaxTokens,
     Preset,
     Refresh,
     RetryFailed,
+    Shared,
     Stages,
     WorkspaceFolder,
     Yes,
     base_settings,
     budget,
     kinds,
+    ray_pool,
 )
 from ita_pipeline.cli.status import show_status
 from ita_pipeline.errors import ExitCode, UsageError
@@ -54,12 +61,17 @@ def extract(
     stage: Stages = None,
     assignments: Assignments = None,
     workspace: WorkspaceFolder = Path(),
+    shared: Shared = "",
     retry_failed: RetryFailed = None,
     refresh: Refresh = None,
     limit: Limit = None,
     max_requests: MaxRequests = None,
     max_tokens: MaxTokens = None,
     yes: Yes = False,
+    engine: Engine = EngineChoice.LOCAL,
+    actors: Actors = None,
+    num_gpus: Gpus = None,
+    address: Address = None,
     show: Annotated[
         Path | None, typer.Option(metavar="PAGE", help="Write a page with the pictures and what was found in them.")
     ] = None,
@@ -78,6 +90,8 @@ def extract(
 
     ita extract images/ --stage ocr --set ocr.languages=eng+deu
 
+    ita extract images/ --engine ray --actors 8 --num-gpus 0.5
+
     ita extract posts.jsonl --set knowledge.endpoint=http://localhost:11434/v1 --set knowledge.model=NAME
     """
     from ita_pipeline import pipeline
@@ -90,10 +104,12 @@ def extract(
         assignments=(*(assignments or ()), *budget(max_requests, max_tokens)),
         base=base_settings(),
         workspace=workspace,
+        shared=shared,
         retry_failed=kinds(retry_failed),
         refresh=tuple(refresh or ()),
         limit=limit,
         consent=yes,
+        ray=ray_pool(engine, actors, num_gpus, address),
     )
     watcher = Watcher()
     with resumable(watcher):
@@ -120,7 +136,22 @@ def extract(
     if page is not None:
         beside = f", which needs {shown(page.pictures)} beside it" if page.pictures else ""
         note(f"{page.shown} {page.what} are shown in {shown(page.page)}{beside}")
-    if not extraction.clean or extraction.notes:
+    end(extraction)
+    if extraction.notes:
+        raise typer.Exit(ExitCode.NOT_CLEAN)
+
+
+def end(*extractions: Extraction) -> None:
+    """
+    Raises:
+        typer.Exit: not everything was done, not everything is in the shared cache, or something there is damaged.
+    """
+    if any(extraction.sharing.damaged for extraction in extractions):
+        say(
+            "hint: ita cache verify --shared names what is damaged, ita cache compact --shared --drop-damaged mends"
+        )
+        raise typer.Exit(ExitCode.CORRUPT)
+    if not all(extraction.clean for extraction in extractions):
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 

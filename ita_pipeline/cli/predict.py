@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from ita_pipeline.cli.console import Watcher, resumable, say
-from ita_pipeline.cli.options import MaxRequests, MaxTokens, WorkspaceFolder, Yes, base_settings, budget
+from ita_pipeline.cli.options import MaxRequests, MaxTokens, Shared, WorkspaceFolder, Yes, base_settings, budget
 from ita_pipeline.corpus.tokens import plain
 from ita_pipeline.errors import ExitCode, MissingError, UsageError
 
@@ -41,6 +41,7 @@ def predict(
     min_confidence: Annotated[float, typer.Option(help="Leave out mentions less probable than this.")] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a post.")] = False,
     workspace: WorkspaceFolder = Path(),
+    shared: Shared = "",
     max_requests: MaxRequests = None,
     max_tokens: MaxTokens = None,
     yes: Yes = False,
@@ -63,7 +64,11 @@ def predict(
             raise UsageError("--to belongs to --source", "for other posts: ita predict RUN FILE --json > FILE")
         refuse_existing(to)
     options = pipeline.Options(
-        workspace=workspace, base=base_settings(), assignments=budget(max_requests, max_tokens), consent=yes
+        workspace=workspace,
+        shared=shared,
+        base=base_settings(),
+        assignments=budget(max_requests, max_tokens),
+        consent=yes,
     )
     failed, kept = 0, []
     watcher = Watcher()

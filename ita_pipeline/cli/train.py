@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ita_pipeline.cli.console import Watcher, resumable, say, table
-from ita_pipeline.cli.extract import outcome_table, tell_failed
+from ita_pipeline.cli.extract import end, outcome_table, tell_failed
 from ita_pipeline.cli.options import (
     Alignment,
     AsJson,
@@ -31,9 +31,11 @@ from ita_pipeline.cli.options import (
     MaxTokens,
     Preset,
     Refresh,
+    ReportTo,
     RetryFailed,
     Seed,
     Seeds,
+    Shared,
     Views,
     WorkspaceFolder,
     Yes,
@@ -44,7 +46,7 @@ from ita_pipeline.cli.options import (
 )
 from ita_pipeline.cli.series import seed_numbers, series_table
 from ita_pipeline.cli.status import show_status
-from ita_pipeline.errors import ExitCode, UsageError
+from ita_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from ita_pipeline.options import Listener, Options
@@ -69,9 +71,11 @@ def train(
     stage: Annotated[list[str] | None, typer.Option(help="Append only what this stage found. Repeatable.")] = None,
     assignments: Assignments = None,
     workspace: WorkspaceFolder = Path(),
+    shared: Shared = "",
     retry_failed: RetryFailed = None,
     refresh: Refresh = None,
     checkpoint_every: CheckpointEvery = 0,
+    report_to: ReportTo = None,
     limit: Limit = None,
     max_requests: MaxRequests = None,
     max_tokens: MaxTokens = None,
@@ -96,6 +100,7 @@ def train(
         assignments=(*(assignments or ()), *budget(max_requests, max_tokens)),
         base=base_settings(),
         workspace=workspace,
+        shared=shared,
         retry_failed=kinds(retry_failed),
         refresh=tuple(refresh or ()),
         limit=limit,
@@ -104,7 +109,16 @@ def train(
     command = "ita " + shlex.join(sys.argv[1:])
     names = context_names(contexts, stage)
     training = pipeline.TrainOptions(
-        data, captions, names, encoder, experiment, alignment, seed, command, checkpoint_every
+        data,
+        captions,
+        names,
+        encoder,
+        experiment,
+        alignment,
+        seed,
+        command,
+        checkpoint_every,
+        tuple(report_to or ()),
     )
     if seed is not None and seeds:
         raise UsageError("--seed and --seeds exclude each other", "--seeds 1,2,3")
@@ -138,8 +152,7 @@ def train(
             print(outcome_table(extraction), file=sys.stderr)
         tell_failed(extraction)
     print(result)
-    if not all(extraction.clean for extraction in extractions):
-        raise typer.Exit(ExitCode.NOT_CLEAN)
+    end(*extractions)
 
 
 def show_plans(dataset: str, options: Options, wanted: Sequence[Variant], watcher: Listener) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ita_pipeline.cache.plan import stage_keys
+from ita_pipeline.consent import allow_sending
 from ita_pipeline.corpus.contexts import render
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.demo.answers import Answer, FoundMention, Views
@@ -45,7 +46,10 @@ class Service:
 
         Raises:
             StageError: a model or tool that a stage needs is missing.
+            UsageError: a stage sends pictures to another machine, and nobody agreed to that.
         """
+        for stage in self.eyes.stages:
+            allow_sending(stage, "all", self.predictor.consent, self.predictor.listener)
         self.predictor.notice(stage_keys(self.eyes.stages))
         self.eyes.open()
         self.predictor.tag([(Post.from_text("ready"), ())])

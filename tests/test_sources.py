@@ -147,6 +147,20 @@ def test_other_files_of_a_source_are_counted(pictures: list[Path]):
     assert "1 files are no pictures by their name (1 .json): notes.json" in extract("a.tar").err
 
 
+def test_what_was_found_in_a_source_is_shown(pictures: list[Path]):
+    pack("a.tar", pictures, "deep/{}")
+    with serving({path.name: path.read_bytes() for path in pictures}) as server:
+        Path("web.txt").write_text("\n".join(server.url(f"{path.name}?sign=secret") for path in pictures))
+        for target in ("a.tar", "web.txt"):
+            answer = extract(target, "--show", "found.html")
+            assert answer.code == 0, answer.err
+            assert "4 pictures are shown in found.html" in answer.err
+            page = Path("found.html").read_text()
+            assert "red.png" in page
+            assert page.count("data:image/jpeg;base64,") >= 4
+            assert "secret" not in page
+
+
 def test_pictures_come_before_archives_in_a_folder(pictures: list[Path]):
     pack("images/a.tar", pictures[:1])
     assert len(sight("images").pictures) == 4

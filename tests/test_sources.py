@@ -9,8 +9,11 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from ita_pipeline.engines.base import Interrupted
 from ita_pipeline.errors import MissingError, UsageError
 from ita_pipeline.images import Unreadable
+from ita_pipeline.options import Mute, Options
+from ita_pipeline.pipeline import plan_extraction
 from ita_pipeline.sources import is_source, place_called, sight
 from tests.fakes import Answer, draw, ita_here
 from tests.picture_server import serving
@@ -76,6 +79,37 @@ def test_pictures_of_other_sources_are_worked_on_without_a_second_fetch(pictures
         (lost,) = json.loads(answer.out)["unreadable"]
         assert lost == {"image": server.url("gone.png"), "reason": "cannot be fetched: the server answered 404"}
         assert sum(server.sent.values()) == sum(len(path.read_bytes()) for path in pictures)
+
+
+def test_fetching_is_told_and_can_be_stopped(pictures: list[Path], monkeypatch: pytest.MonkeyPatch):
+    class Heard(Mute):
+        def __init__(self) -> None:
+            self.told: list[object] = []
+
+        def start(self, stage: str, total: int) -> None:
+            self.told.append((stage, total))
+
+        def advance(self, stage: str, done: int) -> None:
+            self.told.append((stage, done))
+            self.stopping = stage == "fetch" and len(self.told) == 3
+
+        def finish(self) -> None:
+            self.told.append("finish")
+
+    monkeypatch.setattr("ita_pipeline.images.NOTED_AT_ONCE", 1)
+    options = Options("bundled", ("ocr",))
+    with serving({path.name: path.read_bytes() for path in pictures}) as server:
+        Path("web.txt").write_text("\n".join(server.url(path.name) for path in pictures))
+        heard = Heard()
+        with pytest.raises(Interrupted):
+            plan_extraction("web.txt", options, heard)
+        assert heard.told == [("fetch", 4), ("fetch", 1), ("fetch", 1), "finish"]
+        sent = sum(server.sent.values())
+        plan_extraction("web.txt", options)
+        assert sum(server.sent.values()) == sum(len(path.read_bytes()) for path in pictures) > sent
+    quiet = Heard()
+    plan_extraction("images", options, quiet)
+    assert quiet.told == []
 
 
 def test_the_planner_says_the_same_of_a_source(pictures: list[Path]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 from ita_pipeline.cache.store import Store
 from ita_pipeline.comparison import Comparison, compare_runs
 from ita_pipeline.consent import ask_consent
+from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.choice import opened
 from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.errors import UsageError
+from ita_pipeline.evaluation import Evaluation, evaluate_run
 from ita_pipeline.explanation import Explanation, explain
 from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, is_pictures, plan_pictures
 from ita_pipeline.groups import gathered
@@ -43,6 +45,7 @@ __all__ = [
     "compare",
     "compare_page",
     "demo",
+    "evaluate",
     "extract",
     "load",
     "picture_status",
@@ -233,6 +236,37 @@ def why_post(
     options = options or Options()
     plan = plan_extraction(target, options, listener, data, post)
     return explain(plan, Workspace(options.workspace).store)
+
+
+def evaluate(
+    run: str | Path,
+    dataset: str,
+    splits: Sequence[str] = ("test",),
+    options: Options | None = None,
+    listener: Listener | None = None,
+    data: Path | None = None,
+    captions: str = "auto",
+) -> Evaluation:
+    """The scores of a run, in both views, on labelled posts that it was not trained with.
+
+    `captions` is a file of captions made elsewhere, "none", or "auto": the dataset's, where the run had such.
+
+    Raises:
+        MissingError: there is no such run.
+        UserError: the dataset, or a file of it, is missing or wrong; or a split has no labelled posts.
+        StageError: a model or tool that the run's stages need is missing.
+    """
+    options, heard = options or Options(), listener or Mute()
+    found = load_dataset(dataset, data, Workspace(options.workspace).data)
+    for note in found.notes:
+        heard.say(note)
+    with Sharing(options, heard) as sharing:
+        trained = find_run(run, Workspace(options.workspace).runs)
+        predictor = Predictor(trained, sharing.store, options.limits, 0.0, heard, options.consent, options.changes)
+        evaluation = evaluate_run(predictor, found, splits, captions, heard)
+    for note in predictor.notes:
+        heard.say(note)
+    return evaluation
 
 
 def predict(

@@ -108,7 +108,7 @@ def planned_extraction(
         raise UsageError(
             f"there is no post {only} in {target}", "posts go by their id, or else their line's number"
         )
-    plan = plan_pictures(seen.pictures, stages, store, options.wishes, options.limits, source, spool)
+    plan = plan_pictures(seen.pictures, stages, store, options.wishes, options.limits, source, spool, options.shard)
     return replace(plan, others=seen.others, unreadable=(*seen.closed, *plan.unreadable))
 
 
@@ -138,7 +138,7 @@ def plan_seen(options: Options | None = None, listener: Listener | None = None) 
     stages = build_stages(choice.preset, options.stages)
     places = [LocalFile(path) for path in there]
     with Sharing(options, heard, puts=False) as sharing:
-        return plan_pictures(places, stages, sharing.store, options.wishes, options.limits)
+        return plan_pictures(places, stages, sharing.store, options.wishes, options.limits, shard=options.shard)
 
 
 def extract(
@@ -188,6 +188,9 @@ def status(
         return replace(found, unfinished=tuple(run for folder in folders for run in unfinished_runs(folder)))
     if is_pictures(Path(target)) or is_posts_file(Path(target)) or is_source(str(target)):
         return picture_status(plan_extraction(target, options, listener))
+    if options.shard is not None:
+        hint = f"ita extract {target} --shard … --dry-run shows a shard of its pictures"
+        raise UsageError("a training is not divided into shards", hint)
     return training_status(plan_train(str(target), options, training, listener), options)
 
 

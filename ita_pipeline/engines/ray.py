@@ -249,6 +249,8 @@ def tasks_of(
     wanted = {part.stage.name: {stale.item.key for stale in left[part.stage.name]} for part in parts}
     items = list({stale.item.key: stale.item for part in parts for stale in left[part.stage.name]}.values())
     keys = plan.keys
+    for name in {above.name for part in parts for above in part.above}:
+        store.index.refresh(store.folder(keys[name]))
     for group in batched(items, group_size([part.stage for part in parts], cores)):
         todo = {
             name: tuple(number for number, item in enumerate(group) if item.key in mine)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ita_pipeline.corpus.posts import Post
     from ita_pipeline.pipeline import (
         Options,
+        RayPool,
         ReportOptions,
         TrainOptions,
         compare,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         extract,
         load,
         predict,
+        predict_parts,
         report,
         status,
         train,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Options",
     "Post",
+    "RayPool",
     "ReportOptions",
     "TrainOptions",
     "compare",
@@ -48,6 +51,7 @@ __all__ = [
     "extract",
     "load",
     "predict",
+    "predict_parts",
     "report",
     "status",
     "train",

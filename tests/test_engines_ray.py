@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from ita_pipeline import bulk
 from ita_pipeline.cache.plan import Failed, Plan, Wishes, make_plan
 from ita_pipeline.cache.store import Store
+from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines import local
 from ita_pipeline.engines.base import Engine, Interrupted, Silent, StageOutcome
 from ita_pipeline.engines.choice import opened
@@ -26,9 +28,13 @@ from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.errors import UsageError
 from ita_pipeline.images import ImageRef
 from ita_pipeline.items import PostRef
+from ita_pipeline.options import Options
+from ita_pipeline.pipeline import predict_parts
 from stages.base import Item, Postponed, Result, StageError, Subject
 from tests.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ita_here, ref
+from tests.test_bulk import rows
 from tests.test_crash import descendants, sign
+from tests.test_predictor import trained as trained  # a fixture
 
 ray: Any = pytest.importorskip("ray")
 PATIENCE = 60.0
@@ -321,6 +327,27 @@ def test_a_driver_stopped_and_another_killed_leave_nobody_behind_and_the_third_f
     (stage,) = json.loads(done.stdout)["stages"]
     assert (stage["fresh"], stage["done"]) == (there, 150 - there)
     assert done.stderr.splitlines() == ["preset bundled: asked for", "Ray: 2 actors with 1 core each"]
+
+
+def test_predictions_of_actors_are_those_of_this_machine_and_none_is_made_twice(
+    cluster: str, trained: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(bulk, "PART", 4)
+    some = [
+        Post.from_text(f"hi kim {n}", draw(Path("in/a.png")) if n % 5 == 1 else None, str(n)) for n in range(10)
+    ]
+    options = Options(ray=RayPool(actors=2), workspace=Path("there"))
+    found = predict_parts(trained, some[:7], "out", options)
+    assert found == bulk.Predicted(now=7, before=0, failed=0)
+    found = predict_parts(trained, some, "out", options)
+    assert found == bulk.Predicted(now=3, before=7, failed=0)
+    predict_parts(trained, some, "calm")
+    by_number = sorted(rows(Path("out")), key=lambda row: row["number"])
+    assert [without_check(row) for row in by_number] == [without_check(row) for row in rows(Path("calm"))]
+
+
+def without_check(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in row if name != "crc"}
 
 
 def test_where_ray_is_missing_it_says_what_installs_it(monkeypatch: pytest.MonkeyPatch):

@@ -17,9 +17,8 @@ from tests.test_predictor import trained as trained  # a fixture
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    return [
-        json.loads(line) for path in sorted(folder.glob("part-*.jsonl")) for line in path.read_text().splitlines()
-    ]
+    files = sorted(folder.glob("part-*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
 def posts(count: int) -> list[Post]:
@@ -70,9 +69,8 @@ def test_a_picture_that_cannot_be_read_is_told_and_the_text_is_answered(trained:
     answer = ita_here("predict", trained, "posts.jsonl", "--parts", "out")
     (row,) = rows(Path("out"))
     assert row["view"] == "text"
-    assert (answer.code, "7: its picture was not read" in answer.err) == (
-        (1, True) if sees(trained) else (0, False)
-    )
+    assert answer.code == 1
+    assert "7: its picture was not read: " in answer.err
     again = ita_here("predict", trained, "posts.jsonl", "--parts", "out")
     assert "0 posts are answered in out, and 1 were before" in again.err
 

@@ -2,8 +2,8 @@
 [PICTURES PAIRS]]` (or `ITA_PICTURES`), a folder of pictures such as those of tweets.
 
 OCR and objects of the preset bundled, each time into an empty cache. The cluster is there before; that the actors
-start and load their models counts. The ratio is the local engine's seconds by Ray's: 1 is as fast, 0.9 is a tenth of
-overhead. The second line is what an actor's start costs: the same with four pictures.
+start and load their models counts. The ratio is the local engine's seconds by Ray's: 1 is as fast, 0.9 is a tenth
+of overhead. The second line is what the start of actors costs: the same with four pictures.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import Any
 
 from ita_pipeline.cache.plan import Failed, Plan, Wishes, make_plan
 from ita_pipeline.cache.store import Store
+from ita_pipeline.cache.transfer import SharingOutcome
 from ita_pipeline.corpus.datasets import POSTS_FILES
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine, Progress, StageOutcome
@@ -24,13 +25,16 @@ from stages.base import Failure, Stage
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What an extraction did. `others` are files that are no pictures by their name."""
+    """What an extraction did. `others` are files that are no pictures by their name; `sharing` says how it stands
+    with the shared cache, where one is set.
+    """
 
     images: tuple[ImageRef, ...]
     others: tuple[PurePath, ...]
     unreadable: tuple[Unreadable, ...]
     stages: tuple[StageOutcome, ...]
     posts: tuple[PostRef, ...] = ()
+    sharing: SharingOutcome = field(default_factory=SharingOutcome)
 
     @property
     def failed(self) -> tuple[Failed, ...]:
@@ -55,7 +59,7 @@ class Extraction:
 
     @property
     def clean(self) -> bool:
-        return not self.failed and not self.unreadable
+        return not self.failed and not self.unreadable and self.sharing.clean
 
 
 def is_pictures(path: Path) -> bool:

@@ -16,11 +16,12 @@ from typing import Any
 import yaml
 
 from ita_pipeline.errors import UsageError, nearest
+from ita_pipeline.remote import is_url
 from ita_pipeline.settings import MOST_BYTES, StrictLoader, merged, read_yaml, unreadable
 
 PROJECT_FILE = Path("ita.yaml")
-OPTIONS = ("preset", "workspace", "data", "encoder", "captions", "experiment")
-PLACES = ("workspace", "data")
+OPTIONS = ("preset", "workspace", "data", "shared", "encoder", "captions", "experiment")
+PLACES = ("workspace", "data", "shared")
 OTHER_SECTIONS = ("contexts", "limits", "training")
 PREFIX, DEEPER = "ITA_", "__"
 # Read elsewhere, and no settings.
@@ -84,7 +85,7 @@ def is_empty(file: Path) -> bool:
 
 def placed(name: str, value: str, file: Path) -> str:
     """A folder's name is meant from where the file lies, which for the project's file is here."""
-    return str(file.parent / Path(value).expanduser()) if name in PLACES else value
+    return str(file.parent / Path(value).expanduser()) if name in PLACES and not is_url(value) else value
 
 
 def check_option(name: Any, value: Any, where: str) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.bulk import Predicted, predict_into
+from ita_pipeline.cache.plan import stage_keys
+from ita_pipeline.cache.store import Store
 from ita_pipeline.comparison import Comparison, compare_runs
 from ita_pipeline.consent import ask_consent
 from ita_pipeline.corpus.posts import Post
@@ -29,6 +31,7 @@ from ita_pipeline.presets import build_stages
 from ita_pipeline.report.make import Report, ReportOptions, make_report
 from ita_pipeline.report.two_runs import report_comparison
 from ita_pipeline.runs import find_run
+from ita_pipeline.sharing import Sharing
 from ita_pipeline.sources import is_source, place_called
 from ita_pipeline.spool import Spool
 from ita_pipeline.status import Status, status_of
@@ -82,6 +85,20 @@ def plan_extraction(
         UserError: there is nothing to look at, a setting is unknown, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing.
     """
+    with Sharing(options or Options(), listener, puts=False) as sharing:
+        return planned_extraction(target, sharing.store, options, listener, data, only, spool)
+
+
+def planned_extraction(
+    target: Path | str,
+    store: Store,
+    options: Options | None = None,
+    listener: Listener | None = None,
+    data: Path | None = None,
+    only: str | None = None,
+    spool: Spool | None = None,
+) -> PicturePlan:
+    """As `plan_extraction`, against a store."""
     options, heard = options or Options(), listener or Mute()
     workspace = Workspace(options.workspace)
     choice = chosen(options)
@@ -94,7 +111,7 @@ def plan_extraction(
         raise UsageError(
             f"there is no post {only} in {target}", "posts go by their id, or else their line's number"
         )
-    plan = plan_pictures(seen.pictures, stages, workspace.store, options.wishes, options.limits, source, spool)
+    plan = plan_pictures(seen.pictures, stages, store, options.wishes, options.limits, source, spool)
     return replace(plan, others=seen.others, unreadable=(*seen.closed, *plan.unreadable))
 
 
@@ -122,7 +139,9 @@ def plan_seen(options: Options | None = None, listener: Listener | None = None) 
     gone = f"; {len(seen) - len(there)} others are gone" if len(there) < len(seen) else ""
     heard.say(f"{len(there)} pictures that were looked at before{gone}")
     stages = build_stages(choice.preset, options.stages)
-    return plan_pictures([LocalFile(path) for path in there], stages, store, options.wishes, options.limits)
+    places = [LocalFile(path) for path in there]
+    with Sharing(options, heard, puts=False) as sharing:
+        return plan_pictures(places, stages, sharing.store, options.wishes, options.limits)
 
 
 def extract(
@@ -141,10 +160,17 @@ def extract(
         StageError: a model or tool that a stage needs is missing; what was computed before is kept.
     """
     options, heard = options or Options(), listener or Mute()
-    with opened(options.ray, options.limits, heard.say) as engine, Spool() as spool:
-        plan = plan_extraction(target, options, heard, data, spool=spool)
+    with (
+        Sharing(options, heard) as sharing,
+        opened(options.ray, options.limits, heard.say) as engine,
+        Spool() as spool,
+    ):
+        plan = planned_extraction(target, sharing.store, options, heard, data, spool=spool)
         ask_consent(plan.plan, options.consent, heard)
-        return carry_out(plan, Workspace(options.workspace).store, engine, heard)
+        if options.ray is not None:  # whose actors put nothing by themselves
+            sharing.owes(plan.plan.keys.values())
+        done = carry_out(plan, sharing.store, engine, heard)
+    return replace(done, sharing=sharing.outcome)
 
 
 def status(
@@ -191,12 +217,12 @@ def why(image: Path | str, options: Options | None = None, listener: Listener | 
     place = place_called(str(image))
     choice = chosen(options)
     heard.say(choice.why)
-    store = Workspace(options.workspace).store
     stages = build_stages(choice.preset, options.stages)
-    plan = plan_pictures([place], stages, store, options.wishes, options.limits)
+    with Sharing(options, heard, puts=False) as sharing:
+        plan = plan_pictures([place], stages, sharing.store, options.wishes, options.limits)
     if plan.unreadable:
         raise UsageError(f"{place.label} cannot be read: {plan.unreadable[0].reason}")
-    return explain(plan, store)
+    return explain(plan, sharing.store)
 
 
 def why_post(
@@ -237,15 +263,17 @@ def predict(
         StageError: a model or tool that the run's stages need is missing.
     """
     options, heard = options or Options(), listener or Mute()
-    predictor = load(
-        run, options.workspace, options.limits, min_confidence, heard, options.consent, options.changes
-    )
-    told = 0
-    for group in gathered(posts, GROUP):
-        yield from predictor.predict(group, heard)
-        for note in predictor.notes[told:]:
-            heard.say(note)
-        told = len(predictor.notes)
+    with Sharing(options, heard) as sharing:
+        found = find_run(run, Workspace(options.workspace).runs)
+        predictor = Predictor(
+            found, sharing.store, options.limits, min_confidence, heard, options.consent, options.changes
+        )
+        told = 0
+        for group in gathered(posts, GROUP):
+            yield from predictor.predict(group, heard)
+            for note in predictor.notes[told:]:
+                heard.say(note)
+            told = len(predictor.notes)
 
 
 def predict_parts(
@@ -272,11 +300,15 @@ def predict_parts(
     options, heard = options or Options(), listener or Mute()
     if options.ray is not None:
         require_ray()
-    predictor = load(
-        run, options.workspace, options.limits, min_confidence, heard, options.consent, options.changes
-    )
-    parts = Parts.of_run(Path(to), predictor.record.key, min_confidence, form)
-    return predict_into(parts, posts, predictor, options.ray, heard, failed)
+    with Sharing(options, heard) as sharing:
+        found = find_run(run, Workspace(options.workspace).runs)
+        predictor = Predictor(
+            found, sharing.store, options.limits, min_confidence, heard, options.consent, options.changes
+        )
+        parts = Parts.of_run(Path(to), predictor.record.key, min_confidence, form)
+        if options.ray is not None:
+            sharing.owes(stage_keys(predictor.stages).values())
+        return predict_into(parts, posts, predictor, options.ray, heard, failed)
 
 
 def load(

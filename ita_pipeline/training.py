@@ -19,6 +19,7 @@ from ita_pipeline.report.make import MOST_AT_TRAINING, ReportOptions, report_run
 from ita_pipeline.report.thumbnails import Pictures
 from ita_pipeline.runs import Run
 from ita_pipeline.series import Series, SeriesRun, series_run, summarise, variants
+from ita_pipeline.sharing import Sharing
 from ita_pipeline.training_plan import TrainingPlan, TrainOptions, plan_training
 from ita_pipeline.training_run import train_if_new
 from ita_pipeline.workspace import Workspace
@@ -60,8 +61,11 @@ def plan_train(
         heard.say(note)
     choice = chosen(options, also=("training",), contexts=training.contexts or ())
     heard.say(choice.why)
-    store, limits = workspace.store, options.limits
-    return plan_training(loaded, choice.preset, options.changes, training, store, options.wishes, limits, heard.say)
+    limits, wishes = options.limits, options.wishes
+    with Sharing(options, heard, puts=False) as sharing:
+        return plan_training(
+            loaded, choice.preset, options.changes, training, sharing.store, wishes, limits, heard.say
+        )
 
 
 def train(
@@ -91,10 +95,10 @@ def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, 
         reporters(training.report_to, workspace.runs)
     if processes.first:
         ask_consent(plan.contexts.plan, options.consent, heard)
-    with Worker(options.limits) as hands:
-        contexts = (
-            make_contexts(plan.contexts, workspace.store, LocalEngine(hands), heard) if processes.first else None
-        )
+    with Sharing(options, heard, puts=processes.first) as sharing, Worker(options.limits) as hands:
+        sharing.owes(plan.contexts.plan.keys.values())
+        engine = LocalEngine(hands)
+        contexts = make_contexts(plan.contexts, sharing.store, engine, heard) if processes.first else None
     processes.wait()
     # The other processes of a launcher find everything looked at already.
     contexts = contexts or read_contexts(plan.contexts, workspace.store)
@@ -111,7 +115,7 @@ def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, 
     if processes.first and (new or not run.report.is_file()):
         wishes = ReportOptions(workspace=options.workspace, pictures=Pictures.INSIDE)
         report_run(run, run.report, wishes, heard, plan.dataset, MOST_AT_TRAINING)
-    return Trained(run, new, contexts.extraction)
+    return Trained(run, new, replace(contexts.extraction, sharing=sharing.outcome))
 
 
 def train_series(

@@ -1,91 +1,132 @@
-"""A real S3 server on this machine, moto's, which misbehaves as it is told."""
+"""A real S3 server on this machine, moto's, that is slow, answers with errors, or breaks off, when asked to."""
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
-import pytest
-
-from ita_pipeline import remote
-
-KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
-
-
-@dataclass
-class Trouble:
-    """What becomes of a request for an object: it waits, is answered `status`, or breaks off in the middle."""
-
-    delay: float = 0.0
-    status: int = 0
-    broken: bool = False
+BUCKET = "bucket"
+URL = f"s3://{BUCKET}/ita-cache"
+Handler = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 @dataclass
-class Store:
-    """`behave` is told an object's path and how often it was read before; `read` is what was read, in order."""
+class Fault:
+    """What happens to requests of a method whose path holds a text: so many of them, after those let through."""
 
-    url: str
-    app: Any
-    behave: Callable[[str, int], Trouble] = lambda path, times: Trouble()
-    read: list[str] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    kind: str
+    method: str = ""
+    path: str = ""
+    times: int = 1_000_000
+    after: int = 0
+    seconds: float = 0.0
+    met: int = field(default=0)
 
-    def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
-        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
-        if method != "GET" or path.count("/") < 2 or path.endswith("/"):
-            return self.app(environ, start)
+    def fits(self, method: str, path: str) -> bool:
+        if (self.method and method != self.method) or self.path not in path:
+            return False
+        self.met += 1
+        return self.after < self.met <= self.after + self.times
+
+
+class Server:
+    """The server; `faults` are what goes wrong with it, `requests` what it was asked."""
+
+    def __init__(self) -> None:
+        from moto.server import DomainDispatcherApplication, create_backend_app
+        from werkzeug.serving import WSGIRequestHandler, make_server
+
+        class Quiet(WSGIRequestHandler):
+            def log(self, *_: object) -> None: ...
+
+        self.below: Handler = DomainDispatcherApplication(create_backend_app)
+        self.faults: list[Fault] = []
+        self.requests: list[tuple[str, str]] = []
+        self.lock = threading.Lock()
+        self.server = make_server("127.0.0.1", 0, self.answer, threaded=True, request_handler=Quiet)
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+
+    def answer(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         with self.lock:
-            trouble = self.behave(path, self.read.count(path))
-            self.read.append(path)
-        time.sleep(trouble.delay)
-        if trouble.status:
-            start(f"{trouble.status} Trouble", [("Content-Length", "0")])
-            return [b""]
-        content = self.app(environ, start)
-        return halved(content) if trouble.broken else content
+            self.requests.append((method, path))
+            fault = next((fault for fault in self.faults if fault.fits(method, path)), None)
+        if fault is None:
+            return self.below(environ, start)
+        if fault.kind == "slow":
+            time.sleep(fault.seconds)
+            return self.below(environ, start)
+        if fault.kind in ("503", "403"):
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            name = {"503": "SlowDown", "403": "AccessDenied"}[fault.kind]
+            start(f"{fault.kind} {name}", [("Content-Type", "application/xml")])
+            return [f"<?xml version='1.0'?><Error><Code>{name}</Code><Message>no</Message></Error>".encode()]
+        if fault.kind == "cut put":
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0) // 2)
+            hang_up(environ)
+            return []
+        assert fault.kind == "cut get"
+        return self.cut(environ, start)
 
-    def put(self, bucket: str, files: dict[str, bytes]) -> None:
-        import boto3
+    def cut(self, environ: dict[str, Any], start: Any) -> Iterator[bytes]:
+        content = b"".join(self.below(environ, start))
+        yield content[: len(content) // 2]
+        hang_up(environ)
 
-        client = boto3.client("s3", endpoint_url=self.url)
-        client.create_bucket(Bucket=bucket)
-        for name, content in files.items():
-            client.put_object(Bucket=bucket, Key=name, Body=content)
+    def asked(self, method: str, text: str) -> int:
+        return sum(m == method and text in path for m, path in self.requests)
 
 
-def halved(content: Iterable[bytes]) -> Iterator[bytes]:
-    whole = b"".join(content)
-    yield whole[: len(whole) // 2]
-    raise ConnectionAbortedError("broken off as told")
+def hang_up(environ: dict[str, Any]) -> None:
+    environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-    from werkzeug.serving import make_server
+def s3_server() -> Iterator[Server]:
+    """The server with an empty bucket, and an environment that leads s3fs, and processes below, to it."""
+    import fsspec
+    import moto.backends
 
-    store = Store("", DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, store, threaded=True)
-    store.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    for name, value in {**KEYS, "AWS_ENDPOINT_URL": store.url}.items():
-        monkeypatch.setenv(name, value)
-    remote.opened.cache_clear()
-    try:
-        yield store
-    finally:
-        remote.opened.cache_clear()
-        server.shutdown()
-        server.server_close()
-        thread.join()
-        from moto import backends
+    environment = {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    server = Server()
+    server.thread.start()
+    with patch.dict("os.environ", {**environment, "AWS_ENDPOINT_URL": server.address}):
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        try:
+            moto.backends.get_backend("s3").reset()
+            fsspec.filesystem("s3").mkdir(BUCKET)
+            yield server
+        finally:
+            fsspec.get_filesystem_class("s3").clear_instance_cache()
+            server.server.shutdown()
+            server.thread.join()
+            server.server.server_close()
 
-        for account in backends.get_backend("s3").values():
-            for backend in account.values():
-                backend.reset()
+
+def emptied() -> None:
+    """Remove all objects."""
+    import fsspec
+
+    files = fsspec.filesystem("s3", use_listings_cache=False, skip_instance_cache=True)
+    for path in files.find(BUCKET):
+        files.rm_file(path)
+
+
+def objects(text: str = "") -> dict[str, bytes]:
+    """All objects whose names hold a text."""
+    import fsspec
+
+    files = fsspec.filesystem("s3", use_listings_cache=False, skip_instance_cache=True)
+    return {path: files.cat_file(path) for path in files.find(BUCKET) if text in path}

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ita_pipeline.cache.collection import plan_garbage, remove
-from ita_pipeline.cache.maintenance import compact, verify
+from ita_pipeline.cache.compaction import compact
+from ita_pipeline.cache.maintenance import verify
 from ita_pipeline.cache.plan import Plan, Wishes, make_plan, stage_keys
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local

@@ -23,7 +23,7 @@ from ita_pipeline.images import ImageRef, Unreadable, identify
 from ita_pipeline.manifest import Manifest
 from stages.base import BadItemError, FailureKind
 from tests.fakes import draw, ita_here
-from tests.s3_server import Store, Trouble, s3
+from tests.s3_pictures import Store, Trouble, s3
 
 OCR = ("--preset", "bundled", "--stage", "ocr", "--json")
 

@@ -16,7 +16,8 @@ import pytest
 
 from ita_pipeline.cache.archive import export, import_archive
 from ita_pipeline.cache.collection import plan_garbage, remove
-from ita_pipeline.cache.maintenance import compact, verify
+from ita_pipeline.cache.compaction import compact
+from ita_pipeline.cache.maintenance import verify
 from ita_pipeline.cache.plan import Plan, Wishes, make_plan
 from ita_pipeline.cache.segments import Record
 from ita_pipeline.cache.store import Store

@@ -69,7 +69,7 @@ def export(store: Store, file: Path, stages: Sequence[str] = ()) -> Exported:
     if file.exists():
         raise UsageError(f"{file} exists", "give a name that is free")
     found = [holding for holding in holdings(store) if not stages or holding.key.stage in stages]
-    if not any(holding.values + holding.failures for holding in found):
+    if not any(holding.values or holding.failures for holding in found):
         of = f" of {', '.join(stages)}" if stages else ""
         raise UsageError(f"the cache holds no record{of}", "ita cache ls shows what there is")
     with written_whole(file) as opened, zipfile.ZipFile(opened, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -226,10 +226,21 @@ def checked_parts(archive: zipfile.ZipFile, file: Path, installed: Mapping[str, 
 
 def read_json(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
     with archive.open(name) as opened:
-        content = cast(IO[bytes], opened).read(LONGEST_DESCRIPTION + 1)
+        return parsed(cast(IO[bytes], opened).read(LONGEST_DESCRIPTION + 1), name)
+
+
+def parsed(content: bytes, name: str) -> dict[str, Any]:
+    """A description as JSON.
+
+    Raises:
+        ValueError: it is none.
+    """
     if len(content) > LONGEST_DESCRIPTION:
         raise ValueError(f"{name} is longer than any description")
-    found = json.loads(content)
+    try:
+        found = json.loads(content)
+    except RecursionError as error:
+        raise ValueError(f"{name} is not a description") from error
     if not isinstance(found, dict):
         raise ValueError(f"{name} is not a description")
     return cast(dict[str, Any], found)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ita_pipeline.cache.maintenance import Holding, holdings
+from ita_pipeline.cache.merges import NOTES
 from ita_pipeline.cache.segments import being_written, generation
 from ita_pipeline.cache.store import KEY_FILE, Store
 
@@ -18,7 +19,9 @@ ABANDONED_AFTER = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """Keys that go, those used longest ago first, and keys that stay. `leftovers` are files of crashed runs."""
+    """Keys that go, those used longest ago first, and keys that stay. `leftovers` are files of crashed runs. In
+    a shared cache, they and the folders are named from its root.
+    """
 
     gone: tuple[Holding, ...]
     kept: tuple[Holding, ...]
@@ -66,7 +69,7 @@ def leftovers(store: Store) -> tuple[Path, ...]:
     """Files that a killed process has left half made: they hold nothing that is read."""
     folders = [file.parent for file in (store.root / "cache").glob(f"*/*/{KEY_FILE}")]
     making = [path for folder in folders for path in folder.glob("*.making") if not being_written(path)]
-    temporary = [path for folder in folders for path in folder.glob(f".{KEY_FILE}.*") if abandoned(path)]
+    temporary = [path for folder in folders for path in folder.glob(".*") if abandoned(path)]
     return tuple(sorted([*making, *temporary]))
 
 
@@ -96,6 +99,8 @@ def remove_key(folder: Path) -> bool:
     for path in segments:
         path.unlink(missing_ok=True)
     if not any(folder.glob("*.jsonl")):
+        for note in folder.glob(NOTES):
+            note.unlink(missing_ok=True)
         (folder / KEY_FILE).unlink(missing_ok=True)
         with suppress(OSError):  # somebody has just begun to work under this key
             folder.rmdir()

@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.database import Database, prepared
+from ita_pipeline.cache.merges import equivalents, read_merges
 from ita_pipeline.cache.segments import CRC_LENGTH, Line, generation, scan
 from ita_pipeline.cache.stamps import settle, stamp
 from ita_pipeline.groups import batched
 from stages.base import FailureKind
 
 AT_ONCE = 500
+# Segments that vanish while they are looked at were brought together by somebody else; then it is looked again.
+LOOKS = 5
 # New records go in by so many, in the table's order: keys are random, and each would touch a page of its own.
 SORTED_AT_ONCE = 20_000
 SECONDS = b', "seconds": '
@@ -35,7 +38,7 @@ INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (folder, image) DO UPDATE SET
     segment = excluded.segment, start = excluded.start, length = excluded.length, state = excluded.state,
     seconds = excluded.seconds, generation = excluded.generation
-WHERE excluded.generation > generation
+WHERE segment IN ({gone}) OR excluded.generation > generation
     OR (excluded.generation = generation AND excluded.state = 0 AND state != 0)
     OR (excluded.generation = generation AND (excluded.state = 0) = (state = 0)
         AND (SELECT name FROM segments WHERE id = excluded.segment)
@@ -74,9 +77,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A line that is not what was written there, and the image it spoke of, where that can still be read."""
+    """A line that is not what was written there, and the image it spoke of, where that can still be read.
 
-    segment: Path
+    `segment` is a file, or the address of an object.
+    """
+
+    segment: Path | str
     line: int
     image: str
 
@@ -100,28 +106,72 @@ class Index(Database):
     def refresh(self, folder: Path) -> None:
         """Bring what is known of a key's folder up to date with its segments."""
         try:
-            self.follow(folder)
+            self.look(folder)
         except sqlite3.DatabaseError:
             # Whatever is the matter with the file, it holds nothing that cannot be found anew.
             self.use(prepared(":memory:"))
             self.choose(self.chosen)
-            self.follow(folder)
+            self.look(folder)
+
+    def look(self, folder: Path) -> None:
+        for _ in range(LOOKS - 1):
+            with suppress(FileNotFoundError):
+                return self.follow(folder)
+        return self.follow(folder)
 
     def follow(self, folder: Path) -> None:
         name = self.name_of(folder)
         there = {path.name: path for path in sorted(folder.glob("*.jsonl"))}
         if self.up_to_date(name, there):
             return
-        with self.writing() as database:
+        with self.writing():
             known = self.known_segments(name)
-            if not all(part in there and grown(row, there[part]) for part, row in known.items()):
-                for table in ("records", "damage", "segments"):
-                    database.execute(f"DELETE FROM {table} WHERE folder = ?", [name])
-                known = {}
-            for part, path in there.items():
-                row = known.get(part)
-                if row is None or not same(row, path):
-                    self.read(name, path, row)
+            gone = {part: row["id"] for part, row in known.items() if part not in there}
+            whole = all(grown(row, there[part]) for part, row in known.items() if part in there)
+            if not whole or (gone and not self.moved(folder, name, there, known, gone)):
+                self.forget(name)
+                self.take_up(name, there, {})
+            elif not gone:
+                self.take_up(name, there, known)
+
+    def moved(
+        self,
+        folder: Path,
+        name: str,
+        there: Mapping[str, Path],
+        known: Mapping[str, sqlite3.Row],
+        gone: Mapping[str, int],
+    ) -> bool:
+        """Take up what segments that are gone were brought together in; whether all that they held is there.
+
+        Reading everything anew would cost as much as all records of the key.
+        """
+        if not gone.keys() <= equivalents(there, read_merges(folder)):
+            return False
+        self.take_up(name, there, known, list(gone.values()))
+        ids = ", ".join(str(number) for number in gone.values())
+        left = f"SELECT 1 FROM records WHERE folder = ? AND segment IN ({ids}) LIMIT 1"
+        if self.database.execute(left, [name]).fetchone():
+            return False
+        self.database.execute(f"DELETE FROM damage WHERE segment IN ({ids})")
+        self.database.execute(f"DELETE FROM segments WHERE id IN ({ids})")
+        return True
+
+    def forget(self, folder: str) -> None:
+        for table in ("records", "damage", "segments"):
+            self.database.execute(f"DELETE FROM {table} WHERE folder = ?", [folder])
+
+    def take_up(
+        self,
+        folder: str,
+        there: Mapping[str, Path],
+        known: Mapping[str, sqlite3.Row],
+        gone: Sequence[int] = (),
+    ) -> None:
+        for part, path in there.items():
+            row = known.get(part)
+            if row is None or not same(row, path):
+                self.read(folder, path, row, gone)
 
     def up_to_date(self, folder: str, there: Mapping[str, Path]) -> bool:
         known = self.known_segments(folder)
@@ -131,8 +181,8 @@ class Index(Database):
         rows = self.database.execute("SELECT * FROM segments WHERE folder = ?", [folder])
         return {row["name"]: row for row in rows}
 
-    def read(self, folder: str, path: Path, known: sqlite3.Row | None) -> None:
-        """Take up the lines of a segment that were not read yet."""
+    def read(self, folder: str, path: Path, known: sqlite3.Row | None, gone: Sequence[int] = ()) -> None:
+        """Take up the lines of a segment that were not read yet; they take the place of those of segments gone."""
         start, number = (known["read"], known["lines"]) if known else (0, 0)
         (segment,) = self.database.execute(ENROL, [folder, path.name]).fetchone()
         rank = generation(path)
@@ -147,17 +197,17 @@ class Index(Database):
                     continue
                 rows.append(row_of(folder, segment, rank, line))
                 if len(rows) == SORTED_AT_ONCE:
-                    self.remember(rows)
+                    self.remember(rows, gone)
                     rows.clear()
-            self.remember(rows)
+            self.remember(rows, gone)
         self.database.execute(
             "UPDATE segments SET inode = ?, size = ?, stamp = ?, settled = ?, read = ?, lines = ? WHERE id = ?",
             [status.st_ino, status.st_size, stamp(status), settled, start, number, segment],
         )
 
-    def remember(self, rows: list[tuple[Any, ...]]) -> None:
+    def remember(self, rows: list[tuple[Any, ...]], gone: Sequence[int] = ()) -> None:
         rows.sort(key=lambda row: sortable(row[1]))
-        self.database.executemany(REMEMBER, rows)
+        self.database.executemany(REMEMBER.format(gone=", ".join(map(str, gone))), rows)
 
     def name_of(self, folder: Path) -> str:
         return str(folder.relative_to(self.root))
@@ -209,12 +259,32 @@ class Index(Database):
             key = image.hex() if isinstance(image, bytes) else image
             yield Entry(key, folder / name, start, length, State(state), seconds)
 
+    def sorted_entries(self, folder: Path) -> Iterator[Entry]:
+        """Where all records of a key lie, by image: the order of the table, so that nothing is sorted."""
+        names = {row["id"]: folder / name for name, row in self.known_segments(self.name_of(folder)).items()}
+        rows = self.database.execute(
+            "SELECT image, segment, start, length, state, seconds FROM records WHERE folder = ? ORDER BY image",
+            [self.name_of(folder)],
+        )
+        for image, segment, start, length, state, seconds in rows:
+            key = image.hex() if isinstance(image, bytes) else image
+            yield Entry(key, names[segment], start, length, State(state), seconds)
+
     def valued(self, folder: Path) -> list[str]:
         """All images that have a value under a key."""
         rows = self.database.execute(
             "SELECT image FROM records WHERE folder = ? AND state = 0", [self.name_of(folder)]
         )
         return [image.hex() if isinstance(image, bytes) else image for (image,) in rows]
+
+    def living(self, folder: Path) -> dict[str, tuple[int, int]]:
+        """Of each segment by name, how many of its records hold, and how many lines it has."""
+        rows = self.database.execute(
+            "SELECT name, lines, holding FROM segments LEFT JOIN (SELECT segment, COUNT(*) AS holding FROM records "
+            "WHERE folder = ?1 GROUP BY segment) ON segment = id WHERE folder = ?1",
+            [self.name_of(folder)],
+        )
+        return {name: (holding or 0, lines or 0) for name, lines, holding in rows}
 
     def damage(self, folder: Path) -> tuple[Damage, ...]:
         rows = self.database.execute(

@@ -142,6 +142,7 @@ def make_plan(
     Raises:
         StageError: a model or tool that a stage needs is missing.
         CorruptCacheError: a failure was damaged after it had been written.
+        UserError: a shared cache is set, and is not there or may not be read.
     """
     wishes = wishes or Wishes()
     keys = stage_keys(stages)
@@ -153,6 +154,7 @@ def make_plan(
         for stage in in_order(stages):
             if stage.subject is subject:
                 upstream = [moved(drafts[name], some) for name in stage.reads]
+                store.bring(stage, keys[stage.name])
                 drafts[stage.name] = own[stage.name] = draft(stage, keys[stage.name], some, upstream, store, wishes)
         explain_all(own, keys, some, store)
     now = admitted(drafts, items, wishes.limit)

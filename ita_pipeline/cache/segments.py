@@ -14,9 +14,10 @@ import json
 import os
 import re
 import socket
+import time
 import uuid
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,6 +30,13 @@ from stages.base import Failure, FailureKind, Value
 CRC_START = b', "crc": "'
 CRC_LENGTH = len(b', "crc": "01234567"}')
 LONGEST_LINE = 64 * 1024 * 1024
+# A segment of so many bytes is closed, and another begun.
+LARGE = 64 * 1024 * 1024
+# One below this is small; when so many of one generation have come together, they are made one.
+SMALL = 4 * 1024 * 1024
+MANY = 32
+# What `SegmentWriter` names its files; nothing else in a folder is a segment.
+NAME = re.compile(r"[A-Za-z0-9]{1,24}-[0-9]{1,20}-[0-9a-f]{12}(\.g[0-9]{1,6})?\.jsonl")
 MEND = "ita cache compact --drop-damaged keeps every good line; what the others held is then computed anew"
 IMAGE = re.compile(rb'^\{"image": "([^"\\]*)"')
 VALUE = re.compile(IMAGE.pattern + rb', "value": ')
@@ -155,7 +163,7 @@ def records(path: Path, value_type: type[Value]) -> Iterator[Record]:
             raise damaged(path, line.number) from error
 
 
-def damaged(path: Path, number: int) -> CorruptCacheError:
+def damaged(path: Path | str, number: int) -> CorruptCacheError:
     return CorruptCacheError(
         f"the cache is damaged: {path}, line {number}, is not what was written there",
         MEND,
@@ -169,12 +177,28 @@ def generation(path: Path) -> int:
 
 
 class SegmentWriter:
-    """Appends records to a segment of its own; the file appears with the first record."""
+    """Appends records to a segment of its own; the file appears with the first record.
 
-    def __init__(self, folder: Path, generation: int = 1) -> None:
-        mark = f".g{generation}" if generation > 1 else ""
-        self.path = folder / f"{host_name()}-{os.getpid()}-{uuid.uuid4().hex[:12]}{mark}.jsonl"
+    A segment that has grown large, or is older than `oldest` seconds, is closed before the next batch, which goes
+    into a new one. `closed` is told of each segment to which nothing more will be appended.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        generation: int = 1,
+        closed: Callable[[Path], None] | None = None,
+        oldest: float | None = None,
+    ) -> None:
+        self.folder, self.generation = folder, generation
+        self.closed, self.oldest = closed, oldest
+        self.path = self.new_path()
         self.descriptor: int | None = None
+        self.size, self.begun = 0, 0.0
+
+    def new_path(self) -> Path:
+        mark = f".g{self.generation}" if self.generation > 1 else ""
+        return self.folder / f"{host_name()}-{os.getpid()}-{uuid.uuid4().hex[:12]}{mark}.jsonl"
 
     def append(self, batch: Sequence[Record]) -> None:
         """Write a batch; when this returns, the batch survives a crash.
@@ -189,8 +213,13 @@ class SegmentWriter:
         """As `append`, for lines already encoded, each with its newline."""
         if not lines:
             return
+        if self.descriptor is not None and self.full:
+            self.close()
+            self.path = self.new_path()
         if self.descriptor is None:
             self.descriptor = self.create()
+            self.size, self.begun = 0, time.monotonic()
+        self.size += len(lines)
         rest = memoryview(lines)
         try:
             while rest:
@@ -199,6 +228,10 @@ class SegmentWriter:
         except OSError as error:
             self.close()
             raise OSError(error.errno, error.strerror, str(self.path)) from error
+
+    @property
+    def full(self) -> bool:
+        return self.size >= LARGE or (self.oldest is not None and time.monotonic() - self.begun > self.oldest)
 
     def create(self) -> int:
         if self.path.exists():  # an earlier write failed: what follows must not be glued to its torn end
@@ -216,6 +249,8 @@ class SegmentWriter:
         if self.descriptor is not None:
             descriptor, self.descriptor = self.descriptor, None
             os.close(descriptor)
+            if self.closed is not None:
+                self.closed(self.path)
 
 
 def hold(descriptor: int) -> None:

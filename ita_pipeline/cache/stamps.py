@@ -28,3 +28,8 @@ def settled(status: os.stat_result) -> bool:
     coarse = status.st_mtime_ns % 1_000_000_000 == 0
     wait = SETTLED_AFTER_ON_COARSE_CLOCKS if coarse else SETTLED_AFTER
     return abs(time.time() - status.st_mtime) > wait
+
+
+def older_than(path: Path, seconds: float) -> bool:
+    """Whether a file changed last longer ago than this."""
+    return time.time() - path.stat().st_mtime > seconds

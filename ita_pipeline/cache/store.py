@@ -7,17 +7,46 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
-from ita_pipeline.cache.index import Entry, Index
+from ita_pipeline.cache.index import LOOKS, Entry, Index
 from ita_pipeline.cache.keys import SHORT, StageKey
-from ita_pipeline.cache.segments import MEND, Record, SegmentWriter, checked, decode, generation, sync_folder
+from ita_pipeline.cache.segments import (
+    MANY,
+    MEND,
+    Record,
+    SegmentWriter,
+    checked,
+    decode,
+    generation,
+    sync_folder,
+)
 from ita_pipeline.errors import CorruptCacheError
 from ita_pipeline.manifest import Manifest
 from stages.base import Stage
 
 KEY_FILE = "stage.json"
+# Segments that a reader has open at once.
+MOST_OPEN = 128
+
+
+class Companion(Protocol):
+    """A cache elsewhere that a store fetches from, and that takes what is written."""
+
+    @property
+    def oldest(self) -> float:
+        """Seconds after which a segment is closed, so that others see what is in it."""
+        ...
+
+    def bring(self, store: Store, stage: Stage[Any], key: StageKey) -> None:
+        """Fetch what the store lacks under a key."""
+        ...
+
+    def closed(self, key: StageKey, segment: Path) -> None:
+        """Nothing more is appended to this segment."""
+        ...
 
 
 class Store:
@@ -26,8 +55,9 @@ class Store:
     Within one process it belongs to one thread at a time.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, companion: Companion | None = None) -> None:
         self.root = root
+        self.companion = companion
         self.index = Index(root)
         self.manifest = Manifest(self.index)
 
@@ -41,12 +71,24 @@ class Store:
             CorruptCacheError: a record was damaged after it had been written.
         """
         folder = self.folder(key)
+        for _ in range(LOOKS - 1):
+            with suppress(FileNotFoundError):  # brought together with others since it was looked at
+                return self.read(stage, folder, images)
+        return self.read(stage, folder, images)
+
+    def read(self, stage: Stage[Any], folder: Path, images: Sequence[str] | None) -> dict[str, Record]:
         self.index.refresh(folder)
-        found = {}
         with Reader() as reader:
-            for entry in self.index.entries(folder, images):
-                found[entry.image] = reader.read(entry, stage)
-        return found
+            return {entry.image: reader.read(entry, stage) for entry in self.index.entries(folder, images)}
+
+    def bring(self, stage: Stage[Any], key: StageKey) -> None:
+        """Fetch what a shared cache has under a key, where one is set.
+
+        Raises:
+            UserError: there is no such place, or nobody may read it.
+        """
+        if self.companion is not None:
+            self.companion.bring(self, stage, key)
 
     def other_keys(self, key: StageKey) -> list[StageKey]:
         """Keys under which the same stage has worked before, the one used last first."""
@@ -70,12 +112,20 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         describe(key, folder / KEY_FILE)
         self.mark_used(key)
-        there = max((generation(path) for path in folder.glob("*.jsonl")), default=0)
-        segment = SegmentWriter(folder, there + 1 if anew else 1)
+        ranks = [generation(path) for path in folder.glob("*.jsonl")]
+        rank = max(ranks, default=0) + 1 if anew else 1
+        companion = self.companion
+        closed = None if companion is None else partial(companion.closed, key)
+        segment = SegmentWriter(folder, rank, closed, None if companion is None else companion.oldest)
         try:
             yield segment
         finally:
             segment.close()
+        if len(ranks) + 1 >= MANY:
+            from ita_pipeline.cache.compaction import tidy
+
+            with suppress(OSError):  # then another time
+                tidy(self, folder)
 
     def mark_used(self, key: StageKey, at: float | None = None) -> None:
         """Note that a key is in use now, for those who tidy up and for the search of the nearest older key; or was
@@ -89,8 +139,7 @@ class Reader:
     """Reads records from where the index says they lie, and trusts only what it sees there."""
 
     def __init__(self) -> None:
-        self.path: Path | None = None
-        self.descriptor = -1
+        self.open: dict[Path, int] = {}
 
     def __enter__(self) -> Reader:
         return self
@@ -99,9 +148,17 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-        self.path, self.descriptor = None, -1
+        for descriptor in self.open.values():
+            os.close(descriptor)
+        self.open.clear()
+
+    def descriptor(self, segment: Path) -> int:
+        found = self.open.get(segment)
+        if found is None:
+            if len(self.open) >= MOST_OPEN:
+                os.close(self.open.pop(next(iter(self.open))))
+            found = self.open[segment] = os.open(segment, os.O_RDONLY)
+        return found
 
     def line(self, entry: Entry) -> bytes:
         """The line of a record, checked.
@@ -109,15 +166,12 @@ class Reader:
         Raises:
             CorruptCacheError: it is not what was written there.
         """
-        if entry.segment != self.path:
-            self.close()
-            self.descriptor, self.path = os.open(entry.segment, os.O_RDONLY), entry.segment
-        line = os.pread(self.descriptor, entry.length, entry.start)
+        line = os.pread(self.descriptor(entry.segment), entry.length, entry.start)
         if not checked(line):
             raise damaged_record(entry)
         return line
 
-    def read(self, entry: Entry, stage: Stage[Any]) -> Record:
+    def read(self, entry: Entry, stage: Stage[Any] | type[Stage[Any]]) -> Record:
         try:
             record = decode(self.line(entry), stage.value_type)
         except ValueError as error:
@@ -146,8 +200,12 @@ def read_key(file: Path) -> StageKey | None:
 def describe(key: StageKey, file: Path) -> None:
     """Write the key's components in clear beside its segments."""
     if not file.exists():
-        text = json.dumps({"key": key.hexdigest, "components": key.components}, indent=2, ensure_ascii=False)
-        write_atomically(file, text + "\n")
+        write_atomically(file, key_text(key))
+
+
+def key_text(key: StageKey) -> str:
+    """A key as its file says it."""
+    return json.dumps({"key": key.hexdigest, "components": key.components}, indent=2, ensure_ascii=False) + "\n"
 
 
 def write_atomically(file: Path, text: str) -> None:

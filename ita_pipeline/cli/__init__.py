@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ita_pipeline.cli.cache import app as cache
+from ita_pipeline.cli.cache_transfer import app as cache
 from ita_pipeline.cli.compare import compare
 from ita_pipeline.cli.config import app as config
 from ita_pipeline.cli.config import init

@@ -18,18 +18,40 @@ from ita_pipeline.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from ita_pipeline.cache.collection import Removal
+    from ita_pipeline.cache.compaction import Compacted
     from ita_pipeline.cache.maintenance import Checked, Holding
+    from ita_pipeline.cache.shared import Shared
     from ita_pipeline.options import Options
     from ita_pipeline.recomputation import Recomputed
 
 app = typer.Typer(
-    help="Look after the cache: ls, verify, compact, gc, export, import.",
+    help="Look after the cache: ls, verify, compact, gc, export, import, push, pull.",
     no_args_is_help=True,
 )
 MOST_NAMED = 20
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Remove without asking.")]
+Address = Annotated[
+    str | None, typer.Argument(metavar="[URL]", help="A shared cache, as s3://bucket/ita-cache; else the one here.")
+]
+OfShared = Annotated[bool, typer.Option("--shared", help="The shared cache that ita.yaml or ITA_SHARED sets.")]
+
+
+def place_asked(url: str | None, of_shared: bool) -> Shared | None:
+    """The shared cache that a command is about, or nothing where it is about the workspace's."""
+    from ita_pipeline.upkeep import shared_cache
+
+    return shared_cache(url or "") if url or of_shared else None
+
+
+def work_folder(workspace: Path) -> Path:
+    """Where objects lie while they are looked at."""
+    from ita_pipeline.workspace import Workspace
+
+    folder = Workspace(workspace).store.root
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def options_of(preset: str, stage: list[str] | None, assignments: list[str] | None, workspace: Path) -> Options:
@@ -40,6 +62,8 @@ def options_of(preset: str, stage: list[str] | None, assignments: list[str] | No
 
 @app.command("ls")
 def list_keys(
+    url: Address = None,
+    of_shared: OfShared = False,
     preset: Preset = "auto",
     assignments: Assignments = None,
     workspace: WorkspaceFolder = Path(),
@@ -48,13 +72,20 @@ def list_keys(
     """Show every stage key with its records, its size, when it was used last, and whether it is the current one.
 
     ita cache ls
+
+    ita cache ls s3://bucket/ita-cache
     """
-    from ita_pipeline.cache.maintenance import holdings
+    from ita_pipeline.cache import maintenance, shared_upkeep
     from ita_pipeline.upkeep import current_keys
     from ita_pipeline.workspace import Workspace
     from stages.base import StageError
 
-    found = holdings(Workspace(workspace).store)
+    shared = place_asked(url, of_shared)
+    if shared is None:
+        found = maintenance.holdings(Workspace(workspace).store)
+    else:
+        with shared.reached():
+            found = shared_upkeep.holdings(shared)
     try:
         wanted = current_keys(options_of(preset, None, assignments, workspace), Watcher())
     except StageError as error:
@@ -89,8 +120,8 @@ def as_row(item: Holding, current: set[str] | None) -> list[str]:
         item.key.stage,
         item.key.hexdigest[:8],
         "–" if current is None else "yes" if item.key.hexdigest in current else "no",
-        str(item.values),
-        str(item.failures),
+        "–" if item.values is None else str(item.values),
+        "–" if item.failures is None else str(item.failures),
         str(item.segments),
         f"{item.size / 1e6:.2f}",
         f"{datetime.fromtimestamp(item.used):%Y-%m-%d %H:%M}",
@@ -99,6 +130,8 @@ def as_row(item: Holding, current: set[str] | None) -> list[str]:
 
 @app.command()
 def verify(
+    url: Address = None,
+    of_shared: OfShared = False,
     recompute: Annotated[
         int | None, typer.Option(min=1, help="Also do so many pictures of each stage again, and compare.")
     ] = None,
@@ -115,12 +148,21 @@ def verify(
     ita cache verify
 
     ita cache verify --recompute 20 --preset bundled
+
+    ita cache verify s3://bucket/ita-cache
     """
     from ita_pipeline import upkeep
-    from ita_pipeline.cache import maintenance
+    from ita_pipeline.cache import maintenance, shared_upkeep
     from ita_pipeline.workspace import Workspace
 
-    checked = maintenance.verify(Workspace(workspace).store)
+    shared = place_asked(url, of_shared)
+    if shared is None:
+        checked = maintenance.verify(Workspace(workspace).store)
+    elif recompute:
+        raise UsageError("--recompute is about the cache here", "ita cache pull first")
+    else:
+        with shared.reached():
+            checked = shared_upkeep.verify(shared, work_folder(workspace))
     again: list[Recomputed] = []
     if recompute and not checked.damage:
         watcher = Watcher()
@@ -132,7 +174,8 @@ def verify(
     else:
         tell_verified(checked, again)
     if checked.damage:
-        say("hint: ita cache compact --drop-damaged keeps every good line")
+        where = f"{shared.url} " if shared is not None else ""
+        say(f"hint: ita cache compact {where}--drop-damaged keeps every good line")
         raise typer.Exit(ExitCode.CORRUPT)
     if any(found.different for found in again):
         raise typer.Exit(ExitCode.NOT_CLEAN)
@@ -167,7 +210,8 @@ def tell_verified(checked: Checked, again: list[Recomputed]) -> None:
     print(f"{checked.lines} lines in {checked.segments} segments, {len(checked.damage)} damaged")
     for damage in checked.damage[:MOST_NAMED]:
         image = f", of image {damage.image}" if damage.image else ""
-        say(f"damaged: {shown(damage.segment)}, line {damage.line}{image}")
+        what = f"line {damage.line}{image}" if damage.line else "its end is missing"
+        say(f"damaged: {shown(damage.segment)}, {what}")
     if len(checked.damage) > MOST_NAMED:
         say(f"and {len(checked.damage) - MOST_NAMED} more")
     if not again:
@@ -184,27 +228,44 @@ def tell_verified(checked: Checked, again: list[Recomputed]) -> None:
 
 @app.command()
 def compact(
+    url: Address = None,
+    of_shared: OfShared = False,
     workspace: WorkspaceFolder = Path(),
     drop_damaged: bool = typer.Option(False, "--drop-damaged", help="Leave out lines that are damaged."),
 ) -> None:
-    """Bring the segments of each key together in one, without records that later ones replaced.
+    """Bring the small segments of each key together, without records that later ones replaced.
 
     ita cache compact
+
+    ita cache compact s3://bucket/ita-cache
     """
-    from ita_pipeline.cache import maintenance
+    from ita_pipeline.cache import compaction, shared_upkeep
     from ita_pipeline.workspace import Workspace
 
+    shared = place_asked(url, of_shared)
     done = False
-    for item in maintenance.compact(Workspace(workspace).store, drop_damaged):
-        done = True
-        dropped = f", {item.dropped} damaged lines left out" if item.dropped else ""
-        print(f"{shown(item.folder)}: {item.segments} segments, {item.records} records{dropped}")
+    if shared is None:
+        for item in compaction.compact(Workspace(workspace).store, drop_damaged):
+            tell_compacted(str(item.folder), item)
+            done = True
+    else:
+        with shared.reached():
+            for address, item in shared_upkeep.compact(shared, work_folder(workspace), drop_damaged):
+                tell_compacted(address, item)
+                done = True
     if not done:
-        say("nothing to do: no key has more than one segment")
+        say("nothing to do: no key has small segments to bring together, and none holds what was replaced")
+
+
+def tell_compacted(where: str, item: Compacted) -> None:
+    dropped = f", {item.dropped} damaged lines left out" if item.dropped else ""
+    print(f"{shown(where)}: {item.segments} segments, {item.records} records{dropped}")
 
 
 @app.command()
 def gc(
+    url: Address = None,
+    of_shared: OfShared = False,
     keep: Annotated[
         int | None, typer.Option(min=1, help="Keys that stay of each stage, those used last; 1 by default.")
     ] = None,
@@ -221,12 +282,17 @@ def gc(
 
     ita cache gc --max-size 10GB --yes
     """
-    from ita_pipeline.cache import collection
+    from ita_pipeline.cache import collection, shared_upkeep
     from ita_pipeline.workspace import Workspace
 
-    store = Workspace(workspace).store
+    shared = place_asked(url, of_shared)
     most = None if max_size is None else size_in_bytes(max_size)
-    removal = collection.plan_garbage(store, 1 if keep is None and most is None else keep, most)
+    keep = 1 if keep is None and most is None else keep
+    if shared is None:
+        removal = collection.plan_garbage(Workspace(workspace).store, keep, most)
+    else:
+        with shared.reached():
+            removal = shared_upkeep.plan_garbage(shared, keep, most)
     show_removal(removal)
     if most is not None and removal.left > most:
         say(f"{removal.left / 1e6:.2f} MB stay, more than {max_size}: the key of each stage used last is kept")
@@ -234,7 +300,11 @@ def gc(
         return
     if not yes and not agreed():
         raise UsageError("nothing was removed", "--yes removes without asking, --dry-run only shows")
-    removed = list(collection.remove(removal))
+    if shared is None:
+        removed = list(collection.remove(removal))
+    else:
+        with shared.reached():
+            removed = list(shared_upkeep.remove(shared, removal))
     say(f"removed {len(removed)} keys and {len(removal.leftovers)} leftovers of crashed runs")
     for holding in removal.gone:
         if holding not in removed:
@@ -265,41 +335,3 @@ def show_removal(removal: Removal) -> None:
 def agreed() -> bool:
     """Ask, where there is somebody to ask."""
     return sys.stdin.isatty() and typer.confirm("remove them?", err=True)
-
-
-@app.command()
-def export(
-    file: Annotated[Path, typer.Argument(help="The archive to write, best named .zip.")],
-    stage: Annotated[list[str] | None, typer.Option("--stage", help="Only this stage. Repeatable.")] = None,
-    workspace: WorkspaceFolder = Path(),
-) -> None:
-    """Write all records into an archive that another machine can import.
-
-    ita cache export cache.zip
-    """
-    from ita_pipeline.cache import archive
-    from ita_pipeline.workspace import Workspace
-
-    made = archive.export(Workspace(workspace).store, file, tuple(stage or ()))
-    print(f"{shown(file)}: {made.records} records under {made.keys} keys, {made.size / 1e6:.2f} MB")
-
-
-@app.command("import")
-def import_(
-    file: Annotated[Path, typer.Argument(help="An archive that ita cache export made.")],
-    workspace: WorkspaceFolder = Path(),
-) -> None:
-    """Merge an archive into the cache; nothing that is there changes.
-
-    What a record says is believed: import archives only of those whose results you would use.
-
-    ita cache import cache.zip
-    """
-    from ita_pipeline.upkeep import import_cache
-
-    found = import_cache(file, workspace)
-    rows = [[item.key.stage, item.key.hexdigest[:8], str(item.added), str(item.known)] for item in found]
-    print(table(["stage", "key", "added", "here already"], rows))
-    for item in found:
-        if item.other_version:
-            say(f"{item.key.stage} {item.key.hexdigest[:8]} is left out: it is of another version of the stage")

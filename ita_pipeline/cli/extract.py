@@ -26,6 +26,7 @@ from ita_pipeline.cli.options import (
     Preset,
     Refresh,
     RetryFailed,
+    Shared,
     Stages,
     WorkspaceFolder,
     Yes,
@@ -60,6 +61,7 @@ def extract(
     stage: Stages = None,
     assignments: Assignments = None,
     workspace: WorkspaceFolder = Path(),
+    shared: Shared = "",
     retry_failed: RetryFailed = None,
     refresh: Refresh = None,
     limit: Limit = None,
@@ -102,6 +104,7 @@ def extract(
         assignments=(*(assignments or ()), *budget(max_requests, max_tokens)),
         base=base_settings(),
         workspace=workspace,
+        shared=shared,
         retry_failed=kinds(retry_failed),
         refresh=tuple(refresh or ()),
         limit=limit,
@@ -133,7 +136,22 @@ def extract(
     if page is not None:
         beside = f", which needs {shown(page.pictures)} beside it" if page.pictures else ""
         note(f"{page.shown} {page.what} are shown in {shown(page.page)}{beside}")
-    if not extraction.clean or extraction.notes:
+    end(extraction)
+    if extraction.notes:
+        raise typer.Exit(ExitCode.NOT_CLEAN)
+
+
+def end(*extractions: Extraction) -> None:
+    """
+    Raises:
+        typer.Exit: not everything was done, not everything is in the shared cache, or something there is damaged.
+    """
+    if any(extraction.sharing.damaged for extraction in extractions):
+        say(
+            "hint: ita cache verify --shared names what is damaged, ita cache compact --shared --drop-damaged mends"
+        )
+        raise typer.Exit(ExitCode.CORRUPT)
+    if not all(extraction.clean for extraction in extractions):
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 

@@ -73,6 +73,14 @@ Assignments = Annotated[
 WorkspaceFolder = Annotated[
     Path, typer.Option("--workspace", envvar="ITA_WORKSPACE", help="Where .ita/, data/ and runs/ lie.")
 ]
+Shared = Annotated[
+    str,
+    typer.Option(
+        metavar="URL",
+        envvar="ITA_SHARED",
+        help="A cache that machines share, as s3://bucket/ita-cache: its records are used, and new ones put there.",
+    ),
+]
 RetryFailed = Annotated[
     FailureChoice | None,
     typer.Option("--retry-failed", help="Try pictures again that failed before; alone it means any kind."),

@@ -22,6 +22,7 @@ from ita_pipeline.cli.options import (
     Gpus,
     MaxRequests,
     MaxTokens,
+    Shared,
     WorkspaceFolder,
     Yes,
     base_settings,
@@ -67,6 +68,7 @@ def predict(
     min_confidence: Annotated[float, typer.Option(help="Leave out mentions less probable than this.")] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a post.")] = False,
     workspace: WorkspaceFolder = Path(),
+    shared: Shared = "",
     max_requests: MaxRequests = None,
     max_tokens: MaxTokens = None,
     yes: Yes = False,
@@ -102,6 +104,7 @@ def predict(
         raise UsageError("--engine ray writes to part files", "ita predict RUN … --engine ray --parts FOLDER")
     options = pipeline.Options(
         workspace=workspace,
+        shared=shared,
         base=base_settings(),
         assignments=budget(max_requests, max_tokens),
         consent=yes,

@@ -22,6 +22,7 @@ from ita_pipeline.cli.options import (
     Refresh,
     RetryFailed,
     Seed,
+    Shared,
     Stages,
     WorkspaceFolder,
     base_settings,
@@ -48,6 +49,7 @@ def status(
     stage: Stages = None,
     assignments: Assignments = None,
     workspace: WorkspaceFolder = Path(),
+    shared: Shared = "",
     retry_failed: RetryFailed = None,
     refresh: Refresh = None,
     data: DatasetFolder = None,
@@ -76,6 +78,7 @@ def status(
         assignments=tuple(assignments or ()),
         base=base_settings(),
         workspace=workspace,
+        shared=shared,
         retry_failed=kinds(retry_failed),
         refresh=tuple(refresh or ()),
     )

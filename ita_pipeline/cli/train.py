@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ita_pipeline.cli.console import Watcher, resumable, say, table
-from ita_pipeline.cli.extract import outcome_table, tell_failed
+from ita_pipeline.cli.extract import end, outcome_table, tell_failed
 from ita_pipeline.cli.options import (
     Alignment,
     AsJson,
@@ -35,6 +35,7 @@ from ita_pipeline.cli.options import (
     RetryFailed,
     Seed,
     Seeds,
+    Shared,
     Views,
     WorkspaceFolder,
     Yes,
@@ -45,7 +46,7 @@ from ita_pipeline.cli.options import (
 )
 from ita_pipeline.cli.series import seed_numbers, series_table
 from ita_pipeline.cli.status import show_status
-from ita_pipeline.errors import ExitCode, UsageError
+from ita_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from ita_pipeline.options import Listener, Options
@@ -70,6 +71,7 @@ def train(
     stage: Annotated[list[str] | None, typer.Option(help="Append only what this stage found. Repeatable.")] = None,
     assignments: Assignments = None,
     workspace: WorkspaceFolder = Path(),
+    shared: Shared = "",
     retry_failed: RetryFailed = None,
     refresh: Refresh = None,
     checkpoint_every: CheckpointEvery = 0,
@@ -98,6 +100,7 @@ def train(
         assignments=(*(assignments or ()), *budget(max_requests, max_tokens)),
         base=base_settings(),
         workspace=workspace,
+        shared=shared,
         retry_failed=kinds(retry_failed),
         refresh=tuple(refresh or ()),
         limit=limit,
@@ -149,8 +152,7 @@ def train(
             print(outcome_table(extraction), file=sys.stderr)
         tell_failed(extraction)
     print(result)
-    if not all(extraction.clean for extraction in extractions):
-        raise typer.Exit(ExitCode.NOT_CLEAN)
+    end(*extractions)
 
 
 def show_plans(dataset: str, options: Options, wanted: Sequence[Variant], watcher: Listener) -> None:

@@ -15,6 +15,7 @@ from ita_pipeline.cli.options import (
     Assignments,
     DatasetFolder,
     Preset,
+    Shared,
     Stages,
     WorkspaceFolder,
     base_settings,
@@ -41,6 +42,7 @@ def why(
     stage: Stages = None,
     assignments: Assignments = None,
     workspace: WorkspaceFolder = Path(),
+    shared: Shared = "",
     as_json: AsJson = False,
 ) -> None:
     """Explain one picture or post: its records, where they lie, what decided them, and what has changed since.
@@ -54,7 +56,7 @@ def why(
     from ita_pipeline import pipeline
 
     options = pipeline.Options(
-        preset, tuple(stage or ()), tuple(assignments or ()), workspace, base=base_settings()
+        preset, tuple(stage or ()), tuple(assignments or ()), workspace, base=base_settings(), shared=shared
     )
     watcher = Watcher()
     with resumable(watcher):

@@ -1,0 +1,149 @@
+"""`ita cache push`, `pull`, `export` and `import`: records carried to other machines, and from them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ita_pipeline.cli.cache import Address, OfShared, app, place_asked
+from ita_pipeline.cli.console import say, shown, table
+from ita_pipeline.cli.options import WorkspaceFolder
+from ita_pipeline.errors import ExitCode
+
+if TYPE_CHECKING:
+    from ita_pipeline.cache.transfer import Moved
+
+Stages = Annotated[list[str] | None, typer.Option("--stage", help="Only this stage. Repeatable.")]
+Target = Annotated[
+    str | None,
+    typer.Argument(metavar="[URL]", help="A shared cache, as s3://bucket/ita-cache; else the one that is set."),
+]
+
+
+class Format(StrEnum):
+    """What an export is written as."""
+
+    ARCHIVE = "archive"
+    PARQUET = "parquet"
+
+
+@app.command()
+def push(url: Target = None, stage: Stages = None, workspace: WorkspaceFolder = Path()) -> None:
+    """Put what lies in the cache and is not in a shared one there. What is there already is not sent again.
+
+    ita cache push s3://bucket/ita-cache
+    """
+    from ita_pipeline.upkeep import push_cache
+
+    rows: list[list[str]] = []
+    total = Transfers()
+    for key, moved in push_cache(url or "", workspace, tuple(stage or ())):
+        rows.append([key.stage, key.short[:8], str(moved.segments), f"{moved.size / 1e6:.2f}"])
+        total.count(moved)
+    print(table(["put", "key", "segments", "MB"], rows))
+    total.end("hint: ita cache verify says more, ita cache compact --drop-damaged mends")
+
+
+@app.command()
+def pull(url: Target = None, stage: Stages = None, workspace: WorkspaceFolder = Path()) -> None:
+    """Fetch what lies in a shared cache and is not here. Each record is checked before it comes in.
+
+    What a record says is believed: share a cache only with those whose results you would use.
+
+    ita cache pull s3://bucket/ita-cache
+    """
+    from ita_pipeline.upkeep import pull_cache
+
+    rows: list[list[str]] = []
+    total = Transfers()
+    for found in pull_cache(url or "", workspace, tuple(stage or ())):
+        moved = found.moved
+        rows.append([found.key.stage, found.key.short[:8], str(moved.segments), f"{moved.size / 1e6:.2f}"])
+        total.count(moved)
+        if found.left_out:
+            say(f"{found.key.stage} {found.key.short[:8]} is left out: {found.left_out}")
+    print(table(["fetched", "key", "segments", "MB"], rows))
+    total.end("hint: ita cache compact URL --drop-damaged keeps every good line; the rest is computed anew")
+
+
+class Transfers:
+    """What was found to be damaged on the way."""
+
+    def __init__(self) -> None:
+        self.damaged: list[str] = []
+
+    def count(self, moved: Moved) -> None:
+        from ita_pipeline.sharing import place_of
+
+        self.damaged += [place_of(*found) for found in moved.damaged]
+
+    def end(self, hint: str) -> None:
+        """
+        Raises:
+            typer.Exit: something is damaged, and was left out.
+        """
+        for place in self.damaged:
+            say(f"damaged, and left out: {shown(place)}")
+        if self.damaged:
+            say(hint)
+            raise typer.Exit(ExitCode.CORRUPT)
+
+
+@app.command()
+def export(
+    file: Annotated[
+        Path, typer.Argument(help="What to write: an archive, best named .zip, or a folder for Parquet.")
+    ],
+    url: Address = None,
+    of_shared: OfShared = False,
+    stage: Stages = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="An archive for ita cache import, or a Parquet file a stage.")
+    ] = Format.ARCHIVE,
+    workspace: WorkspaceFolder = Path(),
+) -> None:
+    """Write all records into an archive that another machine can import, or into Parquet files for other programs.
+
+    ita cache export cache.zip
+
+    ita cache export records/ --format parquet
+    """
+    from ita_pipeline import upkeep
+
+    shared, stages = place_asked(url, of_shared), tuple(stage or ())
+    if form is Format.PARQUET:
+        parts, left_out = upkeep.export_parquet(file, shared, workspace, stages)
+        for part in parts:
+            print(f"{shown(part.file)}: {part.records} records under {part.keys} keys, {part.size / 1e6:.2f} MB")
+        for key, why in left_out:
+            say(f"{key.stage} {key.short[:8]} is left out: {why}")
+        return
+    made = upkeep.export_cache(file, shared, workspace, stages)
+    print(f"{shown(file)}: {made.records} records under {made.keys} keys, {made.size / 1e6:.2f} MB")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="An archive that ita cache export made.")],
+    url: Address = None,
+    of_shared: OfShared = False,
+    workspace: WorkspaceFolder = Path(),
+) -> None:
+    """Merge an archive into the cache; nothing that is there changes.
+
+    What a record says is believed: import archives only of those whose results you would use.
+
+    ita cache import cache.zip
+    """
+    from ita_pipeline.upkeep import import_cache, import_shared
+
+    shared = place_asked(url, of_shared)
+    found = import_cache(file, workspace) if shared is None else import_shared(shared, file, workspace)
+    rows = [[item.key.stage, item.key.hexdigest[:8], str(item.added), str(item.known)] for item in found]
+    print(table(["stage", "key", "added", "here already"], rows))
+    for item in found:
+        if item.other_version:
+            say(f"{item.key.stage} {item.key.hexdigest[:8]} is left out: it is of another version of the stage")

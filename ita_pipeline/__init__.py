@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ita_pipeline.corpus.posts import Post
     from ita_pipeline.pipeline import (
         Options,
+        RayPool,
         ReportOptions,
         TrainOptions,
         compare,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         extract,
         load,
         predict,
+        predict_parts,
         report,
         status,
         train,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Options",
     "Post",
+    "RayPool",
     "ReportOptions",
     "TrainOptions",
     "compare",
@@ -50,6 +53,7 @@ __all__ = [
     "extract",
     "load",
     "predict",
+    "predict_parts",
     "report",
     "status",
     "train",

@@ -23,6 +23,7 @@ class FlairRun:
     """Seconds of each epoch's updates, without scoring, and the mentions found in each test post."""
 
     seconds: list[float]
+    processor_seconds: list[float]
     mentions: list[list[Span]]
 
 
@@ -65,4 +66,6 @@ def train_flair(
     if process.returncode or not answers:
         raise SystemExit(f"Flair's training ended with {process.returncode}")
     answer = json.loads(answers[-1].removeprefix(ANSWER))
-    return FlairRun(answer["seconds"], [[Span(*found) for found in post] for post in answer["mentions"]])
+    return FlairRun(
+        answer["seconds"], answer["processor"], [[Span(*found) for found in post] for post in answer["mentions"]]
+    )

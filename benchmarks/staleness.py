@@ -144,6 +144,7 @@ def quietly(program: Path, folder: Path) -> Callable[..., None]:
 def hashing(count: int = 2000, size: int = 100_000) -> float:
     """Pictures of 100 KB identified a second, when none of them is known; their files are in memory."""
     from ita_pipeline.images import identify
+    from ita_pipeline.places import LocalFile
 
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
@@ -152,7 +153,7 @@ def hashing(count: int = 2000, size: int = 100_000) -> float:
         paths = sorted(here.iterdir())
         store = Workspace(here / "workspace").store
         began = time.perf_counter()
-        assert len(list(identify(paths, store.manifest))) == count
+        assert len(list(identify(map(LocalFile, paths), store.manifest))) == count
         return count / (time.perf_counter() - began)
 
 

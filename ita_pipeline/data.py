@@ -20,6 +20,7 @@ from ita_pipeline.ner.encoders import EncoderRef, find_encoder, longest_row
 from ita_pipeline.ner.encoding import ViewEncoder
 from ita_pipeline.options import Options, chosen
 from ita_pipeline.picture_contexts import ContextPlan, PictureContexts, plan_contexts, read_contexts, read_imported
+from ita_pipeline.places import LocalFile
 from ita_pipeline.presets import context_stages
 from ita_pipeline.settings import checked, configured, read_yaml
 from ita_pipeline.training_plan import (
@@ -159,14 +160,14 @@ def look_at_pictures(dataset: Dataset, workspace: Workspace) -> Pictures:
     paths = list(dict.fromkeys(post.picture for post in dataset.posts if post.picture is not None))
     keys: dict[Path, str] = {}
     bad: dict[Path, str] = {}
-    for found in identify(paths, workspace.store.manifest):
+    for path, found in zip(paths, identify(map(LocalFile, paths), workspace.store.manifest), strict=True):
         if not isinstance(found, ImageRef):
-            bad[found.path] = found.reason
+            bad[path] = found.reason
             continue
-        keys[found.path] = found.key
-        reason = peek(found.path)
+        keys[path] = found.key
+        reason = peek(path)
         if reason:
-            bad[found.path] = reason
+            bad[path] = reason
     return Pictures(keys, bad)
 
 

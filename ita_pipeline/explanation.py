@@ -71,16 +71,16 @@ class StageAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A picture or a post by its path or name and its key, and every stage's answer."""
+    """A picture or a post by what it is called and its key, and every stage's answer."""
 
-    path: Path
+    label: str
     key: str
     stages: tuple[StageAnswer, ...]
 
     def to_json(self) -> dict[str, Any]:
         return {
             "schema": "ita.why/1",
-            "path": str(self.path).encode("utf-8", "backslashreplace").decode(),
+            "path": self.label.encode("utf-8", "backslashreplace").decode(),
             "image": self.key,
             "stages": [answer.to_json() for answer in self.stages],
         }
@@ -95,9 +95,9 @@ def explain(plan: PicturePlan, store: Store) -> Explanation:
         answer(part, key, store) for part in plan.plan.stages if (key := keys[part.stage.subject]) is not None
     )
     if post is not None:
-        return Explanation(Path(post.label), post.key, answers)
+        return Explanation(post.label, post.key, answers)
     assert image is not None
-    return Explanation(image.path, image.key, answers)
+    return Explanation(image.label, image.key, answers)
 
 
 def answer(part: StagePlan, image: str, store: Store) -> StageAnswer:

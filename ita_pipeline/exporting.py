@@ -12,6 +12,7 @@ from ita_pipeline.corpus.late import Form, write_late, written_word
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.data import plan_known
 from ita_pipeline.engines.isolation import Worker
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.extraction import Extraction
 from ita_pipeline.folders import new_folder, refuse_existing
 from ita_pipeline.options import Listener, Mute, Options
@@ -55,7 +56,7 @@ def export(
     plan = plan_known(dataset, options, training, heard.say)
     ask_consent(plan.plan, options.consent, heard)
     with Worker(options.limits) as hands:
-        contexts = make_contexts(plan, workspace.store, hands, heard)
+        contexts = make_contexts(plan, workspace.store, LocalEngine(hands), heard)
     splits = {
         split: [(post, contexts.of(post)) for post in posts if post.words]
         for split, posts in dataset.splits.items()

@@ -12,13 +12,14 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.cache.transfer import SharingOutcome
 from ita_pipeline.corpus.datasets import POSTS_FILES
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.engines import local
-from ita_pipeline.engines.jobs import MEGABYTE, Hands, Limits
-from ita_pipeline.engines.local import Progress, StageOutcome
+from ita_pipeline.engines.base import Engine, Progress, StageOutcome
+from ita_pipeline.engines.jobs import MEGABYTE, Limits
 from ita_pipeline.errors import UsageError
 from ita_pipeline.images import Found, ImageRef, Unreadable, find, identify
 from ita_pipeline.items import ItemRef, PostRef
+from ita_pipeline.places import Place
 from ita_pipeline.post_items import PostSource, as_items, of_posts
+from ita_pipeline.spool import Spool
 from stages.base import Failure, Stage
 
 
@@ -37,12 +38,12 @@ class Extraction:
 
     @property
     def failed(self) -> tuple[Failed, ...]:
-        """Each picture, by each of its paths, and each post that some stage failed on, with the first reason."""
+        """Each picture, in each of its places, and each post that some stage failed on, with the first reason."""
         first: dict[str, Failure] = {}
         for stage in self.stages:
             for failed in stage.failed:
                 first.setdefault(failed.item.key, failed.failure)
-        images = sorted(self.images, key=lambda image: image.path)
+        images = sorted(self.images, key=lambda image: image.label)
         items: list[ItemRef] = [*images, *self.posts]
         return tuple(Failed(item, first[item.key]) for item in items if item.key in first)
 
@@ -102,12 +103,13 @@ class PicturePlan:
 
 
 def plan_pictures(
-    paths: Sequence[Path],
+    places: Sequence[Place],
     stages: Sequence[Stage[Any]],
     store: Store,
     wishes: Wishes | None = None,
     limits: Limits | None = None,
     source: PostSource | None = None,
+    spool: Spool | None = None,
 ) -> PicturePlan:
     """What has to be done to bring every stage up to date for these pictures, and for posts where there are any.
 
@@ -118,7 +120,7 @@ def plan_pictures(
         CorruptCacheError: the cache was damaged.
     """
     most = (limits or Limits()).megabytes * MEGABYTE
-    identified = list(identify(paths, store.manifest, most))
+    identified = list(identify(places, store.manifest, most, spool))
     images = tuple(image for image in identified if isinstance(image, ImageRef))
     unreadable = tuple(image for image in identified if isinstance(image, Unreadable))
     readers = of_posts(stages)
@@ -133,7 +135,7 @@ def plan_pictures(
     return PicturePlan(images, (), unreadable, plan, posts)
 
 
-def carry_out(todo: PicturePlan, store: Store, hands: Hands, progress: Progress) -> Extraction:
+def carry_out(todo: PicturePlan, store: Store, engine: Engine, progress: Progress) -> Extraction:
     """Do what a plan says, and nothing else.
 
     Raises:
@@ -141,5 +143,5 @@ def carry_out(todo: PicturePlan, store: Store, hands: Hands, progress: Progress)
         CorruptCacheError: the cache was damaged.
         Interrupted: whoever watches asked for it.
     """
-    outcomes = local.run(todo.plan, store, hands, progress)
+    outcomes = engine.run(todo.plan, store, progress)
     return Extraction(todo.images, todo.others, todo.unreadable, outcomes, tuple(todo.posts.values()))

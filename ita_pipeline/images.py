@@ -1,21 +1,22 @@
-"""Pictures on disk: find them, identify them by content, open them safely."""
+"""Pictures: find them in folders, identify them by content wherever they lie, open them safely."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
-import stat
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ita_pipeline.cache.stamps import settled, stamp
 from ita_pipeline.groups import batched
 from ita_pipeline.manifest import Manifest, Stamped
+from ita_pipeline.places import LocalFile, Looked, Place, path_of
+from ita_pipeline.spool import Spool
 from stages.base import BadItemError, FailureKind
 
 if TYPE_CHECKING:
@@ -26,15 +27,23 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MOST_BYTES = 25 * 1024 * 1024
 MOST_PIXELS = 40_000_000
 IDENTIFIED_AT_ONCE = 10_000
-MOST_READ_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A file that could not even be read, and why."""
+    """A picture that could not even be read, and why."""
 
-    path: Path
+    place: Place
     reason: str
+
+    @property
+    def label(self) -> str:
+        return self.place.label
+
+    @property
+    def path(self) -> Path | None:
+        """Its file, where it is one on this machine."""
+        return path_of(self.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +62,17 @@ class ImageRef:
     """A picture: the sha256 of its bytes, one of the places where it lies, and the key that place had before."""
 
     key: str
-    path: Path
+    place: Place
     before: str = ""
 
     @property
     def label(self) -> str:
-        return str(self.path)
+        return self.place.label
+
+    @property
+    def path(self) -> Path | None:
+        """Its file, where it is one on this machine."""
+        return path_of(self.place)
 
     @property
     def changed(self) -> tuple[str, ...]:
@@ -77,7 +91,7 @@ def find(folder: Path) -> Found:
     closed: list[Unreadable] = []
 
     def tell(error: OSError) -> None:
-        closed.append(Unreadable(Path(error.filename), error.strerror or type(error).__name__))
+        closed.append(Unreadable(LocalFile(Path(error.filename)), error.strerror or type(error).__name__))
 
     for directory, names, files in os.walk(folder, onerror=tell):
         names[:] = sorted(name for name in names if not name.startswith("."))
@@ -90,70 +104,66 @@ def find(folder: Path) -> Found:
 
 
 def identify(
-    paths: Iterable[Path], manifest: Manifest, most_bytes: int = MOST_BYTES
+    places: Iterable[Place], manifest: Manifest, most_bytes: int = MOST_BYTES, spool: Spool | None = None
 ) -> Iterator[ImageRef | Unreadable]:
-    """The key of each picture, in order; a file that stands as the manifest knows it is not read again."""
+    """The key of each picture, in order; what stands as the manifest knows it is not read again.
+
+    Pictures that had to be fetched from elsewhere are kept in the `spool` for whoever looks at them next.
+    """
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
-        for some in batched(paths, IDENTIFIED_AT_ONCE):
-            yield from identified(some, manifest, pool, most_bytes)
+        for some in batched(places, IDENTIFIED_AT_ONCE):
+            yield from identified(some, manifest, pool, most_bytes, spool)
 
 
 def identified(
-    paths: Sequence[Path], manifest: Manifest, pool: ThreadPoolExecutor, most_bytes: int
+    places: Sequence[Place],
+    manifest: Manifest,
+    pool: ThreadPoolExecutor,
+    most_bytes: int,
+    spool: Spool | None,
 ) -> list[ImageRef | Unreadable]:
     here = os.getcwd()  # noqa: PTH109
-    texts = [str(path) for path in paths]
-    names = [os.fsencode(text if text.startswith(os.sep) else f"{here}{os.sep}{text}") for text in texts]
+    names = [place.address(here) for place in places]
     known = manifest.get(names)
     found: list[ImageRef | Unreadable | None] = []
-    for path, name in zip(paths, names, strict=True):
+    for place, name in zip(places, names, strict=True):
         before = known.get(name)
-        fits = before is not None and before.stamp == stamp_or_none(name)
-        found.append(ImageRef(before.key, path, before.before) if before and fits else None)
+        fits = before is not None and place.stamp() == before.stamp != ""
+        found.append(ImageRef(before.key, place, before.before) if before and fits else None)
     unknown = [number for number, image in enumerate(found) if image is None]
-    hashed = pool.map(lambda number: read_key(paths[number], most_bytes), unknown)
+    stamps = [known[names[number]].stamp if names[number] in known else "" for number in unknown]
+    look = partial(look_at, most_bytes=most_bytes, spool=spool)
+    results = pool.map(look, [places[number] for number in unknown], stamps)
     fresh: list[Stamped] = []
-    for number, result in zip(unknown, hashed, strict=True):
+    for number, result in zip(unknown, results, strict=True):
+        earlier = known.get(names[number])
         if isinstance(result, Unreadable):
             found[number] = result
-            continue
-        stamp, key = result
-        earlier = known.get(names[number])
-        before = "" if earlier is None else earlier.key if earlier.key != key else earlier.before
-        found[number] = ImageRef(key, paths[number], before)
-        fresh.append(Stamped(names[number], stamp, key, before))
+        elif result is None:
+            assert earlier is not None
+            found[number] = ImageRef(earlier.key, places[number], earlier.before)
+        else:
+            place, seen = result
+            before = "" if earlier is None else earlier.key if earlier.key != seen.key else earlier.before
+            found[number] = ImageRef(seen.key, place, before)
+            fresh.append(Stamped(names[number], seen.stamp, seen.key, before))
     manifest.put(fresh)
     return [image for image in found if image is not None]
 
 
-def read_key(path: Path, most_bytes: int) -> tuple[str, str] | Unreadable:
-    """A file's stamp and the sha256 of its bytes. The stamp is empty while a change could still hide behind it."""
+def look_at(
+    place: Place, known: str, most_bytes: int, spool: Spool | None
+) -> tuple[Place, Looked] | Unreadable | None:
+    """A picture with its key, and with a copy of it where it was fetched; nothing where it stands as it did."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe or device would block a reader
-            return Unreadable(path, "not a regular file")
-        if status.st_size > most_bytes:
-            return Unreadable(path, f"{status.st_size:,} bytes are more than {most_bytes:,}")
-        return (stamp(status) if settled(status) else ""), file_digest(path)
-    except OSError as error:
-        return Unreadable(path, error.strerror or type(error).__name__)
-
-
-def stamp_or_none(name: bytes) -> str | None:
-    try:
-        return stamp(os.stat(name))  # noqa: PTH116
-    except OSError:
+        seen = place.look(most_bytes, known)
+    except BadItemError as error:
+        return Unreadable(place, error.failure.reason)
+    if seen is None:
         return None
-
-
-def file_digest(path: Path) -> str:
-    found = hashlib.sha256()
-    # Not `hashlib.file_digest`, whose buffer costs a picture of 100 KB a sixth of the time.
-    with path.open("rb", buffering=0) as opened:
-        size = os.fstat(opened.fileno()).st_size
-        while part := opened.read(min(size + 1, MOST_READ_AT_ONCE)):
-            found.update(part)
-    return found.hexdigest()
+    if seen.content is not None and spool is not None:
+        place = spool.keep(place, seen.key, seen.content)
+    return place, Looked(seen.stamp, seen.key)
 
 
 def open_picture(image: ImageRef, most_bytes: int = MOST_BYTES, most_pixels: int = MOST_PIXELS) -> Image:
@@ -209,13 +219,7 @@ def peek(path: Path, most_pixels: int = MOST_PIXELS) -> str:
 
 
 def read(image: ImageRef, most_bytes: int) -> bytes:
-    try:
-        size = image.path.stat().st_size
-        if size > most_bytes:
-            raise BadItemError(f"{size:,} bytes are more than {most_bytes:,}", FailureKind.RESOURCE)
-        content = image.path.read_bytes()
-    except OSError as error:
-        raise BadItemError(f"cannot be read: {error.strerror}", FailureKind.TRANSIENT) from error
+    content = image.place.read(most_bytes)
     if hashlib.sha256(content).hexdigest() != image.key:
         raise BadItemError("changed while it was being worked on", FailureKind.TRANSIENT)
     return content

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 from ita_pipeline.cache.plan import Wishes
 from ita_pipeline.corpus.contexts import CONTEXTS
+from ita_pipeline.engines.base import Progress, Silent
+from ita_pipeline.engines.cluster import RayPool
 from ita_pipeline.engines.jobs import Limits
-from ita_pipeline.engines.local import Progress, Silent
 from ita_pipeline.errors import UsageError, nearest
 from ita_pipeline.presets import AUTO, OPTIONAL, Choice, choose, other_stages, with_changes, with_others
 from ita_pipeline.settings import checked, merged, parse_assignments
@@ -70,7 +71,7 @@ class Options:
     for a section that nobody reads is left alone, while an assignment to it is an error. With `consent` somebody
     agreed that posts and pictures are sent to other machines, where a stage does that. `shared` is the address of a
     cache that machines share, such as `s3://bucket/ita-cache`: its records are used, and what is computed is put
-    there.
+    there. With `ray`, `extract` and `predict` work in actors of a Ray cluster.
     """
 
     preset: str = AUTO
@@ -83,6 +84,7 @@ class Options:
     base: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     consent: bool = False
     shared: str = ""
+    ray: RayPool | None = None
 
     @property
     def changes(self) -> dict[str, dict[str, Any]]:

@@ -13,11 +13,12 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.corpus.contexts import ContextConfig, render
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines import local
-from ita_pipeline.engines.jobs import Hands, InProcess, Limits
-from ita_pipeline.engines.local import Progress
+from ita_pipeline.engines.base import Engine, Progress
+from ita_pipeline.engines.jobs import InProcess, Limits
 from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, plan_pictures
 from ita_pipeline.images import ImageRef
 from ita_pipeline.items import PostRef
+from ita_pipeline.places import LocalFile
 from ita_pipeline.post_items import PostSource, of_posts
 from stages.base import Failure, Item, Result, Stage, Subject, Value
 from stages.external import ExternalConfig, ExternalStage, ExternalValue
@@ -89,14 +90,14 @@ def plan_contexts(
     paths = list(dict.fromkeys(post.picture for post in posts if post.picture is not None))
     source = PostSource(tuple(posts), tuple(train), origin) if of_posts(left) and posts else None
     if left and (paths or source):
-        pictures = plan_pictures(paths, left, store, wishes, limits, source)
+        pictures = plan_pictures([LocalFile(path) for path in paths], left, store, wishes, limits, source)
     else:
         pictures = PicturePlan((), (), (), Plan(()))
     if external is None or not parts:
         return ContextPlan(config, tuple(left), pictures)
     known = external.entries
     ids = tuple(dict.fromkeys(post.image_id for post in posts if post.image_id and post.image_id in known))
-    imported = make_plan([external], [ImageRef(name, Path(name)) for name in ids], store)
+    imported = make_plan([external], [ImageRef(name, LocalFile(Path(name))) for name in ids], store)
     return ContextPlan(config, tuple(left), pictures, imported, ids, parts)
 
 
@@ -107,13 +108,13 @@ def still_needed(stages: Sequence[Stage[Any]], names: set[str]) -> list[Stage[An
     return [stage for stage in stages if stage.name in names]
 
 
-def make_contexts(todo: ContextPlan, store: Store, hands: Hands, progress: Progress) -> PictureContexts:
+def make_contexts(todo: ContextPlan, store: Store, engine: Engine, progress: Progress) -> PictureContexts:
     """Do what a plan says, and read what came of it.
 
     Raises:
         StageError: a stage cannot work at all; what was computed before is kept.
     """
-    extraction = carry_out(todo.pictures, store, hands, progress)
+    extraction = carry_out(todo.pictures, store, engine, progress)
     local.run(todo.imported, store, InProcess(), progress)
     return replace(read_contexts(todo, store), extraction=extraction)
 
@@ -131,6 +132,7 @@ def read_contexts(todo: ContextPlan, store: Store) -> PictureContexts:
     by_file = {
         image.path: {name: found[image.key].result for name, found in records.items() if image.key in found}
         for image in images
+        if image.path is not None
     }
     readers = [stage for stage in of_posts(todo.stages) if stage.name in keys]
     own = [item.key for item in todo.pictures.posts.values()]

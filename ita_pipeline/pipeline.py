@@ -12,7 +12,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.comparison import Comparison, compare_runs
 from ita_pipeline.consent import ask_consent
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.engines.isolation import Worker
+from ita_pipeline.engines.choice import opened
 from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.errors import UsageError
 from ita_pipeline.explanation import Explanation, explain
@@ -20,6 +20,7 @@ from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, is_pictu
 from ita_pipeline.groups import gathered
 from ita_pipeline.making import unfinished_runs
 from ita_pipeline.options import Listener, Mute, Options, chosen
+from ita_pipeline.places import LocalFile
 from ita_pipeline.post_items import of_posts
 from ita_pipeline.predictor import Prediction, Predictor
 from ita_pipeline.presets import build_stages
@@ -124,7 +125,8 @@ def plan_seen(options: Options | None = None, listener: Listener | None = None) 
     heard.say(f"{len(there)} pictures that were looked at before{gone}")
     stages = build_stages(choice.preset, options.stages)
     with Sharing(options, heard, puts=False) as sharing:
-        return plan_pictures(there, stages, sharing.store, options.wishes, options.limits)
+        places = [LocalFile(path) for path in there]
+        return plan_pictures(places, stages, sharing.store, options.wishes, options.limits)
 
 
 def extract(
@@ -138,15 +140,16 @@ def extract(
 
     Raises:
         UserError: there is nothing to look at, a setting is unknown, nobody agreed that posts are sent to another
-            machine, or the cache is damaged.
+            machine, the cache is damaged, or Ray is asked for and does not answer.
         StageError: a model or tool that a stage needs is missing; what was computed before is kept.
     """
     options, heard = options or Options(), listener or Mute()
-    with Sharing(options, heard) as sharing:
+    with Sharing(options, heard) as sharing, opened(options.ray, options.limits, heard.say) as engine:
         plan = planned_extraction(target, sharing.store, options, heard, data)
         ask_consent(plan.plan, options.consent, heard)
-        with Worker(options.limits) as hands:
-            done = carry_out(plan, sharing.store, hands, heard)
+        # Whoever works may be another process, whose segments nobody here is told of.
+        sharing.owes(part.key for part in plan.plan.stages if part.stale)
+        done = carry_out(plan, sharing.store, engine, heard)
     return replace(done, sharing=sharing.outcome)
 
 
@@ -198,7 +201,7 @@ def why(image: Path | str, options: Options | None = None, listener: Listener | 
     heard.say(choice.why)
     stages = build_stages(choice.preset, options.stages)
     with Sharing(options, heard, puts=False) as sharing:
-        plan = plan_pictures([path], stages, sharing.store, options.wishes, options.limits)
+        plan = plan_pictures([LocalFile(path)], stages, sharing.store, options.wishes, options.limits)
     if plan.unreadable:
         raise UsageError(f"{path} cannot be read: {plan.unreadable[0].reason}")
     return explain(plan, sharing.store)
@@ -283,19 +286,19 @@ def demo(
     port: int = 8765,
     options: Options | None = None,
     ready: Callable[[str, bool, tuple[str, ...]], None] | None = None,
+    listener: Listener | None = None,
 ) -> None:
     """Serve a page to try a run on, until Ctrl-C. `ready` is told the address, whether only this machine reaches
     it, and what is to be said of the run.
 
     Raises:
         MissingError: there is no such run, or the extra `demo` is not installed.
-        UsageError: there is no such address, or its port is taken.
+        UsageError: there is no such address, its port is taken, or nobody agreed that pictures are sent away.
         StageError: a model or tool that the run's stages need is missing.
     """
     from ita_pipeline.demo.serve import Place, serve
 
-    options = options or Options()
-    serve(run, Place(host, port), options.workspace, options.limits, ready or (lambda *_: None))
+    serve(run, Place(host, port), options, ready or (lambda *_: None), listener)
 
 
 def compare(

@@ -15,6 +15,7 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.images import ImageRef
 from ita_pipeline.items import PostRef
 from ita_pipeline.manifest import Noted
+from ita_pipeline.places import LocalFile
 from ita_pipeline.similarity import Chooser
 from stages.base import Example, Stage, Subject
 
@@ -100,7 +101,7 @@ def as_json(item: PostRef) -> str:
     content = {
         "id": item.id,
         "text": item.text,
-        "picture": str(item.image.path.absolute()) if item.image else None,
+        "picture": str(item.image.path.absolute()) if item.image and item.image.path else None,
         "examples": [[one.text, one.answer] for one in item.examples],
         "parts": dict(item.parts),
     }
@@ -111,6 +112,6 @@ def from_json(key: str, text: str) -> PostRef:
     """A post as it was noted; its picture may have gone since."""
     content = json.loads(text)
     parts = content["parts"]
-    image = ImageRef(parts["picture"], Path(content["picture"])) if content["picture"] else None
+    image = ImageRef(parts["picture"], LocalFile(Path(content["picture"]))) if content["picture"] else None
     examples = tuple(Example(*pair) for pair in content["examples"])
     return PostRef(key, content["id"], content["text"], image, examples, parts)

@@ -14,9 +14,10 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.consent import ask_consent
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
+from ita_pipeline.engines.base import Progress, Silent
 from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.engines.jobs import Limits
-from ita_pipeline.engines.local import Progress, Silent
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.errors import UsageError
 from ita_pipeline.images import ImageRef
 from ita_pipeline.items import PostRef
@@ -146,7 +147,7 @@ class Predictor:
         train = self.train if read else ()
         plan = plan_contexts(read, stages, self.record.contexts, self.store, limits=self.limits, train=train)
         ask_consent(plan.plan, self.consent, self.listener)
-        contexts = make_contexts(plan, self.store, self.hands, progress or Silent())
+        contexts = make_contexts(plan, self.store, LocalEngine(self.hands), progress or Silent())
         self.notice(contexts.keys)
         reasons = troubles(posts, contexts)
         texts = [contexts.of(post) for post in posts]

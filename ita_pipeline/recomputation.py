@@ -13,11 +13,12 @@ from typing import Any
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.plan import in_order, stage_keys
 from ita_pipeline.cache.store import Store
+from ita_pipeline.engines.base import Interrupted, Progress
 from ita_pipeline.engines.jobs import Hands, Job
-from ita_pipeline.engines.local import Interrupted, Progress
 from ita_pipeline.groups import batched
-from ita_pipeline.images import ImageRef, file_digest
+from ita_pipeline.images import ImageRef
 from ita_pipeline.items import ItemRef
+from ita_pipeline.places import LocalFile, file_digest
 from ita_pipeline.post_items import from_json
 from stages.base import Result, Stage, Subject, Value
 
@@ -113,7 +114,7 @@ def known_items(stage: Stage[Any], keys: Sequence[str], store: Store) -> dict[st
         return {k: p for k, p in posts.items() if p.image is None or holds(p.image.path, p.image.key)}
     places = store.manifest.paths_of(keys)
     found = {key: next((p for p in map(as_path, places.get(key, [])) if holds(p, key)), None) for key in keys}
-    return {key: ImageRef(key, path) for key, path in found.items() if path is not None}
+    return {key: ImageRef(key, LocalFile(path)) for key, path in found.items() if path is not None}
 
 
 def read_by(stage: Stage[Any], stages: Sequence[Stage[Any]]) -> dict[str, Stage[Any]]:
@@ -124,10 +125,10 @@ def as_path(name: bytes) -> Path:
     return Path(os.fsdecode(name))
 
 
-def holds(path: Path, key: str) -> bool:
+def holds(path: Path | None, key: str) -> bool:
     """Whether a file still has the content that it had."""
     try:
-        return path.is_file() and file_digest(path) == key
+        return path is not None and path.is_file() and file_digest(path) == key
     except OSError:
         return False
 

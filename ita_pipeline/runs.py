@@ -203,11 +203,13 @@ def run_components(
     def sentence(post: Post) -> list[Any]:
         return [post.id, post.words, [[span.start, span.end, span.type] for span in post.gold or ()]]
 
+    # Said only where it is not what it always was, so that older runs keep their keys.
+    usual = {"precision"} if training.precision == "fp32" else None
     return {
         "trainer": TRAINER_VERSION,
         "sentences": {name: digest([sentence(post) for post, _ in posts]) for name, posts in splits.items()},
         "contexts": {name: digest([counted(texts) for _, texts in posts]) for name, posts in splits.items()},
-        "training": training.model_dump(mode="json"),
+        "training": training.model_dump(mode="json", exclude=usual),
         "encoder": encoder_identity,
         "types": list(types),
     }

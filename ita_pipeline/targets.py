@@ -11,6 +11,7 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.errors import UsageError
 from ita_pipeline.extraction import is_pictures, pictures_in
 from ita_pipeline.images import Unreadable
+from ita_pipeline.places import LocalFile, Place
 from ita_pipeline.post_items import PostSource
 
 POSTS = (".jsonl", ".ndjson")
@@ -20,7 +21,7 @@ POSTS = (".jsonl", ".ndjson")
 class Seen:
     """Pictures, and posts where there are any; the rest as `Found` has it."""
 
-    pictures: tuple[Path, ...]
+    pictures: tuple[Place, ...]
     others: tuple[Path, ...] = ()
     closed: tuple[Unreadable, ...] = ()
     source: PostSource | None = None
@@ -50,7 +51,7 @@ def things_in(target: Path | str, posts_are_read: bool, data: Path | None, works
         )
         if dataset is None:
             found = pictures_in(path)
-            return Seen(found.pictures, found.others, found.closed)
+            return Seen(tuple(map(LocalFile, found.pictures)), found.others, found.closed)
         return with_posts(source_of(dataset), True, target, dataset.notes)
     if path.exists() or path.suffix in POSTS or len(path.parts) > 1:
         pictures_in(path)  # which says what is the matter with it
@@ -82,7 +83,7 @@ def with_posts(source: PostSource, posts_are_read: bool, target: Path | str, not
     if not pictures and not posts_are_read:
         hint = "--set knowledge.endpoint=… --set knowledge.model=… asks a language model"
         raise UsageError(f"the posts of {target} have no pictures, and no stage reads posts", hint)
-    return Seen(pictures, source=source, notes=notes)
+    return Seen(tuple(map(LocalFile, pictures)), source=source, notes=notes)
 
 
 def pictures_of(posts: tuple[Post, ...]) -> list[Path]:

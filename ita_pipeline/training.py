@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from ita_pipeline.consent import ask_consent
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.engines.isolation import Worker
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.errors import NotCleanError
 from ita_pipeline.extraction import Extraction
 from ita_pipeline.ner.processes import Processes
+from ita_pipeline.ner.reporting import reporters
 from ita_pipeline.options import Listener, Mute, Once, Options, chosen
 from ita_pipeline.picture_contexts import make_contexts, read_contexts
 from ita_pipeline.report.make import MOST_AT_TRAINING, ReportOptions, report_run
@@ -88,11 +90,15 @@ def train(
 
 def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, heard: Listener) -> Trained:
     workspace, processes = Workspace(options.workspace), Processes.here()
+    if training.report_to:
+        # Before anything is computed for a training that nobody could be told of.
+        reporters(training.report_to, workspace.runs)
     if processes.first:
         ask_consent(plan.contexts.plan, options.consent, heard)
     with Sharing(options, heard, puts=processes.first) as sharing, Worker(options.limits) as hands:
         sharing.owes(plan.contexts.plan.keys.values())
-        contexts = make_contexts(plan.contexts, sharing.store, hands, heard) if processes.first else None
+        engine = LocalEngine(hands)
+        contexts = make_contexts(plan.contexts, sharing.store, engine, heard) if processes.first else None
     processes.wait()
     # The other processes of a launcher find everything looked at already.
     contexts = contexts or read_contexts(plan.contexts, workspace.store)
@@ -103,7 +109,9 @@ def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, 
             f"{contexts.extraction.waiting} {what} are left for another time ({why}), so nothing was trained",
             "the same command again takes the next ones",
         )
-    run, new = train_if_new(plan.wanted(contexts), workspace.runs, heard, training.checkpoint_every)
+    run, new = train_if_new(
+        plan.wanted(contexts), workspace.runs, heard, training.checkpoint_every, training.report_to
+    )
     if processes.first and (new or not run.report.is_file()):
         wishes = ReportOptions(workspace=options.workspace, pictures=Pictures.INSIDE)
         report_run(run, run.report, wishes, heard, plan.dataset, MOST_AT_TRAINING)

@@ -30,7 +30,8 @@ class TrainOptions:
 
     `captions` is a file of captions made elsewhere, "auto" for the one that the dataset's card names, or "none".
     `contexts` are the contexts to append, by default all that the preset does. Beside the checkpoint at the end of
-    each epoch, `checkpoint_every` makes one after each so many updates.
+    each epoch, `checkpoint_every` makes one after each so many updates. `report_to` names reporters of
+    `transformers`, such as tensorboard.
     """
 
     data: Path | None = None
@@ -42,6 +43,7 @@ class TrainOptions:
     seed: int | None = None
     command: str = ""
     checkpoint_every: int = 0
+    report_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from ita_pipeline.ner.encoding import ViewEncoder
 from ita_pipeline.ner.examples import Example, evaluate, lay_out
 from ita_pipeline.ner.history import EpochScore, best_epoch
 from ita_pipeline.ner.processes import Processes
+from ita_pipeline.ner.reporting import TENSORBOARD
 from ita_pipeline.ner.shapes import drops_capitals
 from ita_pipeline.ner.training import Desk, Hearers, TrainingConfig, train
 from ita_pipeline.picture_contexts import PictureContexts
@@ -76,11 +77,14 @@ def check_trainable(dataset: Dataset) -> None:
         raise UsageError(f"dataset {dataset.name} has no mention to learn from in train")
 
 
-def train_if_new(wanted: Wanted, runs: Path, talker: Talker, checkpoint_every: int = 0) -> tuple[Run, bool]:
+def train_if_new(
+    wanted: Wanted, runs: Path, talker: Talker, checkpoint_every: int = 0, report_to: tuple[str, ...] = ()
+) -> tuple[Run, bool]:
     """The run of these inputs, and whether it had to be trained.
 
     A training that was killed is taken up at its last checkpoint. Checkpoints are made at the end of each epoch,
-    and also after each so many updates where `checkpoint_every` says so.
+    and also after each so many updates where `checkpoint_every` says so. `report_to` names reporters, see
+    `ner.reporting`.
 
     Where a launcher started several processes, they train together, and the first of them makes the run.
 
@@ -102,9 +106,11 @@ def train_if_new(wanted: Wanted, runs: Path, talker: Talker, checkpoint_every: i
         if processes.first:
             shutil.rmtree(own.folder, ignore_errors=True)
             own.folder.mkdir()
-        trained = train_tagger(wanted, Desk(desk, checkpoint_every), talker)
+        trained = train_tagger(wanted, Desk(desk, checkpoint_every, report_to), talker)
         if processes.first:
-            write_run(own, key, components, wanted, Desk(desk, checkpoint_every), trained)
+            write_run(own, key, components, wanted, Desk(desk), trained)
+            if (desk / TENSORBOARD).is_dir():
+                (desk / TENSORBOARD).rename(own.folder / TENSORBOARD)
             own.folder.rename(run.folder)
     processes.wait()
     return run, True

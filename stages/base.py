@@ -240,6 +240,13 @@ class Stage(ABC, Generic[Config]):
         """The host to which items are sent where that is another machine; else nothing. It takes consent first."""
         return ""
 
+    @property
+    def alone(self) -> bool:
+        """Whether one process does all of it, however many there are: so it is with a stage that keeps count over
+        a whole run, as of requests that are paid for, and lets a server do the work.
+        """
+        return False
+
     @abstractmethod
     def identity(self) -> Identity:
         """Models and tools that decide the output, found without loading weights.

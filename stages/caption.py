@@ -120,6 +120,10 @@ class CaptionStage(Stage[CaptionConfig]):
         return self.config.model == TEMPLATE and not self.served
 
     @property
+    def alone(self) -> bool:
+        return self.served
+
+    @property
     def sends_to(self) -> str:
         """The host to which pictures are sent where that is another machine; else nothing."""
         if not self.served:

@@ -149,6 +149,10 @@ class KnowledgeStage(Stage[KnowledgeConfig]):
         endpoint = self.config.as_endpoint() if self.over_http else None
         return endpoint.host if endpoint and endpoint.remote else ""
 
+    @property
+    def alone(self) -> bool:
+        return self.over_http
+
     def parameters(self) -> dict[str, Any]:
         """Settings that do not count are left out; of the prompt its content counts, and not its name."""
         config = self.config

@@ -31,6 +31,7 @@ from stages.base import (
 )
 from stages.kinds import ANIMALS, FUR
 from stages.threads import Spread, all_at_once, cores, one_thread_each
+from stages.tools import opencv_version
 from stages.vocabulary import COMMON
 from stages.worded_detectors import WORDED
 
@@ -149,7 +150,7 @@ class Seen:
 
 class ObjectsStage(Stage[ObjectsConfig]):
     name = "objects"
-    version = 2
+    version = 3
     config_type = ObjectsConfig
     value_type = ObjectsValue
 
@@ -171,7 +172,9 @@ class ObjectsStage(Stage[ObjectsConfig]):
         return {name: value for name, value in super().parameters().items() if name not in unused}
 
     def identity(self) -> Identity:
-        """The exact weights of both models, and the words that they are asked with."""
+        """The exact weights of both models, the words that they are asked with, and OpenCV's version where that
+        computes.
+        """
         from stages import imagenet, nanodet, vocabulary
         from stages.transformers_vision import attribute_digest
 
@@ -182,6 +185,8 @@ class ObjectsStage(Stage[ObjectsConfig]):
             if config.detector == NANODET
             else hub.identify(config.detector, config.detector_revision)
         }
+        if config.detector == NANODET:
+            tools["opencv"] = opencv_version()
         if self.asks_with_words(models["detector"]):
             tools["vocabulary"] = vocabulary.digest(vocabulary.words_of(config.vocabulary))
         if config.attributes == EFFICIENTNET:

@@ -36,6 +36,8 @@ from stages.base import (
 )
 from stages.leash import TableWord, read_pages
 from stages.readers import Reader, TextLines, WholePages
+from stages.threads import cores
+from stages.tools import opencv_version
 from stages.words import Word
 
 if TYPE_CHECKING:
@@ -113,7 +115,7 @@ class OcrStage(Stage[OcrConfig]):
 
     @property
     def workers(self) -> int:
-        return self.config.workers or os.cpu_count() or 1
+        return self.config.workers or cores()
 
     def parameters(self) -> dict[str, Any]:
         unused = {"languages", "page_mode"} if self.config.engine == "rapidocr" else set[str]()
@@ -124,7 +126,8 @@ class OcrStage(Stage[OcrConfig]):
         return GROUP * self.workers
 
     def identity(self) -> Identity:
-        """Tesseract's version and the sha256 of each language file; of RapidOCR its version and its weights.
+        """Tesseract's version, the sha256 of each language file, and OpenCV's version where that finds the lines;
+        of RapidOCR its version and its weights.
 
         Raises:
             StageError: the engine or a language is not installed.
@@ -145,7 +148,8 @@ class OcrStage(Stage[OcrConfig]):
                     f"Debian, Ubuntu: apt-get install tesseract-ocr-{language.replace('_', '-').lower()}",
                 )
             digests[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
-        return Identity(tools={"tesseract": version, **digests})
+        opencv = {"opencv": opencv_version()} if self.config.page_mode == "lines" else {}
+        return Identity(tools={"tesseract": version, **digests, **opencv})
 
     def open(self) -> None:
         mode = self.config.page_mode

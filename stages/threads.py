@@ -26,9 +26,16 @@ def all_at_once(work: Callable[[list[Part]], list[Result]], parts: Sequence[Part
     return work(list(parts))
 
 
+class Share:
+    """How many cores this process shall keep to; nothing is all that it may use."""
+
+    cores: int | None = None
+
+
 def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many this process may use, or its share of them."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return there if Share.cores is None else max(1, min(there, Share.cores))
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from unittest.mock import patch
 
 from PIL import Image
 
-from ita_pipeline.images import ImageRef, file_digest
+from ita_pipeline.images import ImageRef
+from ita_pipeline.places import LocalFile, file_digest
 from stages.base import EXECUTION, SEMANTIC, Failure, Identity, Item, Stage, StageConfig, Value, guarded
 
 
@@ -79,7 +80,7 @@ def draw(path: Path, colour: str = "red", size: tuple[int, int] = (64, 48)) -> P
 
 
 def ref(path: Path) -> ImageRef:
-    return ImageRef(file_digest(path), path)
+    return ImageRef(file_digest(path), LocalFile(path))
 
 
 @dataclass(frozen=True)

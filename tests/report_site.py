@@ -14,11 +14,11 @@ from ita_pipeline.corpus.conll import write_conll
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post, Span
-from ita_pipeline.images import file_digest
 from ita_pipeline.ner.analysis import analyse
 from ita_pipeline.ner.prediction import Scored
 from ita_pipeline.ner.scoring import score
 from ita_pipeline.ner.training import EpochScore, TrainingConfig
+from ita_pipeline.places import file_digest
 from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run, RunAnalysis, RunRecord, RunScores, ViewAnalysis, ViewScores
 from stages.base import Failure, FailureKind, Value
 from stages.caption import Caption, CaptionValue

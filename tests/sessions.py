@@ -21,6 +21,7 @@ VARIES = (
     (r"took +[\d.]+ s", "took TIME"),
     (r"\b\d+\.\d\d\b", "SCORE"),
     (r"epoch \d+ of \d+", "epoch N"),
+    (r"the hub does not answer|HF_HUB_OFFLINE is set", "NO HUB"),
     (r"line \d+", "line N"),
     (r"tesseract = [\d.]+", "tesseract = VERSION"),
     (r"traineddata = \w+", "traineddata = DIGEST"),
@@ -53,8 +54,9 @@ def said_by(command: str) -> tuple[int, str]:
     if command.startswith("ita ") and not any(sign in command for sign in SHELL):
         answer = ita_here(*shlex.split(command)[1:])
         return answer.code, answer.err + answer.out
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    return done.returncode, done.stderr + done.stdout
+    both = subprocess.STDOUT
+    done = subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE, stderr=both, text=True, check=False)
+    return done.returncode, done.stdout
 
 
 def plain_lines(lines: Sequence[str]) -> list[str]:

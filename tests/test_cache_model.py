@@ -22,8 +22,10 @@ from ita_pipeline.cache.maintenance import verify
 from ita_pipeline.cache.plan import Plan, Wishes, make_plan, stage_keys
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
+from ita_pipeline.engines.base import Silent
 from ita_pipeline.engines.jobs import InProcess, Job
 from ita_pipeline.images import ImageRef, identify
+from ita_pipeline.places import LocalFile
 from stages.base import Failure, FailureKind, Item, Stage, Value
 from tests.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ref
 
@@ -174,7 +176,7 @@ class AnythingHappens(RuleBasedStateMachine):
 
     def plan(self, store: Store, wishes: Wishes | None = None) -> Plan:
         paths = [self.path(name) for name in sorted(self.there)]
-        images = [image for image in identify(paths, store.manifest) if isinstance(image, ImageRef)]
+        images = [image for image in identify(map(LocalFile, paths), store.manifest) if isinstance(image, ImageRef)]
         return make_plan(self.stages_of(self.double), images, store, wishes)
 
     def wanted(self, retry: bool, refresh: bool) -> set[tuple[str, str]]:
@@ -207,7 +209,7 @@ class AnythingHappens(RuleBasedStateMachine):
             images = {self.key(name) for name in self.there}
             assert part.fresh + len(part.stale) + len(part.failed) == len(images)
         try:
-            local.run(plan, store, hands, local.Silent())
+            local.run(plan, store, hands, Silent())
         except Killed:
             self.remember(hands)
             self.tear(store, plan, hands, torn)

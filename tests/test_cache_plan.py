@@ -13,9 +13,11 @@ from ita_pipeline.cache.plan import Plan, StagePlan, Wishes, make_plan
 from ita_pipeline.cache.reasons import Cause
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
+from ita_pipeline.engines.base import Silent, StageOutcome
 from ita_pipeline.engines.jobs import InProcess
 from ita_pipeline.errors import CorruptCacheError
 from ita_pipeline.images import ImageRef, open_picture
+from ita_pipeline.places import LocalFile
 from stages.base import Failure, FailureKind, Stage
 from stages.ocr import OcrValue
 from tests.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ref
@@ -23,9 +25,9 @@ from tests.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ref
 COLOURS = ["red", "green", "blue", "white"]
 
 
-def run(stages: list[Stage[Any]], paths: list[Path], store: Store) -> tuple[local.StageOutcome, ...]:
+def run(stages: list[Stage[Any]], paths: list[Path], store: Store) -> tuple[StageOutcome, ...]:
     plan = make_plan(stages, [ref(path) for path in paths], store)
-    return local.run(plan, store, InProcess(), local.Silent())
+    return local.run(plan, store, InProcess(), Silent())
 
 
 def causes(plan: StagePlan) -> list[Cause]:
@@ -122,7 +124,7 @@ def test_a_picture_whose_content_changed_is_told_from_a_new_one(tmp_path: Path, 
     run([SizeStage()], paths, Store(tmp_path))
     old = ref(paths[0]).key
     draw(paths[0], "black")
-    images = [ImageRef(ref(paths[0]).key, paths[0], old), ref(draw(tmp_path / "in" / "new.png", "pink"))]
+    images = [ImageRef(ref(paths[0]).key, LocalFile(paths[0]), old), ref(draw(tmp_path / "in" / "new.png", "pink"))]
     plan = make_plan([SizeStage()], images, Store(tmp_path))
     assert causes(plan.stages[0]) == [Cause.CONTENT, Cause.NEW]
 
@@ -148,7 +150,7 @@ def test_a_refresh_does_everything_again_with_those_that_read_it_and_its_results
     plan = whole([SizeStage(), DoubleStage()], paths, Store(tmp_path), refresh=frozenset({"size"}))
     assert [causes(part) for part in plan.stages] == [[Cause.REFRESH] * 4] * 2
     monkeypatch.setattr(SizeStage, "measure", lambda self, item: self.value_type(width=7, height=7))
-    local.run(plan, Store(tmp_path), InProcess(), local.Silent())
+    local.run(plan, Store(tmp_path), InProcess(), Silent())
     records = Store(tmp_path).results(SizeStage(), plan.keys["size"])
     assert {record.result.width for record in records.values()} == {7}
     assert not whole([SizeStage(), DoubleStage()], paths, Store(tmp_path)).stale
@@ -159,7 +161,7 @@ def test_a_limit_takes_the_same_first_pictures_through_all_stages(tmp_path: Path
     assert [[s.item.path for s in part.stale] for part in plan.stages] == [paths[:3]] * 2
     assert [part.waiting for part in plan.stages] == [1, 1]
     assert plan.stale
-    local.run(plan, Store(tmp_path), InProcess(), local.Silent())
+    local.run(plan, Store(tmp_path), InProcess(), Silent())
     rest = whole([SizeStage(), DoubleStage()], paths, Store(tmp_path), limit=3)
     assert [[s.item.path for s in part.stale] for part in rest.stages] == [paths[3:]] * 2
 
@@ -172,7 +174,7 @@ def test_a_damaged_record_is_told_and_nothing_is_run(tmp_path: Path, paths: list
     assert causes(plan.stages[0]) == [Cause.CORRUPT]
     assert [(found.segment, found.line) for found in plan.stages[0].damage] == [(segment, 1)]
     with pytest.raises(CorruptCacheError, match="line 1"):
-        local.run(plan, Store(tmp_path), InProcess(), local.Silent())
+        local.run(plan, Store(tmp_path), InProcess(), Silent())
 
 
 @pytest.fixture

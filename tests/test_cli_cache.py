@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ita_pipeline.cache.segments import Record, SegmentWriter
-from ita_pipeline.images import file_digest
+from ita_pipeline.places import file_digest
 from stages.ocr import OcrValue, Word
 from tests.fakes import draw, ita
 

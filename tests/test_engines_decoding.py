@@ -14,10 +14,12 @@ from PIL import Image
 from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
+from ita_pipeline.engines.base import Silent
 from ita_pipeline.engines.decoding import Decoder
 from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.engines.jobs import InProcess
 from ita_pipeline.images import ImageRef, open_picture
+from ita_pipeline.places import LocalFile
 from stages.base import BadItemError, Failure, Item, Value
 from tests.fakes import SizeConfig, SizeStage, draw, ref
 
@@ -42,7 +44,7 @@ class Eyes:
 
 
 def images(*names: str) -> list[ImageRef]:
-    return [ImageRef(name, Path(name)) for name in names]
+    return [ImageRef(name, LocalFile(Path(name))) for name in names]
 
 
 def test_what_is_asked_for_twice_is_decoded_once():
@@ -119,7 +121,7 @@ def test_all_stages_of_a_run_share_one_decoding(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("ita_pipeline.engines.jobs.open_picture", opening)
     found = [ref(draw(tmp_path / f"{n}.png", size=(n + 1, 5))) for n in range(7)]
     store, stages = Store(tmp_path), [SizeStage(SizeConfig(batch=3)), Other(SizeConfig(batch=2))]
-    outcomes = local.run(make_plan(stages, found, store), store, InProcess(), local.Silent())
+    outcomes = local.run(make_plan(stages, found, store), store, InProcess(), Silent())
     assert [outcome.done for outcome in outcomes] == [7, 7]
     assert opening.seen == {f"{n}.png": 1 for n in range(7)}
 
@@ -140,7 +142,7 @@ def test_several_stages_side_by_side_survive_the_death_of_their_process(tmp_path
     found = [ref(draw(tmp_path / f"{name}.png", size=(n + 1, 5))) for n, name in enumerate(names)]
     store, stages = Store(tmp_path), [SizeStage(SizeConfig(batch=2)), Crashing(SizeConfig(batch=2))]
     with Worker() as hands:
-        calm, hurt = local.run(make_plan(stages, found, store), store, hands, local.Silent())
+        calm, hurt = local.run(make_plan(stages, found, store), store, hands, Silent())
     assert calm.done == 6
     assert hurt.done == 5
     assert [Path(failed.item.label).name for failed in hurt.failed] == ["abort.png"]

@@ -11,6 +11,7 @@ import pytest
 from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
+from ita_pipeline.engines.base import Silent, StageOutcome
 from ita_pipeline.engines.jobs import InProcess
 from ita_pipeline.images import ImageRef
 from stages.base import Failure, FailureKind, Item, Postponed, Result, StageError, Value
@@ -32,8 +33,8 @@ def images(folder: Path, *names: str) -> list[ImageRef]:
     return [ref(draw(folder / f"{name}.png", size=(n + 1, 5))) for n, name in enumerate(names)]
 
 
-def run(stage: Any, found: list[ImageRef], store: Store, *more: Any) -> tuple[local.StageOutcome, ...]:
-    return local.run(make_plan([stage, *more], found, store), store, InProcess(), local.Silent())
+def run(stage: Any, found: list[ImageRef], store: Store, *more: Any) -> tuple[StageOutcome, ...]:
+    return local.run(make_plan([stage, *more], found, store), store, InProcess(), Silent())
 
 
 def test_the_one_that_makes_a_stage_raise_fails_alone(tmp_path: Path):
@@ -108,7 +109,7 @@ def test_values_reach_the_store(tmp_path: Path):
 
 
 def test_asked_to_stop_it_finishes_the_batch_in_hand(tmp_path: Path):
-    class Stopping(local.Silent):
+    class Stopping(Silent):
         stopping = True
 
     found = images(tmp_path / "in", "a", "b", "c")

@@ -22,8 +22,10 @@ from ita_pipeline.cache.plan import Plan, Wishes, make_plan
 from ita_pipeline.cache.segments import Record
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
+from ita_pipeline.engines.base import Silent
 from ita_pipeline.engines.jobs import InProcess
 from ita_pipeline.images import ImageRef, identify
+from ita_pipeline.places import LocalFile
 from stages.base import Stage
 from tests.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ita
 
@@ -70,13 +72,13 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def planned(store: Store, paths: list[Path], **wishes: Any) -> Plan:
-    images = [image for image in identify(paths, store.manifest) if isinstance(image, ImageRef)]
+    images = [image for image in identify(map(LocalFile, paths), store.manifest) if isinstance(image, ImageRef)]
     return make_plan([SizeStage(), DoubleStage()], images, store, Wishes(**wishes))
 
 
 def extract(root: Path, paths: list[Path], **wishes: Any) -> None:
     store = Store(root)
-    local.run(planned(store, paths, **wishes), store, InProcess(), local.Silent())
+    local.run(planned(store, paths, **wishes), store, InProcess(), Silent())
 
 
 def known(root: Path) -> dict[str, dict[str, Record]]:

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ita_pipeline.cache.index import Index
-from ita_pipeline.images import ImageRef, Unreadable, file_digest, find, identify, open_picture
+from ita_pipeline.images import ImageRef, Unreadable, find, identify, open_picture
 from ita_pipeline.manifest import Manifest
+from ita_pipeline.places import LocalFile, file_digest
 from stages.base import BadItemError, FailureKind
 from tests.fakes import draw, ref
 
@@ -51,13 +52,13 @@ def test_all_formats_are_found_below_a_folder_and_others_are_named(tmp_path: Pat
 def test_a_file_is_hashed_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path, manifest = draw(tmp_path / "a.png"), Manifest(Index(tmp_path))
     os.utime(path, (time.time() - 60, time.time() - 60))
-    first = list(identify([path], manifest))
+    first = list(identify([LocalFile(path)], manifest))
     with monkeypatch.context() as patched:
-        patched.setattr("ita_pipeline.images.file_digest", lambda path: pytest.fail("hashed again"))
-        assert list(identify([path], manifest)) == first
+        patched.setattr("ita_pipeline.places.file_digest", lambda path: pytest.fail("hashed again"))
+        assert list(identify([LocalFile(path)], manifest)) == first
     draw(path, "blue")
-    (again,) = identify([path], manifest)
-    assert again == ImageRef(file_digest(path), path, before=first[0].key)
+    (again,) = identify([LocalFile(path)], manifest)
+    assert again == ImageRef(file_digest(path), LocalFile(path), before=first[0].key)
     assert again != first[0]
 
 
@@ -66,7 +67,7 @@ def test_pipes_missing_files_and_odd_names_are_told_not_tripped_over(tmp_path: P
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/line\n\xff.png"))
     draw(tmp_path / "plain.png").rename(odd)
     pipe, gone, named = identify(
-        [tmp_path / "pipe.jpg", tmp_path / "gone.jpg", odd], Manifest(Index(tmp_path / "i"))
+        map(LocalFile, [tmp_path / "pipe.jpg", tmp_path / "gone.jpg", odd]), Manifest(Index(tmp_path / "i"))
     )
     assert isinstance(pipe, Unreadable)
     assert isinstance(gone, Unreadable)

@@ -11,27 +11,19 @@ import pytest
 import torch
 
 from ita_pipeline.errors import UsageError
-from ita_pipeline.ner.alignment import ObjectiveConfig
 from ita_pipeline.ner.batches import Batcher
 from ita_pipeline.ner.checkpoints import Checkpoints
-from ita_pipeline.ner.tagger import Tagger, new_tagger
-from ita_pipeline.ner.trainer import TaggerTrainer, parameter_groups, weights
+from ita_pipeline.ner.parameters import weights
+from ita_pipeline.ner.tagger import Tagger
+from ita_pipeline.ner.trainer import TaggerTrainer
 from ita_pipeline.ner.training import TrainingConfig
-from tests.tiny_encoder import build_bert, load
+from tests.tiny_encoder import build_bert
 from tests.tiny_tagger import QUICK, bench
 
 
 @pytest.fixture(scope="module")
 def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_bert(tmp_path_factory.mktemp("bert"))
-
-
-def test_each_part_learns_at_its_own_rate(encoder_folder: Path):
-    encoder, _ = load(encoder_folder)
-    tagger = new_tagger(encoder, ("LOC",), 0.1, 64, ObjectiveConfig())
-    groups = {group["lr"]: len(group["params"]) for group in parameter_groups(tagger, TrainingConfig())}
-    everything = sum(1 for _ in tagger.parameters())
-    assert groups == {5e-6: everything - 3, 0.05: 3}
 
 
 def trainer(encoder_folder: Path, folder: Path, config: TrainingConfig, said: list[str]) -> TaggerTrainer:
@@ -51,6 +43,18 @@ def gradients(found: TaggerTrainer) -> tuple[dict[str, float] | None, list[torch
     found.tagger.zero_grad()
     parts = found.gradient(found.tagger, list(range(13)))
     return parts, [p.grad.clone() for p in found.tagger.parameters() if p.grad is not None]
+
+
+def test_in_bf16_the_encoder_rounds_and_weights_and_gradients_do_not(encoder_folder: Path, tmp_path: Path):
+    exact = trainer(encoder_folder, tmp_path / "fp32", QUICK, [])
+    lowered = trainer(encoder_folder, tmp_path / "bf16", QUICK.model_copy(update={"precision": "bf16"}), [])
+    (whole, _), (half, grads) = gradients(exact), gradients(lowered)
+    assert whole is not None
+    assert half is not None
+    assert half["loss"] != whole["loss"]
+    assert half["loss"] == pytest.approx(whole["loss"], rel=0.02)
+    assert {grad.dtype for grad in grads} == {torch.float32}
+    assert {parameter.dtype for parameter in lowered.tagger.parameters()} == {torch.float32}
 
 
 def test_the_environment_does_not_decide_the_precision(

@@ -10,8 +10,10 @@ import pytest
 from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
+from ita_pipeline.engines.base import Silent
 from ita_pipeline.engines.jobs import InProcess
 from ita_pipeline.images import ImageRef, identify
+from ita_pipeline.places import LocalFile
 from ita_pipeline.recomputation import Agreement, Recomputed, agreement, near, recompute
 from stages.base import Failure, FailureKind, Stage
 from stages.ocr import OcrValue, Word
@@ -22,14 +24,14 @@ from tests.fakes import DoubleStage, SizeStage, SizeValue, draw
 def paths(tmp_path: Path) -> list[Path]:
     found = [draw(tmp_path / "in" / f"{n}.png", "red", (10 + n, 10)) for n in range(6)]
     store = Store(tmp_path)
-    images = [image for image in identify(found, store.manifest) if isinstance(image, ImageRef)]
+    images = [image for image in identify(map(LocalFile, found), store.manifest) if isinstance(image, ImageRef)]
     plan = make_plan([SizeStage(), DoubleStage()], images, store)
-    local.run(plan, store, InProcess(), local.Silent())
+    local.run(plan, store, InProcess(), Silent())
     return found
 
 
 def again(tmp_path: Path, *stages: Stage[Any], count: int = 4, seed: int = 0) -> list[Recomputed]:
-    return list(recompute(stages, Store(tmp_path), InProcess(), local.Silent(), count, seed))
+    return list(recompute(stages, Store(tmp_path), InProcess(), Silent(), count, seed))
 
 
 def test_a_stage_that_says_the_same_is_equal(tmp_path: Path, paths: list[Path]):

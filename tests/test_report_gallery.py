@@ -13,6 +13,7 @@ from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.extraction import Extraction
 from ita_pipeline.images import ImageRef
 from ita_pipeline.picture_contexts import PictureContexts, Results
+from ita_pipeline.places import LocalFile
 from ita_pipeline.report.entries import GOLD, IT, Entry, Marked, T, parts_of, verdict
 from ita_pipeline.report.found import findings
 from ita_pipeline.report.gallery import Seen, Shown, gold_of, make_gallery, make_picture_gallery
@@ -22,7 +23,7 @@ from tests.fakes import SizeValue
 from tests.report_site import caption, key_of, objects, words
 
 A, B = Path("pictures/a.png"), Path("pictures/b.png")
-IMAGE = ImageRef("a" * 64, A)
+IMAGE = ImageRef("a" * 64, LocalFile(A))
 GOOD, BAD = Marked(start=1, end=2, type="PER"), Marked(start=1, end=2, type="LOC")
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from ita_pipeline.errors import MissingError, UsageError
-from ita_pipeline.images import file_digest
 from ita_pipeline.options import Mute
+from ita_pipeline.places import file_digest
 from ita_pipeline.report.make import ReportOptions, make_report
 from ita_pipeline.report.thumbnails import Pictures
 from stages.external import ExternalValue

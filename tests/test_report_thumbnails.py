@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ita_pipeline.engines.local import Interrupted, Silent
+from ita_pipeline.engines.base import Interrupted, Silent
 from ita_pipeline.images import ImageRef
+from ita_pipeline.places import LocalFile
 from ita_pipeline.report.thumbnails import (
     MOST_INSIDE,
     SIDE,
@@ -45,7 +46,7 @@ def test_a_picture_is_made_small_upright_and_without_its_metadata():
 def test_what_is_no_picture_is_a_problem_and_not_an_error():
     Path("b.png").write_text("<svg onload=alert(1)>")
     good, bad = ref(draw(Path("a.png"))), ref(Path("b.png"))
-    gone = ImageRef("0" * 64, Path("gone.png"))
+    gone = ImageRef("0" * 64, LocalFile(Path("gone.png")))
     found = make_thumbnails([good, bad, gone], Inside(), Silent())
     assert found[good.key].source
     assert (found[bad.key].source, found[gone.key].source) == ("", "")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ita_pipeline import similarity
 from ita_pipeline.corpus.posts import Post, Span, joined
 from ita_pipeline.images import ImageRef
+from ita_pipeline.places import LocalFile
 from ita_pipeline.post_items import PostSource, as_item
 from ita_pipeline.similarity import Chooser, words_of
 
@@ -92,7 +93,7 @@ def test_a_key_is_of_text_picture_and_examples_and_never_of_labels(text: str, ot
     labelled, bare = post(text), post(text, gold=False)
     assert as_item(labelled, None, ()).key == as_item(bare, None, ()).key
     assert (as_item(labelled, None, ()).key == as_item(post(other), None, ()).key) == (text == other)
-    picture = ImageRef("0" * 64, Path("a.png"))
+    picture = ImageRef("0" * 64, LocalFile(Path("a.png")))
     assert as_item(labelled, picture, ()).key != as_item(labelled, None, ()).key
 
 

@@ -75,10 +75,11 @@ def test_a_time_out_is_a_failure_of_resources_and_no_empty_text(tmp_path: Path, 
     assert result.kind == FailureKind.RESOURCE
 
 
-def test_the_key_has_tesseract_and_its_language_files():
+def test_the_key_has_tesseract_and_its_language_files_and_what_finds_the_lines():
     identity = OcrStage(OcrConfig()).identity()
-    assert set(identity.tools) == {"tesseract", "eng.traineddata"}
+    assert set(identity.tools) == {"tesseract", "eng.traineddata", "opencv"}
     assert len(identity.tools["eng.traineddata"]) == 64
+    assert set(OcrStage(OcrConfig(page_mode=3)).identity().tools) == {"tesseract", "eng.traineddata"}
 
 
 def test_a_language_that_is_not_installed_is_named_with_its_package():

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ita_pipeline.cli.console import Watcher, note, resumable, say
-from ita_pipeline.cli.options import WorkspaceFolder, base_settings
+from ita_pipeline.cli.options import WorkspaceFolder, Yes, base_settings
 
 STOPPED = "stopped; nothing of what was typed or dropped is kept"
 
@@ -19,6 +19,7 @@ def demo(
     host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8765,
     show: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+    yes: Yes = False,
     workspace: WorkspaceFolder = Path(),
 ) -> None:
     """Open a page on this machine: type a tweet, drop a picture, see what is found in both. Ctrl-C ends it.
@@ -29,7 +30,8 @@ def demo(
     """
     from ita_pipeline import pipeline
 
-    options = pipeline.Options(workspace=workspace, base=base_settings())
+    options = pipeline.Options(workspace=workspace, base=base_settings(), consent=yes)
+    watcher = Watcher()
 
     def ready(address: str, local: bool, notes: tuple[str, ...]) -> None:
         if not local:
@@ -41,5 +43,5 @@ def demo(
         if show:
             webbrowser.open(address)
 
-    with resumable(Watcher(), STOPPED, "start it again with"):
-        pipeline.demo(run, host, port, options, ready)
+    with resumable(watcher, STOPPED, "start it again with"):
+        pipeline.demo(run, host, port, options, ready, watcher)

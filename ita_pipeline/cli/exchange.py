@@ -81,7 +81,8 @@ def import_(
     print(f"{shown(to)}: {sum(map(len, found.splits.values()))} posts ({sizes})")
     note(f"hint: ita data check {shown(to)}; then ita train --dataset {shown(to)}")
     if like and (to / CONTEXTS_FILE).is_file():
-        note(f"hint: the contexts alone: ita train --dataset {like} --captions {shown(to / CONTEXTS_FILE)}")
+        read = " --contexts knowledge" if kind is ContextKind.KNOWLEDGE else ""
+        note(f"hint: the contexts alone: ita train --dataset {like} --captions {shown(to / CONTEXTS_FILE)}{read}")
 
 
 @app.command("import-contexts")

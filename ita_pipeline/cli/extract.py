@@ -11,10 +11,15 @@ import typer
 
 from ita_pipeline.cli.console import Watcher, note, resumable, say, shown, table
 from ita_pipeline.cli.options import (
+    Actors,
+    Address,
     AsJson,
     Assignments,
     DatasetFolder,
     DryRun,
+    Engine,
+    EngineChoice,
+    Gpus,
     Limit,
     MaxRequests,
     MaxTokens,
@@ -28,6 +33,7 @@ from ita_pipeline.cli.options import (
     base_settings,
     budget,
     kinds,
+    ray_pool,
 )
 from ita_pipeline.cli.status import show_status
 from ita_pipeline.errors import ExitCode, UsageError
@@ -59,6 +65,10 @@ def extract(
     max_requests: MaxRequests = None,
     max_tokens: MaxTokens = None,
     yes: Yes = False,
+    engine: Engine = EngineChoice.LOCAL,
+    actors: Actors = None,
+    num_gpus: Gpus = None,
+    address: Address = None,
     show: Annotated[
         Path | None, typer.Option(metavar="PAGE", help="Write a page with the pictures and what was found in them.")
     ] = None,
@@ -72,6 +82,8 @@ def extract(
     ita extract images/ --show found.html
 
     ita extract images/ --stage ocr --set ocr.languages=eng+deu
+
+    ita extract images/ --engine ray --actors 8 --num-gpus 0.5
 
     ita extract posts.jsonl --set knowledge.endpoint=http://localhost:11434/v1 --set knowledge.model=NAME
     """
@@ -90,6 +102,7 @@ def extract(
         refresh=tuple(refresh or ()),
         limit=limit,
         consent=yes,
+        ray=ray_pool(engine, actors, num_gpus, address),
     )
     watcher = Watcher()
     with resumable(watcher):
@@ -149,7 +162,7 @@ def as_object(extraction: Extraction) -> dict[str, Any]:
         for outcome in extraction.stages
     ]
     failed = [{**named(f.item), **f.failure.model_dump(mode="json")} for f in extraction.failed]
-    unreadable = [{"image": shown(item.path), "reason": item.reason} for item in extraction.unreadable]
+    unreadable = [{"image": shown(item.label), "reason": item.reason} for item in extraction.unreadable]
     clean = extraction.clean
     return {
         "schema": "ita.extraction/1", "stages": stages, "failed": failed, "unreadable": unreadable, "clean": clean
@@ -159,7 +172,7 @@ def as_object(extraction: Extraction) -> dict[str, Any]:
 def named(item: ItemRef) -> dict[str, str]:
     from ita_pipeline.items import PostRef
 
-    return {"post": item.id} if isinstance(item, PostRef) else {"image": shown(Path(item.label))}
+    return {"post": item.id} if isinstance(item, PostRef) else {"image": shown(item.label)}
 
 
 def outcome_table(extraction: Extraction) -> str:
@@ -180,7 +193,7 @@ def tell_others(others: tuple[Path, ...]) -> None:
 
 def tell_failed(extraction: Extraction) -> None:
     reasons = [(item.item.label, item.failure.reason) for item in extraction.failed]
-    reasons += [(str(item.path), item.reason) for item in extraction.unreadable]
+    reasons += [(item.label, item.reason) for item in extraction.unreadable]
     if not reasons:
         return
     from ita_pipeline.items import PostRef
@@ -188,7 +201,7 @@ def tell_failed(extraction: Extraction) -> None:
     posts = any(isinstance(item.item, PostRef) for item in extraction.failed)
     say(f"{len(reasons)} {'pictures or posts' if posts else 'pictures'} could not be read:")
     for name, reason in reasons[:MOST_NAMED]:
-        say(f"  {shown(Path(name))}: {reason}")
+        say(f"  {shown(name)}: {reason}")
     if len(reasons) > MOST_NAMED:
         say(f"  and {len(reasons) - MOST_NAMED} more")
     say("hint: replace or remove them; everything else is done, and --retry-failed tries them again")

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ita_pipeline.errors import UsageError
+
 if TYPE_CHECKING:
+    from ita_pipeline.engines.cluster import RayPool
     from stages.base import FailureKind
 
 
@@ -40,6 +43,13 @@ class PictureChoice(StrEnum):
     INSIDE = "inside"
     BESIDE = "beside"
     NONE = "none"
+
+
+class EngineChoice(StrEnum):
+    """Where stages run, on the command line."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 Thumbnails = Annotated[
@@ -93,6 +103,20 @@ Stages = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and why, and do nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 
+Engine = Annotated[
+    EngineChoice, typer.Option(help="Where the work is done: on this machine, or in actors of a Ray cluster.")
+]
+Actors = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Of ray: so many actors; by default as many as fit.")
+]
+Gpus = Annotated[
+    float | None, typer.Option("--num-gpus", min=0, metavar="F", help="Of ray: GPUs of each actor, such as 0.5.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Of ray: the cluster, else RAY_ADDRESS, or one started here; or local."),
+]
+
 DatasetFolder = Annotated[Path | None, typer.Option("--data", envvar="ITA_DATA", help="Where its files lie.")]
 Encoder = Annotated[
     str | None,
@@ -121,6 +145,10 @@ Views = Annotated[
     str,
     typer.Option(metavar="LIST", help="Train with each of these contexts, such as text,caption,objects,ocr,all."),
 ]
+ReportTo = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Report updates to tensorboard, wandb, mlflow, … as well. Repeatable."),
+]
 CheckpointEvery = Annotated[
     int, typer.Option(min=0, metavar="UPDATES", help="Checkpoints within an epoch too; each epoch ends with one.")
 ]
@@ -137,6 +165,23 @@ def budget(max_requests: int | None, max_tokens: int | None) -> tuple[str, ...]:
     """Both options as settings of the stage that spends."""
     limits = {"max_requests": max_requests, "max_tokens": max_tokens}
     return tuple(f"knowledge.{name}={limit}" for name, limit in limits.items() if limit is not None)
+
+
+def ray_pool(engine: EngineChoice, actors: int | None, gpus: float | None, address: str | None) -> RayPool | None:
+    """What is asked of Ray, or nothing where it is not asked for.
+
+    Raises:
+        UsageError: an option of Ray's is given without it.
+    """
+    from ita_pipeline.engines.cluster import RayPool
+
+    if engine is EngineChoice.RAY:
+        return RayPool(actors, gpus or 0.0, address)
+    given = {"--actors": actors, "--num-gpus": gpus, "--address": address}
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(f"{name} belongs to --engine ray", "--engine ray")
+    return None
 
 
 def kinds(choice: FailureChoice | None) -> tuple[FailureKind, ...]:

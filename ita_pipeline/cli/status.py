@@ -106,7 +106,7 @@ def show_status(found: Status, as_json: bool) -> None:
     for row in found.stages:
         print_reasons(row)
     for item in found.unreadable[:MOST_REASONS]:
-        say(f"{shown(item.path)} cannot be read: {item.reason}")
+        say(f"{shown(item.label)} cannot be read: {item.reason}")
     if len(found.unreadable) > MOST_REASONS:
         say(f"and {len(found.unreadable) - MOST_REASONS} more")
     for folder in found.unfinished:

@@ -31,6 +31,7 @@ from ita_pipeline.cli.options import (
     MaxTokens,
     Preset,
     Refresh,
+    ReportTo,
     RetryFailed,
     Seed,
     Seeds,
@@ -74,6 +75,7 @@ def train(
     retry_failed: RetryFailed = None,
     refresh: Refresh = None,
     checkpoint_every: CheckpointEvery = 0,
+    report_to: ReportTo = None,
     limit: Limit = None,
     max_requests: MaxRequests = None,
     max_tokens: MaxTokens = None,
@@ -107,7 +109,16 @@ def train(
     command = "ita " + shlex.join(sys.argv[1:])
     names = context_names(contexts, stage)
     training = pipeline.TrainOptions(
-        data, captions, names, encoder, experiment, alignment, seed, command, checkpoint_every
+        data,
+        captions,
+        names,
+        encoder,
+        experiment,
+        alignment,
+        seed,
+        command,
+        checkpoint_every,
+        tuple(report_to or ()),
     )
     if seed is not None and seeds:
         raise UsageError("--seed and --seeds exclude each other", "--seeds 1,2,3")

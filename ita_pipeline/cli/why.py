@@ -63,7 +63,7 @@ def why(
     if as_json:
         print(json.dumps(found.to_json()))
         return
-    print(f"{shown(found.path)}\n{'sha256' if post is None else 'key'} {found.key}")
+    print(f"{shown(found.label)}\n{'sha256' if post is None else 'key'} {found.key}")
     for answer in found.stages:
         print()
         for line in told(answer):

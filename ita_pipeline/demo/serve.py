@@ -9,8 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ita_pipeline.engines.jobs import MEGABYTE, Limits
+from ita_pipeline.engines.jobs import MEGABYTE
 from ita_pipeline.errors import MissingError, UsageError
+from ita_pipeline.options import Listener, Options
 from ita_pipeline.predictor import Predictor
 from ita_pipeline.runs import find_run
 from ita_pipeline.workspace import Workspace
@@ -38,27 +39,29 @@ class Place:
 def serve(
     run: str | Path,
     place: Place | None = None,
-    workspace: Path = Path(),
-    limits: Limits | None = None,
+    options: Options | None = None,
     ready: Callable[[str, bool, tuple[str, ...]], None] = lambda *_: None,
+    listener: Listener | None = None,
 ) -> None:
     """Serve a run until a signal or `KeyboardInterrupt` ends it. `ready` is told the address once it answers there,
     whether only this machine reaches it, and what is to be said of the run.
 
     Raises:
         MissingError: there is no such run, or the extra `demo` is not installed.
-        UsageError: there is no such address, or its port is taken.
+        UsageError: there is no such address, its port is taken, or nobody agreed that pictures are sent away.
         StageError: a model or tool that the run's stages need is missing.
     """
     check_installed()
-    where = Workspace(workspace)
-    found, place, limits = find_run(run, where.runs), place or Place(), limits or Limits()
+    options = options or Options()
+    where, limits = Workspace(options.workspace), options.limits
+    found, place = find_run(run, where.runs), place or Place()
     with listening(place) as ear:
         from ita_pipeline.demo.app import make_app
         from ita_pipeline.demo.guard import Bounds
         from ita_pipeline.demo.service import Service
 
-        service = Service(Predictor(found, where.store, limits))
+        consent, changes = options.consent, options.changes
+        service = Service(Predictor(found, where.store, limits, 0.0, listener, consent, changes))
         try:
             service.open()
             bounds = Bounds(bytes=(limits.megabytes + 1) * MEGABYTE)

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ita_pipeline.cache.plan import stage_keys
+from ita_pipeline.consent import allow_sending
 from ita_pipeline.corpus.contexts import render
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.demo.answers import Answer, FoundMention, Views
 from ita_pipeline.demo.eyes import Eyes
-from ita_pipeline.images import ImageRef, file_digest, peek
+from ita_pipeline.images import ImageRef, peek
 from ita_pipeline.picture_contexts import Results
+from ita_pipeline.places import LocalFile, file_digest
 from ita_pipeline.predictor import Mention, Predictor
 from ita_pipeline.report.found import findings
 from stages.base import Failure, Subject
@@ -44,7 +46,10 @@ class Service:
 
         Raises:
             StageError: a model or tool that a stage needs is missing.
+            UsageError: a stage sends pictures to another machine, and nobody agreed to that.
         """
+        for stage in self.eyes.stages:
+            allow_sending(stage, "all", self.predictor.consent, self.predictor.listener)
         self.predictor.notice(stage_keys(self.eyes.stages))
         self.eyes.open()
         self.predictor.tag([(Post.from_text("ready"), ())])
@@ -82,24 +87,23 @@ class Service:
 
     def seen(self, picture: BinaryIO) -> Results:
         """What the stages say of a picture; of one that none of them could read there is nothing to say."""
-        with self.kept(picture) as image:
-            problem = peek(image.path, self.predictor.limits.megapixels * MILLION)
+        with self.kept(picture) as path:
+            problem = peek(path, self.predictor.limits.megapixels * MILLION)
             if problem:
                 raise RefusedError(f"the picture cannot be read: {problem}")
-            results = self.eyes.look(image)
+            results = self.eyes.look(ImageRef(file_digest(path), LocalFile(path)))
         failures = [result for result in results.values() if isinstance(result, Failure)]
         if failures and len(failures) == len(results):
             raise RefusedError(f"the picture cannot be read: {failures[0].reason}")
         return results
 
     @contextmanager
-    def kept(self, picture: BinaryIO) -> Iterator[ImageRef]:
+    def kept(self, picture: BinaryIO) -> Iterator[Path]:
         """A picture as a file of our own, for as long as it is looked at."""
         with tempfile.NamedTemporaryFile(dir=self.folder.name) as file:
             shutil.copyfileobj(picture, file)
             file.flush()
-            path = Path(file.name)
-            yield ImageRef(file_digest(path), path)
+            yield Path(file.name)
 
 
 def as_found(mentions: tuple[Mention, ...]) -> tuple[FoundMention, ...]:

@@ -21,7 +21,8 @@ from typing import Any
 from ita_pipeline.cache.segments import decode
 from ita_pipeline.engines.jobs import Ask, Expect, Job, Limits
 from ita_pipeline.engines.worker import BROKEN, POSTPONED
-from ita_pipeline.images import ImageRef, file_digest
+from ita_pipeline.images import ImageRef
+from ita_pipeline.places import LocalFile, file_digest
 from stages.base import Failure, FailureKind, Postponed, Result, Stage, StageError, Subject
 
 # A process may be killed by chance while a picture is alone in it; by chance twice running is another matter.
@@ -52,8 +53,9 @@ class Worker:
     Stages stay open in it side by side, so that a picture which is decoded once can be shown to all of them.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
+    def __init__(self, limits: Limits | None = None, cores: int | None = None) -> None:
+        """With `cores`, stages divide their work for so many, where others work on the same machine."""
+        self.limits, self.cores = limits or Limits(), cores
         self.process: Process | None = None
         self.stop: Callable[[], int | None] = lambda: 0
         self.opened: dict[str, Stage[Any]] = {}
@@ -62,7 +64,7 @@ class Worker:
 
     def open(self, stage: Stage[Any]) -> None:
         if self.process is None:
-            self.process = start(self.limits)
+            self.process = start(self.limits, self.cores)
             self.stop = weakref.finalize(self, stop, self.process)
         try:
             self.say(stage)
@@ -123,7 +125,7 @@ class Worker:
             plain = Path(folder) / "plain.png"
             draw_plain(plain)
             try:
-                self.ask(stage, [Job(ImageRef(file_digest(plain), plain))])
+                self.ask(stage, [Job(ImageRef(file_digest(plain), LocalFile(plain)))])
             except WorkerLostError:
                 message = f"the stage {stage.name} fails on any picture: {lost.failure.reason}"
                 raise StageError(message, "ita --debug … shows where") from lost
@@ -192,7 +194,7 @@ class Worker:
         self.close()
 
 
-def start(limits: Limits) -> Process:
+def start(limits: Limits, cores: int | None) -> Process:
     ours, theirs = Pipe()
     held, lifeline = os.pipe()
     folder = tempfile.TemporaryDirectory(prefix="ita-")
@@ -200,7 +202,8 @@ def start(limits: Limits) -> Process:
     places = os.pathsep.join(place or here for place in sys.path)
     environment = {**os.environ, "PYTHONPATH": places, "TMPDIR": folder.name}
     # -P: a folder of pictures may hold a file that is called like one of our modules.
-    command = [sys.executable, "-P", "-m", "ita_pipeline.engines.worker", str(theirs.fileno()), str(held)]
+    command = [sys.executable, "-P", "-m", "ita_pipeline.engines.worker"]
+    command += [str(theirs.fileno()), str(held), str(cores or 0)]
     # A session of its own: the terminal's Ctrl-C is for us, and all that it starts can be ended at once.
     child = subprocess.Popen(
         command,

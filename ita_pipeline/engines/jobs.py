@@ -105,7 +105,7 @@ class InProcess:
         decode = None if image is None else partial(self.decoder.picture, image)
         if isinstance(item, PostRef):
             return Item(item.key, item.label, decode, job.upstream, item.text, item.examples)
-        return Item(item.key, image.path.name if image else item.label, decode, job.upstream)
+        return Item(item.key, image.place.name if image else item.label, decode, job.upstream)
 
     def expect(self, images: Sequence[ImageRef]) -> None:
         self.decoder.expect(images)

@@ -7,70 +7,21 @@ is decoded while this one is worked on. Posts come after all pictures, since the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any, Protocol
+from typing import Any
 
-from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.plan import Failed, Plan, StagePlan, Stale
 from ita_pipeline.cache.segments import Record, SegmentWriter
 from ita_pipeline.cache.store import Store
+from ita_pipeline.engines.base import Interrupted, Progress, StageOutcome
 from ita_pipeline.engines.jobs import Hands, Job
 from ita_pipeline.groups import batched
 from ita_pipeline.images import ImageRef
 from ita_pipeline.items import ItemRef
 from stages.base import Failure, Postponed, Stage, StageError, Subject, Value
-
-
-class Progress(Protocol):
-    """Who watches a run, and may ask it to stop after the batch in hand.
-
-    All stages are started before the first one advances, and `finish` ends them all.
-    """
-
-    @property
-    def stopping(self) -> bool: ...
-
-    def start(self, stage: str, total: int) -> None: ...
-
-    def advance(self, stage: str, done: int) -> None: ...
-
-    def finish(self) -> None: ...
-
-
-class Silent:
-    """Watches a run and says nothing."""
-
-    stopping = False
-
-    def start(self, stage: str, total: int) -> None: ...
-
-    def advance(self, stage: str, done: int) -> None: ...
-
-    def finish(self) -> None: ...
-
-
-class Interrupted(KeyboardInterrupt):
-    """A run was asked to stop, and did so between two batches."""
-
-
-@dataclass(frozen=True, slots=True)
-class StageOutcome:
-    """What became of a stage: counts of items, all failures old and new, and the seconds it took.
-
-    `waiting` items are still stale: a limit or a budget kept them for another time, and `note` is what the stage
-    said about that.
-    """
-
-    key: StageKey
-    fresh: int
-    done: int
-    failed: tuple[Failed, ...]
-    seconds: float
-    waiting: int = 0
-    note: str = ""
 
 
 @dataclass(slots=True)
@@ -105,15 +56,18 @@ class StageRun:
         return StageOutcome(todo.key, todo.fresh, self.done, failed, self.seconds, todo.waiting + left, note)
 
 
-def run(plan: Plan, store: Store, hands: Hands, progress: Progress) -> tuple[StageOutcome, ...]:
-    """Do what the plan says. Whatever stops it, finished batches stay.
+class LocalEngine:
+    """Runs plans through some hands, which stay as they are from one plan to the next."""
 
-    Raises:
-        CorruptCacheError: the cache is damaged; nothing is done then.
-        StageError: a stage cannot work at all.
-        OSError: the store cannot be written.
-        Interrupted: whoever watches asked for it.
-    """
+    def __init__(self, hands: Hands) -> None:
+        self.hands = hands
+
+    def run(self, plan: Plan, store: Store, progress: Progress) -> tuple[StageOutcome, ...]:
+        return run(plan, store, self.hands, progress)
+
+
+def run(plan: Plan, store: Store, hands: Hands, progress: Progress) -> tuple[StageOutcome, ...]:
+    """As `Engine.run`."""
     plan.check()
     runs = [begun(todo, plan) for todo in plan.stages]
     busy = [stage_run for stage_run in runs if stage_run.stale]
@@ -171,10 +125,12 @@ def work_on(stale: Sequence[Stale], at: StageRun, store: Store, hands: Hands, pr
         if at.stop is not None:
             return
         began = time.perf_counter()
-        found = run_batch(at.stage, batch, at.above, store, hands)
+        items = [one.item for one in batch]
+        known = {other.stage.name: read_above(other, items, store) for other in at.above}
+        found = run_batch(at.stage, items, known, hands)
         assert at.writer is not None
         at.writer.append(found.records)
-        at.failed += [*found.inherited, *new_failures(batch, found.records)]
+        at.failed += [*found.inherited, *new_failures(items, found.records)]
         at.done += sum(not isinstance(record.result, Failure) for record in found.records)
         at.seconds += time.perf_counter() - began
         at.stop = found.stop
@@ -195,24 +151,23 @@ class Batch:
 
 
 def run_batch(
-    stage: Stage[Any], batch: Sequence[Stale], above: Sequence[StagePlan], store: Store, hands: Hands
+    stage: Stage[Any], items: Sequence[ItemRef], known: Mapping[str, Mapping[str, Value | Failure]], hands: Hands
 ) -> Batch:
     """One record an item; one that a stage above failed on fails with it, without a record of its own.
 
     So it is looked at as soon as the stage above has read it after all. One that a stage above has left for
-    another time is left too.
+    another time is left too. `known` is what the stages above said, by their name and the item's key.
     """
     jobs: list[Job] = []
     inherited: list[Failed] = []
-    known = {other.stage.name: read_above(other, batch, store) for other in above}
-    for stale in batch:
-        found = {name: results[stale.item.key] for name, results in known.items() if stale.item.key in results}
+    for item in items:
+        found = {name: results[item.key] for name, results in known.items() if item.key in results}
         broken = [(name, result) for name, result in found.items() if isinstance(result, Failure)]
         if broken:
             name, failure = broken[0]
-            inherited.append(Failed(stale.item, Failure(kind=failure.kind, reason=f"{name}: {failure.reason}")))
-        elif stale.item.image is None or found.keys() == known.keys():
-            jobs.append(Job(stale.item, {n: result for n, result in found.items() if isinstance(result, Value)}))
+            inherited.append(Failed(item, Failure(kind=failure.kind, reason=f"{name}: {failure.reason}")))
+        elif item.image is None or found.keys() == known.keys():
+            jobs.append(Job(item, {n: result for n, result in found.items() if isinstance(result, Value)}))
     began = time.perf_counter()
     results = hands.work(stage, jobs) if jobs else []
     seconds = (time.perf_counter() - began) / max(1, len(jobs))
@@ -222,19 +177,20 @@ def run_batch(
     return Batch(records, inherited, max(stops, key=lambda stop: stop.broken, default=None))
 
 
-def read_above(above: StagePlan, batch: Sequence[Stale], store: Store) -> dict[str, Value | Failure]:
+def read_above(above: StagePlan, items: Sequence[ItemRef], store: Store) -> dict[str, Value | Failure]:
     """What a stage above said, by the key of the item that is worked on now."""
-
-    def read_of(item: ItemRef) -> str:
-        if above.stage.subject is Subject.POST:
-            return item.key
-        return item.image.key if item.image else ""
-
-    wanted = {stale.item.key: read_of(stale.item) for stale in batch}
+    wanted = {item.key: read_of(above.stage, item) for item in items}
     records = store.results(above.stage, above.key, sorted({key for key in wanted.values() if key}))
     return {key: records[read].result for key, read in wanted.items() if read in records}
 
 
-def new_failures(batch: Sequence[Stale], records: Sequence[Record]) -> list[Failed]:
-    items = {stale.item.key: stale.item for stale in batch}
-    return [Failed(items[r.image], r.result) for r in records if isinstance(r.result, Failure)]
+def read_of(above: Stage[Any], item: ItemRef) -> str:
+    """The key of that of an item which a stage above has looked at: itself, or its picture, if it has one."""
+    if above.subject is Subject.POST:
+        return item.key
+    return item.image.key if item.image else ""
+
+
+def new_failures(items: Sequence[ItemRef], records: Sequence[Record]) -> list[Failed]:
+    by_key = {item.key: item for item in items}
+    return [Failed(by_key[r.image], r.result) for r in records if isinstance(r.result, Failure)]

@@ -19,12 +19,14 @@ from typing import Any
 from ita_pipeline.cache.segments import Record, encode
 from ita_pipeline.engines.jobs import MEGABYTE, Ask, Expect, InProcess, Job, Limits
 from stages.base import Postponed, Result, Stage, StageError
+from stages.threads import Share
 
 READY, RESULTS, BROKEN, POSTPONED = b"ready", b"results", b"broken", b"postponed "
 
 
 def main() -> None:
-    socket, lifeline = (int(number) for number in sys.argv[1:3])
+    socket, lifeline, cores = (int(number) for number in sys.argv[1:4])
+    Share.cores = cores or None
     threading.Thread(target=die_with_parent, args=[lifeline], daemon=True).start()
     # Those who stop a run tell its parent; a Ctrl-C meant for the parent must not tear a batch.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

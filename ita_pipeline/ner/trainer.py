@@ -14,6 +14,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,7 +27,9 @@ from ita_pipeline.errors import UsageError
 from ita_pipeline.ner.batches import Batcher, Buckets
 from ita_pipeline.ner.checkpoints import Checkpoint, Checkpoints, Progress
 from ita_pipeline.ner.history import EpochScore
+from ita_pipeline.ner.parameters import names, parameter_groups, weights
 from ita_pipeline.ner.processes import Processes, on_cpu
+from ita_pipeline.ner.reporting import reporters
 from ita_pipeline.ner.training_state import (
     optimizer_tensors,
     random_state,
@@ -64,6 +67,7 @@ class TaggerTrainer(Trainer):
         checkpoints: Checkpoints,
         say: Callable[[str], None],
         processes: Processes = ALONE,
+        report_to: Sequence[str] = (),
     ) -> None:
         self.processes = processes
         self.tagger, self.batcher, self.config = tagger, batcher, config
@@ -75,6 +79,8 @@ class TaggerTrainer(Trainer):
         on_cpus = processes.count > 1 and on_cpu()
         super().__init__(model=tagger, args=arguments(config, checkpoints, len(batcher.examples), on_cpus))
         self.remove_callback(PrinterCallback)
+        for reporter in reporters(report_to, checkpoints.folder.parent) if processes.first else ():
+            self.add_callback(reporter)
 
     def get_train_dataloader(self) -> Any:
         lengths = [example.length for example in self.batcher.examples]
@@ -156,7 +162,7 @@ class TaggerTrainer(Trainer):
                 part = posts[start : start + self.micro_batch]
                 share = len(part) / of
                 batch = self._prepare_inputs(self.batcher(part))
-                with self.compute_loss_context_manager():
+                with self.lowered():
                     outputs = model(**batch)
                 self.accelerator.backward(outputs["loss"] * share)
                 sums.update({name: float(value.detach()) * share for name, value in outputs.items()})
@@ -165,6 +171,12 @@ class TaggerTrainer(Trainer):
                 raise
             return None
         return dict(sums)
+
+    def lowered(self) -> AbstractContextManager[Any]:
+        """Where the encoder computes in half the bits, if it was asked to. CRF and weights keep all of theirs."""
+        if self.config.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.args.device.type, torch.bfloat16)
 
     def shrink(self, model: Any) -> None:
         if self.micro_batch == 1:
@@ -283,32 +295,3 @@ def arguments(config: TrainingConfig, checkpoints: Checkpoints, posts: int, on_c
     # Read from the environment otherwise, which no run's key knows.
     made.mixed_precision = "no"
     return made
-
-
-def parameter_groups(tagger: Tagger, config: TrainingConfig) -> list[dict[str, Any]]:
-    """ITA's rates: one for the encoder, one for new layers, a far higher one for the CRF's transitions."""
-    new = config.linear_learning_rate
-    rates = {"linear.": new, "shapes.": new, "crf.": config.crf_learning_rate}
-    groups: dict[float, list[Tensor]] = {}
-    for name, parameter in tagger.named_parameters():
-        rate = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), config.learning_rate)
-        groups.setdefault(rate, []).append(parameter)
-    return [
-        {"params": parameters, "lr": rate, "weight_decay": config.weight_decay}
-        for rate, parameters in groups.items()
-    ]
-
-
-def weights(tagger: Tagger) -> dict[str, Tensor]:
-    """The state of the tagger, each tensor once, however many names it has."""
-    first = {id(tensor): name for name, tensor in reversed(tagger.state_dict(keep_vars=True).items())}
-    return {
-        name: tensor.detach().contiguous()
-        for name, tensor in tagger.state_dict(keep_vars=True).items()
-        if first[id(tensor)] == name
-    }
-
-
-def names(tagger: Tagger) -> dict[int, str]:
-    """Names of the parameters by their identity."""
-    return {id(parameter): name for name, parameter in tagger.named_parameters()}

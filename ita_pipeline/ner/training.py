@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+# Updates between two that reporters hear of: they may be on another machine.
+REPORTED_EVERY = 10
 
 
 class TrainingConfig(Frozen):
@@ -33,7 +35,8 @@ class TrainingConfig(Frozen):
     An update is made of `batch_size` × `accumulation` posts, of which `batch_size` are in memory at once, or fewer
     where it does not suffice. With `patience`, training stops when the best epoch is that many epochs old.
     `word_shapes` shows the encoder how words are written (`ner.shapes`); where nothing is said, one whose tokenizer
-    drops capitals is shown it.
+    drops capitals is shown it. In the `precision` bf16 the encoder computes in bfloat16 while it is trained;
+    weights, CRF and scoring stay in fp32.
     """
 
     epochs: Count = 10
@@ -49,6 +52,7 @@ class TrainingConfig(Frozen):
     max_length: Annotated[int, Field(ge=16)] = 512
     word_shapes: bool | None = None
     patience: Annotated[int, Field(ge=0)] = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     objective: ObjectiveConfig = ObjectiveConfig()
 
@@ -61,11 +65,13 @@ class TrainingConfig(Frozen):
 class Desk:
     """Where an unfinished training keeps what it has, so that it can be taken up again.
 
-    A checkpoint is made at the end of each epoch, and with `every` after each so many updates.
+    A checkpoint is made at the end of each epoch, and with `every` after each so many updates. Those that
+    `report_to` names, of the reporters that `transformers` has, hear of updates and epochs.
     """
 
     folder: Path
     every: int = 0
+    report_to: tuple[str, ...] = ()
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -117,7 +123,7 @@ def train(
     usable = [example for example in examples if example.post.words]
     batcher = Batcher(tagger.config.scheme, usable, pad)
     processes = Processes.here()
-    trainer = TaggerTrainer(tagger, batcher, config, desk.checkpoints, hearers.say, processes)
+    trainer = TaggerTrainer(tagger, batcher, config, desk.checkpoints, hearers.say, processes, desk.report_to)
     checkpoint = desk.checkpoints.newest()
     log = TrainingLog(desk.log, silent=not processes.first)
     log.rewind(checkpoint.progress.step if checkpoint else 0)
@@ -152,6 +158,8 @@ def watch(
             }
             log.write("update", state.global_step, {**trainer.update, **about})
             self.began = now
+            if desk.report_to and state.global_step % REPORTED_EVERY == 0:
+                trainer.log({**trainer.update, "learning_rate": about["learning_rate"]})
             # The end of an epoch has a checkpoint of its own, with the epoch's scores.
             inside = state.global_step % trainer.steps_per_epoch
             control.should_save = bool(desk.every and inside and state.global_step % desk.every == 0)
@@ -168,6 +176,8 @@ def watch(
                     tagger.save_pretrained(desk.model(epoch.epoch))
                 sync_files(desk.model(epoch.epoch))
             log.write("epoch", state.global_step, epoch.model_dump())
+            if desk.report_to:
+                trainer.log({"dev_f1_text": text_f1, "dev_f1_text_image": context_f1, "epoch_loss": epoch.loss})
             hearers.tell(epoch)
             control.should_save = True
             if should_stop(history, config.patience) and len(history) < config.epochs:

@@ -17,6 +17,7 @@ from ita_pipeline.extraction import Extraction
 from ita_pipeline.images import ImageRef, identify
 from ita_pipeline.items import PostRef
 from ita_pipeline.picture_contexts import PictureContexts, Results, parts_of
+from ita_pipeline.places import LocalFile
 from ita_pipeline.post_items import from_json
 from ita_pipeline.presets import build
 from ita_pipeline.report.gallery import Seen
@@ -46,11 +47,12 @@ def look_up(
     """
     images: dict[Path, ImageRef] = {}
     unreadable: dict[Path, str] = {}
-    for found in identify(list(dict.fromkeys(paths)), store.manifest):
+    there = list(dict.fromkeys(paths))
+    for path, found in zip(there, identify(map(LocalFile, there), store.manifest), strict=True):
         if isinstance(found, ImageRef):
-            images[found.path] = found
+            images[path] = found
         else:
-            unreadable[found.path] = found.reason
+            unreadable[path] = found.reason
     wanted = list(dict.fromkeys(image.key for image in images.values()))
     known = find_records(wanted, ids, store, keys, say)
     imported = known[EXTERNAL][1] if EXTERNAL in known else {}

@@ -168,7 +168,7 @@ def report_pictures(folder: Path, html: Path, options: ReportOptions, heard: Lis
     if not seen.contexts.keys:
         raise MissingError(f"nothing was extracted from the pictures in {folder} yet", f"ita extract {folder}")
     for item in found.closed:
-        notes.say(f"{visible_name(item.path)} cannot be read: {item.reason}")
+        notes.say(f"{visible_name(item.label)} cannot be read: {item.reason}")
     album, thumbnails = thumbnails_of(list(seen.images.values()), html, options, heard)
     page = Page(
         f"Pictures in {visible_name(folder)}",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
-from ita_pipeline.engines.local import Interrupted, Progress
+from ita_pipeline.engines.base import Interrupted, Progress
 from ita_pipeline.images import ImageRef, open_picture
 from stages.base import BadItemError
 

@@ -1,0 +1,174 @@
+"""Training speed: `python -m benchmarks.training_speed DATA [POSTS]`, with Twitter-2015 in the folder DATA.
+
+One epoch of the same tweets, encoder and batch size, one thread, in turn: ours on the text alone; a plain loop of
+`transformers` (one cross entropy, batches as they come, padded to their longest); Flair, where `make bench` made
+its environment; and ours with captions, both views beside the view I+T alone. Seconds are of the processor, so that
+a busy neighbour counts for little. Neither tokenising nor scoring is in them; of ours, the checkpoint is.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.flair_peer import PYTHON, train_flair
+from ita_pipeline import pipeline
+from ita_pipeline.corpus.datasets import load_dataset
+from ita_pipeline.corpus.posts import Post
+from ita_pipeline.engines.jobs import InProcess
+from ita_pipeline.ner.alignment import ObjectiveConfig
+from ita_pipeline.ner.encoders import MINILM, find_encoder, load_encoder
+from ita_pipeline.ner.encoding import ViewEncoder
+from ita_pipeline.ner.examples import Example, lay_out
+from ita_pipeline.ner.tagger import new_tagger
+from ita_pipeline.ner.tags import TagScheme
+from ita_pipeline.ner.training import Desk, Hearers, TrainingConfig, train
+from ita_pipeline.options import Mute
+from ita_pipeline.picture_contexts import make_contexts
+from ita_pipeline.settings import checked, find_config, read_yaml
+from ita_pipeline.workspace import Workspace
+
+EXPERIMENT, ROUNDS, POSTS, LONGEST = "twitter15-bundled", 3, 800, 256
+IGNORED = -100
+Texts = Sequence[tuple[Post, tuple[str, ...]]]
+
+
+@dataclass(frozen=True)
+class Material:
+    """Tweets with captions, how to train on them, and the types of their mentions."""
+
+    posts: Texts
+    config: TrainingConfig
+    types: tuple[str, ...]
+    encoder: Any
+    tokenizer: Any
+
+    def bare(self) -> Texts:
+        return [(post, ()) for post, _ in self.posts]
+
+    def laid_out(self, posts: Texts) -> list[Example]:
+        return lay_out(posts, ViewEncoder(self.tokenizer, LONGEST, word_shapes=True))
+
+
+def material(data: Path, count: int) -> Material:
+    values = read_yaml(find_config("experiments", EXPERIMENT)) | {"epochs": 1}
+    with tempfile.TemporaryDirectory() as folder:
+        options = pipeline.Options(preset="bundled", workspace=Path(folder))
+        plan = pipeline.plan_train("twitter15", options, pipeline.TrainOptions(data, contexts=("caption",)))
+        store = Workspace(Path(folder)).store
+        contexts = make_contexts(plan.contexts, store, InProcess(), Mute())
+        train_posts = load_dataset("twitter15", data, Path(folder)).splits["train"]
+        posts = [(post, contexts.of(post)) for post in train_posts if post.words][:count]
+    types = tuple(sorted({span.type for post, _ in posts for span in post.gold or ()}))
+    encoder, tokenizer = load_encoder(find_encoder(MINILM))
+    return Material(posts, checked(TrainingConfig, values, EXPERIMENT), types, encoder, tokenizer)
+
+
+def ours(given: Material, posts: Texts, objective: ObjectiveConfig | None = None) -> Callable[[], float]:
+    examples = given.laid_out(posts)
+    config = given.config.model_copy(update={"objective": objective or given.config.objective})
+
+    def run() -> float:
+        encoder = copy.deepcopy(given.encoder)
+        tagger = new_tagger(encoder, given.types, config.word_dropout, LONGEST, config.objective, word_shapes=True)
+        with tempfile.TemporaryDirectory() as folder:
+            hearers = Hearers(lambda line: None, lambda epoch: None)
+            began = time.process_time()
+            train(tagger, examples, [], config, given.tokenizer.pad_token_id, Desk(Path(folder)), hearers)
+            return time.process_time() - began
+
+    return run
+
+
+def plain_loop(given: Material) -> Callable[[], float]:
+    """What a user writes who follows the course of `transformers`: the first sub-token of each word has its tag."""
+    import torch
+    from transformers import AutoModelForTokenClassification
+
+    scheme = TagScheme(given.types)
+    rows: list[tuple[list[int], list[int]]] = []
+    for post, _ in given.bare():
+        encoded = given.tokenizer(list(post.words), is_split_into_words=True, truncation=True, max_length=LONGEST)
+        tags, before = scheme.encode(post.gold or (), len(post.words)), None
+        labels = []
+        for word in encoded.word_ids():
+            labels.append(tags[word] if word is not None and word != before else IGNORED)
+            before = word
+        rows.append((encoded["input_ids"], labels))
+    size = given.config.posts_an_update
+    folder = str(find_encoder(MINILM).source)
+
+    def padded(batch: list[list[int]], filler: int) -> torch.Tensor:
+        longest = max(map(len, batch))
+        return torch.tensor([row + [filler] * (longest - len(row)) for row in batch])
+
+    def run() -> float:
+        model = AutoModelForTokenClassification.from_pretrained(folder, num_labels=len(scheme.labels))
+        model.train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=given.config.learning_rate)
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(1)).tolist()
+        began = time.process_time()
+        for start in range(0, len(order), size):
+            ids, labels = zip(*(rows[number] for number in order[start : start + size]), strict=True)
+            tokens = padded(list(ids), given.tokenizer.pad_token_id)
+            mask = (tokens != given.tokenizer.pad_token_id).long()
+            loss = model(input_ids=tokens, attention_mask=mask, labels=padded(list(labels), IGNORED)).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), given.config.clip)
+            optimizer.step()
+            optimizer.zero_grad()
+        return time.process_time() - began
+
+    return run
+
+
+def flair(given: Material) -> Callable[[], float]:
+    posts = [post for post, _ in given.posts]
+
+    def run() -> float:
+        few = posts[:2]
+        return sum(train_flair({"train": posts, "dev": few, "test": few}, given.config).processor_seconds)
+
+    return run
+
+
+def ratio(name: str, mine: Callable[[], float], other: Callable[[], float]) -> str:
+    """Processor seconds of an epoch, medians, and the median of the ratios, round by round."""
+    pairs = [(mine(), other()) for _ in range(ROUNDS)]
+    medians = [statistics.median(side) for side in zip(*pairs, strict=True)]
+    return f"{name:<58} {medians[0]:>10.2f} {medians[1]:>10.2f} {statistics.median(b / a for a, b in pairs):>7.2f}×"
+
+
+def compared(data: Path, count: int = POSTS) -> Iterator[str]:
+    import torch
+
+    torch.set_num_threads(1)
+    given = material(data, count)
+    text = ours(given, given.bare())
+    yield ratio(f"text of {count} tweets, a plain loop", text, plain_loop(given))
+    if PYTHON.exists():
+        yield ratio(f"text of {count} tweets, Flair", text, flair(given))
+    alone = ObjectiveConfig(text=0.0, context=1.0, alignment=0.0)
+    both, one = ours(given, given.posts), ours(given, given.posts, alone)
+    yield ratio(f"I+T of {count} tweets, both views and alignment", one, both)
+
+
+def main(arguments: Sequence[str]) -> None:
+    place = arguments[0] if arguments else os.environ.get("ITA_TWITTER2015", "")
+    if not place or not Path(place).is_dir():
+        sys.exit("usage: python -m benchmarks.training_speed FOLDER [POSTS], with the files of Twitter-2015")
+    print(f"{'':<58} {'ours, s':>10} {'other, s':>10} {'ratio':>8}")
+    for line in compared(Path(place), int(arguments[1]) if len(arguments) > 1 else POSTS):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,28 @@
+"""Which engine runs a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ita_pipeline.engines.base import Engine
+from ita_pipeline.engines.cluster import RayPool
+from ita_pipeline.engines.isolation import Worker
+from ita_pipeline.engines.jobs import Limits
+from ita_pipeline.engines.local import LocalEngine
+
+
+@contextmanager
+def opened(ray: RayPool | None, limits: Limits, say: Callable[[str], None]) -> Iterator[Engine]:
+    """Ray where it is asked for, else this machine.
+
+    Raises:
+        MissingError: Ray is not installed.
+    """
+    if ray is not None:
+        from ita_pipeline.engines.ray import RayEngine
+
+        yield RayEngine(ray, limits, say)
+    else:
+        with Worker(limits) as hands:
+            yield LocalEngine(hands)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from ita_pipeline.cache.plan import Failed, Plan, Wishes, make_plan
@@ -30,7 +30,7 @@ class Extraction:
     """
 
     images: tuple[ImageRef, ...]
-    others: tuple[Path, ...]
+    others: tuple[PurePath, ...]
     unreadable: tuple[Unreadable, ...]
     stages: tuple[StageOutcome, ...]
     posts: tuple[PostRef, ...] = ()
@@ -92,7 +92,7 @@ class PicturePlan:
     """Which stages have to look at which of these pictures, and posts, and why."""
 
     images: tuple[ImageRef, ...]
-    others: tuple[Path, ...]
+    others: tuple[PurePath, ...]
     unreadable: tuple[Unreadable, ...]
     plan: Plan
     posts: Mapping[Post, PostRef] = field(default_factory=dict)

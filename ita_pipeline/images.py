@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +27,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MOST_BYTES = 25 * 1024 * 1024
 MOST_PIXELS = 40_000_000
 IDENTIFIED_AT_ONCE = 10_000
+FETCHED_AT_ONCE, NOTED_AT_ONCE = 16, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,9 @@ class ImageRef:
         return self
 
 
+Outcome = tuple[Place, Looked] | Unreadable | None
+
+
 def find(folder: Path) -> Found:
     """Every file below `folder`, hidden ones left out; links to folders are not followed, so no loop can be."""
     pictures: list[Path] = []
@@ -110,17 +114,18 @@ def identify(
 
     Pictures that had to be fetched from elsewhere are kept in the `spool` for whoever looks at them next.
     """
-    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
+    look = partial(look_at, most_bytes=most_bytes, spool=spool)
+    near = min(8, (os.cpu_count() or 1) * 2)
+    with ThreadPoolExecutor(near) as reading, ThreadPoolExecutor(FETCHED_AT_ONCE) as fetching:
         for some in batched(places, IDENTIFIED_AT_ONCE):
-            yield from identified(some, manifest, pool, most_bytes, spool)
+            yield from identified(some, manifest, lambda far: fetching if far else reading, look)
 
 
 def identified(
     places: Sequence[Place],
     manifest: Manifest,
-    pool: ThreadPoolExecutor,
-    most_bytes: int,
-    spool: Spool | None,
+    pool: Callable[[bool], ThreadPoolExecutor],
+    look: Callable[[Place, str], Outcome],
 ) -> list[ImageRef | Unreadable]:
     here = os.getcwd()  # noqa: PTH109
     names = [place.address(here) for place in places]
@@ -131,29 +136,32 @@ def identified(
         fits = before is not None and place.stamp() == before.stamp != ""
         found.append(ImageRef(before.key, place, before.before) if before and fits else None)
     unknown = [number for number, image in enumerate(found) if image is None]
-    stamps = [known[names[number]].stamp if names[number] in known else "" for number in unknown]
-    look = partial(look_at, most_bytes=most_bytes, spool=spool)
-    results = pool.map(look, [places[number] for number in unknown], stamps)
-    fresh: list[Stamped] = []
-    for number, result in zip(unknown, results, strict=True):
-        earlier = known.get(names[number])
-        if isinstance(result, Unreadable):
-            found[number] = result
-        elif result is None:
-            assert earlier is not None
-            found[number] = ImageRef(earlier.key, places[number], earlier.before)
-        else:
-            place, seen = result
-            before = "" if earlier is None else earlier.key if earlier.key != seen.key else earlier.before
-            found[number] = ImageRef(seen.key, place, before)
-            fresh.append(Stamped(names[number], seen.stamp, seen.key, before))
-    manifest.put(fresh)
+    far = [number for number in unknown if places[number].far]
+    near = [number for number in unknown if not places[number].far] if far else unknown
+    for some in (near, *batched(far, NOTED_AT_ONCE)):  # what was fetched is noted soon: it was dear
+        stamps = [known[names[number]].stamp if names[number] in known else "" for number in some]
+        outcomes = pool(some is not near).map(look, [places[number] for number in some], stamps)
+        fresh: list[Stamped] = []
+        for number, outcome in zip(some, outcomes, strict=True):
+            image = found[number] = as_found(outcome, places[number], known.get(names[number]))
+            if isinstance(outcome, tuple) and isinstance(image, ImageRef):
+                fresh.append(Stamped(names[number], outcome[1].stamp, image.key, image.before))
+        manifest.put(fresh)
     return [image for image in found if image is not None]
 
 
-def look_at(
-    place: Place, known: str, most_bytes: int, spool: Spool | None
-) -> tuple[Place, Looked] | Unreadable | None:
+def as_found(outcome: Outcome, place: Place, earlier: Stamped | None) -> ImageRef | Unreadable:
+    if isinstance(outcome, Unreadable):
+        return outcome
+    if outcome is None:
+        assert earlier is not None
+        return ImageRef(earlier.key, place, earlier.before)
+    there, seen = outcome
+    before = "" if earlier is None else earlier.key if earlier.key != seen.key else earlier.before
+    return ImageRef(seen.key, there, before)
+
+
+def look_at(place: Place, known: str, most_bytes: int, spool: Spool | None) -> Outcome:
     """A picture with its key, and with a copy of it where it was fetched; nothing where it stands as it did."""
     try:
         seen = place.look(most_bytes, known)

@@ -69,9 +69,9 @@ class Options:
     `retry_failed` are the kinds of failures to try again, `refresh` the stages that do everything again, `limit`
     the most pictures to work on. `base` are settings by section that `assignments` go over, as from a file; one
     for a section that nobody reads is left alone, while an assignment to it is an error. With `consent` somebody
-    agreed that posts and pictures are sent to other machines, where a stage does that. `shared` is the address of a
-    cache that machines share, such as `s3://bucket/ita-cache`: its records are used, and what is computed is put
-    there. With `ray`, `extract` and `predict` work in actors of a Ray cluster.
+    agreed that posts and pictures are sent to other machines, where a stage does that. With `ray`, `extract` and
+    `predict` work in actors of a Ray cluster. `shared` is the address of a cache that machines share, such as
+    `s3://bucket/ita-cache`: its records are used, and what is computed is put there.
     """
 
     preset: str = AUTO
@@ -83,8 +83,8 @@ class Options:
     limit: int | None = None
     base: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     consent: bool = False
-    shared: str = ""
     ray: RayPool | None = None
+    shared: str = ""
 
     @property
     def changes(self) -> dict[str, dict[str, Any]]:

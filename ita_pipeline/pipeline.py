@@ -28,6 +28,8 @@ from ita_pipeline.report.make import Report, ReportOptions, make_report
 from ita_pipeline.report.two_runs import report_comparison
 from ita_pipeline.runs import find_run
 from ita_pipeline.sharing import Sharing
+from ita_pipeline.sources import is_source, place_called
+from ita_pipeline.spool import Spool
 from ita_pipeline.status import Status, status_of
 from ita_pipeline.targets import is_posts_file, things_in
 from ita_pipeline.training import plan_train, train, train_series
@@ -66,17 +68,19 @@ def plan_extraction(
     listener: Listener | None = None,
     data: Path | None = None,
     only: str | None = None,
+    spool: Spool | None = None,
 ) -> PicturePlan:
-    """What `extract` would do for the pictures below a folder, or for posts: the very plan that it obeys.
+    """What `extract` would do for the pictures of a source, or for posts: the very plan that it obeys.
 
     Posts are those of a dataset, of a folder that is one, or of a file of JSON lines; `only` names one of them.
+    What has to be fetched to be known is kept in the `spool`.
 
     Raises:
         UserError: there is nothing to look at, a setting is unknown, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing.
     """
     with Sharing(options or Options(), listener, puts=False) as sharing:
-        return planned_extraction(target, sharing.store, options, listener, data, only)
+        return planned_extraction(target, sharing.store, options, listener, data, only, spool)
 
 
 def planned_extraction(
@@ -86,6 +90,7 @@ def planned_extraction(
     listener: Listener | None = None,
     data: Path | None = None,
     only: str | None = None,
+    spool: Spool | None = None,
 ) -> PicturePlan:
     """As `plan_extraction`, against a store."""
     options, heard = options or Options(), listener or Mute()
@@ -100,7 +105,7 @@ def planned_extraction(
         raise UsageError(
             f"there is no post {only} in {target}", "posts go by their id, or else their line's number"
         )
-    plan = plan_pictures(seen.pictures, stages, store, options.wishes, options.limits, source)
+    plan = plan_pictures(seen.pictures, stages, store, options.wishes, options.limits, source, spool)
     return replace(plan, others=seen.others, unreadable=(*seen.closed, *plan.unreadable))
 
 
@@ -113,8 +118,12 @@ def plan_seen(options: Options | None = None, listener: Listener | None = None) 
     """
     options, heard = options or Options(), listener or Mute()
     store = Workspace(options.workspace).store
-    seen = [Path(os.fsdecode(path)) for path in store.manifest.paths()]
+    known = store.manifest.paths()
+    seen = [Path(os.fsdecode(path)) for path in known if path.startswith(os.fsencode(os.sep))]
     there = [path for path in seen if os.path.exists(path)]  # noqa: PTH110 (there may be a million of them)
+    elsewhere = len(known) - len(seen)
+    if elsewhere:
+        heard.say(f"{elsewhere} pictures of other sources are not looked at; name the source to see them")
     if not there:
         raise UsageError(
             "no picture was looked at in this workspace yet", "ita status FOLDER, a folder of pictures"
@@ -124,8 +133,8 @@ def plan_seen(options: Options | None = None, listener: Listener | None = None) 
     gone = f"; {len(seen) - len(there)} others are gone" if len(there) < len(seen) else ""
     heard.say(f"{len(there)} pictures that were looked at before{gone}")
     stages = build_stages(choice.preset, options.stages)
+    places = [LocalFile(path) for path in there]
     with Sharing(options, heard, puts=False) as sharing:
-        places = [LocalFile(path) for path in there]
         return plan_pictures(places, stages, sharing.store, options.wishes, options.limits)
 
 
@@ -136,7 +145,8 @@ def extract(
     data: Path | None = None,
 ) -> Extraction:
     """Turn pictures into captions, objects and words, and posts into what a model knows of them, where that is
-    wanted; doing only what is stale. `target` is a folder of pictures, or posts as `plan_extraction` takes them.
+    wanted; doing only what is stale. `target` is a source of pictures, as docs/sources.md lists them, or posts as
+    `plan_extraction` takes them.
 
     Raises:
         UserError: there is nothing to look at, a setting is unknown, nobody agreed that posts are sent to another
@@ -144,8 +154,12 @@ def extract(
         StageError: a model or tool that a stage needs is missing; what was computed before is kept.
     """
     options, heard = options or Options(), listener or Mute()
-    with Sharing(options, heard) as sharing, opened(options.ray, options.limits, heard.say) as engine:
-        plan = planned_extraction(target, sharing.store, options, heard, data)
+    with (
+        Sharing(options, heard) as sharing,
+        opened(options.ray, options.limits, heard.say) as engine,
+        Spool() as spool,
+    ):
+        plan = planned_extraction(target, sharing.store, options, heard, data, spool=spool)
         ask_consent(plan.plan, options.consent, heard)
         # Whoever works may be another process, whose segments nobody here is told of.
         sharing.owes(part.key for part in plan.plan.stages if part.stale)
@@ -159,7 +173,7 @@ def status(
     training: TrainOptions | None = None,
     listener: Listener | None = None,
 ) -> Status:
-    """What is fresh, stale and failed for a folder of pictures, or for a dataset with its training; without
+    """What is fresh, stale and failed for a source of pictures, or for a dataset with its training; without
     either, for all pictures that were looked at in this workspace.
 
     Raises:
@@ -171,7 +185,7 @@ def status(
         found = picture_status(plan_seen(options, listener))
         folders = sorted(Workspace(options.workspace).runs.glob("*"))
         return replace(found, unfinished=tuple(run for folder in folders for run in unfinished_runs(folder)))
-    if is_pictures(Path(target)) or is_posts_file(Path(target)):
+    if is_pictures(Path(target)) or is_posts_file(Path(target)) or is_source(str(target)):
         return picture_status(plan_extraction(target, options, listener))
     return training_status(plan_train(str(target), options, training, listener), options)
 
@@ -194,16 +208,14 @@ def why(image: Path | str, options: Options | None = None, listener: Listener | 
         StageError: a model or tool that a stage needs is missing.
     """
     options, heard = options or Options(), listener or Mute()
-    path = Path(image)
-    if not path.is_file():
-        raise UsageError(f"there is no picture {path}", "ita why FILE, one picture; ita status FOLDER, all of them")
+    place = place_called(str(image))
     choice = chosen(options)
     heard.say(choice.why)
     stages = build_stages(choice.preset, options.stages)
     with Sharing(options, heard, puts=False) as sharing:
-        plan = plan_pictures([LocalFile(path)], stages, sharing.store, options.wishes, options.limits)
+        plan = plan_pictures([place], stages, sharing.store, options.wishes, options.limits)
     if plan.unreadable:
-        raise UsageError(f"{path} cannot be read: {plan.unreadable[0].reason}")
+        raise UsageError(f"{place.label} cannot be read: {plan.unreadable[0].reason}")
     return explain(plan, sharing.store)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ita_pipeline.cache.stamps import settled, stamp
 from stages.base import BadItemError, FailureKind
@@ -71,6 +72,33 @@ class Place(Protocol):
         ...
 
 
+class File(Place, Protocol):
+    """A place that may be large and hold many pictures, such as an archive; its parts can be read by themselves."""
+
+    def size(self) -> int:
+        """
+        Raises:
+            OSError: it cannot be told.
+        """
+        ...
+
+    def standing(self) -> str:
+        """A stamp of how it stands now, be it by asking; empty where a change could hide behind it.
+
+        Raises:
+            OSError: it cannot be told.
+        """
+        ...
+
+    def part(self, start: int, size: int) -> bytes:
+        """So many bytes from there on, or fewer where it ends before.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class LocalFile:
     """A file on this machine. It is never kept in memory for the sake of its key."""
@@ -116,10 +144,62 @@ class LocalFile:
         except OSError as error:
             raise BadItemError(f"cannot be read: {error.strerror}", FailureKind.TRANSIENT) from error
 
+    def size(self) -> int:
+        return self.path.stat().st_size
+
+    def standing(self) -> str:
+        status = self.path.stat()
+        return stamp(status) if settled(status) else ""
+
+    def part(self, start: int, size: int) -> bytes:
+        with self.path.open("rb", buffering=0) as opened:
+            return os.pread(opened.fileno(), size, start)
+
 
 def path_of(place: Place) -> Path | None:
     """The path of a picture that is a file on this machine."""
     return place.path if isinstance(place, LocalFile) else None
+
+
+class Parts(io.RawIOBase):
+    """A file to be read here and there, as archives and tables are, whatever it lies on."""
+
+    def __init__(self, file: File) -> None:
+        self.file = file
+        self.length = file.size()
+        self.position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.length}[whence]
+        if base + offset < 0:
+            raise OSError("there is nothing before the start")
+        self.position = base + offset
+        return self.position
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = min(len(buffer), max(0, self.length - self.position))
+        found = self.file.part(self.position, wanted) if wanted else b""
+        buffer[: len(found)] = found
+        self.position += len(found)
+        return len(found)
+
+
+def opened(file: File, buffered: int) -> io.BufferedReader:
+    """A file whose bytes come `buffered` at once.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return io.BufferedReader(Parts(file), buffered)
 
 
 def check_size(size: int, most: int) -> None:

@@ -1,12 +1,13 @@
 """Other file systems, through fsspec: opened with time-outs, tried again by one rule, and wrong in a sentence.
 
 Credentials are those that the file system's own library finds (environment, profile, instance), and nothing here
-keeps or says them. The libraries' own repetitions are switched off where they can be, so that trying again does not
+keeps or says them. The libraries' own repetitions are cut to one where they can be, so that trying again does not
 multiply: whoever calls a file system does so through `attempt`.
 """
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 import time
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 from ita_pipeline.errors import MissingError, UsageError, UserError
 
 URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
+WEB = ("http", "https")
 # The file systems that an extra of ours brings.
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
@@ -69,12 +71,20 @@ def filesystem(url: str) -> tuple[Any, str]:
         hint = "known are s3://, gs://, hf://, https:// and what fsspec knows"
         raise UsageError(f"nothing is known that reads {protocol}://", hint) from error
     try:
-        found = kind(**kind._get_kwargs_from_urls(url), **options(protocol))
+        found = opened(kind, tuple(kind._get_kwargs_from_urls(url).items()))
     except Exception as error:  # libraries that look for credentials raise nearly anything
         raise trouble(error, url) from error
+    return found, str(kind._strip_protocol(url))
+
+
+@functools.cache
+def opened(kind: Any, named: tuple[tuple[str, Any], ...]) -> Any:
+    """One for all threads of the process, so that connections are used again."""
+    protocols = (kind.protocol,) if isinstance(kind.protocol, str) else kind.protocol
+    found = kind(**dict(named), **options(protocols[0]), skip_instance_cache=True)
     if hasattr(found, "retries"):
         found.retries = 1
-    return found, str(kind._strip_protocol(url))
+    return found
 
 
 def options(protocol: str) -> dict[str, Any]:
@@ -84,7 +94,11 @@ def options(protocol: str) -> dict[str, Any]:
     from fsspec.config import conf
 
     given = conf.get(protocol, {}).get("config_kwargs", {})
-    ours = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS, "retries": {"max_attempts": 0}}
+    ours = {
+        "connect_timeout": CONNECT_SECONDS,
+        "read_timeout": READ_SECONDS,
+        "retries": {"max_attempts": 1, "mode": "standard"},
+    }
     return {"config_kwargs": {**ours, **given}}
 
 
@@ -141,5 +155,10 @@ def said(error: BaseException) -> str:
 
 
 def without_query(url: str) -> str:
-    """An address as it may be shown: queries hold signatures, and a name before the host a password."""
-    return re.sub(r"(?<=://)[^/\s@]+@", "", re.sub(r"[?#].*", "?…", url, flags=re.DOTALL))
+    """An address as it may be shown: queries hold signatures, and a name before the host a password.
+
+    Only a web address has a query; elsewhere a question mark is a character like others.
+    """
+    if protocol_of(url) in WEB:
+        url = re.sub(r"[?#].*", "", url, flags=re.DOTALL)
+    return re.sub(r"(?<=://)[^/\s@]+@", "", url)

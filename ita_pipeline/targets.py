@@ -1,9 +1,9 @@
-"""What a person means by a target: a folder of pictures, a file of posts, or a dataset."""
+"""What a person means by a target: a source of pictures, a file of posts, or a dataset."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ita_pipeline.corpus.datasets import Dataset, existing, find_dataset, load_dataset
 from ita_pipeline.corpus.jsonl import read_jsonl
@@ -11,8 +11,10 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.errors import UsageError
 from ita_pipeline.extraction import is_pictures, pictures_in
 from ita_pipeline.images import Unreadable
+from ita_pipeline.lists import is_picture_list
 from ita_pipeline.places import LocalFile, Place
 from ita_pipeline.post_items import PostSource
+from ita_pipeline.sources import is_source, sight
 
 POSTS = (".jsonl", ".ndjson")
 
@@ -22,14 +24,14 @@ class Seen:
     """Pictures, and posts where there are any; the rest as `Found` has it."""
 
     pictures: tuple[Place, ...]
-    others: tuple[Path, ...] = ()
+    others: tuple[PurePath, ...] = ()
     closed: tuple[Unreadable, ...] = ()
     source: PostSource | None = None
     notes: tuple[str, ...] = ()
 
 
 def is_posts_file(path: Path) -> bool:
-    return path.suffix.lower() in POSTS and path.is_file()
+    return path.suffix.lower() in POSTS and path.is_file() and not is_picture_list(path)
 
 
 def things_in(target: Path | str, posts_are_read: bool, data: Path | None, workspace_data: Path) -> Seen:
@@ -39,6 +41,8 @@ def things_in(target: Path | str, posts_are_read: bool, data: Path | None, works
         UserError: there is no such thing, or nothing in it.
     """
     path = Path(target)
+    if is_source(str(target)):
+        return seen_at(str(target))
     if is_posts_file(path):
         read = read_jsonl(path)
         posts = tuple(existing(found.post) for found in read)
@@ -50,8 +54,7 @@ def things_in(target: Path | str, posts_are_read: bool, data: Path | None, works
             load_dataset(str(path), None, workspace_data) if posts_are_read and not is_pictures(path) else None
         )
         if dataset is None:
-            found = pictures_in(path)
-            return Seen(tuple(map(LocalFile, found.pictures)), found.others, found.closed)
+            return seen_at(str(target))
         return with_posts(source_of(dataset), True, target, dataset.notes)
     if path.exists() or path.suffix in POSTS or len(path.parts) > 1:
         pictures_in(path)  # which says what is the matter with it
@@ -63,6 +66,11 @@ def things_in(target: Path | str, posts_are_read: bool, data: Path | None, works
         hint = error.hint if error.hint.endswith("?") else "ita extract FOLDER, a folder with pictures"
         raise UsageError(f"there is no folder {target}, and no dataset of that name", hint) from error
     return with_posts(source_of(dataset), posts_are_read, target, dataset.notes)
+
+
+def seen_at(target: str) -> Seen:
+    found = sight(target)
+    return Seen(found.pictures, found.others, found.closed, notes=found.notes)
 
 
 def find_or_none(name: str) -> Path | None:

@@ -98,7 +98,8 @@ def test_names_of_files_cannot_write_to_the_terminal():
     [
         (["nowhere"], 2, "there is no folder nowhere", "ita extract FOLDER"),
         (["empty"], 2, "there is no picture in empty", ".jpg"),
-        (["file.txt"], 2, "file.txt is a file", "ita extract"),
+        (["file.md"], 2, "file.md is a file", "ita extract"),
+        (["file.txt"], 2, "there is no picture in file.txt", ".jpg"),
         (["images", "--preset", "papr"], 2, "no preset papr", "did you mean paper?"),
         (["images", "--stage", "orc", *BUNDLED], 2, "no stage orc", "did you mean ocr?"),
         (["images", "--set", "ocr.page=6", *BUNDLED], 2, "no setting page", "did you mean page_mode?"),
@@ -112,6 +113,7 @@ def test_a_mistake_is_one_sentence_and_a_way_out(arguments: list[str], code: int
     draw(Path("images/a.png"))
     Path("empty").mkdir()
     Path("file.txt").write_text("")
+    Path("file.md").write_text("")
     answer = ita("extract", *arguments)
     assert answer.code == code, answer.err
     error = next(line for line in answer.err.splitlines() if line.startswith("error: "))

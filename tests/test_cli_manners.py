@@ -32,7 +32,7 @@ def images() -> Path:
         (
             ["extract"],
             2,
-            "missing argument 'FOLDER|POSTS|DATASET'",
+            "missing argument 'SOURCE|POSTS|DATASET'",
             "ita extract images/ (more: ita extract --help)",
         ),
         (["train"], 2, "missing option '--dataset'", "ita train --dataset example (more: ita train --help)"),
@@ -41,7 +41,7 @@ def images() -> Path:
         (["extract", "x", "--limit", "0"], 2, "invalid value for '--limit'", "ita extract --help"),
         (["extract", "x", "--set"], 2, "option '--set' requires an argument", "ita extract --help"),
         (["extract", "gone"], 2, "there is no folder gone", "ita extract FOLDER, a folder with pictures"),
-        (["extract", "a.txt"], 2, "a.txt is a file, not a folder of pictures", "ita extract ."),
+        (["extract", "a.md"], 2, "a.md is a file, not a folder of pictures", "ita extract ."),
         (["extract", "images", "--preset", "bundeld"], 2, "there is no preset bundeld", "did you mean bundled?"),
         (["extract", "images", *BUNDLED, "--stage", "ocrr"], 2, "has no stage ocrr", "did you mean ocr?"),
         (["extract", "images", *BUNDLED, "--set", "ocr"], 2, "not of the form STAGE.PARAMETER=VALUE", "--set ocr."),
@@ -81,7 +81,7 @@ def images() -> Path:
 def test_each_mistake_gets_a_sentence_a_hint_and_its_code(
     arguments: list[str], code: int, message: str, hint: str, images: Path
 ):
-    Path("a.txt").write_text("no picture")
+    Path("a.md").write_text("no picture")
     Path("bare").mkdir()
     for name in ("train", "dev", "test"):
         Path(f"bare/{name}.txt").write_text("word\tO\n")
@@ -215,7 +215,7 @@ def test_what_the_system_refuses_is_told_with_what_mends_it(
     def refuse(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("ita_pipeline.targets.pictures_in", refuse)
+    monkeypatch.setattr("ita_pipeline.targets.sight", refuse)
     answer = ita_here("extract", "images", *BUNDLED)
     told, mends = answer.err.splitlines()[-2:]
     assert answer.code == 3

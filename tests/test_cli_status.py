@@ -36,8 +36,8 @@ def test_what_is_stale_is_told_with_its_reasons_and_what_it_will_cost():
     after = status()
     assert (after["clean"], after["stages"][0]["fresh"]) == (True, 2)
 
-    changed = status("--set", "ocr.page_mode=6")["stages"][0]
-    assert changed["reasons"] == {"parameter page_mode lines → 6": 2}
+    changed = status("--set", "ocr.max_side=1200")["stages"][0]
+    assert changed["reasons"] == {"parameter max_side 2400 → 1200": 2}
     assert changed["seconds_forecast"] > 0
     assert changed["key"] != row["key"] == after["stages"][0]["key"]
 

@@ -14,6 +14,7 @@ from ita_pipeline.corpus.conll import read_conll
 from ita_pipeline.ner.scoring import score
 from ita_pipeline.ner.tagger import Tagger
 from tests.fakes import Answer, draw, ita
+from tests.json_shapes import check, shape
 from tests.tiny_encoder import build_bert
 
 SETTINGS = (
@@ -271,6 +272,20 @@ def test_a_mistake_is_one_sentence_and_a_way_out(
     assert says in next(line for line in answer.err.splitlines() if line.startswith("error: "))
     assert hint in next(line for line in answer.err.splitlines() if line.startswith("hint: "))
     assert "Traceback" not in answer.err
+
+
+def test_what_is_said_of_runs_has_its_shape(
+    workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(workspace)
+    _, run = trained
+    commands = {
+        "train": ("train", "--dataset", "mine", *SETTINGS),
+        "status of a dataset": ("status", "mine", *SETTINGS),
+        "predict": ("predict", run, "--text", "hi kim", "--image", "mine/0.png"),
+        "compare": ("compare", run, run),
+    }
+    check({name: shape(json.loads(ita(*arguments, "--json").out)) for name, arguments in commands.items()})
 
 
 def test_a_limit_leaves_pictures_and_the_training_for_another_time():

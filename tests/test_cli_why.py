@@ -38,9 +38,9 @@ def test_the_record_is_where_it_says_and_is_what_it_says():
 
 def test_a_changed_setting_is_the_reason_and_the_older_record_is_shown():
     ita("extract", "images", *BUNDLED)
-    answer = ita("why", "images/a.png", *BUNDLED, "--set", "ocr.page_mode=6")
-    assert "ocr: stale\n  because  parameter page_mode lines → 6\n  older " in answer.out
-    assert "parameter page_mode = 6" in answer.out
+    answer = ita("why", "images/a.png", *BUNDLED, "--set", "ocr.max_side=1200")
+    assert "ocr: stale\n  because  parameter max_side 2400 → 1200\n  older " in answer.out
+    assert "parameter max_side = 1200" in answer.out
 
 
 def test_a_failure_says_its_reason():

@@ -69,4 +69,5 @@ def test_secrets_are_not_said():
         assert "def" not in text
         assert "word" not in text
         assert "host/a.jpg" in text
+    assert remote.without_query("s3://bucket/a?b.jpg") == "s3://bucket/a?b.jpg"
     assert len(remote.said(OSError("x" * 5000))) < 300

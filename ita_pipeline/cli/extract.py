@@ -39,6 +39,8 @@ from ita_pipeline.cli.status import show_status
 from ita_pipeline.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import PurePath
+
     from ita_pipeline.extraction import Extraction
     from ita_pipeline.items import ItemRef
 
@@ -49,8 +51,9 @@ def extract(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="FOLDER|POSTS|DATASET",
-            help="A folder of pictures, everything below it is read; posts in a .jsonl file; or a dataset.",
+            metavar="SOURCE|POSTS|DATASET",
+            help="A folder of pictures, everything below it is read, here or at a URL such as s3://bucket/folder; "
+            "a .tar, or a list of paths and URLs; posts in a .jsonl file; or a dataset.",
         ),
     ],
     data: DatasetFolder = None,
@@ -80,6 +83,10 @@ def extract(
     ita extract images/
 
     ita extract images/ --show found.html
+
+    ita extract s3://bucket/pictures/
+
+    ita extract 'shard-{000..012}.tar'
 
     ita extract images/ --stage ocr --set ocr.languages=eng+deu
 
@@ -182,12 +189,12 @@ def outcome_table(extraction: Extraction) -> str:
     return table(["stage", "fresh", "done now", "failed", "seconds"], rows)
 
 
-def tell_others(others: tuple[Path, ...]) -> None:
+def tell_others(others: tuple[PurePath, ...]) -> None:
     if not others:
         return
     kinds = Counter(path.suffix.lower() or "no suffix" for path in others)
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    names = ", ".join(shown(Path(path.name)) for path in others[:5]) + (", …" if len(others) > 5 else "")
+    names = ", ".join(shown(path.name) for path in others[:5]) + (", …" if len(others) > 5 else "")
     note(f"{len(others)} files are no pictures by their name ({counts}): {names}")
 
 

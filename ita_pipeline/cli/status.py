@@ -41,8 +41,8 @@ def status(
     target: Annotated[
         str | None,
         typer.Argument(
-            metavar="[DATASET|FOLDER]",
-            help="A dataset as for train, or a folder of pictures; all pictures seen here before by default.",
+            metavar="[DATASET|SOURCE]",
+            help="A dataset as for train, or pictures as for extract; all pictures seen here before by default.",
         ),
     ] = None,
     preset: Preset = "auto",

@@ -30,7 +30,11 @@ MOST_SHOWN = 300
 
 def why(
     target: Annotated[
-        Path, typer.Argument(metavar="PICTURE|POSTS|DATASET", help="A picture; or with --post, where the post is.")
+        str,
+        typer.Argument(
+            metavar="PICTURE|POSTS|DATASET",
+            help="A picture, by its path, URL or archive.tar::name; or with --post, where the post is.",
+        ),
     ],
     post: Annotated[str | None, typer.Option(metavar="ID", help="One post of a .jsonl file or a dataset.")] = None,
     data: DatasetFolder = None,

@@ -1,0 +1,185 @@
+"""Where pictures may be taken from: folders here and elsewhere, archives, lists, and single addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TypeVar
+
+from ita_pipeline.archives import contents, is_archive
+from ita_pipeline.errors import UsageError, UserError
+from ita_pipeline.far import FarFile, far_file, files_below
+from ita_pipeline.images import SUFFIXES, Unreadable, find
+from ita_pipeline.lists import expanded, file_at, is_json_lines, is_picture_list, is_text_list, read_list
+from ita_pipeline.places import File, LocalFile, Place
+from ita_pipeline.remote import WEB, is_url, protocol_of, trouble
+
+OPENED_AT_ONCE = 8
+PICTURES_ARE = "pictures are files ending in .jpg .jpeg .png .webp .gif .bmp .tif .tiff"
+
+Thing = TypeVar("Thing")
+
+
+@dataclass(frozen=True, slots=True)
+class Sighted:
+    """Pictures in a stable order; files that are none by their name; what could not be entered; and remarks."""
+
+    pictures: tuple[Place, ...]
+    others: tuple[PurePath, ...] = ()
+    closed: tuple[Unreadable, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def is_source(target: str) -> bool:
+    """Whether a target is a place of pictures by its form, other than a folder here; posts and datasets are not."""
+    if is_url(target):
+        return True
+    path = Path(target)
+    if path.is_file():
+        return is_container(path.name) or is_picture_list(path)
+    if path.exists():
+        return False
+    names = several(target) or [target]
+    return all(is_container(name) or is_url(name) for name in names)
+
+
+def several(target: str) -> list[str]:
+    """The names that a pattern with braces stands for; none where it is no such pattern."""
+    names = expanded(target)
+    return names if len(names) > 1 else []
+
+
+def is_container(name: str) -> bool:
+    return is_archive(name)
+
+
+def sight(target: str) -> Sighted:
+    """The pictures of a source.
+
+    Raises:
+        UserError: there is no such thing, it may not be read, or there is no picture in it.
+    """
+    names = [] if Path(target).exists() else several(target)
+    found = together(at_once(sight_one, names)) if names else sight_one(target)
+    if not found.pictures:
+        others = f" ({len(found.others)} other files)" if found.others else ""
+        raise UsageError(f"there is no picture in {file_at(target).label}{others}", PICTURES_ARE)
+    return found
+
+
+def sight_one(target: str) -> Sighted:
+    file = file_at(target)
+    if is_container(file.name):
+        return pictures_inside(file)
+    if is_text_list(file.name) or is_json_lines(file.name):
+        listed = read_list(file)
+        return Sighted(listed.places, notes=listed.notes)
+    if isinstance(file, LocalFile):
+        return sight_folder(file.path)
+    return Sighted((file,)) if protocol_of(target) in WEB else sight_far_folder(target)
+
+
+def sight_folder(folder: Path) -> Sighted:
+    """Pictures below a local folder; where there are none, those in archives there."""
+    found = find(folder)
+    inside = [LocalFile(path) for path in found.others if is_container(path.name)]
+    if found.pictures or not inside:
+        return Sighted(tuple(map(LocalFile, found.pictures)), found.others, found.closed)
+    return with_others(inside, [path for path in found.others if not is_container(path.name)], found.closed)
+
+
+def sight_far_folder(url: str) -> Sighted:
+    """As `sight_folder`."""
+    files = files_below(url)
+    pictures = tuple(file for file in files if is_picture(file.name))
+    inside = [file for file in files if is_container(file.name)]
+    names = [PurePosixPath(file.name) for file in files if not is_picture(file.name)]
+    if pictures or not inside:
+        return Sighted(pictures, tuple(names))
+    return with_others(inside, [name for name in names if not is_container(name.name)])
+
+
+def with_others(inside: Sequence[File], others: Iterable[PurePath], closed: Sequence[Unreadable] = ()) -> Sighted:
+    found = together(at_once(pictures_inside_or_why_not, inside))
+    return Sighted(found.pictures, (*found.others, *others), (*closed, *found.closed), found.notes)
+
+
+def pictures_inside(file: File) -> Sighted:
+    """The pictures in an archive.
+
+    Raises:
+        UserError: it is not there, cannot be read, or is none.
+    """
+    if isinstance(file, FarFile) and not file.listed:
+        file = far_file(file.url)
+    try:
+        return in_archive(file)
+    except UserError:
+        raise
+    except Exception as error:  # libraries of file systems raise nearly anything
+        raise trouble(error, file.label) from error
+
+
+def pictures_inside_or_why_not(file: File) -> Sighted:
+    """As `pictures_inside`, for one of several that nobody named: what is none of them is told, and no more."""
+    try:
+        return pictures_inside(file)
+    except UsageError as error:
+        return Sighted((), closed=(Unreadable(file, str(error)),))
+
+
+def in_archive(file: File) -> Sighted:
+    pictures: list[Place] = []
+    others: list[PurePath] = []
+    found = contents(file, file.standing())
+    for member in found.members:
+        if is_picture(member.path):
+            pictures.append(member)
+        else:
+            others.append(PurePosixPath(member.path))
+    closed = (Unreadable(file, found.damage),) if found.damage else ()
+    return Sighted(tuple(pictures), tuple(others), closed)
+
+
+def is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def together(parts: Iterable[Sighted]) -> Sighted:
+    found = list(parts)
+    return Sighted(
+        tuple(place for part in found for place in part.pictures),
+        tuple(name for part in found for name in part.others),
+        tuple(closed for part in found for closed in part.closed),
+        tuple(dict.fromkeys(note for part in found for note in part.notes)),
+    )
+
+
+def at_once(work: Callable[[Thing], Sighted], things: Sequence[Thing]) -> list[Sighted]:
+    """Several looked into at the same time, since each may be a wait for another machine."""
+    with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
+        return list(pool.map(work, things))
+
+
+def place_called(label: str) -> Place:
+    """One picture by what it is called: a path, a URL, or a part of an archive as `archive.tar::name`.
+
+    Raises:
+        UserError: there is no such thing.
+    """
+    if Path(label).is_file():
+        return LocalFile(Path(label))
+    container, separator, _ = label.rpartition("::")
+    if separator:
+        found = next((place for place in sight(container).pictures if place.label == label), None)
+        if found is None:
+            raise UsageError(f"there is no picture {label}", f"ita status {container}")
+        return found
+    file = file_at(label)
+    if isinstance(file, LocalFile):
+        raise UsageError(
+            f"there is no picture {label}", "ita why FILE, one picture; ita status FOLDER, all of them"
+        )
+    return far_file(file.url) if isinstance(file, FarFile) else file

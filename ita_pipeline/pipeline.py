@@ -170,8 +170,8 @@ def extract(
     ):
         plan = planned_extraction(target, sharing.store, options, heard, data, spool=spool)
         ask_consent(plan.plan, options.consent, heard)
-        if options.ray is not None:  # whose actors put nothing by themselves
-            sharing.owes(plan.plan.keys.values())
+        # Other processes may do the work, of whose segments nobody here is told.
+        sharing.owes(part.key for part in plan.plan.stages if part.stale)
         done = carry_out(plan, sharing.store, engine, heard)
     return replace(done, sharing=sharing.outcome)
 

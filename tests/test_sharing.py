@@ -18,7 +18,7 @@ from ita_pipeline.cache import segments
 from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
-from ita_pipeline.engines.base import Silent
+from ita_pipeline.engines.base import Interrupted, Silent
 from ita_pipeline.engines.jobs import InProcess
 from ita_pipeline.errors import UsageError
 from ita_pipeline.options import Options
@@ -254,10 +254,10 @@ def test_what_an_interrupted_or_failed_run_has_done_is_put(server: Server):
         def work(self, *arguments: object) -> list:
             self.left -= 1
             if self.left < 0:
-                raise local.Interrupted
+                raise Interrupted
             return super().work(*arguments)  # type: ignore[arg-type]
 
-    with pytest.raises(local.Interrupted):
+    with pytest.raises(Interrupted):
         run("a", pictures(6), hands=Hands())
     assert known("a")
     assert len(objects("/size/")) == 2

@@ -18,6 +18,7 @@ from ita_pipeline.cache import segments
 from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
+from ita_pipeline.engines.base import Interrupted, Silent
 from ita_pipeline.engines.jobs import InProcess
 from ita_pipeline.errors import UsageError
 from ita_pipeline.options import Options
@@ -208,7 +209,7 @@ def run(place: str, paths: list[Path], url: str = URL, hands: InProcess | None =
     with Sharing(Options(workspace=Path(place), shared=url)) as sharing:
         stages = [SizeStage(), DoubleStage()]
         plan = make_plan(stages, [ref(path) for path in paths], sharing.store)
-        local.run(plan, sharing.store, hands or InProcess(), local.Silent())
+        local.run(plan, sharing.store, hands or InProcess(), Silent())
     return sharing
 
 
@@ -253,10 +254,10 @@ def test_what_an_interrupted_or_failed_run_has_done_is_put(server: Server):
         def work(self, *arguments: object) -> list:
             self.left -= 1
             if self.left < 0:
-                raise local.Interrupted
+                raise Interrupted
             return super().work(*arguments)  # type: ignore[arg-type]
 
-    with pytest.raises(local.Interrupted):
+    with pytest.raises(Interrupted):
         run("a", pictures(6), hands=Hands())
     assert known("a")
     assert len(objects("/size/")) == 2

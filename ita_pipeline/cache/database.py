@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 VERSION = 4
+# New records are random keys all over the table: with the usual 2 MB of pages, most of them would be read anew.
+PAGES_KILOBYTES = 64 * 1024
 
 SCHEMA = """
 CREATE TABLE files (path BLOB PRIMARY KEY, stamp TEXT, key TEXT, before TEXT) WITHOUT ROWID;
@@ -81,6 +83,7 @@ def prepared(file: str) -> sqlite3.Connection:
     database = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
     try:
         database.row_factory = sqlite3.Row
+        database.execute(f"PRAGMA cache_size = -{PAGES_KILOBYTES}")
         if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
             database.execute("BEGIN EXCLUSIVE")
             if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -19,6 +20,7 @@ from ita_pipeline.images import Found, ImageRef, Unreadable, find, identify
 from ita_pipeline.items import ItemRef, PostRef
 from ita_pipeline.places import Place
 from ita_pipeline.post_items import PostSource, as_items, of_posts
+from ita_pipeline.shards import Shard
 from ita_pipeline.spool import Spool
 from stages.base import Failure, Stage
 
@@ -110,10 +112,12 @@ def plan_pictures(
     limits: Limits | None = None,
     source: PostSource | None = None,
     spool: Spool | None = None,
+    shard: Shard | None = None,
 ) -> PicturePlan:
     """What has to be done to bring every stage up to date for these pictures, and for posts where there are any.
 
-    Stages that look at posts are left out where there are none.
+    Stages that look at posts are left out where there are none. Of a `shard` are its pictures, and the posts that
+    go with them: by the key of their picture, or where they have none by their own.
 
     Raises:
         StageError: a model or tool is missing.
@@ -121,13 +125,19 @@ def plan_pictures(
     """
     most = (limits or Limits()).megabytes * MEGABYTE
     identified = list(identify(places, store.manifest, most, spool))
-    images = tuple(image for image in identified if isinstance(image, ImageRef))
+    images = everywhere = tuple(image for image in identified if isinstance(image, ImageRef))
     unreadable = tuple(image for image in identified if isinstance(image, Unreadable))
+    if shard is not None:
+        here = os.getcwd()  # noqa: PTH109
+        images = tuple(image for image in images if shard.has(image.key))
+        unreadable = tuple(bad for bad in unreadable if shard.has_place(bad.place.address(here)))
     readers = of_posts(stages)
     if source is None or not readers:
         plan = make_plan([stage for stage in stages if stage not in readers], images, store, wishes)
         return PicturePlan(images, (), unreadable, plan)
-    posts = as_items(source, images, readers, store)
+    posts = as_items(source, everywhere, readers, store)
+    if shard is not None:
+        posts = {post: item for post, item in posts.items() if shard.has((item.image or item).key)}
     if source.only is not None:
         wanted = {post.picture for post in posts}
         images = tuple(image for image in images if image.path in wanted)

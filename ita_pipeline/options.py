@@ -15,6 +15,7 @@ from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.errors import UsageError, nearest
 from ita_pipeline.presets import AUTO, OPTIONAL, Choice, choose, other_stages, with_changes, with_others
 from ita_pipeline.settings import checked, merged, parse_assignments
+from ita_pipeline.shards import Shard
 from stages.base import FailureKind
 
 
@@ -71,7 +72,8 @@ class Options:
     for a section that nobody reads is left alone, while an assignment to it is an error. With `consent` somebody
     agreed that posts and pictures are sent to other machines, where a stage does that. With `ray`, `extract` and
     `predict` work in actors of a Ray cluster. `shared` is the address of a cache that machines share, such as
-    `s3://bucket/ita-cache`: its records are used, and what is computed is put there.
+    `s3://bucket/ita-cache`: its records are used, and what is computed is put there. Of pictures and posts only
+    those of the `shard` are looked at, where there is one.
     """
 
     preset: str = AUTO
@@ -85,6 +87,7 @@ class Options:
     consent: bool = False
     ray: RayPool | None = None
     shared: str = ""
+    shard: Shard | None = None
 
     @property
     def changes(self) -> dict[str, dict[str, Any]]:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ita_pipeline.bulk import Predicted, predict_into
+from ita_pipeline.cache.plan import stage_keys
 from ita_pipeline.cache.store import Store
 from ita_pipeline.comparison import Comparison, compare_runs
 from ita_pipeline.consent import ask_consent
+from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.choice import opened
+from ita_pipeline.engines.cluster import RayPool, require_ray
 from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.errors import UsageError
+from ita_pipeline.evaluation import Evaluation, evaluate_run
 from ita_pipeline.explanation import Explanation, explain
 from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, is_pictures, plan_pictures
 from ita_pipeline.groups import gathered
 from ita_pipeline.making import unfinished_runs
 from ita_pipeline.options import Listener, Mute, Options, chosen
+from ita_pipeline.parts import Form, Parts
 from ita_pipeline.places import LocalFile
 from ita_pipeline.post_items import of_posts
 from ita_pipeline.predictor import Prediction, Predictor
@@ -38,11 +44,13 @@ from ita_pipeline.workspace import Workspace
 
 __all__ = [
     "Options",
+    "RayPool",
     "ReportOptions",
     "TrainOptions",
     "compare",
     "compare_page",
     "demo",
+    "evaluate",
     "extract",
     "load",
     "picture_status",
@@ -50,6 +58,7 @@ __all__ = [
     "plan_seen",
     "plan_train",
     "predict",
+    "predict_parts",
     "report",
     "status",
     "train",
@@ -105,7 +114,7 @@ def planned_extraction(
         raise UsageError(
             f"there is no post {only} in {target}", "posts go by their id, or else their line's number"
         )
-    plan = plan_pictures(seen.pictures, stages, store, options.wishes, options.limits, source, spool)
+    plan = plan_pictures(seen.pictures, stages, store, options.wishes, options.limits, source, spool, options.shard)
     return replace(plan, others=seen.others, unreadable=(*seen.closed, *plan.unreadable))
 
 
@@ -135,7 +144,7 @@ def plan_seen(options: Options | None = None, listener: Listener | None = None) 
     stages = build_stages(choice.preset, options.stages)
     places = [LocalFile(path) for path in there]
     with Sharing(options, heard, puts=False) as sharing:
-        return plan_pictures(places, stages, sharing.store, options.wishes, options.limits)
+        return plan_pictures(places, stages, sharing.store, options.wishes, options.limits, shard=options.shard)
 
 
 def extract(
@@ -161,7 +170,7 @@ def extract(
     ):
         plan = planned_extraction(target, sharing.store, options, heard, data, spool=spool)
         ask_consent(plan.plan, options.consent, heard)
-        # Whoever works may be another process, whose segments nobody here is told of.
+        # Other processes may do the work, of whose segments nobody here is told.
         sharing.owes(part.key for part in plan.plan.stages if part.stale)
         done = carry_out(plan, sharing.store, engine, heard)
     return replace(done, sharing=sharing.outcome)
@@ -187,6 +196,9 @@ def status(
         return replace(found, unfinished=tuple(run for folder in folders for run in unfinished_runs(folder)))
     if is_pictures(Path(target)) or is_posts_file(Path(target)) or is_source(str(target)):
         return picture_status(plan_extraction(target, options, listener))
+    if options.shard is not None:
+        hint = f"ita extract {target} --shard … --dry-run shows a shard of its pictures"
+        raise UsageError("a training is not divided into shards", hint)
     return training_status(plan_train(str(target), options, training, listener), options)
 
 
@@ -237,6 +249,37 @@ def why_post(
     return explain(plan, Workspace(options.workspace).store)
 
 
+def evaluate(
+    run: str | Path,
+    dataset: str,
+    splits: Sequence[str] = ("test",),
+    options: Options | None = None,
+    listener: Listener | None = None,
+    data: Path | None = None,
+    captions: str = "auto",
+) -> Evaluation:
+    """The scores of a run, in both views, on labelled posts that it was not trained with.
+
+    `captions` is a file of captions made elsewhere, "none", or "auto": the dataset's, where the run had such.
+
+    Raises:
+        MissingError: there is no such run.
+        UserError: the dataset, or a file of it, is missing or wrong; or a split has no labelled posts.
+        StageError: a model or tool that the run's stages need is missing.
+    """
+    options, heard = options or Options(), listener or Mute()
+    found = load_dataset(dataset, data, Workspace(options.workspace).data)
+    for note in found.notes:
+        heard.say(note)
+    with Sharing(options, heard) as sharing:
+        trained = find_run(run, Workspace(options.workspace).runs)
+        predictor = Predictor(trained, sharing.store, options.limits, 0.0, heard, options.consent, options.changes)
+        evaluation = evaluate_run(predictor, found, splits, captions, heard)
+    for note in predictor.notes:
+        heard.say(note)
+    return evaluation
+
+
 def predict(
     run: str | Path,
     posts: Iterable[Post],
@@ -268,6 +311,41 @@ def predict(
             for note in predictor.notes[told:]:
                 heard.say(note)
             told = len(predictor.notes)
+
+
+def predict_parts(
+    run: str | Path,
+    posts: Iterable[Post],
+    to: Path | str,
+    options: Options | None = None,
+    listener: Listener | None = None,
+    min_confidence: float = 0.0,
+    form: Form = Form.JSONL,
+    failed: Callable[[str, str], None] = lambda *_: None,
+) -> Predicted:
+    """Mentions in any number of posts, written bit by bit to a folder of part files, as JSON lines or Parquet.
+
+    What the folder has an answer to already is not answered again. `failed` is told the id of a post that was
+    answered without all that belongs to it, and why.
+
+    Raises:
+        MissingError: there is no such run, or Ray is asked for and does not answer.
+        UsageError: the folder holds something else, or `min_confidence` is no probability.
+        StageError: a model or tool that the run's stages need is missing; parts that are written stay.
+        CorruptCacheError: a part is not what was written there.
+    """
+    options, heard = options or Options(), listener or Mute()
+    if options.ray is not None:
+        require_ray()
+    with Sharing(options, heard) as sharing:
+        found = find_run(run, Workspace(options.workspace).runs)
+        predictor = Predictor(
+            found, sharing.store, options.limits, min_confidence, heard, options.consent, options.changes
+        )
+        parts = Parts.of_run(Path(to), predictor.record.key, min_confidence, form)
+        if options.ray is not None:
+            sharing.owes(stage_keys(predictor.stages).values())
+        return predict_into(parts, posts, predictor, options.ray, heard, failed)
 
 
 def load(

@@ -14,7 +14,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.consent import ask_consent
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.engines.base import Progress, Silent
+from ita_pipeline.engines.base import Engine, Progress, Silent
 from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.engines.jobs import Limits
 from ita_pipeline.engines.local import LocalEngine
@@ -24,7 +24,7 @@ from ita_pipeline.items import PostRef
 from ita_pipeline.ner.encoding import ViewEncoder
 from ita_pipeline.ner.prediction import Scored, tag_views
 from ita_pipeline.options import Listener, Mute
-from ita_pipeline.picture_contexts import PictureContexts, make_contexts, plan_contexts
+from ita_pipeline.picture_contexts import ContextPlan, PictureContexts, make_contexts, plan_contexts
 from ita_pipeline.presets import OPTIONAL, Preset, context_stages, known_stages, load_stage
 from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run, RunRecord
 from ita_pipeline.unlabelled import posts_in, with_predictions
@@ -69,6 +69,25 @@ class Prediction:
                 for m in self.mentions
             ],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A post with the contexts to read beside it, why some are missing, its number in its source, and its key."""
+
+    post: Post
+    contexts: tuple[str, ...]
+    failed: str = ""
+    number: int = 0
+    key: str = ""
+
+    def answer(self, mentions: tuple[Mention, ...]) -> Prediction:
+        view = TEXT_AND_IMAGE if self.contexts else TEXT
+        return Prediction(self.post, view, self.contexts, mentions, self.failed)
+
+    def row(self, mentions: tuple[Mention, ...]) -> dict[str, Any]:
+        """The answer as it stands in a part."""
+        return {"number": self.number, "key": self.key, **self.answer(mentions).to_json(), "failed": self.failed}
 
 
 class Predictor:
@@ -142,26 +161,28 @@ class Predictor:
         return self.predict_all(posts, progress)
 
     def predict_all(self, posts: Sequence[Post], progress: Progress | None = None) -> list[Prediction]:
-        read = [post for post in posts if post.picture is not None or reads_posts(self.record)]
-        stages = self.stages if read else []
-        train = self.train if read else ()
-        plan = plan_contexts(read, stages, self.record.contexts, self.store, limits=self.limits, train=train)
-        ask_consent(plan.plan, self.consent, self.listener)
-        contexts = make_contexts(plan, self.store, LocalEngine(self.hands), progress or Silent())
-        self.notice(contexts.keys)
+        contexts = self.look(self.plan(posts), progress or Silent())
         reasons = troubles(posts, contexts)
-        texts = [contexts.of(post) for post in posts]
-        found = self.tag(list(zip(posts, texts, strict=True)))
-        return [
-            Prediction(
-                post=post,
-                view=TEXT_AND_IMAGE if context else TEXT,
-                contexts=context,
-                mentions=mentions,
-                failed=reasons.get(post, ""),
-            )
-            for post, context, mentions in zip(posts, texts, found, strict=True)
-        ]
+        asked = [Asked(post, contexts.of(post), reasons.get(post, "")) for post in posts]
+        return [one.answer(mentions) for one, mentions in zip(asked, self.mentions(asked), strict=True)]
+
+    def plan(self, posts: Sequence[Post]) -> ContextPlan:
+        """What has to be looked at before these posts can be tagged."""
+        read = [post for post in posts if post.picture is not None or reads_posts(self.record)]
+        stages, train = (self.stages, self.train) if read else ([], ())
+        return plan_contexts(read, stages, self.record.contexts, self.store, limits=self.limits, train=train)
+
+    def look(self, plan: ContextPlan, progress: Progress, engine: Engine | None = None) -> PictureContexts:
+        """Do what a plan says; on this machine, where there is no engine for it.
+
+        Raises:
+            UsageError: nobody agreed that something is sent to another machine.
+            StageError: a stage cannot work at all; what was computed before is kept.
+        """
+        ask_consent(plan.plan, self.consent, self.listener)
+        contexts = make_contexts(plan, self.store, engine or LocalEngine(self.hands), progress)
+        self.notice(contexts.keys)
+        return contexts
 
     def predict_dataset(self, dataset: Any, progress: Progress | None = None) -> Any:
         """A `datasets.Dataset` with two more columns, `predicted_mentions` and `predicted_view`.
@@ -180,6 +201,10 @@ class Predictor:
             while group := list(itertools.islice(posts, AT_ONCE)):
                 found += self.predict_all(group, progress)
         return with_predictions(dataset, found)
+
+    def mentions(self, posts: Sequence[Asked]) -> list[tuple[Mention, ...]]:
+        """The mentions of posts, each with the contexts to read beside it; without any it is the view T."""
+        return self.tag([(one.post, one.contexts) for one in posts])
 
     def tag(self, posts: Sequence[tuple[Post, tuple[str, ...]]]) -> list[tuple[Mention, ...]]:
         """The mentions of posts, each with the contexts to read beside it; without any it is the view T."""

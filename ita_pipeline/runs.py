@@ -76,12 +76,15 @@ class OfSplits(Frozen, Generic[Found]):
     FORMAT: ClassVar[str]
     splits: Mapping[str, BothViews[Found]]
 
-    def to_json(self) -> str:
-        splits = {
+    def views(self) -> dict[str, Any]:
+        """By split, and then by view, for JSON."""
+        return {
             name: {TEXT: s.text.model_dump(), TEXT_AND_IMAGE: s.text_and_image.model_dump()}
             for name, s in self.splits.items()
         }
-        return json.dumps({"schema": self.FORMAT, **splits}, indent=2) + "\n"
+
+    def to_json(self) -> str:
+        return json.dumps({"schema": self.FORMAT, **self.views()}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:

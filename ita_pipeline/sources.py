@@ -1,4 +1,4 @@
-"""Where pictures may be taken from: folders here and elsewhere, archives, lists, and single addresses."""
+"""Where pictures may be taken from: folders here and elsewhere, archives, tables, lists, and single addresses."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import TypeVar
 from ita_pipeline.archives import contents, is_archive
 from ita_pipeline.errors import UsageError, UserError
 from ita_pipeline.far import FarFile, far_file, files_below
+from ita_pipeline.huggingface import SAVED, is_dataset, load
 from ita_pipeline.images import SUFFIXES, Unreadable, find
 from ita_pipeline.lists import expanded, file_at, is_json_lines, is_picture_list, is_text_list, read_list
 from ita_pipeline.places import File, LocalFile, Place
 from ita_pipeline.remote import WEB, is_url, protocol_of, trouble
+from ita_pipeline.tables import cells, dataset_cells, is_table
 
 OPENED_AT_ONCE = 8
 PICTURES_ARE = "pictures are files ending in .jpg .jpeg .png .webp .gif .bmp .tif .tiff"
@@ -39,10 +41,26 @@ def is_source(target: str) -> bool:
     path = Path(target)
     if path.is_file():
         return is_container(path.name) or is_picture_list(path)
-    if path.exists():
-        return False
+    if path.is_dir():
+        return is_saved(path)
     names = several(target) or [target]
-    return all(is_container(name) or is_url(name) for name in names)
+    return all(is_container(name) or is_url(name) for name in names) or is_hub_name(target)
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether a folder is a dataset as the library `datasets` saves it."""
+    names = [name for name in SAVED if (folder / name).is_file()]
+    return "dataset_dict.json" in names or len(names) > 1
+
+
+def is_hub_name(target: str) -> bool:
+    """Whether a target is the name of a dataset on the hub: owner/name, perhaps with @revision. What begins with a
+    folder that is here is taken for a path.
+    """
+    owner, slash, name = target.partition("/")
+    if not slash or Path(owner).exists() or name.lower().endswith((".yaml", ".yml", *SUFFIXES)):
+        return False
+    return is_dataset(target)
 
 
 def several(target: str) -> list[str]:
@@ -52,7 +70,7 @@ def several(target: str) -> list[str]:
 
 
 def is_container(name: str) -> bool:
-    return is_archive(name)
+    return is_archive(name) or is_table(name)
 
 
 def sight(target: str) -> Sighted:
@@ -71,6 +89,8 @@ def sight(target: str) -> Sighted:
 
 def sight_one(target: str) -> Sighted:
     file = file_at(target)
+    if isinstance(file, LocalFile) and (is_saved(file.path) or is_hub_name(target)):
+        return sight_dataset(target)
     if is_container(file.name):
         return pictures_inside(file)
     if is_text_list(file.name) or is_json_lines(file.name):
@@ -82,7 +102,7 @@ def sight_one(target: str) -> Sighted:
 
 
 def sight_folder(folder: Path) -> Sighted:
-    """Pictures below a local folder; where there are none, those in archives there."""
+    """Pictures below a local folder; where there are none, those in archives and tables there."""
     found = find(folder)
     inside = [LocalFile(path) for path in found.others if is_container(path.name)]
     if found.pictures or not inside:
@@ -101,13 +121,17 @@ def sight_far_folder(url: str) -> Sighted:
     return with_others(inside, [name for name in names if not is_container(name.name)])
 
 
+def sight_dataset(source: str) -> Sighted:
+    return Sighted(tuple(dataset_cells(load(source))))
+
+
 def with_others(inside: Sequence[File], others: Iterable[PurePath], closed: Sequence[Unreadable] = ()) -> Sighted:
     found = together(at_once(pictures_inside_or_why_not, inside))
     return Sighted(found.pictures, (*found.others, *others), (*closed, *found.closed), found.notes)
 
 
 def pictures_inside(file: File) -> Sighted:
-    """The pictures in an archive.
+    """The pictures in an archive or a table.
 
     Raises:
         UserError: it is not there, cannot be read, or is none.
@@ -115,7 +139,7 @@ def pictures_inside(file: File) -> Sighted:
     if isinstance(file, FarFile) and not file.listed:
         file = far_file(file.url)
     try:
-        return in_archive(file)
+        return in_archive(file) if is_archive(file.name) else Sighted(tuple(cells(file, file.standing())))
     except UserError:
         raise
     except Exception as error:  # libraries of file systems raise nearly anything
@@ -164,7 +188,8 @@ def at_once(work: Callable[[Thing], Sighted], things: Sequence[Thing]) -> list[S
 
 
 def place_called(label: str) -> Place:
-    """One picture by what it is called: a path, a URL, or a part of an archive as `archive.tar::name`.
+    """One picture by what it is called: a path, a URL, or a part of an archive or table as `a.tar::name`,
+    `a.parquet::12`.
 
     Raises:
         UserError: there is no such thing.

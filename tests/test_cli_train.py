@@ -274,6 +274,45 @@ def test_a_mistake_is_one_sentence_and_a_way_out(
     assert "Traceback" not in answer.err
 
 
+def test_a_run_scored_again_has_the_scores_of_its_training(
+    workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(workspace)
+    _, run = trained
+    answer = ita("evaluate", run, "mine", "--split", "dev", "--split", "test", "--json")
+    assert answer.code == 0
+    known = json.loads((run / "scores.json").read_text())
+    assert json.loads(answer.out)["splits"] == {name: known[name] for name in ("dev", "test")}
+    table = ita("evaluate", run, "mine").out.splitlines()
+    assert [row.split()[:2] for row in table[1:]] == [["test", "T"], ["test", "I+T"]]
+
+
+def test_a_run_is_scored_on_posts_of_others_with_types_that_it_does_not_know(
+    workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(workspace)
+    _, run = trained
+    draw(workspace / "others" / "a.png", "red", (300, 300))
+    mentions = [{"start": 3, "end": 6, "type": "PER"}, {"start": 7, "end": 10, "type": "SHIP"}]
+    lines = [{"text": "hi kim zoe", "image": "a.png", "mentions": mentions, "split": "test"}, {"text": "hi lou"}]
+    (workspace / "others" / "tweets.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    answer = ita("evaluate", run, "others", "--json")
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)
+    assert found["foreign_types"] == ["SHIP"]
+    assert "the run knows no SHIP" in answer.err
+    assert found["splits"]["test"]["text"]["micro"]["support"] == 2
+    assert found["splits"]["test"]["text"]["types"]["SHIP"]["recall"] == 0
+    for arguments, says in (
+        (("--split", "dev"), "no posts in dev"),
+        (("--split", "unlabelled"), "no posts in unlab"),
+    ):
+        wrong = ita("evaluate", run, "others", *arguments)
+        assert wrong.code == 2
+        assert says in wrong.err
+        assert "hint: it has" in wrong.err
+
+
 def test_what_is_said_of_runs_has_its_shape(
     workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
 ):
@@ -284,6 +323,7 @@ def test_what_is_said_of_runs_has_its_shape(
         "status of a dataset": ("status", "mine", *SETTINGS),
         "predict": ("predict", run, "--text", "hi kim", "--image", "mine/0.png"),
         "compare": ("compare", run, run),
+        "evaluate": ("evaluate", run, "mine"),
     }
     check({name: shape(json.loads(ita(*arguments, "--json").out)) for name, arguments in commands.items()})
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from ita_pipeline.errors import UsageError
+from ita_pipeline.ner.processes import Processes
 from ita_pipeline.runs import Run
 from tests import fakes
 from tests.tiny_encoder import build_bert
@@ -90,3 +92,9 @@ def test_two_processes_killed_and_resumed_train_the_run_of_one(tmp_path: Path, m
 def children(pid: int) -> list[int]:
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in found]
+
+
+def test_a_launcher_that_splits_the_model_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(UsageError, match="FSDP splits the model"):
+        Processes.here()

@@ -16,6 +16,7 @@ from ita_pipeline.cli.config import app as config
 from ita_pipeline.cli.config import init
 from ita_pipeline.cli.demo import demo
 from ita_pipeline.cli.doctor import doctor
+from ita_pipeline.cli.evaluate import evaluate
 from ita_pipeline.cli.exchange import app as data
 from ita_pipeline.cli.export_model import export_model
 from ita_pipeline.cli.extract import extract
@@ -41,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None if plain_help() else "rich",
 )
-COMMANDS = (extract, status, why, train, predict, demo, report, compare, export_model, doctor, init)
+COMMANDS = (extract, status, why, train, evaluate, predict, demo, report, compare, export_model, doctor, init)
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(cache, name="cache")

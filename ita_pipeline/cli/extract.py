@@ -26,6 +26,7 @@ from ita_pipeline.cli.options import (
     Preset,
     Refresh,
     RetryFailed,
+    ShardOf,
     Shared,
     Stages,
     WorkspaceFolder,
@@ -34,6 +35,7 @@ from ita_pipeline.cli.options import (
     budget,
     kinds,
     ray_pool,
+    shard_of,
 )
 from ita_pipeline.cli.status import show_status
 from ita_pipeline.errors import ExitCode, UsageError
@@ -53,7 +55,7 @@ def extract(
         typer.Argument(
             metavar="SOURCE|POSTS|DATASET",
             help="A folder of pictures, everything below it is read, here or at a URL such as s3://bucket/folder; "
-            "a .tar, or a list of paths and URLs; posts in a .jsonl file; or a dataset.",
+            "a .tar, a .parquet, or a list of paths and URLs; posts in a .jsonl file; or a dataset.",
         ),
     ],
     data: DatasetFolder = None,
@@ -65,6 +67,7 @@ def extract(
     retry_failed: RetryFailed = None,
     refresh: Refresh = None,
     limit: Limit = None,
+    shard: ShardOf = None,
     max_requests: MaxRequests = None,
     max_tokens: MaxTokens = None,
     yes: Yes = False,
@@ -90,6 +93,8 @@ def extract(
 
     ita extract images/ --stage ocr --set ocr.languages=eng+deu
 
+    ita extract images/ --shard 3/16
+
     ita extract images/ --engine ray --actors 8 --num-gpus 0.5
 
     ita extract posts.jsonl --set knowledge.endpoint=http://localhost:11434/v1 --set knowledge.model=NAME
@@ -108,6 +113,7 @@ def extract(
         retry_failed=kinds(retry_failed),
         refresh=tuple(refresh or ()),
         limit=limit,
+        shard=shard_of(shard),
         consent=yes,
         ray=ray_pool(engine, actors, num_gpus, address),
     )

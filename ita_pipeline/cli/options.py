@@ -13,6 +13,7 @@ from ita_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from ita_pipeline.engines.cluster import RayPool
+    from ita_pipeline.shards import Shard
     from stages.base import FailureKind
 
 
@@ -90,6 +91,10 @@ Refresh = Annotated[
     typer.Option("--refresh", metavar="STAGE", help="Do everything of this stage again. Repeatable."),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Work on at most so many pictures.")]
+ShardOf = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="N/OF", help="One of several shares of the work, such as 3/16."),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Agree that posts and pictures are sent to other machines.")]
 MaxRequests = Annotated[
     int | None, typer.Option(min=0, metavar="N", help="Stop knowledge after so many requests; it can be resumed.")
@@ -190,6 +195,16 @@ def kinds(choice: FailureChoice | None) -> tuple[FailureKind, ...]:
     if choice is None:
         return ()
     return tuple(FailureKind) if choice is FailureChoice.ANY else (FailureKind(choice),)
+
+
+def shard_of(text: str | None) -> Shard | None:
+    """
+    Raises:
+        UsageError: there is no such shard.
+    """
+    from ita_pipeline.shards import Shard
+
+    return None if text is None else Shard.parse(text)
 
 
 def context_names(contexts: str, stages: list[str] | None = None) -> tuple[str, ...] | None:

@@ -7,19 +7,41 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from ita_pipeline.cli.console import Watcher, resumable, say
-from ita_pipeline.cli.options import MaxRequests, MaxTokens, Shared, WorkspaceFolder, Yes, base_settings, budget
+from ita_pipeline.cli.console import Watcher, note, resumable, say, shown
+from ita_pipeline.cli.options import (
+    Actors,
+    Address,
+    Engine,
+    EngineChoice,
+    Gpus,
+    MaxRequests,
+    MaxTokens,
+    Shared,
+    WorkspaceFolder,
+    Yes,
+    base_settings,
+    budget,
+    ray_pool,
+)
 from ita_pipeline.corpus.tokens import plain
 from ita_pipeline.errors import ExitCode, MissingError, UsageError
 
 if TYPE_CHECKING:
     from ita_pipeline.corpus.posts import Post
     from ita_pipeline.predictor import Prediction
+
+
+class PartForm(StrEnum):
+    """How parts are written, on the command line."""
+
+    JSONL = "jsonl"
+    PARQUET = "parquet"
 
 
 def predict(
@@ -38,6 +60,11 @@ def predict(
     to: Annotated[
         Path | None, typer.Option(help="Of --source: write it, with the mentions in it, to this new folder.")
     ] = None,
+    parts: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write part files there, bit by bit; the same command again goes on."),
+    ] = None,
+    form: Annotated[PartForm, typer.Option("--format", help="Of --parts.")] = PartForm.JSONL,
     min_confidence: Annotated[float, typer.Option(help="Leave out mentions less probable than this.")] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a post.")] = False,
     workspace: WorkspaceFolder = Path(),
@@ -45,6 +72,10 @@ def predict(
     max_requests: MaxRequests = None,
     max_tokens: MaxTokens = None,
     yes: Yes = False,
+    engine: Engine = EngineChoice.LOCAL,
+    actors: Actors = None,
+    num_gpus: Gpus = None,
+    address: Address = None,
 ) -> None:
     """Find the mentions in posts, with or without their pictures.
 
@@ -55,21 +86,39 @@ def predict(
     cat posts.jsonl | ita predict example --jsonl - --json
 
     ita predict example --source saved-dataset/ --to with-mentions/ --min-confidence 0.5
+
+    ita predict example many.jsonl --parts mentions/ --engine ray --actors 8
     """
     from ita_pipeline import pipeline, unlabelled
     from ita_pipeline.folders import refuse_existing
+    from ita_pipeline.parts import Form
 
     if to is not None:
         if source is None:
             raise UsageError("--to belongs to --source", "for other posts: ita predict RUN FILE --json > FILE")
+        if parts is not None:
+            raise UsageError("--to and --parts are two ways of writing the same", "give one of them")
         refuse_existing(to)
+    ray = ray_pool(engine, actors, num_gpus, address)
+    if parts is None and ray is not None:
+        raise UsageError("--engine ray writes to part files", "ita predict RUN … --engine ray --parts FOLDER")
     options = pipeline.Options(
         workspace=workspace,
         shared=shared,
         base=base_settings(),
         assignments=budget(max_requests, max_tokens),
         consent=yes,
+        ray=ray,
     )
+    if parts is not None:
+        with resumable(watcher := Watcher()), posts_asked_for(file, text, image, jsonl, source) as posts:
+            found = pipeline.predict_parts(
+                run, posts, parts, options, watcher, min_confidence, Form(form.value), tell_failed
+            )
+        note(f"{found.now} posts are answered in {shown(parts)}, and {found.before} were before")
+        if found.failed:
+            raise typer.Exit(ExitCode.NOT_CLEAN)
+        return
     failed, kept = 0, []
     watcher = Watcher()
     with resumable(watcher), posts_asked_for(file, text, image, jsonl, source) as posts:
@@ -86,6 +135,10 @@ def predict(
             say(f"{len(kept)} posts with their mentions are in {to}")
     if failed:
         raise typer.Exit(ExitCode.NOT_CLEAN)
+
+
+def tell_failed(post: str, reason: str) -> None:
+    say(f"{plain(post)}: {plain(reason)}")
 
 
 @contextmanager

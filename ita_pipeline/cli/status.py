@@ -22,12 +22,14 @@ from ita_pipeline.cli.options import (
     Refresh,
     RetryFailed,
     Seed,
+    ShardOf,
     Shared,
     Stages,
     WorkspaceFolder,
     base_settings,
     context_names,
     kinds,
+    shard_of,
 )
 from ita_pipeline.errors import ExitCode
 
@@ -52,6 +54,7 @@ def status(
     shared: Shared = "",
     retry_failed: RetryFailed = None,
     refresh: Refresh = None,
+    shard: ShardOf = None,
     data: DatasetFolder = None,
     encoder: Encoder = None,
     captions: Captions = "auto",
@@ -81,6 +84,7 @@ def status(
         shared=shared,
         retry_failed=kinds(retry_failed),
         refresh=tuple(refresh or ()),
+        shard=shard_of(shard),
     )
     names = context_names(contexts, stage)
     training = pipeline.TrainOptions(data, captions, names, encoder, experiment, alignment, seed)

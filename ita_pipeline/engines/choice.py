@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from ita_pipeline.engines.base import Engine
 from ita_pipeline.engines.cluster import RayPool
@@ -22,7 +22,8 @@ def opened(ray: RayPool | None, limits: Limits, say: Callable[[str], None]) -> I
     if ray is not None:
         from ita_pipeline.engines.ray import RayEngine
 
-        yield RayEngine(ray, limits, say)
+        with closing(RayEngine(ray, limits, say)) as engine:
+            yield engine
     else:
         with Worker(limits) as hands:
             yield LocalEngine(hands)

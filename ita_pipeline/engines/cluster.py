@@ -225,7 +225,9 @@ def quiet_data() -> Iterator[None]:
     """Ray Data without its bars and its log lines, and with blocks as small as ours are; afterwards as before."""
     from ray.data import DataContext
 
-    context = DataContext.get_current().copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        context = DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     # A dead actor's tasks are ours to give to another one.

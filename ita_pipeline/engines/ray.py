@@ -45,6 +45,11 @@ class RayEngine:
         """
         require_ray()
         self.pool, self.limits, self.say = pool, limits or Limits(), say
+        # For stages that keep count; it lasts from one plan to the next, and so does the count.
+        self.hands = Worker(self.limits)
+
+    def close(self) -> None:
+        self.hands.close()
 
     def run(self, plan: Plan, store: Store, progress: Progress) -> tuple[StageOutcome, ...]:
         """As `Engine.run`.
@@ -88,8 +93,7 @@ class RayEngine:
     def by_one(self, names: set[str], plan: Plan, store: Store, progress: Progress) -> dict[str, StageOutcome]:
         """Stages that keep count of a whole run work where the run was started, as without Ray."""
         rest = tuple(todo if todo.stage.name in names else replace(todo, stale=()) for todo in plan.stages)
-        with Worker(self.limits) as hands:
-            outcomes = local.run(Plan(rest), store, hands, Advancing(progress))
+        outcomes = local.run(Plan(rest), store, self.hands, Advancing(progress))
         return {outcome.key.stage: outcome for outcome in outcomes if outcome.key.stage in names}
 
     def by_actors(
@@ -249,6 +253,8 @@ def tasks_of(
     wanted = {part.stage.name: {stale.item.key for stale in left[part.stage.name]} for part in parts}
     items = list({stale.item.key: stale.item for part in parts for stale in left[part.stage.name]}.values())
     keys = plan.keys
+    for name in {above.name for part in parts for above in part.above}:
+        store.index.refresh(store.folder(keys[name]))
     for group in batched(items, group_size([part.stage for part in parts], cores)):
         todo = {
             name: tuple(number for number, item in enumerate(group) if item.key in mine)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Thing = TypeVar("Thing")
 
 # Others wait while the first one looks at pictures, which may take long.
+# How accelerate's launcher asks for it in the environment.
+SPLITTING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 PATIENCE = timedelta(days=7)
 
 
@@ -39,8 +41,12 @@ class Processes:
         """As the launcher's environment has it; the processes are connected on first use.
 
         Raises:
-            UsageError: they cannot be connected.
+            UsageError: they cannot be connected, or the launcher was told to split the model.
         """
+        for kind in SPLITTING:
+            if os.environ.get(f"ACCELERATE_USE_{kind}", "").lower() in ("1", "true", "yes"):
+                what = f"{kind} splits the model among processes, and ita train gives each a whole one"
+                raise UsageError(what, "accelerate launch --multi_gpu …, or none; docs/cluster.md says more")
         count = int(os.environ.get("WORLD_SIZE") or 1)
         if count == 1:
             return cls()

@@ -20,6 +20,7 @@ from ita_pipeline.cache.shared import HERE, Listing, Place, Shared
 from ita_pipeline.cache.shared_upkeep import bring_many_together
 from ita_pipeline.cache.store import Store
 from ita_pipeline.cache.transfer import Moved, SharingOutcome, pull, push, put_segment
+from ita_pipeline.engines.base import Interrupted
 from ita_pipeline.errors import UserError
 from ita_pipeline.options import Listener, Mute, Options
 from ita_pipeline.workspace import Workspace
@@ -65,8 +66,9 @@ class Sharing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Put what is not there yet, also where a run failed or was asked to stop."""
-        if self.shared is not None and self.putter is not None and not isinstance(error, UserError):
+        """Put what is not there yet, also where a run failed or was asked to stop; not where it stops at once."""
+        at_once = isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted)
+        if self.shared is not None and self.putter is not None and not (at_once or isinstance(error, UserError)):
             self.putter.finish()
             self.put_rest(self.shared)
 

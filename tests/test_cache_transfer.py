@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,6 +224,34 @@ def test_what_is_damaged_here_is_not_spread_and_comes_back_whole(shared: Shared,
     other.write_bytes(spoilt(other.read_bytes(), "flipped"))
     assert push(there, shared, KEY).damaged == ((str(other), 1),)
     assert other.name not in shared.listing(PLACE).segments
+
+
+def test_what_came_from_one_shared_cache_goes_to_another_at_once(
+    here: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    one, other = Shared(str(tmp_path / "one")), Shared(str(tmp_path / "other"))
+    put(Store(tmp_path / "far"), value(1))
+    push(Store(tmp_path / "far"), one, KEY)
+    monkeypatch.setattr(transfer, "host_name", lambda: "elsewhere")
+    assert pull(here, one, KEY, STAGE).segments == 1
+    assert push(here, other, KEY).segments == 1
+    mine = put(here, value(2))
+    assert push(here, other, KEY) == Moved()  # who knows whether its host still writes to it
+    os.utime(mine, (1, 1))
+    assert push(here, other, KEY).segments == 1
+
+
+def test_several_at_once_end_with_the_first_error_and_keep_their_order():
+    assert transfer.in_turn(lambda number: number * 2, list(range(50))) == list(range(0, 100, 2))
+    assert transfer.in_turn(str, []) == []
+
+    def fail(number: int) -> int:
+        if number == 7:
+            raise OSError("seven")
+        return number
+
+    with pytest.raises(OSError, match="seven"):
+        transfer.in_turn(fail, list(range(50)))
 
 
 def test_names_that_are_no_segments_are_left_alone(shared: Shared, here: Store, there: Store):

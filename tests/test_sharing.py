@@ -265,6 +265,22 @@ def test_what_an_interrupted_or_failed_run_has_done_is_put(server: Server):
     assert known("b")["size"] >= known("a")["size"]
 
 
+def test_whoever_wants_to_stop_at_once_waits_for_no_server(server: Server, monkeypatch: pytest.MonkeyPatch):
+    class Hands(InProcess):
+        def work(self, *arguments: object) -> list:
+            if known("a"):
+                raise KeyboardInterrupt
+            return super().work(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Sharing, "put_rest", lambda *_: pytest.fail("it waited"))
+        with pytest.raises(KeyboardInterrupt):
+            run("a", pictures(6), hands=Hands())
+    assert run("a", pictures(6)).outcome.clean
+    assert run("b", pictures(6)).outcome.clean
+    assert known("b") == known("a")
+
+
 @pytest.mark.parametrize("fault", ["503", "cut put", "403"])
 def test_a_server_that_fails_in_the_middle_of_a_run_loses_nothing(server: Server, fault: str):
     server.faults = [Fault(fault, "PUT", ".jsonl")]

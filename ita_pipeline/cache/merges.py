@@ -79,15 +79,35 @@ def read_merges(folder: Path) -> list[Merge]:
     return found
 
 
+class Known:
+    """Names, and all others whose content is among theirs."""
+
+    def __init__(self, names: Iterable[str], merges: Iterable[Merge]) -> None:
+        self.names: set[str] = set()
+        self.merges: dict[str, list[Merge]] = {}
+        empty: list[Merge] = []
+        for merge in merges:
+            for name in merge.into | merge.parts | merge.damaged:
+                self.merges.setdefault(name, []).append(merge)
+            empty += [] if merge.into else [merge]
+        for merge in empty:  # all that they held is outranked by what others hold
+            self.add(merge.parts)
+        self.add(names)
+
+    def add(self, names: Iterable[str]) -> None:
+        """Learn of more names, and of what follows."""
+        new = set(names) - self.names
+        while new:
+            self.names |= new
+            following: set[str] = set()
+            for merge in {id(merge): merge for name in new for merge in self.merges.get(name, ())}.values():
+                if merge.into <= self.names:
+                    following |= merge.parts
+                if merge.parts | merge.damaged <= self.names:
+                    following |= merge.into
+            new = following - self.names
+
+
 def equivalents(names: Iterable[str], merges: Collection[Merge]) -> set[str]:
     """These names, and all others whose content is among theirs."""
-    known = set(names)
-    before = -1
-    while len(known) > before:
-        before = len(known)
-        for merge in merges:
-            if merge.into <= known:
-                known |= merge.parts
-            if merge.parts | merge.damaged <= known:
-                known |= merge.into
-    return known
+    return Known(names, merges).names

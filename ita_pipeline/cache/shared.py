@@ -182,13 +182,11 @@ class Shared:
             return checked_key(name, parsed(self.read(place, KEY_FILE, LONGEST_DESCRIPTION), name))
         return None
 
-    def merges(self, place: Place, notes: Iterator[str]) -> list[Merge]:
-        found: list[Merge] = []
-        for name in notes:
-            with suppress(FileNotFoundError, ValueError):
-                merge = parse_merge(self.read(place, name, LONGEST_NOTE))
-                found += [merge] if merge is not None else []
-        return found
+    def merge(self, place: Place, note: str) -> Merge | None:
+        """What a note says, as far as it is still there."""
+        with suppress(FileNotFoundError, ValueError):
+            return parse_merge(self.read(place, note, LONGEST_NOTE))
+        return None
 
     def fetch(self, place: Place, name: str, to: Path) -> None:
         """An object's content into a file.

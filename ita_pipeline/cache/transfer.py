@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import queue
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ita_pipeline.cache.archive import sensible
 from ita_pipeline.cache.keys import StageKey
-from ita_pipeline.cache.merges import Merge, equivalents, read_merges
+from ita_pipeline.cache.merges import Known, Merge, equivalents, read_merges
 from ita_pipeline.cache.segments import (
     NAME,
     SMALL,
@@ -40,6 +42,7 @@ CLOSED_AFTER = 3600.0
 MANY_THERE = 128
 
 Thing = TypeVar("Thing")
+Answer = TypeVar("Answer")
 AnyStage = type[Stage[Any]] | Stage[Any]
 
 
@@ -91,7 +94,8 @@ def compare(store: Store, shared: Shared, place: Place) -> Compared:
     there = shared.listing(place)
     here = read_merges(folder)
     unknown = sorted(there.notes - {merge.name for merge in here})
-    return Compared(there, (*here, *shared.merges(place, iter(unknown))))
+    others = in_turn(partial(shared.merge, place), unknown)
+    return Compared(there, (*here, *(merge for merge in others if merge is not None)))
 
 
 def pull(store: Store, shared: Shared, key: StageKey, stage: AnyStage) -> Moved:
@@ -128,14 +132,14 @@ def pull(store: Store, shared: Shared, key: StageKey, stage: AnyStage) -> Moved:
 
 def missing_here(folder: Path, found: Compared) -> list[str]:
     """Names of what has to be fetched, the newest generation first; of what is there twice, one is enough."""
-    known = equivalents((path.name for path in folder.glob("*.jsonl")), found.merges)
+    known = Known((path.name for path in folder.glob("*.jsonl")), found.merges)
     wanted: list[str] = []
     # What others were brought together in comes first: with it, they need not come.
     into = {name for merge in found.merges for name in merge.into}
     for name in sorted(found.there.segments, key=lambda n: (n not in into, -generation(Path(n)), n)):
-        if name not in known:
+        if name not in known.names:
             wanted.append(name)
-            known = equivalents({*known, name}, found.merges) if found.merges else known | {name}
+            known.add([name])
     return wanted
 
 
@@ -172,6 +176,8 @@ def fetched(
         with aside.open("rb") as opened:
             os.fsync(opened.fileno())
         aside.chmod(0o644)
+        long_ago = time.time() - 2 * CLOSED_AFTER  # so that nobody takes it for one that still grows
+        os.utime(aside, (long_ago, long_ago))
         aside.replace(folder / name)
         return Fetched(name, sizes[name], kept=True)
     finally:
@@ -264,14 +270,37 @@ def put_segment(shared: Shared, place: Place, path: Path) -> Moved:
     return Moved(1, len(content))
 
 
-def in_turn(work: Callable[[Thing], Any], things: Sequence[Thing]) -> list[Any]:
-    """What comes of each, several at once. The first error ends it, and so does Ctrl-C."""
-    if not things:
-        return []
-    with ThreadPoolExecutor(min(TOGETHER, len(things))) as pool:
-        waiting = [pool.submit(work, thing) for thing in things]
-        try:
-            return [one.result() for one in waiting]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+def in_turn(work: Callable[[Thing], Answer], things: Sequence[Thing]) -> list[Answer]:
+    """What comes of each, several at once. The first error ends it, and so does Ctrl-C, which waits for nobody: an
+    executor of the standard library would wait for what is under way, perhaps with a server that never answers.
+    """
+    if len(things) == 1:
+        return [work(things[0])]
+    todo: queue.SimpleQueue[int] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[int, Answer | None, BaseException | None]] = queue.SimpleQueue()
+    ended = threading.Event()
+    for number in range(len(things)):
+        todo.put(number)
+
+    def hand() -> None:
+        with suppress(queue.Empty):
+            while not ended.is_set():
+                number = todo.get_nowait()
+                try:
+                    done.put((number, work(things[number]), None))
+                except BaseException as error:
+                    done.put((number, None, error))
+
+    for _ in range(min(TOGETHER, len(things))):
+        threading.Thread(target=hand, daemon=True).start()
+    found: dict[int, Answer] = {}
+    try:
+        while len(found) < len(things):
+            with suppress(queue.Empty):
+                number, answer, error = done.get(timeout=0.2)
+                if error is not None:
+                    raise error
+                found[number] = cast(Answer, answer)
+    finally:
+        ended.set()
+    return [found[number] for number in range(len(things))]

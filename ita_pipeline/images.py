@@ -177,7 +177,9 @@ def look_at(place: Place, known: str, most_bytes: int, spool: Spool | None) -> O
         return Unreadable(place, error.failure.reason)
     if seen is None:
         return None
-    if seen.content is not None and spool is not None:
+    if seen.content is None:
+        return place, seen
+    if spool is not None:
         place = spool.keep(place, seen.key, seen.content)
     return place, Looked(seen.stamp, seen.key)
 

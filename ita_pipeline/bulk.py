@@ -26,7 +26,7 @@ Write = Callable[[Sequence[Asked]], None]
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """Counts of posts: answered now, answered before, and answered now without all of what belongs to them."""
+    """Counts of posts: answered now, answered before (or twice there), and now without all that belongs to them."""
 
     now: int
     before: int
@@ -57,7 +57,8 @@ def predict_into(
             pictures = {image.path: image for image in plan.pictures.images}
             known = {number: (post.id, key_of(post, pictures)) for number, post in some}
             there = answered.among(list(known.values()))
-            new = [(number, post) for number, post in some if known[number] not in there]
+            firsts = {identity: number for number, identity in reversed(known.items()) if identity not in there}
+            new = [(number, post) for number, post in some if firsts.get(known[number]) == number]
             before += len(some) - len(new)
             if not new:
                 continue
@@ -81,6 +82,7 @@ def predict_into(
                 listener.say(note)
             told = len(predictor.notes)
             now += len(new)
+            answered.add(iter(firsts))
     answered.close()
     return Predicted(now, before, bad)
 

@@ -13,7 +13,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.cache.transfer import SharingOutcome
 from ita_pipeline.corpus.datasets import POSTS_FILES
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.engines.base import Engine, Progress, StageOutcome
+from ita_pipeline.engines.base import Engine, Interrupted, Progress, StageOutcome
 from ita_pipeline.engines.jobs import MEGABYTE, Limits
 from ita_pipeline.errors import UsageError
 from ita_pipeline.images import Found, ImageRef, Unreadable, find, identify
@@ -104,6 +104,35 @@ class PicturePlan:
         return self.plan.clean and not self.unreadable
 
 
+class Fetching:
+    """Tells whoever watches of pictures that are fetched; nothing where all are known or lie here."""
+
+    def __init__(self, places: Sequence[Place], progress: Progress | None) -> None:
+        self.places, self.progress = places, progress
+        self.begun = False
+
+    def __enter__(self) -> Fetching:
+        return self
+
+    def __call__(self, count: int) -> None:
+        """
+        Raises:
+            Interrupted: whoever watches asked for it; what was fetched is noted.
+        """
+        if self.progress is None:
+            return
+        if not self.begun:
+            self.begun = True
+            self.progress.start("fetch", sum(place.far for place in self.places))
+        self.progress.advance("fetch", count)
+        if self.progress.stopping:
+            raise Interrupted
+
+    def __exit__(self, *_: object) -> None:
+        if self.begun and self.progress is not None:
+            self.progress.finish()
+
+
 def plan_pictures(
     places: Sequence[Place],
     stages: Sequence[Stage[Any]],
@@ -113,6 +142,7 @@ def plan_pictures(
     source: PostSource | None = None,
     spool: Spool | None = None,
     shard: Shard | None = None,
+    progress: Progress | None = None,
 ) -> PicturePlan:
     """What has to be done to bring every stage up to date for these pictures, and for posts where there are any.
 
@@ -122,9 +152,11 @@ def plan_pictures(
     Raises:
         StageError: a model or tool is missing.
         CorruptCacheError: the cache was damaged.
+        Interrupted: whoever watches asked for it, while pictures were fetched.
     """
     most = (limits or Limits()).megabytes * MEGABYTE
-    identified = list(identify(places, store.manifest, most, spool))
+    with Fetching(places, progress) as told:
+        identified = list(identify(places, store.manifest, most, spool, told))
     images = everywhere = tuple(image for image in identified if isinstance(image, ImageRef))
     unreadable = tuple(image for image in identified if isinstance(image, Unreadable))
     if shard is not None:

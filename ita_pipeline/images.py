@@ -108,17 +108,22 @@ def find(folder: Path) -> Found:
 
 
 def identify(
-    places: Iterable[Place], manifest: Manifest, most_bytes: int = MOST_BYTES, spool: Spool | None = None
+    places: Iterable[Place],
+    manifest: Manifest,
+    most_bytes: int = MOST_BYTES,
+    spool: Spool | None = None,
+    told: Callable[[int], None] | None = None,
 ) -> Iterator[ImageRef | Unreadable]:
     """The key of each picture, in order; what stands as the manifest knows it is not read again.
 
-    Pictures that had to be fetched from elsewhere are kept in the `spool` for whoever looks at them next.
+    Pictures that had to be fetched from elsewhere are kept in the `spool` for whoever looks at them next, and
+    `told` hears how many more were fetched, now and then.
     """
     look = partial(look_at, most_bytes=most_bytes, spool=spool)
     near = min(8, (os.cpu_count() or 1) * 2)
     with ThreadPoolExecutor(near) as reading, ThreadPoolExecutor(FETCHED_AT_ONCE) as fetching:
         for some in batched(places, IDENTIFIED_AT_ONCE):
-            yield from identified(some, manifest, lambda far: fetching if far else reading, look)
+            yield from identified(some, manifest, lambda far: fetching if far else reading, look, told)
 
 
 def identified(
@@ -126,6 +131,7 @@ def identified(
     manifest: Manifest,
     pool: Callable[[bool], ThreadPoolExecutor],
     look: Callable[[Place, str], Outcome],
+    told: Callable[[int], None] | None,
 ) -> list[ImageRef | Unreadable]:
     here = os.getcwd()  # noqa: PTH109
     names = [place.address(here) for place in places]
@@ -147,6 +153,8 @@ def identified(
             if isinstance(outcome, tuple) and isinstance(image, ImageRef):
                 fresh.append(Stamped(names[number], outcome[1].stamp, image.key, image.before))
         manifest.put(fresh)
+        if told is not None and some is not near:
+            told(len(some))
     return [image for image in found if image is not None]
 
 

@@ -114,7 +114,9 @@ def planned_extraction(
         raise UsageError(
             f"there is no post {only} in {target}", "posts go by their id, or else their line's number"
         )
-    plan = plan_pictures(seen.pictures, stages, store, options.wishes, options.limits, source, spool, options.shard)
+    plan = plan_pictures(
+        seen.pictures, stages, store, options.wishes, options.limits, source, spool, options.shard, heard
+    )
     return replace(plan, others=seen.others, unreadable=(*seen.closed, *plan.unreadable))
 
 

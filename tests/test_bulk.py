@@ -49,6 +49,12 @@ def test_what_is_answered_is_not_answered_again_and_what_changed_is(trained: Pat
     )
 
 
+def test_the_same_post_given_twice_is_answered_once(trained: Path):
+    twice = [Post.from_text("hi kim", id="1"), Post.from_text("hi kim", id="1"), Post.from_text("hi kim", id="2")]
+    assert pipeline.predict_parts(trained, twice, "out") == bulk.Predicted(now=2, before=1, failed=0)
+    assert [row["number"] for row in rows(Path("out"))] == [1, 3]
+
+
 def test_stopped_midway_it_goes_on_with_the_next_part(trained: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(bulk, "AT_ONCE", 2)
 

@@ -21,6 +21,7 @@ from ita_pipeline.errors import UserError
 from ita_pipeline.far import FarFile, far_file, files_below, stamp_of
 from ita_pipeline.images import ImageRef, Unreadable, identify
 from ita_pipeline.manifest import Manifest
+from ita_pipeline.spool import Spool
 from stages.base import BadItemError, FailureKind
 from tests.fakes import draw, ita_here
 from tests.s3_pictures import Store, Trouble, s3
@@ -170,6 +171,17 @@ def test_stamps_tell_contents_apart_or_say_nothing():
     assert stamp_of({"size": 1, "created": now - timedelta(minutes=1)})
     assert stamp_of({"size": 1, "mtime": time.time() - 60})
     assert stamp_of({"size": 1}) == ""
+
+
+def test_pictures_beyond_the_room_are_fetched_again_where_they_are_looked_at(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ita_pipeline.pipeline.Spool", lambda: Spool(0))
+    store.put("bucket", {f"a/{name}": content for name, content in pictures().items()})
+    answer = ita_here("extract", "s3://bucket/a/", *OCR)
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["stages"][0]["done"] == 3
+    assert sorted(store.read) == sorted([f"/bucket/a/{name}" for name in pictures()] * 2)
 
 
 def test_what_has_no_trustworthy_stamp_is_read_again(tmp_path: Path):

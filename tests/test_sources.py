@@ -9,8 +9,11 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from ita_pipeline.engines.base import Interrupted
 from ita_pipeline.errors import MissingError, UsageError
 from ita_pipeline.images import Unreadable
+from ita_pipeline.options import Mute, Options
+from ita_pipeline.pipeline import plan_extraction
 from ita_pipeline.sources import is_source, place_called, sight
 from tests.fakes import Answer, draw, ita_here
 from tests.picture_server import serving
@@ -76,6 +79,37 @@ def test_pictures_of_other_sources_are_worked_on_without_a_second_fetch(pictures
         (lost,) = json.loads(answer.out)["unreadable"]
         assert lost == {"image": server.url("gone.png"), "reason": "cannot be fetched: the server answered 404"}
         assert sum(server.sent.values()) == sum(len(path.read_bytes()) for path in pictures)
+
+
+def test_fetching_is_told_and_can_be_stopped(pictures: list[Path], monkeypatch: pytest.MonkeyPatch):
+    class Heard(Mute):
+        def __init__(self) -> None:
+            self.told: list[object] = []
+
+        def start(self, stage: str, total: int) -> None:
+            self.told.append((stage, total))
+
+        def advance(self, stage: str, done: int) -> None:
+            self.told.append((stage, done))
+            self.stopping = stage == "fetch" and len(self.told) == 3
+
+        def finish(self) -> None:
+            self.told.append("finish")
+
+    monkeypatch.setattr("ita_pipeline.images.NOTED_AT_ONCE", 1)
+    options = Options("bundled", ("ocr",))
+    with serving({path.name: path.read_bytes() for path in pictures}) as server:
+        Path("web.txt").write_text("\n".join(server.url(path.name) for path in pictures))
+        heard = Heard()
+        with pytest.raises(Interrupted):
+            plan_extraction("web.txt", options, heard)
+        assert heard.told == [("fetch", 4), ("fetch", 1), ("fetch", 1), "finish"]
+        sent = sum(server.sent.values())
+        plan_extraction("web.txt", options)
+        assert sum(server.sent.values()) == sum(len(path.read_bytes()) for path in pictures) > sent
+    quiet = Heard()
+    plan_extraction("images", options, quiet)
+    assert quiet.told == []
 
 
 def test_the_planner_says_the_same_of_a_source(pictures: list[Path]):
@@ -145,6 +179,20 @@ def test_other_files_of_a_source_are_counted(pictures: list[Path]):
     Path("notes.json").write_text("{}")
     pack("a.tar", [*pictures, Path("notes.json")])
     assert "1 files are no pictures by their name (1 .json): notes.json" in extract("a.tar").err
+
+
+def test_what_was_found_in_a_source_is_shown(pictures: list[Path]):
+    pack("a.tar", pictures, "deep/{}")
+    with serving({path.name: path.read_bytes() for path in pictures}) as server:
+        Path("web.txt").write_text("\n".join(server.url(f"{path.name}?sign=secret") for path in pictures))
+        for target in ("a.tar", "web.txt"):
+            answer = extract(target, "--show", "found.html")
+            assert answer.code == 0, answer.err
+            assert "4 pictures are shown in found.html" in answer.err
+            page = Path("found.html").read_text()
+            assert "red.png" in page
+            assert page.count("data:image/jpeg;base64,") >= 4
+            assert "secret" not in page
 
 
 def test_pictures_come_before_archives_in_a_folder(pictures: list[Path]):

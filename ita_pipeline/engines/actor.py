@@ -77,10 +77,13 @@ class Through:
 
 @dataclass(slots=True)
 class Report:
-    """What an actor says of a task, done or half done: whether it was told to stop, or what keeps it from it."""
+    """What an actor says of a task, done or half done: whether it was told to stop, or what keeps it from it.
+    Where a segment was gone that says what other stages found, it `missed` something.
+    """
 
     actor: str
     through: list[Through] = field(default_factory=list)
+    missed: bool = False
     stopped: bool = False
     error: Exception | None = None
 
@@ -149,6 +152,7 @@ class StageActor:
 
     def go_through(self, task: Task, report: Report) -> None:
         known = read_places(task, self.orders.parts)
+        report.missed = any(entries.keys() - known[name].keys() for name, entries in task.places.items())
         self.worker.expect([item.image for item in task.items if item.image is not None])
         for part in self.orders.parts:
             stale = [task.items[number] for number in task.todo.get(part.stage.name, ())]

@@ -33,6 +33,7 @@ from stages.threads import Share
 # Ray keeps an account of every block; a task takes several groups where there would be more.
 MOST_BLOCKS = 20_000
 SECONDS_BETWEEN_LOOKS = 0.2
+LOST = Postponed(reason="actors died again before anything more was done; ray status and ray list actors say more")
 
 
 class RayEngine:
@@ -99,17 +100,22 @@ class RayEngine:
     def by_actors(
         self, tallies: Sequence[Tally], plan: Plan, store: Store, progress: Progress, each: Shares
     ) -> None:
-        """Give out what is left until nothing is, or until nothing of it gets done."""
-        before: int | None = None
+        """Give out what is left, and once more what was lost, as long as something gets done."""
+        before, whole = 0, False
         while True:
             left = {tally.name: tally.left(store) for tally in tallies}
             for tally in tallies:
                 tally.catch_up(left[tally.name], progress)
             number = sum(map(len, left.values()))
-            if not number or (before is not None and number >= before):
+            if not number or whole:
+                return
+            if number == before:
+                for tally in tallies:
+                    tally.stop = tally.stop or (LOST if left[tally.name] else None)
                 return
             before = number
-            self.give_out([tally for tally in tallies if left[tally.name]], left, plan, store, progress, each)
+            some = [tally for tally in tallies if left[tally.name]]
+            whole = self.give_out(some, left, plan, store, progress, each)
 
     def give_out(
         self,
@@ -119,7 +125,8 @@ class RayEngine:
         store: Store,
         progress: Progress,
         each: Shares,
-    ) -> None:
+    ) -> bool:
+        """Whether actors said of every task what became of it."""
         parts = [part_of(tally.todo, plan) for tally in tallies]
         for part in parts:  # so that an actor sees whether it sees our store
             with store.writer(part.key):
@@ -129,7 +136,9 @@ class RayEngine:
         by_name = {tally.name: tally for tally in tallies}
         with reports(orders, tasks, each, progress) as answers:
             stopped: set[str] = set()
+            told = 0
             for report in answers:
+                told += not report.missed
                 for through in report.through:
                     by_name[through.stage].note(through, progress)
                 if report.error is not None:
@@ -144,6 +153,7 @@ class RayEngine:
                         break
         if progress.stopping:
             raise Interrupted
+        return told == len(tasks)
 
 
 class Advancing(Silent):

@@ -159,27 +159,31 @@ def make_gallery(
 
 
 def make_picture_gallery(folder: Path, seen: Seen, thumbnails: Mapping[str, Thumbnail]) -> Gallery:
-    """A gallery of the pictures below a folder, which belong to no post."""
+    """A gallery of the pictures of a folder, or another source, which belong to no post."""
     times = Counter[str]()
     entries: list[Entry] = []
     for path, image in seen.images.items():
         times[image.key] += 1
         copy = f"-{times[image.key]}" if times[image.key] > 1 else ""
         post = Post("", "", (), (), image_id=None, picture=path)
-        name = visible_name(path.relative_to(folder))
+        name = name_in(folder, path)
         entries.append(pictured(post, f"{image.key[:12]}{copy}", name, seen, thumbnails))
     for number, (path, reason) in enumerate(seen.unreadable.items(), 1):
         trouble = Findings(failed=(Trouble(stage="reading", kind="unreadable", reason=reason),))
         entries.append(
             Entry(
                 anchor=f"unread-{number}",
-                id=visible_name(path.relative_to(folder)),
+                id=name_in(folder, path),
                 problem=reason,
                 found=trouble,
                 tags=("failed", "failed:reading", "no-picture"),
             )
         )
     return gathered(tuple(entries), "pictures", thumbnails)
+
+
+def name_in(folder: Path, path: Path) -> str:
+    return visible_name(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
 def gathered(

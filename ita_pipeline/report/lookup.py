@@ -17,7 +17,7 @@ from ita_pipeline.extraction import Extraction
 from ita_pipeline.images import ImageRef, identify
 from ita_pipeline.items import PostRef
 from ita_pipeline.picture_contexts import PictureContexts, Results, parts_of
-from ita_pipeline.places import LocalFile
+from ita_pipeline.places import LocalFile, Place
 from ita_pipeline.post_items import from_json
 from ita_pipeline.presets import build
 from ita_pipeline.report.gallery import Seen
@@ -36,11 +36,12 @@ def look_up(
     keys: Mapping[str, StageKey] | None,
     say: Say,
     posts: Sequence[Post] = (),
+    places: Mapping[Path, Place] | None = None,
 ) -> Seen:
     """What stages said of these pictures and posts, and files of captions of pictures with these ids.
 
-    With `keys` it is what they said under those; without, under the key that each used last and that knows any of
-    these pictures.
+    `places` says where pictures lie that are no files here; their paths are then only names. With `keys` it is
+    what they said under those; without, under the key that each used last and that knows any of these pictures.
 
     Raises:
         CorruptCacheError: a record was damaged after it had been written.
@@ -48,7 +49,9 @@ def look_up(
     images: dict[Path, ImageRef] = {}
     unreadable: dict[Path, str] = {}
     there = list(dict.fromkeys(paths))
-    for path, found in zip(there, identify(map(LocalFile, there), store.manifest), strict=True):
+    elsewhere = places or {}
+    where = [elsewhere.get(path) or LocalFile(path) for path in there]
+    for path, found in zip(there, identify(where, store.manifest), strict=True):
         if isinstance(found, ImageRef):
             images[path] = found
         else:

@@ -9,8 +9,9 @@ from pathlib import Path
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
 from ita_pipeline.errors import MissingError, UsageError, UserError, nearest
-from ita_pipeline.extraction import is_pictures, pictures_in
+from ita_pipeline.extraction import is_pictures
 from ita_pipeline.images import ImageRef
+from ita_pipeline.lists import file_at
 from ita_pipeline.options import Listener, Mute
 from ita_pipeline.report.answers import answered
 from ita_pipeline.report.entries import verdict
@@ -22,6 +23,7 @@ from ita_pipeline.report.thumbnails import Album, Pictures, Thumbnail, album_for
 from ita_pipeline.report.visible import visible_name
 from ita_pipeline.runs import Run, RunRecord, find_run, last_run
 from ita_pipeline.settings import configured
+from ita_pipeline.sources import is_source, sight
 from ita_pipeline.workspace import Workspace
 
 MOST_AT_TRAINING = 240
@@ -67,7 +69,7 @@ def make_report(
     target: str | Path, html: Path, options: ReportOptions | None = None, listener: Listener | None = None
 ) -> Report:
     """Write a page about a run (its folder, `dataset/key`, or a dataset that has one), about a dataset without
-    runs, or about a folder of pictures.
+    runs, or about a folder, or another source, of pictures.
 
     Raises:
         UserError: there is no such thing, or nothing was extracted from the pictures yet.
@@ -80,8 +82,8 @@ def make_report(
     run = run_of(str(target), workspace, heard)
     if run is not None:
         return report_run(run, html, options, heard)
-    if is_pictures(Path(target)):
-        return report_pictures(Path(target), html, options, heard)
+    if is_pictures(Path(target)) or is_elsewhere(str(target), workspace):
+        return report_pictures(str(target), html, options, heard)
     return report_dataset(str(target), html, options, heard)
 
 
@@ -162,17 +164,24 @@ def report_dataset(target: str, html: Path, options: ReportOptions, heard: Liste
     return written(page, html, album)
 
 
-def report_pictures(folder: Path, html: Path, options: ReportOptions, heard: Listener) -> Report:
-    found, notes = pictures_in(folder), Notes(heard)
-    seen = look_up(found.pictures, (), USUAL, Workspace(options.workspace).store, None, notes.say)
+def is_elsewhere(target: str, workspace: Workspace) -> bool:
+    """Whether it is a source of pictures, and not a run that is not there."""
+    return is_source(target) and not (workspace.runs / target.partition("/")[0]).is_dir()
+
+
+def report_pictures(source: str, html: Path, options: ReportOptions, heard: Listener) -> Report:
+    found, notes = sight(source), Notes(heard)
+    label = file_at(source).label
+    places = {Path(place.label): place for place in found.pictures}
+    seen = look_up(places, (), USUAL, Workspace(options.workspace).store, None, notes.say, places=places)
     if not seen.contexts.keys:
-        raise MissingError(f"nothing was extracted from the pictures in {folder} yet", f"ita extract {folder}")
+        raise MissingError(f"nothing was extracted from the pictures in {label} yet", f"ita extract {label}")
     for item in found.closed:
         notes.say(f"{visible_name(item.label)} cannot be read: {item.reason}")
     album, thumbnails = thumbnails_of(list(seen.images.values()), html, options, heard)
     page = Page(
-        f"Pictures in {visible_name(folder)}",
-        make_picture_gallery(folder, seen, thumbnails),
+        f"Pictures in {visible_name(label)}",
+        make_picture_gallery(Path(label), seen, thumbnails),
         None,
         tuple(notes.lines),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ita_pipeline.cache.merges import Merge, equivalents, parse_merge, read_merges
@@ -46,12 +46,14 @@ def test_a_damaged_part_is_worth_fetching_again():
 names = st.lists(st.sampled_from(NAMES), max_size=4, unique=True)
 
 
+@settings(deadline=None)
 @given(names, names, names)
 def test_a_note_says_what_was_written(into: list[str], parts: list[str], damaged: list[str]):
     made = merge(into, parts, damaged)
     assert parse_merge(made.to_json()) == made
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_what_is_no_note_says_nothing(content: bytes):
     assert parse_merge(content) is None

@@ -323,7 +323,7 @@ def predict_parts(
     listener: Listener | None = None,
     min_confidence: float = 0.0,
     form: Form = Form.JSONL,
-    failed: Callable[[str, str], None] = lambda *_: None,
+    failed: Callable[[str, str], None] | None = None,
 ) -> Predicted:
     """Mentions in any number of posts, written bit by bit to a folder of part files, as JSON lines or Parquet.
 
@@ -347,7 +347,7 @@ def predict_parts(
         parts = Parts.of_run(Path(to), predictor.record.key, min_confidence, form)
         if options.ray is not None:
             sharing.owes(stage_keys(predictor.stages).values())
-        return predict_into(parts, posts, predictor, options.ray, heard, failed)
+        return predict_into(parts, posts, predictor, options.ray, heard, failed or (lambda *_: None))
 
 
 def load(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
+
+from ita_pipeline import remote
 
 BUCKET = "bucket"
 URL = f"s3://{BUCKET}/ita-cache"
@@ -80,6 +83,18 @@ class Server:
         yield content[: len(content) // 2]
         hang_up(environ)
 
+    @property
+    def read(self) -> list[str]:
+        """Objects that were read, whole or in part, in order."""
+        return [path for method, path in self.requests if method == "GET" and re.fullmatch("/[^/]+/.*[^/]", path)]
+
+    def put(self, files: Mapping[str, bytes]) -> None:
+        import fsspec
+
+        there = fsspec.filesystem("s3", use_listings_cache=False, skip_instance_cache=True)
+        for name, content in files.items():
+            there.pipe_file(f"{BUCKET}/{name}", content)
+
     def asked(self, method: str, text: str) -> int:
         return sum(m == method and text in path for m, path in self.requests)
 
@@ -103,16 +118,24 @@ def s3_server() -> Iterator[Server]:
     server = Server()
     server.thread.start()
     with patch.dict("os.environ", {**environment, "AWS_ENDPOINT_URL": server.address}):
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        forget()
         try:
             moto.backends.get_backend("s3").reset()
             fsspec.filesystem("s3").mkdir(BUCKET)
             yield server
         finally:
-            fsspec.get_filesystem_class("s3").clear_instance_cache()
+            forget()
             server.server.shutdown()
             server.thread.join()
             server.server.server_close()
+
+
+def forget() -> None:
+    """Open file systems anew: those that are open lead to another server."""
+    import fsspec
+
+    remote.opened.cache_clear()
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
 def emptied() -> None:

@@ -24,15 +24,15 @@ from ita_pipeline.manifest import Manifest
 from ita_pipeline.spool import Spool
 from stages.base import BadItemError, FailureKind
 from tests.fakes import draw, ita_here
-from tests.s3_pictures import Store, Trouble, s3
+from tests.s3_server import Fault, Server, s3_server
 
 OCR = ("--preset", "bundled", "--stage", "ocr", "--json")
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(remote, "FIRST_WAIT", 0.001)
-    with s3(monkeypatch) as found:
+    with s3_server() as found:
         yield found
 
 
@@ -41,10 +41,10 @@ def pictures(count: int = 3) -> dict[str, bytes]:
     return {f"deep/{name}.png": draw(Path(f"{name}.png"), name).read_bytes() for name in colours[:count]}
 
 
-def test_a_bucket_is_read_once_and_then_only_listed(store: Store):
+def test_a_bucket_is_read_once_and_then_only_listed(store: Server):
     files = pictures()
-    store.put("bucket", {**{f"posts/{name}": content for name, content in files.items()}, "posts/notes.txt": b"x"})
-    store.put("bucket", {"posts/.hidden/a.png": b"x", "posts/empty.png": b"", "other/b.png": b"x"})
+    store.put({**{f"posts/{name}": content for name, content in files.items()}, "posts/notes.txt": b"x"})
+    store.put({"posts/.hidden/a.png": b"x", "posts/empty.png": b"", "other/b.png": b"x"})
     answer = ita_here("extract", "s3://bucket/posts/", *OCR)
     found = json.loads(answer.out)
     assert (answer.code, found["stages"][0]["done"], found["stages"][0]["failed"]) == (1, 3, 1), answer.err
@@ -54,19 +54,19 @@ def test_a_bucket_is_read_once_and_then_only_listed(store: Store):
     before = len(store.read)
     again = json.loads(ita_here("extract", "s3://bucket/posts/", *OCR).out)["stages"][0]
     assert (again["fresh"], again["done"], len(store.read)) == (3, 0, before)
-    store.put("bucket", {"posts/deep/red.png": files["deep/blue.png"]})
+    store.put({"posts/deep/red.png": files["deep/blue.png"]})
     status = json.loads(ita_here("status", "s3://bucket/posts/", *OCR).out)["stages"][0]
     assert (status["fresh"], status["stale"]) == (2, 0)
     assert store.read[before:] == ["/bucket/posts/deep/red.png"]
     assert ita_here("why", "s3://bucket/posts/deep/blue.png", *OCR).code == 0
 
 
-def test_an_archive_in_a_bucket_is_read_in_place(store: Store):
+def test_an_archive_in_a_bucket_is_read_in_place(store: Server):
     files = pictures()
     for number, name in enumerate(files):
         with tarfile.open("a.tar", "w") as made:
             made.add(Path(name).name)
-        store.put("bucket", {f"shard-{number}.tar": Path("a.tar").read_bytes()})
+        store.put({f"shard-{number}.tar": Path("a.tar").read_bytes()})
     answer = ita_here("extract", "s3://bucket/shard-{0..2}.tar", *OCR)
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["stages"][0]["done"] == 3, answer.err
@@ -77,11 +77,14 @@ def test_an_archive_in_a_bucket_is_read_in_place(store: Store):
     assert "there is nothing at s3://bucket/shard-3.tar" in gone.err
 
 
-def test_slow_busy_and_broken_answers_are_asked_for_again(store: Store, tmp_path: Path):
+def test_slow_busy_and_broken_answers_are_asked_for_again(store: Server, tmp_path: Path):
     files = {name: os.urandom(200_000) for name in ("busy", "broken", "slow", "well")}
-    store.put("bucket", files)
-    acts = {"busy": Trouble(status=503), "broken": Trouble(broken=True), "slow": Trouble(delay=0.1)}
-    store.behave = lambda path, times: acts.get(path.split("/")[-1], Trouble()) if times < 2 else Trouble()
+    store.put(files)
+    store.faults = [
+        Fault("503", "GET", "/bucket/busy", times=2),
+        Fault("cut get", "GET", "/bucket/broken", times=2),
+        Fault("slow", "GET", "/bucket/slow", times=2, seconds=0.1),
+    ]
     places = [FarFile(f"s3://bucket/{name}") for name in files]
     found = list(identify(places, Manifest(Index(tmp_path))))
     wanted = [hashlib.sha256(content).hexdigest() for content in files.values()]
@@ -89,11 +92,14 @@ def test_slow_busy_and_broken_answers_are_asked_for_again(store: Store, tmp_path
     assert store.read.count("/bucket/broken") >= 3
 
 
-def test_what_stays_broken_costs_that_picture_only(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_stays_broken_costs_that_picture_only(store: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(far, "SECONDS_A_FILE", 1.0)
-    store.put("bucket", {name: os.urandom(100_000) for name in ("busy", "broken", "slow", "well")})
-    acts = {"busy": Trouble(status=503), "broken": Trouble(broken=True), "slow": Trouble(delay=3)}
-    store.behave = lambda path, times: acts.get(path.split("/")[-1], Trouble())
+    store.put({name: os.urandom(100_000) for name in ("busy", "broken", "slow", "well")})
+    store.faults = [
+        Fault("503", "GET", "/bucket/busy"),
+        Fault("cut get", "GET", "/bucket/broken"),
+        Fault("slow", "GET", "/bucket/slow", seconds=3),
+    ]
     monkeypatch.setattr(remote, "TRIES", 2)
     places = [FarFile(f"s3://bucket/{name}") for name in ("busy", "broken", "slow", "gone", "well")]
     *bad, good = identify(places, Manifest(Index(tmp_path)))
@@ -109,14 +115,14 @@ def test_what_stays_broken_costs_that_picture_only(store: Store, tmp_path: Path,
         ("s3://bucket/none.tar", 2, "there is nothing at s3://bucket/none.tar"),
     ],
 )
-def test_a_wrong_bucket_or_key_is_one_sentence(target: str, code: int, says: str, store: Store):
-    store.put("bucket", {"a.png": b"x"})
+def test_a_wrong_bucket_or_key_is_one_sentence(target: str, code: int, says: str, store: Server):
+    store.put({"a.png": b"x"})
     answer = ita_here("extract", target, *OCR)
     assert (answer.code, says in answer.err) == (code, True), answer.err
     assert answer.err.count("error: ") == 1
 
 
-def test_without_credentials_it_ends_at_once(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_without_credentials_it_ends_at_once(store: Server, monkeypatch: pytest.MonkeyPatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -126,7 +132,7 @@ def test_without_credentials_it_ends_at_once(store: Store, monkeypatch: pytest.M
     assert "s3://bucket/posts/ may not be read" in answer.err
 
 
-def test_a_store_that_is_not_there_is_said(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_a_store_that_is_not_there_is_said(store: Server, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     answer = ita_here("extract", "s3://bucket/posts/", *OCR)
     assert answer.code == 3, answer.err
@@ -134,11 +140,11 @@ def test_a_store_that_is_not_there_is_said(store: Store, monkeypatch: pytest.Mon
 
 
 def test_credentials_are_neither_logged_nor_kept(
-    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "VERYSECRET")
     caplog.set_level(logging.INFO)
-    store.put("bucket", {f"a/{name}": content for name, content in pictures(1).items()})
+    store.put({f"a/{name}": content for name, content in pictures(1).items()})
     answer = ita_here("extract", "s3://bucket/a/", *OCR)
     assert answer.code == 0, answer.err
     kept = b"".join(path.read_bytes() for path in Path(".ita").rglob("*") if path.is_file())
@@ -146,8 +152,8 @@ def test_credentials_are_neither_logged_nor_kept(
     assert "VERYSECRET" not in answer.err + answer.out + caplog.text
 
 
-def test_the_size_is_limited_before_and_while_it_is_read(store: Store):
-    store.put("bucket", {"a": b"x" * 5000})
+def test_the_size_is_limited_before_and_while_it_is_read(store: Server):
+    store.put({"a": b"x" * 5000})
     for place in (FarFile("s3://bucket/a"), far_file("s3://bucket/a")):
         with pytest.raises(BadItemError) as caught:
             place.read(4999)
@@ -156,9 +162,9 @@ def test_the_size_is_limited_before_and_while_it_is_read(store: Store):
     assert (far_file("s3://bucket/a").part(4990, 100), far_file("s3://bucket/a").part(6000, 10)) == (b"x" * 10, b"")
 
 
-def test_names_with_signs_of_urls_in_them(store: Store):
+def test_names_with_signs_of_urls_in_them(store: Server):
     names = ["a?b.png", "c#d.png", "e%20f.png", "g h.png", "ü::x.png"]
-    store.put("bucket", {f"odd/{name}": name.encode() for name in names})
+    store.put({f"odd/{name}": name.encode() for name in names})
     found = files_below("s3://bucket/odd/")
     assert {file.name: file.read(100).decode() for file in found} == {name: name for name in names}
     assert sorted(file.label for file in found) == sorted(f"s3://bucket/odd/{name}" for name in names)
@@ -174,10 +180,10 @@ def test_stamps_tell_contents_apart_or_say_nothing():
 
 
 def test_pictures_beyond_the_room_are_fetched_again_where_they_are_looked_at(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Server, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("ita_pipeline.pipeline.Spool", lambda: Spool(0))
-    store.put("bucket", {f"a/{name}": content for name, content in pictures().items()})
+    store.put({f"a/{name}": content for name, content in pictures().items()})
     answer = ita_here("extract", "s3://bucket/a/", *OCR)
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["stages"][0]["done"] == 3

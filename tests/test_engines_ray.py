@@ -314,7 +314,10 @@ def test_a_driver_stopped_and_another_killed_leave_nobody_behind_and_the_third_f
         parts = {pid for actor in actors_at_work(cache) - before for pid in descendants(actor, "engines.worker")}
         assert parts
         driver.send_signal(how)
-        _, said = driver.communicate(timeout=PATIENCE)
+        try:
+            _, said = driver.communicate(timeout=PATIENCE)
+        finally:
+            driver.kill()
         if how is signal.SIGTERM:
             assert driver.returncode == 130
             assert "hint: resume with: ita extract images" in said

@@ -254,11 +254,21 @@ def reports(orders: Orders, tasks: Sequence[Task], each: Shares, progress: Progr
     )
     with watching(progress, flag):
         found = iter(rows.iter_rows())
+        answers = (row["report"] for row in found)
         try:
-            yield (row["report"] for row in found)
+            yield answers
         finally:
-            del found, rows
+            # Ended here and not when somebody forgets them: once Ray was left, that would make it connect anew,
+            # and wait for a cluster that may be gone.
+            answers.close()
+            close(found)
             ray.kill(flag)
+
+
+def close(found: Iterator[Any]) -> None:
+    end = getattr(found, "close", None)
+    if end is not None:
+        end()
 
 
 @contextmanager

@@ -149,6 +149,8 @@ def cells(table: File, stamp: str) -> Iterator[Cell]:
         UsageError: it is no such file, or has no such column.
         OSError: it cannot be read.
     """
+    if not stamp:
+        rows_of.cache_clear()  # it may be another than before, and nothing would show it
     magic = table.part(0, len(MAGIC))
     try:
         if magic != MAGIC:
@@ -237,6 +239,8 @@ def dataset_cells(splits: Mapping[str, Any]) -> list[Cell]:
         for file in files:
             table = LocalFile(Path(file["filename"]))
             stamp = table.standing()
+            if not stamp:
+                rows_of.cache_clear()
             length = len(mapped(table.path))
             found += [Cell(table, column, 0, row, row, stamp) for row in range(length)]
         if len(found) - before != len(rows):

@@ -32,6 +32,8 @@ def checkout() -> None:
 @pytest.mark.usefixtures("checkout")
 def test_every_command_does_what_is_shown(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", f"{Path('.venv/bin').absolute()}{os.pathsep}{os.environ['PATH']}")
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # of the `make test` that these tests may be part of
+        monkeypatch.delenv(name, raising=False)
     for name, value in SHORTER.items():
         monkeypatch.setenv(name, value)
     for step in steps((ROOT / "README.md").read_text("utf-8")):

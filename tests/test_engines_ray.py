@@ -181,7 +181,7 @@ class Told(Silent):
 
 
 def test_pictures_posts_and_all_that_is_wrong_with_them(engine: Engine):
-    images = pictures("a", "b", "deadly", "c", "odd", "d", *map(str, range(6)))
+    images = pictures("a", "deadly", "odd", "b")
     stages, some = (Touchy(), DoubleStage(), Longer()), posts([*images, None])
     calm, store, watcher = Store(Path("calm")), Store(Path("new")), Told()
     for each in (calm, store):
@@ -190,16 +190,16 @@ def test_pictures_posts_and_all_that_is_wrong_with_them(engine: Engine):
     expected = by_hand(planned(calm, images, *stages, posts=some), calm)
     outcomes = engine.run(planned(store, images, *stages, posts=some), store, watcher)
     size, double, longer = counts(outcomes)
-    assert size[:5] == ("size", 1, 9, 0, "")
+    assert size[:5] == ("size", 1, 1, 0, "")
     assert [label for label, _ in size[5]] == ["in/deadly.png", "in/odd.png"]
     assert "died of it (SIGABRT)" in size[5][0][1]
     assert size[5][1][1] == "ValueError: an odd picture"
-    assert double == ("double", 0, 10, 0, "", [(label, f"size: {reason}") for label, reason in size[5]])
-    assert longer[:5] == ("longer", 0, 11, 0, "")
-    assert [label for label, _ in longer[5]] == ["post 2", "post 4"]
-    assert watcher.started == watcher.done == {"size": 11, "double": 12, "longer": 13}
+    assert double == ("double", 0, 2, 0, "", [(label, f"size: {reason}") for label, reason in size[5]])
+    assert longer[:5] == ("longer", 0, 3, 0, "")
+    assert [label for label, _ in longer[5]] == ["post 1", "post 2"]
+    assert watcher.started == watcher.done == {"size": 3, "double": 4, "longer": 5}
     records = kept(Path("new"))
-    assert json.loads(records["longer", "post-5"])["value"] == {"width": 5, "height": 6}
+    assert json.loads(records["longer", "post-3"])["value"] == {"width": 3, "height": 4}
     assert json.loads(records["double", images[0].key])["value"] == {"width": 2, "height": 10}
     assert counts(outcomes) == counts(expected)
     assert records == kept(Path("calm"))
@@ -275,11 +275,11 @@ class Killer(Told):
 
 
 def test_two_actors_killed_midway_cost_no_batch_that_was_finished(over_ray: Engine):
-    images, store, killer = pictures(*map(str, range(40))), Store(Path("new")), Killer(Path("new"))
+    images, store, killer = pictures(*map(str, range(24))), Store(Path("new")), Killer(Path("new"))
     (outcome,) = over_ray.run(planned(store, images, Slow()), store, killer)
     assert len(killer.killed) == 2
     assert (outcome.done, outcome.failed, outcome.waiting) == (40, (), 0)
-    assert killer.done == {"size": 40}
+    assert killer.done == {"size": 24}
     calm = {image.key: {"width": number + 1, "height": 5} for number, image in enumerate(images)}
     assert {key: json.loads(line)["value"] for (_, key), line in kept(Path("new")).items()} == calm
 

@@ -80,7 +80,8 @@ def test_a_misspelt_preset_gets_the_nearest_and_a_file_is_a_preset():
 def test_every_experiment_is_complete(name: str):
     written = read_yaml(find_config("experiments", name))
     config = checked(TrainingConfig, written, name)
-    assert set(written) >= set(TrainingConfig.model_fields) - {"max_length", "seed", "patience", "word_shapes"}
+    usual = {"max_length", "seed", "patience", "precision", "word_shapes"}
+    assert set(written) >= set(TrainingConfig.model_fields) - usual
     assert set(written["objective"]) == set(type(config.objective).model_fields)
 
 

@@ -91,6 +91,14 @@ def test_pictures_of_a_table_are_worked_on():
     assert counts("a.parquet") == (1, 1, 0)
 
 
+def test_a_table_that_was_written_anew_within_a_moment_is_read_anew(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ita_pipeline.places.settled", lambda status: False)
+    dataset(("red", "green")).to_parquet("a.parquet")
+    assert counts("a.parquet") == (0, 2, 0)
+    dataset(("black", "red")).to_parquet("a.parquet")
+    assert counts("a.parquet") == (1, 1, 0)
+
+
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(
     st.lists(st.one_of(st.none(), st.binary(min_size=1, max_size=300)), min_size=1, max_size=120),

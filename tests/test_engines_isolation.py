@@ -132,7 +132,7 @@ def test_it_dies_with_its_parent_and_leaves_nothing_behind(tmp_path: Path):
         assert parent.stdout is not None
         pid, folder = parent.stdout.readline().split()
         parent.kill()
-    for _ in range(100):
+    for _ in range(600):
         if not Path(f"/proc/{pid}").exists() and not Path(folder).exists():
             break
         time.sleep(0.05)

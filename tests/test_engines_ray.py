@@ -278,7 +278,7 @@ def test_two_actors_killed_midway_cost_no_batch_that_was_finished(over_ray: Engi
     images, store, killer = pictures(*map(str, range(24))), Store(Path("new")), Killer(Path("new"))
     (outcome,) = over_ray.run(planned(store, images, Slow()), store, killer)
     assert len(killer.killed) == 2
-    assert (outcome.done, outcome.failed, outcome.waiting) == (40, (), 0)
+    assert (outcome.done, outcome.failed, outcome.waiting) == (24, (), 0)
     assert killer.done == {"size": 24}
     calm = {image.key: {"width": number + 1, "height": 5} for number, image in enumerate(images)}
     assert {key: json.loads(line)["value"] for (_, key), line in kept(Path("new")).items()} == calm

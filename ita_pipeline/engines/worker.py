@@ -36,7 +36,8 @@ def main() -> None:
 def die_with_parent(lifeline: int) -> None:
     """Wait for the other end of a pipe to close, which even SIGKILL does, and end this whole process group."""
     os.read(lifeline, 1)
-    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
+    for _ in range(3):  # a stage may write to it at this very moment
+        shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
 
 

@@ -22,16 +22,15 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines import local
 from ita_pipeline.engines.base import Engine, Interrupted, Silent, StageOutcome
 from ita_pipeline.engines.choice import opened
-from ita_pipeline.engines.cluster import Node, RayPool, Shares, connected, shares
+from ita_pipeline.engines.cluster import RayPool, connected
 from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.engines.jobs import Limits
-from ita_pipeline.errors import UsageError
 from ita_pipeline.images import ImageRef
 from ita_pipeline.items import PostRef
 from ita_pipeline.options import Options
 from ita_pipeline.pipeline import predict_parts
 from stages.base import Item, Postponed, Result, StageError, Subject
-from tests.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ita_here, ref
+from tests.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ref
 from tests.test_bulk import rows
 from tests.test_crash import descendants, sign
 from tests.test_predictor import trained as trained  # a fixture
@@ -351,41 +350,3 @@ def test_predictions_of_actors_are_those_of_this_machine_and_none_is_made_twice(
 
 def without_check(row: dict[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in row if name != "crc"}
-
-
-def test_where_ray_is_missing_it_says_what_installs_it(monkeypatch: pytest.MonkeyPatch):
-    draw(Path("images/a.png"))
-    monkeypatch.setattr("ita_pipeline.engines.cluster.find_spec", lambda name: None)
-    answer = ita_here("extract", "images", "--preset", "bundled", "--engine", "ray")
-    assert answer.code == 3
-    assert answer.err == (
-        "error: --engine ray needs Ray, which is not installed\nhint: pip install 'ita-pipeline[ray]'\n"
-    )
-
-
-def test_options_of_ray_belong_to_it():
-    answer = ita_here("extract", "images", "--actors", "2")
-    assert answer.code == 2
-    assert "--actors belongs to --engine ray" in answer.err
-
-
-@pytest.mark.parametrize(
-    ("pool", "nodes", "found"),
-    [
-        (RayPool(), [Node(2, 0)], Shares(1, 2, 0)),
-        (RayPool(), [Node(16, 0), Node(8, 0)], Shares(6, 4, 0)),
-        (RayPool(actors=2), [Node(2, 0)], Shares(2, 1, 0)),
-        (RayPool(actors=3), [Node(4, 0), Node(4, 0)], Shares(3, 2, 0)),
-        (RayPool(actors=4), [Node(2, 0)], Shares(4, 0.5, 0)),
-        (RayPool(gpus=0.5), [Node(16, 2)], Shares(4, 4, 0.5)),
-        (RayPool(gpus=1.0), [Node(8, 0), Node(8, 2)], Shares(2, 4, 1.0)),
-    ],
-)
-def test_cores_are_divided_so_that_every_actor_has_its_place(pool: RayPool, nodes: list[Node], found: Shares):
-    assert shares(pool, nodes) == found
-
-
-@pytest.mark.parametrize("pool", [RayPool(gpus=0.5), RayPool(actors=3, gpus=1.0)])
-def test_what_no_machine_has_is_refused_rather_than_waited_for(pool: RayPool):
-    with pytest.raises(UsageError, match="cluster"):
-        shares(pool, [Node(8, 2)] if pool.actors else [Node(8, 0)])

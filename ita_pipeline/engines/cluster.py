@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import warnings
@@ -18,6 +19,7 @@ from typing import Any
 from ita_pipeline.errors import MissingError, UsageError
 
 INSTALL = "pip install 'ita-pipeline[ray]'"
+SECONDS_TO_ANSWER = 10.0
 START = "ray start --head starts one on this machine; --address local needs none"
 CORES_AN_ACTOR = 4
 # Only paths and keys travel, so what Ray holds in memory is small.
@@ -142,10 +144,14 @@ def join(address: str | None) -> None:
     if address is not None and "://" in address:
         raise UsageError(f"Ray Data does not work from {address}", "--address HOST:6379, that of the head node")
     try:
-        if address is None:
-            with contextlib.suppress(ConnectionError):
-                reach("auto")
-                return
+        if address is None or address == "auto":
+            there = noted_address()
+            if there is not None and listens(there):
+                address = there
+            elif address == "auto":
+                raise ConnectionError("none was started on this machine, or it is gone")
+        elif address != "local" and not listens(address):
+            raise ConnectionError("nobody listens there")
         reach(address or "local")
     except (ConnectionError, ValueError) as error:
         raise MissingError(f"no Ray cluster answers at {address}: {first_line(error)}", START) from error
@@ -153,6 +159,32 @@ def join(address: str | None) -> None:
         raise UsageError(
             f"the Ray cluster cannot be used: {first_line(error)}", "ray --version, there too"
         ) from error
+
+
+def noted_address() -> str | None:
+    """Where the last cluster of this machine was started; it may be gone."""
+    from ray._private.services import get_ray_address_from_environment
+
+    try:
+        return get_ray_address_from_environment("auto", None)
+    except ConnectionError:
+        return None
+
+
+def listens(address: str) -> bool:
+    """Whether a connection is taken. Ray itself waits many minutes for a cluster that is gone.
+
+    Raises:
+        ValueError: it is not of the form host:port.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError("it is not of the form host:port")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_ANSWER):
+            return True
+    except (OSError, OverflowError):
+        return False
 
 
 def reach(address: str) -> None:

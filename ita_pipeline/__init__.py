@@ -13,9 +13,7 @@ The functions here are the commands of `ita`:
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -78,14 +76,3 @@ def __getattr__(name: str) -> Any:
     from ita_pipeline import pipeline
 
     return getattr(pipeline, name)
-
-
-class Package(ModuleType):
-    """Keeps the names of its functions for them: importing the module `ita_pipeline.report` takes none away."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (isinstance(value, ModuleType) and name in __all__):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = Package

@@ -162,6 +162,6 @@ def demo(
         UsageError: there is no such address, its port is taken, or nobody agreed that pictures are sent away.
         StageError: a model or tool that the run's stages need is missing.
     """
-    from ita_pipeline.demo.serve import Place, serve
+    from ita_pipeline.server.serve import Place, serve
 
     serve(run, Place(host, port), options, ready or (lambda *_: None), listener)

@@ -14,19 +14,19 @@ from ita_pipeline.engines.cluster import RayPool
 from ita_pipeline.errors import UsageError
 from ita_pipeline.explanation import Explanation, explain
 from ita_pipeline.extraction import Extraction, PicturePlan, carry_out, is_pictures, plan_pictures
+from ita_pipeline.freshness import Status, status_of
 from ita_pipeline.inference import demo, evaluate, load, predict, predict_parts
 from ita_pipeline.making import unfinished_runs
 from ita_pipeline.options import Listener, Mute, Options, chosen
 from ita_pipeline.places import LocalFile
 from ita_pipeline.post_items import of_posts
 from ita_pipeline.presets import build_stages
-from ita_pipeline.report.make import Report, ReportOptions, make_report
-from ita_pipeline.report.two_runs import report_comparison
+from ita_pipeline.reports.make import Report, ReportOptions, make_report
+from ita_pipeline.reports.two_runs import report_comparison
 from ita_pipeline.runs import find_run
 from ita_pipeline.sharing import Sharing
 from ita_pipeline.sources import is_source, place_called
 from ita_pipeline.spool import Spool
-from ita_pipeline.status import Status, status_of
 from ita_pipeline.targets import is_posts_file, things_in
 from ita_pipeline.training import plan_train, train, train_series
 from ita_pipeline.training_plan import TrainingPlan, TrainOptions

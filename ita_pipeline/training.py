@@ -15,8 +15,8 @@ from ita_pipeline.ner.processes import Processes
 from ita_pipeline.ner.reporting import reporters
 from ita_pipeline.options import Listener, Mute, Once, Options, chosen
 from ita_pipeline.picture_contexts import make_contexts, read_contexts
-from ita_pipeline.report.make import MOST_AT_TRAINING, ReportOptions, report_run
-from ita_pipeline.report.thumbnails import Pictures
+from ita_pipeline.reports.make import MOST_AT_TRAINING, ReportOptions, report_run
+from ita_pipeline.reports.thumbnails import Pictures
 from ita_pipeline.runs import Run
 from ita_pipeline.series import Series, SeriesRun, series_run, summarise, variants
 from ita_pipeline.sharing import Sharing

@@ -37,7 +37,7 @@ def compare(
     ita compare mine/0123456789abcdef mine/fedcba9876543210 --html compare.html
     """
     from ita_pipeline import pipeline
-    from ita_pipeline.report.thumbnails import Pictures
+    from ita_pipeline.reports.thumbnails import Pictures
 
     watcher = Watcher()
     with resumable(watcher):

@@ -34,7 +34,7 @@ def report(
     ita report images/ --html pictures.html
     """
     from ita_pipeline import pipeline
-    from ita_pipeline.report.thumbnails import Pictures
+    from ita_pipeline.reports.thumbnails import Pictures
 
     options = pipeline.ReportOptions(data, dataset, Pictures(pictures), workspace)
     watcher = Watcher()

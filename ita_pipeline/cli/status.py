@@ -34,7 +34,7 @@ from ita_pipeline.cli.options import (
 from ita_pipeline.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ita_pipeline.status import StageStatus, Status
+    from ita_pipeline.freshness import StageStatus, Status
 
 MOST_REASONS = 8
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,12 +33,21 @@ def dominant_colour(crop: np.ndarray) -> tuple[str, float]:
     height, width = crop.shape[:2]
     middle = crop[height // 5 : max(1, height - height // 5), width // 5 : max(1, width - width // 5)]
     small = cv2.resize(middle, (SAMPLES, SAMPLES), interpolation=cv2.INTER_AREA)
-    names = [name for name, shades in PALETTE.items() for _ in shades]
-    centres = np.array([shade for shades in PALETTE.values() for shade in shades], np.uint8)
-    distance = np.linalg.norm(lab(small.reshape(-1, 1, 3)) - lab(centres[:, None]).reshape(1, -1, 3), axis=2)
-    nearest = [names[index] for index in distance.argmin(axis=1)]
-    name = max(PALETTE, key=nearest.count)
-    return name, nearest.count(name) / len(nearest)
+    centres, owners = shades()
+    # |a - b|² without |a|², which is the same for all centres.
+    distance = (centres**2).sum(axis=1) - 2 * lab(small.reshape(-1, 1, 3))[:, 0] @ centres.T
+    counts = np.bincount(owners[distance.argmin(axis=1)], minlength=len(PALETTE))
+    return list(PALETTE)[counts.argmax()], float(counts.max() / counts.sum())
+
+
+@cache
+def shades() -> tuple[np.ndarray, np.ndarray]:
+    """The palette's centres as L*a*b* (n, 3), and for each the number of its colour."""
+    import numpy as np
+
+    centres = np.array([shade for some in PALETTE.values() for shade in some], np.uint8)
+    owners = [number for number, some in enumerate(PALETTE.values()) for _ in some]
+    return lab(centres[:, None])[:, 0], np.array(owners)
 
 
 def lab(rgb: np.ndarray) -> np.ndarray:

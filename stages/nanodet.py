@@ -84,21 +84,21 @@ class NanoDet:
         bgr = cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR)
         # What scores `floor` on average may score half of it in one view.
         stretched = self.look(bgr, (SIDE, SIDE), floor / 2)
-        mirrored = self.look(np.ascontiguousarray(bgr[:, ::-1]), fitting(picture.size), floor / 2)
+        mirrored = self.look(bgr, fitting(picture.size), floor / 2, mirrored=True)
         mirrored.xyxy[:, [0, 2]] = picture.width - mirrored.xyxy[:, [2, 0]]
         both = agreed([stretched, mirrored], SAME)
         return both.pick(np.flatnonzero(both.scores >= floor))
 
-    def look(self, bgr: np.ndarray, size: tuple[int, int], floor: float) -> Boxes:
+    def look(self, bgr: np.ndarray, size: tuple[int, int], floor: float, mirrored: bool = False) -> Boxes:
         """All cells whose best class scores at least `floor`, in one view: the picture (h, w, 3) made as large as
-        `size`, width and height, says.
+        `size`, width and height, says, and maybe mirrored, as the boxes are then.
         """
         import numpy as np
 
         height, width = bgr.shape[:2]
         left, top = (SIDE - size[0]) // 2, (SIDE - size[1]) // 2
         network = self.network
-        network.setInput(network_input(bgr, size))
+        network.setInput(network_input(bgr, size, mirrored))
         found = dict(zip(self.outputs, network.forward(self.outputs), strict=True))
         parts: list[Boxes] = []
         for stride in STRIDES:
@@ -130,18 +130,22 @@ def fitting(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def network_input(bgr: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def network_input(bgr: np.ndarray, size: tuple[int, int], mirrored: bool = False) -> np.ndarray:
     """(1, 3, 416, 416): the picture, made as large as `size`, in the middle of the network's mean colour."""
     import cv2
     import numpy as np
 
     shrunk = size[0] < bgr.shape[1] or size[1] < bgr.shape[0]
     resized = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA if shrunk else cv2.INTER_LINEAR)
-    canvas = np.full((SIDE, SIDE, 3), MEAN_BGR, np.float32)
+    if mirrored:
+        resized = resized[:, ::-1]
+    planes = np.zeros((1, 3, SIDE, SIDE), np.float32)
     left, top = (SIDE - size[0]) // 2, (SIDE - size[1]) // 2
-    canvas[top : top + size[1], left : left + size[0]] = resized
-    normal = (canvas - np.array(MEAN_BGR, np.float32)) / np.array(STD_BGR, np.float32)
-    return np.ascontiguousarray(normal.transpose(2, 0, 1)[None])
+    for channel, (mean, deviation) in enumerate(zip(MEAN_BGR, STD_BGR, strict=True)):
+        plane = planes[0, channel, top : top + size[1], left : left + size[0]]
+        np.subtract(resized[:, :, channel], np.float32(mean), out=plane)
+        plane /= np.float32(deviation)
+    return planes
 
 
 def decode_sides(bins: np.ndarray, cells: np.ndarray, stride: int) -> np.ndarray:

@@ -30,7 +30,7 @@ from stages.base import (
     guarded,
 )
 from stages.kinds import ANIMALS, FUR
-from stages.threads import Spread, all_at_once, cores, one_thread_each
+from stages.threads import cores, one_by_one
 from stages.tools import opencv_version
 from stages.vocabulary import COMMON
 from stages.worded_detectors import WORDED
@@ -129,6 +129,9 @@ class Seen:
     crops: dict[int, Image]
     colours: dict[int, tuple[str, float]]
 
+    def labelled_crops(self) -> list[tuple[Image, str]]:
+        return [(crop, self.boxes.labels[index]) for index, crop in self.crops.items()]
+
     def value(self, attributes: dict[int, list[tuple[str, float]]]) -> ObjectsValue:
         boxes, (width, height) = self.boxes, self.size
 
@@ -150,7 +153,7 @@ class Seen:
 
 class ObjectsStage(Stage[ObjectsConfig]):
     name = "objects"
-    version = 3
+    version = 4
     config_type = ObjectsConfig
     value_type = ObjectsValue
 
@@ -185,7 +188,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
             if config.detector == NANODET
             else hub.identify(config.detector, config.detector_revision)
         }
-        if config.detector == NANODET:
+        if config.detector == NANODET or config.attributes == EFFICIENTNET:
             tools["opencv"] = opencv_version()
         if self.asks_with_words(models["detector"]):
             tools["vocabulary"] = vocabulary.digest(vocabulary.words_of(config.vocabulary))
@@ -207,12 +210,11 @@ class ObjectsStage(Stage[ObjectsConfig]):
         return not bundled and hub.pick_device(self.config.device) != "cpu"
 
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
-        """On a CPU one thread a picture, on another device all pictures, and then all their crops, at once."""
+        """On a CPU one thread a picture, on another device all pictures at once."""
         self.open()
         if self.on_gpu:
-            return self.look(items, all_at_once)
-        with one_thread_each(self.config.workers or cores()) as one_by_one:
-            return self.look(items, one_by_one)
+            return self.look(items)
+        return one_by_one(self.look, items, self.config.workers or cores())
 
     def open(self) -> None:
         if self.detector is not None:
@@ -240,34 +242,23 @@ class ObjectsStage(Stage[ObjectsConfig]):
             return worded_detector(name, identity, device, words_of(self.config.vocabulary))
         return HubDetector(name, identity, device)
 
-    def look(self, items: Sequence[Item], spread: Spread) -> list[Value | Failure]:
+    def look(self, items: Sequence[Item]) -> list[Value | Failure]:
+        """The detector is asked once, about all pictures, and the attributor once, about all their crops."""
         assert self.detector is not None
-        detector, config = self.detector, self.config
-
-        def boxes_in(some: list[Item]) -> list[Seen | Failure]:
-            pictures = [guarded(lambda item: item.picture(), item) for item in some]
-            readable = [picture for picture in pictures if not isinstance(picture, Failure)]
-            found = iter(detector.detect(readable, config.floor) if readable else ())
-            return [p if isinstance(p, Failure) else self.seen(p, next(found)) for p in pictures]
-
-        pictures = spread(boxes_in, items)
-        crops = [
-            (number, index, crop, seen.boxes.labels[index])
-            for number, seen in enumerate(pictures)
-            if isinstance(seen, Seen)
-            for index, crop in seen.crops.items()
-        ]
-        attributes: dict[int, dict[int, list[tuple[str, float]]]] = {number: {} for number in range(len(pictures))}
-        said = spread(self.attributes_of, [(crop, label) for _, _, crop, label in crops])
-        for (number, index, _, _), words in zip(crops, said, strict=True):
-            attributes[number][index] = words
+        pictures = [guarded(lambda item: item.picture(), item) for item in items]
+        readable = [picture for picture in pictures if not isinstance(picture, Failure)]
+        found = iter(self.detector.detect(readable, self.config.floor) if readable else ())
+        looks = [p if isinstance(p, Failure) else self.seen(p, next(found)) for p in pictures]
+        crops = [crop for seen in looks if isinstance(seen, Seen) for crop in seen.labelled_crops()]
+        said = iter(self.attributes_of(crops))
         return [
-            seen if isinstance(seen, Failure) else seen.value(attributes[number])
-            for number, seen in enumerate(pictures)
+            seen if isinstance(seen, Failure) else seen.value({index: next(said) for index in seen.crops})
+            for seen in looks
         ]
 
-    def attributes_of(self, crops: list[tuple[Image, str]]) -> list[list[tuple[str, float]]]:
-        assert self.attributor is not None
+    def attributes_of(self, crops: Sequence[tuple[Image, str]]) -> list[list[tuple[str, float]]]:
+        if self.attributor is None or not crops:
+            return []
         pictures, labels = [crop for crop, _ in crops], [label for _, label in crops]
         return self.attributor.classify(pictures, labels, self.config.attribute_floor)
 

@@ -123,7 +123,8 @@ class OcrStage(Stage[OcrConfig]):
 
     @property
     def batch_size(self) -> int:
-        return GROUP * self.workers
+        # Several groups for each worker: the last ones are then waited for less often.
+        return 2 * GROUP * self.workers
 
     def identity(self) -> Identity:
         """Tesseract's version, the sha256 of each language file, and OpenCV's version where that finds the lines;

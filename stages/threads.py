@@ -7,23 +7,12 @@ takes several times as long. Two pictures in two threads do not wait for anythin
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
-
-
-class Spread(Protocol):
-    """A way of doing work, which takes several things, on all of these. Results come in order."""
-
-    def __call__(self, work: Callable[[list[Part]], list[Result]], parts: Sequence[Part]) -> list[Result]: ...
-
-
-def all_at_once(work: Callable[[list[Part]], list[Result]], parts: Sequence[Part]) -> list[Result]:
-    return work(list(parts))
 
 
 class Share:
@@ -38,10 +27,9 @@ def cores() -> int:
     return there if Share.cores is None else max(1, min(there, Share.cores))
 
 
-@contextmanager
-def one_thread_each(workers: int) -> Iterator[Spread]:
-    """Do work on one thing at a time in each of some threads, in which torch and OpenCV use no others. Afterwards
-    all is as it was.
+def one_by_one(work: Callable[[list[Part]], list[Result]], parts: Sequence[Part], workers: int) -> list[Result]:
+    """Do work, which takes several things, on one at a time in each of some threads, in which torch and OpenCV use
+    no others. Afterwards they do as before. Results come in order.
     """
     import cv2
     import torch
@@ -52,11 +40,7 @@ def one_thread_each(workers: int) -> Iterator[Spread]:
     try:
         # OpenMP has the number for each thread anew.
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-
-            def one_by_one(work: Callable[[list[Part]], list[Result]], parts: Sequence[Part]) -> list[Result]:
-                return [result for some in pool.map(lambda part: work([part]), parts) for result in some]
-
-            yield one_by_one
+            return [result for some in pool.map(lambda part: work([part]), parts) for result in some]
     finally:
         cv2.setNumThreads(before[0])
         torch.set_num_threads(before[1])

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -107,12 +107,17 @@ def ita(*arguments: str | Path, stdin: str = "", **environment: str) -> Answer:
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
-def ita_here(*arguments: str | Path) -> Answer:
+def ita_here(*arguments: str | Path, stdin: str = "", **environment: str) -> Answer:
     """Run the command in this process, which saves loading the libraries anew; what is heavy is loaded once."""
     from ita_pipeline.cli import main
 
     out, err, code = io.StringIO(), io.StringIO(), 0
-    with patch.object(sys, "argv", ["ita", *map(str, arguments)]), redirect_stdout(out), redirect_stderr(err):
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(sys, "argv", ["ita", *map(str, arguments)]))
+        stack.enter_context(patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8")))
+        stack.enter_context(patch.dict(os.environ, environment))
+        stack.enter_context(redirect_stdout(out))
+        stack.enter_context(redirect_stderr(err))
         try:
             main()
         except SystemExit as end:

@@ -13,7 +13,9 @@ import pytest
 from ita_pipeline.corpus.conll import read_conll
 from ita_pipeline.ner.scoring import score
 from ita_pipeline.ner.tagger import Tagger
-from tests.fakes import Answer, draw, ita
+from tests.fakes import Answer, draw
+from tests.fakes import ita as ita_alone
+from tests.fakes import ita_here as ita
 from tests.json_shapes import check, shape
 from tests.tiny_encoder import build_bert
 
@@ -43,7 +45,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(workspace: Path) -> tuple[Answer, Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(workspace)
-        answer = ita("train", "--dataset", "mine", *SETTINGS)
+        answer = ita_alone("train", "--dataset", "mine", *SETTINGS)
     assert answer.code == 0, answer.err
     (run,) = (workspace / "runs" / "mine").iterdir()
     return answer, run
@@ -211,7 +213,9 @@ def test_predict_reads_files_and_pipes_without_labels(
     Path("posts.txt").write_text("IMGID:9\nhi\nkim\n\nhi\nlou\n")
     conll = predictions(ita("predict", run, "posts.txt", "--json"))
     assert [(found["id"], found["text"]) for found in conll] == [("9", "hi kim"), ("2", "hi lou")]
-    piped = ita("predict", run, "--jsonl", "-", "--json", stdin='{"text": "hi kim", "id": "a"}\n{"text": ""}\n')
+    piped = ita_alone(
+        "predict", run, "--jsonl", "-", "--json", stdin='{"text": "hi kim", "id": "a"}\n{"text": ""}\n'
+    )
     assert [(found["id"], found["mentions"] == []) for found in predictions(piped)][1] == ("2", True)
 
 

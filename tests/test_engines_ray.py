@@ -29,73 +29,16 @@ from ita_pipeline.images import ImageRef
 from ita_pipeline.items import PostRef
 from ita_pipeline.options import Options
 from ita_pipeline.pipeline import predict_parts
-from stages.base import Item, Postponed, Result, StageError, Subject
-from tests.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ref
+from stages.base import StageError
+from tests.fakes import DoubleStage, SizeConfig, SizeStage, draw, ref
+from tests.odd_stages import Broken, Frugal, Longer, Slow, Touchy, Unready
 from tests.test_bulk import rows
 from tests.test_crash import descendants, sign
 from tests.test_predictor import trained as trained  # a fixture
 
 ray: Any = pytest.importorskip("ray")
 PATIENCE = 60.0
-
-
-class Touchy(SizeStage):
-    """Dies of one picture, process and all, and says of another that it cannot be read."""
-
-    def measure(self, item: Item) -> SizeValue:
-        if "deadly" in item.name:
-            os.abort()
-        if "odd" in item.name:
-            raise ValueError("an odd picture")
-        return super().measure(item)
-
-
-class Longer(SizeStage):
-    """Says how long a post's text is, times the width of its picture as `size` saw it, where there is one."""
-
-    name = "longer"
-    subject = Subject.POST
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return ("size",)
-
-    def measure(self, item: Item) -> SizeValue:
-        size = item.upstream.get("size")
-        return SizeValue(width=len(item.text), height=size.width if isinstance(size, SizeValue) else 0)
-
-
-class Frugal(SizeStage):
-    """Has had enough after three pictures, and counts those of the whole run."""
-
-    spent = 0
-
-    @property
-    def alone(self) -> bool:
-        return True
-
-    def run(self, items: Sequence[Item]) -> Sequence[Result]:
-        some = super().run(items[: 3 - self.spent])
-        self.spent += len(some)
-        return [*some, *[Postponed(reason="the budget is spent")] * (len(items) - len(some))]
-
-
-class Broken(SizeStage):
-    def run(self, items: Sequence[Item]) -> Sequence[Result]:
-        if any("last" in item.name for item in items):
-            return [Postponed(reason="the server is gone", hint="start it", broken=True)] * len(items)
-        return super().run(items)
-
-
-class Unready(SizeStage):
-    def open(self) -> None:
-        raise StageError("the weights are gone", "get them")
-
-
-class Slow(SizeStage):
-    def measure(self, item: Item) -> SizeValue:
-        time.sleep(0.2)
-        return super().measure(item)
+MANY = 320  # ten batches of the stage ocr with one core
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +245,7 @@ def gone(pid: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to find whom to look for")
 def test_a_driver_stopped_and_another_killed_leave_nobody_behind_and_the_third_finishes(cluster: str):
-    for number in range(150):
+    for number in range(MANY):
         sign(Path(f"images/{number}.png"), f"NUMBER {number} OF MANY")
     cache = Path(".ita")
     seen: set[int] = set()
@@ -323,11 +266,11 @@ def test_a_driver_stopped_and_another_killed_leave_nobody_behind_and_the_third_f
         seen |= parts | (actors_at_work(cache) - before)
     until(lambda: all(map(gone, seen)))
     there = len(kept(cache))
-    assert 0 < there < 150
+    assert 0 < there < MANY
     done = subprocess.run(extracting(cluster, "--json"), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0
     (stage,) = json.loads(done.stdout)["stages"]
-    assert (stage["fresh"], stage["done"]) == (there, 150 - there)
+    assert (stage["fresh"], stage["done"]) == (there, MANY - there)
     assert done.stderr.splitlines() == ["preset bundled: asked for", "Ray: 2 actors with 1 core each"]
 
 

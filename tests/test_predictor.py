@@ -40,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(root)
         rates = ("--set", "training.epochs=15", "--set", "training.learning_rate=0.003")
         settings = ("--preset", "bundled", "--encoder", "bert", *rates)
-        answer = fakes.ita("train", "--dataset", "mine", *settings)
+        answer = fakes.ita_here("train", "--dataset", "mine", *settings)
     assert answer.code == 0, answer.err
     (run,) = (root / "runs" / "mine").iterdir()
     return run
@@ -67,7 +67,7 @@ def test_code_in_the_folder_is_never_run(run: Path):
         if "Token" in part:
             content["tokenizer_class"] = "Evil"
         file.write_text(json.dumps(content))
-    answer = fakes.ita("predict", run, "--text", "hi kim", stdin="y\ny\n")
+    answer = fakes.ita_here("predict", run, "--text", "hi kim", stdin="y\ny\n")
     assert not marker.exists()
     assert "Traceback" not in answer.err
 
@@ -83,7 +83,7 @@ def test_weights_that_are_lacking_are_not_made_up(run: Path):
 def test_a_cut_file_is_a_sentence(run: Path):
     file = run / "model" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:1000])
-    answer = fakes.ita("predict", run, "--text", "hi kim")
+    answer = fakes.ita_here("predict", run, "--text", "hi kim")
     assert answer.code == 3
     assert "could not be loaded" in answer.err
     assert "Traceback" not in answer.err
@@ -98,18 +98,18 @@ def test_an_encoder_whose_weights_have_other_names_is_refused(tmp_path: Path):
 
 
 def test_odd_text_is_read(run: Path):
-    piped = fakes.ita(
+    piped = fakes.ita_here(
         "predict", run, "--jsonl", "-", "--json", stdin='\ufeff{"text": "hi \\ud83d kim"}\n\n{"text": ""}\n'
     )
     assert piped.code == 0, piped.err
     assert [json.loads(line)["text"] for line in piped.out.splitlines()] == ["hi \ufffd kim", ""]
     Path("posts.txt").write_text('{"text": "hi"}\n')
-    named = fakes.ita("predict", run, "--jsonl", "posts.txt", "--json")
+    named = fakes.ita_here("predict", run, "--jsonl", "posts.txt", "--json")
     assert json.loads(named.out)["text"] == "hi"
 
 
 def test_a_bad_line_of_a_pipe_ends_it_after_the_good_ones(run: Path):
-    answer = fakes.ita("predict", run, "--jsonl", "-", "--json", stdin='{"text": "hi"}\n{nonsense\n')
+    answer = fakes.ita_here("predict", run, "--jsonl", "-", "--json", stdin='{"text": "hi"}\n{nonsense\n')
     assert answer.code == 2
     assert len(answer.out.splitlines()) == 1
     assert "standard input, line 2" in answer.err
@@ -143,9 +143,9 @@ def test_mentions_that_are_less_probable_are_left_out(finds: Path):
 
 def test_the_least_confidence_is_an_option(run: Path):
     for least, found in (("0", ["kim"]), ("1", [])):
-        answer = fakes.ita("predict", run, "--text", "hi kim", "--json", "--min-confidence", least)
+        answer = fakes.ita_here("predict", run, "--text", "hi kim", "--json", "--min-confidence", least)
         assert [m["text"] for m in json.loads(answer.out)["mentions"]] == found
-    wrong = fakes.ita("predict", run, "--text", "hi kim", "--min-confidence", "50")
+    wrong = fakes.ita_here("predict", run, "--text", "hi kim", "--min-confidence", "50")
     assert (wrong.code, "lies in 0..1" in wrong.err) == (2, True)
 
 
@@ -165,13 +165,13 @@ def test_a_dataset_comes_back_with_its_mentions(finds: Path):
 def test_a_saved_dataset_is_predicted_and_written(run: Path, tmp_path: Path):
     texts = {"text": ["hi kim", None], "id": ["a", "b"]}
     datasets.DatasetDict(train=datasets.Dataset.from_dict(texts)).save_to_disk(tmp_path / "saved")
-    answer = fakes.ita("predict", run, "--source", tmp_path / "saved", "--json")
+    answer = fakes.ita_here("predict", run, "--source", tmp_path / "saved", "--json")
     assert [json.loads(line)["id"] for line in answer.out.splitlines()] == ["a", "b"]
     to = tmp_path / "found"
-    assert fakes.ita("predict", run, "--source", tmp_path / "saved", "--to", to).code == 0
+    assert fakes.ita_here("predict", run, "--source", tmp_path / "saved", "--to", to).code == 0
     written = datasets.load_from_disk(to)["train"]
     assert [len(row) for row in written["predicted_mentions"]] == [1, 0]
-    refused = fakes.ita("predict", run, "--source", tmp_path / "saved", "--to", to)
+    refused = fakes.ita_here("predict", run, "--source", tmp_path / "saved", "--to", to)
     assert (refused.code, "Traceback" in refused.err) == (2, False)
 
 

@@ -94,7 +94,7 @@ def row_of(plan: StagePlan) -> StageStatus:
         stale=len(plan.stale) + plan.waiting,
         failed=len(plan.failed),
         reasons=dict(plan.reasons.most_common()),
-        seconds_forecast=None if forecast is None else round(forecast, 1),
+        seconds_forecast=None if forecast is None else round(forecast, 2),
         failures=failures,
         damaged=len(plan.damage),
     )

@@ -23,7 +23,7 @@ class UserError(Exception):
 
     exit_code = ExitCode.USAGE
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
 

@@ -144,7 +144,9 @@ def posts_of(rows: Any, split: str, folder: Path, notes: list[str], tag_names: s
         if tags is not None and row[tags] is not None:
             found = [bio(tag, names, split, number) for tag in row[tags]]
             if len(found) != len(tokens):
-                raise UsageError(f"{split}, row {number}: {len(tokens)} words have {len(found)} tags")
+                raise UsageError(
+                    f"{split}, row {number}: {len(tokens)} words have {len(found)} tags", "one tag for each word"
+                )
             gold = tuple(bio_spans(found, {}))
         post = Post(post_id, text, tokens, offsets, gold)
         kept = keep_picture(row.get(picture), f"{split}-{number}", folder) if picture else None

@@ -91,7 +91,7 @@ def placed(name: str, value: str, file: Path) -> str:
 def check_option(name: Any, value: Any, where: str) -> None:
     if name in OPTIONS:
         if not isinstance(value, str):
-            raise UsageError(f"{where}: {name} is a name or a path, not {value!r}")
+            raise UsageError(f"{where}: {name} is a name or a path, not {value!r}", f'{name}: "…", in quotes')
         return
     known = [*OPTIONS, *known_sections()]
     if name in known:
@@ -140,7 +140,9 @@ def as_yaml(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=StrictLoader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: {text!r} is no value") from error
+        raise UsageError(
+            f"{where}: {text!r} is no value", "a value is written as in YAML: 3, 0.5, true, a word"
+        ) from error
 
 
 def nested(path: list[str], value: Any) -> dict[str, Any]:

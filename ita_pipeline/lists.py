@@ -26,6 +26,8 @@ COLUMNS = ("image", "path", "file", "file_name", "image_path", "url", "image_url
 LONGEST_LINE = 1024 * 1024
 BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 MOST_OF_A_PATTERN = 100_000
+FEWER = "several of them, one after the other, or a list in a text file"
+ONE_A_LINE = "a list is a text file with one path or address a line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +127,19 @@ def lines_of(file: File) -> Iterator[tuple[int, str]]:
             while line := text.readline(LONGEST_LINE):
                 number += 1
                 if len(line) == LONGEST_LINE:
-                    raise UsageError(f"{file.label}, line {number}, has more than a million characters")
+                    raise UsageError(f"{file.label}, line {number}, has more than a million characters", ONE_A_LINE)
                 if "\0" in line:
-                    raise UsageError(f"{file.label}, line {number}, holds a zero byte, so this is no list")
+                    raise UsageError(
+                        f"{file.label}, line {number}, holds a zero byte, so this is no list", ONE_A_LINE
+                    )
                 if line.strip():
                     yield number, line.strip("\r\n")
     except UsageError:
         raise
     except Exception as error:  # libraries of file systems raise nearly anything
-        raise MissingError(f"{file.label} cannot be read: {said(error)}") from error
+        raise MissingError(
+            f"{file.label} cannot be read: {said(error)}", "a path or an address that can be"
+        ) from error
 
 
 def expanded(pattern: str) -> list[str]:
@@ -149,7 +155,7 @@ def expanded(pattern: str) -> list[str]:
         count *= len(parts[-1])
         position = found.end()
         if count > MOST_OF_A_PATTERN:
-            raise UsageError(f"{pattern} stands for more than {MOST_OF_A_PATTERN:,} names")
+            raise UsageError(f"{pattern} stands for more than {MOST_OF_A_PATTERN:,} names", FEWER)
     return ["".join(chosen) for chosen in product(*parts, [pattern[position:]])]
 
 
@@ -159,7 +165,7 @@ def choices(found: re.Match[str]) -> list[str]:
         return names.split(",")
     start, end = int(first), int(last)
     if abs(end - start) >= MOST_OF_A_PATTERN:
-        raise UsageError(f"{found[0]} stands for more than {MOST_OF_A_PATTERN:,} names")
+        raise UsageError(f"{found[0]} stands for more than {MOST_OF_A_PATTERN:,} names", FEWER)
     width = len(first) if first.startswith("0") or len(first) == len(last) else 0
     step = 1 if end >= start else -1
     return [str(number).zfill(width) for number in range(start, end + step, step)]

@@ -219,7 +219,10 @@ def why(image: Path | str, options: Options | None = None, listener: Listener | 
     with Sharing(options, heard, puts=False) as sharing:
         plan = plan_pictures([place], stages, sharing.store, options.wishes, options.limits)
     if plan.unreadable:
-        raise UsageError(f"{place.label} cannot be read: {plan.unreadable[0].reason}")
+        raise UsageError(
+            f"{place.label} cannot be read: {plan.unreadable[0].reason}",
+            "ita status without a picture lists those that can",
+        )
     return explain(plan, sharing.store)
 
 

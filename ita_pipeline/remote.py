@@ -141,7 +141,7 @@ def trouble(error: Exception, url: str) -> UserError:
         return MissingError(f"{place} may not be read: {said(error)}", hint)
     if passing(error):
         return MissingError(f"{place} does not answer: {said(error)}", "try again, or see docs/sources.md")
-    return UsageError(f"{place} cannot be read: {said(error)}")
+    return UsageError(f"{place} cannot be read: {said(error)}", "docs/sources.md says what can be")
 
 
 def said(error: BaseException) -> str:

@@ -173,7 +173,7 @@ class Run:
         try:
             return parse((self.folder / name).read_text("utf-8"))
         except OSError as error:
-            raise MissingError(f"{self.folder / name} cannot be read: {error.strerror}") from error
+            raise MissingError(f"{self.folder / name} cannot be read: {error.strerror}", "train it anew") from error
         except (ValidationError, ValueError, KeyError) as error:
             raise UsageError(f"{self.folder / name} is not what a run writes", "train it anew") from error
 

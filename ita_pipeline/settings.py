@@ -56,14 +56,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise UsageError(f"{path} is too large for a configuration file")
+            raise UsageError(f"{path} is too large for a configuration file", "ita init writes one to begin with")
         content = yaml.load(path.read_text("utf-8"), Loader=StrictLoader)  # noqa: S506 (a SafeLoader)
     except OSError as error:
         raise unreadable(path, error) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        what = " ".join(str(error).split())
+        raise UsageError(
+            f"{path} is not valid YAML: {what}", "each line is NAME: VALUE; ita init writes one"
+        ) from error
     if not isinstance(content, dict):
-        raise UsageError(f"{path} does not hold a mapping of names to values")
+        raise UsageError(
+            f"{path} does not hold a mapping of names to values", "each line is NAME: VALUE; ita init writes one"
+        )
     return content
 
 
@@ -155,7 +160,10 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
                 place = place.setdefault(parent, {})
             place[last] = yaml.safe_load(value) if value.strip() else ""
         except (yaml.YAMLError, ValueError, AttributeError, TypeError) as error:
-            raise UsageError(f"--set {text} is no value, or contradicts another --set") from error
+            raise UsageError(
+                f"--set {text} is no value, or contradicts another --set",
+                "a value is written as in YAML: --set ocr.page_mode=6",
+            ) from error
     return parsed
 
 

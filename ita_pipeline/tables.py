@@ -157,13 +157,15 @@ def cells(table: File, stamp: str) -> Iterator[Cell]:
             raise ValueError("it does not begin like one")
         found = parquet(table)
     except Exception as error:  # readers raise nearly anything on damaged data
-        raise UsageError(f"{table.label} is no Parquet file, or damaged: {said(error)}") from error
+        raise UsageError(
+            f"{table.label} is no Parquet file, or damaged: {said(error)}", "fetch or write it anew"
+        ) from error
     with found:
         column = picture_column(found.schema_arrow, table.label)
         metadata = found.metadata
         sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
     if not all(0 <= size <= MOST_ROWS for size in sizes) or sum(sizes) > MOST_ROWS:
-        raise UsageError(f"{table.label} says that it has more than {MOST_ROWS:,} rows")
+        raise UsageError(f"{table.label} says that it has more than {MOST_ROWS:,} rows", "divide it into several")
     number = 0
     for group, size in enumerate(sizes):
         for row in range(size):

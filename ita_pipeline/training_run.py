@@ -74,7 +74,9 @@ def check_trainable(dataset: Dataset) -> None:
             hint = "give each post its mentions, an empty list where there are none"
             raise UsageError(f"dataset {dataset.name}: post {bare} of {name} is not labelled", hint)
     if not any(span for post in dataset.splits["train"] for span in post.gold or ()):
-        raise UsageError(f"dataset {dataset.name} has no mention to learn from in train")
+        raise UsageError(
+            f"dataset {dataset.name} has no mention to learn from in train", f"ita data check {dataset.name}"
+        )
 
 
 def train_if_new(

@@ -16,6 +16,7 @@ from stages.base import Example, Frozen, StageError
 from stages.chat import Message
 
 MOST_BYTES = 1 << 16
+ONE = "docs/knowledge.md shows one; knowledge.prompt takes its name or file"
 PLACE = re.compile(r"\{(text|answer|caption|objects|ocr|examples)\}")
 
 
@@ -73,16 +74,17 @@ def load_prompt(name: str) -> Prompt:
     try:
         content = file.read_bytes()
         if len(content) > MOST_BYTES:
-            raise StageError(f"{file} is too large for a prompt")
+            raise StageError(f"{file} is too large for a prompt", ONE)
         return Prompt.model_validate(yaml.safe_load(content))
     except OSError as error:
-        raise StageError(f"the prompt {file} cannot be read: {error.strerror}") from error
+        raise StageError(f"the prompt {file} cannot be read: {error.strerror}", ONE) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise StageError(f"{file} is no prompt: {place}: {first['msg']}", "see docs/knowledge.md") from error
+        raise StageError(f"{file} is no prompt: {place}: {first['msg']}", ONE) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise StageError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
+        what = " ".join(str(error).split())
+        raise StageError(f"{file} is not valid YAML: {what}", ONE) from error
 
 
 def find(name: str) -> Path:

@@ -17,6 +17,8 @@ from ita_pipeline.errors import MissingError, UsageError
 TAG = re.compile(r"(?:O|[BI]-\S+)")
 # How ITA (B-X), its IOBES form (S-X), AdaSeq and PGIM (X) mark the words of a context behind a tweet.
 CONTEXT_TAGS = frozenset({"X", "B-X", "S-X", "I-X"})
+ORPHANS = "it is read as the beginning of one, as conlleval does; B- says so"
+TO_UTF8 = "iconv -f latin1 -t utf-8 FILE > NEW, or from whatever it is in"
 SAFE_ID = re.compile(r"[^/\\\x00]+")
 
 
@@ -66,9 +68,9 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text("utf-8-sig")
     except OSError as error:
-        raise MissingError(f"{path} cannot be read: {error.strerror}") from error
+        raise MissingError(f"{path} cannot be read: {error.strerror}", f"ls -l {path}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text") from error
+        raise UsageError(f"{path} is not UTF-8 text", TO_UTF8) from error
 
 
 def sentences(text: str, path: Path, hear: Hearer = refuse, layout: Layout = LAST_COLUMN) -> Iterator[Sentence]:
@@ -104,7 +106,10 @@ def is_tag(text: str) -> bool:
 def image_id(line: str, path: Path, number: int) -> str:
     name = line.removeprefix("IMGID:").strip()
     if not SAFE_ID.fullmatch(name) or name in (".", ".."):
-        raise UsageError(f"{path}, line {number}: {name!r} is no name of a picture")
+        raise UsageError(
+            f"{path}, line {number}: {name!r} is no name of a picture",
+            "IMGID: and the name of a file without its ending",
+        )
     return name
 
 
@@ -143,11 +148,12 @@ def as_post(sentence: Sentence, number: int, path: Path, types: Mapping[str, str
     if any(sentence.tags) and not all(sentence.tags):
         bare = sentence.tags.index("")
         reason = f"{words[bare]!r} has no tag, while other words of the tweet have one"
-        hear(FaultError(FaultKind.MISSING_TAG, str(path), sentence.lines[bare], reason))
+        hint = "give all words a tag, O where there is no mention"
+        hear(FaultError(FaultKind.MISSING_TAG, str(path), sentence.lines[bare], reason, hint))
     for orphan in orphans(sentence.tags, types):
         tag, line = sentence.tags[orphan], sentence.lines[orphan]
         reason = f"{tag} of {words[orphan]!r} continues no mention"
-        hear(FaultError(FaultKind.ORPHAN_TAG, str(path), line, reason))
+        hear(FaultError(FaultKind.ORPHAN_TAG, str(path), line, reason, ORPHANS))
     gold = tuple(bio_spans(sentence.tags, types)) if all(sentence.tags) else None
     return Post(
         id=sentence.image_id or str(number),

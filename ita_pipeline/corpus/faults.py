@@ -26,7 +26,7 @@ BORNE = frozenset({FaultKind.MISSING_TAG, FaultKind.ORPHAN_TAG})
 class FaultError(UsageError):
     """One line of a file, and what is wrong with it."""
 
-    def __init__(self, kind: FaultKind, file: str, line: int, reason: str, hint: str = "") -> None:
+    def __init__(self, kind: FaultKind, file: str, line: int, reason: str, hint: str) -> None:
         super().__init__(f"{file}, line {line}: {reason}", hint)
         self.kind, self.file, self.line, self.reason = kind, file, line, reason
 

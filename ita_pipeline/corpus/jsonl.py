@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ita_pipeline.corpus.conll import TAG, bio_spans, orphans
+from ita_pipeline.corpus.conll import ORPHANS, TAG, TO_UTF8, bio_spans, orphans
 from ita_pipeline.corpus.faults import FaultError, FaultKind, Hearer, refuse
 from ita_pipeline.corpus.posts import Post, Span, joined
 from ita_pipeline.corpus.tokens import tokenize, whole_text
@@ -86,7 +86,7 @@ def read_jsonl(path: Path, types: Mapping[str, str] | None = None, hear: Hearer 
         with path.open(encoding="utf-8-sig") as lines:
             return list(parse_lines(lines, str(path), path.parent, types or {}, hear))
     except OSError as error:
-        raise MissingError(f"{path} cannot be read: {error.strerror}") from error
+        raise MissingError(f"{path} cannot be read: {error.strerror}", "a file with one post a line") from error
 
 
 def parse_lines(
@@ -99,7 +99,7 @@ def parse_lines(
             if text.strip() and (found := heard_line(text, number, where, folder, types, hear)):
                 yield found
     except UnicodeDecodeError as error:
-        raise UsageError(f"{where}, behind line {number}: this is not UTF-8 text") from error
+        raise UsageError(f"{where}, behind line {number}: this is not UTF-8 text", TO_UTF8) from error
 
 
 def heard_line(
@@ -116,7 +116,7 @@ def heard_line(
         return None
     for place in orphans(line.tags or (), types):
         reason = f"{(line.tags or ())[place]} of {found.post.words[place]!r} continues no mention"
-        hear(FaultError(FaultKind.ORPHAN_TAG, where, number, reason))
+        hear(FaultError(FaultKind.ORPHAN_TAG, where, number, reason, ORPHANS))
     return found
 
 
@@ -132,7 +132,7 @@ def parse_line(text: str, number: int, where: str) -> Line:
         place = ".".join(str(part) for part in first["loc"])
         reason = f"{place}: {first['msg']}" if place else first["msg"].removeprefix("Value error, ")
         kind = FaultKind.BAD_TAG if reason == BAD_TAGS else FaultKind.BAD_LINE
-        raise FaultError(kind, where, number, reason) from error
+        raise FaultError(kind, where, number, reason, "docs/datasets.md shows what a line holds") from error
     except (ValueError, RecursionError) as error:
         hint = "each line is one JSON object"
         raise FaultError(FaultKind.BAD_LINE, where, number, str(error), hint) from error

@@ -59,7 +59,9 @@ def taken_apart(sentence: Sentence, path: Path) -> Late:
     for place in range(end, len(words)):
         if tags[place] not in CONTEXT_TAGS and tags[place] not in ("", "O"):
             reason = f"{tags[place]!r} stands behind the beginning of a context"
-            raise FaultError(FaultKind.BAD_TAG, str(path), sentence.lines[place], reason)
+            raise FaultError(
+                FaultKind.BAD_TAG, str(path), sentence.lines[place], reason, "a context has the tag X or O"
+            )
     labelled = all(tags[:end])
     return Late(
         tuple(written_word(word) for word in words[:end]),

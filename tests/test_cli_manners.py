@@ -52,7 +52,7 @@ def images() -> Path:
             "stage ocr: page_mode: input should be 'lines', or less than or equal to 13, not 99",
             "ita config show --origin",
         ),
-        (["train", "--dataset", "bare", *BUNDLED], 2, "no mention to learn from", "ita train --help"),
+        (["train", "--dataset", "bare", *BUNDLED], 2, "no mention to learn from", "ita data check bare"),
         (["status", "exmple"], 2, "there is no dataset exmple", "did you mean example?"),
         (["why", "gone.jpg"], 2, "there is no picture gone.jpg", "ita why FILE"),
         (["train", "--dataset", "snap"], 3, "dataset snap: its files", "get them from"),

@@ -52,6 +52,13 @@ COLUMNS = [
 WORD = 5
 
 
+class ArithmeticCrashError(BadItemError):
+    """Tesseract divided by zero, or the like: an error of its own that some pictures set off, the same each time.
+
+    (https://github.com/tesseract-ocr/tesseract/issues/3991, .../4242)
+    """
+
+
 class TableWord(NamedTuple):
     """A row of Tesseract's table: confidence in 0..1, box xyxy, and the numbers of block, paragraph and line."""
 
@@ -76,6 +83,7 @@ def read_pages(
 
     Raises:
         BadItemError: Tesseract failed on one of these pictures, or found too little time or memory for them.
+        ArithmeticCrashError: one of them sets off an error in Tesseract.
         StageError: it cannot be started at all.
     """
     if not pictures:
@@ -111,11 +119,14 @@ def check(code: int, said: str, memory: int) -> None:
 
     Raises:
         BadItemError: the table is missing or wrong.
+        ArithmeticCrashError: it is missing, and always will be.
         StageError: there is no Tesseract, or it cannot be started.
     """
     allowed = f"ocr.memory allows it {memory} MB"
     if any(sign in said.lower() for sign in OUT_OF_MEMORY):
         raise BadItemError(f"Tesseract ran out of memory: {allowed}", FailureKind.RESOURCE)
+    if code == -signal.SIGFPE:
+        raise ArithmeticCrashError("Tesseract crashed (SIGFPE), by an error of its own")
     if code in CRASHES:
         name = signal.Signals(-code).name
         raise BadItemError(f"Tesseract crashed ({name}), perhaps out of memory: {allowed}", FailureKind.RESOURCE)

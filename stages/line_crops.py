@@ -26,6 +26,11 @@ LONGEST = 12_400
 # Letters in heights of the line; flatter than wide they are rules, higher they are frames.
 LETTER = (0.4, 1.35)
 WIDEST = 4.0
+# Letters of a line have one shade: one that is further from theirs, in distances from ink to threshold, is part of
+# the ground that shines through.
+SHADE = 0.6
+# What is lower than this, in heights of the line, is a speck, unless it hangs over a letter as dots and accents do.
+SPECK, OVER = 0.25, 0.35
 SMALLEST_SPAN = 20  # between ink and paper, lest noise be stretched to letters
 # Restless ground looks like letters here and there, hardly ever like three in a row.
 FEWEST_RESTLESS = 3
@@ -172,16 +177,34 @@ def slope_of(letters: NDArray[np.int64]) -> float:
 
 
 def ink_of(image: Grey, threshold: float, dark: bool) -> Ink:
-    """What is darker (or brighter) than the threshold and does not run out of the part."""
+    """What is darker (or brighter) than the threshold, and neither runs out of the part nor shines through."""
     import cv2
 
     mask = ((image <= threshold) if dark else (image > threshold)).astype(np.uint8)
-    _, names, spots, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    _, names, found, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    spots = found.astype(np.int64)
+    x, y, width, height, area = spots.T
+    kept = (x > 0) & (y > 0) & (x + width < image.shape[1]) & (y + height < image.shape[0])
+    kept[0] = False
+    letters = kept & (height >= LETTER[0] * HEIGHT) & (height <= LETTER[1] * HEIGHT) & (width <= WIDEST * height)
+    if np.count_nonzero(letters) >= FEWEST_RESTLESS:
+        shades = np.bincount(names.ravel(), image.ravel(), len(spots)) / area
+        usual = np.median(shades[letters])
+        kept &= np.abs(shades - usual) <= SHADE * max(abs(threshold - usual), SMALLEST_SPAN / 2)
+        letters &= kept
+    kept &= ~specks(spots, letters)
+    return Ink(dark, threshold, kept[names], spots[letters])
+
+
+def specks(spots: NDArray[np.int64], letters: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which spots (N, 5) are too low to be letters, and hang over none of the `letters` (N,)."""
     x, y, width, height, _ = spots.T
-    inside = (x > 0) & (y > 0) & (x + width < image.shape[1]) & (y + height < image.shape[0])
-    inside[0] = False
-    letters = inside & (height >= LETTER[0] * HEIGHT) & (height <= LETTER[1] * HEIGHT) & (width <= WIDEST * height)
-    return Ink(dark, threshold, inside[names], spots[letters].astype(np.int64))
+    low = height < SPECK * HEIGHT
+    left, top, right = x[letters], y[letters], (x + width)[letters]
+    middle, foot = (x + width / 2)[low, None], (y + height)[low, None]
+    over = (middle >= left) & (middle <= right) & (foot <= top + 1) & (foot >= top - OVER * HEIGHT)
+    low[low] = ~over.any(axis=1)
+    return low
 
 
 def wipe(image: Grey, ink: Ink, threshold: float) -> Grey:

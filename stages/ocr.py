@@ -105,7 +105,7 @@ class Prepared:
 
 class OcrStage(Stage[OcrConfig]):
     name = "ocr"
-    version = 2
+    version = 3
     config_type = OcrConfig
     value_type = OcrValue
 

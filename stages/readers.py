@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stages.leash import TableWord
+from stages.leash import ArithmeticCrashError, TableWord
 from stages.words import Word, agreed, sorted_for_reading, strongest
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Letters are dark on light in every crop, so that Tesseract need not try the negative.
 ONE_LINE = ("--psm", "7", "-c", "tessedit_do_invert=0")
+# Without Tesseract's search for letters within the line, which a few lines break.
+RAW_LINE = ("--psm", "13", "-c", "tessedit_do_invert=0")
 # A first reading below this is not worth a second one.
 PROMISING = 0.3
 LETTERS = 2
@@ -94,8 +96,19 @@ def read_crops(crops: Sequence[LineCrop], grey: Sequence[bool], recognise: Recog
     images = [Image.fromarray(crop.grey if as_is else crop.wiped) for crop, as_is in zip(crops, grey, strict=True)]
     return [
         [word.model_copy(update={"box": crop.back(word.box)}) for word in as_words(table)]
-        for crop, table in zip(crops, recognise(images, ONE_LINE), strict=True)
+        for crop, table in zip(crops, recognised(images, recognise), strict=True)
     ]
+
+
+def recognised(lines: Sequence[Image], recognise: Recognise) -> list[list[TableWord]]:
+    """Tesseract's words in each line; the line that breaks it is found by halving, and read as it can be."""
+    try:
+        return recognise(lines, ONE_LINE)
+    except ArithmeticCrashError:
+        if len(lines) == 1:
+            return recognise(lines, RAW_LINE)
+        half = len(lines) // 2
+        return [*recognised(lines[:half], recognise), *recognised(lines[half:], recognise)]
 
 
 def is_promising(words: Sequence[Word]) -> bool:

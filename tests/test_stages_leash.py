@@ -138,6 +138,7 @@ def test_a_table_made_without_enough_memory_is_not_believed(pretend: Callable[[s
     [
         ("kill -SEGV $$", FailureKind.RESOURCE, "Tesseract crashed (SIGSEGV), perhaps out of memory"),
         ("kill -KILL $$", FailureKind.RESOURCE, "Tesseract crashed (SIGKILL), perhaps out of memory"),
+        ("kill -FPE $$", FailureKind.PERMANENT, "Tesseract crashed (SIGFPE), by an error of its own"),
         ("echo bad picture >&2; exit 1", FailureKind.TRANSIENT, "Tesseract: bad picture"),
         ("exit 3", FailureKind.TRANSIENT, "Tesseract: exit code 3"),
         ("kill -TERM $$", FailureKind.TRANSIENT, "Tesseract: exit code -15"),

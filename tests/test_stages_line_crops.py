@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -45,6 +46,30 @@ def test_what_surrounds_the_letters_is_wiped_and_only_there_a_second_reading_is_
     calm = cut(*drawn("MARLOW", 48, 0, 255))
     assert calm is not None
     assert calm.plain
+
+
+def test_ground_that_shines_through_is_wiped_and_dots_are_kept():
+    picture = Image.new("L", (700, 200), 40)
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(60)
+    draw.text((60, 60), "Olivia", 255, font)
+    x0, y0, x1, y1 = (round(side) for side in draw.textbbox((60, 60), "Olivia", font))
+    clean = cut(np.asarray(picture), (x0, y0, x1, y1))
+    # Brighter than half way to the letters: a patch within the O, specks between letters, a spot of their height.
+    draw.ellipse((x0 + 14, y0 + 18, x0 + 30, y0 + 30), fill=170)
+    for x in (x0 + 52, x0 + 74, x0 + 96):
+        draw.rectangle((x, y1 - 4, x + 4, y1), fill=255)
+    draw.rectangle((x1 + 8, y0 + 10, x1 + 14, y1), fill=170)
+    crop = cut(np.asarray(picture), (x0, y0, x1, y1))
+    assert clean is not None
+    assert crop is not None
+    heights = spot_heights(crop.wiped)
+    assert len(heights) == len(spot_heights(clean.wiped)) == len("Olivia") + 2
+    assert sum(height < HEIGHT / 4 for height in heights) == 2
+
+
+def spot_heights(image: np.ndarray) -> list[int]:
+    _, _, spots, _ = cv2.connectedComponentsWithStats((image < 128).astype(np.uint8))
+    return sorted(spots[1:, cv2.CC_STAT_HEIGHT].tolist())
 
 
 def test_without_letters_there_is_no_crop():

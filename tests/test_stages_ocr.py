@@ -217,4 +217,6 @@ def test_white_captions_on_a_photo_are_read():
         font = ImageFont.load_default(size=54)
         ImageDraw.Draw(photo).text((120, y), text, "white", font, stroke_width=4, stroke_fill="black")
     sure = [word.text for word in read(photo).words if word.confidence >= 0.6]
-    assert {"MEET", "MARLOW"} <= set(sure) <= {"MEET", "ME", "IN", "MARLOW"}
+    # Whether the narrow space between ME and IN is one, Tesseract's readings do not agree on.
+    assert "".join(sure) == "MEETMEINMARLOW"
+    assert {"MEET", "MARLOW"} <= set(sure)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from stages.leash import TableWord
+from stages.leash import ArithmeticCrashError, TableWord
 from stages.readers import TextLines, WholePages
 from tests.test_stages_line_crops import on_leaves
 from tests.test_stages_ocr import written
@@ -23,6 +23,18 @@ class Counting:
     def __call__(self, images: Sequence[Image.Image], arguments: Sequence[str]) -> list[list[TableWord]]:
         self.seen.append(len(images))
         return [[self.word] for _ in images]
+
+
+class Breaking(Counting):
+    """As a Tesseract that one line breaks, unless it is read raw."""
+
+    def __call__(self, images: Sequence[Image.Image], arguments: Sequence[str]) -> list[list[TableWord]]:
+        raw = "13" in arguments
+        if not raw and any(image.width == self.breaking for image in images):
+            raise ArithmeticCrashError("SIGFPE")
+        return [[self.word._replace(text="RAW" if raw else self.word.text)] for _ in images]
+
+    breaking = 0
 
 
 def meme() -> Image.Image:
@@ -59,6 +71,18 @@ def test_words_come_back_to_their_pictures():
     found = TextLines().read(lines, recognise)
     assert recognise.seen[0] == sum(map(len, lines))
     assert [len({word.line for word in words}) for words in found] == [1, 0, 2]
+
+
+def test_the_line_that_breaks_tesseract_is_read_raw_and_its_neighbours_as_ever():
+    lines = TextLines().prepare(written("MARLOW", "WELCOME TO"))
+    widths = [line.grey.shape[1] for line in lines]
+    assert len(set(widths)) == len(lines) > 1
+    for number, width in enumerate(widths):
+        recognise = Breaking("READ", 0.9)
+        recognise.breaking = width
+        (words,) = TextLines().read([lines], recognise)
+        texts = [word.text for word in words]
+        assert texts == ["RAW" if place == number else "READ" for place in range(len(lines))]
 
 
 def test_pages_are_read_as_they_are():

@@ -179,33 +179,44 @@ def log_scan(emissions: Tensor, moves: Tensor, starts: Tensor, mask: Tensor) -> 
 
 
 @compiled
+def best_place(states: Any, moves: Any) -> int:
+    """Where the sum of both (K,) is largest; the first such place."""
+    found, top = 0, states[0] + moves[0]
+    for i in range(1, len(states)):
+        if states[i] + moves[i] > top:
+            found, top = i, states[i] + moves[i]
+    return found
+
+
+@compiled
 def viterbi(emissions: Any, moves: Any, starts: Any, ends: Any, lengths: Any) -> Any:
-    """The best tags of each sentence, (B, L), from scores in any one precision; past its end they are 0."""
+    """The best tags of each sentence, (B, L), from scores in any one precision; past its end they are 0.
+
+    Where the best way to a tag came from is asked on the way back only, of one tag a word and not of all.
+    """
     batch, width, size = emissions.shape
-    tags, came_from = np.zeros((batch, width), np.int32), np.empty((width, size), np.int32)
-    state, best = np.empty_like(starts), np.empty_like(starts)
+    tags, states, back = (
+        np.zeros((batch, width), np.int32),
+        np.empty((width, size), emissions.dtype),
+        moves.T.copy(),
+    )
     for row in range(batch):
         length = lengths[row]
         if length == 0:
             continue
         for j in range(size):
-            state[j] = starts[j] + emissions[row, 0, j]
+            states[0, j] = starts[j] + emissions[row, 0, j]
         for word in range(1, length):
-            origin = came_from[word]
+            before, here, own = states[word - 1], states[word], emissions[row, word]
             for j in range(size):
-                best[j], origin[j] = state[0] + moves[0, j], 0
-            for i in range(1, size):
-                for j in range(size):
-                    option = state[i] + moves[i, j]
-                    better = option > best[j]
-                    best[j] = option if better else best[j]
-                    origin[j] = i if better else origin[j]
-            for j in range(size):
-                state[j] = best[j] + emissions[row, word, j]
-        tag = np.argmax(state + ends)
+                best = before[0] + back[j, 0]
+                for i in range(1, size):
+                    best = max(best, before[i] + back[j, i])
+                here[j] = best + own[j]
+        tag = best_place(states[length - 1], ends)
         for word in range(length - 1, 0, -1):
             tags[row, word] = tag
-            tag = came_from[word, tag]
+            tag = best_place(states[word - 1], back[tag])
         tags[row, 0] = tag
     return tags
 

@@ -63,6 +63,13 @@ def test_thresholds_and_counts_are_applied_here(settings: dict[str, object], exp
     assert render({"objects": OBJECTS}, ContextConfig(**settings)) == (expected,)
 
 
+def test_labels_are_in_small_letters_whoever_wrote_them():
+    value = ObjectsValue(
+        width=9, height=9, objects=(thing("Pickup Truck", 0.9, ("red", 0.8)), thing("Person", 0.8))
+    )
+    assert render({"objects": value}, ContextConfig()) == ("red pickup truck, person",)
+
+
 def test_counts_of_captions_and_words():
     assert render({"caption": CAPTIONS}, ContextConfig(captions=1)) == ("a bus",)
     assert render({"ocr": WORDS}, ContextConfig(words=1)) == ("MARLOW",)

@@ -18,6 +18,7 @@ from stages.transformers_vision import BatchDetector, HubDetector
 from stages.worded_detectors import PROMPT, GroundingDino, Owl, worded_detector
 from tests.stages_fixtures import ODD, check, look, noise
 from tests.tiny_detectors import (
+    build_d_fine,
     build_detr,
     build_grounding_dino,
     build_mm_grounding_dino,
@@ -32,12 +33,13 @@ BUILDERS: dict[str, Callable[[Path], Path]] = {
     "yolos": build_yolos,
     "rt_detr": build_rt_detr,
     "rt_detr_v2": build_rt_detr_v2,
+    "d_fine": build_d_fine,
     "owlvit": build_owlvit,
     "owlv2": build_owl,
     "grounding_dino": build_grounding_dino,
     "mm_grounding_dino": build_mm_grounding_dino,
 }
-CLASSES = ["detr", "yolos", "rt_detr", "rt_detr_v2"]
+CLASSES = ["detr", "yolos", "rt_detr", "rt_detr_v2", "d_fine"]
 WORDED = ["owlvit", "owlv2", "grounding_dino", "mm_grounding_dino"]
 # Longer than one text of the small Grounding DINO, which takes five of the single words.
 WORDS = ("Dog", "red bus", "tree", "old man", "camera", "cat", "wooden house", "street", "woman", "blue thing")

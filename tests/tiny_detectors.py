@@ -53,7 +53,7 @@ def build_detr(folder: Path) -> Path:
 
 
 def build_rt_detr_v2(folder: Path) -> Path:
-    """What `paper` takes; it comes with the processor of the first RT-DETR."""
+    """It comes with the processor of the first RT-DETR."""
     from transformers import RTDetrImageProcessor, RTDetrResNetConfig, RTDetrV2Config, RTDetrV2ForObjectDetection
 
     seed()
@@ -75,6 +75,44 @@ def build_rt_detr_v2(folder: Path) -> Path:
         id2label=LABELS,
     )
     RTDetrV2ForObjectDetection(config).eval().save_pretrained(folder)
+    RTDetrImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
+    return folder
+
+
+def build_d_fine(folder: Path) -> Path:
+    """What `paper` takes, with the processor of RT-DETR and a backbone of its own."""
+    from transformers import DFineConfig, DFineForObjectDetection, HGNetV2Config, RTDetrImageProcessor
+
+    seed()
+    backbone = HGNetV2Config(
+        stem_channels=[3, 8, 8],
+        stage_in_channels=[8, 8, 12, 16],
+        stage_mid_channels=[4, 4, 8, 8],
+        stage_out_channels=[8, 12, 16, 20],
+        hidden_sizes=[8, 12, 16, 20],
+        stage_num_blocks=[1, 1, 1, 1],
+        stage_numb_of_layers=[1, 1, 1, 1],
+        out_features=["stage2", "stage3", "stage4"],
+    )
+    config = DFineConfig(
+        backbone_config=backbone,
+        encoder_in_channels=[12, 16, 20],
+        encoder_hidden_dim=32,
+        encoder_ffn_dim=32,
+        encoder_attention_heads=2,
+        hidden_expansion=0.5,
+        d_model=32,
+        num_queries=20,
+        decoder_in_channels=[32, 32, 32],
+        decoder_ffn_dim=32,
+        decoder_layers=2,
+        decoder_attention_heads=2,
+        num_denoising=0,
+        id2label=LABELS,
+    )
+    model = DFineForObjectDetection(config).eval()
+    spread(model)
+    model.save_pretrained(folder)
     RTDetrImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
     return folder
 

@@ -84,8 +84,9 @@ def render_objects(value: Value, config: ContextConfig) -> list[str]:
 
 
 def described(thing: Object, config: ContextConfig) -> str:
+    """In small letters, as VinVL's labels are: COCO writes "person", and Objects365 "Person"."""
     attributes = [a.label for a in thing.attributes if a.score >= config.attribute_score]
-    return tag(thing.label, attributes[: config.attributes])
+    return tag(thing.label.lower(), attributes[: config.attributes])
 
 
 def render_caption(value: Value, config: ContextConfig) -> list[str]:

@@ -58,9 +58,12 @@ class Chooser:
 
 
 def words_of(text: str) -> str:
-    """A text without what a retweet changes: case, links, handles' marks, punctuation and `RT`."""
-    words = re.findall(r"\w+", LINK.sub(" ", text.casefold()))
-    return " ".join(words[1:] if words[:1] == ["rt"] else words)
+    """A text without what a retweet changes: case, links, punctuation, and the `RT @somebody` before it."""
+    words = re.findall(r"@?\w+", re.sub(r"@\s+", "@", LINK.sub(" ", text.casefold())))
+    while words and words[0] == "rt":
+        somebody = len(words) > 1 and words[1].startswith("@")
+        words = words[2:] if somebody else words[1:]
+    return " ".join(word.lstrip("@") for word in words)
 
 
 def as_example(post: Post) -> Example:

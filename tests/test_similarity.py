@@ -69,6 +69,19 @@ def test_the_nearest_comes_last_and_a_retweet_of_the_post_not_at_all(counted: No
     assert all("t.co" not in example.text for example in found["Rain rain sun !"])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RT @kidswontknow : rain in Marlow http://t.co/x",
+        "rt @ kids_won: Rain in Marlow",
+        "RT @a: RT @b: rain in Marlow!",
+    ],
+)
+def test_a_retweet_of_somebody_is_no_example_of_the_tweet_or_of_another_retweet(counted: None, text: str) -> None:
+    asked = ["rain in Marlow", "RT @ChildhoodShows : rain in Marlow"]
+    assert all(not found for found in Chooser([post(text)], "any", Path()).choose(asked, 1).values())
+
+
 def test_posts_without_labels_teach_nothing(counted: None) -> None:
     assert Chooser([post("rain", gold=False)], "any", Path()).choose(["sun"], 3) == {}
 

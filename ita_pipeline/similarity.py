@@ -10,16 +10,20 @@ import hashlib
 import re
 import zipfile
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.corpus.posts import Post
+from ita_pipeline.groups import batched
 from stages.base import Example
 
 if TYPE_CHECKING:
     import numpy as np
 
 BATCH = 32
+# Thousands of posts take minutes on a CPU: who interrupts that loses no more than so many texts.
+KEPT_EVERY = 1024
 MOST_SUBTOKENS = 128
 NO_NAMES = "none"
 KINDS = {"PER": "person", "LOC": "location", "ORG": "organisation", "MISC": "other name", "OTHER": "other name"}
@@ -52,15 +56,18 @@ class Chooser:
             # Rounded, so that another thread count does not turn two that are as near around.
             order = np.lexsort((np.arange(len(pool)), -np.round(pool @ vector, 4)))
             own = words_of(text)
-            best = [number for number in order if self.sayings[number] != own][:shots]
+            best = list(islice((number for number in order if self.sayings[number] != own), shots))
             found[text] = tuple(as_example(self.pool[number]) for number in reversed(best))
         return found
 
 
 def words_of(text: str) -> str:
-    """A text without what a retweet changes: case, links, handles' marks, punctuation and `RT`."""
-    words = re.findall(r"\w+", LINK.sub(" ", text.casefold()))
-    return " ".join(words[1:] if words[:1] == ["rt"] else words)
+    """A text without what a retweet changes: case, links, punctuation, and the `RT @somebody` before it."""
+    words = re.findall(r"@?\w+", re.sub(r"@\s+", "@", LINK.sub(" ", text.casefold())))
+    while words and words[0] == "rt":
+        somebody = len(words) > 1 and words[1].startswith("@")
+        words = words[2:] if somebody else words[1:]
+    return " ".join(word.lstrip("@") for word in words)
 
 
 def as_example(post: Post) -> Example:
@@ -87,8 +94,8 @@ class Vectors:
         names = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
         known = self.kept()
         new = {name: text for name, text in zip(names, texts, strict=True) if name not in known}
-        if new:
-            known |= dict(zip(new, self.encoded(list(new.values())), strict=True))
+        for some in batched(new, KEPT_EVERY):
+            known |= dict(zip(some, self.encoded([new[name] for name in some]), strict=True))
             self.keep(known)
         return np.stack([known[name] for name in names])
 

@@ -90,6 +90,51 @@ def test_padding_of_any_kind_changes_nothing():
     assert crf.decode(padded, padded_mask) == crf.decode(emissions, mask)
 
 
+@pytest.mark.parametrize("padding", [math.nan, math.inf, -math.inf, 1e30])
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_padding_of_any_kind_leaves_every_gradient_as_it_is(padding: float, scale: float):
+    """Both ways of summing: products of probabilities at the first scale, logarithms at the second."""
+    mask = torch.tensor([[True, True, True], [True, False, False], [False, False, False]])
+    plain = torch.randn(3, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * scale
+
+    def gradients(emissions: Tensor) -> list[Tensor]:
+        crf, emissions = random_crf(4, 2), emissions.requires_grad_()
+        lattice, tags = crf.lattice(emissions, mask), torch.zeros(3, 3, dtype=torch.long)
+        found = crf.log_likelihood(emissions, tags, mask).sum() + crf.marginals(emissions, mask)[..., 0].sum()
+        found = found + crf.log_likelihood(emissions, tags, mask, lattice).sum() + lattice.log_marginals[mask].sum()
+        return list(torch.autograd.grad(found, (emissions, *crf.parameters())))
+
+    padded = gradients(plain.masked_fill(~mask[..., None], padding))
+    for one, other in zip(padded, gradients(plain.clone()), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e5])
+def test_impossible_sequences_have_no_share_of_the_probability(scale: float):
+    """Emissions that speak for them by more than any penalty for each of their moves."""
+    scheme = TagScheme(("X",))
+    follow, start, end = scheme.may_follow(), scheme.may_start(), scheme.may_end()
+    crf = random_crf(5, 6, may_follow=follow, may_start=start, may_end=end)
+    emissions = torch.zeros(1, 3, 5, dtype=torch.float64)
+    emissions[0, :, 3] = scale
+    emissions[0, 1, 2] = -scale
+    possible = {
+        path: score
+        for path, score in path_scores(crf, emissions[0]).items()
+        if start[path[0]] and end[path[-1]] and all(follow[a][b] for a, b in itertools.pairwise(path))
+    }
+    log_z = log_sum(list(possible.values()))
+    best = max(possible, key=lambda path: possible[path])
+    (found,) = crf.log_likelihood(emissions, torch.tensor([best])).tolist()
+    assert found == pytest.approx(possible[best] - log_z, abs=1e-3)
+    (paths,) = crf.k_best(emissions, k=200)
+    assert {tuple(path.tags) for path in paths} == set(possible)
+    assert sum(math.exp(path.log_probability) for path in paths) == pytest.approx(1, abs=1e-3)
+    for tag in range(5):
+        share = sum(math.exp(score - log_z) for path, score in possible.items() if path[1] == tag)
+        assert crf.marginals(emissions)[0, 1, tag].item() == pytest.approx(share, abs=1e-3)
+
+
 def test_a_mask_with_a_gap_is_refused():
     with pytest.raises(ValueError, match="mask"):
         random_crf(2, 0).marginals(torch.zeros(1, 3, 2), torch.tensor([[True, False, True]]))

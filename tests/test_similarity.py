@@ -12,7 +12,7 @@ from ita_pipeline.corpus.posts import Post, Span, joined
 from ita_pipeline.images import ImageRef
 from ita_pipeline.places import LocalFile
 from ita_pipeline.post_items import PostSource, as_item
-from ita_pipeline.similarity import Chooser, words_of
+from ita_pipeline.similarity import Chooser, Vectors, words_of
 
 VOCABULARY = ("rain", "sun", "Marlow", "Kevin", "goal", "RT", "lunch")
 
@@ -69,6 +69,19 @@ def test_the_nearest_comes_last_and_a_retweet_of_the_post_not_at_all(counted: No
     assert all("t.co" not in example.text for example in found["Rain rain sun !"])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RT @kidswontknow : rain in Marlow http://t.co/x",
+        "rt @ kids_won: Rain in Marlow",
+        "RT @a: RT @b: rain in Marlow!",
+    ],
+)
+def test_a_retweet_of_somebody_is_no_example_of_the_tweet_or_of_another_retweet(counted: None, text: str) -> None:
+    asked = ["rain in Marlow", "RT @ChildhoodShows : rain in Marlow"]
+    assert all(not found for found in Chooser([post(text)], "any", Path()).choose(asked, 1).values())
+
+
 def test_posts_without_labels_teach_nothing(counted: None) -> None:
     assert Chooser([post("rain", gold=False)], "any", Path()).choose(["sun"], 3) == {}
 
@@ -85,6 +98,26 @@ def test_vectors_by_the_bundled_encoder_are_kept_and_rank_by_meaning(tmp_path: P
     assert file.stat().st_mtime_ns == before
     file.write_bytes(b"broken")
     assert Chooser(train, "minilm", tmp_path).choose(["late goal wins the soccer game"], 1) == found
+
+
+def test_vectors_that_were_made_before_an_interrupt_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(similarity, "KEPT_EVERY", 2)
+    encoded: list[str] = []
+
+    def encode(self: Vectors, texts: list[str]) -> list[np.ndarray]:
+        if "c" in texts and "c" not in encoded:
+            encoded.append("c")
+            raise KeyboardInterrupt
+        encoded.extend(texts)
+        return [np.full(2, ord(text), np.float32) for text in texts]
+
+    monkeypatch.setattr(Vectors, "encoded", encode)
+    with pytest.raises(KeyboardInterrupt):
+        Vectors("minilm", tmp_path).of(["a", "b", "c"])
+    assert Vectors("minilm", tmp_path).of(["c", "b", "a"])[:, 0].tolist() == [ord("c"), ord("b"), ord("a")]
+    assert encoded == ["a", "b", "c", "c"]
 
 
 @settings(deadline=None)

@@ -1,11 +1,20 @@
-"""Words of raw tweets, by NLTK's tweet tokenizer: handles, hashtags, links and emoticons stay whole."""
+"""Words of raw tweets, by NLTK's tweet tokenizer: handles, hashtags, links and emoticons stay whole.
+
+So do, which it would divide, emoji of several characters and the entities of HTML, such as `&amp;`.
+"""
 
 from __future__ import annotations
 
 import functools
+import html
 import re
 import unicodedata
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+ENTITY = re.compile(r"&(?:#\w{1,8}|[A-Za-z]\w{1,31});")
+# Emoji that U+200D joins, each perhaps with a variation selector or the colour of a skin.
+JOINED = re.compile("\\S[\ufe0f\U0001f3fb-\U0001f3ff]*(?:\u200d\\S[\ufe0f\U0001f3fb-\U0001f3ff]*)+")
 
 
 def whole_text(text: str) -> str:
@@ -36,7 +45,23 @@ def tokenize(text: str) -> list[tuple[int, int]]:
         spans += [trimmed(text, *match.span())]
         position = match.end()
     spans += gaps(text, position, len(text))
-    return [span for span in spans if span[0] < span[1]]
+    return list(mended(text, (span for span in spans if span[0] < span[1])))
+
+
+def mended(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The same words, but those that are parts of one emoji or entity are one."""
+    whole = [match.span() for match in ENTITY.finditer(text) if html.unescape(match[0]) != match[0]]
+    whole += [match.span() for match in JOINED.finditer(text)]
+    inside = {place for start, end in whole for place in range(start + 1, end)}
+    begin = before = 0
+    for start, end in spans:
+        if start not in inside or start != before:
+            if begin < before:
+                yield begin, before
+            begin = start
+        before = end
+    if begin < before:
+        yield begin, before
 
 
 def gaps(text: str, start: int, end: int) -> list[tuple[int, int]]:

@@ -28,6 +28,8 @@ from ita_pipeline.ner.chains import (
 from ita_pipeline.ner.likelihood import ScaledLikelihood
 
 FORBIDDEN = -1e4
+# In sums of logarithms, where emissions may be larger than that: few digits of the others are lost beside it.
+NEVER = -1e12
 
 # By how much logarithms may differ in double precision, and be away from zero in single precision.
 RANGE, SINGLE_RANGE = 566.0, 80.0
@@ -96,17 +98,17 @@ class LinearChainCRF(nn.Module):
         )
 
     def moves(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The same in the precision of all passes."""
+        """The same in the precision of all passes, and for all emissions."""
         single = self.transitions.device.type == "mps"
-        transitions, starts, ends = self.scores()
         precision = torch.float32 if single else torch.float64
-        return transitions.to(precision), starts.to(precision), ends.to(precision)
+        transitions, starts, ends = (score.to(precision) for score in self.legal_moves(NEVER))
+        return transitions, starts, ends
 
-    def legal_moves(self) -> tuple[Tensor, Tensor, Tensor]:
+    def legal_moves(self, impossible: float = IMPOSSIBLE) -> tuple[Tensor, Tensor, Tensor]:
         """The scores with those of impossible moves so low that no emission makes up for them."""
         penalties = self.transition_penalty, self.start_penalty, self.end_penalty
         transitions, starts, ends = (
-            score.masked_fill(penalty < 0, IMPOSSIBLE)
+            score.masked_fill(penalty < 0, impossible)
             for score, penalty in zip(self.scores(), penalties, strict=True)
         )
         return transitions, starts, ends
@@ -131,12 +133,14 @@ class LinearChainCRF(nn.Module):
     def marginals(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
         """p(tag | emissions) of each word, (B, L, K); zero past a sentence's end."""
         emissions, mask, _ = prepared(emissions, mask)
-        found = self.lattice(emissions, mask).log_marginals.exp().to(emissions.dtype)
-        return found.masked_fill(~mask[:, :, None], 0)
+        # The exponential of the padding's may be too large, which would spoil the gradient: so it gets none.
+        found = self.lattice(emissions, mask).log_marginals.masked_fill(~mask[:, :, None], -math.inf)
+        return found.exp().to(emissions.dtype)
 
     def lattice(self, emissions: Tensor, mask: Tensor | None = None) -> Lattice:
         """Forward and backward scores, differentiable once."""
         emissions, mask, lengths = prepared(emissions, mask)
+        emissions = without_padding(emissions, mask)
         transitions, starts, ends = self.moves()
         if self.scalable(width_of(emissions, lengths)):
             before = ScaledScan.apply(emissions, transitions, starts, lengths, False)
@@ -151,7 +155,7 @@ class LinearChainCRF(nn.Module):
     def log_partition(self, emissions: Tensor, mask: Tensor) -> Tensor:
         """log of the sum over all tag sequences, (B,), by logarithms."""
         transitions, starts, ends = self.moves()
-        possible = emissions.clamp_min(IMPOSSIBLE).to(transitions.dtype)
+        possible = without_padding(emissions, mask).clamp_min(IMPOSSIBLE).to(transitions.dtype)
         return total(log_scan(possible, transitions, starts, mask) + possible, ends, mask)
 
     def scalable(self, width: float) -> bool:
@@ -287,6 +291,11 @@ def prepared(emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, np
     if lengths is None:
         raise ValueError("a CRF mask must be true for a sentence's words and false only after its end")
     return full(emissions), mask, lengths
+
+
+def without_padding(emissions: Tensor, mask: Tensor) -> Tensor:
+    """Emissions (B, L, K) with zeros past each sentence's end, where no number at all would spoil the gradient."""
+    return emissions.masked_fill(~mask[:, :, None], 0)
 
 
 def full(tensor: Tensor) -> Tensor:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 Thing = TypeVar("Thing")
 
-# Others wait while the first one looks at pictures, which may take long.
 # How accelerate's launcher asks for it in the environment.
 SPLITTING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
+# Others wait while the first one looks at pictures, which may take long.
 PATIENCE = timedelta(days=7)
 
 

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-VERSION = 5
+VERSION = 6
 # New records are random keys all over the table: with the usual 2 MB of pages, most of them would be read anew.
 PAGES_KILOBYTES = 64 * 1024
 
 SCHEMA = """
 CREATE TABLE files (path BLOB PRIMARY KEY, stamp TEXT, key TEXT, before TEXT) WITHOUT ROWID;
+CREATE TABLE archives (address BLOB PRIMARY KEY, stamp TEXT, contents TEXT) WITHOUT ROWID;
 CREATE TABLE posts (place TEXT PRIMARY KEY, key TEXT, post TEXT, before TEXT, changed TEXT) WITHOUT ROWID;
 CREATE INDEX posts_by_key ON posts (key);
 CREATE TABLE folders (id INTEGER PRIMARY KEY, name TEXT UNIQUE);

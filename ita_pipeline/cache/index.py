@@ -24,8 +24,8 @@ from stages.base import FailureKind
 AT_ONCE = 500
 # Segments that vanish while they are looked at were brought together by somebody else; then it is looked again.
 LOOKS = 5
-# New records go in by so many, in the table's order: keys are random, and each would touch a page of its own. That is
-# a whole segment, as a rule.
+# New records go in by so many, in the table's order: keys are random, and each would touch a page of its own.
+# That is a whole segment, as a rule.
 SORTED_AT_ONCE = 400_000
 SECONDS = b', "seconds": '
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -112,6 +113,17 @@ def contents(archive: File, stamp: str) -> Contents:
         hint = "a .tar that is not compressed; a .tar.gz has to be unpacked to .tar first"
         raise UsageError(f"{archive.label} is no archive, or damaged: {said(error)}", hint) from error
     return Contents(tuple(found))
+
+
+def written(found: Contents) -> str:
+    """The contents as JSON, but for what is the same in all of them."""
+    return json.dumps([[member.path, member.offset, member.size, member.reason] for member in found.members])
+
+
+def read_back(text: str, archive: File, stamp: str) -> Contents:
+    return Contents(
+        tuple(Member(archive, path, offset, size, stamp, reason) for path, offset, size, reason in json.loads(text))
+    )
 
 
 def walked(inside: tarfile.TarFile, archive: File, stamp: str, end: int) -> Iterator[Member]:

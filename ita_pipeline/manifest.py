@@ -1,4 +1,5 @@
-"""The manifest: path, size, times and inode of files that were hashed, to save hashing them again, and posts.
+"""The manifest: path, size, times and inode of files that were hashed, to save hashing them again; what is in
+archives elsewhere; and posts.
 
 It is derived: whenever it is missing, damaged or locked, files are hashed instead, and a post whose text changed is
 taken for a new one.
@@ -7,6 +8,7 @@ taken for a new one.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,6 +43,7 @@ class Manifest:
 
     def __init__(self, index: Index) -> None:
         self.index = index
+        self.lock = threading.Lock()
 
     def get(self, paths: Sequence[bytes]) -> dict[bytes, Stamped]:
         """What is known of these files."""
@@ -74,6 +77,18 @@ class Manifest:
         if rows:
             with suppress(sqlite3.Error), self.index.writing() as database:
                 database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
+
+    def archive(self, address: bytes, stamp: str) -> str | None:
+        """What was noted of the contents of an archive that stood then as it does now. Any thread may ask."""
+        with self.lock, suppress(sqlite3.Error):
+            row = self.index.database.execute("SELECT stamp, contents FROM archives WHERE address = ?", [address])
+            found = row.fetchone()
+            return found["contents"] if found and found["stamp"] == stamp != "" else None
+        return None
+
+    def note_archive(self, address: bytes, stamp: str, contents: str) -> None:
+        with self.lock, suppress(sqlite3.Error), self.index.writing() as database:
+            database.execute("INSERT OR REPLACE INTO archives VALUES (?, ?, ?)", [address, stamp, contents])
 
     def noted(self, places: Sequence[str]) -> dict[str, Noted]:
         """What is known of the posts in these places."""

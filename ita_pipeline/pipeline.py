@@ -96,7 +96,7 @@ def planned_extraction(
     workspace = Workspace(options.workspace)
     choice = chosen(options)
     stages = build_stages(choice.preset, options.stages)
-    seen = things_in(target, bool(of_posts(stages)), data, workspace.data)
+    seen = things_in(target, bool(of_posts(stages)), data, workspace.data, store.manifest)
     for line in (*seen.notes, choice.why):
         heard.say(line)
     source = None if seen.source is None else replace(seen.source, only=only)
@@ -212,7 +212,7 @@ def why(image: Path | str, options: Options | None = None, listener: Listener | 
         StageError: a model or tool that a stage needs is missing.
     """
     options, heard = options or Options(), listener or Mute()
-    place = place_called(str(image))
+    place = place_called(str(image), Workspace(options.workspace).store.manifest)
     choice = chosen(options)
     heard.say(choice.why)
     stages = build_stages(choice.preset, options.stages)

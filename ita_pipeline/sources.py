@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
-from ita_pipeline.archives import contents, is_archive
+from ita_pipeline.archives import Contents, contents, is_archive, read_back, written
 from ita_pipeline.errors import UsageError, UserError
 from ita_pipeline.far import FarFile, far_file, files_below
 from ita_pipeline.huggingface import SAVED, is_dataset, load
 from ita_pipeline.images import SUFFIXES, Unreadable, find
 from ita_pipeline.lists import expanded, file_at, is_json_lines, is_picture_list, is_text_list, read_list
+from ita_pipeline.manifest import Manifest
 from ita_pipeline.places import File, LocalFile, Place
 from ita_pipeline.remote import WEB, is_url, protocol_of, trouble
 from ita_pipeline.tables import cells, dataset_cells, is_table
@@ -73,32 +76,34 @@ def is_container(name: str) -> bool:
     return is_archive(name) or is_table(name)
 
 
-def sight(target: str) -> Sighted:
-    """The pictures of a source.
+def sight(target: str, manifest: Manifest | None = None) -> Sighted:
+    """The pictures of a source. What is in archives elsewhere is looked up in the `manifest`, and noted there.
 
     Raises:
         UserError: there is no such thing, it may not be read, or there is no picture in it.
     """
     names = [] if Path(target).exists() else several(target)
-    found = together(at_once(sight_one, names)) if names else sight_one(target)
+    found = (
+        together(at_once(partial(sight_one, manifest=manifest), names)) if names else sight_one(target, manifest)
+    )
     if not found.pictures:
         others = f" ({len(found.others)} other files)" if found.others else ""
         raise UsageError(f"there is no picture in {file_at(target).label}{others}", PICTURES_ARE)
     return found
 
 
-def sight_one(target: str) -> Sighted:
+def sight_one(target: str, manifest: Manifest | None) -> Sighted:
     file = file_at(target)
     if isinstance(file, LocalFile) and (is_saved(file.path) or is_hub_name(target)):
         return sight_dataset(target)
     if is_container(file.name):
-        return pictures_inside(file)
+        return pictures_inside(file, manifest)
     if is_text_list(file.name) or is_json_lines(file.name):
         listed = read_list(file)
         return Sighted(listed.places, notes=listed.notes)
     if isinstance(file, LocalFile):
         return sight_folder(file.path)
-    return Sighted((file,)) if protocol_of(target) in WEB else sight_far_folder(target)
+    return Sighted((file,)) if protocol_of(target) in WEB else sight_far_folder(target, manifest)
 
 
 def sight_folder(folder: Path) -> Sighted:
@@ -110,7 +115,7 @@ def sight_folder(folder: Path) -> Sighted:
     return with_others(inside, [path for path in found.others if not is_container(path.name)], found.closed)
 
 
-def sight_far_folder(url: str) -> Sighted:
+def sight_far_folder(url: str, manifest: Manifest | None) -> Sighted:
     """As `sight_folder`."""
     files = files_below(url)
     pictures = tuple(file for file in files if is_picture(file.name))
@@ -118,19 +123,24 @@ def sight_far_folder(url: str) -> Sighted:
     names = [PurePosixPath(file.name) for file in files if not is_picture(file.name)]
     if pictures or not inside:
         return Sighted(pictures, tuple(names))
-    return with_others(inside, [name for name in names if not is_container(name.name)])
+    return with_others(inside, [name for name in names if not is_container(name.name)], (), manifest)
 
 
 def sight_dataset(source: str) -> Sighted:
     return Sighted(tuple(dataset_cells(load(source))))
 
 
-def with_others(inside: Sequence[File], others: Iterable[PurePath], closed: Sequence[Unreadable] = ()) -> Sighted:
-    found = together(at_once(pictures_inside_or_why_not, inside))
+def with_others(
+    inside: Sequence[File],
+    others: Iterable[PurePath],
+    closed: Sequence[Unreadable] = (),
+    manifest: Manifest | None = None,
+) -> Sighted:
+    found = together(at_once(partial(pictures_inside_or_why_not, manifest=manifest), inside))
     return Sighted(found.pictures, (*found.others, *others), (*closed, *found.closed), found.notes)
 
 
-def pictures_inside(file: File) -> Sighted:
+def pictures_inside(file: File, manifest: Manifest | None) -> Sighted:
     """The pictures in an archive or a table.
 
     Raises:
@@ -139,25 +149,25 @@ def pictures_inside(file: File) -> Sighted:
     if isinstance(file, FarFile) and not file.listed:
         file = far_file(file.url)
     try:
-        return in_archive(file) if is_archive(file.name) else Sighted(tuple(cells(file, file.standing())))
+        return in_archive(file, manifest) if is_archive(file.name) else Sighted(tuple(cells(file, file.standing())))
     except UserError:
         raise
     except Exception as error:  # libraries of file systems raise nearly anything
         raise trouble(error, file.label) from error
 
 
-def pictures_inside_or_why_not(file: File) -> Sighted:
+def pictures_inside_or_why_not(file: File, manifest: Manifest | None) -> Sighted:
     """As `pictures_inside`, for one of several that nobody named: what is none of them is told, and no more."""
     try:
-        return pictures_inside(file)
+        return pictures_inside(file, manifest)
     except UsageError as error:
         return Sighted((), closed=(Unreadable(file, str(error)),))
 
 
-def in_archive(file: File) -> Sighted:
+def in_archive(file: File, manifest: Manifest | None) -> Sighted:
     pictures: list[Place] = []
     others: list[PurePath] = []
-    found = contents(file, file.standing())
+    found = remembered(file, manifest) if manifest is not None and file.far else contents(file, file.standing())
     for member in found.members:
         if is_picture(member.path):
             pictures.append(member)
@@ -165,6 +175,18 @@ def in_archive(file: File) -> Sighted:
             others.append(PurePosixPath(member.path))
     closed = (Unreadable(file, found.damage),) if found.damage else ()
     return Sighted(tuple(pictures), tuple(others), closed)
+
+
+def remembered(file: File, manifest: Manifest) -> Contents:
+    """What is in an archive elsewhere, where it takes many requests to find that out."""
+    stamp, address = file.standing(), file.address(os.getcwd())  # noqa: PTH109
+    noted = manifest.archive(address, stamp)
+    if noted is not None:
+        return read_back(noted, file, stamp)
+    found = contents(file, stamp)
+    if stamp and not found.damage:
+        manifest.note_archive(address, stamp, written(found))
+    return found
 
 
 def is_picture(name: str) -> bool:
@@ -187,7 +209,7 @@ def at_once(work: Callable[[Thing], Sighted], things: Sequence[Thing]) -> list[S
         return list(pool.map(work, things))
 
 
-def place_called(label: str) -> Place:
+def place_called(label: str, manifest: Manifest | None = None) -> Place:
     """One picture by what it is called: a path, a URL, or a part of an archive or table as `a.tar::name`,
     `a.parquet::12`.
 
@@ -198,7 +220,7 @@ def place_called(label: str) -> Place:
         return LocalFile(Path(label))
     container, separator, _ = label.rpartition("::")
     if separator:
-        found = next((place for place in sight(container).pictures if place.label == label), None)
+        found = next((place for place in sight(container, manifest).pictures if place.label == label), None)
         if found is None:
             raise UsageError(f"there is no picture {label}", f"ita status {container}")
         return found

@@ -12,6 +12,7 @@ from ita_pipeline.errors import UsageError
 from ita_pipeline.extraction import is_pictures, pictures_in
 from ita_pipeline.images import Unreadable
 from ita_pipeline.lists import is_picture_list
+from ita_pipeline.manifest import Manifest
 from ita_pipeline.places import LocalFile, Place
 from ita_pipeline.post_items import PostSource
 from ita_pipeline.sources import is_source, sight
@@ -34,7 +35,9 @@ def is_posts_file(path: Path) -> bool:
     return path.suffix.lower() in POSTS and path.is_file() and not is_picture_list(path)
 
 
-def things_in(target: Path | str, posts_are_read: bool, data: Path | None, workspace_data: Path) -> Seen:
+def things_in(
+    target: Path | str, posts_are_read: bool, data: Path | None, workspace_data: Path, manifest: Manifest
+) -> Seen:
     """What there is to look at. Of a folder it is the pictures below it, and its posts if any stage reads posts.
 
     Raises:
@@ -42,7 +45,7 @@ def things_in(target: Path | str, posts_are_read: bool, data: Path | None, works
     """
     path = Path(target)
     if is_source(str(target)):
-        return seen_at(str(target))
+        return seen_at(str(target), manifest)
     if is_posts_file(path):
         read = read_jsonl(path)
         posts = tuple(existing(found.post) for found in read)
@@ -54,7 +57,7 @@ def things_in(target: Path | str, posts_are_read: bool, data: Path | None, works
             load_dataset(str(path), None, workspace_data) if posts_are_read and not is_pictures(path) else None
         )
         if dataset is None:
-            return seen_at(str(target))
+            return seen_at(str(target), manifest)
         return with_posts(source_of(dataset), True, target, dataset.notes)
     if path.exists() or path.suffix in POSTS or len(path.parts) > 1:
         pictures_in(path)  # which says what is the matter with it
@@ -68,8 +71,8 @@ def things_in(target: Path | str, posts_are_read: bool, data: Path | None, works
     return with_posts(source_of(dataset), posts_are_read, target, dataset.notes)
 
 
-def seen_at(target: str) -> Seen:
-    found = sight(target)
+def seen_at(target: str, manifest: Manifest) -> Seen:
+    found = sight(target, manifest)
     return Seen(found.pictures, found.others, found.closed, notes=found.notes)
 
 

@@ -137,6 +137,20 @@ def test_an_archive_that_changes_is_read_again(pictures: list[Path]):
     assert counts(extract("images")) == (4, 0, 0)
 
 
+def test_what_is_in_an_archive_elsewhere_is_noted_until_it_changes(pictures: list[Path]):
+    first, other = (pack(f"{n}.tar", pictures[2 * n : 2 * n + 2], "\udce4/{}").read_bytes() for n in range(2))
+    with serving({"a.tar": first}) as server:
+        assert counts(extract(server.url("a.tar"))) == (0, 2, 0)
+        server.sent.clear()
+        assert counts(extract(server.url("a.tar"))) == (2, 0, 0)
+        assert sum(server.sent.values()) == 1  # to ask how the archive stands
+        server.files["a.tar"] = other
+        assert counts(extract(server.url("a.tar"))) == (0, 2, 0)
+        server.files["a.tar"] = other[:2000]
+        assert extract(server.url("a.tar")).code == 1
+        assert extract(server.url("a.tar")).code == 1
+
+
 def test_a_damaged_archive_gives_what_it_has_and_is_told(pictures: list[Path]):
     whole = pack("a.tar", pictures).read_bytes()
     Path("cut.tar").write_bytes(whole[:2000])

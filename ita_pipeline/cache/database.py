@@ -11,21 +11,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-VERSION = 4
+VERSION = 6
 # New records are random keys all over the table: with the usual 2 MB of pages, most of them would be read anew.
 PAGES_KILOBYTES = 64 * 1024
 
 SCHEMA = """
 CREATE TABLE files (path BLOB PRIMARY KEY, stamp TEXT, key TEXT, before TEXT) WITHOUT ROWID;
+CREATE TABLE archives (address BLOB PRIMARY KEY, stamp TEXT, contents TEXT) WITHOUT ROWID;
 CREATE TABLE posts (place TEXT PRIMARY KEY, key TEXT, post TEXT, before TEXT, changed TEXT) WITHOUT ROWID;
 CREATE INDEX posts_by_key ON posts (key);
+CREATE TABLE folders (id INTEGER PRIMARY KEY, name TEXT UNIQUE);
 CREATE TABLE segments (
-    id INTEGER PRIMARY KEY, folder TEXT, name TEXT, inode INTEGER, size INTEGER, stamp TEXT, settled INTEGER,
+    id INTEGER PRIMARY KEY, folder INTEGER, name TEXT, inode INTEGER, size INTEGER, stamp TEXT, settled INTEGER,
     read INTEGER, lines INTEGER, UNIQUE (folder, name));
 CREATE TABLE records (
-    folder TEXT, image, segment INTEGER, start INTEGER, length INTEGER, state INTEGER, seconds REAL,
+    folder INTEGER, image, segment INTEGER, start INTEGER, length INTEGER, state INTEGER, seconds REAL,
     generation INTEGER, PRIMARY KEY (folder, image)) WITHOUT ROWID;
-CREATE TABLE damage (folder TEXT, segment INTEGER, line INTEGER, image TEXT);
+CREATE TABLE damage (folder INTEGER, segment INTEGER, line INTEGER, image TEXT);
 """
 
 

@@ -25,8 +25,11 @@ AT_ONCE = 500
 # Segments that vanish while they are looked at were brought together by somebody else; then it is looked again.
 LOOKS = 5
 # New records go in by so many, in the table's order: keys are random, and each would touch a page of its own.
-SORTED_AT_ONCE = 100_000
+# That is a whole segment, as a rule.
+SORTED_AT_ONCE = 400_000
 SECONDS = b', "seconds": '
+
+ENTER = "INSERT INTO folders (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id"
 
 ENROL = """
 INSERT INTO segments (folder, name) VALUES (?, ?) ON CONFLICT (folder, name) DO UPDATE SET name = name RETURNING id
@@ -120,24 +123,25 @@ class Index(Database):
         return self.follow(folder)
 
     def follow(self, folder: Path) -> None:
-        name = self.name_of(folder)
+        number = self.number_of(folder)
         there = {path.name: path for path in sorted(folder.glob("*.jsonl"))}
-        if self.up_to_date(name, there):
+        if self.up_to_date(number, there):
             return
-        with self.writing():
-            known = self.known_segments(name)
+        with self.writing() as database:
+            (number,) = database.execute(ENTER, [self.name_of(folder)]).fetchone()
+            known = self.known_segments(number)
             gone = {part: row["id"] for part, row in known.items() if part not in there}
             whole = all(grown(row, there[part]) for part, row in known.items() if part in there)
-            if not whole or (gone and not self.moved(folder, name, there, known, gone)):
-                self.forget(name)
-                self.take_up(name, there, {})
+            if not whole or (gone and not self.moved(folder, number, there, known, gone)):
+                self.forget(number)
+                self.take_up(number, there, {})
             elif not gone:
-                self.take_up(name, there, known)
+                self.take_up(number, there, known)
 
     def moved(
         self,
         folder: Path,
-        name: str,
+        number: int,
         there: Mapping[str, Path],
         known: Mapping[str, sqlite3.Row],
         gone: Mapping[str, int],
@@ -148,22 +152,22 @@ class Index(Database):
         """
         if not gone.keys() <= equivalents(there, read_merges(folder)):
             return False
-        self.take_up(name, there, known, list(gone.values()))
-        ids = ", ".join(str(number) for number in gone.values())
+        self.take_up(number, there, known, list(gone.values()))
+        ids = ", ".join(map(str, gone.values()))
         left = f"SELECT 1 FROM records WHERE folder = ? AND segment IN ({ids}) LIMIT 1"
-        if self.database.execute(left, [name]).fetchone():
+        if self.database.execute(left, [number]).fetchone():
             return False
         self.database.execute(f"DELETE FROM damage WHERE segment IN ({ids})")
         self.database.execute(f"DELETE FROM segments WHERE id IN ({ids})")
         return True
 
-    def forget(self, folder: str) -> None:
+    def forget(self, folder: int) -> None:
         for table in ("records", "damage", "segments"):
             self.database.execute(f"DELETE FROM {table} WHERE folder = ?", [folder])
 
     def take_up(
         self,
-        folder: str,
+        folder: int,
         there: Mapping[str, Path],
         known: Mapping[str, sqlite3.Row],
         gone: Sequence[int] = (),
@@ -173,15 +177,15 @@ class Index(Database):
             if row is None or not same(row, path):
                 self.read(folder, path, row, gone)
 
-    def up_to_date(self, folder: str, there: Mapping[str, Path]) -> bool:
+    def up_to_date(self, folder: int, there: Mapping[str, Path]) -> bool:
         known = self.known_segments(folder)
         return known.keys() == there.keys() and all(same(row, there[name]) for name, row in known.items())
 
-    def known_segments(self, folder: str) -> dict[str, sqlite3.Row]:
+    def known_segments(self, folder: int) -> dict[str, sqlite3.Row]:
         rows = self.database.execute("SELECT * FROM segments WHERE folder = ?", [folder])
         return {row["name"]: row for row in rows}
 
-    def read(self, folder: str, path: Path, known: sqlite3.Row | None, gone: Sequence[int] = ()) -> None:
+    def read(self, folder: int, path: Path, known: sqlite3.Row | None, gone: Sequence[int] = ()) -> None:
         """Take up the lines of a segment that were not read yet; they take the place of those of segments gone."""
         start, number = (known["read"], known["lines"]) if known else (0, 0)
         (segment,) = self.database.execute(ENROL, [folder, path.name]).fetchone()
@@ -212,6 +216,11 @@ class Index(Database):
     def name_of(self, folder: Path) -> str:
         return str(folder.relative_to(self.root))
 
+    def number_of(self, folder: Path) -> int:
+        """What stands for a folder in every row; 0, which is none, before anything was read from it."""
+        row = self.database.execute("SELECT id FROM folders WHERE name = ?", [self.name_of(folder)]).fetchone()
+        return row[0] if row else 0
+
     def choose(self, images: Sequence[str]) -> None:
         """Name the images that `unfinished`, `entries` and `known` are then asked about."""
         self.chosen = images
@@ -227,7 +236,7 @@ class Index(Database):
         rows = self.database.execute(
             "SELECT number, state FROM chosen LEFT JOIN records ON folder = ? AND records.image = chosen.image "
             "WHERE state IS NULL OR state != 0 ORDER BY number",
-            [self.name_of(folder)],
+            [self.number_of(folder)],
         )
         return [(number, None if state is None else State(state)) for number, state in rows]
 
@@ -235,7 +244,7 @@ class Index(Database):
         """Those of the chosen images that have a record under a key, by position."""
         rows = self.database.execute(
             "SELECT number, state FROM chosen JOIN records ON folder = ? AND records.image = chosen.image",
-            [self.name_of(folder)],
+            [self.number_of(folder)],
         )
         return {number: State(state) for number, state in rows}
 
@@ -252,7 +261,7 @@ class Index(Database):
         rows = self.database.execute(
             "SELECT image, name, start, length, state, seconds FROM records JOIN segments ON id = segment "
             f"WHERE records.folder = ? {condition} ORDER BY segment, start",
-            [self.name_of(folder), *values],
+            [self.number_of(folder), *values],
         )
         for image, name, start, length, state, seconds in rows:
             key = image.hex() if isinstance(image, bytes) else image
@@ -260,10 +269,10 @@ class Index(Database):
 
     def sorted_entries(self, folder: Path) -> Iterator[Entry]:
         """Where all records of a key lie, by image: the order of the table, so that nothing is sorted."""
-        names = {row["id"]: folder / name for name, row in self.known_segments(self.name_of(folder)).items()}
+        names = {row["id"]: folder / name for name, row in self.known_segments(self.number_of(folder)).items()}
         rows = self.database.execute(
             "SELECT image, segment, start, length, state, seconds FROM records WHERE folder = ? ORDER BY image",
-            [self.name_of(folder)],
+            [self.number_of(folder)],
         )
         for image, segment, start, length, state, seconds in rows:
             key = image.hex() if isinstance(image, bytes) else image
@@ -272,7 +281,7 @@ class Index(Database):
     def valued(self, folder: Path) -> list[str]:
         """All images that have a value under a key."""
         rows = self.database.execute(
-            "SELECT image FROM records WHERE folder = ? AND state = 0", [self.name_of(folder)]
+            "SELECT image FROM records WHERE folder = ? AND state = 0", [self.number_of(folder)]
         )
         return [image.hex() if isinstance(image, bytes) else image for (image,) in rows]
 
@@ -281,14 +290,14 @@ class Index(Database):
         rows = self.database.execute(
             "SELECT name, lines, holding FROM segments LEFT JOIN (SELECT segment, COUNT(*) AS holding FROM records "
             "WHERE folder = ?1 GROUP BY segment) ON segment = id WHERE folder = ?1",
-            [self.name_of(folder)],
+            [self.number_of(folder)],
         )
         return {name: (holding or 0, lines or 0) for name, lines, holding in rows}
 
     def damage(self, folder: Path) -> tuple[Damage, ...]:
         rows = self.database.execute(
             "SELECT name, line, image FROM damage JOIN segments ON id = segment WHERE damage.folder = ?",
-            [self.name_of(folder)],
+            [self.number_of(folder)],
         )
         return tuple(Damage(folder / name, line, image) for name, line, image in rows)
 
@@ -296,7 +305,7 @@ class Index(Database):
         values, failures, seconds = self.database.execute(
             "SELECT COUNT(*) FILTER (WHERE state = 0), COUNT(*) FILTER (WHERE state != 0), "
             "AVG(seconds) FILTER (WHERE state = 0) FROM records WHERE folder = ?",
-            [self.name_of(folder)],
+            [self.number_of(folder)],
         ).fetchone()
         return Summary(values, failures, seconds)
 
@@ -328,7 +337,7 @@ def sortable(image: bytes | str) -> bytes:
     return image if isinstance(image, bytes) else image.encode("utf-8", "surrogatepass")
 
 
-def row_of(folder: str, segment: int, rank: int, line: Line) -> tuple[Any, ...]:
+def row_of(folder: int, segment: int, rank: int, line: Line) -> tuple[Any, ...]:
     """A line's row in `records`, found without reading its value."""
     content = line.content
     state = State.of(line.failure)

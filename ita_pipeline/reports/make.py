@@ -170,10 +170,11 @@ def is_elsewhere(target: str, workspace: Workspace) -> bool:
 
 
 def report_pictures(source: str, html: Path, options: ReportOptions, heard: Listener) -> Report:
-    found, notes = sight(source), Notes(heard)
+    store = Workspace(options.workspace).store
+    found, notes = sight(source, store.manifest), Notes(heard)
     label = file_at(source).label
     places = {Path(place.label): place for place in found.pictures}
-    seen = look_up(places, (), USUAL, Workspace(options.workspace).store, None, notes.say, places=places)
+    seen = look_up(places, (), USUAL, store, None, notes.say, places=places)
     if not seen.contexts.keys:
         raise MissingError(f"nothing was extracted from the pictures in {label} yet", f"ita extract {label}")
     for item in found.closed:

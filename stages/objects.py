@@ -164,7 +164,8 @@ class ObjectsStage(Stage[ObjectsConfig]):
 
     @property
     def batch_size(self) -> int:
-        return self.config.batch
+        # Threads wait for the last picture of a batch, so that there are several for each.
+        return self.config.batch * ((self.config.workers or cores()) if self.bundled else 1)
 
     def parameters(self) -> dict[str, Any]:
         unused = {"detector", "detector_revision", "vocabulary", "attributes", "attributes_revision"}
@@ -205,9 +206,12 @@ class ObjectsStage(Stage[ObjectsConfig]):
         return name != NANODET and hub.told_kind(name, identity) in WORDED
 
     @property
+    def bundled(self) -> bool:
+        return {self.config.detector, self.config.attributes} <= {NANODET, EFFICIENTNET, NO_ATTRIBUTES}
+
+    @property
     def on_gpu(self) -> bool:
-        bundled = {self.config.detector, self.config.attributes} <= {NANODET, EFFICIENTNET, NO_ATTRIBUTES}
-        return not bundled and hub.pick_device(self.config.device) != "cpu"
+        return not self.bundled and hub.pick_device(self.config.device) != "cpu"
 
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
         """On a CPU one thread a picture, on another device all pictures at once."""

@@ -62,7 +62,7 @@ USUAL_FOLDERS = (
 PageMode = Annotated[int, Field(ge=3, le=13)]
 # One Tesseract reads so many pictures, or so many pixels: its start takes as long as reading some of them, but a
 # picture that it dies of costs the whole group a second try.
-GROUP = 16
+GROUP = 32
 ENOUGH = 8_000_000
 
 
@@ -162,7 +162,8 @@ class OcrStage(Stage[OcrConfig]):
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
         self.open()
         # RapidOCR spreads each picture over all cores by itself.
-        together = 1 if self.config.engine == "rapidocr" else self.workers
+        # One more than cores: lines are looked for under Python's lock, and meanwhile Tesseracts read.
+        together = 1 if self.config.engine == "rapidocr" else self.config.workers or self.workers + 1
         size = min(GROUP, max(1, -(-len(items) // together)))
         groups = [items[start : start + size] for start in range(0, len(items), size)]
         with one_thread_each(), ThreadPoolExecutor(together) as pool:

@@ -52,5 +52,5 @@ class CorruptCacheError(UserError):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """` Did you mean …?` for a misspelt name, or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"did you mean {close[0]}?" if close else ""

@@ -8,6 +8,7 @@ last, `scores.json`: a run is complete when that file is there. docs/runs.md des
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from ita_pipeline.cache.keys import SHORT, digest
 from ita_pipeline.cache.store import write_atomically
 from ita_pipeline.corpus.contexts import ContextConfig, Reserved
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.errors import MissingError, UsageError
+from ita_pipeline.errors import MissingError, UsageError, nearest
 from ita_pipeline.ner.analysis import Analysis
 from ita_pipeline.ner.history import EpochScore
 from ita_pipeline.ner.scoring import Scores
@@ -251,7 +252,24 @@ def find_run(name: str | Path, runs: Path) -> Run:
         return found[0]
     if found:
         raise UsageError(f"{name} has {len(found)} runs", f"name one of them, such as {found[-1].folder}")
-    raise MissingError(f"there is no run {name}", "ita train --dataset example makes one")
+    hint = nearest_run(name, runs) or "ita train --dataset example makes one"
+    raise MissingError(f"there is no run {name}", hint)
+
+
+def nearest_run(name: str | Path, runs: Path) -> str:
+    """`did you mean …?` for a misspelt run, or for one whose key was cut short, as titles of pages have it."""
+    asked = Path(name)
+    said = str(asked.relative_to(runs) if asked.is_relative_to(runs) else asked)
+    folders = [run.folder for dataset in sorted(runs.glob("*")) for run in finished_runs(dataset)]
+    known = [str(folder.relative_to(runs)) for folder in folders]
+    begun = [run for run in known if "/" in said and run.startswith(said)]
+    if len(begun) == 1:
+        return f"did you mean {begun[0]}?"
+    dataset, _, key = said.partition("/")
+    datasets = list(dict.fromkeys(folder.parent.name for folder in folders))
+    if key and dataset in datasets:
+        return nearest(said, known) or f"ls {shlex.quote(str(runs / dataset))} lists its runs"
+    return (nearest(said, known) if key else "") or nearest(dataset, datasets)
 
 
 def run_at(runs: Path, dataset: str, key: str) -> Run:

@@ -15,11 +15,13 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def run(*command: str | Path, cwd: Path, **environment: str) -> None:
+# Neither the checkout nor the settings of whoever calls this.
+CLEAN = {n: v for n, v in os.environ.items() if not n.startswith("ITA_") and n != "PYTHONPATH"}
+
+
+def run(*command: str | Path, cwd: Path) -> None:
     print("$", *[str(part) for part in command], flush=True)
-    # Neither the checkout nor the settings of whoever calls this.
-    kept = {n: v for n, v in os.environ.items() if not n.startswith("ITA_") and n != "PYTHONPATH"}
-    subprocess.run([str(part) for part in command], cwd=cwd, env={**kept, **environment}, check=True)
+    subprocess.run([str(part) for part in command], cwd=cwd, env=CLEAN, check=True)
 
 
 def main() -> None:
@@ -32,7 +34,8 @@ def main() -> None:
         run(*pip, "--constraint", ROOT / "constraints.txt", f"{wheel}[bundled]", cwd=place)
         ita = place / "env/bin/ita"
         find = "import ita_pipeline; print(ita_pipeline.__path__[0])"
-        folder = subprocess.check_output([place / "env/bin/python", "-c", find], cwd=place, text=True).strip()
+        python = place / "env/bin/python"
+        folder = subprocess.check_output([python, "-c", find], cwd=place, env=CLEAN, text=True).strip()
         assert Path(folder).is_relative_to(place / "env"), f"the checkout was found: {folder}"
         run(ita, "--version", cwd=place)
         run(ita, "doctor", cwd=place)

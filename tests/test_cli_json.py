@@ -14,6 +14,7 @@ COMMANDS = {
     "extract": ("extract", "images", *OCR),
     "status": ("status", "images", *OCR, "--set", "ocr.page_mode=6"),
     "why": ("why", "images/a.png", *OCR),
+    "train --dry-run": ("train", "--dataset", "example", "--preset", "bundled", "--dry-run"),
     "config show": ("config", "show", "--preset", "bundled"),
     "doctor": ("doctor",),
     "data list": ("data", "list"),

@@ -42,6 +42,7 @@ def test_confusion_has_gold_in_rows_and_no_mention_last(block: Block):
     assert block.tables[2].header == ("gold", "LOC", "PER", "no mention")
     assert rows(block, 2)["PER"] == ("3", "57", "0")
     assert rows(block, 3)["PER"] == ("2", "58", "0")
+    assert rows(block, 3)["no mention"] == ("0", "0", "–")
 
 
 def test_calibration_is_said_in_words(block: Block):

@@ -79,6 +79,26 @@ def test_a_run_that_was_never_finished_is_none():
         find_run("mine", Path("runs"))
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("mien", "did you mean mine?"),
+        ("mine/aaaa", f"did you mean mine/{'a' * 16}?"),
+        ("runs/mine/aaaa", f"did you mean mine/{'a' * 16}?"),
+        ("mien/" + "a" * 16, f"did you mean mine/{'a' * 16}?"),
+        ("mien/a", "did you mean mine?"),
+        ("mine/ffff", "ls runs/mine lists its runs"),
+        ("nothing like it", "ita train --dataset example makes one"),
+    ],
+)
+def test_a_run_that_is_not_there_gets_the_nearest(name: str, hint: str):
+    finished("a" * 64)
+    finished("b" * 64)
+    with pytest.raises(MissingError, match="there is no run") as caught:
+        find_run(name, Path("runs"))
+    assert caught.value.hint == hint
+
+
 def test_a_damaged_record_is_named():
     folder = finished("a" * 64)
     with pytest.raises(UsageError, match=r"run\.json is not what a run writes"):

@@ -20,7 +20,7 @@ from ita_pipeline.cli.evaluate import evaluate
 from ita_pipeline.cli.exchange import app as data
 from ita_pipeline.cli.export_model import export_model
 from ita_pipeline.cli.extract import extract
-from ita_pipeline.cli.manners import fail, heard, plain_help, refuse
+from ita_pipeline.cli.manners import fail, heard, narrow, narrow_help, plain_help, refuse
 from ita_pipeline.cli.options import completed
 from ita_pipeline.cli.predict import predict
 from ita_pipeline.cli.report import report
@@ -42,6 +42,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None if plain_help() else "rich",
 )
+if narrow():
+    narrow_help()
 COMMANDS = (extract, status, why, train, evaluate, predict, demo, report, compare, export_model, doctor, init)
 for command in COMMANDS:
     app.command()(command)

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 from ita_pipeline.cli.console import say
-from ita_pipeline.errors import ExitCode
+from ita_pipeline.errors import ExitCode, nearest
 
-NARROW = 60
+NARROW, NARROWEST = 60, 24
 ANYWHERE = {"--debug": "ITA_DEBUG", "--quiet": "ITA_QUIET", "-q": "ITA_QUIET"}
 
 
@@ -31,7 +32,25 @@ def heard(arguments: Sequence[str]) -> list[str]:
 
 def plain_help() -> bool:
     """Whether help is better without frames and bold letters: by wish, or where frames leave no room for words."""
-    return bool(os.environ.get("NO_COLOR")) or shutil.get_terminal_size().columns < NARROW
+    return bool(os.environ.get("NO_COLOR")) or narrow()
+
+
+def narrow() -> bool:
+    return shutil.get_terminal_size().columns < NARROW
+
+
+def narrow_help() -> None:
+    """Let help keep to a narrow terminal: its library wraps at no less than 50 columns, half of them for names."""
+    usual = TyperCommand.context_class.formatter_class
+
+    class Narrow(usual):
+        def __init__(self, *_: object, **__: object) -> None:
+            super().__init__(width=max(shutil.get_terminal_size().columns, NARROWEST))
+
+        def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 12, col_spacing: int = 2) -> None:
+            super().write_dl(rows, col_max, col_spacing)
+
+    TyperCommand.context_class.formatter_class = Narrow
 
 
 def fail(message: str, hint: str, code: int) -> None:
@@ -69,6 +88,7 @@ def told(message: str, option: str, context: Any) -> tuple[str, str]:
     message, _, meant = message.partition(" Did you mean ")
     message, _, _ = message.partition(" (Possible options:")
     message = (message[:1].lower() + message[1:]).strip().rstrip(".")
+    message = message.replace("': Value error, ", "': ").replace("': Input ", "': input ")
     if meant:
         return message, f"did you mean {meant.strip().rstrip('?').strip(chr(39))}?"
     if context is None:
@@ -78,6 +98,9 @@ def told(message: str, option: str, context: Any) -> tuple[str, str]:
         close = difflib.get_close_matches(option, known, n=1, cutoff=0.7)
         if close:
             return message, f"did you mean {close[0]}?"
+    choice = re.search(r": '(.*)' is not one of (.+)$", message)
+    if choice and (close := nearest(choice[1], re.findall(r"'([^']+)'", choice[2]))):
+        return message, close
     example = example_of(context.command.help or "") if message.startswith("missing") else ""
     more = f"{context.command_path} --help"
     return message, f"{example}   (more: {more})" if example else more

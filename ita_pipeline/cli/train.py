@@ -131,7 +131,7 @@ def train(
     heard: Listener = watcher if first else Mute()
     with resumable(watcher) if first else nullcontext():
         if dry_run:
-            show_plans(dataset, options, variants(training, *several), heard)
+            show_plans(dataset, options, variants(training, *several), heard, as_json)
             return
         if any(several) or as_json:
             found = pipeline.train_series(dataset, options, training, *several, heard)
@@ -155,16 +155,20 @@ def train(
     end(*extractions)
 
 
-def show_plans(dataset: str, options: Options, wanted: Sequence[Variant], watcher: Listener) -> None:
-    """What would be done for each run, and why."""
+def show_plans(dataset: str, options: Options, wanted: Sequence[Variant], watcher: Listener, as_json: bool) -> None:
+    """What would be done for each run, and why; as JSON a line for each, named where there are several."""
     from ita_pipeline import pipeline
 
     for variant in wanted:
-        if len(wanted) > 1:
-            print(f"{variant}:")
         plan = pipeline.plan_train(dataset, options, variant.training, watcher)
         plan.contexts.plan.check()
-        show_status(pipeline.training_status(plan, options), as_json=False)
+        found = pipeline.training_status(plan, options)
+        if as_json:
+            print(json.dumps(found.to_json() | ({"run": str(variant)} if len(wanted) > 1 else {})))
+            continue
+        if len(wanted) > 1:
+            print(f"{variant}:")
+        show_status(found, as_json=False)
 
 
 def score_table(scores: RunScores) -> str:

@@ -63,9 +63,12 @@ def words(length: str) -> str:
 def confusion_table(view: str, found: Analysis) -> Table:
     """Gold types in rows, predicted ones in columns, no mention last in both."""
     names = ordered(found.confusion)
-    rows = tuple(
-        Row((outside(gold), *(str(found.confusion.get(gold, {}).get(name, 0)) for name in names))) for gold in names
-    )
+
+    def times(gold: str, name: str) -> str:
+        # Nobody counts the words that rightly are no mention.
+        return "–" if gold == name == OUTSIDE else str(found.confusion.get(gold, {}).get(name, 0))
+
+    rows = tuple(Row((outside(gold), *(times(gold, name) for name in names))) for gold in names)
     return Table(f"Gold type × predicted type, {view}", ("gold", *map(outside, names)), rows)
 
 

@@ -21,7 +21,7 @@ from ita_pipeline.reports.page import Page, write_page
 from ita_pipeline.reports.run_section import run_part
 from ita_pipeline.reports.thumbnails import Album, Pictures, Thumbnail, album_for, make_thumbnails
 from ita_pipeline.reports.visible import visible_name
-from ita_pipeline.runs import Run, RunRecord, find_run, last_run
+from ita_pipeline.runs import Run, RunRecord, find_run, last_run, nearest_run
 from ita_pipeline.settings import configured
 from ita_pipeline.sources import is_source, sight
 from ita_pipeline.workspace import Workspace
@@ -197,8 +197,8 @@ def check_known(target: str, workspace: Workspace) -> None:
     known = configured("datasets")
     if target in known or Path(target).exists():
         return
-    runs = [folder.name for folder in workspace.runs.glob("*") if folder.is_dir()]
-    hint = nearest(target, [*known, *runs]) or "ita report RUN, a run's folder; DATASET; or a folder of pictures"
+    hint = nearest_run(target, workspace.runs) or nearest(target, known)
+    hint = hint or "ita report RUN, a run's folder; DATASET; or a folder of pictures"
     raise UsageError(f"{target} is no run, no dataset and no folder of pictures", hint)
 
 

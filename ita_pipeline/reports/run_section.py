@@ -136,7 +136,8 @@ def dependence_block(record: RunRecord) -> Block:
     return Block(
         "dependence",
         "What the run depended on",
-        "A change of anything below gives another run. The digests are sha256.",
+        "The run's key is made from the words and mentions, the contexts as rendered, the encoder and the settings "
+        "of the training; the rest led to them. The digests are sha256.",
         facts=tuple(facts(record)),
         tables=(settings_table(record),),
     )

@@ -40,7 +40,8 @@ function says(entry, every) {
   }
   if (!lines.length && (entry.parts || []).length) lines.push({ names: ["text"], mentions: [] });
   for (const { names, mentions } of lines) {
-    put(list, make("dt", {}, names.join(" = ")), make("dd", {}, marked(entry, mentions, every)));
+    const joined = names.map((name) => name.replaceAll(" ", "\u00a0")).join(" = ");
+    put(list, make("dt", {}, joined), make("dd", {}, marked(entry, mentions, every)));
   }
   for (const context of entry.contexts || []) {
     put(list, make("dt", {}, make("span", { "aria-hidden": "true" }, "+"), make("span", { class: "unseen" }, "context")));

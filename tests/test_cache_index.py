@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ita_pipeline.cache import index
 from ita_pipeline.cache.index import Index, State
 from ita_pipeline.cache.keys import stage_key
 from ita_pipeline.cache.segments import Record
@@ -19,6 +21,15 @@ from tests.fakes import SizeStage, SizeValue
 STAGE = SizeStage()
 KEY = stage_key(STAGE, {})
 NAMES = [f"{number:064x}" for number in range(6)]
+
+
+@pytest.fixture(autouse=True, params=["as they come", "gathered"], scope="module")
+def sorting(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Both ways into the table: each segment by itself, and all that is new together."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "gathered":
+            patch.setattr(index, "MANY_BYTES", -1)
+        yield
 
 
 def value(image: str, width: int = 1) -> Record:

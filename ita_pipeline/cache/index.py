@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -27,6 +27,9 @@ LOOKS = 5
 # New records go in by so many, in the table's order: keys are random, and each would touch a page of its own.
 # That is a whole segment, as a rule.
 SORTED_AT_ONCE = 400_000
+# Where more bytes of segments are new than that, all their records are sorted first: however many there are, the
+# table then grows at its end only.
+MANY_BYTES = 256 * 1024 * 1024
 SECONDS = b', "seconds": '
 
 ENTER = "INSERT INTO folders (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id"
@@ -35,9 +38,12 @@ ENROL = """
 INSERT INTO segments (folder, name) VALUES (?, ?) ON CONFLICT (folder, name) DO UPDATE SET name = name RETURNING id
 """
 
+GATHER = "INSERT INTO incoming VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+ONE, ALL = "VALUES (?, ?, ?, ?, ?, ?, ?, ?)", "SELECT * FROM incoming WHERE true ORDER BY image"
+
 # Of two records of one image the later generation holds, then a value before a failure, then the first by name.
 REMEMBER = """
-INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO records {rows}
 ON CONFLICT (folder, image) DO UPDATE SET
     segment = excluded.segment, start = excluded.start, length = excluded.length, state = excluded.state,
     seconds = excluded.seconds, generation = excluded.generation
@@ -105,6 +111,7 @@ class Index(Database):
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.chosen: Sequence[str] = ()
+        self.gathering = False
 
     def refresh(self, folder: Path) -> None:
         """Bring what is known of a key's folder up to date with its segments."""
@@ -172,10 +179,24 @@ class Index(Database):
         known: Mapping[str, sqlite3.Row],
         gone: Sequence[int] = (),
     ) -> None:
-        for part, path in there.items():
-            row = known.get(part)
-            if row is None or not same(row, path):
-                self.read(folder, path, row, gone)
+        new = {name: path for name, path in there.items() if name not in known or not same(known[name], path)}
+        read = sum(known[name]["read"] for name in new if name in known)
+        many = sum(path.stat().st_size for path in new.values()) - read > MANY_BYTES
+        with self.gathered(gone) if many else nullcontext():
+            for name, path in new.items():
+                self.read(folder, path, known.get(name), gone)
+
+    @contextmanager
+    def gathered(self, gone: Sequence[int]) -> Iterator[None]:
+        """Records that are remembered meanwhile go into the table together at the end, sorted on the disk."""
+        self.database.execute("CREATE TEMP TABLE incoming AS SELECT * FROM records WHERE false")
+        self.gathering = True
+        try:
+            yield
+            self.database.execute(REMEMBER.format(rows=ALL, gone=numbers(gone)))
+        finally:
+            self.gathering = False
+            self.database.execute("DROP TABLE incoming")
 
     def up_to_date(self, folder: int, there: Mapping[str, Path]) -> bool:
         known = self.known_segments(folder)
@@ -210,8 +231,11 @@ class Index(Database):
         )
 
     def remember(self, rows: list[tuple[Any, ...]], gone: Sequence[int] = ()) -> None:
+        if self.gathering:
+            self.database.executemany(GATHER, rows)
+            return
         rows.sort(key=lambda row: sortable(row[1]))
-        self.database.executemany(REMEMBER.format(gone=", ".join(map(str, gone))), rows)
+        self.database.executemany(REMEMBER.format(rows=ONE, gone=numbers(gone)), rows)
 
     def name_of(self, folder: Path) -> str:
         return str(folder.relative_to(self.root))
@@ -331,6 +355,10 @@ def nearly_sorted(images: Sequence[str]) -> Iterable[int]:
 
     order = np.argsort(np.fromiter(heads, np.uint64, len(images)), kind="stable")
     return map(int, order)
+
+
+def numbers(segments: Sequence[int]) -> str:
+    return ", ".join(map(str, segments))
 
 
 def sortable(image: bytes | str) -> bytes:

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ita_pipeline.cache import index
-from ita_pipeline.cache.index import Index, State
+from ita_pipeline.cache.index import Index
 from ita_pipeline.cache.keys import stage_key
+from ita_pipeline.cache.rows import State
 from ita_pipeline.cache.segments import Record
 from ita_pipeline.cache.store import Store
 from stages.base import Failure, FailureKind

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from ita_pipeline.cache.index import State
 from ita_pipeline.cache.keys import SHORT, StageKey, digest
 from ita_pipeline.cache.maintenance import holdings
 from ita_pipeline.cache.reasons import GROUPS
+from ita_pipeline.cache.rows import State
 from ita_pipeline.cache.segments import Record, damaged, decode, scan
 from ita_pipeline.cache.store import KEY_FILE, Reader, Store, written_whole
 from ita_pipeline.errors import UsageError

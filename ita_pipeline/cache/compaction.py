@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ita_pipeline.cache.index import Entry, State
+from ita_pipeline.cache.index import Entry
 from ita_pipeline.cache.merges import Merge
+from ita_pipeline.cache.rows import State
 from ita_pipeline.cache.segments import (
     LARGE,
     MANY,

@@ -10,16 +10,27 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.database import Database, prepared
 from ita_pipeline.cache.merges import equivalents, read_merges
-from ita_pipeline.cache.segments import CRC_LENGTH, Line, generation, scan
+from ita_pipeline.cache.rows import (
+    ALL,
+    ENROL,
+    ENTER,
+    GATHER,
+    ONE,
+    REMEMBER,
+    State,
+    numbers,
+    row_of,
+    sortable,
+    stored,
+)
+from ita_pipeline.cache.segments import generation, scan
 from ita_pipeline.cache.stamps import settle, stamp
 from ita_pipeline.groups import batched
-from stages.base import FailureKind
 
 AT_ONCE = 500
 # Segments that vanish while they are looked at were brought together by somebody else; then it is looked again.
@@ -30,46 +41,6 @@ SORTED_AT_ONCE = 400_000
 # Where more bytes of segments are new than that, all their records are sorted first: however many there are, the
 # table then grows at its end only.
 MANY_BYTES = 256 * 1024 * 1024
-SECONDS = b', "seconds": '
-
-ENTER = "INSERT INTO folders (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id"
-
-ENROL = """
-INSERT INTO segments (folder, name) VALUES (?, ?) ON CONFLICT (folder, name) DO UPDATE SET name = name RETURNING id
-"""
-
-GATHER = "INSERT INTO incoming VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-ONE, ALL = "VALUES (?, ?, ?, ?, ?, ?, ?, ?)", "SELECT * FROM incoming WHERE true ORDER BY image"
-
-# Of two records of one image the later generation holds, then a value before a failure, then the first by name.
-REMEMBER = """
-INSERT INTO records {rows}
-ON CONFLICT (folder, image) DO UPDATE SET
-    segment = excluded.segment, start = excluded.start, length = excluded.length, state = excluded.state,
-    seconds = excluded.seconds, generation = excluded.generation
-WHERE segment IN ({gone}) OR excluded.generation > generation
-    OR (excluded.generation = generation AND excluded.state = 0 AND state != 0)
-    OR (excluded.generation = generation AND (excluded.state = 0) = (state = 0)
-        AND (SELECT name FROM segments WHERE id = excluded.segment)
-            < (SELECT name FROM segments WHERE id = records.segment))
-"""
-
-
-class State(IntEnum):
-    """What a record is: a value, or a failure of one of the three kinds."""
-
-    VALUE = 0
-    PERMANENT = 1
-    TRANSIENT = 2
-    RESOURCE = 3
-
-    @property
-    def kind(self) -> FailureKind:
-        return FailureKind[self.name]
-
-    @classmethod
-    def of(cls, failure: FailureKind | None) -> State:
-        return cls.VALUE if failure is None else cls[failure.name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,16 +305,6 @@ class Index(Database):
         return Summary(values, failures, seconds)
 
 
-def stored(image: str) -> bytes | str:
-    """A sha256 as its 32 bytes; any other id as the text it is."""
-    if len(image) == 64:
-        with suppress(ValueError):
-            raw = bytes.fromhex(image)
-            if raw.hex() == image:
-                return raw
-    return image
-
-
 def nearly_sorted(images: Sequence[str]) -> Iterable[int]:
     """Positions in the order of the table, as far as the first eight bytes tell: of keys that are random, that is
     all. A list of ten million rows would take more memory than the images.
@@ -355,23 +316,6 @@ def nearly_sorted(images: Sequence[str]) -> Iterable[int]:
 
     order = np.argsort(np.fromiter(heads, np.uint64, len(images)), kind="stable")
     return map(int, order)
-
-
-def numbers(segments: Sequence[int]) -> str:
-    return ", ".join(map(str, segments))
-
-
-def sortable(image: bytes | str) -> bytes:
-    return image if isinstance(image, bytes) else image.encode("utf-8", "surrogatepass")
-
-
-def row_of(folder: int, segment: int, rank: int, line: Line) -> tuple[Any, ...]:
-    """A line's row in `records`, found without reading its value."""
-    content = line.content
-    state = State.of(line.failure)
-    at = content.rfind(SECONDS)
-    seconds = float(content[at + len(SECONDS) : -CRC_LENGTH]) if at >= 0 else 0.0
-    return (folder, stored(line.image), segment, line.start, len(content), int(state), seconds, rank)
 
 
 def same(row: sqlite3.Row, path: Path) -> bool:

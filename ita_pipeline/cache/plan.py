@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ita_pipeline.cache.index import Damage, State
+from ita_pipeline.cache.index import Damage
 from ita_pipeline.cache.keys import StageKey, stage_key
 from ita_pipeline.cache.reasons import Cause, Reason, changes
+from ita_pipeline.cache.rows import State
 from ita_pipeline.cache.segments import MEND
 from ita_pipeline.cache.store import Store
 from ita_pipeline.errors import CorruptCacheError

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ita_pipeline.cache.index import Entry, State
+from ita_pipeline.cache.index import Entry
 from ita_pipeline.cache.plan import Failed, StagePlan, Stale
+from ita_pipeline.cache.rows import State
 from ita_pipeline.cache.segments import generation
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines.actor import Through

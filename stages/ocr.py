@@ -60,8 +60,8 @@ USUAL_FOLDERS = (
 
 
 PageMode = Annotated[int, Field(ge=3, le=13)]
-# One Tesseract reads so many pictures, or so many pixels: its start takes as long as reading some of them, but a
-# picture that it dies of costs the whole group a second try.
+# One Tesseract reads at most so many pictures, or so many pixels: its start takes as long as reading some of them, but
+# a picture that it dies of costs the whole group a second try.
 GROUP = 32
 ENOUGH = 8_000_000
 
@@ -123,8 +123,8 @@ class OcrStage(Stage[OcrConfig]):
 
     @property
     def batch_size(self) -> int:
-        # Several groups for each worker: the last ones are then waited for less often.
-        return 2 * GROUP * self.workers
+        # As many as are read at once: who stops a run waits for no more.
+        return GROUP * self.workers
 
     def identity(self) -> Identity:
         """Tesseract's version, the sha256 of each language file, and OpenCV's version where that finds the lines;

@@ -60,8 +60,8 @@ USUAL_FOLDERS = (
 
 
 PageMode = Annotated[int, Field(ge=3, le=13)]
-# One Tesseract reads at most so many pictures, or so many pixels: its start takes as long as reading some of them, but
-# a picture that it dies of costs the whole group a second try.
+# One Tesseract reads at most so many pictures, or so many pixels: its start takes as long as reading some of them,
+# but a picture that it dies of costs the whole group a second try.
 GROUP = 32
 ENOUGH = 8_000_000
 

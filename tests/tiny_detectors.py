@@ -13,6 +13,22 @@ TINY_RESNET: dict[str, Any] = {
     "depths": [1, 1, 1, 1],
     "layer_type": "basic",
 }
+# What RT-DETRv2 and D-FINE are both made of, around a backbone whose last three stages have these channels.
+OF_RT_DETR: dict[str, Any] = {
+    "encoder_in_channels": [12, 16, 20],
+    "encoder_hidden_dim": 32,
+    "encoder_ffn_dim": 32,
+    "encoder_attention_heads": 2,
+    "hidden_expansion": 0.5,
+    "d_model": 32,
+    "num_queries": 20,
+    "decoder_in_channels": [32, 32, 32],
+    "decoder_ffn_dim": 32,
+    "decoder_layers": 2,
+    "decoder_attention_heads": 2,
+    "num_denoising": 0,
+    "id2label": LABELS,
+}
 TEXT: dict[str, Any] = dict(SMALL)
 # Ids that Grounding DINO's code expects of BERT's tokenizer; the last two end a phrase.
 BERT_IDS = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103, ".": 1012, "?": 1029}
@@ -58,22 +74,7 @@ def build_rt_detr_v2(folder: Path) -> Path:
 
     seed()
     backbone = RTDetrResNetConfig(**TINY_RESNET, out_features=["stage2", "stage3", "stage4"], out_indices=[2, 3, 4])
-    config = RTDetrV2Config(
-        backbone_config=backbone,
-        encoder_in_channels=[12, 16, 20],
-        encoder_hidden_dim=32,
-        encoder_ffn_dim=32,
-        encoder_attention_heads=2,
-        hidden_expansion=0.5,
-        d_model=32,
-        num_queries=20,
-        decoder_in_channels=[32, 32, 32],
-        decoder_ffn_dim=32,
-        decoder_layers=2,
-        decoder_attention_heads=2,
-        num_denoising=0,
-        id2label=LABELS,
-    )
+    config = RTDetrV2Config(backbone_config=backbone, **OF_RT_DETR)
     RTDetrV2ForObjectDetection(config).eval().save_pretrained(folder)
     RTDetrImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
     return folder
@@ -94,22 +95,7 @@ def build_d_fine(folder: Path) -> Path:
         stage_numb_of_layers=[1, 1, 1, 1],
         out_features=["stage2", "stage3", "stage4"],
     )
-    config = DFineConfig(
-        backbone_config=backbone,
-        encoder_in_channels=[12, 16, 20],
-        encoder_hidden_dim=32,
-        encoder_ffn_dim=32,
-        encoder_attention_heads=2,
-        hidden_expansion=0.5,
-        d_model=32,
-        num_queries=20,
-        decoder_in_channels=[32, 32, 32],
-        decoder_ffn_dim=32,
-        decoder_layers=2,
-        decoder_attention_heads=2,
-        num_denoising=0,
-        id2label=LABELS,
-    )
+    config = DFineConfig(backbone_config=backbone, **OF_RT_DETR)
     model = DFineForObjectDetection(config).eval()
     spread(model)
     model.save_pretrained(folder)

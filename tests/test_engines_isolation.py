@@ -131,6 +131,8 @@ def test_it_dies_with_its_parent_and_leaves_nothing_behind(tmp_path: Path):
     ) as parent:
         assert parent.stdout is not None
         pid, folder = parent.stdout.readline().split()
+        for number in range(3000):  # enough to be still at it when its socket has told it, too, that we are gone
+            (Path(folder) / str(number)).touch()
         parent.kill()
     for _ in range(600):
         if not Path(f"/proc/{pid}").exists() and not Path(folder).exists():

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.segments import Record, encode
-from ita_pipeline.engines.jobs import MEGABYTE, Ask, Expect, InProcess, Job, Limits
+from ita_pipeline.engines.jobs import MEGABYTE, Ask, Expect, InProcess, Job
 from stages.base import Postponed, Result, Stage, StageError
 from stages.threads import Share
 
@@ -27,10 +27,12 @@ READY, RESULTS, BROKEN, POSTPONED = b"ready", b"results", b"broken", b"postponed
 def main() -> None:
     socket, lifeline, cores = (int(number) for number in sys.argv[1:4])
     Share.cores = cores or None
-    threading.Thread(target=die_with_parent, args=[lifeline], daemon=True).start()
+    ending = threading.Thread(target=die_with_parent, args=[lifeline], daemon=True)
+    ending.start()
     # Those who stop a run tell its parent; a Ctrl-C meant for the parent must not tear a batch.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     serve(Connection(socket))
+    ending.join()  # the parent is gone: to end before its folder is removed would leave it behind
 
 
 def die_with_parent(lifeline: int) -> None:
@@ -42,28 +44,40 @@ def die_with_parent(lifeline: int) -> None:
 
 
 def serve(socket: Connection) -> None:
-    limits: Limits = socket.recv()
-    hands = InProcess(limits)
+    """Carry out orders until the other end is gone."""
+    try:
+        hands = InProcess(socket.recv())
+    except (EOFError, ConnectionError):
+        return
     stages: dict[str, Stage[Any]] = {}
     while True:
         try:
-            order = socket.recv()
-        except EOFError:
+            order: Stage[Any] | Ask | Expect = socket.recv()
+        except (EOFError, ConnectionError):
             return
+        answer = carried_out(order, hands, stages)
         try:
-            if isinstance(order, Stage):
-                stages[order.name] = order
-                limit_memory(None)
-                hands.open(order)
-                limit_memory(limits.memory_megabytes)
-                socket.send_bytes(READY)
-            elif isinstance(order, Expect):
-                hands.expect(order.images)
-            else:
-                assert isinstance(order, Ask)
-                socket.send_bytes(RESULTS + b"\n" + answers(hands, stages[order.stage], order.jobs))
-        except StageError as error:
-            socket.send_bytes(BROKEN + b"\n" + json.dumps([str(error), error.hint]).encode())
+            if answer is not None:
+                socket.send_bytes(answer)
+        except ConnectionError:
+            return
+
+
+def carried_out(order: Stage[Any] | Ask | Expect, hands: InProcess, stages: dict[str, Stage[Any]]) -> bytes | None:
+    """What is to be said of an order, if anything is."""
+    try:
+        if isinstance(order, Stage):
+            stages[order.name] = order
+            limit_memory(None)
+            hands.open(order)
+            limit_memory(hands.limits.memory_megabytes)
+            return READY
+        if isinstance(order, Expect):
+            hands.expect(order.images)
+            return None
+        return RESULTS + b"\n" + answers(hands, stages[order.stage], order.jobs)
+    except StageError as error:
+        return BROKEN + b"\n" + json.dumps([str(error), error.hint]).encode()
 
 
 def answers(hands: InProcess, stage: Stage[Any], jobs: list[Job]) -> bytes:

@@ -1,4 +1,4 @@
-"""NanoDet-g, the detector in the wheel: 80 COCO classes, 7.6 MB, through OpenCV's own network runner.
+"""NanoDet-g, the detector in the wheel: 80 COCO classes, 7.6 MB, run by ONNX Runtime.
 
 Each picture is looked at twice, stretched to the network's square, and in its own shape and mirrored. What both see
 is mostly there, what one sees mostly is not: docs/objects.md has how much that brings, and what else was tried.
@@ -8,10 +8,9 @@ Where the weights come from and what goes in and out of them: `stages/weights/NO
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stages.base import StageError
 from stages.detection import Boxes, agreed, joined
@@ -44,34 +43,30 @@ SAME = 0.4  # intersection over union from which on two views are thought to sho
 
 
 class NanoDet:
-    """May be asked from several threads at once: each has a network of its own, since OpenCV keeps the last picture
-    inside it.
-    """
+    """May be asked from several threads at once."""
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
         """Read the weights.
 
         Raises:
-            StageError: the file is missing, or its bytes are not those of `SHA256`.
+            StageError: the file is missing, its bytes are not those of `SHA256`, or OpenCV cannot be loaded.
         """
         try:
-            import cv2
+            import cv2  # noqa: F401
         except ImportError as error:
             raise StageError(
                 f"OpenCV cannot be loaded: {error}",
                 "Debian, Ubuntu: apt-get install libgl1 libglib2.0-0; Fedora: dnf install mesa-libGL glib2",
             ) from error
+        import onnxruntime
 
-        self.content, self.of_thread, self.load = read_weights(weights), threading.local(), cv2.dnn.readNetFromONNX
+        options = onnxruntime.SessionOptions()
+        # Whoever asks brings a thread for each picture, see `stages.threads`.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self.network = onnxruntime.InferenceSession(
+            read_weights(weights), options, providers=["CPUExecutionProvider"]
+        )
         self.outputs = [f"cls{stride}" for stride in STRIDES] + [f"reg{stride}" for stride in STRIDES]
-
-    @property
-    def network(self) -> Any:
-        import numpy as np
-
-        if not hasattr(self.of_thread, "network"):
-            self.of_thread.network = self.load(np.frombuffer(self.content, np.uint8))
-        return self.of_thread.network
 
     def detect(self, pictures: Sequence[Image], floor: float) -> list[Boxes]:
         """What scores at least `floor` in each picture; a score is the mean over both views."""
@@ -97,9 +92,8 @@ class NanoDet:
 
         height, width = bgr.shape[:2]
         left, top = (SIDE - size[0]) // 2, (SIDE - size[1]) // 2
-        network = self.network
-        network.setInput(network_input(bgr, size, mirrored))
-        found = dict(zip(self.outputs, network.forward(self.outputs), strict=True))
+        answers = self.network.run(self.outputs, {"image": network_input(bgr, size, mirrored)})
+        found = {name: np.asarray(answer) for name, answer in zip(self.outputs, answers, strict=True)}
         parts: list[Boxes] = []
         for stride in STRIDES:
             confidence = found[f"cls{stride}"].reshape(-1, len(COCO))

@@ -31,7 +31,7 @@ from stages.base import (
 )
 from stages.kinds import ANIMALS, FUR
 from stages.threads import cores, one_by_one
-from stages.tools import opencv_version
+from stages.tools import opencv_version, version_of
 from stages.vocabulary import COMMON
 from stages.worded_detectors import WORDED
 
@@ -176,8 +176,8 @@ class ObjectsStage(Stage[ObjectsConfig]):
         return {name: value for name, value in super().parameters().items() if name not in unused}
 
     def identity(self) -> Identity:
-        """The exact weights of both models, the words that they are asked with, and OpenCV's version where that
-        computes.
+        """The exact weights of both models, the words that they are asked with, and the versions of OpenCV and ONNX
+        Runtime where they compute.
         """
         from stages import imagenet, nanodet, vocabulary
         from stages.transformers_vision import attribute_digest
@@ -191,6 +191,8 @@ class ObjectsStage(Stage[ObjectsConfig]):
         }
         if config.detector == NANODET or config.attributes == EFFICIENTNET:
             tools["opencv"] = opencv_version()
+        if config.detector == NANODET:
+            tools["onnxruntime"] = version_of("onnxruntime")
         if self.asks_with_words(models["detector"]):
             tools["vocabulary"] = vocabulary.digest(vocabulary.words_of(config.vocabulary))
         if config.attributes == EFFICIENTNET:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.metadata
 import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.base import Identity, StageError
+from stages.tools import version_of
 from stages.words import Word, sorted_for_reading
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def identity() -> Identity:
         StageError: something is not installed.
     """
     models = {path.stem: f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in weights()}
-    return Identity(models=models, tools={"rapidocr": importlib.metadata.version("rapidocr")})
+    return Identity(models=models, tools={package: version_of(package) for package in PACKAGES})
 
 
 class RapidReader:

@@ -26,3 +26,14 @@ def opencv_version() -> str:
         except metadata.PackageNotFoundError:
             continue
     raise StageError("OpenCV is not installed", "pip install opencv-python")
+
+
+def version_of(package: str) -> str:
+    """
+    Raises:
+        StageError: it is not installed.
+    """
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError as error:
+        raise StageError(f"{package} is not installed", f"pip install {package}") from error

@@ -22,10 +22,11 @@ class Allergic(SizeStage):
     """Raises, without any manners, whenever a picture named `bad` is in the batch."""
 
     error: type[BaseException] = RuntimeError
+    says = "CUDA out of memory"
 
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
         if any("bad" in item.name for item in items):
-            raise self.error("CUDA out of memory")
+            raise self.error(self.says)
         return super().run(items)
 
 
@@ -46,6 +47,22 @@ def test_the_one_that_makes_a_stage_raise_fails_alone(tmp_path: Path):
     assert failed.item.path.name == "bad.png"
     assert failed.failure.kind == FailureKind.RESOURCE
     assert "CUDA out of memory" in failed.failure.reason
+
+
+@pytest.mark.parametrize(
+    ("says", "kind"),
+    [
+        ("Failed to allocate memory for requested buffer of size 2768896", FailureKind.RESOURCE),
+        ("error: (-4:Insufficient memory) Failed to allocate 9437184 bytes", FailureKind.RESOURCE),
+        ("no such layer", FailureKind.PERMANENT),
+    ],
+)
+def test_a_library_that_lacks_memory_is_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, kind: FailureKind
+):
+    monkeypatch.setattr(Allergic, "says", says)
+    (outcome,) = run(Allergic(), images(tmp_path / "in", "a", "bad"), Store(tmp_path))
+    assert [failed.failure.kind for failed in outcome.failed] == [kind]
 
 
 def test_a_stage_that_fails_on_everything_is_broken_and_nothing_is_remembered(

@@ -11,7 +11,7 @@ from stages import imagenet, nanodet
 from stages.base import EXECUTION, SEMANTIC
 from stages.colours import PALETTE
 from stages.objects import NO_ATTRIBUTES, ObjectsConfig, ObjectsStage
-from stages.tools import opencv_version
+from stages.tools import opencv_version, version_of
 from stages.transformers_vision import (
     ATTRIBUTES,
     HubDetector,
@@ -171,12 +171,13 @@ def test_the_digest_follows_the_words_and_not_the_layout(tmp_path: Path):
 
 def test_the_list_is_part_of_the_identity_only_where_it_is_used(folders: dict[str, Path]):
     stage = ObjectsStage(ObjectsConfig(attributes=str(folders["clip"])))
-    opencv = {"opencv": opencv_version()}  # the bundled detector's
-    assert stage.identity().tools == {"attribute list": attribute_digest(), **opencv}
+    opencv = {"opencv": opencv_version()}
+    detector = {**opencv, "onnxruntime": version_of("onnxruntime")}
+    assert stage.identity().tools == {"attribute list": attribute_digest(), **detector}
     assert stage.identity().models["detector"] == f"sha256:{nanodet.SHA256}"
-    assert ObjectsStage(ObjectsConfig(attributes=NO_ATTRIBUTES)).identity().tools == opencv
+    assert ObjectsStage(ObjectsConfig(attributes=NO_ATTRIBUTES)).identity().tools == detector
     if HAS_EFFICIENTNET:
-        assert ObjectsStage(ObjectsConfig()).identity().tools == opencv
+        assert ObjectsStage(ObjectsConfig()).identity().tools == detector
 
 
 def test_floors_are_semantic_and_the_device_is_not():

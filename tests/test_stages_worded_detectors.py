@@ -13,7 +13,7 @@ from stages import hub
 from stages.base import StageError
 from stages.detection import Boxes, joined
 from stages.objects import NO_ATTRIBUTES, ObjectsConfig, ObjectsStage
-from stages.tools import opencv_version
+from stages.tools import opencv_version, version_of
 from stages.transformers_vision import BatchDetector, HubDetector
 from stages.worded_detectors import PROMPT, GroundingDino, Owl, worded_detector
 from tests.stages_fixtures import ODD, check, look, noise
@@ -231,7 +231,8 @@ def test_the_words_are_part_of_the_key_where_they_are_asked_for(folders: dict[st
     assert first.identity() != before
     for other in ("nanodet-g", str(folders["yolos"])):
         assert stage(other, "coco").identity() == stage(other, "common").identity()
-        expected = {"opencv": opencv_version()} if other == "nanodet-g" else {}
+        bundled = {"opencv": opencv_version(), "onnxruntime": version_of("onnxruntime")}
+        expected = bundled if other == "nanodet-g" else {}
         assert stage(other, "coco").identity().tools == expected
 
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from stages.base import Failure, FailureKind, Item, Result, Stage, StageError, Subject
 
+# As torch, OpenCV and ONNX Runtime put it.
+LACKS_MEMORY = ("out of memory", "insufficient memory", "failed to allocate memory")
+
 
 def careful(stage: Stage[Any], items: Sequence[Item]) -> list[Result]:
     """Run a batch; an item that makes the stage raise fails alone, its neighbours do not suffer.
@@ -44,7 +47,8 @@ def halved(stage: Stage[Any], items: Sequence[Item]) -> list[Result | Exception]
 
 
 def as_failure(error: Exception) -> Failure:
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    said = str(error).lower()
+    if isinstance(error, MemoryError) or any(sign in said for sign in LACKS_MEMORY):
         return Failure(kind=FailureKind.RESOURCE, reason=told(error))
     kind = FailureKind.TRANSIENT if isinstance(error, OSError) else FailureKind.PERMANENT
     return Failure(kind=kind, reason=told(error))

@@ -241,6 +241,13 @@ class Stage(ABC, Generic[Config]):
         return ""
 
     @property
+    def device(self) -> str:
+        """Where the work is done, known once the stage is open: on the processor (`cpu`), a device of torch, or a
+        `server`. Stages of one device take turns; those of others go on meanwhile.
+        """
+        return "cpu"
+
+    @property
     def alone(self) -> bool:
         """Whether one process does all of it, however many there are: so it is with a stage that keeps count over
         a whole run, as of requests that are paid for, and lets a server do the work.

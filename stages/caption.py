@@ -91,6 +91,7 @@ class Captioner(Protocol):
     """`prepare` is called ahead, in another thread; `describe` takes what it made of each picture."""
 
     source: str
+    device: str
 
     def prepare(self, picture: Image) -> Any: ...
 
@@ -110,6 +111,7 @@ class CaptionStage(Stage[CaptionConfig]):
         super().__init__(config)
         self.agreed = config.consent
         self.look: Look | None = None
+        self.where = "cpu"
 
     @property
     def served(self) -> bool:
@@ -122,6 +124,10 @@ class CaptionStage(Stage[CaptionConfig]):
     @property
     def alone(self) -> bool:
         return self.served
+
+    @property
+    def device(self) -> str:
+        return self.where
 
     @property
     def sends_to(self) -> str:
@@ -175,9 +181,10 @@ class CaptionStage(Stage[CaptionConfig]):
         if self.served:
             from stages.served_captions import ServedCaptioner
 
-            self.look = ServedCaptioner(self.config, self.agreed).run
+            self.look, self.where = ServedCaptioner(self.config, self.agreed).run, "server"
         else:
-            self.look = functools.partial(describe, load(self.config, self.identity()))
+            captioner = load(self.config, self.identity())
+            self.look, self.where = functools.partial(describe, captioner), captioner.device
 
     def run(self, items: Sequence[Item]) -> Sequence[Result]:
         if self.from_template:

@@ -212,13 +212,13 @@ class ObjectsStage(Stage[ObjectsConfig]):
         return {self.config.detector, self.config.attributes} <= {NANODET, EFFICIENTNET, NO_ATTRIBUTES}
 
     @property
-    def on_gpu(self) -> bool:
-        return not self.bundled and hub.pick_device(self.config.device) != "cpu"
+    def device(self) -> str:
+        return "cpu" if self.bundled else hub.pick_device(self.config.device)
 
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
         """On a CPU one thread a picture, on another device all pictures at once."""
         self.open()
-        if self.on_gpu:
+        if self.device != "cpu":
             return self.look(items)
         return one_by_one(self.look, items, self.config.workers or cores())
 

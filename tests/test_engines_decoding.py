@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,29 @@ def test_what_is_asked_for_twice_is_decoded_once():
     for image in images("a", "b", "a", "b"):
         assert decoder.picture(image).size == (SIDE, SIDE)
     assert eyes.seen == {"a": 1, "b": 1}
+
+
+def test_two_that_ask_at_once_share_what_is_decoded():
+    eyes = Eyes()
+    decoder = Decoder(eyes, 10 * EACH)
+    eyes.gate.clear()
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(decoder.picture, image) for image in images(*"abababab")]
+        time.sleep(0.1)
+        eyes.gate.set()
+    assert {picture.result().size for picture in asked} == {(SIDE, SIDE)}
+    assert eyes.seen == {"a": 1, "b": 1}
+
+
+def test_what_finds_no_room_is_decoded_by_each_who_asks():
+    eyes = Eyes()
+    decoder = Decoder(eyes, EACH - 1)
+    with ThreadPoolExecutor(4) as pool:
+        assert {picture.size for picture in pool.map(decoder.picture, images(*"aaaa"))} == {(SIDE, SIDE)}
+    assert eyes.seen["a"] >= 1
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(decoder.picture, image) for image in images("bad", "bad", "bad", "bad")]
+    assert all(isinstance(picture.exception(), BadItemError) for picture in asked)
 
 
 def test_memory_is_bounded_and_the_oldest_goes_first():

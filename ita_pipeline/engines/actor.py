@@ -19,9 +19,9 @@ from ita_pipeline.cache.index import Entry
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.segments import SegmentWriter
 from ita_pipeline.cache.store import KEY_FILE, Reader, Store
+from ita_pipeline.engines.batches import read_of, run_batch
 from ita_pipeline.engines.isolation import Worker
 from ita_pipeline.engines.jobs import Limits
-from ita_pipeline.engines.local import read_of, run_batch
 from ita_pipeline.groups import batched
 from ita_pipeline.items import ItemRef
 from stages.base import Failure, Postponed, Stage, StageError, Value

@@ -25,6 +25,7 @@ class Decoder:
         self.lock = threading.Lock()
         self.pictures: OrderedDict[str, Image] = OrderedDict()
         self.bytes = 0
+        self.turns: dict[str, threading.Lock] = {}
         self.coming: dict[str, Future[None]] = {}
         self.ahead = ThreadPoolExecutor(1)
 
@@ -38,9 +39,21 @@ class Decoder:
         if coming is not None and not coming.cancel():
             coming.result()
         with self.lock:
+            turn = self.turns.setdefault(image.key, threading.Lock())
+        with turn:  # another thread may be decoding it at this moment
+            try:
+                return self.remembered(image) or self.decoded(image)
+            finally:
+                with self.lock:
+                    self.turns.pop(image.key, None)
+
+    def remembered(self, image: ImageRef) -> Image | None:
+        with self.lock:
             if image.key in self.pictures:
                 self.pictures.move_to_end(image.key)
-                return self.pictures[image.key]
+            return self.pictures.get(image.key)
+
+    def decoded(self, image: ImageRef) -> Image:
         picture = self.decode(image)
         self.keep(image.key, picture)
         return picture

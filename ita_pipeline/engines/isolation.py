@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.segments import decode
-from ita_pipeline.engines.jobs import Ask, Expect, Job, Limits
-from ita_pipeline.engines.worker import BROKEN, POSTPONED
+from ita_pipeline.engines.jobs import Ask, Done, Expect, Job, Limits, Task
+from ita_pipeline.engines.worker import BROKEN, POSTPONED, Order
 from ita_pipeline.images import ImageRef
 from ita_pipeline.places import LocalFile, file_digest
 from stages.base import Failure, FailureKind, Postponed, Result, Stage, StageError, Subject
@@ -62,30 +63,48 @@ class Worker:
         self.proved: set[str] = set()
         self.usual: dict[str, float] = {}
 
-    def open(self, stage: Stage[Any]) -> None:
+    def open(self, stage: Stage[Any]) -> str:
         if self.process is None:
             self.process = start(self.limits, self.cores)
             self.stop = weakref.finalize(self, stop, self.process)
         try:
             self.say(stage)
-            self.answer(math.inf)
+            device = self.answer(math.inf).decode()
         except WorkerLostError as lost:
             reason = lost.failure.reason
             raise StageError(f"the stage {stage.name} cannot be made ready: {reason}", "ita --debug …") from lost
         self.opened[stage.name] = stage
+        return device
 
     def expect(self, images: Sequence[ImageRef]) -> None:
         """Only a hint: a worker that is not there, or dies of it, does without."""
         if self.process is not None:
             self.say(Expect(list(images)))
 
-    def say(self, order: Stage[Any] | Ask | Expect) -> None:
+    def say(self, order: Order) -> None:
         assert self.process is not None
         with contextlib.suppress(OSError):  # it died since the last answer; the next one will say so
             self.process.socket.send(order)
 
     def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
-        results = self.halved(stage, jobs)
+        return self.judged(stage, self.halved(stage, jobs))
+
+    def work_together(self, tasks: Sequence[Task]) -> list[Done]:
+        """Where the worker dies, tasks are done one after the other, so that it is seen of which picture."""
+        try:
+            done = self.ask_together(tasks)
+        except WorkerLostError:
+            return [self.by_itself(task) for task in tasks]
+        for task, one in zip(tasks, done, strict=True):
+            self.judged(task.stage, one.results)
+        return done
+
+    def by_itself(self, task: Task) -> Done:
+        began = time.perf_counter()
+        return Done(self.work(task.stage, task.jobs), time.perf_counter() - began)
+
+    def judged(self, stage: Stage[Any], results: list[Result]) -> list[Result]:
+        """Note that a stage is not broken where it made something of something."""
         if any(not isinstance(result, Failure) for result in results):
             self.proved.add(stage.name)
         return results
@@ -136,16 +155,31 @@ class Worker:
         Raises:
             WorkerLostError: the worker died of it, or took too long.
         """
-        if self.opened.get(stage.name) is not stage:
-            self.usual.pop(stage.name, None)
-            self.open(stage)
-        self.say(Ask(stage.name, list(jobs)))
-        # The slowest picture may take its limit; the others take what pictures took so far.
-        usual = self.usual.get(stage.name, 0.0)
-        allowed = self.limits.seconds * (1 if usual else len(jobs)) + 4 * usual * len(jobs)
-        lines = self.answer(allowed).splitlines()
-        results: list[Result] = []
-        for line, job in zip(lines, jobs, strict=False):
+        return self.ask_together([Task(stage, jobs)])[0].results
+
+    def ask_together(self, tasks: Sequence[Task]) -> list[Done]:
+        """As `ask`, of several stages at once."""
+        for task in tasks:
+            if self.opened.get(task.stage.name) is not task.stage:
+                self.usual.pop(task.stage.name, None)
+                self.open(task.stage)
+        self.say([Ask(task.stage.name, list(task.jobs)) for task in tasks])
+        lines = self.answer(sum(map(self.allowed, tasks))).splitlines()
+        done: list[Done] = []
+        for task in tasks:
+            done.append(self.understood(task, lines[: len(task.jobs)]))
+            del lines[: len(task.jobs)]
+        return done
+
+    def allowed(self, task: Task) -> float:
+        """Seconds: the slowest picture may take its limit, the others take what pictures took so far."""
+        usual = self.usual.get(task.stage.name, 0.0)
+        return self.limits.seconds * (1 if usual else len(task.jobs)) + 4 * usual * len(task.jobs)
+
+    def understood(self, task: Task, lines: Sequence[bytes]) -> Done:
+        """What the worker said of a task, a line a job."""
+        stage, results, seconds = task.stage, list[Result](), 0.0
+        for line, job in zip(lines, task.jobs, strict=False):
             if line.startswith(POSTPONED):
                 results.append(Postponed.model_validate_json(line.removeprefix(POSTPONED)))
                 continue
@@ -153,10 +187,11 @@ class Worker:
             if record.image != job.item.key:
                 break
             self.usual[stage.name] = max(self.usual.get(stage.name, 0.0), record.seconds)
+            seconds += record.seconds
             results.append(record.result)
-        if len(results) != len(jobs) or len(lines) != len(jobs):
+        if len(results) != len(task.jobs):
             raise StageError(f"the stage {stage.name} answered for other items than it was asked about")
-        return results
+        return Done(results, seconds)
 
     def answer(self, allowed: float) -> bytes:
         assert self.process is not None

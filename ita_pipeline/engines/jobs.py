@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -11,9 +13,10 @@ from pydantic import Field
 
 from ita_pipeline.engines.careful import careful
 from ita_pipeline.engines.decoding import Decoder
+from ita_pipeline.groups import batched
 from ita_pipeline.images import ImageRef, open_picture
 from ita_pipeline.items import ItemRef, PostRef
-from stages.base import Frozen, Item, Result, Stage, Value
+from stages.base import Frozen, Item, Postponed, Result, Stage, Value
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Work for a stage that was opened before; it is answered with results."""
+    """Work for a stage that was opened before. A list of them is answered with the results of all."""
 
     stage: str
     jobs: list[Job]
@@ -57,11 +60,27 @@ class Expect:
     images: list[ImageRef]
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A stage that is open, and what it has to look at."""
+
+    stage: Stage[Any]
+    jobs: Sequence[Job]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One result a job, in order, and the seconds that they took together."""
+
+    results: list[Result]
+    seconds: float
+
+
 class Hands(Protocol):
     """Whoever runs stages on pictures and posts."""
 
-    def open(self, stage: Stage[Any]) -> None:
-        """Make a stage ready.
+    def open(self, stage: Stage[Any]) -> str:
+        """Make a stage ready, and say on which device it works.
 
         Raises:
             StageError: its models or tools are missing.
@@ -73,6 +92,14 @@ class Hands(Protocol):
 
         Raises:
             StageError: the stage cannot work at all.
+        """
+        ...
+
+    def work_together(self, tasks: Sequence[Task]) -> list[Done]:
+        """Like `work`, for stages none of which reads another: each device goes through its own, all at once.
+
+        Raises:
+            StageError: a stage cannot work at all.
         """
         ...
 
@@ -94,11 +121,38 @@ class InProcess:
     def decode(self, image: ImageRef) -> Image:
         return open_picture(image, self.limits.megabytes * MEGABYTE, self.limits.megapixels * 1_000_000)
 
-    def open(self, stage: Stage[Any]) -> None:
+    def open(self, stage: Stage[Any]) -> str:
         stage.open()
+        return stage.device
 
     def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
         return careful(stage, [self.as_item(job) for job in jobs])
+
+    def work_together(self, tasks: Sequence[Task]) -> list[Done]:
+        lanes: dict[str, list[int]] = {}
+        for number, task in enumerate(tasks):
+            lanes.setdefault(task.stage.device, []).append(number)
+        done: dict[int, Done] = {}
+
+        def go_along(lane: list[int]) -> None:
+            for number in lane:
+                done[number] = self.in_batches(tasks[number])
+
+        first, *others = lanes.values()
+        with ThreadPoolExecutor(max(1, len(others))) as pool:
+            beside = pool.map(go_along, others)
+            go_along(first)
+            list(beside)
+        return [done[number] for number in range(len(tasks))]
+
+    def in_batches(self, task: Task) -> Done:
+        """What comes after a batch in which the stage stopped is postponed as well."""
+        began = time.perf_counter()
+        results: list[Result] = []
+        for batch in batched(task.jobs, task.stage.batch_size):
+            stop = next((result for result in results if isinstance(result, Postponed)), None)
+            results += [stop] * len(batch) if stop else self.work(task.stage, batch)
+        return Done(results, time.perf_counter() - began)
 
     def as_item(self, job: Job) -> Item:
         item, image = job.item, job.item.image

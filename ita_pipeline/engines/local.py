@@ -7,17 +7,18 @@ is decoded while this one is worked on. Posts come after all pictures, since the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
 from ita_pipeline.cache.plan import Failed, Plan, StagePlan, Stale
-from ita_pipeline.cache.segments import Record, SegmentWriter
+from ita_pipeline.cache.segments import SegmentWriter
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines.base import Interrupted, Progress, StageOutcome
-from ita_pipeline.engines.jobs import Hands, Job
+from ita_pipeline.engines.batches import Handed, done_by, handed_on, new_failures, read_of
+from ita_pipeline.engines.jobs import Done, Hands, Task
 from ita_pipeline.groups import batched
 from ita_pipeline.images import ImageRef
 from ita_pipeline.items import ItemRef
@@ -39,6 +40,7 @@ class StageRun:
     seconds: float = 0.0
     stop: Postponed | None = None
     stale: dict[str, Stale] = field(default_factory=dict)
+    device: str = ""
 
     @property
     def stage(self) -> Stage[Any]:
@@ -73,7 +75,7 @@ def run(plan: Plan, store: Store, hands: Hands, progress: Progress) -> tuple[Sta
     busy = [stage_run for stage_run in runs if stage_run.stale]
     for stage_run in busy:
         began = time.perf_counter()
-        hands.open(stage_run.stage)
+        stage_run.device = hands.open(stage_run.stage)
         stage_run.seconds += time.perf_counter() - began
     if busy:
         with ExitStack() as stack:
@@ -84,9 +86,8 @@ def run(plan: Plan, store: Store, hands: Hands, progress: Progress) -> tuple[Sta
             seeing = [stage_run for stage_run in busy if not stage_run.of_posts]
             for group, following in in_pairs(groups(seeing)):
                 hands.expect(following)
-                for stage_run in seeing:
-                    stale = [stage_run.stale[image.key] for image in group if image.key in stage_run.stale]
-                    work_on(stale, stage_run, store, hands, progress)
+                for wave in waves(seeing):
+                    see(group, wave, store, hands, progress)
             for stage_run in busy:
                 if stage_run.of_posts:
                     work_on(list(stage_run.stale.values()), stage_run, store, hands, progress)
@@ -114,6 +115,43 @@ def in_pairs(groups: Sequence[list[ImageRef]]) -> Iterator[tuple[list[ImageRef],
     return zip_longest(groups, groups[1:], fillvalue=[])
 
 
+def waves(runs: Sequence[StageRun]) -> list[list[StageRun]]:
+    """Stages none of which reads another, those that read what others say after them."""
+    found: list[list[StageRun]] = []
+    left = list(runs)
+    while left:
+        names = {stage_run.stage.name for stage_run in left}
+        found.append([stage_run for stage_run in left if names.isdisjoint(stage_run.stage.reads)])
+        left = [stage_run for stage_run in left if stage_run not in found[-1]]
+    return found
+
+
+def see(
+    group: Sequence[ImageRef], wave: Sequence[StageRun], store: Store, hands: Hands, progress: Progress
+) -> None:
+    """Have the stages of a wave look at some pictures: one after the other, or at once where they are on different
+    devices.
+
+    Raises:
+        StageError: a stage cannot go on; what it found before is kept.
+        Interrupted: whoever watches asked for it.
+    """
+    able = [
+        (at, [at.stale[image.key] for image in group if image.key in at.stale]) for at in wave if at.stop is None
+    ]
+    todo = [(at, stale) for at, stale in able if stale]
+    if len({at.device for at, _ in todo}) < 2:
+        for at, stale in todo:
+            work_on(stale, at, store, hands, progress)
+        return
+    handed = [handed_on(items_of(stale), known_to(at, stale, store)) for at, stale in todo]
+    answers = hands.work_together([Task(at.stage, each.jobs) for (at, _), each in zip(todo, handed, strict=True)])
+    for (at, _), each, done in zip(todo, handed, answers, strict=True):
+        keep(each, done, at, progress)
+    for at, _ in todo:
+        check(at, progress)
+
+
 def work_on(stale: Sequence[Stale], at: StageRun, store: Store, hands: Hands, progress: Progress) -> None:
     """Have a stage look at some items, whose pictures those that it reads have been through.
 
@@ -124,57 +162,41 @@ def work_on(stale: Sequence[Stale], at: StageRun, store: Store, hands: Hands, pr
     for batch in batched(stale, at.stage.batch_size):
         if at.stop is not None:
             return
-        began = time.perf_counter()
-        items = [one.item for one in batch]
-        known = {other.stage.name: read_above(other, items, store) for other in at.above}
-        found = run_batch(at.stage, items, known, hands)
-        assert at.writer is not None
-        at.writer.append(found.records)
-        at.failed += [*found.inherited, *new_failures(items, found.records)]
-        at.done += sum(not isinstance(record.result, Failure) for record in found.records)
-        at.seconds += time.perf_counter() - began
-        at.stop = found.stop
-        progress.advance(at.stage.name, len(batch))
-        if at.stop is not None and at.stop.broken:
-            raise StageError(f"the stage {at.stage.name} stopped: {at.stop.reason}", at.stop.hint)
-        if progress.stopping:
-            raise Interrupted
+        handed = handed_on(items_of(batch), known_to(at, batch, store))
+        keep(handed, done_by(hands, at.stage, handed.jobs), at, progress)
+        check(at, progress)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What came of a batch: records, failures of the stages above, and why the stage stopped, if it did."""
+def keep(handed: Handed, done: Done, at: StageRun, progress: Progress) -> None:
+    found = handed.batch(done)
+    assert at.writer is not None
+    at.writer.append(found.records)
+    at.failed += [*found.inherited, *new_failures(handed.items, found.records)]
+    at.done += sum(not isinstance(record.result, Failure) for record in found.records)
+    at.seconds += done.seconds
+    at.stop = found.stop
+    progress.advance(at.stage.name, len(handed.items))
 
-    records: list[Record]
-    inherited: list[Failed]
-    stop: Postponed | None = None
 
-
-def run_batch(
-    stage: Stage[Any], items: Sequence[ItemRef], known: Mapping[str, Mapping[str, Value | Failure]], hands: Hands
-) -> Batch:
-    """One record an item; one that a stage above failed on fails with it, without a record of its own.
-
-    So it is looked at as soon as the stage above has read it after all. One that a stage above has left for
-    another time is left too. `known` is what the stages above said, by their name and the item's key.
+def check(at: StageRun, progress: Progress) -> None:
     """
-    jobs: list[Job] = []
-    inherited: list[Failed] = []
-    for item in items:
-        found = {name: results[item.key] for name, results in known.items() if item.key in results}
-        broken = [(name, result) for name, result in found.items() if isinstance(result, Failure)]
-        if broken:
-            name, failure = broken[0]
-            inherited.append(Failed(item, Failure(kind=failure.kind, reason=f"{name}: {failure.reason}")))
-        elif item.image is None or found.keys() == known.keys():
-            jobs.append(Job(item, {n: result for n, result in found.items() if isinstance(result, Value)}))
-    began = time.perf_counter()
-    results = hands.work(stage, jobs) if jobs else []
-    seconds = (time.perf_counter() - began) / max(1, len(jobs))
-    pairs = list(zip(jobs, results, strict=True))
-    records = [Record(job.item.key, result, seconds) for job, result in pairs if not isinstance(result, Postponed)]
-    stops = [result for result in results if isinstance(result, Postponed)]
-    return Batch(records, inherited, max(stops, key=lambda stop: stop.broken, default=None))
+    Raises:
+        StageError: the stage cannot go on.
+        Interrupted: whoever watches asked for it.
+    """
+    if at.stop is not None and at.stop.broken:
+        raise StageError(f"the stage {at.stage.name} stopped: {at.stop.reason}", at.stop.hint)
+    if progress.stopping:
+        raise Interrupted
+
+
+def items_of(stale: Sequence[Stale]) -> list[ItemRef]:
+    return [one.item for one in stale]
+
+
+def known_to(at: StageRun, stale: Sequence[Stale], store: Store) -> dict[str, dict[str, Value | Failure]]:
+    """What the stages above said of these items."""
+    return {other.stage.name: read_above(other, items_of(stale), store) for other in at.above}
 
 
 def read_above(above: StagePlan, items: Sequence[ItemRef], store: Store) -> dict[str, Value | Failure]:
@@ -182,15 +204,3 @@ def read_above(above: StagePlan, items: Sequence[ItemRef], store: Store) -> dict
     wanted = {item.key: read_of(above.stage, item) for item in items}
     records = store.results(above.stage, above.key, sorted({key for key in wanted.values() if key}))
     return {key: records[read].result for key, read in wanted.items() if read in records}
-
-
-def read_of(above: Stage[Any], item: ItemRef) -> str:
-    """The key of that of an item which a stage above has looked at: itself, or its picture, if it has one."""
-    if above.subject is Subject.POST:
-        return item.key
-    return item.image.key if item.image else ""
-
-
-def new_failures(items: Sequence[ItemRef], records: Sequence[Record]) -> list[Failed]:
-    by_key = {item.key: item for item in items}
-    return [Failed(by_key[r.image], r.result) for r in records if isinstance(r.result, Failure)]

@@ -11,16 +11,17 @@ import shutil
 import signal
 import sys
 import threading
-import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.segments import Record, encode
-from ita_pipeline.engines.jobs import MEGABYTE, Ask, Expect, InProcess, Job
+from ita_pipeline.engines.jobs import MEGABYTE, Ask, Expect, InProcess, Task
 from stages.base import Postponed, Result, Stage, StageError
 from stages.threads import Share
 
+Order = Stage[Any] | list[Ask] | Expect
 READY, RESULTS, BROKEN, POSTPONED = b"ready", b"results", b"broken", b"postponed "
 
 
@@ -52,7 +53,7 @@ def serve(socket: Connection) -> None:
     stages: dict[str, Stage[Any]] = {}
     while True:
         try:
-            order: Stage[Any] | Ask | Expect = socket.recv()
+            order: Order = socket.recv()
         except (EOFError, ConnectionError):
             return
         answer = carried_out(order, hands, stages)
@@ -63,29 +64,30 @@ def serve(socket: Connection) -> None:
             return
 
 
-def carried_out(order: Stage[Any] | Ask | Expect, hands: InProcess, stages: dict[str, Stage[Any]]) -> bytes | None:
+def carried_out(order: Order, hands: InProcess, stages: dict[str, Stage[Any]]) -> bytes | None:
     """What is to be said of an order, if anything is."""
     try:
         if isinstance(order, Stage):
             stages[order.name] = order
             limit_memory(None)
-            hands.open(order)
+            device = hands.open(order)
             limit_memory(hands.limits.memory_megabytes)
-            return READY
+            return READY + b"\n" + device.encode()
         if isinstance(order, Expect):
             hands.expect(order.images)
             return None
-        return RESULTS + b"\n" + answers(hands, stages[order.stage], order.jobs)
+        return RESULTS + b"\n" + answers(hands, [Task(stages[ask.stage], ask.jobs) for ask in order])
     except StageError as error:
         return BROKEN + b"\n" + json.dumps([str(error), error.hint]).encode()
 
 
-def answers(hands: InProcess, stage: Stage[Any], jobs: list[Job]) -> bytes:
-    began = time.perf_counter()
-    results = hands.work(stage, jobs)
-    seconds = (time.perf_counter() - began) / len(jobs)
-    pairs = zip(jobs, results, strict=True)
-    return b"".join(told(job.item.key, result, seconds) for job, result in pairs)
+def answers(hands: InProcess, tasks: Sequence[Task]) -> bytes:
+    """A line a job, those of one task after those of another."""
+    return b"".join(
+        told(job.item.key, result, done.seconds / len(task.jobs))
+        for task, done in zip(tasks, hands.work_together(tasks), strict=True)
+        for job, result in zip(task.jobs, done.results, strict=True)
+    )
 
 
 def told(key: str, result: Result, seconds: float) -> bytes:

@@ -35,7 +35,7 @@ class LocalChat:
             AutoTokenizer,
         )
 
-        self.name, self.sampling = model, sampling
+        self.name, self.sampling = hub.short_name(model), sampling
         self.device = hub.pick_device(device)
         config = hub.load(AutoConfig.from_pretrained, model, identity)
         self.sees = type(config) in AutoModelForImageTextToText._model_mapping
@@ -43,22 +43,28 @@ class LocalChat:
         reader = AutoProcessor if self.sees else AutoTokenizer
         self.processor: Any = hub.load(reader.from_pretrained, model, identity)
         self.model: Any = hub.load_weights(factory.from_pretrained, model, identity, self.device)
+        self.most: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
 
     def ask(self, questions: Sequence[Messages]) -> list[Reply | Failure | Postponed]:
         return [self.answer(messages) for messages in questions]
 
     def answer(self, messages: Messages) -> Reply | Failure:
-        """One reply; a text of blanks is a failure, which greedy search would only repeat."""
+        """One reply; a text of blanks is a failure, which greedy search would only repeat. So is a chat longer than
+        the model was made for: some models break there, others say what means nothing.
+        """
         import torch
 
         if not self.sees and any(message.images for message in messages):
             return Failure(kind=FailureKind.PERMANENT, reason=f"{self.name} reads no pictures")
         inputs = self.prepared(messages).to(self.device)
-        length = inputs["input_ids"].shape[1]
+        length, most = inputs["input_ids"].shape[1], self.sampling.max_tokens
+        if self.most is not None and length + most > self.most:
+            reason = f"{length} tokens of prompt and {most} of answer are more than the {self.most} that"
+            return Failure(kind=FailureKind.PERMANENT, reason=f"{reason} {self.name} takes")
         with torch.inference_mode():
             found = self.model.generate(
                 **inputs,
-                max_new_tokens=self.sampling.max_tokens,
+                max_new_tokens=most,
                 do_sample=False,
                 num_beams=1,
                 temperature=None,
@@ -69,7 +75,7 @@ class LocalChat:
         text = self.processor.decode(new, skip_special_tokens=True).strip()
         if not any(character.isalnum() for character in text):
             return Failure(kind=FailureKind.PERMANENT, reason="the model answered with no text")
-        finish = "length" if len(new) >= self.sampling.max_tokens else "stop"
+        finish = "length" if len(new) >= most else "stop"
         return Reply(text, self.name, finish, Usage(prompt_tokens=length, completion_tokens=len(new)))
 
     def prepared(self, messages: Messages) -> Any:

@@ -25,6 +25,11 @@ def is_folder(model: str) -> bool:
     return Path(model).is_dir()
 
 
+def short_name(model: str) -> str:
+    """A model's name on the hub, or that of its folder: where it lies is not for records that others may read."""
+    return Path(model).resolve().name if is_folder(model) else model
+
+
 def identify(model: str, revision: str = "main") -> str:
     """What a model's name stands for right now: `name@commit`, or the digest of a folder's content.
 

@@ -1,4 +1,4 @@
-"""Knowledge from a server through training, prediction and the report; what the server is told; local models."""
+"""Knowledge from a server through training, prediction and the report; and what the server is told."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import json
 import re
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from ita_pipeline.corpus.contexts import ContextConfig, Reserved, render
 from ita_pipeline.corpus.posts import Post
@@ -17,9 +15,8 @@ from ita_pipeline.ner.encoding import ViewEncoder, fitted
 from ita_pipeline.ner.training import TrainingConfig
 from ita_pipeline.runs import run_components
 from ita_pipeline.training_run import without_consent
-from stages.base import Example, Failure, Item
 from stages.external import TextValue, read_contexts
-from stages.knowledge import KnowledgeConfig, KnowledgeStage, KnowledgeValue
+from stages.knowledge import KnowledgeValue
 from tests.chat_server import Asked, says, serving
 from tests.fakes import ita_here
 from tests.tiny_encoder import build_bert
@@ -162,67 +159,3 @@ def test_the_room_of_knowledge_is_part_of_the_run_and_other_contexts_are_as_befo
 
 def test_a_run_keeps_no_consent() -> None:
     assert without_consent({"knowledge": {"consent": True, "model": "m"}}) == {"knowledge": {"model": "m"}}
-
-
-def build_chat(folder: Path, template: str | None) -> Path:
-    """A tiny causal language model over words, with random weights."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    torch.manual_seed(5)
-    words = [
-        "<pad>",
-        "<s>",
-        "</s>",
-        "<unk>",
-        *["tweet", "names", "paris", "is", "a", "city", "in", "france", "kim", "who"],
-    ]
-    inner = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=inner, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
-    )
-    tokenizer.chat_template = template
-    config = LlamaConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=512,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    model = LlamaForCausalLM(config)
-    assert model.generation_config is not None
-    model.generation_config.suppress_tokens = [0, 1, 2, 3]  # it says words only
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-@pytest.mark.parametrize("template", [None, "{% for m in messages %}{{ m['content'] }} {% endfor %}"])
-def test_a_local_model_answers_the_same_each_time_and_its_weights_are_the_key(
-    template: str | None, tmp_path: Path
-) -> None:
-    folder = build_chat(tmp_path / "chat", template)
-    config = KnowledgeConfig(model=str(folder), max_new_tokens=5, device="cpu", prompt="short")
-    items = [Item("1", "post 1", None, text="paris"), Item("2", "post 2", None, text="kim in france")]
-    first, second = KnowledgeStage(config).run(items), KnowledgeStage(config).run(items[1:])
-    assert isinstance(first[0], KnowledgeValue)
-    assert (first[0].source, first[0].finish, first[0].completion_tokens) == ("local", "length", 5)
-    assert first[1] == second[0]
-    key = KnowledgeStage(config).identity().models["model"]
-    assert key.startswith("sha256:")
-    (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")
-    assert KnowledgeStage(config).identity().models["model"] != key
-
-
-def test_a_text_model_is_shown_no_picture(tmp_path: Path) -> None:
-    config = KnowledgeConfig(model=str(build_chat(tmp_path / "chat", None)), picture=True, device="cpu")
-    looked = Item("1", "post 1", lambda: Image.new("RGB", (9, 9)), text="paris", examples=(Example("a", "b"),))
-    (found,) = KnowledgeStage(config).run([looked])
-    assert isinstance(found, Failure)
-    assert "reads no pictures" in found.reason

@@ -182,6 +182,12 @@ def test_no_colour_reaches_data_and_errors_on_a_terminal():
     assert "\x1b" not in terminal(["extract", "gone"], 80, 2, NO_COLOR="1")
 
 
+def test_a_terminal_sees_how_far_each_stage_is_how_fast_and_how_long_it_takes_yet(images: Path):
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal(["extract", "images", *BUNDLED, "--stage", "ocr"], 80))
+    assert re.search(r"ocr ━+ +0/\d+ –/s -:--:--", shown)
+    assert re.search(r"ocr ━+ +(\d+)/\1 \d+\.\d/s 0:00:00", shown)
+
+
 def test_nothing_that_steers_a_terminal_goes_into_a_pipe(images: Path):
     for arguments in (["--help"], ["extract", "images", *BUNDLED, "--stage", "ocr"], ["data", "list"], ["extrct"]):
         answer = ita(*arguments)

@@ -173,16 +173,24 @@ def make_bar() -> Progress:
         BarColumn,
         MofNCompleteColumn,
         Progress,
-        TaskProgressColumn,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            seconds = task.finished_time or task.elapsed
+            rate = f"{task.completed / seconds:.1f}" if seconds and task.completed else "–"
+            return Text(f"{rate}/s", style="progress.data.speed")
 
     return Progress(
         TextColumn("{task.description:>9}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TaskProgressColumn(show_speed=True),
+        Rate(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )

@@ -24,6 +24,10 @@ def test_what_belongs_together_on_twitter_stays_together():
     ("text", "wanted"),
     [
         ("🏳️‍🌈 in London!", ["🏳️‍🌈", "in", "London", "!"]),
+        (
+            "Sun ☀️ and \u2764\ufe0f\u2764\ufe0f, 1\ufe0f\u20e3 👍🏽!",
+            ["Sun", "☀️", "and", "❤️", "❤️", ",", "1️⃣", "👍🏽", "!"],
+        ),
         ("Ada 👩🏽‍❤️‍💋‍👨🏿❤️‍🔥", ["Ada", "👩🏽‍❤️‍💋‍👨🏿", "❤️‍🔥"]),
         ("🏴󠁧󠁢󠁥󠁮󠁧󠁿 1️⃣ 🇺🇸🇬🇧", ["🏴󠁧󠁢󠁥󠁮󠁧󠁿", "1️⃣", "🇺🇸", "🇬🇧"]),
         ("Tom &amp; Jerry &lt;3 &#39;x&#39;", ["Tom", "&amp;", "Jerry", "&lt;", "3", "&#39;", "x", "&#39;"]),

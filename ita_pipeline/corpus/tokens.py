@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 ENTITY = re.compile(r"&(?:#\w{1,8}|[A-Za-z]\w{1,31});")
-# Emoji that U+200D joins, each perhaps with a variation selector or the colour of a skin.
-JOINED = re.compile("\\S[\ufe0f\U0001f3fb-\U0001f3ff]*(?:\u200d\\S[\ufe0f\U0001f3fb-\U0001f3ff]*)+")
+# An emoji with a variation selector or the colour of a skin, and those that U+200D joins.
+LOOK = "[\ufe0f\U0001f3fb-\U0001f3ff]"
+EMOJI = re.compile(f"\\S{LOOK}*(?:\u200d\\S{LOOK}*)+|\\S{LOOK}+")
 
 
 def whole_text(text: str) -> str:
@@ -51,7 +52,7 @@ def tokenize(text: str) -> list[tuple[int, int]]:
 def mended(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """The same words, but those that are parts of one emoji or entity are one."""
     whole = [match.span() for match in ENTITY.finditer(text) if html.unescape(match[0]) != match[0]]
-    whole += [match.span() for match in JOINED.finditer(text)]
+    whole += [match.span() for match in EMOJI.finditer(text)]
     inside = {place for start, end in whole for place in range(start + 1, end)}
     begin = before = 0
     for start, end in spans:

@@ -110,6 +110,7 @@ def as_posts(sentences: list[list[str]]) -> list[tuple[Post, tuple[str, ...]]]:
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(sentences=[[], ["\u200b"], ["word"] * 500, ["🎉"], ["\u202eabc", "שלום"]])
+@example(sentences=[["0", "\r"], ["a\tb", "\n\r", "c\rd"]])
 @given(sentences=POSTS)
 def test_no_post_is_too_odd_to_train_on_and_to_score(
     encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, sentences: list[list[str]]

@@ -276,7 +276,7 @@ def test_attributes_belong_to_their_boxes_however_pictures_are_spread(monkeypatc
         ["person of 50", "bus of 50"],
     ]
     for gpu in (False, True):
-        monkeypatch.setattr(ObjectsStage, "on_gpu", gpu)
+        monkeypatch.setattr(ObjectsStage, "device", "cuda" if gpu else "cpu")
         stage = ObjectsStage(ObjectsConfig(workers=3))
         stage.detector, stage.attributor = Two(), Named()
         found = [[thing.attributes for thing in value.objects] for value in look(stage, *pictures)]

@@ -200,11 +200,16 @@ def bio_tags(length: int, spans: Iterable[Span]) -> list[str]:
     return tags
 
 
+def as_column(word: str) -> str:
+    """A word without what would end its column or its line."""
+    return re.sub(r"[\t\r\n]+", "_", word.strip("\t\r\n")) or "\ufffd"
+
+
 def write_conll(posts: Iterable[tuple[Post, Sequence[Span]]]) -> str:
     """Posts with predicted mentions: word, gold tag where there is one, predicted tag; tabs between."""
     blocks = []
     for post, predicted in posts:
-        columns = [post.words]
+        columns = [tuple(map(as_column, post.words))]
         if post.gold is not None:
             columns.append(tuple(bio_tags(len(post.words), post.gold)))
         columns.append(tuple(bio_tags(len(post.words), predicted)))

@@ -24,6 +24,7 @@ from ita_pipeline import pipeline
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.jobs import InProcess
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.ner.alignment import ObjectiveConfig
 from ita_pipeline.ner.encoders import MINILM, find_encoder, load_encoder
 from ita_pipeline.ner.encoding import ViewEncoder
@@ -64,7 +65,7 @@ def material(data: Path, count: int) -> Material:
         options = pipeline.Options(preset="bundled", workspace=Path(folder))
         plan = pipeline.plan_train("twitter15", options, pipeline.TrainOptions(data, contexts=("caption",)))
         store = Workspace(Path(folder)).store
-        contexts = make_contexts(plan.contexts, store, InProcess(), Mute())
+        contexts = make_contexts(plan.contexts, store, LocalEngine(InProcess()), Mute())
         train_posts = load_dataset("twitter15", data, Path(folder)).splits["train"]
         posts = [(post, contexts.of(post)) for post in train_posts if post.words][:count]
     types = tuple(sorted({span.type for post, _ in posts for span in post.gold or ()}))

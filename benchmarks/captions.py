@@ -32,7 +32,7 @@ def build(folder: Path) -> Path:
     """A folder with a BLIP model of the size of `Salesforce/blip-image-captioning-base`, and random weights."""
     import torch
     from transformers import (
-        BertTokenizerFast,
+        BertTokenizerFast,  # pyright: ignore[reportAttributeAccessIssue]
         BlipConfig,
         BlipForConditionalGeneration,
         BlipImageProcessor,
@@ -41,10 +41,11 @@ def build(folder: Path) -> Path:
 
     torch.manual_seed(0)
     model = BlipForConditionalGeneration(BlipConfig(vision_config={"initializer_range": 0.02})).eval()
-    model.text_decoder.cls.predictions.bias.data[model.config.text_config.sep_token_id] -= 1000
+    text: Any = model.config.text_config
+    model.text_decoder.cls.predictions.bias.data[text.sep_token_id] -= 1000
     model.save_pretrained(folder)
     special = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103}
-    words = {f"w{index}": index for index in range(model.config.text_config.bos_token_id)}
+    words = {f"w{index}": index for index in range(text.bos_token_id)}
     taken = set(special.values())
     vocabulary = {**special, **{word: index for word, index in words.items() if index not in taken}}
     tokenizer = BertTokenizerFast(vocab=vocabulary)
@@ -77,7 +78,7 @@ class Loop:
     def __init__(self, folder: Path) -> None:
         from transformers import BlipForConditionalGeneration, BlipProcessor
 
-        self.processor = BlipProcessor.from_pretrained(folder)
+        self.processor: Any = BlipProcessor.from_pretrained(folder)
         self.model = BlipForConditionalGeneration.from_pretrained(folder).eval()
 
     def __call__(self, path: Path) -> list[str]:

@@ -45,7 +45,7 @@ class Script:
     def words(self, picture: Image.Image) -> object:
         return pytesseract.image_to_data(picture)
 
-    def boxes(self, picture: Image.Image) -> list[tuple[int, int, int, int]]:
+    def boxes(self, picture: Image.Image) -> list[tuple[int, ...]]:
         bgr = cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR)
         scale = SIDE / max(picture.size)
         small = cv2.resize(bgr, None, fx=scale, fy=scale)

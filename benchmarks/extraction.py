@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytesseract
+import timm
 import torch
 from PIL import Image
 from torchvision.ops import batched_nms
@@ -26,7 +27,7 @@ from benchmarks.timing import HEADER, Comparison, compare
 from ita_pipeline import pipeline
 from ita_pipeline.settings import project_folder
 from stages.imagenet import SIDE as CROP_SIDE
-from stages.imagenet import EfficientNetLite2
+from stages.imagenet import find_weights
 from stages.nanodet import COCO, MEAN_BGR, SIDE, STD_BGR, STRIDES, WEIGHTS, decode_sides
 
 PICTURES = 16
@@ -40,7 +41,10 @@ class Script:
 
     def __init__(self) -> None:
         self.detector = cv2.dnn.readNetFromONNX(str(WEIGHTS))
-        self.classifier = EfficientNetLite2().model.to(memory_format=torch.contiguous_format)
+        stored = torch.load(find_weights(), map_location="cpu", weights_only=True)
+        self.classifier = timm.create_model("tf_efficientnet_lite2", pretrained=False).eval()
+        names = self.classifier.state_dict()
+        self.classifier.load_state_dict(dict(zip(names, stored.values(), strict=True)))
 
     def words(self, picture: Image.Image) -> object:
         return pytesseract.image_to_data(picture)

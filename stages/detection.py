@@ -84,16 +84,15 @@ def suppress(boxes: Boxes, within: float, across: float, most: int) -> Boxes:
     Two labels on one thing ("cat" and "dog" on the same cat) overlap nearly whole, two things of different
     kinds (a rider and a horse) do not: hence `across` is the higher intersection over union of the two.
     """
+    import cv2
     import numpy as np
-    import torch
-    from torchvision.ops import batched_nms, nms
 
     if not len(boxes):
         return boxes
-    xyxy = torch.as_tensor(boxes.xyxy, dtype=torch.float32)
-    scores = torch.as_tensor(boxes.scores, dtype=torch.float32)
     number = {label: index for index, label in enumerate(dict.fromkeys(boxes.labels))}
-    classes = torch.tensor([number[label] for label in boxes.labels])
-    kept = batched_nms(xyxy, scores, classes, within)
-    kept = kept[nms(xyxy[kept], scores[kept], across)]
-    return boxes.pick(np.asarray(kept)[:most])
+    classes = [number[label] for label in boxes.labels]
+    rectangles = np.concatenate([boxes.xyxy[:, :2], boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]], axis=1).tolist()
+    kept = cv2.dnn.NMSBoxesBatched(rectangles, boxes.scores.tolist(), classes, 0.0, within)
+    best = boxes.pick(np.asarray(kept, int))
+    kept = cv2.dnn.NMSBoxes([rectangles[index] for index in kept], best.scores.tolist(), 0.0, across)
+    return best.pick(np.asarray(kept, int)[:most])

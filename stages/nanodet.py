@@ -7,13 +7,13 @@ Where the weights come from and what goes in and out of them: `stages/weights/NO
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.base import StageError
 from stages.detection import Boxes, agreed, joined
+from stages.networks import network, pinned
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights" / "nanodet_g_fp16.onnx"
 SHA256 = "909123ff162763a5244456723d916f84669ff8a43573a7fea9ecc9fe6569ae27"
-REINSTALL = "pip install --force-reinstall --no-deps ita-pipeline"
 SIDE = 416
 STRIDES = (8, 16, 32)
 MEAN_BGR = (103.53, 116.28, 123.675)
@@ -58,14 +57,7 @@ class NanoDet:
                 f"OpenCV cannot be loaded: {error}",
                 "Debian, Ubuntu: apt-get install libgl1 libglib2.0-0; Fedora: dnf install mesa-libGL glib2",
             ) from error
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        # Whoever asks brings a thread for each picture, see `stages.threads`.
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self.network = onnxruntime.InferenceSession(
-            read_weights(weights), options, providers=["CPUExecutionProvider"]
-        )
+        self.network = network(pinned(weights, SHA256))
         self.outputs = [f"cls{stride}" for stride in STRIDES] + [f"reg{stride}" for stride in STRIDES]
 
     def detect(self, pictures: Sequence[Image], floor: float) -> list[Boxes]:
@@ -106,16 +98,6 @@ class NanoDet:
         scale = np.array(size * 2) / [width, height, width, height]
         xyxy = np.clip((boxes.xyxy - [left, top, left, top]) / scale, 0, [width, height] * 2)
         return Boxes(xyxy, boxes.scores, boxes.labels)
-
-
-def read_weights(weights: Path) -> bytes:
-    try:
-        content = weights.read_bytes()
-    except OSError as error:
-        raise StageError(f"the detector's weights cannot be read: {error}", REINSTALL) from error
-    if hashlib.sha256(content).hexdigest() != SHA256:
-        raise StageError(f"the detector's weights {weights} are not the ones shipped", REINSTALL)
-    return content
 
 
 def fitting(size: tuple[int, int]) -> tuple[int, int]:

@@ -177,7 +177,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
 
     def identity(self) -> Identity:
         """The exact weights of both models, the words that they are asked with, and the versions of OpenCV and ONNX
-        Runtime where they compute.
+        Runtime where those compute.
         """
         from stages import imagenet, nanodet, vocabulary
         from stages.transformers_vision import attribute_digest
@@ -191,7 +191,6 @@ class ObjectsStage(Stage[ObjectsConfig]):
         }
         if config.detector == NANODET or config.attributes == EFFICIENTNET:
             tools["opencv"] = opencv_version()
-        if config.detector == NANODET:
             tools["onnxruntime"] = version_of("onnxruntime")
         if self.asks_with_words(models["detector"]):
             tools["vocabulary"] = vocabulary.digest(vocabulary.words_of(config.vocabulary))

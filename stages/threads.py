@@ -7,8 +7,10 @@ takes several times as long. Two pictures in two threads do not wait for anythin
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TypeVar
 
 Part = TypeVar("Part")
@@ -28,19 +30,31 @@ def cores() -> int:
 
 
 def one_by_one(work: Callable[[list[Part]], list[Result]], parts: Sequence[Part], workers: int) -> list[Result]:
-    """Do work, which takes several things, on one at a time in each of some threads, in which torch and OpenCV use
+    """Do work, which takes several things, on one at a time in each of some threads, in which OpenCV and torch use
     no others. Afterwards they do as before. Results come in order.
     """
-    import cv2
-    import torch
-
-    before = cv2.getNumThreads(), torch.get_num_threads()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    try:
+    with ExitStack() as stack:
+        for count, set_count in libraries():
+            stack.callback(set_count, count)
+            set_count(1)
         # OpenMP has the number for each thread anew.
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return [result for some in pool.map(lambda part: work([part]), parts) for result in some]
-    finally:
-        cv2.setNumThreads(before[0])
-        torch.set_num_threads(before[1])
+        pool = stack.enter_context(ThreadPoolExecutor(workers, initializer=one_thread))
+        return [result for some in pool.map(lambda part: work([part]), parts) for result in some]
+
+
+def one_thread() -> None:
+    for _, set_count in libraries():
+        set_count(1)
+
+
+def libraries() -> list[tuple[int, Callable[[int], None]]]:
+    """How many threads the libraries use that are loaded here, and what changes that. Loading torch only to ask it
+    would take longer than many a picture.
+    """
+    import cv2
+
+    found: list[tuple[int, Callable[[int], None]]] = [(cv2.getNumThreads(), cv2.setNumThreads)]
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        found.append((torch.get_num_threads(), torch.set_num_threads))
+    return found

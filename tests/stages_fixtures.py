@@ -6,10 +6,15 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from stages import imagenet
 from stages.base import BadItemError, Item, Value
 from stages.objects import ObjectsConfig, ObjectsStage, ObjectsValue
+
+HAS_EFFICIENTNET = imagenet.find_spec(imagenet.PACKAGE) is not None
+needs_efficientnet = pytest.mark.skipif(not HAS_EFFICIENTNET, reason="extra `bundled` is not installed")
 
 
 def item_of(picture: Image.Image, upstream: Mapping[str, Value] | None = None) -> Item:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,17 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from stages import imagenet, nanodet
+from stages import nanodet
 from stages.base import Failure, StageError
 from stages.colours import dominant_colour
 from stages.detection import Boxes, agreed, suppress
-from stages.kinds import KINDS
 from stages.objects import NO_ATTRIBUTES, Attribute, ObjectsConfig, ObjectsStage, ObjectsValue, described
-from tests.stages_fixtures import ODD, bad_item, check, clock, item_of, look, noise, overlap, plain, stop_sign
-
-HAS_EFFICIENTNET = imagenet.find_spec(imagenet.PACKAGE) is not None
-needs_efficientnet = pytest.mark.skipif(not HAS_EFFICIENTNET, reason="extra `bundled` is not installed")
-
+from tests.stages_fixtures import ODD, bad_item, check, item_of, look, needs_efficientnet, overlap, plain, stop_sign
 
 # -- the shipped detector
 
@@ -328,54 +325,20 @@ def test_only_some_boxes_are_asked_about(settings: dict[str, int], sizes: int):
 
 
 @needs_efficientnet
-def test_efficientnet_says_which_kind_of_a_thing_a_crop_shows():
-    model = imagenet.EfficientNetLite2()
-    as_clock, as_dog, again = model.classify([clock()] * 3, ["clock", "dog", "clock"], 0.1)
-    assert as_clock == again
-    ((word, score),) = as_clock
-    assert word in {"analog clock", "wall clock"}
-    assert 0.1 <= score <= 1
-    assert as_dog == []
-    assert model.knows("clock")
-    assert not model.knows("pizza")
-
-
-@needs_efficientnet
-def test_kinds_are_what_their_labels_say():
-    words = imagenet.EfficientNetLite2().words
-    assert set(KINDS) <= {*nanodet.COCO, "bear"}
-    for label, numbers in KINDS.items():
-        assert len(set(numbers)) == len(numbers)
-        assert all(words[number] != label for number in numbers)
-    assert {words[number] for number in KINDS["bus"]} == {"minibus", "school bus", "trolleybus"}
-    assert {"beagle", "Great Dane", "Mexican hairless"} <= {words[number] for number in KINDS["dog"]}
-    assert "timber wolf" not in {words[number] for number in KINDS["dog"]}
-    assert "person" not in KINDS
-
-
-@needs_efficientnet
 def test_the_bundled_models_together():
     (value,) = look(ObjectsStage(ObjectsConfig()), stop_sign())
     assert [attribute.label for attribute in value.objects[0].attributes] == ["red"]
 
 
 @needs_efficientnet
-def test_efficientnet_takes_crops_of_any_shape_in_batches():
-    model = imagenet.EfficientNetLite2()
-    crops = [noise(20 + index, 90 - index, index) for index in range(imagenet.BATCH + 2)]
-    labels = ["dog", "bird"] * (len(crops) // 2)
-    together = model.classify(crops, labels, 0.0)
-    assert len(together) == len(crops)
-    for index in (0, len(crops) - 1):
-        ((word, score),) = model.classify([crops[index]], [labels[index]], 0.0)[0:1][0]
-        assert word == together[index][0][0]
-        assert score == pytest.approx(together[index][0][1], abs=1e-4)
-
-
-@needs_efficientnet
-def test_damaged_efficientnet_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    weights = tmp_path / "weights.pth"
-    weights.write_bytes(b"not what was pinned")
-    monkeypatch.setattr(imagenet, "find_weights", lambda: weights)
-    with pytest.raises(StageError, match="not the ones expected"):
-        imagenet.EfficientNetLite2()
+def test_the_bundled_models_do_without_torch():
+    """Loading it takes longer than looking at dozens of pictures."""
+    script = """
+import sys
+from tests.stages_fixtures import look, stop_sign
+from stages.objects import ObjectsConfig, ObjectsStage
+assert look(ObjectsStage(ObjectsConfig()), stop_sign())[0].objects
+print({"torch", "torchvision", "timm", "transformers"} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

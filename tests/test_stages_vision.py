@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages import imagenet, nanodet
+from stages import nanodet
 from stages.base import EXECUTION, SEMANTIC
 from stages.colours import PALETTE
 from stages.objects import NO_ATTRIBUTES, ObjectsConfig, ObjectsStage
@@ -20,11 +20,8 @@ from stages.transformers_vision import (
     attribute_list,
     pad_elongated,
 )
-from tests.stages_fixtures import ODD, check, look, noise, plain
+from tests.stages_fixtures import HAS_EFFICIENTNET, ODD, check, look, noise, plain
 from tests.tiny_models import LABELS, build_clip, build_rt_detr, build_siglip, build_yolos
-
-HAS_EFFICIENTNET = imagenet.find_spec(imagenet.PACKAGE) is not None
-
 
 # -- models from folders
 

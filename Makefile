@@ -13,6 +13,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 FLAIR := .venv-flair
+RAPIDOCR := .rapidocr
 READY := $(VENV)/.ready
 
 .PHONY: setup demo test lint crash bench docs wheel-test clean
@@ -32,8 +33,9 @@ demo: setup
 	$(BIN)/ita extract examples/posts/images --preset bundled
 	$(BIN)/ita train --dataset example --preset bundled
 
-test: setup
+test: setup $(RAPIDOCR)/.ready
 	@scripts/browser.sh
+	PYTHONPATH=$(RAPIDOCR) $(BIN)/python -m pytest tests/test_stages_rapid.py
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: setup
@@ -48,6 +50,11 @@ crash: setup
 
 bench: setup $(PEERS)/.ready $(FLAIR)/.ready
 	$(BIN)/python -m benchmarks
+
+# Beside the environment, since what it needs would take the place of what others need there.
+$(RAPIDOCR)/.ready: scripts/rapidocr-requirements.txt $(READY)
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(RAPIDOCR) --requirement $<
+	@touch $@
 
 # DVC is a peer in the benchmarks only, and has an environment of its own: it pins what we do not.
 $(PEERS)/.ready:
@@ -73,4 +80,4 @@ wheel-test: setup
 	$(BIN)/python scripts/wheel_test.py
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(FLAIR) dist site .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(FLAIR) $(RAPIDOCR) dist site .pytest_cache .ruff_cache .hypothesis

@@ -28,12 +28,17 @@ class FlairRun:
 
 
 def train_flair(
-    splits: dict[str, Sequence[Post]], config: TrainingConfig, encoder: str = MINILM, threads: int = 1
+    splits: dict[str, Sequence[Post]],
+    config: TrainingConfig,
+    encoder: str = MINILM,
+    threads: int = 1,
+    half: bool = False,
 ) -> FlairRun:
     """Flair's `SequenceTagger` with CRF, fine-tuned with our encoder, epochs, batch, rates, warm-up and seed.
 
-    The epoch with the best dev score is kept, as ours is. Of the settings of `config`, Flair has no rate for the
-    CRF alone, and word dropout, clipping and weight decay stay at its own defaults.
+    With `half` it computes as its `use_amp` does, in bfloat16 on a CPU. The epoch with the best dev score is kept,
+    as ours is. Of the settings of `config`, Flair has no rate for the CRF alone, and word dropout, clipping and
+    weight decay stay at its own defaults.
 
     Raises:
         SystemExit: its environment is missing, or the training failed.
@@ -55,6 +60,7 @@ def train_flair(
         "warmup": config.warmup,
         "seed": config.seed,
         "threads": threads,
+        "half": half,
     }
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     environment.pop("PYTHONPATH", None)

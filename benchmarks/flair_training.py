@@ -81,6 +81,7 @@ def main() -> None:
             learning_rate=asked["learning_rate"],
             decoder_learning_rate=asked["head_learning_rate"],
             warmup_fraction=asked["warmup"],
+            use_amp=asked["half"],
             use_final_model_for_eval=False,
             save_final_model=False,
             plugins=[clock],

@@ -2,8 +2,9 @@
 
 One epoch of the same tweets, encoder and batch size, one thread, in turn: ours on the text alone; a plain loop of
 `transformers` (one cross entropy, batches as they come, padded to their longest); Flair, where `make bench` made
-its environment; and ours with captions, both views beside the view I+T alone. Seconds are of the processor, so that
-a busy neighbour counts for little. Neither tokenising nor scoring is in them; of ours, the checkpoint is.
+its environment; and ours with captions, both views beside the view I+T alone. Then the same in bfloat16, with Flair
+as it comes and with its `use_amp`. Seconds are of the processor, so that a busy neighbour counts for little. Neither
+tokenising nor scoring is in them; of ours, the checkpoint is.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.captions import peak
 from benchmarks.flair_peer import PYTHON, train_flair
 from ita_pipeline import pipeline
 from ita_pipeline.corpus.datasets import load_dataset
@@ -54,6 +56,9 @@ class Material:
 
     def bare(self) -> Texts:
         return [(post, ()) for post, _ in self.posts]
+
+    def computing_in(self, precision: str) -> Material:
+        return replace(self, config=self.config.model_copy(update={"precision": precision}))
 
     def laid_out(self, posts: Texts) -> list[Example]:
         return lay_out(posts, ViewEncoder(self.tokenizer, LONGEST, word_shapes=True))
@@ -131,14 +136,24 @@ def plain_loop(given: Material) -> Callable[[], float]:
     return run
 
 
-def flair(given: Material) -> Callable[[], float]:
+def flair(given: Material, half: bool = False) -> Callable[[], float]:
     posts = [post for post, _ in given.posts]
 
     def run() -> float:
         few = posts[:2]
-        return sum(train_flair({"train": posts, "dev": few, "test": few}, given.config).processor_seconds)
+        trained = train_flair({"train": posts, "dev": few, "test": few}, given.config, half=half)
+        return sum(trained.processor_seconds)
 
     return run
+
+
+def operations(work: Callable[[], object]) -> int:
+    """Floating-point operations of the products of matrices in some work."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
 
 
 def ratio(name: str, mine: Callable[[], float], other: Callable[[], float]) -> str:
@@ -148,18 +163,45 @@ def ratio(name: str, mine: Callable[[], float], other: Callable[[], float]) -> s
     return f"{name:<58} {medians[0]:>10.2f} {medians[1]:>10.2f} {statistics.median(b / a for a, b in pairs):>7.2f}×"
 
 
+def share(name: str, work: Callable[[], float], dtype: str) -> str:
+    """How much of the fastest product of matrices an epoch of ours reaches."""
+    done, fastest, seconds = operations(work), peak(dtype), work()
+    reached, fastest = done / seconds, max(fastest, peak(dtype))
+    said = f"{reached / 1e9:.0f} of {fastest / 1e9:.0f} GFLOP a processor second"
+    return f"{name:<58} {said}, {reached / fastest:.0%} of the peak"
+
+
+def lengths(given: Material) -> str:
+    examples = given.laid_out(given.posts)
+    text = sum(len(row) for example in examples for row in example.text.rows)
+    both = sum(example.length for example in examples)
+    longer = f"both views {both / (both - text):.2f} times those of I+T alone"
+    return f"{len(examples)} tweets, {text / len(examples):.0f} sub-tokens each, with their captions {longer}"
+
+
 def compared(data: Path, count: int = POSTS) -> Iterator[str]:
     import torch
 
     torch.set_num_threads(1)
     given = material(data, count)
-    text = ours(given, given.bare())
-    yield ratio(f"text of {count} tweets, a plain loop", text, plain_loop(given))
-    if PYTHON.exists():
-        yield ratio(f"text of {count} tweets, Flair", text, flair(given))
+    yield lengths(given)
     alone = ObjectiveConfig(text=0.0, context=1.0, alignment=0.0)
-    both, one = ours(given, given.posts), ours(given, given.posts, alone)
-    yield ratio(f"I+T of {count} tweets, both views and alignment", one, both)
+    for precision, dtype in (("fp32", "float32"), ("bf16", "bfloat16")):
+        ready = given.computing_in(precision)
+        text, both, one = (
+            ours(ready, ready.bare()),
+            ours(ready, ready.posts),
+            ours(ready, ready.posts, alone),
+        )
+        text()  # the first one compiles the CRF
+        if precision == "fp32":
+            yield ratio("text in fp32, a plain loop", text, plain_loop(ready))
+        if PYTHON.exists():
+            yield ratio(f"text in {precision}, Flair", text, flair(ready))
+        if PYTHON.exists() and precision == "bf16":
+            yield ratio("text in bf16, Flair with use_amp", text, flair(ready, half=True))
+        yield ratio(f"I+T in {precision}, both views and alignment", one, both)
+        yield share(f"both views in {precision}", both, dtype)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,13 +129,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def look_at_opencv(_: Path) -> Iterator[Diagnosis]:
-    try:
-        import cv2
-    except ImportError as error:
-        yield fail("opencv", f"cannot be loaded: {error}", "Debian, Ubuntu: apt-get install libgl1 libglib2.0-0")
-        return
-    yield ok("opencv", cv2.__version__)
+def library(name: str, module: str, hint: str) -> Callable[[Path], Iterator[Diagnosis]]:
+    """An examination of whether a library can be loaded, whose name it says with its version."""
+
+    def look(_: Path) -> Iterator[Diagnosis]:
+        try:
+            found = import_module(module)
+        except (ImportError, OSError) as error:
+            yield fail(name, f"cannot be loaded: {error}", hint)
+            return
+        yield ok(name, found.__version__)
+
+    return look
 
 
 def look_at_tesseract(_: Path) -> Iterator[Diagnosis]:
@@ -284,7 +290,8 @@ EXAMINATIONS: dict[str, Callable[[Path], Iterator[Any]]] = {
     "python": look_at_python,
     "packages": look_at_packages,
     "torch": look_at_torch,
-    "opencv": look_at_opencv,
+    "opencv": library("opencv", "cv2", "Debian, Ubuntu: apt-get install libgl1 libglib2.0-0"),
+    "onnxruntime": library("onnxruntime", "onnxruntime", "pip install --force-reinstall onnxruntime"),
     "tesseract": look_at_tesseract,
     "models": look_at_models,
     "disk": look_at_disk,

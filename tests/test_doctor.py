@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,15 @@ def test_shared_and_slow_file_systems_are_warned_of(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(doctor, "file_system", lambda _: "ext4")
     monkeypatch.setattr(doctor, "probe", lambda _: 3.0)
     assert found()["file system"].verdict is Verdict.WARN
+
+
+@pytest.mark.parametrize(("name", "module"), [("opencv", "cv2"), ("onnxruntime", "onnxruntime")])
+def test_a_library_that_cannot_be_loaded_is_a_failure(name: str, module: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    told = found()[name]
+    assert told.verdict is Verdict.FAIL
+    assert "cannot be loaded" in told.what
+    assert told.hint
 
 
 def test_a_look_that_breaks_is_a_failure_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch):

@@ -1,18 +1,20 @@
-"""Training speed: `python -m benchmarks.training_speed DATA [POSTS]`, with Twitter-2015 in the folder DATA.
+"""Training speed: `python -m benchmarks.training_speed DATA [POSTS] [--knowledge FILE]`, with Twitter-2015 in DATA.
 
 One epoch of the same tweets, encoder and batch size, one thread, in turn: ours on the text alone; a plain loop of
 `transformers` (one cross entropy, batches as they come, padded to their longest); Flair, where `make bench` made
-its environment; and ours with captions, both views beside the view I+T alone. Then the same in bfloat16, with Flair
-as it comes and with its `use_amp`. Seconds are of the processor, so that a busy neighbour counts for little. Neither
-tokenising nor scoring is in them; of ours, the checkpoint is.
+its environment; and ours with captions, both views beside the view I+T alone. Then the same in bfloat16, with
+Flair as it comes and with its `use_amp`. Seconds are of the processor, so that a busy neighbour counts for little.
+Neither tokenising nor scoring is in them; of ours, the checkpoint is.
+
+With a file of contexts, as `ita data import … --as knowledge` writes it, only the views are compared, and I+T has
+what that file says instead of captions.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
-import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -64,11 +66,13 @@ class Material:
         return lay_out(posts, ViewEncoder(self.tokenizer, LONGEST, word_shapes=True))
 
 
-def material(data: Path, count: int) -> Material:
+def material(data: Path, count: int, knowledge: Path | None = None) -> Material:
     values = read_yaml(find_config("experiments", EXPERIMENT)) | {"epochs": 1}
     with tempfile.TemporaryDirectory() as folder:
         options = pipeline.Options(preset="bundled", workspace=Path(folder))
-        plan = pipeline.plan_train("twitter15", options, pipeline.TrainOptions(data, contexts=("caption",)))
+        kinds = ("knowledge",) if knowledge else ("caption",)
+        wanted = pipeline.TrainOptions(data, contexts=kinds, captions=str(knowledge or "auto"))
+        plan = pipeline.plan_train("twitter15", options, wanted)
         store = Workspace(Path(folder)).store
         contexts = make_contexts(plan.contexts, store, LocalEngine(InProcess()), Mute())
         train_posts = load_dataset("twitter15", data, Path(folder)).splits["train"]
@@ -176,42 +180,51 @@ def lengths(given: Material) -> str:
     text = sum(len(row) for example in examples for row in example.text.rows)
     both = sum(example.length for example in examples)
     longer = f"both views {both / (both - text):.2f} times those of I+T alone"
-    return f"{len(examples)} tweets, {text / len(examples):.0f} sub-tokens each, with their captions {longer}"
+    return f"{len(examples)} tweets, {text / len(examples):.0f} sub-tokens each, with their contexts {longer}"
 
 
-def compared(data: Path, count: int = POSTS) -> Iterator[str]:
+def compared(data: Path, count: int, knowledge: Path | None = None) -> Iterator[str]:
     import torch
 
     torch.set_num_threads(1)
-    given = material(data, count)
+    given = material(data, count, knowledge)
     yield lengths(given)
-    alone = ObjectiveConfig(text=0.0, context=1.0, alignment=0.0)
-    for precision, dtype in (("fp32", "float32"), ("bf16", "bfloat16")):
+    for precision in ("fp32", "bf16"):
         ready = given.computing_in(precision)
-        text, both, one = (
-            ours(ready, ready.bare()),
-            ours(ready, ready.posts),
-            ours(ready, ready.posts, alone),
-        )
-        text()  # the first one compiles the CRF
-        if precision == "fp32":
-            yield ratio("text in fp32, a plain loop", text, plain_loop(ready))
-        if PYTHON.exists():
-            yield ratio(f"text in {precision}, Flair", text, flair(ready))
-        if PYTHON.exists() and precision == "bf16":
-            yield ratio("text in bf16, Flair with use_amp", text, flair(ready, half=True))
-        yield ratio(f"I+T in {precision}, both views and alignment", one, both)
-        yield share(f"both views in {precision}", both, dtype)
+        ours(ready, ready.bare())()  # the first one compiles the CRF
+        if knowledge is None:
+            yield from beside_others(ready, half=precision == "bf16")
+        yield from beside_one_view(ready)
 
 
-def main(arguments: Sequence[str]) -> None:
-    place = arguments[0] if arguments else os.environ.get("ITA_TWITTER2015", "")
-    if not place or not Path(place).is_dir():
-        sys.exit("usage: python -m benchmarks.training_speed FOLDER [POSTS], with the files of Twitter-2015")
+def beside_others(given: Material, half: bool) -> Iterator[str]:
+    text, name = ours(given, given.bare()), f"text in {given.config.precision}"
+    if not half:
+        yield ratio(f"{name}, a plain loop", text, plain_loop(given))
+    if PYTHON.exists():
+        yield ratio(f"{name}, Flair", text, flair(given))
+    if PYTHON.exists() and half:
+        yield ratio(f"{name}, Flair with use_amp", text, flair(given, half=True))
+
+
+def beside_one_view(given: Material) -> Iterator[str]:
+    precision = given.config.precision
+    alone = given.config.objective.without_alignment()
+    one, both = ours(given, given.posts, alone), ours(given, given.posts)
+    yield ratio(f"I+T in {precision}, both views and alignment", one, both)
+    yield share(f"both views in {precision}", both, "float32" if precision == "fp32" else "bfloat16")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Seconds of an epoch beside a plain loop, Flair, and one view.")
+    parser.add_argument("data", type=Path, help="the folder with Twitter-2015")
+    parser.add_argument("posts", nargs="?", type=int, default=POSTS)
+    parser.add_argument("--knowledge", type=Path, help="contexts to train on instead of captions")
+    options = parser.parse_args()
     print(f"{'':<58} {'ours, s':>10} {'other, s':>10} {'ratio':>8}")
-    for line in compared(Path(place), int(arguments[1]) if len(arguments) > 1 else POSTS):
+    for line in compared(options.data, options.posts, options.knowledge):
         print(line, flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

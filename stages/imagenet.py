@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from stages.base import StageError
-from stages.kinds import KINDS
+from stages.kinds import kinds
 from stages.networks import network, pinned
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class EfficientNetLite2:
 
     def knows(self, label: str) -> bool:
         """Whether there is anything to say of things with this label; the crops of others need not be looked at."""
-        return label in KINDS
+        return label in kinds()
 
     def classify(
         self, crops: Sequence[Image], labels: Sequence[str], floor: float
@@ -54,9 +54,9 @@ class EfficientNetLite2:
         for start in range(0, len(crops), BATCH):
             rows = self.probabilities(crops[start : start + BATCH])
             for row, label in zip(rows, labels[start : start + BATCH], strict=True):
-                kinds = KINDS[label]
-                best = max(kinds, key=lambda kind: row[kind])
-                found.append([(kinds[best], float(row[best]))] if row[best] >= floor else [])
+                names = kinds()[label]
+                best = max(names, key=lambda number: row[number])
+                found.append([(names[best], float(row[best]))] if row[best] >= floor else [])
         return found
 
     def probabilities(self, crops: Sequence[Image]) -> np.ndarray:

@@ -176,10 +176,10 @@ class ObjectsStage(Stage[ObjectsConfig]):
         return {name: value for name, value in super().parameters().items() if name not in unused}
 
     def identity(self) -> Identity:
-        """The exact weights of both models, the words that they are asked with, and the versions of OpenCV and ONNX
-        Runtime where those compute.
+        """The exact weights of both models, the words that they are asked with or may answer with, and the versions
+        of OpenCV and ONNX Runtime where those compute.
         """
-        from stages import imagenet, nanodet, vocabulary
+        from stages import imagenet, kinds, nanodet, vocabulary
         from stages.transformers_vision import attribute_digest
 
         config = self.config
@@ -196,6 +196,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
             tools["vocabulary"] = vocabulary.digest(vocabulary.words_of(config.vocabulary))
         if config.attributes == EFFICIENTNET:
             imagenet.find_weights()
+            tools["kinds"] = kinds.digest()
             models["attributes"] = f"sha256:{imagenet.SHA256}"
         elif config.attributes != NO_ATTRIBUTES:
             models["attributes"] = hub.identify(config.attributes, config.attributes_revision)

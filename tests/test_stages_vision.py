@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages import nanodet
+from stages import kinds, nanodet
 from stages.base import EXECUTION, SEMANTIC
 from stages.colours import PALETTE
 from stages.objects import NO_ATTRIBUTES, ObjectsConfig, ObjectsStage
@@ -174,7 +174,7 @@ def test_the_list_is_part_of_the_identity_only_where_it_is_used(folders: dict[st
     assert stage.identity().models["detector"] == f"sha256:{nanodet.SHA256}"
     assert ObjectsStage(ObjectsConfig(attributes=NO_ATTRIBUTES)).identity().tools == detector
     if HAS_EFFICIENTNET:
-        assert ObjectsStage(ObjectsConfig()).identity().tools == detector
+        assert ObjectsStage(ObjectsConfig()).identity().tools == {"kinds": kinds.digest(), **detector}
 
 
 def test_floors_are_semantic_and_the_device_is_not():

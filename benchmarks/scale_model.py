@@ -29,9 +29,9 @@ class Measured:
     """What was measured on two cores of a virtual machine; `docs/scale.md` says how."""
 
     stages: tuple[StageCost, ...] = (
-        StageCost("objects", 0.449, 536.0),
-        StageCost("ocr", 0.115, 532.0),
-        StageCost("caption", 0.0002, 207.0),
+        StageCost("objects", 0.064, 777.0),
+        StageCost("ocr", 0.042, 761.0),
+        StageCost("caption", 0.0001, 206.0),
     )
     # The planner and the index, a record or an item.
     index_seconds: float = 9.0e-6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,10 @@ def import_late(source: Path, to: Path, like: Dataset | None = None, knowledge: 
     """
     refuse_existing(to)
     found = Imported()
-    for split, file in late_files(source).items():
+    files = late_files(source)
+    if source.is_dir():
+        found.notes += passed_over(files)
+    for split, file in files.items():
         read = read_late(file)
         ids = picture_ids(file, split, read)
         pairs = [as_post(one, f"{split}-{n}", id) for n, (one, id) in enumerate(zip(read, ids, strict=True), 1)]
@@ -99,6 +102,15 @@ def late_files(source: Path) -> dict[str, Path]:
         if found:
             return {split: found[split] for split in SPLITS if split in found}
     raise MissingError(f"{source} has no file for train, dev or test", "name them train.txt, dev.txt and test.txt")
+
+
+def passed_over(files: Mapping[str, Path]) -> Iterator[str]:
+    """What to do with files beside these that are called after a split and have another ending than a text's."""
+    for folder in {file.parent for file in files.values()}:
+        for path in sorted(folder.iterdir()):
+            split = split_of_name(path.name)
+            if path.is_file() and split in SPLITS and split not in files:
+                yield f"{split}: {path.name} is not read; if it is in CoNLL form, call it {split}.txt"
 
 
 def picture_ids(file: Path, split: str, read: Sequence[Late]) -> list[str | None]:

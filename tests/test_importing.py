@@ -66,6 +66,16 @@ def test_without_a_dataset_to_pair_with_tweets_are_numbered_and_it_is_said():
     assert texts("new") == {"train-1": ("one",), "train-2": ("two", "three")}
 
 
+def test_a_file_of_a_split_that_is_not_read_is_named():
+    folder = late(train=LATE)
+    (folder / "emerging.test.annotated").write_text(LATE)
+    (folder / "README.md").write_text("not a split")
+    found = import_late(folder, Path("new"))
+    assert [note for note in found.notes if "not read" in note] == [
+        "test: emerging.test.annotated is not read; if it is in CoNLL form, call it test.txt"
+    ]
+
+
 def test_tweets_that_differ_are_told():
     dataset = twitter()
     changed = "Ada\tO\nspoke\tO\n\nsomebody\tO\nelse\tO\n<EOS>\tX\nx\tX\n"

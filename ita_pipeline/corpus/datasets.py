@@ -108,7 +108,8 @@ def card_of_folder(folder: Path) -> DatasetCard:
         return DatasetCard(about="a folder of posts", files=CONLL_FILES, images=IMAGES, captions=[CONTEXTS_FILE])
     raise MissingError(
         f"{folder} has neither tweets.jsonl nor train.jsonl nor train.txt",
-        'write lines of {"text": …, "image": "x.jpg", "mentions": […]}; see docs/datasets.md',
+        'write lines of {"text": …, "image": "x.jpg", "mentions": […]}, or give files in CoNLL form the names '
+        "train.txt, dev.txt and test.txt; see docs/datasets.md",
     )
 
 

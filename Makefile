@@ -35,7 +35,8 @@ demo: setup
 
 test: setup $(RAPIDOCR)/.ready
 	@scripts/browser.sh
-	PYTHONPATH=$(RAPIDOCR) $(BIN)/python -m pytest tests/test_stages_rapid.py
+	PYTHONPATH=$(CURDIR)/$(RAPIDOCR) $(BIN)/python -c "import rapidocr"
+	PYTHONPATH=$(CURDIR)/$(RAPIDOCR) $(BIN)/python -m pytest tests/test_stages_rapid.py
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: setup

@@ -2,7 +2,7 @@
 
 One epoch of the same tweets, encoder and batch size, one thread, in turn: ours on the text alone; a plain loop of
 `transformers` (one cross entropy, batches as they come, padded to their longest); Flair, where `make bench` made
-its environment; and ours with captions, both views beside the view I+T alone. Then the same in bfloat16, with
+its environment; and ours with captions, both views beside the view I+T alone. Then ours in bfloat16, beside
 Flair as it comes and with its `use_amp`. Seconds are of the processor, so that a busy neighbour counts for little.
 Neither tokenising nor scoring is in them; of ours, the checkpoint is.
 
@@ -48,7 +48,7 @@ Texts = Sequence[tuple[Post, tuple[str, ...]]]
 
 @dataclass(frozen=True)
 class Material:
-    """Tweets with captions, how to train on them, and the types of their mentions."""
+    """Tweets with contexts, how to train on them, and the types of their mentions."""
 
     posts: Texts
     config: TrainingConfig
@@ -152,7 +152,9 @@ def flair(given: Material, half: bool = False) -> Callable[[], float]:
 
 
 def operations(work: Callable[[], object]) -> int:
-    """Floating-point operations of the products of matrices in some work."""
+    """Floating-point operations of the products of matrices in some work; those of attention without dropout, which
+    MiniLM has, would not be counted on a CPU.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
@@ -221,6 +223,8 @@ def main() -> None:
     parser.add_argument("posts", nargs="?", type=int, default=POSTS)
     parser.add_argument("--knowledge", type=Path, help="contexts to train on instead of captions")
     options = parser.parse_args()
+    if not options.data.is_dir() or options.posts < 1:
+        parser.error("name the folder with the files of Twitter-2015, and at least one post")
     print(f"{'':<58} {'ours, s':>10} {'other, s':>10} {'ratio':>8}")
     for line in compared(options.data, options.posts, options.knowledge):
         print(line, flush=True)

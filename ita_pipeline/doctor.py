@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.ner.encoders import find_encoder
 from ita_pipeline.presets import build_stages, hub_models, load_preset
-from stages import hub
+from stages import hub, tools
 from stages.base import StageError
 
 if TYPE_CHECKING:
@@ -290,8 +290,8 @@ EXAMINATIONS: dict[str, Callable[[Path], Iterator[Any]]] = {
     "python": look_at_python,
     "packages": look_at_packages,
     "torch": look_at_torch,
-    "opencv": library("opencv", "cv2", "Debian, Ubuntu: apt-get install libgl1 libglib2.0-0"),
-    "onnxruntime": library("onnxruntime", "onnxruntime", "pip install --force-reinstall onnxruntime"),
+    "opencv": library("opencv", "cv2", tools.OPENCV_HINT),
+    "onnxruntime": library("onnxruntime", "onnxruntime", tools.ONNXRUNTIME_HINT),
     "tesseract": look_at_tesseract,
     "models": look_at_models,
     "disk": look_at_disk,

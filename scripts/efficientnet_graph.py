@@ -9,6 +9,7 @@ tensor begins, and in which order its sides lie there. The architecture is timm'
 
 from __future__ import annotations
 
+import hashlib
 import io
 import warnings
 from typing import Any
@@ -18,11 +19,12 @@ import timm
 import torch
 from onnx import external_data_helper, helper
 
-from stages.imagenet import FILE, GRAPH, SIDE, find_weights
+from stages.imagenet import FILE, GRAPH, SHA256, SIDE, find_weights
+from stages.networks import pinned
 
 
 def main() -> None:
-    content = find_weights().read_bytes()
+    content = pinned(find_weights(), SHA256)
     stored = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     model = timm.create_model("tf_efficientnet_lite2", pretrained=False).eval()
     # The package names the tensors otherwise than timm; their order is the same.
@@ -32,7 +34,7 @@ def main() -> None:
     for tensor in [each for each in graph.graph.initializer if each.name.removeprefix("0.") in tensors]:
         refer(graph, tensor, tensors[tensor.name.removeprefix("0.")], content)
     onnx.save(graph, GRAPH)
-    print(f"{GRAPH}: {GRAPH.stat().st_size} bytes")
+    print(f"{GRAPH}, for `stages.imagenet` and NOTICE.md: {hashlib.sha256(GRAPH.read_bytes()).hexdigest()}")
 
 
 def exported(model: torch.nn.Module) -> Any:

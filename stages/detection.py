@@ -54,7 +54,7 @@ def agreed(views: Sequence[Boxes], same: float) -> Boxes:
         if taken[first]:
             continue
         alike = ~taken & (names == names[first]) & (overlaps(boxes.xyxy[first], boxes.xyxy) >= same)
-        # The best one of each view; the first one itself, even where its box is empty.
+        # The best one of each view.
         members = [int(first)]
         for number in set(range(len(alone))) - {int(views_of[first])}:
             others = np.flatnonzero(alike & (views_of == number))
@@ -82,7 +82,8 @@ def suppress(boxes: Boxes, within: float, across: float, most: int) -> Boxes:
     """Keep the best box of every group that overlaps, first within a label and then between labels.
 
     Two labels on one thing ("cat" and "dog" on the same cat) overlap nearly whole, two things of different
-    kinds (a rider and a horse) do not: hence `across` is the higher intersection over union of the two.
+    kinds (a rider and a horse) do not: hence `across` is the higher intersection over union of the two. No box is
+    empty, and all scores are above 0.
     """
     import cv2
     import numpy as np

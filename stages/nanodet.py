@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.base import StageError
 from stages.detection import Boxes, agreed, joined
 from stages.networks import network, pinned
 
@@ -48,15 +47,8 @@ class NanoDet:
         """Read the weights.
 
         Raises:
-            StageError: the file is missing, its bytes are not those of `SHA256`, or OpenCV cannot be loaded.
+            StageError: the file is missing, or its bytes are not those of `SHA256`.
         """
-        try:
-            import cv2  # noqa: F401
-        except ImportError as error:
-            raise StageError(
-                f"OpenCV cannot be loaded: {error}",
-                "Debian, Ubuntu: apt-get install libgl1 libglib2.0-0; Fedora: dnf install mesa-libGL glib2",
-            ) from error
         self.network = network(pinned(weights, SHA256))
         self.outputs = [f"cls{stride}" for stride in STRIDES] + [f"reg{stride}" for stride in STRIDES]
 
@@ -77,8 +69,8 @@ class NanoDet:
         return both.pick(np.flatnonzero(both.scores >= floor))
 
     def look(self, bgr: np.ndarray, size: tuple[int, int], floor: float, mirrored: bool = False) -> Boxes:
-        """All cells whose best class scores at least `floor`, in one view: the picture (h, w, 3) made as large as
-        `size`, width and height, says, and maybe mirrored, as the boxes are then.
+        """All cells whose best class scores at least `floor`, and above 0, in one view: the picture (h, w, 3) made
+        as large as `size`, width and height, says, and maybe mirrored, as the boxes are then.
         """
         import numpy as np
 
@@ -97,7 +89,8 @@ class NanoDet:
         boxes = joined(parts)
         scale = np.array(size * 2) / [width, height, width, height]
         xyxy = np.clip((boxes.xyxy - [left, top, left, top]) / scale, 0, [width, height] * 2)
-        return Boxes(xyxy, boxes.scores, boxes.labels)
+        inside = (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1) & (boxes.scores > 0)
+        return Boxes(xyxy, boxes.scores, boxes.labels).pick(np.flatnonzero(inside))
 
 
 def fitting(size: tuple[int, int]) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.base import StageError
+from stages.tools import onnxruntime
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -24,9 +25,9 @@ def pinned(path: Path, sha256: str, hint: str = REINSTALL) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise StageError(f"the weights {path} cannot be read: {error.strerror or error}", hint) from error
+        raise StageError(f"the file {path} cannot be read: {error.strerror or error}", hint) from error
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise StageError(f"the weights {path} are not the ones expected", hint)
+        raise StageError(f"the file {path} is not the one expected", hint)
     return content
 
 
@@ -35,13 +36,15 @@ def network(graph: bytes, weights: Mapping[str, bytes] | None = None) -> Inferen
     them.
 
     It may be asked from several threads at once, and uses that of whoever asks and no other (`stages.threads`).
-    """
-    import onnxruntime
 
-    options = onnxruntime.SessionOptions()
+    Raises:
+        StageError: ONNX Runtime cannot be loaded.
+    """
+    runtime = onnxruntime()
+    options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     files = dict(weights or {})
     if files:
         lengths = [len(content) for content in files.values()]
         options.add_external_initializers_from_files_in_memory([*files], [*files.values()], lengths)
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

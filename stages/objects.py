@@ -31,7 +31,7 @@ from stages.base import (
 )
 from stages.kinds import ANIMALS, FUR
 from stages.threads import cores, one_by_one
-from stages.tools import opencv_version, version_of
+from stages.tools import opencv, opencv_version, version_of
 from stages.vocabulary import COMMON
 from stages.worded_detectors import WORDED
 
@@ -153,7 +153,7 @@ class Seen:
 
 class ObjectsStage(Stage[ObjectsConfig]):
     name = "objects"
-    version = 4
+    version = 5
     config_type = ObjectsConfig
     value_type = ObjectsValue
 
@@ -177,20 +177,19 @@ class ObjectsStage(Stage[ObjectsConfig]):
 
     def identity(self) -> Identity:
         """The exact weights of both models, the words that they are asked with or may answer with, and the versions
-        of OpenCV and ONNX Runtime where those compute.
+        of OpenCV and, where it computes, ONNX Runtime.
         """
         from stages import imagenet, kinds, nanodet, vocabulary
         from stages.transformers_vision import attribute_digest
 
         config = self.config
-        tools = {}
+        tools = {"opencv": opencv_version()}
         models = {
             "detector": f"sha256:{nanodet.SHA256}"
             if config.detector == NANODET
             else hub.identify(config.detector, config.detector_revision)
         }
         if config.detector == NANODET or config.attributes == EFFICIENTNET:
-            tools["opencv"] = opencv_version()
             tools["onnxruntime"] = version_of("onnxruntime")
         if self.asks_with_words(models["detector"]):
             tools["vocabulary"] = vocabulary.digest(vocabulary.words_of(config.vocabulary))
@@ -198,6 +197,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
             imagenet.find_weights()
             tools["kinds"] = kinds.digest()
             models["attributes"] = f"sha256:{imagenet.SHA256}"
+            models["attribute graph"] = f"sha256:{imagenet.GRAPH_SHA256}"
         elif config.attributes != NO_ATTRIBUTES:
             models["attributes"] = hub.identify(config.attributes, config.attributes_revision)
             tools["attribute list"] = attribute_digest()
@@ -228,6 +228,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
         from stages.imagenet import EfficientNetLite2
         from stages.transformers_vision import ZeroShotAttributes
 
+        opencv()
         config, models = self.config, self.identity().models
         if config.attributes == EFFICIENTNET:
             self.attributor = EfficientNetLite2()
@@ -265,6 +266,13 @@ class ObjectsStage(Stage[ObjectsConfig]):
     def attributes_of(self, crops: Sequence[tuple[Image, str]]) -> list[list[tuple[str, float]]]:
         if self.attributor is None or not crops:
             return []
+        if self.device != "cpu" and self.config.attributes == EFFICIENTNET:
+            # The detector is on the device, and the classifier has all cores to itself.
+            return one_by_one(self.classified, crops, self.config.workers or cores())
+        return self.classified(crops)
+
+    def classified(self, crops: Sequence[tuple[Image, str]]) -> list[list[tuple[str, float]]]:
+        assert self.attributor is not None
         pictures, labels = [crop for crop, _ in crops], [label for _, label in crops]
         return self.attributor.classify(pictures, labels, self.config.attribute_floor)
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from typing import TypeVar
 
 Part = TypeVar("Part")
@@ -33,17 +34,19 @@ def one_by_one(work: Callable[[list[Part]], list[Result]], parts: Sequence[Part]
     """Do work, which takes several things, on one at a time in each of some threads, in which OpenCV and torch use
     no others. Afterwards they do as before. Results come in order.
     """
+    found = libraries()
     with ExitStack() as stack:
-        for count, set_count in libraries():
-            stack.callback(set_count, count)
+        for before, set_count in found:
+            stack.callback(set_count, before)
             set_count(1)
         # OpenMP has the number for each thread anew.
-        pool = stack.enter_context(ThreadPoolExecutor(workers, initializer=one_thread))
+        start = partial(one_thread_each, [set_count for _, set_count in found])
+        pool = stack.enter_context(ThreadPoolExecutor(workers, initializer=start))
         return [result for some in pool.map(lambda part: work([part]), parts) for result in some]
 
 
-def one_thread() -> None:
-    for _, set_count in libraries():
+def one_thread_each(setters: Sequence[Callable[[int], None]]) -> None:
+    for set_count in setters:
         set_count(1)
 
 
@@ -54,7 +57,8 @@ def libraries() -> list[tuple[int, Callable[[int], None]]]:
     import cv2
 
     found: list[tuple[int, Callable[[int], None]]] = [(cv2.getNumThreads(), cv2.setNumThreads)]
-    torch = sys.modules.get("torch")
-    if torch is not None:
+    if "torch" in sys.modules:
+        import torch  # which waits where another thread is importing it just now
+
         found.append((torch.get_num_threads(), torch.set_num_threads))
     return found

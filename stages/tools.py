@@ -1,8 +1,9 @@
-"""Versions of the libraries whose arithmetic a result depends on, found without importing them."""
+"""The libraries whose arithmetic a result depends on: their versions, and themselves, if they load."""
 
 from __future__ import annotations
 
-from importlib import metadata
+from importlib import import_module, metadata
+from typing import Any
 
 from stages.base import StageError
 
@@ -13,6 +14,10 @@ OPENCV = (
     "opencv-contrib-python",
     "opencv-contrib-python-headless",
 )
+
+
+OPENCV_HINT = "Debian, Ubuntu: apt-get install libgl1 libglib2.0-0; Fedora: dnf install mesa-libGL glib2"
+ONNXRUNTIME_HINT = "pip install --force-reinstall onnxruntime"
 
 
 def opencv_version() -> str:
@@ -37,3 +42,28 @@ def version_of(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError as error:
         raise StageError(f"{package} is not installed", f"pip install {package}") from error
+
+
+def opencv() -> Any:
+    """The module `cv2`.
+
+    Raises:
+        StageError: it cannot be loaded.
+    """
+    return loaded("cv2", "OpenCV", OPENCV_HINT)
+
+
+def onnxruntime() -> Any:
+    """The module `onnxruntime`.
+
+    Raises:
+        StageError: it cannot be loaded.
+    """
+    return loaded("onnxruntime", "ONNX Runtime", ONNXRUNTIME_HINT)
+
+
+def loaded(module: str, name: str, hint: str) -> Any:
+    try:
+        return import_module(module)
+    except (ImportError, OSError) as error:
+        raise StageError(f"{name} cannot be loaded: {error}", hint) from error

@@ -173,6 +173,8 @@ def test_the_list_is_part_of_the_identity_only_where_it_is_used(folders: dict[st
     assert stage.identity().tools == {"attribute list": attribute_digest(), **detector}
     assert stage.identity().models["detector"] == f"sha256:{nanodet.SHA256}"
     assert ObjectsStage(ObjectsConfig(attributes=NO_ATTRIBUTES)).identity().tools == detector
+    from_folder = ObjectsConfig(detector=str(folders["yolos"]), attributes=NO_ATTRIBUTES)
+    assert ObjectsStage(from_folder).identity().tools == opencv
     if HAS_EFFICIENTNET:
         assert ObjectsStage(ObjectsConfig()).identity().tools == {"kinds": kinds.digest(), **detector}
 

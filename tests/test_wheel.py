@@ -31,7 +31,7 @@ def files(folder: str, pattern: str) -> set[str]:
 def test_everything_that_is_looked_up_is_in_it(wheel: Path):
     held = set(zipfile.ZipFile(wheel).namelist())
     code = files("ita_pipeline", "*.py") | files("stages", "*.py")
-    data = files("stages/weights", "*") | files("ita_pipeline/reports/templates", "*")
+    data = files("stages", "*.yaml") | files("stages/weights", "*") | files("ita_pipeline/reports/templates", "*")
     assert code | data | {"ita_pipeline/py.typed", "stages/py.typed"} <= held
     inside = files("configs", "*.yaml") | files("examples/posts", "*")
     assert {f"ita_pipeline/{name}" for name in inside} <= held

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -312,6 +313,25 @@ def test_no_more_threads_than_before_are_left_to_others():
     look(stage, *[plain(CSS["red"], 200, 100)] * 4)
     assert inside == [(1, 1)] * 4
     assert (cv2.getNumThreads(), torch.get_num_threads()) == before
+
+
+def test_beside_a_detector_on_a_device_crops_go_to_all_cores(monkeypatch: pytest.MonkeyPatch):
+    meet = threading.Barrier(2, timeout=30)
+
+    class Meeting(Named):
+        def classify(
+            self, crops: Sequence[Image.Image], labels: Sequence[str], floor: float
+        ) -> list[list[tuple[str, float]]]:
+            meet.wait()  # passes only where two are asked at the same time
+            return super().classify(crops, labels, floor)
+
+    pictures = [plain(CSS["red"], 200, 100)] * 3
+    stage = ObjectsStage(ObjectsConfig(workers=2))
+    stage.detector, stage.attributor = Two(), Named()
+    expected = look(stage, *pictures)
+    monkeypatch.setattr(ObjectsStage, "device", property(lambda self: "cuda"))
+    stage.attributor = Meeting()
+    assert look(stage, *pictures) == expected
 
 
 @pytest.mark.parametrize("label", ["person", "Woman", "young boy"])

@@ -16,6 +16,21 @@ from stages.objects import ObjectsConfig, ObjectsStage, ObjectsValue
 HAS_EFFICIENTNET = imagenet.find_spec(imagenet.PACKAGE) is not None
 needs_efficientnet = pytest.mark.skipif(not HAS_EFFICIENTNET, reason="extra `bundled` is not installed")
 
+# The named colours of CSS, for brown "saddlebrown": none of them is a centre of the palette.
+CSS = {
+    "black": (0, 0, 0),
+    "grey": (128, 128, 128),
+    "white": (255, 255, 255),
+    "red": (255, 0, 0),
+    "orange": (255, 165, 0),
+    "yellow": (255, 255, 0),
+    "green": (0, 128, 0),
+    "blue": (0, 0, 255),
+    "purple": (128, 0, 128),
+    "pink": (255, 192, 203),
+    "brown": (139, 69, 19),
+}
+
 
 def item_of(picture: Image.Image, upstream: Mapping[str, Value] | None = None) -> Item:
     return Item(key="0" * 64, name="picture.png", decode=lambda: picture, upstream=upstream or {})

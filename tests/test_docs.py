@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -14,6 +13,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+
+from tests.browsers import CHROMIUM, NO_BROWSER
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["index", "method", "commands"]
@@ -89,16 +90,15 @@ def address(site: Path) -> Iterator[str]:
 
 
 def test_a_browser_asks_nobody_else_and_no_page_is_wider_than_a_phone(address: str):
-    browser_program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser_program is None:
-        pytest.skip("there is no Chromium or Chrome here")
+    if CHROMIUM is None:
+        pytest.skip(NO_BROWSER)
     from playwright.sync_api import sync_playwright
 
     asked: list[str] = []
     complaints: list[str] = []
     with sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=browser_program, args=options)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
         for scheme, width in (("dark", 400), ("light", 1280)):
             tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
             tab.on("request", lambda request: asked.append(request.url))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +12,12 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, 
 
 from ita_pipeline.reports.make import ReportOptions, make_report
 from ita_pipeline.reports.thumbnails import Pictures
+from tests.browsers import CHROMIUM, NO_BROWSER
 from tests.fakes import draw
 from tests.report_site import NASTY, build_site, file_digest, key_of, objects, remember
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE = 20_000  # milliseconds
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome is installed")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 
 
 @dataclass

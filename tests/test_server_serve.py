@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,12 +26,12 @@ import ita_pipeline as ita
 from ita_pipeline.errors import MissingError, UsageError
 from ita_pipeline.server import serve
 from ita_pipeline.server.serve import Place, check_installed, hosts_of, listening
+from tests.browsers import CHROMIUM, NO_BROWSER
 from tests.fakes import ita as command
 from tests.fakes import ita_here
 from tests.hostile import harmful
 from tests.tiny_encoder import build_bert
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE = 30_000  # milliseconds
 RATES = [f"--set=training.{name}=0.01" for name in ("learning_rate", "linear_learning_rate", "crf_learning_rate")]
 BOUNDARY = "a-boundary-of-parts"
@@ -240,7 +239,7 @@ def test_a_crowd_is_answered_and_memory_stays(server: Server):
 def page(server: Server) -> Iterator[Page]:
     """The page in a browser; whatever it complains of, or asks of anybody else, fails the test."""
     if CHROMIUM is None:
-        pytest.skip("no Chromium or Chrome is installed")
+        pytest.skip(NO_BROWSER)
     complaints: list[str] = []
     with sync_playwright() as playwright:
         as_root = ["--no-sandbox"] if os.geteuid() == 0 else []

@@ -36,7 +36,7 @@ demo: setup
 test: setup $(RAPIDOCR)/.ready
 	@scripts/browser.sh
 	PYTHONPATH=$(CURDIR)/$(RAPIDOCR) $(BIN)/python -c "import rapidocr"
-	PYTHONPATH=$(CURDIR)/$(RAPIDOCR) $(BIN)/python -m pytest tests/test_stages_rapid.py
+	PYTHONPATH=$(CURDIR)/$(RAPIDOCR) $(BIN)/python -m pytest tests/stages/ocr/test_rapidocr.py
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: setup

@@ -22,7 +22,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 from benchmarks.timing import HEADER, Comparison, compare
 from stages.base import Item
-from stages.caption import CaptionConfig, CaptionStage, CaptionValue
+from stages.caption.schema import CaptionConfig, CaptionValue
+from stages.caption.stage import CaptionStage
 
 TOKENS, BEAMS, BATCH, PAIRS, THREADS = 20, 5, 8, 2, 2
 SIDE = 2048

@@ -23,12 +23,12 @@ import torch
 from PIL import Image
 from torchvision.ops import batched_nms
 
+import ita_pipeline as ita
 from benchmarks.timing import HEADER, Comparison, compare
-from ita_pipeline import pipeline
-from ita_pipeline.settings import project_folder
-from stages.imagenet import SIDE as CROP_SIDE
-from stages.imagenet import find_weights
-from stages.nanodet import COCO, MEAN_BGR, SIDE, STD_BGR, STRIDES, WEIGHTS, decode_sides
+from ita_pipeline.core.config import project_folder
+from stages.objects.efficientnet import SIDE as CROP_SIDE
+from stages.objects.efficientnet import find_weights
+from stages.objects.nanodet import COCO, MEAN_BGR, SIDE, STD_BGR, STRIDES, WEIGHTS, decode_sides
 
 PICTURES = 16
 PAIRS = 3
@@ -81,9 +81,7 @@ class Script:
 
 def ours(images: Path, *stages: str) -> None:
     with tempfile.TemporaryDirectory() as workspace:
-        done = pipeline.extract(
-            images, pipeline.Options(preset="bundled", stages=stages, workspace=Path(workspace))
-        )
+        done = ita.extract(images, ita.Options(preset="bundled", stages=stages, workspace=Path(workspace)))
         if not done.clean:
             raise RuntimeError(f"{len(done.failed)} pictures failed, so that the time would flatter")
 
@@ -119,9 +117,9 @@ def run(folder: Path | None = None, count: int = PICTURES, pairs: int = PAIRS) -
         for stage, (name, part) in zip(("ocr", "objects"), parts.items(), strict=True):
             mine, theirs = partial(ours, images, stage), partial(script, paths, part)
             yield compare(f"{name} {title}", mine, theirs, pairs)
-        again = pipeline.Options(preset="bundled", workspace=Path(place))
-        pipeline.extract(images, again)
-        yield compare(f"nothing new {title}", lambda: pipeline.extract(images, again), whole, pairs)
+        again = ita.Options(preset="bundled", workspace=Path(place))
+        ita.extract(images, again)
+        yield compare(f"nothing new {title}", lambda: ita.extract(images, again), whole, pairs)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ita_pipeline.corpus.posts import Post, Span
+from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.encoders import MINILM, packaged
-from ita_pipeline.ner.training import TrainingConfig
 
 HERE = Path(__file__).resolve().parent
 PYTHON = HERE.parent / ".venv-flair" / "bin" / "python"

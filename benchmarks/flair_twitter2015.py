@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 
 from benchmarks.flair_peer import train_flair
+from ita_pipeline.core.config import checked, find_config, read_yaml
 from ita_pipeline.corpus.datasets import load_dataset
-from ita_pipeline.ner.scoring import score
-from ita_pipeline.ner.training import TrainingConfig
-from ita_pipeline.settings import checked, find_config, read_yaml
+from ita_pipeline.ner.config import TrainingConfig
+from ita_pipeline.ner.metrics.scores import score
 
 EXPERIMENT = "twitter15-bundled"
 

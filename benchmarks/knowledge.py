@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx2 as httpx
 
 from stages.base import Item
-from stages.knowledge import KnowledgeConfig, KnowledgeStage, KnowledgeValue
+from stages.knowledge.stage import KnowledgeConfig, KnowledgeStage, KnowledgeValue
 
 POSTS, SECONDS, IN_FLIGHT = 1000, 0.05, 16
 MOST = 1.3

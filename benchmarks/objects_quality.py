@@ -21,7 +21,8 @@ from pydantic import ValidationError
 
 from benchmarks.counts import Score
 from stages.base import Item, StageError
-from stages.objects import NO_ATTRIBUTES, ObjectsConfig, ObjectsStage, ObjectsValue
+from stages.objects.schema import NO_ATTRIBUTES, ObjectsConfig, ObjectsValue
+from stages.objects.stage import ObjectsStage
 
 COVERED = 0.5
 THRESHOLDS = tuple(step / 100 for step in range(5, 75, 5))

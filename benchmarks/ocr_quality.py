@@ -23,8 +23,9 @@ from benchmarks.counts import Score
 from benchmarks.text_pictures import SENTENCES, memes, screenshots
 from ita_pipeline.corpus.contexts import ContextConfig, trusted
 from stages.base import Failure, Item
-from stages.ocr import OcrConfig, OcrStage, OcrValue, installed_tesseract
-from stages.words import Word
+from stages.ocr.schema import OcrConfig, OcrValue, Word
+from stages.ocr.stage import OcrStage
+from stages.ocr.tesseract import installed_tesseract
 
 SHORTEST = 3
 COVERED = 0.5

@@ -16,7 +16,8 @@ from PIL import Image
 
 from benchmarks.timing import HEADER, Comparison, compare
 from stages.base import Failure, Item
-from stages.ocr import OcrConfig, OcrStage
+from stages.ocr.schema import OcrConfig
+from stages.ocr.stage import OcrStage
 
 PICTURES = 32
 PAIRS = 3

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import ita_pipeline as ita
 from benchmarks.extraction import chosen
 from benchmarks.knowledge import Server
-from ita_pipeline import pipeline
 
 PICTURES, SECONDS = 128, 1.0
 ANSWER = b'{"choices": [{"message": {"content": "a dog on a beach"}}]}'
@@ -41,8 +41,8 @@ def extracted(images: Path, url: str, *stages: str) -> float:
     server = {"caption": {"endpoint": url, "model": "m"}}
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as workspace:
-        options = pipeline.Options(preset="bundled", stages=stages, base=server, workspace=Path(workspace))
-        if not pipeline.extract(images, options).clean:
+        options = ita.Options(preset="bundled", stages=stages, base=server, workspace=Path(workspace))
+        if not ita.extract(images, options).clean:
             raise RuntimeError("pictures failed, so that the time would flatter")
     return time.perf_counter() - began
 

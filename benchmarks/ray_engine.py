@@ -14,19 +14,19 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import ita_pipeline as ita
 from benchmarks.extraction import chosen
 from benchmarks.timing import HEADER, Comparison, compare
-from ita_pipeline import pipeline
-from ita_pipeline.engines.cluster import RayPool, connected
-from ita_pipeline.settings import project_folder
+from ita_pipeline.core.config import project_folder
+from ita_pipeline.engines.ray.cluster import RayPool, connected
 
 PICTURES, PAIRS, ACTORS = 300, 3, 2
 
 
 def extract(images: Path, ray: RayPool | None) -> None:
     with tempfile.TemporaryDirectory() as workspace:
-        options = pipeline.Options(preset="bundled", stages=("ocr", "objects"), workspace=Path(workspace), ray=ray)
-        done = pipeline.extract(images, options)
+        options = ita.Options(preset="bundled", stages=("ocr", "objects"), workspace=Path(workspace), ray=ray)
+        done = ita.extract(images, options)
         if not done.clean or done.waiting:
             raise RuntimeError("pictures failed or were left, so that the time would flatter")
 

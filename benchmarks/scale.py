@@ -23,12 +23,12 @@ from typing import Any
 
 from ita_pipeline.cache.keys import stage_key
 from ita_pipeline.cache.plan import make_plan
-from ita_pipeline.cache.segments import CRC_START, Record, encode
+from ita_pipeline.cache.records import CRC_START, Record, encode
 from ita_pipeline.cache.store import Store
-from ita_pipeline.images import ImageRef
-from ita_pipeline.places import LocalFile
+from ita_pipeline.sources.local import LocalFile
+from ita_pipeline.sources.refs import ImageRef
 from stages.base import Identity, Item, Stage, StageConfig, Value
-from stages.ocr import OcrValue, Word
+from stages.ocr.schema import OcrValue, Word
 
 A_BATCH = 1000
 # Of the pictures planned over, so many have no record yet.

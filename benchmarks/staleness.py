@@ -20,14 +20,14 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.timing import HEADER, Comparison, compare
-from ita_pipeline import upkeep
-from ita_pipeline.cache.segments import Record
-from ita_pipeline.options import Options
-from ita_pipeline.workspace import Workspace
+from ita_pipeline.api import cache as upkeep
+from ita_pipeline.cache.records import Record
+from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.extraction.options import Options
 from stages.base import Value
-from stages.caption import CaptionValue
-from stages.objects import ObjectsValue
-from stages.ocr import OcrValue
+from stages.caption.schema import CaptionValue
+from stages.objects.schema import ObjectsValue
+from stages.ocr.schema import OcrValue
 
 HERE = Path(__file__).parent.parent
 DVC = HERE / ".venv-peers" / "bin" / "dvc"
@@ -143,8 +143,8 @@ def quietly(program: Path, folder: Path) -> Callable[..., None]:
 
 def hashing(count: int = 2000, size: int = 100_000) -> float:
     """Pictures of 100 KB identified a second, when none of them is known; their files are in memory."""
-    from ita_pipeline.images import identify
-    from ita_pipeline.places import LocalFile
+    from ita_pipeline.sources.identify import identify
+    from ita_pipeline.sources.local import LocalFile
 
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)

@@ -22,24 +22,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import ita_pipeline as ita
 from benchmarks.captions import peak
 from benchmarks.flair_peer import PYTHON, train_flair
-from ita_pipeline import pipeline
+from ita_pipeline.api.train import plan_train
+from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.core.config import checked, find_config, read_yaml
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.engines.jobs import InProcess
+from ita_pipeline.engines.executor import InProcess
 from ita_pipeline.engines.local import LocalEngine
-from ita_pipeline.ner.alignment import ObjectiveConfig
+from ita_pipeline.extraction.contexts import make_contexts
+from ita_pipeline.extraction.options import Mute
+from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
 from ita_pipeline.ner.encoders import MINILM, find_encoder, load_encoder
-from ita_pipeline.ner.encoding import ViewEncoder
 from ita_pipeline.ner.examples import Example, lay_out
 from ita_pipeline.ner.tagger import new_tagger
 from ita_pipeline.ner.tags import TagScheme
-from ita_pipeline.ner.training import Desk, Hearers, TrainingConfig, train
-from ita_pipeline.options import Mute
-from ita_pipeline.picture_contexts import make_contexts
-from ita_pipeline.settings import checked, find_config, read_yaml
-from ita_pipeline.workspace import Workspace
+from ita_pipeline.ner.training.loop import Desk, Hearers, train
+from ita_pipeline.ner.views import ViewEncoder
 
 EXPERIMENT, ROUNDS, POSTS, LONGEST = "twitter15-bundled", 3, 800, 256
 IGNORED = -100
@@ -69,10 +70,10 @@ class Material:
 def material(data: Path, count: int, knowledge: Path | None = None) -> Material:
     values = read_yaml(find_config("experiments", EXPERIMENT)) | {"epochs": 1}
     with tempfile.TemporaryDirectory() as folder:
-        options = pipeline.Options(preset="bundled", workspace=Path(folder))
+        options = ita.Options(preset="bundled", workspace=Path(folder))
         kinds = ("knowledge",) if knowledge else ("caption",)
-        wanted = pipeline.TrainOptions(data, contexts=kinds, captions=str(knowledge or "auto"))
-        plan = pipeline.plan_train("twitter15", options, wanted)
+        wanted = ita.TrainOptions(data, contexts=kinds, captions=str(knowledge or "auto"))
+        plan = plan_train("twitter15", options, wanted)
         store = Workspace(Path(folder)).store
         contexts = make_contexts(plan.contexts, store, LocalEngine(InProcess()), Mute())
         train_posts = load_dataset("twitter15", data, Path(folder)).splits["train"]

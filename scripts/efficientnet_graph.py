@@ -19,8 +19,8 @@ import timm
 import torch
 from onnx import external_data_helper, helper
 
-from stages.imagenet import FILE, GRAPH, SHA256, SIDE, find_weights
-from stages.networks import pinned
+from stages.models.onnx import pinned
+from stages.objects.efficientnet import FILE, GRAPH, SHA256, SIDE, find_weights
 
 
 def main() -> None:
@@ -34,7 +34,9 @@ def main() -> None:
     for tensor in [each for each in graph.graph.initializer if each.name.removeprefix("0.") in tensors]:
         refer(graph, tensor, tensors[tensor.name.removeprefix("0.")], content)
     onnx.save(graph, GRAPH)
-    print(f"{GRAPH}, for `stages.imagenet` and NOTICE.md: {hashlib.sha256(GRAPH.read_bytes()).hexdigest()}")
+    print(
+        f"{GRAPH}, for stages.objects.efficientnet and NOTICE.md: {hashlib.sha256(GRAPH.read_bytes()).hexdigest()}"
+    )
 
 
 def exported(model: torch.nn.Module) -> Any:

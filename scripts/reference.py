@@ -130,7 +130,8 @@ def cell(text: str) -> str:
 
 def python_page() -> str:
     import ita_pipeline as ita
-    from ita_pipeline.predictor import Mention, Prediction, Predictor
+    from ita_pipeline.runs.predictions import Mention, Prediction
+    from ita_pipeline.runs.predictor import Predictor
 
     code = "\n".join(example(ita))
     lines = [MADE, ABOUT_PYTHON.replace("EXAMPLE", code), "## Functions"]

@@ -56,7 +56,9 @@ def stages_of(root: Path) -> dict[str, Locked]:
 
 def look_at(root: Path, entry: str, stages: set[str]) -> Locked:
     """The stage at an entry point, `module:class`; `stages` are those of all stages."""
-    module = entry.partition(":")[0]
+    module = defining_module(root, *entry.split(":"))
+    defined = f"{module}:{entry.partition(':')[2]}"
+    stages = {f"{defining_module(root, *one.split(':'))}:{one.partition(':')[2]}" for one in stages}
     versions: dict[str, int] = {}
     digests: dict[str, str] = {}
     waiting = [module]
@@ -66,12 +68,14 @@ def look_at(root: Path, entry: str, stages: set[str]) -> Locked:
         if file is None or file in digests:
             continue
         tree = parse(root, file)
-        waiting += imports(tree, name if file.endswith("/__init__.py") else name.rpartition(".")[0])
+        if is_export_list(file, tree):
+            continue
+        waiting += imports(root, tree, name if file.endswith("/__init__.py") else name.rpartition(".")[0])
         versions |= take_versions(tree, name, stages)
         digests[file] = hashlib.sha256(canonical(tree).encode()).hexdigest()[:16]
-    if entry not in versions:
+    if defined not in versions:
         raise CheckError(f"there is no class {entry} that says `version = <number>`")
-    return Locked(versions[entry], dict(sorted(digests.items())))
+    return Locked(versions[defined], dict(sorted(digests.items())))
 
 
 def file_of(root: Path, module: str) -> str | None:
@@ -87,7 +91,34 @@ def parse(root: Path, file: str) -> ast.Module:
         raise CheckError(f"{file} is not Python: {error}") from error
 
 
-def imports(tree: ast.Module, package: str) -> Iterator[str]:
+def is_export_list(file: str, tree: ast.Module) -> bool:
+    """Whether a package's `__init__` only re-exports names, so that it is not part of any stage's code."""
+    exports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and not is_silent(node)]
+    others = [node for node in tree.body if not (node in exports or is_silent(node) or is_dunder_all(node))]
+    return file.endswith("/__init__.py") and bool(exports) and not others
+
+
+def is_dunder_all(node: ast.stmt) -> bool:
+    match node:
+        case ast.Assign(targets=[ast.Name("__all__")]):
+            return True
+    return False
+
+
+def defining_module(root: Path, module: str, name: str) -> str:
+    """The module that defines a name which `module` may only re-export."""
+    file = file_of(root, module)
+    if file is None or not is_export_list(file, tree := parse(root, file)):
+        return module
+    sources = [
+        node.module
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module and any(alias.name == name for alias in node.names)
+    ]
+    return defining_module(root, sources[0], name) if sources else module
+
+
+def imports(root: Path, tree: ast.Module, package: str) -> Iterator[str]:
     """Names from the module's own package that could be modules, and the packages that they are in."""
     names: list[str] = []
     for node in ast.walk(tree):
@@ -96,7 +127,8 @@ def imports(tree: ast.Module, package: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             source = "." * node.level + (node.module or "")
             source = importlib.util.resolve_name(source, package) if node.level else source
-            names += [f"{source}.{alias.name}" for alias in node.names]
+            for alias in node.names:
+                names += [f"{source}.{alias.name}", defining_module(root, source, alias.name)]
     for parts in (name.split(".") for name in names):
         if parts[0] == package.partition(".")[0]:
             yield from (".".join(parts[:length]) for length in range(1, len(parts) + 1))

@@ -26,6 +26,7 @@ class Role(StrEnum):
 
 
 SEMANTIC = Role.SEMANTIC
+
 EXECUTION = Role.EXECUTION
 
 
@@ -47,7 +48,9 @@ def not_blank(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(whole)]
+
 Label = Annotated[str, AfterValidator(whole), AfterValidator(not_blank)]
+
 Score = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -31,13 +31,17 @@ from stages.base import (
     Value,
     guarded,
 )
-from stages.caption import Caption, CaptionValue
-from stages.objects import ObjectsValue
+from stages.caption.schema import Caption, CaptionValue
+from stages.objects.schema import ObjectsValue
 
 MOST_BYTES = 1 << 30
+
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+
 SCHEMA = "ita.contexts/1"
+
 LINE = re.compile(r"([^\s:\[{]+)\s*:\s*(.*)")
+
 FORMS = 'write lines of "<id>.jpg :<caption>", or JSON {"<id>.jpg": "<caption>"}; or see ita data import-contexts'
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from tests.fakes import ita
+from tests.support.fakes import ita
 
 COMMAND = ["extract", "images", "--preset", "bundled", "--stage", "ocr", "--set", "ocr.workers=1"]
 KILLS = int(os.environ.get("ITA_CRASH_KILLS", "6"))

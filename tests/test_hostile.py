@@ -6,8 +6,8 @@ import json
 import os
 from pathlib import Path
 
-from tests.fakes import ita
-from tests.hostile import write_all
+from tests.support.fakes import ita
+from tests.support.hostile import write_all
 
 SEED = int(os.environ.get("ITA_HOSTILE_SEED", "1"))
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import draw
+from tests.support.fakes import draw
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,11 @@ def files(folder: str, pattern: str) -> set[str]:
 def test_everything_that_is_looked_up_is_in_it(wheel: Path):
     held = set(zipfile.ZipFile(wheel).namelist())
     code = files("ita_pipeline", "*.py") | files("stages", "*.py")
-    data = files("stages", "*.yaml") | files("stages/weights", "*") | files("ita_pipeline/reports/templates", "*")
+    data = (
+        files("stages", "*.yaml")
+        | files("stages/objects/weights", "*")
+        | files("ita_pipeline/reports/templates", "*")
+    )
     assert code | data | {"ita_pipeline/py.typed", "stages/py.typed"} <= held
     inside = files("configs", "*.yaml") | files("examples/posts", "*")
     assert {f"ita_pipeline/{name}" for name in inside} <= held

@@ -9,14 +9,15 @@ another generation, or a value in place of a failure, outranks it for good.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ita_pipeline.cache.database import State
 from ita_pipeline.cache.index import Entry
-from ita_pipeline.cache.merges import Merge
-from ita_pipeline.cache.rows import State
-from ita_pipeline.cache.segments import (
+from ita_pipeline.cache.keys import StageKey
+from ita_pipeline.cache.lineage import Merge
+from ita_pipeline.cache.records import (
     LARGE,
     MANY,
     SMALL,
@@ -26,10 +27,10 @@ from ita_pipeline.cache.segments import (
     damaged,
     generation,
     scan,
-    sync_folder,
 )
-from ita_pipeline.cache.store import KEY_FILE, Store, write_atomically
-from ita_pipeline.groups import batched
+from ita_pipeline.cache.store import KEY_FILE, Store
+from ita_pipeline.core.files import sync_folder, write_atomically
+from ita_pipeline.core.iteration import batched
 
 BATCH = 500
 
@@ -82,6 +83,15 @@ def compact_folder(
 
 def dead(holding: int, lines: int) -> bool:
     return holding < lines
+
+
+@contextmanager
+def writing(store: Store, key: StageKey, anew: bool = False) -> Iterator[SegmentWriter]:
+    """As `Store.writer`; when it is closed, many small segments of the key are brought together."""
+    with store.writer(key, anew) as writer:
+        yield writer
+    with suppress(OSError):  # the next writer tries again
+        tidy(store, store.folder(key))
 
 
 def tidy(store: Store, folder: Path) -> Compacted | None:

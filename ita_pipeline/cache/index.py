@@ -13,31 +13,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.database import Database, prepared
-from ita_pipeline.cache.merges import equivalents, read_merges
-from ita_pipeline.cache.rows import (
+from ita_pipeline.cache.database import (
     ALL,
     ENROL,
     ENTER,
     GATHER,
     ONE,
     REMEMBER,
+    Database,
     State,
     numbers,
+    prepared,
     row_of,
     sortable,
     stored,
 )
-from ita_pipeline.cache.segments import generation, scan
-from ita_pipeline.cache.stamps import settle, stamp
-from ita_pipeline.groups import batched
+from ita_pipeline.cache.lineage import equivalents, read_merges
+from ita_pipeline.cache.records import generation, scan
+from ita_pipeline.core.files import settle, stamp
+from ita_pipeline.core.iteration import batched
 
 AT_ONCE = 500
+
 # Segments that vanish while they are looked at were brought together by somebody else; then it is looked again.
 LOOKS = 5
+
 # New records go in by so many, in the table's order: keys are random, and each would touch a page of its own.
 # That is a whole segment, as a rule.
 SORTED_AT_ONCE = 400_000
+
 # Where more bytes of segments are new than that, all their records are sorted first: however many there are, the
 # table then grows at its end only.
 MANY_BYTES = 256 * 1024 * 1024

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ita_pipeline.cache.database import State
 from ita_pipeline.cache.index import Damage
 from ita_pipeline.cache.keys import StageKey, stage_key
 from ita_pipeline.cache.reasons import Cause, Reason, changes
-from ita_pipeline.cache.rows import State
-from ita_pipeline.cache.segments import MEND
+from ita_pipeline.cache.records import MEND
 from ita_pipeline.cache.store import Store
-from ita_pipeline.errors import CorruptCacheError
-from ita_pipeline.items import ItemRef
+from ita_pipeline.core.errors import CorruptCacheError
+from ita_pipeline.sources.refs import ItemRef
 from stages.base import Failure, FailureKind, Stage, Subject
 
 Reasons = tuple[Reason, ...]

@@ -54,6 +54,7 @@ GROUPS = {
     "numerics": Cause.NUMERICS,
 }
 
+
 Described = Callable[[str, str], StageKey | None]
 
 

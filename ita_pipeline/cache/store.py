@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from ita_pipeline.cache.index import LOOKS, Entry, Index
 from ita_pipeline.cache.keys import SHORT, StageKey
-from ita_pipeline.cache.segments import (
-    MANY,
-    MEND,
-    Record,
-    SegmentWriter,
-    checked,
-    decode,
-    generation,
-    sync_folder,
-)
-from ita_pipeline.errors import CorruptCacheError
-from ita_pipeline.manifest import Manifest
+from ita_pipeline.cache.manifest import Manifest
+from ita_pipeline.cache.records import MEND, Record, SegmentWriter, checked, decode, generation
+from ita_pipeline.core.errors import CorruptCacheError
+from ita_pipeline.core.files import write_atomically
 from stages.base import Stage
 
 KEY_FILE = "stage.json"
+
 # Segments that a reader has open at once.
 MOST_OPEN = 128
 
@@ -121,11 +113,6 @@ class Store:
             yield segment
         finally:
             segment.close()
-        if len(ranks) + 1 >= MANY:
-            from ita_pipeline.cache.compaction import tidy
-
-            with suppress(OSError):  # then another time
-                tidy(self, folder)
 
     def mark_used(self, key: StageKey, at: float | None = None) -> None:
         """Note that a key is in use now, for those who tidy up and for the search of the nearest older key; or was
@@ -206,34 +193,3 @@ def describe(key: StageKey, file: Path) -> None:
 def key_text(key: StageKey) -> str:
     """A key as its file says it."""
     return json.dumps({"key": key.hexdigest, "components": key.components}, indent=2, ensure_ascii=False) + "\n"
-
-
-def write_atomically(file: Path, text: str) -> None:
-    """Write a file so that it is either the old one or the new one, whatever happens.
-
-    Raises:
-        OSError: the disk is full or fails; the old file still stands.
-    """
-    with written_whole(file) as opened:
-        opened.write(text.encode())
-
-
-@contextmanager
-def written_whole(file: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of another when it is complete, and else leaves nothing.
-
-    Raises:
-        OSError: the disk is full or fails; the old file still stands.
-    """
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as opened:
-            yield opened
-            opened.flush()
-            os.fsync(opened.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    sync_folder(file.parent)

@@ -1,4 +1,4 @@
-"""The command line: a thin skin over `ita_pipeline.pipeline`. Heavy imports wait inside the commands."""
+"""The command line: a thin skin over `ita_pipeline.api`. Heavy imports wait inside the commands."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ita_pipeline.cli.cache_transfer import app as cache
 from ita_pipeline.cli.compare import compare
 from ita_pipeline.cli.config import app as config
 from ita_pipeline.cli.config import init
+from ita_pipeline.cli.data_exchange import app as data
 from ita_pipeline.cli.demo import demo
 from ita_pipeline.cli.doctor import doctor
 from ita_pipeline.cli.evaluate import evaluate
-from ita_pipeline.cli.exchange import app as data
 from ita_pipeline.cli.export_model import export_model
 from ita_pipeline.cli.extract import extract
-from ita_pipeline.cli.manners import fail, heard, narrow, narrow_help, plain_help, refuse
+from ita_pipeline.cli.messages import fail, heard, narrow, narrow_help, plain_help, refuse
 from ita_pipeline.cli.options import completed
 from ita_pipeline.cli.predict import predict
 from ita_pipeline.cli.report import report
 from ita_pipeline.cli.status import status
 from ita_pipeline.cli.train import train
 from ita_pipeline.cli.why import why
-from ita_pipeline.errors import ExitCode, UserError
+from ita_pipeline.core.errors import ExitCode, UserError
 
 app = typer.Typer(
     name="ita",
@@ -150,7 +150,7 @@ def defaults(arguments: list[str]) -> dict[str, Any]:
     """What files and environment say of options, for every command and every command of a group."""
     if "_ITA_COMPLETE" in os.environ or "--help" in arguments or "--version" in arguments:
         return {}
-    from ita_pipeline.layers import layers, merged_options
+    from ita_pipeline.core.config_layers import layers, merged_options
 
     options = merged_options(layers())
     found: dict[str, Any] = dict.fromkeys(names(app), options)

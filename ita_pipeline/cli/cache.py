@@ -14,40 +14,46 @@ import typer
 from ita_pipeline.cli.console import Watcher, resumable, say, shown, table
 from ita_pipeline.cli.options import AsJson, Assignments, Preset, Stages, WorkspaceFolder, base_settings
 from ita_pipeline.cli.options import Yes as Consent
-from ita_pipeline.errors import ExitCode, UsageError
+from ita_pipeline.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from ita_pipeline.cache.collection import Removal
+    from ita_pipeline.cache.cleanup import Removal
     from ita_pipeline.cache.compaction import Compacted
-    from ita_pipeline.cache.maintenance import Checked, Holding
-    from ita_pipeline.cache.shared import Shared
-    from ita_pipeline.options import Options
-    from ita_pipeline.recomputation import Recomputed
+    from ita_pipeline.cache.inventory import Checked, Holding
+    from ita_pipeline.cache.shared.store import Shared
+    from ita_pipeline.extraction.options import Options
+    from ita_pipeline.extraction.recompute import Recomputed
+
 
 app = typer.Typer(
     help="Look after the cache: ls, verify, compact, gc, export, import, push, pull.",
     no_args_is_help=True,
 )
+
 MOST_NAMED = 20
 
+
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")]
+
 Yes = Annotated[bool, typer.Option("--yes", help="Remove without asking.")]
+
 Address = Annotated[
     str | None, typer.Argument(metavar="[URL]", help="A shared cache, as s3://bucket/ita-cache; else the one here.")
 ]
+
 OfShared = Annotated[bool, typer.Option("--shared", help="The shared cache that ita.yaml or ITA_SHARED sets.")]
 
 
 def place_asked(url: str | None, of_shared: bool) -> Shared | None:
     """The shared cache that a command is about, or nothing where it is about the workspace's."""
-    from ita_pipeline.upkeep import shared_cache
+    from ita_pipeline.api.cache import shared_cache
 
     return shared_cache(url or "") if url or of_shared else None
 
 
 def work_folder(workspace: Path) -> Path:
     """Where objects lie while they are looked at."""
-    from ita_pipeline.workspace import Workspace
+    from ita_pipeline.cache.workspace import Workspace
 
     folder = Workspace(workspace).store.root
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +61,7 @@ def work_folder(workspace: Path) -> Path:
 
 
 def options_of(preset: str, stage: list[str] | None, assignments: list[str] | None, workspace: Path) -> Options:
-    from ita_pipeline.options import Options
+    from ita_pipeline.extraction.options import Options
 
     return Options(preset, tuple(stage or ()), tuple(assignments or ()), workspace, base=base_settings())
 
@@ -75,9 +81,10 @@ def list_keys(
 
     ita cache ls s3://bucket/ita-cache
     """
-    from ita_pipeline.cache import maintenance, shared_upkeep
-    from ita_pipeline.upkeep import current_keys
-    from ita_pipeline.workspace import Workspace
+    from ita_pipeline.api.cache import current_keys
+    from ita_pipeline.cache import inventory as maintenance
+    from ita_pipeline.cache.shared import maintenance as shared_upkeep
+    from ita_pipeline.cache.workspace import Workspace
     from stages.base import StageError
 
     shared = place_asked(url, of_shared)
@@ -151,9 +158,10 @@ def verify(
 
     ita cache verify s3://bucket/ita-cache
     """
-    from ita_pipeline import upkeep
-    from ita_pipeline.cache import maintenance, shared_upkeep
-    from ita_pipeline.workspace import Workspace
+    from ita_pipeline.api import cache as upkeep
+    from ita_pipeline.cache import inventory as maintenance
+    from ita_pipeline.cache.shared import maintenance as shared_upkeep
+    from ita_pipeline.cache.workspace import Workspace
 
     shared = place_asked(url, of_shared)
     if shared is None:
@@ -182,7 +190,7 @@ def verify(
 
 
 def verified(checked: Checked, again: list[Recomputed]) -> dict[str, object]:
-    from ita_pipeline.recomputation import Agreement
+    from ita_pipeline.extraction.recompute import Agreement
 
     damage = [{"segment": shown(d.segment), "line": d.line, "image": d.image} for d in checked.damage]
     recomputed = [
@@ -205,7 +213,7 @@ def verified(checked: Checked, again: list[Recomputed]) -> dict[str, object]:
 
 
 def tell_verified(checked: Checked, again: list[Recomputed]) -> None:
-    from ita_pipeline.recomputation import Agreement
+    from ita_pipeline.extraction.recompute import Agreement
 
     print(f"{checked.lines} lines in {checked.segments} segments, {len(checked.damage)} damaged")
     for damage in checked.damage[:MOST_NAMED]:
@@ -239,8 +247,9 @@ def compact(
 
     ita cache compact s3://bucket/ita-cache
     """
-    from ita_pipeline.cache import compaction, shared_upkeep
-    from ita_pipeline.workspace import Workspace
+    from ita_pipeline.cache import compaction
+    from ita_pipeline.cache.shared import maintenance as shared_upkeep
+    from ita_pipeline.cache.workspace import Workspace
 
     shared = place_asked(url, of_shared)
     done = False
@@ -282,8 +291,9 @@ def gc(
 
     ita cache gc --max-size 10GB --yes
     """
-    from ita_pipeline.cache import collection, shared_upkeep
-    from ita_pipeline.workspace import Workspace
+    from ita_pipeline.cache import cleanup as collection
+    from ita_pipeline.cache.shared import maintenance as shared_upkeep
+    from ita_pipeline.cache.workspace import Workspace
 
     shared = place_asked(url, of_shared)
     most = None if max_size is None else size_in_bytes(max_size)

@@ -11,12 +11,14 @@ import typer
 from ita_pipeline.cli.cache import Address, OfShared, app, place_asked
 from ita_pipeline.cli.console import say, shown, table
 from ita_pipeline.cli.options import WorkspaceFolder
-from ita_pipeline.errors import ExitCode
+from ita_pipeline.core.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ita_pipeline.cache.transfer import Moved
+    from ita_pipeline.cache.shared.sync import Moved
+
 
 Stages = Annotated[list[str] | None, typer.Option("--stage", help="Only this stage. Repeatable.")]
+
 Target = Annotated[
     str | None,
     typer.Argument(metavar="[URL]", help="A shared cache, as s3://bucket/ita-cache; else the one that is set."),
@@ -36,7 +38,7 @@ def push(url: Target = None, stage: Stages = None, workspace: WorkspaceFolder = 
 
     ita cache push s3://bucket/ita-cache
     """
-    from ita_pipeline.upkeep import push_cache
+    from ita_pipeline.api.cache import push_cache
 
     rows: list[list[str]] = []
     total = Transfers()
@@ -55,7 +57,7 @@ def pull(url: Target = None, stage: Stages = None, workspace: WorkspaceFolder = 
 
     ita cache pull s3://bucket/ita-cache
     """
-    from ita_pipeline.upkeep import pull_cache
+    from ita_pipeline.api.cache import pull_cache
 
     rows: list[list[str]] = []
     total = Transfers()
@@ -76,7 +78,7 @@ class Transfers:
         self.damaged: list[str] = []
 
     def count(self, moved: Moved) -> None:
-        from ita_pipeline.sharing import place_of
+        from ita_pipeline.extraction.session import place_of
 
         self.damaged += [place_of(*found) for found in moved.damaged]
 
@@ -111,7 +113,7 @@ def export(
 
     ita cache export records/ --format parquet
     """
-    from ita_pipeline import upkeep
+    from ita_pipeline.api import cache as upkeep
 
     shared, stages = place_asked(url, of_shared), tuple(stage or ())
     if form is Format.PARQUET:
@@ -138,7 +140,7 @@ def import_(
 
     ita cache import cache.zip
     """
-    from ita_pipeline.upkeep import import_cache, import_shared
+    from ita_pipeline.api.cache import import_cache, import_shared
 
     shared = place_asked(url, of_shared)
     found = import_cache(file, workspace) if shared is None else import_shared(shared, file, workspace)

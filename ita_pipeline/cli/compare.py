@@ -12,7 +12,7 @@ from ita_pipeline.cli.console import Watcher, resumable, say, shown, table
 from ita_pipeline.cli.options import AsJson, DatasetFolder, PictureChoice, Thumbnails, WorkspaceFolder
 
 if TYPE_CHECKING:
-    from ita_pipeline.comparison import Comparison
+    from ita_pipeline.runs.compare import Comparison
 
 
 def compare(
@@ -36,15 +36,15 @@ def compare(
 
     ita compare mine/0123456789abcdef mine/fedcba9876543210 --html compare.html
     """
-    from ita_pipeline import pipeline
+    import ita_pipeline as ita
     from ita_pipeline.reports.thumbnails import Pictures
 
     watcher = Watcher()
     with resumable(watcher):
-        found = pipeline.compare(a, b, split, samples, seed, workspace)
+        found = ita.compare(a, b, split, samples, seed, workspace)
         if html is not None:
-            options = pipeline.ReportOptions(data, dataset, Pictures(pictures), workspace)
-            made = pipeline.compare_page(found, html, options, watcher)
+            options = ita.ReportOptions(data, dataset, Pictures(pictures), workspace)
+            made = ita.compare_page(found, html, options, watcher)
             say(f"page {shown(made.page)}, {made.shown} posts that changed")
     if as_json:
         print(json.dumps(found.to_json()))

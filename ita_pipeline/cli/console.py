@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ita_pipeline.corpus.tokens import plain, whole_text
-from ita_pipeline.errors import ExitCode
+from ita_pipeline.core.errors import ExitCode
+from ita_pipeline.core.text import plain, whole_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
 
 SECONDS_BETWEEN_LINES = 30.0
 

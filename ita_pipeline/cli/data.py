@@ -23,17 +23,20 @@ from ita_pipeline.cli.options import (
     context_names,
     names_of,
 )
-from ita_pipeline.corpus.tokens import plain
-from ita_pipeline.errors import ExitCode
+from ita_pipeline.core.errors import ExitCode
+from ita_pipeline.core.text import plain
 
 if TYPE_CHECKING:
-    from ita_pipeline.corpus.statistics import SplitStats
-    from ita_pipeline.data import Checked
+    from ita_pipeline.api.data import Checked
+    from ita_pipeline.corpus.stats import SplitStats
+
 
 app = typer.Typer(
     help="Datasets: list, check, stats, import, export.", no_args_is_help=True, pretty_exceptions_enable=False
 )
+
 MOST_SHOWN = 5
+
 Name = Annotated[
     str,
     typer.Argument(
@@ -48,7 +51,7 @@ def list_datasets(data: DatasetFolder = None, workspace: WorkspaceFolder = Path(
 
     ita data list
     """
-    from ita_pipeline.data import listed
+    from ita_pipeline.api.data import listed
 
     found = listed(data, workspace)
     if as_json:
@@ -101,8 +104,9 @@ def check(
 
     ita data check twitter15 --data twitter2015/ --ignore orphan-tag --ignore missing-picture
     """
-    from ita_pipeline import data as commands
-    from ita_pipeline.pipeline import Options, TrainOptions
+    from ita_pipeline.api import data as commands
+    from ita_pipeline.extraction.options import Options
+    from ita_pipeline.runs.plan import TrainOptions
 
     options = Options(
         preset=preset, assignments=tuple(assignments or ()), base=base_settings(), workspace=workspace
@@ -137,7 +141,7 @@ def stats(
 
     ita data stats example
     """
-    from ita_pipeline import data as commands
+    from ita_pipeline.api import data as commands
 
     found = commands.stats(dataset, data, workspace)
     if as_json:

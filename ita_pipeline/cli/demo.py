@@ -28,9 +28,9 @@ def demo(
 
     curl -F text="Lunch in Marlow" -F image=@sign.jpg http://127.0.0.1:8765/predict
     """
-    from ita_pipeline import pipeline
+    import ita_pipeline as ita
 
-    options = pipeline.Options(workspace=workspace, base=base_settings(), consent=yes)
+    options = ita.Options(workspace=workspace, base=base_settings(), consent=yes)
     watcher = Watcher()
 
     def ready(address: str, local: bool, notes: tuple[str, ...]) -> None:
@@ -44,4 +44,4 @@ def demo(
             webbrowser.open(address)
 
     with resumable(watcher, STOPPED, "start it again with"):
-        pipeline.demo(run, host, port, options, ready, watcher)
+        ita.demo(run, host, port, options, ready, watcher)

@@ -9,8 +9,8 @@ from pathlib import Path
 import typer
 
 from ita_pipeline.cli.options import AsJson, WorkspaceFolder
-from ita_pipeline.corpus.tokens import plain
-from ita_pipeline.errors import ExitCode
+from ita_pipeline.core.errors import ExitCode
+from ita_pipeline.core.text import plain
 
 
 def doctor(workspace: WorkspaceFolder = Path(), as_json: AsJson = False) -> None:
@@ -22,7 +22,7 @@ def doctor(workspace: WorkspaceFolder = Path(), as_json: AsJson = False) -> None
 
     ita doctor --json | jq '.checks[] | select(.verdict != "OK")'
     """
-    from ita_pipeline.doctor import Verdict, examine
+    from ita_pipeline.api.doctor import Verdict, examine
 
     failed = False
     found = []

@@ -24,7 +24,7 @@ from ita_pipeline.cli.options import (
     budget,
 )
 from ita_pipeline.cli.train import score_table
-from ita_pipeline.errors import ExitCode
+from ita_pipeline.core.errors import ExitCode
 
 
 def evaluate(
@@ -46,9 +46,9 @@ def evaluate(
 
     ita evaluate runs/mine/0123456789abcdef corrected-posts/ --split dev --split test
     """
-    from ita_pipeline import pipeline
+    import ita_pipeline as ita
 
-    options = pipeline.Options(
+    options = ita.Options(
         workspace=workspace,
         shared=shared,
         base=base_settings(),
@@ -57,7 +57,7 @@ def evaluate(
     )
     watcher = Watcher()
     with resumable(watcher):
-        found = pipeline.evaluate(run, dataset, tuple(split or ("test",)), options, watcher, data, captions)
+        found = ita.evaluate(run, dataset, tuple(split or ("test",)), options, watcher, data, captions)
     if found.extraction.stages:
         print(outcome_table(found.extraction), file=sys.stderr)
     tell_failed(found.extraction)

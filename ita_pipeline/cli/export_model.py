@@ -22,7 +22,7 @@ def export_model(
 
     ita predict ashby-ner/ --text "Big night for Ashby"
     """
-    from ita_pipeline import model_export
+    from ita_pipeline.runs import export as model_export
 
     found = model_export.export_model(run, to, workspace)
     for file in sorted(found.folder.iterdir()):

@@ -38,13 +38,14 @@ from ita_pipeline.cli.options import (
     shard_of,
 )
 from ita_pipeline.cli.status import show_status
-from ita_pipeline.errors import ExitCode, UsageError
+from ita_pipeline.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from pathlib import PurePath
 
-    from ita_pipeline.extraction import Extraction
-    from ita_pipeline.items import ItemRef
+    from ita_pipeline.extraction.pictures import Extraction
+    from ita_pipeline.sources.refs import ItemRef
+
 
 MOST_NAMED = 20
 
@@ -99,11 +100,13 @@ def extract(
 
     ita extract posts.jsonl --set knowledge.endpoint=http://localhost:11434/v1 --set knowledge.model=NAME
     """
-    from ita_pipeline import pipeline
+    import ita_pipeline as ita
+    from ita_pipeline.api.extract import plan_extraction
+    from ita_pipeline.api.status import picture_status
 
     if show is not None and show.is_dir():
         raise UsageError(f"{show} is a folder", f"name the page in it: --show {show / 'found.html'}")
-    options = pipeline.Options(
+    options = ita.Options(
         preset=preset,
         stages=tuple(stage or ()),
         assignments=(*(assignments or ()), *budget(max_requests, max_tokens)),
@@ -120,13 +123,13 @@ def extract(
     watcher = Watcher()
     with resumable(watcher):
         if dry_run:
-            plan = pipeline.plan_extraction(target, options, watcher, data)
+            plan = plan_extraction(target, options, watcher, data)
             plan.plan.check()
-            show_status(pipeline.picture_status(plan), as_json)
+            show_status(picture_status(plan), as_json)
             return
-        extraction = pipeline.extract(target, options, watcher, data)
-        report = pipeline.ReportOptions(workspace=workspace, data=data)
-        page = pipeline.report(target, show, report, watcher) if show else None
+        extraction = ita.extract(target, options, watcher, data)
+        report = ita.ReportOptions(workspace=workspace, data=data)
+        page = ita.report(target, show, report, watcher) if show else None
     print(json.dumps(as_object(extraction)) if as_json else outcome_table(extraction))
     copies = len(extraction.images) - len({image.key for image in extraction.images})
     if copies:
@@ -183,7 +186,7 @@ def as_object(extraction: Extraction) -> dict[str, Any]:
 
 
 def named(item: ItemRef) -> dict[str, str]:
-    from ita_pipeline.items import PostRef
+    from ita_pipeline.sources.refs import PostRef
 
     return {"post": item.id} if isinstance(item, PostRef) else {"image": shown(item.label)}
 
@@ -209,7 +212,7 @@ def tell_failed(extraction: Extraction) -> None:
     reasons += [(item.label, item.reason) for item in extraction.unreadable]
     if not reasons:
         return
-    from ita_pipeline.items import PostRef
+    from ita_pipeline.sources.refs import PostRef
 
     posts = any(isinstance(item.item, PostRef) for item in extraction.failed)
     say(f"{len(reasons)} {'pictures or posts' if posts else 'pictures'} could not be read:")

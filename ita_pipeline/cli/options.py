@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ita_pipeline.errors import UsageError
+from ita_pipeline.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from ita_pipeline.engines.cluster import RayPool
-    from ita_pipeline.shards import Shard
+    from ita_pipeline.engines.ray.cluster import RayPool
+    from ita_pipeline.extraction.options import Shard
     from stages.base import FailureKind
 
 
@@ -30,7 +30,7 @@ def names_of(kind: str, *more: str) -> Callable[[str], list[str]]:
     """For the shell's completion: the configured names of a kind that begin as typed."""
 
     def complete(incomplete: str) -> list[str]:
-        from ita_pipeline.settings import configured
+        from ita_pipeline.core.config import configured
 
         return [name for name in (*configured(kind), *more) if name.startswith(incomplete)]
 
@@ -67,13 +67,16 @@ Preset = Annotated[
         autocompletion=names_of("presets", "auto"),
     ),
 ]
+
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="STAGE.PARAMETER=VALUE", help="Change one setting. Repeatable."),
 ]
+
 WorkspaceFolder = Annotated[
     Path, typer.Option("--workspace", envvar="ITA_WORKSPACE", help="Where .ita/, data/ and runs/ lie.")
 ]
+
 Shared = Annotated[
     str,
     typer.Option(
@@ -82,59 +85,79 @@ Shared = Annotated[
         help="A cache that machines share, as s3://bucket/ita-cache: its records are used, and new ones put there.",
     ),
 ]
+
 RetryFailed = Annotated[
     FailureChoice | None,
     typer.Option("--retry-failed", help="Try pictures again that failed before; alone it means any kind."),
 ]
+
 Refresh = Annotated[
     list[str] | None,
     typer.Option("--refresh", metavar="STAGE", help="Do everything of this stage again. Repeatable."),
 ]
+
 Limit = Annotated[int | None, typer.Option(min=1, help="Work on at most so many pictures.")]
+
 ShardOf = Annotated[
     str | None,
     typer.Option("--shard", metavar="N/OF", help="One of several shares of the work, such as 3/16."),
 ]
+
 Yes = Annotated[bool, typer.Option("--yes", help="Agree that posts and pictures are sent to other machines.")]
+
 MaxRequests = Annotated[
     int | None, typer.Option(min=0, metavar="N", help="Stop knowledge after so many requests; it can be resumed.")
 ]
+
 MaxTokens = Annotated[
     int | None, typer.Option(min=0, metavar="N", help="Stop knowledge before so many tokens; it can be resumed.")
 ]
+
 Stages = Annotated[
     list[str] | None, typer.Option("--stage", help="Only this stage, and those it reads. Repeatable.")
 ]
+
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and why, and do nothing.")]
+
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+
 
 Engine = Annotated[
     EngineChoice, typer.Option(help="Where the work is done: on this machine, or in actors of a Ray cluster.")
 ]
+
 Actors = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Of ray: so many actors; by default as many as fit.")
 ]
+
 Gpus = Annotated[
     float | None, typer.Option("--num-gpus", min=0, metavar="F", help="Of ray: GPUs of each actor, such as 0.5.")
 ]
+
 Address = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="Of ray: the cluster, else RAY_ADDRESS, or one started here; or local."),
 ]
 
+
 DatasetFolder = Annotated[Path | None, typer.Option("--data", envvar="ITA_DATA", help="Where its files lie.")]
+
 Encoder = Annotated[
     str | None,
     typer.Option(envvar="ITA_ENCODER", help="minilm, a model of the hub, or a folder; the preset's by default."),
 ]
+
 Captions = Annotated[
     str,
     typer.Option(envvar="ITA_CAPTIONS", help="A file of captions made elsewhere; auto takes the card's; or none."),
 ]
+
 Contexts = Annotated[
     str, typer.Option(help="What of the picture is appended: all, none, or a list as caption,ocr.")
 ]
+
 Alignment = Annotated[bool, typer.Option(help="Cross-view alignment; without it, train on the view I+T alone.")]
+
 Experiment = Annotated[
     str | None,
     typer.Option(
@@ -143,17 +166,22 @@ Experiment = Annotated[
         autocompletion=names_of("experiments"),
     ),
 ]
+
 Seed = Annotated[int | None, typer.Option(min=0)]
 
+
 Seeds = Annotated[str, typer.Option(metavar="LIST", help="Train with each of these, such as 1,2,3: mean ± sd.")]
+
 Views = Annotated[
     str,
     typer.Option(metavar="LIST", help="Train with each of these contexts, such as text,caption,objects,ocr,all."),
 ]
+
 ReportTo = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", help="Report updates to tensorboard, wandb, mlflow, … as well. Repeatable."),
 ]
+
 CheckpointEvery = Annotated[
     int, typer.Option(min=0, metavar="UPDATES", help="Checkpoints within an epoch too; each epoch ends with one.")
 ]
@@ -161,7 +189,7 @@ CheckpointEvery = Annotated[
 
 def base_settings() -> dict[str, dict[str, Any]]:
     """What files and the environment set by section, for `--set` to go over."""
-    from ita_pipeline.layers import layers, merged_sections
+    from ita_pipeline.core.config_layers import layers, merged_sections
 
     return merged_sections(layers())
 
@@ -178,7 +206,7 @@ def ray_pool(engine: EngineChoice, actors: int | None, gpus: float | None, addre
     Raises:
         UsageError: an option of Ray's is given without it.
     """
-    from ita_pipeline.engines.cluster import RayPool
+    from ita_pipeline.engines.ray.cluster import RayPool
 
     if engine is EngineChoice.RAY:
         return RayPool(actors, gpus or 0.0, address)
@@ -202,7 +230,7 @@ def shard_of(text: str | None) -> Shard | None:
     Raises:
         UsageError: there is no such shard.
     """
-    from ita_pipeline.shards import Shard
+    from ita_pipeline.extraction.options import Shard
 
     return None if text is None else Shard.parse(text)
 

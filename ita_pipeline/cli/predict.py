@@ -29,12 +29,12 @@ from ita_pipeline.cli.options import (
     budget,
     ray_pool,
 )
-from ita_pipeline.corpus.tokens import plain
-from ita_pipeline.errors import ExitCode, MissingError, UsageError
+from ita_pipeline.core.errors import ExitCode, MissingError, UsageError
+from ita_pipeline.core.text import plain
 
 if TYPE_CHECKING:
     from ita_pipeline.corpus.posts import Post
-    from ita_pipeline.predictor import Prediction
+    from ita_pipeline.runs.predictions import Prediction
 
 
 class PartForm(StrEnum):
@@ -89,9 +89,10 @@ def predict(
 
     ita predict example many.jsonl --parts mentions/ --engine ray --actors 8
     """
-    from ita_pipeline import pipeline, unlabelled
-    from ita_pipeline.folders import refuse_existing
-    from ita_pipeline.parts import Form
+    import ita_pipeline as ita
+    from ita_pipeline.core.files import refuse_existing
+    from ita_pipeline.runs import predictions
+    from ita_pipeline.runs.part_files import Form
 
     if to is not None:
         if source is None:
@@ -102,7 +103,7 @@ def predict(
     ray = ray_pool(engine, actors, num_gpus, address)
     if parts is None and ray is not None:
         raise UsageError("--engine ray writes to part files", "ita predict RUN … --engine ray --parts FOLDER")
-    options = pipeline.Options(
+    options = ita.Options(
         workspace=workspace,
         shared=shared,
         base=base_settings(),
@@ -112,7 +113,7 @@ def predict(
     )
     if parts is not None:
         with resumable(watcher := Watcher()), posts_asked_for(file, text, image, jsonl, source) as posts:
-            found = pipeline.predict_parts(
+            found = ita.predict_parts(
                 run, posts, parts, options, watcher, min_confidence, Form(form.value), tell_failed
             )
         note(f"{found.now} posts are answered in {shown(parts)}, and {found.before} were before")
@@ -122,7 +123,7 @@ def predict(
     failed, kept = 0, []
     watcher = Watcher()
     with resumable(watcher), posts_asked_for(file, text, image, jsonl, source) as posts:
-        for prediction in pipeline.predict(run, posts, options, watcher, min_confidence):
+        for prediction in ita.predict(run, posts, options, watcher, min_confidence):
             if to is not None:
                 kept.append(prediction)
             else:
@@ -131,7 +132,7 @@ def predict(
                 failed += 1
                 say(f"{prediction.post.id}: {plain(prediction.failed)}")
         if to is not None and source is not None:
-            unlabelled.save(source, kept, to)
+            predictions.save(source, kept, to)
             say(f"{len(kept)} posts with their mentions are in {to}")
     if failed:
         raise typer.Exit(ExitCode.NOT_CLEAN)
@@ -160,7 +161,7 @@ def posts_asked_for(
     if image is not None and text is None:
         raise UsageError("--image belongs to --text", 'name pictures in the file as "image": "x.jpg"')
     if source is not None:
-        from ita_pipeline.unlabelled import posts_of_source
+        from ita_pipeline.corpus.formats.hf_datasets import posts_of_source
 
         with posts_of_source(source) as posts:
             yield posts
@@ -180,7 +181,7 @@ def typed_post(text: str, image: Path | None) -> Post:
 
 def posts_of_file(path: Path) -> Iterator[Post]:
     """A file's posts; JSON lines by its name, else CoNLL."""
-    from ita_pipeline.corpus.conll import read_conll
+    from ita_pipeline.corpus.formats.conll import read_conll
 
     if path.suffix.lower() in (".jsonl", ".json", ".ndjson"):
         return posts_of_jsonl(path)
@@ -189,7 +190,7 @@ def posts_of_file(path: Path) -> Iterator[Post]:
 
 def posts_of_jsonl(path: Path) -> Iterator[Post]:
     """Posts one by one, as their lines come; pictures are looked for beside the file, or here for a pipe."""
-    from ita_pipeline.corpus.jsonl import parse_lines
+    from ita_pipeline.corpus.formats.jsonl import parse_lines
 
     def found(lines: BinaryIO, where: str, folder: Path) -> Iterator[Post]:
         with io.TextIOWrapper(lines, encoding="utf-8-sig", errors="strict") as text:

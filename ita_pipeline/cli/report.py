@@ -33,13 +33,13 @@ def report(
 
     ita report images/ --html pictures.html
     """
-    from ita_pipeline import pipeline
+    import ita_pipeline as ita
     from ita_pipeline.reports.thumbnails import Pictures
 
-    options = pipeline.ReportOptions(data, dataset, Pictures(pictures), workspace)
+    options = ita.ReportOptions(data, dataset, Pictures(pictures), workspace)
     watcher = Watcher()
     with resumable(watcher):
-        made = pipeline.report(target, html, options, watcher)
+        made = ita.report(target, html, options, watcher)
     print(f"report    {shown(made.page)}, {made.shown} {made.what}")
     if made.pictures is not None:
         print(f"pictures  {shown(made.pictures)}, which belongs beside it")

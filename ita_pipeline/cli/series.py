@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ita_pipeline.cli.console import table
-from ita_pipeline.errors import UsageError
+from ita_pipeline.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from ita_pipeline.series import Mean, Series
+    from ita_pipeline.runs.series import Mean, Series
+
 
 COLUMNS = [("dev", "text"), ("dev", "text+image"), ("test", "text"), ("test", "text+image")]
+
 HEADER = ["dev T", "dev I+T", "test T", "test I+T"]
 
 

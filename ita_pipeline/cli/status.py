@@ -31,10 +31,11 @@ from ita_pipeline.cli.options import (
     kinds,
     shard_of,
 )
-from ita_pipeline.errors import ExitCode
+from ita_pipeline.core.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ita_pipeline.freshness import StageStatus, Status
+    from ita_pipeline.runs.status import StageStatus, Status
+
 
 MOST_REASONS = 8
 
@@ -73,9 +74,9 @@ def status(
 
     ita status example --preset bundled
     """
-    from ita_pipeline import pipeline
+    import ita_pipeline as ita
 
-    options = pipeline.Options(
+    options = ita.Options(
         preset=preset,
         stages=tuple(stage or ()),
         assignments=tuple(assignments or ()),
@@ -87,10 +88,10 @@ def status(
         shard=shard_of(shard),
     )
     names = context_names(contexts, stage)
-    training = pipeline.TrainOptions(data, captions, names, encoder, experiment, alignment, seed)
+    training = ita.TrainOptions(data, captions, names, encoder, experiment, alignment, seed)
     watcher = Watcher()
     with resumable(watcher):
-        found = pipeline.status(target, options, training, watcher)
+        found = ita.status(target, options, training, watcher)
     show_status(found, as_json)
     if found.damaged:
         raise typer.Exit(ExitCode.CORRUPT)

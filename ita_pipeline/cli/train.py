@@ -46,12 +46,12 @@ from ita_pipeline.cli.options import (
 )
 from ita_pipeline.cli.series import seed_numbers, series_table
 from ita_pipeline.cli.status import show_status
-from ita_pipeline.errors import UsageError
+from ita_pipeline.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from ita_pipeline.options import Listener, Options
-    from ita_pipeline.runs import RunScores
-    from ita_pipeline.series import Variant
+    from ita_pipeline.extraction.options import Listener, Options
+    from ita_pipeline.runs.run import RunScores
+    from ita_pipeline.runs.series import Variant
 
 
 def train(
@@ -91,11 +91,11 @@ def train(
 
     ita train --dataset twitter15 --data twitter2015/ --views text,caption,all --seeds 1,2,3
     """
-    from ita_pipeline import pipeline
-    from ita_pipeline.options import Mute
-    from ita_pipeline.series import variants
+    import ita_pipeline as ita
+    from ita_pipeline.extraction.options import Mute
+    from ita_pipeline.runs.series import variants
 
-    options = pipeline.Options(
+    options = ita.Options(
         preset=preset,
         assignments=(*(assignments or ()), *budget(max_requests, max_tokens)),
         base=base_settings(),
@@ -108,7 +108,7 @@ def train(
     )
     command = "ita " + shlex.join(sys.argv[1:])
     names = context_names(contexts, stage)
-    training = pipeline.TrainOptions(
+    training = ita.TrainOptions(
         data,
         captions,
         names,
@@ -134,11 +134,11 @@ def train(
             show_plans(dataset, options, variants(training, *several), heard, as_json)
             return
         if any(several) or as_json:
-            found = pipeline.train_series(dataset, options, training, *several, heard)
+            found = ita.train_series(dataset, options, training, *several, heard)
             extractions = found.extractions
             result = json.dumps(found.series.to_json()) if as_json else series_table(found.series)
         else:
-            trained = pipeline.train(dataset, options, training, heard)
+            trained = ita.train(dataset, options, training, heard)
             extractions = (trained.extraction,)
             if first and not trained.new:
                 say("nothing to do: posts, contexts, settings and encoder are those of the run that is there")
@@ -157,12 +157,13 @@ def train(
 
 def show_plans(dataset: str, options: Options, wanted: Sequence[Variant], watcher: Listener, as_json: bool) -> None:
     """What would be done for each run, and why; as JSON a line for each, named where there are several."""
-    from ita_pipeline import pipeline
+    from ita_pipeline.api.status import training_status
+    from ita_pipeline.api.train import plan_train
 
     for variant in wanted:
-        plan = pipeline.plan_train(dataset, options, variant.training, watcher)
+        plan = plan_train(dataset, options, variant.training, watcher)
         plan.contexts.plan.check()
-        found = pipeline.training_status(plan, options)
+        found = training_status(plan, options)
         if as_json:
             print(json.dumps(found.to_json() | ({"run": str(variant)} if len(wanted) > 1 else {})))
             continue

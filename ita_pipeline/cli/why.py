@@ -20,10 +20,11 @@ from ita_pipeline.cli.options import (
     WorkspaceFolder,
     base_settings,
 )
-from ita_pipeline.corpus.tokens import plain, whole_text
+from ita_pipeline.core.text import plain, whole_text
 
 if TYPE_CHECKING:
-    from ita_pipeline.explanation import StageAnswer
+    from ita_pipeline.extraction.explain import StageAnswer
+
 
 MOST_SHOWN = 300
 
@@ -53,17 +54,18 @@ def why(
 
     ita why posts.jsonl --post 12 --stage knowledge
     """
-    from ita_pipeline import pipeline
+    import ita_pipeline as ita
+    from ita_pipeline.api.status import why_post
 
-    options = pipeline.Options(
+    options = ita.Options(
         preset, tuple(stage or ()), tuple(assignments or ()), workspace, base=base_settings(), shared=shared
     )
     watcher = Watcher()
     with resumable(watcher):
         if post is None:
-            found = pipeline.why(target, options, watcher)
+            found = ita.why(target, options, watcher)
         else:
-            found = pipeline.why_post(target, post, options, watcher, data)
+            found = why_post(target, post, options, watcher, data)
     if as_json:
         print(json.dumps(found.to_json()))
         return
@@ -76,7 +78,7 @@ def why(
 
 def told(answer: StageAnswer) -> Iterator[str]:
     """What a stage says, in lines for a person."""
-    from ita_pipeline.explanation import in_clear
+    from ita_pipeline.extraction.explain import in_clear
 
     yield f"{answer.stage}: {answer.standing}"
     for reason in answer.reasons:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ita_pipeline.corpus.faults import FaultError, FaultKind
+from ita_pipeline.corpus.line_errors import FaultError, FaultKind
 from ita_pipeline.corpus.posts import Post
 
 Splits = Mapping[str, Sequence[Post]]
@@ -27,62 +27,80 @@ class Kind:
 
 
 BAD_TAG = Kind("bad-tag", "tags that are none", "Training refuses the file. Tags are O, B-TYPE and I-TYPE.")
+
 CONTEXT_TAG = Kind(
     "context-tag",
     "words of contexts among the words of tweets",
     "Training refuses the file. Take tweets and contexts apart: ita data import FILE --to FOLDER",
 )
+
 MISSING_TAG = Kind("missing-tag", "words without a tag", "Their posts count as not labelled. Write O.")
+
 BAD_LINE = Kind("bad-line", "lines that cannot be read", "Training refuses the file. Correct or remove them.")
+
 ORPHAN_TAG = Kind(
     "orphan-tag",
     "I- tags that continue no mention",
     "Each is read as the start of a mention, as UMT and ITA do. Scores that ignore them are not comparable.",
 )
+
 EMPTY_POST = Kind("empty-post", "posts without a word", "Nothing can be found in them. Remove them.")
+
 UNLABELLED = Kind(
     "unlabelled-post",
     "posts without labels beside labelled ones",
     "Training refuses the split. Label them all.",
 )
+
 UNSEEN_TYPE = Kind(
     "unseen-type", "types that train never shows", "They cannot be learnt. Misspelt, or to be renamed in the card?"
 )
+
 DUPLICATE_ID = Kind("duplicate-id", "ids given twice in a split", "Give every post an id of its own.")
+
 DUPLICATE_TEXT = Kind(
     "duplicate-text", "texts that stand twice in a split", "They count twice. Links and capitals are not compared."
 )
+
 CONFLICT = Kind(
     "conflicting-labels",
     "same words, other labels",
     "One of the two is wrong, or the picture decides.",
 )
+
 LEAKED_TEXT = Kind(
     "leaked-text",
     "texts that stand in two splits",
     "What is scored was seen in training. Keep them in one split. Links and capitals are not compared.",
 )
+
 LEAKED_PICTURE = Kind(
     "leaked-picture",
     "pictures that stand in two splits",
     "What is scored was seen in training. Move the posts.",
 )
+
 MISSING_PICTURE = Kind(
     "missing-picture", "pictures that are not there", "Their posts are read without what the picture says."
 )
+
 BAD_PICTURE = Kind("bad-picture", "files that are no readable picture", "Replace or remove them.")
+
 LONG_POST = Kind(
     "long-post", "posts longer than the encoder reads", "They are read in windows, and their contexts are left out."
 )
+
 TRIMMED = Kind(
     "trimmed-context",
     "contexts longer than the encoder has room for",
     "They are cut at the end. Fewer: --set contexts.objects=10 --set contexts.words=50",
 )
+
 KINDS = (
     BAD_TAG, CONTEXT_TAG, MISSING_TAG, BAD_LINE, ORPHAN_TAG, EMPTY_POST, UNLABELLED, UNSEEN_TYPE, DUPLICATE_ID,
     DUPLICATE_TEXT, CONFLICT, LEAKED_TEXT, LEAKED_PICTURE, MISSING_PICTURE, BAD_PICTURE, LONG_POST, TRIMMED,
 )  # fmt: skip
+
 OF_FAULT = {
     FaultKind.BAD_TAG: BAD_TAG,
     FaultKind.CONTEXT_TAG: CONTEXT_TAG,

@@ -13,18 +13,21 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ita_pipeline.corpus.tokens import plain
+from ita_pipeline.core.text import plain
 from stages.base import Failure, Frozen, Value
-from stages.caption import CaptionValue
+from stages.caption.schema import CaptionValue
 from stages.external import TextValue
-from stages.knowledge import KnowledgeValue
-from stages.objects import Object, ObjectsValue, tag
-from stages.ocr import OcrValue, Word
+from stages.knowledge.stage import KnowledgeValue
+from stages.objects.schema import Object, ObjectsValue, tag
+from stages.ocr.schema import OcrValue, Word
 
 CONTEXTS = ("objects", "caption", "ocr", "extra", "knowledge")
+
 # Ready-made and from a file; every other context is what the stage of that name finds.
 READY_MADE = "extra"
+
 ContextName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
 Unit = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -10,20 +10,24 @@ from typing import Literal
 
 from pydantic import Field
 
-from ita_pipeline.corpus.conll import read_conll
-from ita_pipeline.corpus.faults import Hearer, refuse
-from ita_pipeline.corpus.jsonl import Labelled, read_jsonl
+from ita_pipeline.core.config import checked, configured, find_config, project_folder, read_yaml
+from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.corpus.formats.conll import read_conll
+from ita_pipeline.corpus.formats.jsonl import Labelled, read_jsonl
+from ita_pipeline.corpus.line_errors import Hearer, refuse
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.errors import MissingError, UsageError
-from ita_pipeline.settings import checked, configured, find_config, project_folder, read_yaml
 from stages.base import Frozen
 
 # Contexts made elsewhere, beside the posts of a folder.
 CONTEXTS_FILE = "contexts.jsonl"
+
 # What a folder is looked through for that is a dataset without a card.
 POSTS_FILES = ("tweets.jsonl", "train.jsonl", "train.txt")
+
 CONLL_FILES = {"train": ["train.txt"], "dev": ["dev.txt", "valid.txt"], "test": ["test.txt"]}
+
 IMAGES = [f"{place}{{id}}.{suffix}" for place in ("images/", "") for suffix in ("jpg", "png")]
+
 SPLITS = ("train", "dev", "test")
 
 

@@ -32,7 +32,8 @@ class Post:
     @classmethod
     def from_text(cls, text: str, picture: Path | str | None = None, id: str = "1") -> Post:
         """A post as somebody wrote it, its words found by the tweet tokenizer."""
-        from ita_pipeline.corpus.tokens import tokenize, whole_text
+        from ita_pipeline.core.text import whole_text
+        from ita_pipeline.corpus.tokenizer import tokenize
 
         text = whole_text(text)
         path = Path(picture) if picture is not None else None

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ita_pipeline.cache.plan import Failed
-from ita_pipeline.cache.segments import Record
-from ita_pipeline.engines.jobs import Done, Hands, Job
-from ita_pipeline.items import ItemRef
+from ita_pipeline.cache.records import Record
+from ita_pipeline.engines.executor import Done, Hands, Job
+from ita_pipeline.sources.refs import ItemRef
 from stages.base import Failure, Postponed, Stage, Subject, Value
 
 

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
+from ita_pipeline.cache.compaction import writing
 from ita_pipeline.cache.plan import Failed, Plan, StagePlan, Stale
-from ita_pipeline.cache.segments import SegmentWriter
+from ita_pipeline.cache.records import SegmentWriter
 from ita_pipeline.cache.store import Store
+from ita_pipeline.core.iteration import batched
 from ita_pipeline.engines.base import Interrupted, Progress, StageOutcome
 from ita_pipeline.engines.batches import Handed, done_by, handed_on, new_failures, read_of
-from ita_pipeline.engines.jobs import Done, Hands, Task
-from ita_pipeline.groups import batched
-from ita_pipeline.images import ImageRef
-from ita_pipeline.items import ItemRef
+from ita_pipeline.engines.executor import Done, Hands, Task
+from ita_pipeline.sources.refs import ImageRef, ItemRef
 from stages.base import Failure, Postponed, Stage, StageError, Subject, Value
 
 
@@ -82,7 +82,7 @@ def run(plan: Plan, store: Store, hands: Hands, progress: Progress) -> tuple[Sta
             stack.callback(progress.finish)
             for stage_run in busy:
                 progress.start(stage_run.stage.name, len(stage_run.stale))
-                stage_run.writer = stack.enter_context(store.writer(stage_run.todo.key, stage_run.todo.anew))
+                stage_run.writer = stack.enter_context(writing(store, stage_run.todo.key, stage_run.todo.anew))
             seeing = [stage_run for stage_run in busy if not stage_run.of_posts]
             for group, following in in_pairs(groups(seeing)):
                 hands.expect(following)

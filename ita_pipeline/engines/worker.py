@@ -16,12 +16,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.segments import Record, encode
-from ita_pipeline.engines.jobs import MEGABYTE, Ask, Expect, InProcess, Task
+from ita_pipeline.cache.records import Record, encode
+from ita_pipeline.engines.executor import MEGABYTE, Ask, Expect, InProcess, Task
 from stages.base import Postponed, Result, Stage, StageError
-from stages.threads import Share
+from stages.models.threads import Share
 
 Order = Stage[Any] | list[Ask] | Expect
+
 READY, RESULTS, BROKEN, POSTPONED = b"ready", b"results", b"broken", b"postponed "
 
 

@@ -7,30 +7,10 @@ which differ from the paper's 1 : 1 : 1.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import Field
-
-from stages.base import Frozen
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Weight = Annotated[float, Field(ge=0)]
-
-
-class ObjectiveConfig(Frozen):
-    """`text` and `context` weigh the negative log-likelihoods of the views T and I+T, `alignment` the
-    divergence between them; `temperature` divides the log-marginals (ITA: 4, 2, 4 on Twitter-15, -17, SNAP)."""
-
-    text: Weight = 1.0
-    context: Weight = 0.5
-    alignment: Weight = 0.5
-    temperature: Annotated[float, Field(gt=0)] = 4.0
-
-    def without_alignment(self) -> ObjectiveConfig:
-        """ITA's runs without cross-view alignment train on I+T alone."""
-        return ObjectiveConfig(text=0.0, context=1.0, alignment=0.0, temperature=self.temperature)
 
 
 def alignment_loss(student: Tensor, teacher: Tensor, mask: Tensor, temperature: float) -> Tensor:

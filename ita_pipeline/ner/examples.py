@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ita_pipeline.corpus.posts import Post, Span
-from ita_pipeline.ner.encoding import View, ViewEncoder
+from ita_pipeline.ner.metrics.scores import Scores, score
 from ita_pipeline.ner.prediction import Scored, tag_views
-from ita_pipeline.ner.scoring import Scores, score
+from ita_pipeline.ner.views import View, ViewEncoder
 
 if TYPE_CHECKING:
     from ita_pipeline.ner.tagger import Tagger

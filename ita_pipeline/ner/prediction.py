@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ita_pipeline.corpus.posts import Span
-from ita_pipeline.ner.encoding import View, collate, word_mask
+from ita_pipeline.ner.views import View, collate, word_mask
 
 if TYPE_CHECKING:
     from ita_pipeline.ner.tagger import Tagger
+
 
 BATCH = 64
 

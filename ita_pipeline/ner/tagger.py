@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
-from ita_pipeline.ner.alignment import ObjectiveConfig, alignment_loss
+from ita_pipeline.ner.alignment import alignment_loss
+from ita_pipeline.ner.config import ObjectiveConfig
 from ita_pipeline.ner.crf import LinearChainCRF
-from ita_pipeline.ner.shapes import Shape
 from ita_pipeline.ner.tags import TagScheme
+from ita_pipeline.ner.word_shapes import Shape
 
 
 class TaggerConfig(PreTrainedConfig):
@@ -151,4 +152,5 @@ def new_tagger(
 
 # So that the Auto classes, the tokenizer's among them, know a saved run by its `config.json`.
 AutoConfig.register(TaggerConfig.model_type, TaggerConfig, exist_ok=True)
+
 AutoModel.register(TaggerConfig, Tagger, exist_ok=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ita_pipeline.ner.analysis import OUTSIDE, Analysis, Kind
-from ita_pipeline.ner.scoring import Score
+from ita_pipeline.ner.metrics.errors import OUTSIDE, Analysis, Kind
+from ita_pipeline.ner.metrics.scores import Score
 from ita_pipeline.reports.blocks import Block, Figure, Row, Table
-from ita_pipeline.reports.entries import IT, T
+from ita_pipeline.reports.models import IT, T
 from ita_pipeline.reports.plots import Points, reliability
-from ita_pipeline.runs import ViewAnalysis
+from ita_pipeline.runs.run import ViewAnalysis
 
 KINDS = {
     Kind.RIGHT: "right",
@@ -19,6 +19,7 @@ KINDS = {
     Kind.MISSED: "missed",
     Kind.SPURIOUS: "spurious: no mention there",
 }
+
 Views = tuple[tuple[str, Analysis], tuple[str, Analysis]]
 
 

@@ -7,31 +7,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ita_pipeline.core.text import visible_name
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.images import ImageRef
-from ita_pipeline.picture_contexts import PictureContexts, Results
-from ita_pipeline.reports.entries import (
-    GOLD,
-    IT,
-    Entry,
-    Findings,
-    Marked,
-    T,
-    Trouble,
-    parts_of,
-    verdict,
-)
-from ita_pipeline.reports.found import findings
+from ita_pipeline.extraction.contexts import PictureContexts, Results
+from ita_pipeline.reports.findings import findings
+from ita_pipeline.reports.models import GOLD, IT, Entry, Findings, Marked, T, Trouble, parts_of, verdict
 from ita_pipeline.reports.thumbnails import Thumbnail
-from ita_pipeline.reports.visible import visible_name
+from ita_pipeline.sources.refs import ImageRef
 from stages.base import Frozen
 
 NOT_APPENDED, UNSURE = "not appended to the post", "below the usual thresholds"
+
 PICTURE_FILTERS = {
     "failed": "a stage failed",
     "waiting": "a stage has not looked yet",
     "no-picture": "without a picture",
 }
+
 FILTERS = {
     "all": "all",
     "changed": "changed by the picture",
@@ -41,6 +33,7 @@ FILTERS = {
     "right": "right",
     **PICTURE_FILTERS,
 }
+
 SORTS = {
     "telling": "the most telling first",
     "order": "as they come",

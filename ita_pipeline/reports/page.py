@@ -18,18 +18,21 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ita_pipeline.cache.store import write_atomically
+from ita_pipeline.core.files import write_atomically
+from ita_pipeline.core.text import visible, visible_in
 from ita_pipeline.reports.blocks import RunPart
 from ita_pipeline.reports.gallery import Gallery
-from ita_pipeline.reports.visible import visible, visible_in
 from stages.base import Frozen
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+
 DATA_ONLY = "data:"
+
 # A page opened as a file has no origin that 'self' could mean in every browser.
 FOLDER_TOO = "data: 'self' file:"
+
 REPORT = ("elements", "state", "picture", "post", "card", "show")
 
 

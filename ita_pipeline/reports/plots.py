@@ -13,13 +13,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ita_pipeline.core.text import visible
 from ita_pipeline.reports.blocks import Figure
-from ita_pipeline.reports.visible import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+
 INCHES = (4.5, 2.7)
+
 PIXELS_PER_INCH = 96
 
 
@@ -34,8 +36,11 @@ class Theme:
 
 
 LIGHT = Theme("#1d1f24", "#b9b6ae", "#fbfaf7", ("#0072b2", "#d55e00", "#009e73", "#a04c80"))
+
 DARK = Theme("#e8e6e1", "#4a4f58", "#16181c", ("#56b4e9", "#e69f00", "#2fc79a", "#dd9fc4"))
+
 STYLES = (("o", "--"), ("s", "-"), ("^", ":"), ("D", "-."))
+
 HATCHES = ("//", "", "..", "xx")
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ita_pipeline.ner.scoring import Score
-from ita_pipeline.ner.training import EpochScore
+from ita_pipeline.ner.metrics.scores import Score
+from ita_pipeline.ner.training.history import EpochScore
 from ita_pipeline.reports.analysis_blocks import errors_block
 from ita_pipeline.reports.blocks import Block, Fact, Headline, Row, RunPart, Table
-from ita_pipeline.reports.entries import IT, T
 from ita_pipeline.reports.gallery import Shown
+from ita_pipeline.reports.models import IT, T
 from ita_pipeline.reports.plots import Series, bars, curves
 from ita_pipeline.reports.series_block import series_block
-from ita_pipeline.reports.worst import worst_block
-from ita_pipeline.runs import Run, RunRecord, ViewScores
+from ita_pipeline.reports.worst_errors import worst_block
+from ita_pipeline.runs.run import Run, RunRecord, ViewScores
 
 T_PLACE, IT_PLACE, ALIGNMENT_PLACE = 0, 1, 2
+
 NOTHING = Score(precision=0.0, recall=0.0, f1=0.0, support=0)
+
 LONG = 12
 
 

@@ -8,17 +8,18 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ita_pipeline.core.errors import UserError
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
-from ita_pipeline.errors import UserError
-from ita_pipeline.presets import OPTIONAL
+from ita_pipeline.extraction.presets import OPTIONAL
 from ita_pipeline.reports.blocks import Block, Figure, Row, Table
-from ita_pipeline.reports.entries import IT, T
+from ita_pipeline.reports.models import IT, T
 from ita_pipeline.reports.plots import Series, bars
-from ita_pipeline.runs import TEXT, TEXT_AND_IMAGE, Run, RunRecord, finished_runs
-from ita_pipeline.series import EVERYTHING, Mean, SeriesRow, SeriesRun, name_of, series_run, summarise
+from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunRecord, finished_runs
+from ita_pipeline.runs.series import EVERYTHING, Mean, SeriesRow, SeriesRun, name_of, series_run, summarise
 
 # Contexts that may come from a file made elsewhere.
 IMPORTED = frozenset({"caption", "extra", "knowledge"})
+
 VIEWS = {T: TEXT, IT: TEXT_AND_IMAGE}
 
 

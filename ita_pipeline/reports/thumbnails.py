@@ -16,13 +16,18 @@ from typing import Protocol
 from urllib.parse import quote
 
 from ita_pipeline.engines.base import Interrupted, Progress
-from ita_pipeline.images import ImageRef, open_picture
+from ita_pipeline.sources.decode import open_picture
+from ita_pipeline.sources.refs import ImageRef
 from stages.base import BadItemError
 
 SIDE = 480
+
 QUALITY = 78
+
 MOST_INSIDE = 300
+
 AT_ONCE = 64
+
 OURS = re.compile(r"[0-9a-f]{64}\.jpg")
 
 

@@ -1,1 +1,5 @@
-"""A local page to try a trained run on: type a tweet, drop a picture."""
+"""The local page of `ita demo`.
+
+May import all packages below it but not `api`, and `api` does not import it.
+Routes are in `app`, what a request may do in `middleware`, the prediction itself in `service`.
+"""

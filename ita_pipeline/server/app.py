@@ -1,7 +1,8 @@
 """The web application: the page, `POST /predict`, and their description. Needs the extra `demo`."""
 
-# No postponed annotations here: FastAPI reads those of a function inside another one, and they name its variables.
+from __future__ import annotations
 
+# No postponed annotations here: FastAPI reads those of a function inside another one, and they name its variables.
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -12,9 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
-from ita_pipeline.server.answers import Answer, Problem
-from ita_pipeline.server.guard import Bounds, Guard, Hosts, problem
+from ita_pipeline.server.middleware import Bounds, Guard, Hosts, problem
 from ita_pipeline.server.page import demo_page
+from ita_pipeline.server.schemas import Answer, Problem
 from ita_pipeline.server.service import RefusedError, Service
 from stages.base import StageError
 
@@ -22,6 +23,7 @@ ABOUT = """Named entities of a tweet, read alone (T) and together with what is f
 
     curl -F text='Big night for Ashby' -F image=@sign.jpg http://127.0.0.1:8765/predict
 """
+
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     403: {"model": Problem, "description": "The request comes from another site's page"},
     408: {"model": Problem, "description": "It was sent too slowly"},
@@ -30,6 +32,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     422: {"model": Problem, "description": "There is nothing to read, or it cannot be read"},
     503: {"model": Problem, "description": "Too many posts at one time; Retry-After says when to come again"},
 }
+
 NOT_A_FILE = "image: send the picture as a file, as curl does with -F image=@sign.jpg"
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from ita_pipeline.reports.gallery import BY_PICTURE, NOT_APPENDED, Telling
 from ita_pipeline.reports.page import Sheet, render
-from ita_pipeline.runs import Run
-from ita_pipeline.server.guard import Bounds
+from ita_pipeline.runs.run import Run
+from ita_pipeline.server.middleware import Bounds
 from stages.base import Frozen
 
 SHEET = Sheet("demo.html", ("elements", "picture", "post", "demo"), ("page", "demo"))
+
 # A picture that was dropped is shown from the browser's own memory.
 RULES = {"img-src": "data: blob:", "connect-src": "'self'"}
+
 UNSHOWN = "The browser cannot show a picture of this format; it was looked at all the same."
 
 

@@ -9,22 +9,27 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ita_pipeline.engines.jobs import MEGABYTE
-from ita_pipeline.errors import MissingError, UsageError
-from ita_pipeline.options import Listener, Options
-from ita_pipeline.predictor import Predictor
-from ita_pipeline.runs import find_run
-from ita_pipeline.workspace import Workspace
+from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.engines.executor import MEGABYTE
+from ita_pipeline.extraction.options import Listener, Options
+from ita_pipeline.runs.predictor import Predictor
+from ita_pipeline.runs.run import find_run
 
 if TYPE_CHECKING:
     import uvicorn
 
-    from ita_pipeline.server.guard import Hosts
+    from ita_pipeline.server.middleware import Hosts
+
 
 HOST, PORT = "127.0.0.1", 8765
+
 PACKAGES = {"fastapi": "fastapi", "python_multipart": "python-multipart", "uvicorn": "uvicorn"}
+
 INSTALL = "pip install 'ita-pipeline[demo]'"
+
 SECONDS_TO_FINISH = 5
+
 LOOPBACK = ("127.", "::1")
 
 
@@ -57,7 +62,7 @@ def serve(
     found, place = find_run(run, where.runs), place or Place()
     with listening(place) as ear:
         from ita_pipeline.server.app import make_app
-        from ita_pipeline.server.guard import Bounds
+        from ita_pipeline.server.middleware import Bounds
         from ita_pipeline.server.service import Service
 
         consent, changes = options.consent, options.changes
@@ -111,7 +116,7 @@ def address(ear: socket.socket) -> str:
 
 def hosts_of(name: str, ear: socket.socket) -> Hosts:
     """The names to answer to: this machine's own only, unless others may reach it."""
-    from ita_pipeline.server.guard import LOCAL, Hosts
+    from ita_pipeline.server.middleware import LOCAL, Hosts
 
     if is_local(ear):
         return Hosts(LOCAL | {name.lower(), ear.getsockname()[0]})
@@ -135,3 +140,22 @@ def server_for(app: object) -> uvicorn.Server:
             timeout_graceful_shutdown=SECONDS_TO_FINISH,
         )
     )
+
+
+def demo(
+    run: str | Path,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    options: Options | None = None,
+    ready: Callable[[str, bool, tuple[str, ...]], None] | None = None,
+    listener: Listener | None = None,
+) -> None:
+    """Serve a page to try a run on, until Ctrl-C. `ready` is told the address, whether only this machine reaches
+    it, and what is to be said of the run.
+
+    Raises:
+        MissingError: there is no such run, or the extra `demo` is not installed.
+        UsageError: there is no such address, its port is taken, or nobody agreed that pictures are sent away.
+        StageError: a model or tool that the run's stages need is missing.
+    """
+    serve(run, Place(host, port), options, ready or (lambda *_: None), listener)

@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ita_pipeline.cache.plan import stage_keys
-from ita_pipeline.consent import allow_sending
 from ita_pipeline.corpus.contexts import render
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.images import ImageRef, peek
-from ita_pipeline.picture_contexts import Results
-from ita_pipeline.places import LocalFile, file_digest
-from ita_pipeline.predictor import Mention, Predictor
-from ita_pipeline.reports.found import findings
-from ita_pipeline.server.answers import Answer, FoundMention, Views
-from ita_pipeline.server.eyes import Eyes
+from ita_pipeline.extraction.consent import allow_sending
+from ita_pipeline.extraction.contexts import Results
+from ita_pipeline.reports.findings import findings
+from ita_pipeline.runs.predictions import Mention
+from ita_pipeline.runs.predictor import Predictor
+from ita_pipeline.server.schemas import Answer, FoundMention, Views
+from ita_pipeline.server.stage_workers import Eyes
+from ita_pipeline.sources.decode import peek
+from ita_pipeline.sources.local import LocalFile, file_digest
+from ita_pipeline.sources.refs import ImageRef
 from stages.base import Failure, Subject
 
 MILLION = 1_000_000

@@ -1,0 +1,166 @@
+"""What looking after the cache must know of stages: which keys are wanted now, what their values look like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ita_pipeline.cache.export import parquet
+from ita_pipeline.cache.export.parquet import Part
+from ita_pipeline.cache.export.zip import Exported, Imported, export, import_archive
+from ita_pipeline.cache.keys import StageKey
+from ita_pipeline.cache.plan import stage_keys
+from ita_pipeline.cache.shared.maintenance import Pulled, bring_many_together, mirrored, pull_all
+from ita_pipeline.cache.shared.store import Shared
+from ita_pipeline.cache.shared.sync import Moved, push
+from ita_pipeline.cache.store import KEY_FILE, Store, read_key
+from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.core.config_layers import layers, merged_options
+from ita_pipeline.core.errors import UsageError
+from ita_pipeline.engines.sandbox import Worker
+from ita_pipeline.extraction.consent import allow_sending
+from ita_pipeline.extraction.options import Listener, Mute, Options, chosen
+from ita_pipeline.extraction.presets import build_stages, installed_stages
+from ita_pipeline.extraction.recompute import Recomputed
+from ita_pipeline.extraction.recompute import recompute as do_again
+
+
+def current_keys(options: Options | None = None, listener: Listener | None = None) -> dict[str, StageKey]:
+    """The key of each stage that `extract` would work under now.
+
+    Raises:
+        UserError: a setting is unknown.
+        StageError: a model or tool that a stage needs is missing.
+    """
+    options, heard = options or Options(), listener or Mute()
+    choice = chosen(options)
+    heard.say(choice.why)
+    return stage_keys(build_stages(choice.preset, options.stages))
+
+
+def recompute(
+    count: int, options: Options | None = None, seed: int = 0, listener: Listener | None = None
+) -> Sequence[Recomputed]:
+    """Do `count` pictures of each stage again, chosen at random from those that are cached, and compare.
+
+    Nothing is written: this measures how far a stage gives the same for the same picture on this machine.
+
+    Raises:
+        UserError: a setting is unknown, or the cache is damaged.
+        StageError: a model or tool that a stage needs is missing.
+    """
+    options, heard = options or Options(), listener or Mute()
+    choice = chosen(options)
+    heard.say(choice.why)
+    stages = build_stages(choice.preset, options.stages)
+    for stage in stages:
+        allow_sending(stage, f"up to {count}", options.consent, heard)
+    with Worker(options.limits) as hands:
+        return list(do_again(stages, Workspace(options.workspace).store, hands, heard, count, seed))
+
+
+def shared_cache(url: str = "") -> Shared:
+    """A shared cache by its address, or the one that `ita.yaml` or the environment sets.
+
+    Raises:
+        UsageError: none is set, or there is no such file system.
+        MissingError: what its file system takes is not installed.
+    """
+    found = url or merged_options(layers()).get("shared", "")
+    if not found:
+        hint = "give its URL, as s3://bucket/ita-cache, or set it: shared: URL in ita.yaml, or ITA_SHARED"
+        raise UsageError("no shared cache is set", hint)
+    return Shared(found)
+
+
+def push_cache(
+    url: str = "", workspace: Path = Path(), stages: Sequence[str] = ()
+) -> Iterator[tuple[StageKey, Moved]]:
+    """Put what of a workspace's cache is not in a shared one, key by key.
+
+    Raises:
+        UserError: it is not there, does not answer, or may not be written.
+    """
+    shared, store = shared_cache(url), Workspace(workspace).store
+    with shared.reached():
+        for file in sorted((store.root / "cache").glob(f"*/*/{KEY_FILE}")):
+            key = read_key(file)
+            if key is not None and (not stages or key.stage in stages):
+                moved = push(store, shared, key)
+                if moved.crowded:
+                    bring_many_together(shared, key, store.root)
+                yield key, moved
+
+
+def pull_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = ()) -> Iterator[Pulled]:
+    """Fetch what of a shared cache is not in a workspace's, key by key; what is damaged stays there.
+
+    Raises:
+        UserError: it is not there, does not answer, or may not be read.
+    """
+    shared, store = shared_cache(url), Workspace(workspace).store
+    with shared.reached():
+        yield from pull_all(store, shared, installed_stages(), stages)
+
+
+@contextmanager
+def records_of(shared: Shared | None, workspace: Path, stages: Sequence[str]) -> Iterator[Store]:
+    """The store of a workspace, or what a shared cache holds, which comes through this machine's disk."""
+    here = Workspace(workspace).store
+    if shared is None:
+        yield here
+        return
+    with shared.reached(), mirrored(shared, here.root, installed_stages(), stages) as store:
+        yield store
+
+
+def export_cache(
+    file: Path | str, shared: Shared | None = None, workspace: Path = Path(), stages: Sequence[str] = ()
+) -> Exported:
+    """Write all records of a workspace's cache, or of a shared one, to an archive.
+
+    Raises:
+        UserError: as `pull_cache`; or the file exists, or there is nothing to export.
+        CorruptCacheError: a record is damaged.
+    """
+    with records_of(shared, workspace, stages) as store:
+        return export(store, Path(file), stages)
+
+
+def export_parquet(
+    folder: Path | str, shared: Shared | None = None, workspace: Path = Path(), stages: Sequence[str] = ()
+) -> tuple[list[Part], list[tuple[StageKey, str]]]:
+    """Write all records of a workspace's cache, or of a shared one, to Parquet files, one a stage. Told are the
+    files, and the keys left out, each with the reason.
+
+    Raises:
+        UserError: as `pull_cache`; or a file exists, or there is nothing to export.
+        CorruptCacheError: a record is damaged.
+    """
+    with records_of(shared, workspace, stages) as store:
+        return parquet.export(store, Path(folder), installed_stages(), stages)
+
+
+def import_shared(shared: Shared, file: Path, workspace: Path = Path()) -> list[Imported]:
+    """Put the records of an archive, checked as `import_cache` does, into a shared cache, as far as they are new.
+
+    Raises:
+        UserError: as `push_cache`, or the archive is not sound.
+    """
+    work, installed = Workspace(workspace).store.root, installed_stages()
+    with shared.reached(), mirrored(shared, work, installed) as store:
+        found = import_archive(store, file, installed)
+        for item in found:
+            if not item.other_version:
+                push(store, shared, item.key)
+        return found
+
+
+def import_cache(file: Path | str, workspace: Path = Path()) -> list[Imported]:
+    """Merge an archive that `ita cache export` made into the cache of a workspace; nothing that is there changes.
+
+    Raises:
+        UsageError: there is no such file, or it is not a sound archive of a cache.
+    """
+    return import_archive(Workspace(workspace).store, Path(file), installed_stages())

@@ -1,0 +1,290 @@
+"""Datasets looked at, checked and counted: what `ita data` does, for Python as `ita_pipeline.api.data`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.core.config import checked, configured, read_yaml
+from ita_pipeline.core.errors import MissingError, UsageError, nearest
+from ita_pipeline.core.files import new_folder, refuse_existing
+from ita_pipeline.corpus import checks
+from ita_pipeline.corpus.checks import Finding, Kind, Pictures, Room
+from ita_pipeline.corpus.datasets import Dataset, DatasetCard, data_folder, load_dataset, split_files
+from ita_pipeline.corpus.exporting import told, write_form
+from ita_pipeline.corpus.formats.kbner import Form
+from ita_pipeline.corpus.line_errors import BORNE, FaultError
+from ita_pipeline.corpus.posts import Post
+from ita_pipeline.corpus.stats import SplitStats, statistics
+from ita_pipeline.engines.local import LocalEngine
+from ita_pipeline.engines.sandbox import Worker
+from ita_pipeline.extraction.consent import ask_consent
+from ita_pipeline.extraction.contexts import (
+    ContextPlan,
+    PictureContexts,
+    make_contexts,
+    plan_contexts,
+    read_contexts,
+    read_imported,
+)
+from ita_pipeline.extraction.options import Listener, Mute, Options, chosen
+from ita_pipeline.extraction.pictures import Extraction
+from ita_pipeline.extraction.presets import context_stages
+from ita_pipeline.ner.encoders import EncoderRef, find_encoder, longest_row
+from ita_pipeline.ner.views import ViewEncoder
+from ita_pipeline.runs.plan import TrainOptions, caption_file, context_config, source_of, training_settings
+from ita_pipeline.sources.decode import peek
+from ita_pipeline.sources.identify import identify
+from ita_pipeline.sources.local import LocalFile
+from ita_pipeline.sources.refs import ImageRef
+from stages.base import StageError
+from stages.models import hub
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A dataset that has a card, and where its files are; `missing` and `hint` say why where they are not."""
+
+    name: str
+    card: DatasetCard
+    folder: Path | None
+    files: Mapping[str, Path] = field(default_factory=dict)
+    missing: str = ""
+    hint: str = ""
+
+
+def listed(data: Path | None = None, workspace: Path = Path()) -> list[Listed]:
+    """Every dataset that comes with a card."""
+    return [look_for(name, file, data, Workspace(workspace).data) for name, file in configured("datasets").items()]
+
+
+def look_for(name: str, file: Path, data: Path | None, workspace_data: Path) -> Listed:
+    card = checked(DatasetCard, read_yaml(file), f"dataset card {file.name}")
+    try:
+        folder = data_folder(name, card, data, workspace_data)
+        return Listed(name, card, folder, split_files(name, card, folder))
+    except MissingError as error:
+        return Listed(name, card, None, {}, str(error), error.hint)
+
+
+def stats(name: str, data: Path | None = None, workspace: Path = Path()) -> dict[str, SplitStats]:
+    """A dataset in numbers, split by split.
+
+    Raises:
+        UserError: the dataset is missing, or a line of it is faulty.
+    """
+    return statistics(load_dataset(name, data, Workspace(workspace).data).splits)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found. `notes` say what could not be checked, or is worth knowing and not wrong."""
+
+    dataset: str
+    posts: Mapping[str, int]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        return not self.findings
+
+    @property
+    def by_kind(self) -> dict[Kind, list[Finding]]:
+        return checks.counted(self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        findings = [
+            {
+                "kind": found.kind.name,
+                "split": found.split,
+                "post": found.post,
+                "file": found.file,
+                "line": found.line,
+                "what": found.what,
+            }
+            for kind in self.by_kind.values()
+            for found in kind
+        ]
+        return {
+            "schema": "ita.data-check/1",
+            "dataset": self.dataset,
+            "posts": dict(self.posts),
+            "counts": {kind.name: len(found) for kind, found in self.by_kind.items()},
+            "findings": findings,
+            "notes": list(self.notes),
+            "clean": self.clean,
+        }
+
+
+def check(
+    name: str,
+    options: Options | None = None,
+    training: TrainOptions | None = None,
+    ignore: tuple[str, ...] = (),
+) -> Checked:
+    """Look for what spoils training or its scores: see `corpus.checks.KINDS`. Kinds named in `ignore` are left out.
+
+    Contexts are taken as far as they were extracted; no stage runs.
+
+    Raises:
+        UsageError: the dataset is unknown, a file of it is no text, or `ignore` names no kind.
+        MissingError: a file of it is missing.
+    """
+    options, training = options or Options(), training or TrainOptions()
+    check_kinds(ignore)
+    faults: list[FaultError] = []
+    workspace = Workspace(options.workspace)
+    dataset = load_dataset(name, training.data, workspace.data, faults.append)
+    pictures = look_at_pictures(dataset, workspace)
+    findings = [*checks.of_faults(faults), *checks.of_posts(dataset.splits)]
+    findings += checks.of_pictures(dataset.splits, pictures)
+    notes = list(dataset.notes)
+    try:
+        measure = Measure(dataset, options, training)
+        findings += checks.of_lengths(dataset.splits, measure)
+        notes += measure.remarks
+    except StageError as error:
+        notes.append(f"lengths are not checked: {error}" + (f" ({error.hint})" if error.hint else ""))
+    posts = {split: len(found) for split, found in dataset.splits.items()}
+    kept = tuple(finding for finding in findings if finding.kind.name not in ignore)
+    broken = any(fault.kind not in BORNE for fault in faults)
+    if broken:
+        notes.append("what cannot be read was left out of the other checks; check again when it is mended")
+    return Checked(dataset.name, posts, kept, tuple(notes))
+
+
+def check_kinds(names: tuple[str, ...]) -> None:
+    known = [kind.name for kind in checks.KINDS]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"there is no kind of finding {name}", nearest(name, known) or ", ".join(known))
+
+
+def look_at_pictures(dataset: Dataset, workspace: Workspace) -> Pictures:
+    """The content key of every picture, and why a file is none: its header is read, nothing is decoded."""
+    paths = list(dict.fromkeys(post.picture for post in dataset.posts if post.picture is not None))
+    keys: dict[Path, str] = {}
+    bad: dict[Path, str] = {}
+    for path, found in zip(paths, identify(map(LocalFile, paths), workspace.store.manifest), strict=True):
+        if not isinstance(found, ImageRef):
+            bad[path] = found.reason
+            continue
+        keys[path] = found.key
+        reason = peek(path)
+        if reason:
+            bad[path] = reason
+    return Pictures(keys, bad)
+
+
+class Measure:
+    """How long each post is for the encoder that would be trained, with the contexts that are known of it."""
+
+    def __init__(self, dataset: Dataset, options: Options, training: TrainOptions) -> None:
+        """
+        Raises:
+            StageError: the encoder is not at hand.
+            UsageError: a setting is unknown.
+        """
+        self.remarks: list[str] = []
+        choice = chosen(options, also=("training",), contexts=training.contexts or ())
+        changes = options.changes.get("training", {})
+        settings = training_settings(dataset.card, choice.preset, changes, training)
+        tokenizer, longest = tokenizer_of(find_encoder(training.encoder or choice.preset.encoder))
+        self.layout = ViewEncoder(tokenizer, min(settings.max_length, longest))
+        self.contexts = self.known_contexts(dataset, options, training)
+
+    def known_contexts(self, dataset: Dataset, options: Options, training: TrainOptions) -> PictureContexts | None:
+        try:
+            plan = plan_known(dataset, options, training, self.remarks.append)
+        except StageError as error:
+            self.remarks.append(f"lengths are those of the posts alone: {error}")
+            return None
+        stale = max((len(part.stale) for part in plan.pictures.plan.stages), default=0)
+        if stale:
+            told = f"the contexts of {stale} pictures are not extracted yet and count as nothing"
+            self.remarks.append(f"{told}: ita train, or ita data export, extracts them")
+        return replace(read_contexts(plan, Workspace(options.workspace).store), by_id=read_imported(plan))
+
+    def __call__(self, post: Post) -> Room:
+        if not post.words:
+            return Room(1, 0)
+        view = self.layout.encode(post.words, self.contexts.of(post) if self.contexts else ())
+        return Room(len(view.rows), view.trimmed)
+
+
+def plan_known(
+    dataset: Dataset, options: Options, training: TrainOptions, say: Callable[[str], None]
+) -> ContextPlan:
+    """What has to be done before the contexts of a dataset can be rendered, as `train` would do it.
+
+    Raises:
+        UsageError: a setting or a context is unknown.
+        StageError: a model or tool is missing.
+    """
+    choice = chosen(options, also=("training",), contexts=training.contexts or ())
+    say(choice.why)
+    config = context_config(choice.preset, training.contexts)
+    captions = caption_file(dataset, training.captions)
+    stages = context_stages(choice.preset, config)
+    store = Workspace(options.workspace).store
+    return plan_contexts(
+        dataset.posts, stages, config, store, captions, options.wishes, options.limits, **source_of(dataset)
+    )
+
+
+def tokenizer_of(encoder: EncoderRef) -> tuple[Any, int]:
+    """A text encoder's tokenizer and how many sub-tokens it reads at once, without loading its weights."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    config = hub.load(AutoConfig.from_pretrained, encoder.source, encoder.identity)
+    tokenizer = hub.load(AutoTokenizer.from_pretrained, encoder.source, encoder.identity, add_prefix_space=True)
+    return tokenizer, longest_row(SimpleNamespace(config=config), tokenizer)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Where the files are, what was written otherwise than it was, and what was extracted for it."""
+
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+    extraction: Extraction
+
+
+def export(
+    name: str,
+    to: Path,
+    form: Form = Form.ITA,
+    options: Options | None = None,
+    training: TrainOptions | None = None,
+    listener: Listener | None = None,
+) -> Exported:
+    """A dataset and its contexts for another project, after the pictures that are stale have been looked at.
+
+    `ITA` writes two parallel folders, tweets alone in `<name>` and with contexts in `<name>_doc`, and the pictures'
+    ids line by line in `img`, as KB-NER reads them. `ADASEQ` writes one folder with contexts.
+
+    Raises:
+        UserError: the dataset or a setting is missing or wrong, or `to` is there already.
+        StageError: a model or tool is missing; what was computed before is kept.
+    """
+    options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
+    refuse_existing(to)
+    workspace = Workspace(options.workspace)
+    dataset = load_dataset(name, training.data, workspace.data)
+    plan = plan_known(dataset, options, training, heard.say)
+    ask_consent(plan.plan, options.consent, heard)
+    with Worker(options.limits) as hands:
+        contexts = make_contexts(plan, workspace.store, LocalEngine(hands), heard)
+    splits = {
+        split: [(post, contexts.of(post)) for post in posts if post.words]
+        for split, posts in dataset.splits.items()
+    }
+    with new_folder(to) as folder:
+        files = write_form(folder, dataset.name, splits, form)
+    places = tuple(to / file.relative_to(folder) for file in files)
+    return Exported(places, tuple(told(dataset, splits)), contexts.extraction)

@@ -1,0 +1,97 @@
+"""The Python API of `ita extract`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ita_pipeline.cache.store import Store
+from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.core.errors import UsageError
+from ita_pipeline.engines.factory import opened
+from ita_pipeline.extraction.consent import ask_consent
+from ita_pipeline.extraction.options import Listener, Mute, Options, chosen
+from ita_pipeline.extraction.pictures import Extraction, PicturePlan, carry_out, plan_pictures
+from ita_pipeline.extraction.posts import of_posts
+from ita_pipeline.extraction.presets import build_stages
+from ita_pipeline.extraction.session import Sharing
+from ita_pipeline.extraction.targets import things_in
+from ita_pipeline.sources.download_cache import Spool
+
+
+def plan_extraction(
+    target: Path | str,
+    options: Options | None = None,
+    listener: Listener | None = None,
+    data: Path | None = None,
+    only: str | None = None,
+    spool: Spool | None = None,
+) -> PicturePlan:
+    """What `extract` would do for the pictures of a source, or for posts: the very plan that it obeys.
+
+    Posts are those of a dataset, of a folder that is one, or of a file of JSON lines; `only` names one of them.
+    What has to be fetched to be known is kept in the `spool`.
+
+    Raises:
+        UserError: there is nothing to look at, a setting is unknown, or the cache is damaged.
+        StageError: a model or tool that a stage needs is missing.
+    """
+    with Sharing(options or Options(), listener, puts=False) as sharing:
+        return planned_extraction(target, sharing.store, options, listener, data, only, spool)
+
+
+def planned_extraction(
+    target: Path | str,
+    store: Store,
+    options: Options | None = None,
+    listener: Listener | None = None,
+    data: Path | None = None,
+    only: str | None = None,
+    spool: Spool | None = None,
+) -> PicturePlan:
+    """As `plan_extraction`, against a store."""
+    options, heard = options or Options(), listener or Mute()
+    workspace = Workspace(options.workspace)
+    choice = chosen(options)
+    stages = build_stages(choice.preset, options.stages)
+    seen = things_in(target, bool(of_posts(stages)), data, workspace.data, store.manifest)
+    for line in (*seen.notes, choice.why):
+        heard.say(line)
+    source = None if seen.source is None else replace(seen.source, only=only)
+    if only is not None and (source is None or not any(post.id == only for post in source.posts)):
+        raise UsageError(
+            f"there is no post {only} in {target}", "posts go by their id, or else their line's number"
+        )
+    plan = plan_pictures(
+        seen.pictures, stages, store, options.wishes, options.limits, source, spool, options.shard, heard
+    )
+    return replace(plan, others=seen.others, unreadable=(*seen.closed, *plan.unreadable))
+
+
+def extract(
+    target: Path | str,
+    options: Options | None = None,
+    listener: Listener | None = None,
+    data: Path | None = None,
+) -> Extraction:
+    """Turn pictures into captions, objects and words, and posts into what a model knows of them, where that is
+    wanted; doing only what is stale. `target` is a source of pictures, as docs/sources.md lists them, or posts as
+    `plan_extraction` takes them.
+
+    Raises:
+        UserError: there is nothing to look at, a setting is unknown, nobody agreed that posts are sent to another
+            machine, the cache is damaged, or Ray is asked for and does not answer.
+        StageError: a model or tool that a stage needs is missing; what was computed before is kept.
+    """
+    options, heard = options or Options(), listener or Mute()
+    with (
+        Sharing(options, heard) as sharing,
+        opened(options.ray, options.limits, heard.say) as engine,
+        Spool() as spool,
+    ):
+        plan = planned_extraction(target, sharing.store, options, heard, data, spool=spool)
+        ask_consent(plan.plan, options.consent, heard)
+        # Other processes may do the work, of whose segments nobody here is told.
+        sharing.owes(part.key for part in plan.plan.stages if part.stale)
+        done = carry_out(plan, sharing.store, engine, heard)
+    return replace(done, sharing=sharing.outcome)

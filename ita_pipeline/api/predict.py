@@ -1,0 +1,147 @@
+"""A trained run at work: it predicts, is scored on other posts, and is tried on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ita_pipeline.cache.plan import stage_keys
+from ita_pipeline.cache.store import Store
+from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.core.iteration import gathered
+from ita_pipeline.corpus.datasets import load_dataset
+from ita_pipeline.corpus.posts import Post
+from ita_pipeline.engines.executor import Limits
+from ita_pipeline.engines.ray.cluster import require_ray
+from ita_pipeline.extraction.options import Listener, Mute, Options
+from ita_pipeline.extraction.session import Sharing
+from ita_pipeline.runs.bulk_predict import Predicted, predict_into
+from ita_pipeline.runs.evaluate import Evaluation, evaluate_run
+from ita_pipeline.runs.part_files import Form, Parts
+from ita_pipeline.runs.predictions import Prediction
+from ita_pipeline.runs.predictor import Predictor
+from ita_pipeline.runs.run import find_run
+
+GROUP = 64
+
+
+def evaluate(
+    run: str | Path,
+    dataset: str,
+    splits: Sequence[str] = ("test",),
+    options: Options | None = None,
+    listener: Listener | None = None,
+    data: Path | None = None,
+    captions: str = "auto",
+) -> Evaluation:
+    """The scores of a run, in both views, on labelled posts that it was not trained with.
+
+    `captions` is a file of captions made elsewhere, "none", or "auto": the dataset's, where the run had such.
+
+    Raises:
+        MissingError: there is no such run.
+        UserError: the dataset, or a file of it, is missing or wrong; or a split has no labelled posts.
+        StageError: a model or tool that the run's stages need is missing.
+    """
+    options, heard = options or Options(), listener or Mute()
+    found = load_dataset(dataset, data, Workspace(options.workspace).data)
+    for note in found.notes:
+        heard.say(note)
+    with Sharing(options, heard) as sharing:
+        predictor = predictor_of(run, sharing.store, options, heard)
+        evaluation = evaluate_run(predictor, found, splits, captions, heard)
+    for note in predictor.notes:
+        heard.say(note)
+    return evaluation
+
+
+def predict(
+    run: str | Path,
+    posts: Iterable[Post],
+    options: Options | None = None,
+    listener: Listener | None = None,
+    min_confidence: float = 0.0,
+) -> Iterator[Prediction]:
+    """Mentions in posts, each with its picture where it has one. Labels are neither needed nor looked at.
+
+    Mentions less probable than `min_confidence` are left out.
+
+    Posts are answered in groups of those that are there already, at most 64: a slow pipe is answered post by
+    post, a fast one in batches.
+
+    Raises:
+        MissingError: there is no such run.
+        UsageError: `min_confidence` is no probability.
+        StageError: a model or tool that the run's stages need is missing.
+    """
+    options, heard = options or Options(), listener or Mute()
+    with Sharing(options, heard) as sharing:
+        predictor = predictor_of(run, sharing.store, options, heard, min_confidence)
+        told = 0
+        for group in gathered(posts, GROUP):
+            yield from predictor.predict(group, heard)
+            for note in predictor.notes[told:]:
+                heard.say(note)
+            told = len(predictor.notes)
+
+
+def predict_parts(
+    run: str | Path,
+    posts: Iterable[Post],
+    to: Path | str,
+    options: Options | None = None,
+    listener: Listener | None = None,
+    min_confidence: float = 0.0,
+    form: Form = Form.JSONL,
+    failed: Callable[[str, str], None] | None = None,
+) -> Predicted:
+    """Mentions in any number of posts, written bit by bit to a folder of part files, as JSON lines or Parquet.
+
+    What the folder has an answer to already is not answered again. `failed` is told the id of a post that was
+    answered without all that belongs to it, and why.
+
+    Raises:
+        MissingError: there is no such run, or Ray is asked for and does not answer.
+        UsageError: the folder holds something else, or `min_confidence` is no probability.
+        StageError: a model or tool that the run's stages need is missing; parts that are written stay.
+        CorruptCacheError: a part is not what was written there.
+    """
+    options, heard = options or Options(), listener or Mute()
+    if options.ray is not None:
+        require_ray()
+    with Sharing(options, heard) as sharing:
+        predictor = predictor_of(run, sharing.store, options, heard, min_confidence)
+        parts = Parts.of_run(Path(to), predictor.record.key, min_confidence, form)
+        if options.ray is not None:
+            sharing.owes(stage_keys(predictor.stages).values())
+        return predict_into(parts, posts, predictor, options.ray, heard, failed or (lambda *_: None))
+
+
+def predictor_of(
+    run: str | Path, store: Store, options: Options, heard: Listener, min_confidence: float = 0.0
+) -> Predictor:
+    found = find_run(run, Workspace(options.workspace).runs)
+    return Predictor(found, store, options.limits, min_confidence, heard, options.consent, options.changes)
+
+
+def load(
+    run: str | Path,
+    workspace: Path = Path(),
+    limits: Limits | None = None,
+    min_confidence: float = 0.0,
+    listener: Listener | None = None,
+    consent: bool = False,
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Predictor:
+    """A trained tagger, ready for posts; `limits` are what one picture may take, `min_confidence` the probability
+    that a mention has at least, and the others as for `Predictor`.
+
+    Raises:
+        MissingError: there is no such run.
+        UsageError: `min_confidence` is no probability.
+        StageError: its model cannot be loaded.
+    """
+    place = Workspace(workspace)
+    found = find_run(run, place.runs)
+    return Predictor(found, place.store, limits, min_confidence, listener, consent, changes)

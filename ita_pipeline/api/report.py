@@ -1,0 +1,52 @@
+"""The Python API of `ita report` and `ita compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.extraction.options import Listener
+from ita_pipeline.reports.build import Report, ReportOptions, make_report
+from ita_pipeline.reports.comparison import report_comparison
+from ita_pipeline.runs.compare import Comparison, compare_runs
+from ita_pipeline.runs.run import find_run
+
+
+def compare(
+    a: str | Path,
+    b: str | Path,
+    split: str = "test",
+    samples: int = 10_000,
+    seed: int = 1,
+    workspace: Path = Path(),
+) -> Comparison:
+    """Whether run B is better than run A on the posts of a split, in both views.
+
+    Raises:
+        MissingError: there is no such run.
+        UsageError: the runs were tested on different posts.
+    """
+    runs = Workspace(workspace).runs
+    return compare_runs(find_run(a, runs), find_run(b, runs), split, samples, seed)
+
+
+def compare_page(
+    found: Comparison, html: Path | str, options: ReportOptions | None = None, listener: Listener | None = None
+) -> Report:
+    """Write a page about two runs that `compare` compared: the tests, and the posts that changed.
+
+    Raises:
+        UserError: a file of a run cannot be read, or the cache is damaged.
+    """
+    return report_comparison(found, Path(html), options, listener)
+
+
+def report(
+    target: str | Path, html: Path | str, options: ReportOptions | None = None, listener: Listener | None = None
+) -> Report:
+    """Write a page to look at: about a run, about a dataset without one, or about a folder of pictures.
+
+    Raises:
+        UserError: there is no such thing, or nothing was extracted from the pictures yet.
+    """
+    return make_report(target, Path(html), options, listener)

@@ -1,0 +1,151 @@
+"""`ita train` from end to end: what it would do, one run, and a series of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.core.errors import NotCleanError
+from ita_pipeline.corpus.datasets import load_dataset
+from ita_pipeline.engines.local import LocalEngine
+from ita_pipeline.engines.sandbox import Worker
+from ita_pipeline.extraction.consent import ask_consent
+from ita_pipeline.extraction.contexts import make_contexts, read_contexts
+from ita_pipeline.extraction.options import Listener, Mute, Once, Options, chosen
+from ita_pipeline.extraction.pictures import Extraction
+from ita_pipeline.extraction.session import Sharing
+from ita_pipeline.ner.training.distributed import Processes
+from ita_pipeline.ner.training.loggers import reporters
+from ita_pipeline.reports.build import MOST_AT_TRAINING, ReportOptions, report_run
+from ita_pipeline.reports.thumbnails import Pictures
+from ita_pipeline.runs.plan import TrainingPlan, TrainOptions, plan_training
+from ita_pipeline.runs.run import Run
+from ita_pipeline.runs.series import Series, SeriesRun, series_run, summarise, variants
+from ita_pipeline.runs.train import train_if_new
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A run, whether it was trained just now, and what was extracted for it."""
+
+    run: Run
+    new: bool
+    extraction: Extraction
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedSeries:
+    """Several runs, and what was extracted for each."""
+
+    series: Series
+    extractions: tuple[Extraction, ...]
+
+
+def plan_train(
+    dataset: str,
+    options: Options | None = None,
+    training: TrainOptions | None = None,
+    listener: Listener | None = None,
+) -> TrainingPlan:
+    """What `train` would do: the very plan that it obeys.
+
+    Raises:
+        UserError: the dataset, a file of it or a setting is missing or wrong.
+        StageError: a model or tool is missing.
+    """
+    options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
+    workspace = Workspace(options.workspace)
+    loaded = load_dataset(dataset, training.data, workspace.data)
+    for note in loaded.notes:
+        heard.say(note)
+    choice = chosen(options, also=("training",), contexts=training.contexts or ())
+    heard.say(choice.why)
+    limits, wishes = options.limits, options.wishes
+    with Sharing(options, heard, puts=False) as sharing:
+        return plan_training(
+            loaded, choice.preset, options.changes, training, sharing.store, wishes, limits, heard.say
+        )
+
+
+def train(
+    dataset: str,
+    options: Options | None = None,
+    training: TrainOptions | None = None,
+    listener: Listener | None = None,
+) -> Trained:
+    """Bring the pictures of a dataset up to date, train the tagger on it, score it and write its report.
+
+    Does nothing that was done before: unchanged inputs give back the run that is there, and a training that was
+    killed goes on from its last checkpoint.
+
+    Raises:
+        UserError: the dataset, a file of it or a setting is missing or wrong.
+        NotCleanError: a limit left pictures for another time.
+        StageError: a model or tool is missing; what was computed before is kept.
+    """
+    options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
+    return train_planned(plan_train(dataset, options, training, heard), options, training, heard)
+
+
+def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, heard: Listener) -> Trained:
+    workspace, processes = Workspace(options.workspace), Processes.here()
+    if training.report_to:
+        # Before anything is computed for a training that nobody could be told of.
+        reporters(training.report_to, workspace.runs)
+    if processes.first:
+        ask_consent(plan.contexts.plan, options.consent, heard)
+    with Sharing(options, heard, puts=processes.first) as sharing, Worker(options.limits) as hands:
+        sharing.owes(plan.contexts.plan.keys.values())
+        engine = LocalEngine(hands)
+        contexts = make_contexts(plan.contexts, sharing.store, engine, heard) if processes.first else None
+    processes.wait()
+    # The other processes of a launcher find everything looked at already.
+    contexts = contexts or read_contexts(plan.contexts, workspace.store)
+    if contexts.extraction.waiting:
+        why = "; ".join(contexts.extraction.notes) or "--limit"
+        what = "pictures or posts" if contexts.extraction.posts else "pictures"
+        raise NotCleanError(
+            f"{contexts.extraction.waiting} {what} are left for another time ({why}), so nothing was trained",
+            "the same command again takes the next ones",
+        )
+    run, new = train_if_new(
+        plan.wanted(contexts), workspace.runs, heard, training.checkpoint_every, training.report_to
+    )
+    if processes.first and (new or not run.report.is_file()):
+        wishes = ReportOptions(workspace=options.workspace, pictures=Pictures.INSIDE)
+        report_run(run, run.report, wishes, heard, plan.dataset, MOST_AT_TRAINING)
+    return Trained(run, new, replace(contexts.extraction, sharing=sharing.outcome))
+
+
+def train_series(
+    dataset: str,
+    options: Options | None = None,
+    training: TrainOptions | None = None,
+    seeds: Sequence[int] = (),
+    views: Sequence[str] = (),
+    listener: Listener | None = None,
+) -> TrainedSeries:
+    """Train with every one of these seeds and contexts, as `train` does each: what is there is not done again.
+
+    `views` are text, all, a context, or contexts joined by plus signs.
+
+    Raises:
+        As `train`; runs that were finished before are kept.
+    """
+    options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
+    wanted = variants(training, seeds, views)
+    notes, runs, extractions = Once(heard), list[SeriesRun](), list[Extraction]()
+    for number, variant in enumerate(wanted, 1):
+        heard.say(f"run {number} of {len(wanted)}: {variant}")
+        plan = plan_train(dataset, options, variant.training, notes)
+        trained = train_planned(plan, options, variant.training, heard)
+        runs.append(series_run(variant.contexts, trained.run, trained.new))
+        extractions.append(trained.extraction)
+        # What was refreshed for one run is fresh for the next, and what failed again has failed for all of them.
+        done = {part.stage.name for part in plan.contexts.plan.stages}
+        retry = () if done else options.retry_failed
+        options = replace(
+            options, retry_failed=retry, refresh=tuple(name for name in options.refresh if name not in done)
+        )
+    return TrainedSeries(summarise(runs), tuple(extractions))

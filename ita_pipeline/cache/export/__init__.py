@@ -1,0 +1,1 @@
+"""Records of the cache in the file formats of other tools."""

@@ -1,0 +1,57 @@
+"""Batching helpers: fixed-size batches, and batches of whatever has arrived."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+Thing = TypeVar("Thing")
+
+
+def batched(things: Iterable[Thing], size: int) -> Iterator[list[Thing]]:
+    rest = iter(things)
+    while group := list(islice(rest, size)):
+        yield group
+
+
+class End:
+    """What comes after the last thing: nothing, or the error that ended it."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+def gathered(things: Iterable[Thing], most: int) -> Iterator[list[Thing]]:
+    """Lists of 1 to `most` things in order, each handed over as soon as the next thing is not there yet.
+
+    An error of the source is raised after the things that came before it.
+    """
+    waiting: queue.Queue[Thing | End] = queue.Queue(maxsize=4 * most)
+
+    def read() -> None:
+        try:
+            for thing in things:
+                waiting.put(thing)
+        except BaseException as error:
+            waiting.put(End(error))
+        else:
+            waiting.put(End())
+
+    threading.Thread(target=read, daemon=True).start()
+    end: End | None = None
+    while end is None:
+        group: list[Thing] = []
+        found = waiting.get()
+        while not isinstance(found, End):
+            group.append(found)
+            if len(group) == most or waiting.empty():
+                break
+            found = waiting.get()
+        end = found if isinstance(found, End) else None
+        if group:
+            yield group
+    if end.error is not None:
+        raise end.error

@@ -1,0 +1,1 @@
+"""Formats of posts and contexts, a module each."""

@@ -1,0 +1,29 @@
+"""Which engine runs a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+from ita_pipeline.engines.base import Engine
+from ita_pipeline.engines.executor import Limits
+from ita_pipeline.engines.local import LocalEngine
+from ita_pipeline.engines.ray.cluster import RayPool
+from ita_pipeline.engines.sandbox import Worker
+
+
+@contextmanager
+def opened(ray: RayPool | None, limits: Limits, say: Callable[[str], None]) -> Iterator[Engine]:
+    """Ray where it is asked for, else this machine.
+
+    Raises:
+        MissingError: Ray is not installed.
+    """
+    if ray is not None:
+        from ita_pipeline.engines.ray.engine import RayEngine
+
+        with closing(RayEngine(ray, limits, say)) as engine:
+            yield engine
+    else:
+        with Worker(limits) as hands:
+            yield LocalEngine(hands)

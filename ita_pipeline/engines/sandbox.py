@@ -1,0 +1,288 @@
+"""Run stages in a process of their own, so that whatever a picture does to it hurts that picture only."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from ita_pipeline.cache.records import decode
+from ita_pipeline.engines.executor import Ask, Done, Expect, Job, Limits, Task
+from ita_pipeline.engines.worker import BROKEN, POSTPONED, Order
+from ita_pipeline.sources.local import LocalFile, file_digest
+from ita_pipeline.sources.refs import ImageRef
+from stages.base import Failure, FailureKind, Postponed, Result, Stage, StageError, Subject
+
+# A process may be killed by chance while a picture is alone in it; by chance twice running is another matter.
+TRIES_ALONE = 2
+
+
+class WorkerLostError(Exception):
+    """The worker died, or took too long and was stopped."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
+@dataclass(slots=True)
+class Process:
+    """A running worker and the two ends that lead to it."""
+
+    child: subprocess.Popen[bytes]
+    socket: Connection
+    lifeline: int
+    folder: tempfile.TemporaryDirectory[str]
+
+
+class Worker:
+    """`Hands` in another process, started with the first stage and again after each death.
+
+    Stages stay open in it side by side, so that a picture which is decoded once can be shown to all of them.
+    """
+
+    def __init__(self, limits: Limits | None = None, cores: int | None = None) -> None:
+        """With `cores`, stages divide their work for so many, where others work on the same machine."""
+        self.limits, self.cores = limits or Limits(), cores
+        self.process: Process | None = None
+        self.stop: Callable[[], int | None] = lambda: 0
+        self.opened: dict[str, Stage[Any]] = {}
+        self.proved: set[str] = set()
+        self.usual: dict[str, float] = {}
+
+    def open(self, stage: Stage[Any]) -> str:
+        if self.process is None:
+            self.process = start(self.limits, self.cores)
+            self.stop = weakref.finalize(self, stop, self.process)
+        try:
+            self.say(stage)
+            device = self.answer(math.inf).decode()
+        except WorkerLostError as lost:
+            reason = lost.failure.reason
+            raise StageError(f"the stage {stage.name} cannot be made ready: {reason}", "ita --debug …") from lost
+        self.opened[stage.name] = stage
+        return device
+
+    def expect(self, images: Sequence[ImageRef]) -> None:
+        """Only a hint: a worker that is not there, or dies of it, does without."""
+        if self.process is not None:
+            self.say(Expect(list(images)))
+
+    def say(self, order: Order) -> None:
+        assert self.process is not None
+        with contextlib.suppress(OSError):  # it died since the last answer; the next one will say so
+            self.process.socket.send(order)
+
+    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
+        return self.judged(stage, self.halved(stage, jobs))
+
+    def work_together(self, tasks: Sequence[Task]) -> list[Done]:
+        """Where the worker dies, tasks are done one after the other, so that it is seen of which picture."""
+        try:
+            done = self.ask_together(tasks)
+        except WorkerLostError:
+            return [self.by_itself(task) for task in tasks]
+        for task, one in zip(tasks, done, strict=True):
+            self.judged(task.stage, one.results)
+        return done
+
+    def by_itself(self, task: Task) -> Done:
+        began = time.perf_counter()
+        return Done(self.work(task.stage, task.jobs), time.perf_counter() - began)
+
+    def judged(self, stage: Stage[Any], results: list[Result]) -> list[Result]:
+        """Note that a stage is not broken where it made something of something."""
+        if any(not isinstance(result, Failure) for result in results):
+            self.proved.add(stage.name)
+        return results
+
+    def halved(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
+        if not jobs:
+            return []
+        try:
+            return self.ask(stage, jobs)
+        except WorkerLostError as lost:
+            if len(jobs) == 1:
+                return [self.alone(stage, jobs[0], lost)]
+        middle = len(jobs) // 2
+        return self.halved(stage, jobs[:middle]) + self.halved(stage, jobs[middle:])
+
+    def alone(self, stage: Stage[Any], job: Job, lost: WorkerLostError) -> Result:
+        """Try a picture again that a worker died of while it was alone with it."""
+        for _ in range(TRIES_ALONE - 1):
+            if lost.failure.kind is FailureKind.RESOURCE and "longer" in lost.failure.reason:
+                break
+            try:
+                return self.ask(stage, [job])[0]
+            except WorkerLostError as again:
+                lost = again
+        self.prove(stage, lost)
+        return lost.failure
+
+    def prove(self, stage: Stage[Any], lost: WorkerLostError) -> None:
+        """Make sure that it is the picture: a stage that dies of any picture is broken.
+
+        Raises:
+            StageError: it is the stage.
+        """
+        if stage.name in self.proved or stage.reads or stage.subject is Subject.POST:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            plain = Path(folder) / "plain.png"
+            draw_plain(plain)
+            try:
+                self.ask(stage, [Job(ImageRef(file_digest(plain), LocalFile(plain)))])
+            except WorkerLostError:
+                message = f"the stage {stage.name} fails on any picture: {lost.failure.reason}"
+                raise StageError(message, "ita --debug … shows where") from lost
+        self.proved.add(stage.name)
+
+    def ask(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
+        """
+        Raises:
+            WorkerLostError: the worker died of it, or took too long.
+        """
+        return self.ask_together([Task(stage, jobs)])[0].results
+
+    def ask_together(self, tasks: Sequence[Task]) -> list[Done]:
+        """As `ask`, of several stages at once."""
+        for task in tasks:
+            if self.opened.get(task.stage.name) is not task.stage:
+                self.usual.pop(task.stage.name, None)
+                self.open(task.stage)
+        self.say([Ask(task.stage.name, list(task.jobs)) for task in tasks])
+        lines = self.answer(sum(map(self.allowed, tasks))).splitlines()
+        done: list[Done] = []
+        for task in tasks:
+            done.append(self.understood(task, lines[: len(task.jobs)]))
+            del lines[: len(task.jobs)]
+        return done
+
+    def allowed(self, task: Task) -> float:
+        """Seconds: the slowest picture may take its limit, the others take what pictures took so far."""
+        usual = self.usual.get(task.stage.name, 0.0)
+        return self.limits.seconds * (1 if usual else len(task.jobs)) + 4 * usual * len(task.jobs)
+
+    def understood(self, task: Task, lines: Sequence[bytes]) -> Done:
+        """What the worker said of a task, a line a job."""
+        stage, results, seconds = task.stage, list[Result](), 0.0
+        for line, job in zip(lines, task.jobs, strict=False):
+            if line.startswith(POSTPONED):
+                results.append(Postponed.model_validate_json(line.removeprefix(POSTPONED)))
+                continue
+            record = decode(line, stage.value_type)
+            if record.image != job.item.key:
+                break
+            self.usual[stage.name] = max(self.usual.get(stage.name, 0.0), record.seconds)
+            seconds += record.seconds
+            results.append(record.result)
+        if len(results) != len(task.jobs):
+            raise StageError(f"the stage {stage.name} answered for other items than it was asked about")
+        return Done(results, seconds)
+
+    def answer(self, allowed: float) -> bytes:
+        assert self.process is not None
+        socket = self.process.socket
+        try:
+            if not socket.poll(None if allowed == math.inf else allowed):
+                self.kill()
+                reason = f"took longer than {self.limits.seconds:.0f} s"
+                raise WorkerLostError(Failure(kind=FailureKind.RESOURCE, reason=reason))
+            kind, _, rest = socket.recv_bytes().partition(b"\n")
+        except (EOFError, OSError):
+            code = self.kill()
+            raise WorkerLostError(as_failure(code)) from None
+        except BaseException:
+            self.kill()  # interrupted: what the worker still says would be taken for another answer
+            raise
+        if kind == BROKEN:
+            message, hint = json.loads(rest)
+            raise StageError(message, hint)
+        return rest
+
+    def kill(self) -> int:
+        """End the worker and all that it has started; its exit code."""
+        self.process = None
+        self.opened.clear()
+        return self.stop() or 0
+
+    def close(self) -> None:
+        self.kill()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def start(limits: Limits, cores: int | None) -> Process:
+    ours, theirs = Pipe()
+    held, lifeline = os.pipe()
+    folder = tempfile.TemporaryDirectory(prefix="ita-")
+    here = os.getcwd()  # noqa: PTH109
+    places = os.pathsep.join(place or here for place in sys.path)
+    environment = {**os.environ, "PYTHONPATH": places, "TMPDIR": folder.name}
+    # -P: a folder of pictures may hold a file that is called like one of our modules.
+    command = [sys.executable, "-P", "-m", "ita_pipeline.engines.worker"]
+    command += [str(theirs.fileno()), str(held), str(cores or 0)]
+    # A session of its own: the terminal's Ctrl-C is for us, and all that it starts can be ended at once.
+    child = subprocess.Popen(
+        command,
+        env=environment,
+        pass_fds=(theirs.fileno(), held),
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr.fileno() if has_descriptor() else subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    theirs.close()
+    os.close(held)
+    ours.send(limits)
+    return Process(child, ours, lifeline, folder)
+
+
+def has_descriptor() -> bool:
+    try:
+        return sys.stderr.fileno() >= 0
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def stop(process: Process) -> int:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.child.pid, signal.SIGKILL)
+    code = process.child.wait()
+    process.socket.close()
+    with contextlib.suppress(OSError):
+        os.close(process.lifeline)
+    process.folder.cleanup()
+    return code
+
+
+def as_failure(code: int) -> Failure:
+    """What the death of a worker says of the picture that it died of."""
+    try:
+        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    except ValueError:
+        name = f"signal {-code}"
+    kind = FailureKind.RESOURCE if code == -signal.SIGKILL else FailureKind.PERMANENT
+    return Failure(kind=kind, reason=f"the process that looked at it died of it ({name})")
+
+
+def draw_plain(path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (64, 64), "grey").save(path)

@@ -1,0 +1,183 @@
+"""A share of the work for each of several jobs that know nothing of each other."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from ita_pipeline.cache.plan import Wishes
+from ita_pipeline.core.config import checked, merged, parse_assignments
+from ita_pipeline.core.errors import UsageError, nearest
+from ita_pipeline.corpus.contexts import CONTEXTS
+from ita_pipeline.engines.base import Progress, Silent
+from ita_pipeline.engines.executor import Limits
+from ita_pipeline.engines.ray.cluster import RayPool
+from ita_pipeline.extraction.presets import AUTO, OPTIONAL, Choice, choose, other_stages, with_changes, with_others
+from stages.base import FailureKind
+
+FORM = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The `number`th of `of` shares, counted from 1. Each thing is in exactly one, by its key alone.
+
+    Raises:
+        UsageError: there is no such share.
+    """
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            what = f"there is no shard {self.number}/{self.of}"
+            raise UsageError(what, f"shards are counted from 1: 1/{max(1, self.of)} is the first")
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """
+        Raises:
+            UsageError: it is not of the form 3/16.
+        """
+        found = FORM.fullmatch(text.strip())
+        if found is None:
+            raise UsageError(f"{text!r} is no shard", "--shard 3/16, the third of sixteen")
+        return cls(int(found[1]), int(found[2]))
+
+    def has(self, key: str) -> bool:
+        """Whether a picture or post is in it; `key` is the sha256 that it is known by."""
+        return int(key[:16], 16) % self.of == self.number - 1
+
+    def has_place(self, address: bytes) -> bool:
+        """The same for a picture that could not be read, so that nobody knows its key."""
+        return self.has(hashlib.sha256(address).hexdigest())
+
+
+class Listener(Progress, Protocol):
+    """Who is told what happens: progress of the stages, and now and then a line."""
+
+    def say(self, line: str) -> None: ...
+
+    def warn(self, line: str) -> None:
+        """A line that nobody may miss."""
+        ...
+
+    def agree(self, question: str) -> bool:
+        """Whether somebody is there who says yes."""
+        ...
+
+
+class Mute(Silent):
+    """Listens and tells nobody."""
+
+    def say(self, line: str) -> None: ...
+
+    def warn(self, line: str) -> None: ...
+
+    def agree(self, question: str) -> bool:
+        return False
+
+
+class Once(Silent):
+    """Passes each line on the first time that it is said."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.said: set[str] = set()
+
+    def say(self, line: str) -> None:
+        if line not in self.said:
+            self.said.add(line)
+            self.listener.say(line)
+
+    def warn(self, line: str) -> None:
+        self.listener.warn(line)
+
+    def agree(self, question: str) -> bool:
+        return self.listener.agree(question)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What every command that runs stages understands.
+
+    `retry_failed` are the kinds of failures to try again, `refresh` the stages that do everything again, `limit`
+    the most pictures to work on. `base` are settings by section that `assignments` go over, as from a file; one
+    for a section that nobody reads is left alone, while an assignment to it is an error. With `consent` somebody
+    agreed that posts and pictures are sent to other machines, where a stage does that. With `ray`, `extract` and
+    `predict` work in actors of a Ray cluster. `shared` is the address of a cache that machines share, such as
+    `s3://bucket/ita-cache`: its records are used, and what is computed is put there. Of pictures and posts only
+    those of the `shard` are looked at, where there is one.
+    """
+
+    preset: str = AUTO
+    stages: tuple[str, ...] = ()
+    assignments: tuple[str, ...] = ()
+    workspace: Path = Path()
+    retry_failed: tuple[FailureKind, ...] = ()
+    refresh: tuple[str, ...] = ()
+    limit: int | None = None
+    base: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    consent: bool = False
+    ray: RayPool | None = None
+    shared: str = ""
+    shard: Shard | None = None
+
+    @property
+    def changes(self) -> dict[str, dict[str, Any]]:
+        """What is set by section: `base`, and over it the assignments.
+
+        Raises:
+            UsageError: an assignment is none.
+        """
+        return merged(self.base, parse_assignments(self.assignments))
+
+    @property
+    def wishes(self) -> Wishes:
+        return Wishes(frozenset(self.retry_failed), frozenset(self.refresh), self.limit)
+
+    @property
+    def limits(self) -> Limits:
+        """
+        Raises:
+            UsageError: `--set limits.…` asks for what cannot be.
+        """
+        return checked(Limits, self.changes.get("limits", {}), "limits")
+
+
+def chosen(options: Options, also: Sequence[str] = (), contexts: Sequence[str] = ()) -> Choice:
+    """The preset with `--set` applied; `also` names sections that somebody else will read.
+
+    A stage of somebody else's is added where `--stage`, the order of the contexts or `contexts` names it.
+
+    Raises:
+        UsageError: `--set`, `--refresh` or the order of the contexts names a stage that the preset has not.
+    """
+    choice = choose(options.preset)
+    order = with_changes(choice.preset, {"contexts": options.changes.get("contexts", {})}).contexts.order
+    preset = with_others(choice.preset, (*options.stages, *order, *contexts))
+    stages = list({**preset.stages, **dict.fromkeys(OPTIONAL)})
+    known = [*stages, "contexts", "limits", *also]
+    for name in order:
+        if name not in (*CONTEXTS, *stages):
+            hint = nearest(name, [*CONTEXTS, *stages]) or f"known are {', '.join([*CONTEXTS, *other_stages()])}"
+            raise UsageError(f"contexts.order names {name}, which is no context", hint)
+    named = [("--set", name, known) for name in parse_assignments(options.assignments)]
+    for option, name, possible in named + [("--refresh", name, stages) for name in options.refresh]:
+        if name not in possible:
+            raise UsageError(
+                f"{option} names {name}, which is no stage of preset {preset.name}", mending(name, possible)
+            )
+    return replace(choice, preset=with_changes(preset, options.changes))
+
+
+def mending(name: str, possible: Sequence[str]) -> str:
+    """What makes a stage's name possible where it is installed, and else the nearest."""
+    if name in other_stages():
+        return f"name it: --stage {name}, or in contexts.order, as docs/own-stage.md shows"
+    return nearest(name, possible) or f"known are {', '.join(possible)}"

@@ -1,0 +1,60 @@
+"""Settings of training and of the objective."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from stages.base import Frozen
+
+Positive = Annotated[float, Field(gt=0)]
+
+Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class ObjectiveConfig(Frozen):
+    """`text` and `context` weigh the negative log-likelihoods of the views T and I+T, `alignment` the
+    divergence between them; `temperature` divides the log-marginals (ITA: 4, 2, 4 on Twitter-15, -17, SNAP)."""
+
+    text: Weight = 1.0
+    context: Weight = 0.5
+    alignment: Weight = 0.5
+    temperature: Annotated[float, Field(gt=0)] = 4.0
+
+    def without_alignment(self) -> ObjectiveConfig:
+        """ITA's runs without cross-view alignment train on I+T alone."""
+        return ObjectiveConfig(text=0.0, context=1.0, alignment=0.0, temperature=self.temperature)
+
+
+class TrainingConfig(Frozen):
+    """Settings of a run; all of them are part of the run's key.
+
+    An update is made of `batch_size` × `accumulation` posts, of which `batch_size` are in memory at once, or fewer
+    where it does not suffice. With `patience`, training stops when the best epoch is that many epochs old.
+    `word_shapes` shows the encoder how words are written (`ner.shapes`); where nothing is said, one whose tokenizer
+    drops capitals is shown it. In the `precision` bf16 the encoder computes in bfloat16 while it is trained;
+    weights, CRF and scoring stay in fp32.
+    """
+
+    epochs: Count = 10
+    batch_size: Count = 1
+    accumulation: Count = 4
+    learning_rate: Positive = 5e-6
+    linear_learning_rate: Positive = 5e-6
+    crf_learning_rate: Positive = 0.05
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip: Positive = 5.0
+    word_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    max_length: Annotated[int, Field(ge=16)] = 512
+    word_shapes: bool | None = None
+    patience: Annotated[int, Field(ge=0)] = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    objective: ObjectiveConfig = ObjectiveConfig()
+
+    @property
+    def posts_an_update(self) -> int:
+        return self.batch_size * self.accumulation

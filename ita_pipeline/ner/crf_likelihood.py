@@ -1,0 +1,208 @@
+"""The log-likelihood of a CRF and all its gradients in one go, for the training loop, on a CPU.
+
+Both passes of forward–backward multiply probabilities that are scaled at each word (Rabiner 1989). The states of a
+sentence stay in the cache of the processor, from where the gradient is made as soon as they are known: what the
+tags have, less what all sequences have on average.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ita_pipeline.ner.crf_kernels import compiled
+
+# Sums may be taken in any order, so that several numbers are added at once.
+summing = partial(compiled, fastmath={"contract", "reassoc", "nsz"})
+
+
+@summing
+def products(found: Any, rows: Any, vector: Any, size: int) -> None:
+    """The scalar products of each row's first `size` numbers with the vector's; rows come by four."""
+    for i in range(0, len(rows), 4):
+        a = b = c = d = 0.0
+        for j in range(size):
+            a += rows[i, j] * vector[j]
+            b += rows[i + 1, j] * vector[j]
+            c += rows[i + 2, j] * vector[j]
+            d += rows[i + 3, j] * vector[j]
+        found[i], found[i + 1], found[i + 2], found[i + 3] = a, b, c, d
+
+
+@summing
+def ascend(likely: Any, onward: Any, reached: Any, state: Any, after: Any, norms: Any) -> float:
+    """Forward, from the `reached` states before the first word: fills `after` (K, L).
+
+    Times `norms` (L,), which are not awaited, each word's sum to one. Returned is the logarithm of what the last
+    are then to be multiplied by.
+    """
+    words, size = likely.shape
+    scale, product, norm = 0.0, 1.0, 1.0
+    for word in range(words):
+        here, total = likely[word], 0.0
+        for j in range(size):
+            state[j] = reached[j] * here[j] * norm
+            total += state[j]
+        norms[word] = norm = 1.0 / total
+        product *= total
+        if not 1e-100 < product < 1e100:
+            scale += np.log(product)
+            product = 1.0
+        for j in range(size):
+            after[j, word] = state[j]
+        products(reached, onward, state, len(state))
+    return scale + np.log(product)
+
+
+@summing
+def descend(likely: Any, back: Any, passed: Any, state: Any, after: Any, norms: Any, share: Any, own: Any) -> None:
+    """Backward, from the `passed` states after the last word: fills `own` (L, K) with negative marginals.
+
+    `share` (K, L) gets, one word earlier, the factors that turn a state, a move and the next state to a marginal.
+    """
+    words, size = likely.shape
+    for word in range(words - 1, -1, -1):
+        here, marginal, norm = likely[word], own[word], norms[word]
+        for j in range(size):
+            marginal[j] = -passed[j] * after[j, word] * norm
+            state[j] = passed[j] * here[j] * norm
+        if word:
+            for j in range(size):
+                share[j, word - 1] = state[j] * norms[word - 1]
+            products(passed, back, state, len(state))
+
+
+@summing
+def average_moves(found: Any, moves: Any, after: Any, share: Any, words: int, sums: Any) -> None:
+    """Fills all but the margin of (K + 1, K + 1) with the expected number of each move, negative."""
+    for i in range(len(found) - 1):
+        products(sums, share, after[i], words - 1)
+        for j in range(len(found) - 1):
+            found[i, j] = -sums[j] * moves[i, j]
+
+
+@compiled
+def gold_score(emissions: Any, tags: Any, moves: Any, starts: Any, ends: Any) -> float:
+    score = starts[tags[0]] + ends[tags[-1]]
+    for word in range(len(tags)):
+        score += emissions[word, tags[word]]
+        if word:
+            score += moves[tags[word - 1], tags[word]]
+    return score
+
+
+@compiled
+def likelihoods(
+    emissions: Any, likely: Any, tags: Any, lengths: Any, scores: Any, penalties: Any, learn: bool
+) -> Any:
+    """The log-likelihood of each sentence (B,), and, to `learn`, its gradients.
+
+    They are those of the emissions (B, L, K), whose exponential is `likely`, and of the moves (B, K + 1, K + 1),
+    with starts in the last row and ends in the last column. Scores and penalties of the moves (K, K), starts (K,)
+    and ends (K,) are added up.
+    """
+    batch, width, size = emissions.shape
+    moves = scores[0].astype(np.float64) + penalties[0]
+    starts, ends = scores[1].astype(np.float64) + penalties[1], scores[2].astype(np.float64) + penalties[2]
+    rows = batch if learn else 0
+    found = np.zeros(batch)
+    own, pairs = np.empty((rows, width, size), emissions.dtype), np.zeros((rows, size + 1, size + 1))
+    full = (size + 3) // 4 * 4
+    back, first, last = np.zeros((full, full)), np.zeros(full), np.zeros(full)
+    back[:size, :size], first[:size], last[:size] = np.exp(moves), np.exp(starts), np.exp(ends)
+    onward = back.T.copy()
+    # The columns between hold words at odd distances, which do not push each other from the cache.
+    after, share = np.zeros((full, width + 8)), np.zeros((full, width + 8))
+    norms, state, states = np.empty(width), np.zeros(full), np.empty(full)
+    for row in range(batch):
+        words = lengths[row]
+        if learn:
+            own[row, words:] = 0.0
+        if words == 0:
+            continue
+        gold, chances = tags[row, :words], likely[row, :words]
+        if gold.min() < 0 or gold.max() >= size:
+            raise IndexError("a word of a sentence has a tag that the CRF does not have")
+        states[:] = first
+        scale = ascend(chances, onward, states, state, after, norms)
+        total = (state * last).sum() * norms[words - 1]
+        found[row] = gold_score(emissions[row], gold, moves, starts, ends) - scale - np.log(total)
+        if not learn:
+            continue
+        states[:] = last / total
+        descend(chances, back, states, state, after, norms, share, own[row])
+        average_moves(pairs[row], back, after, share, words, states)
+        for word in range(words):
+            own[row, word, gold[word]] += 1.0
+            if word:
+                pairs[row, gold[word - 1], gold[word]] += 1.0
+        pairs[row, size, :size] = own[row, 0]
+        pairs[row, :size, size] = own[row, words - 1]
+    return found, own, pairs
+
+
+@compiled
+def weighted(own: Any, pairs: Any, each: Any) -> Any:
+    """The gradients of emissions, transitions, starts and ends where each sentence counts as told, (B,)."""
+    size = own.shape[2]
+    found, moves = np.empty_like(own), np.zeros((size + 1, size + 1))
+    for row in range(len(each)):
+        weight = each[row]
+        found[row] = own[row] * weight
+        for i in range(len(moves)):
+            for j in range(len(moves)):
+                moves[i, j] += pairs[row, i, j] * weight
+    return found, moves[:size, :size].copy(), moves[size, :size].copy(), moves[:size, size].copy()
+
+
+def arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+    return tuple(
+        (tensor if tensor.dtype == torch.float64 else tensor.float()).detach().numpy() for tensor in tensors
+    )
+
+
+class ScaledLikelihood(torch.autograd.Function):
+    """The log-likelihood of each sentence, (B,), in the precision of the emissions, which keeps its gradients.
+
+    From emissions (B, L, K), transition (K, K), start (K,) and end (K,) scores and penalties, tags (B, L), lengths
+    (B,), whether the exponentials of the emissions are in the range of single precision, and whether gradients are
+    wanted.
+
+    Raises:
+        IndexError: a word has a tag below zero, or above the last.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        emissions: Tensor,
+        transitions: Tensor,
+        starts: Tensor,
+        ends: Tensor,
+        penalties: tuple[Tensor, Tensor, Tensor],
+        tags: Tensor,
+        lengths: np.ndarray,
+        single: bool,
+        learn: bool,
+    ) -> Tensor:
+        scores = emissions.detach().contiguous().numpy()
+        with np.errstate(all="ignore"):  # The padding may be anything.
+            likely = np.exp(scores, dtype=scores.dtype if single else np.float64)
+        gold = tags.long().contiguous().numpy()
+        found, own, pairs = likelihoods(
+            scores, likely, gold, lengths, arrays(transitions, starts, ends), arrays(*penalties), learn
+        )
+        ctx.own, ctx.pairs, ctx.precision = own, pairs, transitions.dtype
+        return torch.from_numpy(found).to(emissions.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (each,) = grads
+        own, *moves = map(torch.from_numpy, weighted(ctx.own, ctx.pairs, each.contiguous().numpy()))
+        return own, *(found.to(ctx.precision) for found in moves), None, None, None, None, None

@@ -1,0 +1,133 @@
+"""Whether one tagger is better than another, or the test posts only happened to suit it.
+
+Both tests take posts as they come, whole, since the mentions of a post are not independent. F1 is the micro one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ita_pipeline.corpus.posts import Span
+from stages.base import Frozen
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    # Right, predicted and gold mentions of each post, (posts, 3).
+    Counts = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+
+
+SAMPLES = 10_000
+
+SEED = 1
+
+AT_ONCE = 1_000_000
+
+
+class Bootstrap(Frozen):
+    """The difference in F1 over samples of the test posts drawn with replacement (Efron 1979; Koehn 2004).
+
+    95 in 100 samples lie between `low` and `high`; in `not_better` of all, B is no better than A.
+    """
+
+    samples: int
+    low: float
+    high: float
+    not_better: float
+
+
+class Randomisation(Frozen):
+    """Approximate randomisation (Noreen 1989; Yeh 2000): `p` is the probability of a difference in F1 at least as
+    large, in either direction, if each post's answers had come from A or B by chance.
+    """
+
+    samples: int
+    p: float
+
+
+class Difference(Frozen):
+    """F1 of two taggers on the same posts; `difference` is `b` − `a`."""
+
+    a: float
+    b: float
+    difference: float
+    bootstrap: Bootstrap
+    randomisation: Randomisation
+
+
+def compare(
+    gold: Sequence[Sequence[Span]],
+    a: Sequence[Sequence[Span]],
+    b: Sequence[Sequence[Span]],
+    samples: int = SAMPLES,
+    seed: int = SEED,
+) -> Difference:
+    """Whether B is better than A on the posts that both were asked about.
+
+    Raises:
+        ValueError: there are no posts, or not as many answers.
+    """
+    if not gold:
+        raise ValueError("there are no posts to compare on")
+    first, second = counts(gold, a), counts(gold, b)
+    before, after = float(f1(first.sum(0))), float(f1(second.sum(0)))
+    return Difference(
+        a=before,
+        b=after,
+        difference=after - before,
+        bootstrap=bootstrap(first, second, samples, seed),
+        randomisation=randomise(first, second, samples, seed),
+    )
+
+
+def counts(gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]]) -> Counts:
+    import numpy as np
+
+    pairs = [(set(wanted), set(found)) for wanted, found in zip(gold, predicted, strict=True)]
+    return np.array([[len(w & f), len(f), len(w)] for w, f in pairs], np.float64)
+
+
+def f1(totals: np.ndarray) -> np.ndarray:
+    """Micro F1 of totals (…, 3); zero where nothing is right."""
+    import numpy as np
+
+    right, both = totals[..., 0], totals[..., 1] + totals[..., 2]
+    return np.divide(2 * right, both, out=np.zeros_like(right), where=both > 0)
+
+
+def bootstrap(a: Counts, b: Counts, samples: int, seed: int) -> Bootstrap:
+    import numpy as np
+
+    random, posts = np.random.default_rng(seed), len(a)
+    found = []
+    for size in portions(samples, posts):
+        drawn = random.integers(posts, size=(size, posts)) + posts * np.arange(size)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=size * posts).reshape(size, posts).astype(np.float64)
+        found.append(f1(times @ b) - f1(times @ a))
+    differences = np.concatenate(found)
+    low, high = np.quantile(differences, [0.025, 0.975])
+    return Bootstrap(samples=samples, low=float(low), high=float(high), not_better=float((differences <= 0).mean()))
+
+
+def randomise(a: Counts, b: Counts, samples: int, seed: int) -> Randomisation:
+    import numpy as np
+
+    random, posts = np.random.default_rng(seed), len(a)
+    observed = abs(float(f1(b.sum(0)) - f1(a.sum(0))))
+    extreme = 0
+    for size in portions(samples, posts):
+        # What the posts whose answers are exchanged take from A and give to B.
+        moved = random.integers(2, size=(size, posts), dtype=np.bool_).astype(np.float64) @ (b - a)
+        differences = f1(b.sum(0) - moved) - f1(a.sum(0) + moved)
+        # Equal but for the order in which floats were added is equal.
+        extreme += int((np.abs(differences) >= observed - 1e-12).sum())
+    return Randomisation(samples=samples, p=(extreme + 1) / (samples + 1))
+
+
+def portions(samples: int, posts: int) -> Iterator[int]:
+    """Sizes of portions of all samples that memory holds easily."""
+    size = max(1, AT_ONCE // posts)
+    while samples > 0:
+        yield min(size, samples)
+        samples -= size

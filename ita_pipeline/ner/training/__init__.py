@@ -1,0 +1,1 @@
+"""Training of the tagger: batches, optimizer, checkpoints, loggers and the loop."""

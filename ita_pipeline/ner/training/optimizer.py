@@ -1,0 +1,116 @@
+"""Parameter groups of the optimizer, and its state as plain tensors for checkpoints."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ita_pipeline.ner.training.checkpoints import Checkpoint, RandomState
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ita_pipeline.ner.config import TrainingConfig
+    from ita_pipeline.ner.tagger import Tagger
+
+
+def random_state() -> tuple[RandomState, dict[str, Tensor]]:
+    """The state of the generators of Python, NumPy, torch, and of every GPU that is in use."""
+    version, numbers, gauss = random.getstate()
+    found: Any = np.random.get_state(legacy=False)
+    tensors = {"torch": torch.get_rng_state(), "python": torch.tensor(numbers)}
+    tensors["numpy"] = torch.tensor(found["state"]["key"].astype(np.int64))
+    if torch.cuda.is_initialized():
+        tensors |= {f"cuda.{number}": state for number, state in enumerate(torch.cuda.get_rng_state_all())}
+    state = RandomState(
+        python_version=version,
+        python_gauss=gauss,
+        numpy_position=int(found["state"]["pos"]),
+        numpy_has_gauss=int(found["has_gauss"]),
+        numpy_gauss=float(found["gauss"]),
+    )
+    return state, tensors
+
+
+def restore_random_state(checkpoint: Checkpoint) -> None:
+    """
+    Raises:
+        UsageError: a generator that is in use has no state in the checkpoint.
+    """
+    state, tensors = checkpoint.progress.random, checkpoint.tensors("random")
+    gpus = torch.cuda.device_count() if torch.cuda.is_initialized() else 0
+    for name in ("torch", "python", "numpy", *(f"cuda.{number}" for number in range(gpus))):
+        if name not in tensors:
+            raise checkpoint.damaged(f"it lacks the random state of {name}")
+    random.setstate((state.python_version, tuple(tensors["python"].tolist()), state.python_gauss))
+    keys = tensors["numpy"].numpy().astype(np.uint32)
+    np.random.set_state(("MT19937", keys, state.numpy_position, state.numpy_has_gauss, state.numpy_gauss))
+    torch.set_rng_state(tensors["torch"])
+    for number in range(gpus):
+        torch.cuda.set_rng_state(tensors[f"cuda.{number}"], number)
+
+
+def optimizer_tensors(optimizer: Any, names: Mapping[int, str]) -> dict[str, Tensor]:
+    """The optimizer's state, `<parameter>:<name>`; `names` are those of the parameters by identity."""
+    found = {}
+    for parameter, values in plain_optimizer(optimizer).state.items():
+        found |= {f"{names[id(parameter)]}:{name}": value for name, value in values.items()}
+    return found
+
+
+def restore_optimizer(
+    optimizer: Any, tensors: Mapping[str, Tensor], names: Mapping[int, str], rates: Sequence[float]
+) -> None:
+    """Raises `KeyError` or `ValueError` where the tensors are not those of this optimizer."""
+    inner = plain_optimizer(optimizer)
+    by_name: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        parameter, _, name = key.rpartition(":")
+        by_name.setdefault(parameter, {})[name] = tensor
+    state = inner.state_dict()
+    order = [parameter for group in inner.param_groups for parameter in group["params"]]
+    numbered = dict(enumerate(names[id(parameter)] for parameter in order))
+    state["state"] = {number: by_name[name] for number, name in numbered.items() if name in by_name}
+    if len(state["state"]) != len(by_name):
+        raise ValueError("the optimizer has other parameters")
+    for group, rate in zip(state["param_groups"], rates, strict=True):
+        group["lr"] = rate
+    inner.load_state_dict(state)
+
+
+def plain_optimizer(optimizer: Any) -> Any:
+    """The torch optimizer inside accelerate's."""
+    return getattr(optimizer, "optimizer", optimizer)
+
+
+def parameter_groups(tagger: Tagger, config: TrainingConfig) -> list[dict[str, Any]]:
+    """ITA's rates: one for the encoder, one for new layers, a far higher one for the CRF's transitions."""
+    new = config.linear_learning_rate
+    rates = {"linear.": new, "shapes.": new, "crf.": config.crf_learning_rate}
+    groups: dict[float, list[Tensor]] = {}
+    for name, parameter in tagger.named_parameters():
+        rate = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), config.learning_rate)
+        groups.setdefault(rate, []).append(parameter)
+    return [
+        {"params": parameters, "lr": rate, "weight_decay": config.weight_decay}
+        for rate, parameters in groups.items()
+    ]
+
+
+def weights(tagger: Tagger) -> dict[str, Tensor]:
+    """The state of the tagger, each tensor once, however many names it has."""
+    first = {id(tensor): name for name, tensor in reversed(tagger.state_dict(keep_vars=True).items())}
+    return {
+        name: tensor.detach().contiguous()
+        for name, tensor in tagger.state_dict(keep_vars=True).items()
+        if first[id(tensor)] == name
+    }
+
+
+def names(tagger: Tagger) -> dict[int, str]:
+    """Names of the parameters by their identity."""
+    return {id(parameter): name for name, parameter in tagger.named_parameters()}

@@ -1,0 +1,48 @@
+"""What `POST /predict` answers. These models are its OpenAPI description too."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ita_pipeline.reports.models import Findings
+from stages.base import Frozen
+
+
+class FoundMention(Frozen):
+    """A mention: characters from `start` up to, not including, `end`, counted in code points of `text`."""
+
+    start: int
+    end: int
+    text: str
+    type: str
+    score: float = Field(description="the probability that the CRF gives to exactly this span and type, in 0..1")
+
+
+class Views(Frozen):
+    """The mentions of both views. T reads the text alone, I+T also what was found in the picture."""
+
+    text: tuple[FoundMention, ...]
+    text_and_image: tuple[FoundMention, ...] | None = Field(
+        serialization_alias="text+image", description="null where there was no picture"
+    )
+
+
+class Answer(Frozen):
+    """What a run makes of a post. `text` is the post as it was read, with U+FFFD for each half of a character."""
+
+    format: Literal["ita.answer/1"] = Field(default="ita.answer/1", serialization_alias="schema")
+    text: str
+    views: Views
+    contexts: tuple[str, ...] = Field(description="what was appended to the text for I+T, in order")
+    found: Findings | None = Field(description="all that the stages found in the picture; boxes are xyxy in pixels")
+    notes: tuple[str, ...] = Field(description="remarks on how far the answer can be relied on")
+    seconds: float
+
+
+class Problem(Frozen):
+    """Why there is no answer, in a sentence."""
+
+    format: Literal["ita.problem/1"] = Field(default="ita.problem/1", serialization_alias="schema")
+    error: str

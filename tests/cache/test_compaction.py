@@ -1,0 +1,147 @@
+"""Segments brought together: few are left, nothing is lost, and the index follows without reading all anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ita_pipeline.cache import compaction
+from ita_pipeline.cache import records as segments
+from ita_pipeline.cache.compaction import compact, compact_folder, tidy
+from ita_pipeline.cache.index import Index
+from ita_pipeline.cache.keys import stage_key
+from ita_pipeline.cache.lineage import equivalents, read_merges
+from ita_pipeline.cache.records import MANY, Record
+from ita_pipeline.cache.store import Store
+from stages.base import Failure, FailureKind
+from tests.support.fakes import SizeStage, SizeValue
+
+STAGE = SizeStage()
+KEY = stage_key(STAGE, {})
+
+
+def value(image: str, width: int = 1) -> Record:
+    return Record(image, SizeValue(width=width, height=1), 0.5)
+
+
+def put(store: Store, *found: Record, anew: bool = False) -> str:
+    with compaction.writing(store, KEY, anew) as writer:
+        writer.append(list(found))
+    return writer.path.name
+
+
+def names(store: Store) -> list[str]:
+    return sorted(path.name for path in store.folder(KEY).glob("*.jsonl"))
+
+
+def test_generations_stay_apart_so_that_no_old_record_outranks_another_machines_new_one(tmp_path: Path):
+    store = Store(tmp_path)
+    put(store, value("a"), value("b"))
+    put(store, value("c"))
+    put(store, value("a", 2), anew=True)
+    before = store.results(STAGE, KEY)
+    (done,) = compact(store)
+    assert (done.segments, done.records) == (2, 2)
+    assert sorted(".g2" in name for name in names(store)) == [False, True]
+    assert Store(tmp_path).results(STAGE, KEY) == before
+    assert list(compact(store)) == []
+
+
+def test_a_note_tells_what_went_where(tmp_path: Path):
+    store = Store(tmp_path)
+    old = {put(store, value("a")), put(store, value("b"))}
+    (done,) = compact(store)
+    assert done.merge.parts == old
+    assert equivalents(names(store), read_merges(store.folder(KEY))) >= old
+
+
+def test_many_small_ones_are_brought_together_as_they_come(tmp_path: Path):
+    store = Store(tmp_path)
+    for number in range(3 * MANY):
+        put(store, value(f"{number:064x}"))
+        assert len(names(store)) <= MANY
+    assert len(store.results(STAGE, KEY)) == 3 * MANY
+    assert len(Store(tmp_path).results(STAGE, KEY)) == 3 * MANY
+
+
+def test_the_index_follows_without_reading_everything_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(compaction, "LARGE", 2000)
+    store = Store(tmp_path)
+    large = put(store, *(value(f"{number:064x}") for number in range(50)))
+    small = [put(store, value(f"{number:064x}")) for number in range(100, 103)]
+    assert len(store.results(STAGE, KEY)) == 53
+    read: list[str] = []
+    real = Index.read
+
+    def noted(self: Index, folder: str, path: Path, *rest: object) -> None:
+        read.append(path.name)
+        real(self, folder, path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Index, "read", noted)
+    (done,) = compact(store)
+    assert done.merge.parts == set(small)
+    assert len(store.results(STAGE, KEY)) == 53
+    assert large not in read
+    assert len(read) == 1
+
+
+def test_what_was_removed_by_hand_is_gone_from_the_index_too(tmp_path: Path):
+    store = Store(tmp_path)
+    put(store, value("a"))
+    gone = put(store, value("b"))
+    assert set(store.results(STAGE, KEY)) == {"a", "b"}
+    (store.folder(KEY) / gone).unlink()
+    assert set(store.results(STAGE, KEY)) == {"a"}
+
+
+def test_a_large_segment_is_closed_and_another_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(segments, "LARGE", 500)
+    store = Store(tmp_path)
+    with store.writer(KEY) as writer:
+        for number in range(20):
+            writer.append([value(f"{number:064x}")])
+    sizes = [path.stat().st_size for path in store.folder(KEY).glob("*.jsonl")]
+    assert len(sizes) > 3
+    assert max(sizes) < 800
+    assert len(store.results(STAGE, KEY)) == 20
+
+
+def test_of_a_picture_read_twice_one_record_stays_and_a_value_outlives_a_failure(tmp_path: Path):
+    store = Store(tmp_path)
+    failed = Record("a", Failure(kind=FailureKind.TRANSIENT, reason="busy"), 0.1)
+    put(store, failed, value("b"))
+    put(store, value("a"), value("b"))
+    (done,) = compact(store)
+    assert done.records == 2
+    assert store.results(STAGE, KEY) == {"a": value("a"), "b": value("b")}
+
+
+def test_a_record_is_left_out_only_for_one_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of equal records the name decides, and names change: somebody else may just be removing the other."""
+    store = Store(tmp_path)
+    put(store, value("a"))
+    put(store, value("a"))
+    first, second = (store.folder(KEY) / name for name in names(store))
+    store.index.refresh(store.folder(KEY))
+    done = compaction.bring_together(store, store.folder(KEY), [second])
+    assert done.records == 1
+    first.unlink()
+    assert set(Store(tmp_path).results(STAGE, KEY)) == {"a"}
+
+
+def test_a_segment_that_vanishes_meanwhile_is_somebody_elses_work(tmp_path: Path):
+    store = Store(tmp_path)
+    for number in range(3):
+        put(store, value(f"{number:064x}"))
+    other = Store(tmp_path)
+    assert len(other.results(STAGE, KEY)) == 3
+    list(compact(store))
+    assert len(other.results(STAGE, KEY)) == 3
+    gone = store.folder(KEY) / "host-1-000000000000.jsonl"
+    with pytest.raises(FileNotFoundError):
+        compaction.bring_together(store, store.folder(KEY), [*store.folder(KEY).glob("*.jsonl"), gone])
+    assert len(Store(tmp_path).results(STAGE, KEY)) == 3
+    assert not list(store.folder(KEY).glob("*.making"))
+    assert tidy(store, store.folder(KEY)) is None
+    assert compact_folder(store, store.folder(KEY)) is None

@@ -1,0 +1,161 @@
+"""The index: derived from the segments, right whenever it is asked, and never needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ita_pipeline.cache import index
+from ita_pipeline.cache.database import State
+from ita_pipeline.cache.index import Index
+from ita_pipeline.cache.keys import stage_key
+from ita_pipeline.cache.records import Record
+from ita_pipeline.cache.store import Store
+from stages.base import Failure, FailureKind
+from tests.support.fakes import SizeStage, SizeValue
+
+STAGE = SizeStage()
+KEY = stage_key(STAGE, {})
+NAMES = [f"{number:064x}" for number in range(6)]
+
+
+@pytest.fixture(autouse=True, params=["as they come", "gathered"], scope="module")
+def sorting(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Both ways into the table: each segment by itself, and all that is new together."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "gathered":
+            patch.setattr(index, "MANY_BYTES", -1)
+        yield
+
+
+def value(image: str, width: int = 1) -> Record:
+    return Record(image, SizeValue(width=width, height=1), 0.5)
+
+
+def failure(image: str) -> Record:
+    return Record(image, Failure(kind=FailureKind.TRANSIENT, reason="busy"), 0.5)
+
+
+def put(store: Store, *found: Record, anew: bool = False) -> Path:
+    with store.writer(KEY, anew) as writer:
+        writer.append(list(found))
+    return writer.path
+
+
+def seen(store: Store) -> dict[str, State]:
+    store.index.refresh(store.folder(KEY))
+    return {entry.image: entry.state for entry in store.index.entries(store.folder(KEY))}
+
+
+def test_it_follows_a_segment_that_grows(tmp_path: Path):
+    store = Store(tmp_path)
+    with store.writer(KEY) as writer:
+        for number, name in enumerate(NAMES):
+            writer.append([value(name)])
+            assert len(seen(store)) == number + 1
+
+
+def test_it_follows_segments_that_come_and_go(tmp_path: Path):
+    store = Store(tmp_path)
+    first = put(store, value("a"), failure("b"))
+    put(store, value("b"))
+    assert seen(store) == {"a": State.VALUE, "b": State.VALUE}
+    first.unlink()
+    assert seen(store) == {"b": State.VALUE}
+
+
+def test_a_later_generation_outranks_whatever_was_there(tmp_path: Path):
+    store = Store(tmp_path)
+    put(store, value("a", 1))
+    path = put(store, value("a", 2), anew=True)
+    assert path.name.endswith(".g2.jsonl")
+    assert store.results(STAGE, KEY)["a"] == value("a", 2)
+    put(store, failure("a"), anew=True)
+    assert seen(Store(tmp_path)) == {"a": State.TRANSIENT}
+
+
+def test_only_those_asked_for_are_found(tmp_path: Path):
+    store = Store(tmp_path)
+    put(store, *(value(name) for name in NAMES), value("some id"))
+    found = store.results(STAGE, KEY, [NAMES[3], "some id", "unknown"])
+    assert set(found) == {NAMES[3], "some id"}
+
+
+def test_thrown_away_or_damaged_it_is_made_anew(tmp_path: Path):
+    put(Store(tmp_path), value("a"))
+    seen(Store(tmp_path))
+    for content in (None, b"", b"no database at all" * 100):
+        file = tmp_path / "index.sqlite"
+        file.unlink() if content is None else file.write_bytes(content)
+        assert seen(Store(tmp_path)) == {"a": State.VALUE}
+
+
+def test_a_change_in_place_is_seen_even_if_size_and_time_stay(tmp_path: Path):
+    path = put(Store(tmp_path), value("a"), value("b"))
+    assert len(seen(Store(tmp_path))) == 2
+    status = path.stat()
+    path.write_bytes(path.read_bytes().replace(b'"width"', b'"wider"', 1))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert seen(Store(tmp_path)) == {"b": State.VALUE}
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_of_equal_records_the_same_one_holds_however_they_were_met(tmp_path: Path, in_order: bool):
+    store = Store(tmp_path)
+    paths = [put(store, value("a", width)) for width in (1, 2)]
+    wanted = Store(tmp_path).results(STAGE, KEY)["a"]
+    kept = {path: path.read_bytes() for path in paths}
+    fresh = Store(tmp_path)
+    (tmp_path / "index.sqlite").unlink()
+    for path in paths:
+        path.unlink()
+    for path in paths if in_order else reversed(paths):
+        path.write_bytes(kept[path])
+        fresh.index.refresh(fresh.folder(KEY))
+    assert fresh.results(STAGE, KEY)["a"] == wanted
+
+
+records = st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.integers(1, 3)), max_size=5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(segments=st.lists(st.tuples(records, st.booleans()), max_size=4))
+def test_what_it_finds_is_what_reading_everything_finds(
+    segments: list[tuple[list[tuple[str, bool, int]], bool]], tmp_path_factory: pytest.TempPathFactory
+):
+    store = Store(tmp_path_factory.mktemp("store"))
+    holds: dict[str, list[tuple[int, bool, Record]]] = {}
+    newest = 0
+    for found, anew in segments:
+        made = [value(name, width) if good else failure(name) for name, good, width in found]
+        put(store, *made, anew=anew)
+        rank = newest + 1 if anew else 1
+        newest = max(newest, rank) if made else newest
+        for record in made:
+            holds.setdefault(record.image, []).append((rank, not isinstance(record.result, Failure), record))
+    results = store.results(STAGE, KEY)
+    assert results.keys() == holds.keys()
+    for name, record in results.items():
+        best = max((rank, good) for rank, good, _ in holds[name])
+        assert record in [candidate for *standing, candidate in holds[name] if tuple(standing) == best]
+
+
+def test_where_the_file_cannot_be_written_it_answers_all_the_same(tmp_path: Path):
+    put(Store(tmp_path), value("a"))
+    index = Index(tmp_path)
+    index.choose(["a", "b"])
+    index.database.execute("PRAGMA query_only = ON")
+    index.refresh(Store(tmp_path).folder(KEY))
+    assert index.unfinished(Store(tmp_path).folder(KEY)) == [(1, None)]
+
+
+def test_a_key_nobody_has_worked_under_is_empty(tmp_path: Path):
+    index = Index(tmp_path)
+    index.refresh(tmp_path / "cache" / "size" / "nothing")
+    assert list(index.entries(tmp_path / "cache" / "size" / "nothing")) == []
+    assert index.summary(tmp_path / "cache" / "size" / "nothing").seconds is None

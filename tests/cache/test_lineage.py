@@ -1,0 +1,66 @@
+"""What was brought together in what: from names alone, which content is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ita_pipeline.cache.lineage import Merge, equivalents, parse_merge, read_merges
+
+NAMES = [f"host-1-{number:012x}.jsonl" for number in range(8)]
+A, B, C, D, M, N, *_ = NAMES
+
+
+def merge(into: list[str], parts: list[str], damaged: list[str] | None = None) -> Merge:
+    return Merge(frozenset(into), frozenset(parts), frozenset(damaged or []))
+
+
+def test_what_was_brought_together_is_there_under_either_name():
+    one = merge([M], [A, B])
+    assert equivalents([M], [one]) == {M, A, B}
+    assert equivalents([A, B], [one]) == {M, A, B}
+    assert equivalents([A], [one]) == {A}
+
+
+def test_one_merge_may_have_been_merged_again():
+    merges = [merge([N], [M, C]), merge([M], [A, B])]
+    assert equivalents([A, B, C], merges) == {A, B, C, M, N}
+    assert equivalents([N], merges) == {A, B, C, M, N}
+
+
+def test_all_parts_of_a_merge_count_only_together():
+    one = merge([M, N], [A, B])
+    assert equivalents([M], [one]) == {M}
+    assert equivalents([M, N], [one]) == {M, N, A, B}
+
+
+def test_a_damaged_part_is_worth_fetching_again():
+    one = merge([M], [A], [B])
+    assert equivalents([M], [one]) == {M, A}
+    assert equivalents([A], [one]) == {A}
+    assert equivalents([A, B], [one]) == {A, B, M}
+
+
+names = st.lists(st.sampled_from(NAMES), max_size=4, unique=True)
+
+
+@settings(deadline=None)
+@given(names, names, names)
+def test_a_note_says_what_was_written(into: list[str], parts: list[str], damaged: list[str]):
+    made = merge(into, parts, damaged)
+    assert parse_merge(made.to_json()) == made
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200))
+def test_what_is_no_note_says_nothing(content: bytes):
+    assert parse_merge(content) is None
+
+
+def test_notes_are_found_beside_segments_and_odd_ones_are_none(tmp_path: Path):
+    made = merge([M], [A, B])
+    (tmp_path / made.name).write_bytes(made.to_json())
+    (tmp_path / "merged-0000000000000000.json").write_bytes(made.to_json().replace(A.encode(), b"../../etc/passwd"))
+    assert read_merges(tmp_path) == [made]

@@ -1,0 +1,99 @@
+"""Segments: what was written is read back, and what was damaged is never mistaken for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ita_pipeline.cache.records import Record, SegmentWriter, decode, encode, records
+from ita_pipeline.core.errors import CorruptCacheError
+from stages.base import Failure, FailureKind
+from stages.ocr.schema import OcrValue, Word
+from tests.support.fakes import SizeValue
+
+FAILURE = Failure(kind=FailureKind.PERMANENT, reason="not a picture")
+
+
+def some_records(count: int = 4) -> list[Record]:
+    return [Record(f"{n:064x}", SizeValue(width=n, height=2), 0.5) for n in range(count)]
+
+
+def written(folder: Path, found: list[Record]) -> Path:
+    writer = SegmentWriter(folder)
+    writer.append(found[:2])
+    writer.append(found[2:])
+    writer.close()
+    return writer.path
+
+
+@given(st.text(), st.floats(0, 1))
+def test_any_text_survives(text: str, confidence: float):
+    value = OcrValue(width=1, height=1, words=(Word(text=text, confidence=confidence, box=(0, 0, 1, 1), line=0),))
+    line = encode(Record("k", value, 1.25))
+    assert line.count(b"\n") == 1
+    assert decode(line[:-1], OcrValue) == Record("k", value, 1.25)
+
+
+def test_values_and_failures_come_back_in_order(tmp_path: Path):
+    wanted = [*some_records(3), Record("f", FAILURE, 0.0)]
+    assert list(records(written(tmp_path, wanted), SizeValue)) == wanted
+
+
+def test_a_line_is_plain_json(tmp_path: Path):
+    first, *_ = written(tmp_path, some_records()).read_text().splitlines()
+    found = json.loads(first)
+    assert found["image"] == "0" * 64
+    assert found["value"] == {"width": 0, "height": 2}
+    assert set(found) == {"image", "value", "seconds", "crc"}
+
+
+def test_cut_at_every_byte_it_gives_a_beginning_and_never_a_wrong_record(tmp_path: Path):
+    wanted = some_records()
+    path = written(tmp_path, wanted)
+    content = path.read_bytes()
+    for length in range(len(content) + 1):
+        path.write_bytes(content[:length])
+        found = list(records(path, SizeValue))
+        assert found == wanted[: content[:length].count(b"\n")]
+
+
+def test_with_every_byte_flipped_the_damage_is_said(tmp_path: Path):
+    wanted = some_records(2)
+    path = written(tmp_path, wanted)
+    content = path.read_bytes()
+    for position in range(len(content)):
+        changed = bytearray(content)
+        changed[position] ^= 0x20
+        path.write_bytes(bytes(changed))
+        try:
+            found = list(records(path, SizeValue))
+        except CorruptCacheError as error:
+            assert str(path) in str(error)
+            assert error.exit_code == 4
+        else:
+            # Only the newline of the last line can be lost unseen: then it counts as torn.
+            assert position == len(content) - 1
+            assert found == wanted[:1]
+
+
+def test_a_record_of_another_stage_is_not_taken_for_one_of_this(tmp_path: Path):
+    path = written(tmp_path, some_records())
+    with pytest.raises(CorruptCacheError):
+        list(records(path, OcrValue))
+
+
+def test_two_writers_never_share_a_file(tmp_path: Path):
+    one, other = written(tmp_path, some_records()), written(tmp_path, some_records())
+    assert one != other
+    assert len(list(tmp_path.glob("*.jsonl"))) == 2
+
+
+def test_nothing_written_leaves_no_file(tmp_path: Path):
+    writer = SegmentWriter(tmp_path)
+    writer.append([])
+    writer.close()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,113 @@
+"""`ita config show` and `ita init`, and that every command heeds what they say."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ita_pipeline.cli.config import TEMPLATE
+from tests.support.fakes import draw, ita_here
+
+BUNDLED = ("--preset", "bundled")
+
+
+def origins(*arguments: str) -> dict[str, tuple[object, str]]:
+    answer = ita_here("config", "show", "--json", *arguments)
+    assert answer.code == 0, answer.err
+    content = json.loads(answer.out)
+    assert content["schema"] == "ita.config/1"
+    return {one["name"]: (one["value"], one["origin"]) for one in content["settings"]}
+
+
+def test_each_value_says_where_it_is_from(monkeypatch: pytest.MonkeyPatch):
+    user = Path(".config/ita/config.yaml")
+    user.parent.mkdir(parents=True)
+    user.write_text("preset: paper\nlimits: {seconds: 9, megapixels: 9}\n")
+    Path("ita.yaml").write_text("preset: bundled\ncontexts: {words: 5}\nlimits: {megapixels: 8}\n")
+    monkeypatch.setenv("ITA_OCR__PAGE_MODE", "6")
+    monkeypatch.setenv("ITA_ENCODER", "minilm")
+    found = origins("--set", "contexts.words=7", "--set", "training.objective.text=2")
+    assert found["preset"] == ("bundled", "ita.yaml")
+    assert found["encoder"] == ("minilm", "environment ITA_ENCODER")
+    assert found["ocr.page_mode"] == (6, "environment ITA_OCR__PAGE_MODE")
+    assert found["ocr.languages"] == ("eng", "preset bundled")
+    assert found["ocr.max_side"] == (2400, "default")
+    assert found["contexts.words"] == (7, "--set")
+    assert found["contexts.objects"] == (8, "preset bundled")
+    assert found["limits.megapixels"] == (8, "ita.yaml")
+    assert found["limits.seconds"] == (9.0, str(user.absolute()))
+    assert found["training.objective.text"] == (2.0, "--set")
+    assert found["training.epochs"][1] == "experiment default-bundled"
+    assert origins("--preset", "paper")["preset"] == ("paper", "flag")
+    assert origins("--dataset", "twitter15")["training.epochs"][1] == "experiment twitter15-bundled"
+
+
+def test_a_person_reads_what_set_takes_and_where_it_is_from(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ITA_PRESTE", "paper")
+    answer = ita_here("config", "show", "--origin", *BUNDLED)
+    assert re.search(r"^ocr\.page_mode=lines +default$", answer.out, re.MULTILINE)
+    assert re.search(r"^preset=bundled +flag$", answer.out, re.MULTILINE)
+    assert "ITA_PRESTE is no setting; did you mean ITA_PRESET?" in answer.err
+    lines = ita_here("config", "show", *BUNDLED).out.splitlines()
+    settings = [part for line in lines if "." in line.split("=")[0] for part in ("--set", line)]
+    assert origins(*BUNDLED, *settings)["ocr.page_mode"] == ("lines", "--set")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["--set", "orc.page_mode=6"], "did you mean ocr?"),
+        (["--set", "ocr.page_mod=6"], "did you mean page_mode?"),
+        (["--preset", "bundeld"], "did you mean bundled?"),
+        (["--dataset", "snpa"], "did you mean snap?"),
+    ],
+)
+def test_what_is_no_setting_gets_the_nearest(arguments: list[str], hint: str):
+    answer = ita_here("config", "show", *BUNDLED, *arguments)
+    assert (answer.code, answer.err.splitlines()[-1]) == (2, f"hint: {hint}")
+
+
+def test_commands_heed_the_file_the_environment_and_flags(monkeypatch: pytest.MonkeyPatch):
+    draw(Path("images/a.png"))
+    draw(Path("images/b.png"), size=(2000, 1100))
+    Path("ita.yaml").write_text("preset: bundled\nworkspace: w\ntraining: {epochs: 1}\nocr: {page_mode: 6}\n")
+    extract = ("extract", "images", "--stage", "ocr")
+    assert "preset bundled" in ita_here(*extract).err
+    (key,) = Path("w/.ita/cache/ocr").glob("*/stage.json")
+    assert json.loads(key.read_text())["components"]["parameters"]["page_mode"] == 6
+    assert json.loads(ita_here("status", "images", "--stage", "ocr", "--json").out)["stages"][0]["fresh"] == 2
+    stale = ("status", "images", "--stage", "ocr", "--json", "--set", "ocr.page_mode=lines")
+    assert json.loads(ita_here(*stale).out)["stages"][0]["stale"] == 2
+    monkeypatch.setenv("ITA_LIMITS__MEGAPIXELS", "1")
+    assert ita_here(*extract, "--refresh", "ocr").code == 1
+    assert ita_here(*extract, "--retry-failed", "--set", "limits.megapixels=40").code == 0
+    assert "preset paper" in ita_here("status", "images", "--stage", "ocr", "--preset", "paper").err
+
+
+def test_a_broken_file_is_named_and_help_still_helps():
+    Path("ita.yaml").write_text("preset: [\n")
+    answer = ita_here("extract", "images")
+    assert answer.code == 2
+    assert "ita.yaml is not valid YAML" in answer.err
+    assert ita_here("--help").code == 0
+    assert ita_here("extract", "--help").code == 0
+
+
+def test_init_writes_comments_once_and_they_are_all_true():
+    assert ita_here("init").code == 0
+    before = origins(*BUNDLED)
+    again = ita_here("init")
+    assert (again.code, Path("ita.yaml").read_text()) == (2, TEMPLATE)
+    assert again.err.endswith("hint: ita config show --origin says what it sets\n")
+    setting = re.compile(r"^# (?=(?:  )?[a-z_]+:(?: |$))", re.MULTILINE)
+    Path("ita.yaml").write_text(setting.sub("", TEMPLATE))
+    content = yaml.safe_load(Path("ita.yaml").read_text())
+    assert set(content) == {"preset", "data", "workspace", "encoder", "ocr", "contexts", "limits", "training"}
+    after = origins()
+    assert set(after) == set(before)
+    assert after["limits.seconds"] == (300.0, "ita.yaml")
+    assert after["contexts.order"] == (["objects", "caption", "ocr", "extra"], "ita.yaml")

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.fakes import ita_here
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_it_is_said_when_others_may_come_in(monkeypatch: pytest.MonkeyPatch, host: str, warned: bool):
+    def served(run: str, host: str, port: int, options: Any, ready: Any, listener: Any) -> None:
+        ready(f"http://{host}:{port}/", host == "127.0.0.1", ("captions are computed here",))
+
+    monkeypatch.setattr("ita_pipeline.server.serve.demo", served)
+    answer = ita_here("demo", "example", "--host", host, "--port", "8765")
+    assert answer.code == 0
+    assert answer.out == f"http://{host}:8765/\n"
+    assert ("warning: whoever reaches this machine" in answer.err) == warned
+    assert "captions are computed here" in answer.err

@@ -1,0 +1,162 @@
+"""`ita status`, `--dry-run` and `--exit-code`, as a person meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.fakes import draw, ita
+
+BUNDLED = ["--preset", "bundled", "--stage", "ocr"]
+
+
+def status(*more: str) -> dict[str, Any]:
+    answer = ita("status", "images", *BUNDLED, "--json", *more)
+    assert answer.code == 0, answer.err
+    return json.loads(answer.out)
+
+
+@pytest.fixture(autouse=True)
+def pictures():
+    draw(Path("images/a.png"))
+    draw(Path("images/b.png"), "blue")
+
+
+def test_what_is_stale_is_told_with_its_reasons_and_what_it_will_cost():
+    before = status()
+    (row,) = before["stages"]
+    assert (before["schema"], before["clean"]) == ("ita.status/1", False)
+    assert (row["stage"], row["fresh"], row["stale"], row["failed"]) == ("ocr", 0, 2, 0)
+    assert (row["reasons"], row["seconds_forecast"]) == ({"new image": 2}, None)
+
+    assert ita("extract", "images", *BUNDLED).code == 0
+    after = status()
+    assert (after["clean"], after["stages"][0]["fresh"]) == (True, 2)
+
+    changed = status("--set", "ocr.max_side=1200")["stages"][0]
+    assert changed["reasons"] == {"parameter max_side 2400 → 1200": 2}
+    assert changed["seconds_forecast"] > 0
+    assert changed["key"] != row["key"] == after["stages"][0]["key"]
+
+
+def test_a_dry_run_says_the_same_and_does_nothing():
+    for more in ([], ["--set", "ocr.page_mode=6"], ["--refresh", "ocr"]):
+        dry = ita("extract", "images", *BUNDLED, *more, "--dry-run", "--json")
+        assert dry.code == 0, dry.err
+        asked = ita("status", "images", *BUNDLED, *more, "--json")
+        assert json.loads(dry.out) == json.loads(asked.out)
+    assert not list(Path(".ita").rglob("*.jsonl"))
+
+
+def test_what_a_dry_run_says_is_what_is_done():
+    for more in ([], ["--set", "ocr.page_mode=6"], ["--refresh", "ocr"], []):
+        dry = json.loads(ita("extract", "images", *BUNDLED, *more, "--dry-run", "--json").out)["stages"]
+        done = json.loads(ita("extract", "images", *BUNDLED, *more, "--json").out)["stages"]
+        assert [(row["stage"], row["stale"]) for row in dry] == [(row["stage"], row["done"]) for row in done]
+        draw(Path(f"images/{len(more)}.png"), "green", (30 + len(more), 30))
+
+
+def test_the_exit_code_is_asked_for():
+    assert ita("status", "images", *BUNDLED).code == 0
+    assert ita("status", "images", *BUNDLED, "--exit-code").code == 1
+    ita("extract", "images", *BUNDLED)
+    assert ita("status", "images", *BUNDLED, "--exit-code").code == 0
+
+
+def test_for_a_person_it_is_a_table_and_a_reason_a_line():
+    answer = ita("status", "images", *BUNDLED)
+    header, row, reason = answer.out.splitlines()
+    assert header.split() == ["stage", "key", "fresh", "stale", "failed", "forecast"]
+    assert row.split()[0] == "ocr"
+    assert row.split()[2:] == ["0", "2", "0", "unknown"]
+    assert reason == "ocr: 2 × new image"
+
+
+def test_a_limit_leaves_the_others_for_another_time():
+    answer = ita("extract", "images", *BUNDLED, "--limit", "1", "--json")
+    assert json.loads(answer.out)["stages"][0]["done"] == 1
+    assert "1 pictures are left for another time" in answer.err
+    assert status()["stages"][0]["fresh"] == 1
+
+
+def test_failures_are_tried_again_by_kind():
+    Path("images/text.jpg").write_text("no picture")
+    assert ita("extract", "images", *BUNDLED).code == 1
+    row = status()["stages"][0]
+    assert (row["failed"], row["failures"]) == (1, {"permanent": 1})
+    assert status("--retry-failed", "transient")["stages"][0]["stale"] == 0
+    for choice in (["--retry-failed", "permanent"], ["--retry-failed"]):
+        (reason,) = status(*choice)["stages"][0]["reasons"]
+        assert reason.startswith("failed before, to be tried again (not a picture")
+
+
+def test_a_changed_picture_is_not_a_new_one():
+    ita("extract", "images", *BUNDLED)
+    draw(Path("images/a.png"), "yellow")
+    assert status()["stages"][0]["reasons"] == {"content changed": 1}
+    assert status()["stages"][0]["reasons"] == {"content changed": 1}
+
+
+def test_damage_is_a_reason_with_exit_code_four():
+    ita("extract", "images", *BUNDLED)
+    (segment,) = Path(".ita/cache/ocr").glob("*/*.jsonl")
+    segment.write_bytes(segment.read_bytes().replace(b'"words"', b'"sword"', 1))
+    answer = ita("status", "images", *BUNDLED)
+    assert answer.code == 4
+    assert "ocr: 1 × corrupt record" in answer.out
+    assert "hint: ita cache" in answer.err
+    assert ita("extract", "images", *BUNDLED, "--dry-run").code == 4
+
+
+def test_the_training_stands_in_the_same_table():
+    answer = ita("status", "example", "--preset", "bundled", "--contexts", "none", "--json")
+    assert answer.code == 0, answer.err
+    (row,) = json.loads(answer.out)["stages"]
+    assert (row["stage"], row["stale"], row["reasons"]) == ("training", 1, {"never trained": 1})
+    pictured = ita("status", "example", "--preset", "bundled", "--stage", "ocr", "--json")
+    rows = json.loads(pictured.out)["stages"]
+    assert [row["stage"] for row in rows] == ["ocr", "training"]
+    assert rows[1]["reasons"] == {"depends on what stale stages will say: ocr": 1}
+
+
+def test_without_a_target_it_is_about_all_pictures_seen_before():
+    nothing = ita("status", "--preset", "bundled", "--workspace", "new")
+    assert nothing.code == 2
+    assert "hint: ita status FOLDER" in nothing.err
+    draw(Path("more/c.png"), "green")
+    for folder in ("images", "more"):
+        assert ita("extract", folder, *BUNDLED).code == 0
+    Path("images/b.png").unlink()
+    draw(Path("more/c.png"), "black")
+    answer = ita("status", *BUNDLED, "--json")
+    (row,) = json.loads(answer.out)["stages"]
+    assert (row["fresh"], row["reasons"]) == (1, {"content changed": 1})
+    assert "2 pictures that were looked at before; 1 others are gone" in answer.err
+
+
+def test_without_a_target_it_tells_of_runs_that_were_begun_and_not_finished():
+    assert ita("extract", "images", *BUNDLED).code == 0
+    assert "unfinished" not in ita("status", *BUNDLED).out
+    Path("runs/mine/.0123456789abcdef/checkpoints").mkdir(parents=True)
+    Path("runs/mine/fedcba9876543210").mkdir()
+    assert "unfinished: runs/mine/.0123456789abcdef; the command that began it" in ita("status", *BUNDLED).out
+    assert json.loads(ita("status", *BUNDLED, "--json").out)["unfinished"] == ["runs/mine/.0123456789abcdef"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["nowhere"], 2, "no dataset nowhere"),
+        (["images", "--refresh", "orc"], 2, "did you mean ocr?"),
+        (["images", "--set", "limits.megapixels=0"], 2, "megapixels"),
+        (["images", "--set", "limits.pixels=1"], 2, "no setting pixels"),
+    ],
+)
+def test_mistakes_are_a_sentence(arguments: list[str], code: int, says: str):
+    answer = ita("status", *arguments, "--preset", "bundled")
+    assert answer.code == code, answer.err
+    assert says in answer.err
+    assert "Traceback" not in answer.err

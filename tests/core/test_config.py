@@ -1,0 +1,99 @@
+"""Configuration files and `--set`: what is wrong is said, with the nearest name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ita_pipeline.core.config import checked, configured, find_config, merged, parse_assignments, read_yaml
+from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.extraction.presets import load_preset, with_changes
+from ita_pipeline.ner.config import TrainingConfig
+
+
+def yaml(content: str) -> Path:
+    path = Path("config.yaml")
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def test_values_are_read_as_yaml():
+    found = parse_assignments(["ocr.languages=eng+deu", "ocr.page_mode=6", "training.objective.text=0.5"])
+    assert found == {"ocr": {"languages": "eng+deu", "page_mode": 6}, "training": {"objective": {"text": 0.5}}}
+
+
+@pytest.mark.parametrize("text", ["ocr", "ocr.page_mode", "=3", "ocr.=3", "ocr.a={", "a.b=1\x00"])
+def test_an_assignment_of_another_form_is_refused(text: str):
+    with pytest.raises(UsageError):
+        parse_assignments([text])
+
+
+@pytest.mark.parametrize("content", ["a: 1\na: 2", "- a list", "a: [", "a: !!python/object:os.system x", "\x00"])
+def test_what_is_no_plain_mapping_is_refused(content: str):
+    with pytest.raises(UsageError, match=r"config\.yaml"):
+        read_yaml(yaml(content))
+
+
+def test_a_huge_file_is_refused_before_it_is_read():
+    with pytest.raises(UsageError, match="too large"):
+        read_yaml(yaml("a: " + "x" * 2_000_000))
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(MissingError, match=r"gone\.yaml"):
+        read_yaml(Path("gone.yaml"))
+
+
+def test_an_unknown_setting_gets_the_nearest():
+    with pytest.raises(UsageError, match="no setting epoch") as caught:
+        checked(TrainingConfig, {"epoch": 3}, "experiment x")
+    assert caught.value.hint == "did you mean epochs?"
+    with pytest.raises(UsageError, match=r"objective\.txt") as caught:
+        checked(TrainingConfig, {"objective": {"txt": 3}}, "experiment x")
+    assert caught.value.hint == "did you mean text?"
+
+
+def test_an_impossible_value_is_shown():
+    with pytest.raises(UsageError, match=r"experiment x: epochs: .*not 0"):
+        checked(TrainingConfig, {"epochs": 0}, "experiment x")
+
+
+def test_a_misspelt_preset_gets_the_nearest_and_a_file_is_a_preset():
+    with pytest.raises(UsageError, match="no preset bundeld") as caught:
+        load_preset("bundeld")
+    assert caught.value.hint == "did you mean bundled?"
+    yaml("about: mine\nencoder: minilm\nstages: {ocr: {page_mode: 6}}")
+    assert load_preset("config.yaml").stages == {"ocr": {"page_mode": 6}}
+
+
+@pytest.mark.parametrize("name", sorted(configured("experiments")))
+def test_every_experiment_is_complete(name: str):
+    written = read_yaml(find_config("experiments", name))
+    config = checked(TrainingConfig, written, name)
+    usual = {"max_length", "seed", "patience", "precision", "word_shapes"}
+    assert set(written) >= set(TrainingConfig.model_fields) - usual
+    assert set(written["objective"]) == set(type(config.objective).model_fields)
+
+
+def test_changes_reach_stages_and_contexts():
+    preset = with_changes(load_preset("bundled"), {"ocr": {"page_mode": 6}, "contexts": {"objects": 2}})
+    assert preset.stages["ocr"] == {"languages": "eng", "page_mode": 6}
+    assert preset.contexts.objects == 2
+    assert preset.contexts.word_confidence == load_preset("bundled").contexts.word_confidence
+    with pytest.raises(UsageError, match=r"contexts\.object_scores"):
+        with_changes(preset, {"contexts": {"object_scores": 0.5}})
+
+
+MAPPING = st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3))
+
+
+@given(st.dictionaries(st.sampled_from("abc"), MAPPING), st.dictionaries(st.sampled_from("abc"), MAPPING))
+def test_merging_keeps_what_is_not_changed(base: dict[str, object], changes: dict[str, object]):
+    found = merged(base, changes)
+    assert merged(found, changes) == found
+    assert merged(base, {}) == base
+    for name in base.keys() - changes.keys():
+        assert found[name] == base[name]

@@ -1,0 +1,102 @@
+"""Files and environment: what goes over what, and what is no setting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ita_pipeline.core.config_layers import layers, merged_options, merged_sections, unknown_variables, user_file
+from ita_pipeline.core.errors import MissingError, UsageError
+
+
+def write(project: str = "", user: str = "") -> None:
+    Path("ita.yaml").write_text(project)
+    file = user_file({"XDG_CONFIG_HOME": ".config"})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(user)
+
+
+def found(**environment: str) -> tuple[dict[str, str], dict[str, dict[str, object]]]:
+    layered = layers({"XDG_CONFIG_HOME": ".config", **environment})
+    return merged_options(layered), merged_sections(layered)
+
+
+def test_nothing_anywhere_is_nothing():
+    assert found() == ({}, {})
+
+
+def test_environment_goes_over_the_project_and_the_project_over_the_user():
+    write(
+        "preset: paper\nencoder: b\nocr: {page_mode: 3}\n",
+        "preset: x\nencoder: a\nocr: {page_mode: 1, workers: 9}\n",
+    )
+    assert found() == ({"preset": "paper", "encoder": "b"}, {"ocr": {"page_mode": 3, "workers": 9}})
+    options, sections = found(ITA_PRESET="bundled", ITA_OCR__PAGE_MODE="6", ITA_TRAINING__OBJECTIVE__TEXT="0.5")
+    assert options == {"preset": "bundled", "encoder": "b"}
+    assert sections["ocr"] == {"page_mode": 6, "workers": 9}
+    assert sections["training"] == {"objective": {"text": 0.5}}
+
+
+def test_folders_are_meant_from_where_the_file_lies():
+    write("data: tweets\n", "data: mine\n")
+    assert found()[0]["data"] == "tweets"
+    write("", "data: mine\nworkspace: ~/w\n")
+    assert found()[0] == {"data": ".config/ita/mine", "workspace": str(Path("~/w").expanduser())}
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "hint"),
+    [
+        ("prest: bundled", "no setting prest", "preset"),
+        ("orc: {page_mode: 6}", "no section orc", "ocr"),
+        ("ocr: 6", "ocr holds settings", "NAME: VALUE"),
+        ("preset: 3", "preset is a name or a path", ""),
+        ("- a", "does not hold a mapping", ""),
+        ("a: 1\na: 2", "given twice", ""),
+    ],
+)
+def test_what_is_no_setting_is_refused_with_the_nearest(content: str, message: str, hint: str):
+    write(content)
+    with pytest.raises(UsageError, match=message) as caught:
+        found()
+    assert "ita.yaml" in str(caught.value)
+    assert hint in caught.value.hint
+
+
+def test_a_file_that_may_not_be_read_is_named_with_what_mends_it(monkeypatch: pytest.MonkeyPatch):
+    write("preset: bundled\n")
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "ita.yaml")
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(MissingError, match="cannot be read: Permission denied") as caught:
+        found()
+    assert caught.value.hint.startswith("chmod u+r ")
+
+
+def test_a_file_that_is_far_too_large_is_refused_before_it_is_read_whole():
+    write()
+    with Path("ita.yaml").open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(UsageError, match="too large"):
+        found()
+
+
+def test_a_variable_for_no_section_is_refused_and_a_misspelt_one_is_known():
+    with pytest.raises(UsageError, match="ITA_ORC__PAGE_MODE"):
+        found(ITA_ORC__PAGE_MODE="6")
+    assert unknown_variables({"ITA_PRESTE": "x", "ITA_DEBUG": "1", "ITA_DATA": "d", "HOME": "/"}) == ["ITA_PRESTE"]
+
+
+@given(st.dictionaries(st.sampled_from(["page_mode", "workers", "memory"]), st.integers(), min_size=1))
+def test_a_section_reads_the_same_from_file_and_environment(values: dict[str, int]):
+    write(yaml.safe_dump({"ocr": values}))
+    from_file = found()[1]
+    write()
+    variables = {f"ITA_OCR__{name.upper()}": str(value) for name, value in values.items()}
+    assert found(**variables)[1] == from_file == {"ocr": values}

@@ -1,0 +1,48 @@
+"""Text that is shown: nothing hidden stays hidden, and nothing legible changes."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ita_pipeline.core.text import visible, visible_in, visible_name
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("plain", "plain"),
+        ("two\nlines\tof it", "two\nlines\tof it"),
+        ("\x1b[31mred", "␛[31mred"),
+        ("\x00\x7f\x85", "␀␡‹U+0085›"),
+        ("user\u202egnp.exe", "user‹U+202E›gnp.exe"),
+        ("\u2066a\u2069\u200b\ufeff", "‹U+2066›a‹U+2069›‹U+200B›‹U+FEFF›"),
+        ("a\u2028b\u2029", "a‹U+2028›b‹U+2029›"),
+        ("caf\udce9.png", "caf\\xe9.png"),
+        ("half an emoji \ud83d", "half an emoji \ufffd"),
+        ("سلام שלום 👩\u200d🚀", "سلام שלום 👩\u200d🚀"),
+        ("🏴\U000e0067\U000e0062\U000e007f a\U000e0067", "🏴\U000e0067\U000e0062\U000e007f a‹U+E0067›"),
+    ],
+)
+def test_what_cannot_be_seen_is_written_out(text: str, seen: str):
+    assert visible(text) == seen
+
+
+@given(st.text())
+def test_nothing_hidden_is_left_and_a_second_time_changes_nothing(text: str):
+    seen = visible(text)
+    seen.encode()
+    hidden = {c for c in seen if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
+    assert not {c for c in hidden if c not in "\n\t\u200c\u200d" and not "\U000e0020" <= c <= "\U000e007f"}
+    assert visible(seen) == seen
+
+
+def test_a_name_stays_on_one_line():
+    assert visible_name("a\nb\tc.png") == "a␊b␉c.png"
+
+
+def test_values_of_json_are_seen_through():
+    assert visible_in({"a\x1b": ["\u202e", 1, None, ("\x00",)]}) == {"a␛": ["‹U+202E›", 1, None, ["␀"]]}

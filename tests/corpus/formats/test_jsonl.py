@@ -1,0 +1,103 @@
+"""Posts as JSON lines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.corpus.formats.jsonl import read_jsonl
+from ita_pipeline.corpus.posts import Span
+
+
+def read(*lines: Any) -> Any:
+    path = Path("tweets.jsonl")
+    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines), "utf-8")
+    return read_jsonl(path)
+
+
+def test_text_and_character_offsets():
+    text = "🎉 Ada Lovelace @home"
+    (found,) = read({"text": text, "mentions": [{"start": 2, "end": 14, "type": "PER"}], "more": 1})
+    assert found.post.words == ("🎉", "Ada", "Lovelace", "@home")
+    assert found.post.gold == (Span(1, 3, "PER"),)
+    assert found.widened == 0
+    assert all(found.post.text[s:e] == w for (s, e), w in zip(found.post.offsets, found.post.words, strict=True))
+
+
+def test_a_mention_inside_a_word_is_widened_and_counted():
+    (found,) = read({"text": "at NASA-HQ now", "mentions": [{"start": 3, "end": 5, "type": "ORG"}]})
+    assert found.widened == 1
+    (span,) = found.post.gold
+    assert "NASA".startswith(found.post.text[3:5])
+    assert span.start == 1
+
+
+def test_tokens_with_tags():
+    (found,) = read({"tokens": ["Ada", "spoke"], "tags": ["B-PER", "O"], "id": 7})
+    assert (found.post.id, found.post.text, found.post.gold) == ("7", "Ada spoke", (Span(0, 1, "PER"),))
+
+
+def test_only_a_text_is_needed():
+    (found,) = read({"text": "hello"})
+    assert (found.post.id, found.post.gold, found.post.picture, found.split) == ("1", None, None, None)
+
+
+def test_pictures_are_relative_to_the_file_and_stay_inside():
+    (found,) = read({"text": "x", "image": "pictures/1.jpg", "split": "valid"})
+    assert found.post.picture == Path("pictures/1.jpg")
+    assert (found.post.image_id, found.split) == ("1", "dev")
+    for image in ("../secret.jpg", "/etc/passwd", "a\x00b"):
+        with pytest.raises(UsageError, match="line 1"):
+            read({"text": "x", "image": image})
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{not json", "line 2"),
+        ("[1, 2]", "line 2"),
+        ({"id": "1"}, "neither text nor tokens"),
+        ({"tokens": ["a"], "tags": []}, "as many tags"),
+        ({"tokens": ["a"], "tags": ["PER"]}, "B-TYPE"),
+        ({"tokens": ["a b"]}, "white space"),
+        ({"text": "a", "mentions": [{"start": 1, "end": 1, "type": "PER"}]}, "end after it starts"),
+        ({"text": "a", "mentions": [{"start": 5, "end": 6, "type": "PER"}]}, "ends behind the text"),
+        ({"text": "a  b", "mentions": [{"start": 1, "end": 2, "type": "PER"}]}, "covers no word"),
+        ({"text": "a b", "mentions": [{"start": 0, "end": 1, "type": "PER", "text": "b"}]}, "count characters"),
+        (
+            {"text": "a b", "mentions": [{"start": 0, "end": 3, "type": "X"}, {"start": 2, "end": 3, "type": "Y"}]},
+            "shares",
+        ),
+        ({"text": "a", "split": "everything"}, "none of train, dev, test"),
+        ({"text": ["a"]}, "text"),
+    ],
+)
+def test_a_bad_line_is_named_with_what_is_wrong(line: Any, says: str):
+    with pytest.raises(UsageError) as caught:
+        read({"text": "fine"}, line)
+    assert "line 2" in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_a_cut_emoji_is_replaced_one_for_one():
+    (found,) = read(
+        '{"text": "hi \\ud83d Ada", "id": "\\ud83d", "mentions": [{"start": 5, "end": 8, "type": "PER"}]}'
+    )
+    assert found.post.text == "hi \ufffd Ada"
+    assert found.post.id == "\ufffd"
+    assert found.post.gold == (Span(2, 3, "PER"),)
+
+
+def test_bytes_that_are_no_text_are_named_by_their_line():
+    Path("tweets.jsonl").write_bytes(b'{"text": "fine"}\n{"text": "caf\xe9"}\n')
+    with pytest.raises(UsageError, match="not UTF-8"):
+        read_jsonl(Path("tweets.jsonl"))
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(MissingError, match=r"none\.jsonl"):
+        read_jsonl(Path("none.jsonl"))

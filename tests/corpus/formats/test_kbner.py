@@ -1,0 +1,110 @@
+"""Tweets with late contexts: the files of ITA, MoRe, PGIM and AdaSeq, written and read again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ita_pipeline.core.errors import UsageError
+from ita_pipeline.corpus.formats.conll import bio_spans, bio_tags, read_conll
+from ita_pipeline.corpus.formats.kbner import Form, Late, read_late, write_late, written_word
+from ita_pipeline.corpus.posts import Post, joined
+from ita_pipeline.sources.hub_datasets import split_of_name
+
+
+def read(content: str) -> list[Late]:
+    path = Path("train.txt")
+    path.write_bytes(content.encode())
+    return read_late(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Ada\tB-PER\nspoke\tO\n<EOS>\tX\na\tX\nwoman\tX\n\n",  # PGIM
+        "Ada\tB-PER\r\nspoke\tO\r\n<EOS>\tX\r\na\tX\r\nwoman\tX\r\n\r\n",
+        "Ada B-PER\nspoke O\n<EOS> B-X\na B-X\nwoman B-X\n",  # ITA
+        "Ada B-PER\nspoke O\n<EOS> S-X\na S-X\nwoman S-X",  # its IOBES form
+        "Ada _ _ B-PER\nspoke _ _ O\n<EOS> B-X B-X B-X\na B-X B-X B-X\nwoman B-X B-X B-X\n",  # four columns
+        "Ada B-PER\nspoke O\n<EOS> O\na O\nwoman O\n",  # LUKE
+        "Ada B-PER\nspoke O\na X\nwoman X\n",
+    ],
+)
+def test_the_forms_that_are_out_there(content: str):
+    assert read(content) == [Late(("Ada", "spoke"), ("B-PER", "O"), ("a woman",))]
+
+
+def test_several_contexts_ids_and_tweets_without_any():
+    one, two, three = read("IMGID:7\na O\n<EOS> X\nx X\n<EOS> X\n<EOS> X\ny X\nz X\n\nb O\n\nc\n<EOS>\nw\n")
+    assert one == Late(("a",), ("O",), ("x", "y z"), "7")
+    assert two == Late(("b",), ("O",), ())
+    assert three == Late(("c",), None, ("w",))
+
+
+def test_a_tag_behind_the_beginning_of_a_context_is_refused():
+    with pytest.raises(UsageError, match="line 3: 'B-PER' stands behind"):
+        read("a O\n<EOS> X\nb B-PER\n")
+
+
+def test_the_ordinary_reader_refuses_contexts_and_says_what_to_do():
+    Path("train.txt").write_text("a\tO\n<EOS>\tX\n")
+    with pytest.raises(UsageError, match="line 2: 'X' marks a word of a context") as caught:
+        read_conll(Path("train.txt"))
+    assert caught.value.hint.startswith("ita data import train.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("train.txt", "train"),
+        ("testa.txt", "dev"),
+        ("valid.txt", "dev"),
+        ("DEV", "dev"),
+        ("test.bio", "test"),
+        ("x", None),
+    ],
+)
+def test_files_are_told_apart_as_in_kb_ner(name: str, split: str | None):
+    assert split_of_name(name) == split
+
+
+CHARACTERS = st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Z", "Cf"))
+WORD = st.one_of(
+    st.text(CHARACTERS, min_size=1), st.sampled_from(["<EOS>", "IMGID:5", "X", "B-X", "O", "#", "-DOCSTART-"])
+)
+TAG = st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"])
+
+
+@st.composite
+def posts(draw: st.DrawFn) -> tuple[Post, tuple[str, ...]]:
+    words = tuple(draw(st.lists(WORD, min_size=1, max_size=5)))
+    gold = tuple(bio_spans(draw(st.lists(TAG, min_size=len(words), max_size=len(words))), {}))
+    text, offsets = joined(words)
+    contexts = draw(st.lists(st.lists(WORD, max_size=4).map(" ".join), max_size=3))
+    return Post("1", text, words, offsets, gold), tuple(contexts)
+
+
+@given(st.lists(posts(), max_size=4), st.sampled_from(Form))
+def test_what_is_written_is_read_again(pairs: list[tuple[Post, tuple[str, ...]]], form: Form):
+    read_again = read(write_late(pairs, form.mark))
+    expected = [
+        Late(
+            tuple(written_word(word) for word in post.words),
+            tuple(bio_tags(len(post.words), post.gold or ())),
+            tuple(" ".join(map(written_word, context.split())) for context in contexts if context.split()),
+        )
+        for post, contexts in pairs
+    ]
+    assert read_again == expected
+
+
+@given(WORD)
+def test_a_written_word_is_one_column_and_stays_as_it_is(word: str):
+    once = written_word(word)
+    assert once.split() == [once]
+    assert written_word(once) == once
+    if word.split() == [word] and word != "<EOS>":
+        assert once == word

@@ -1,0 +1,146 @@
+"""VinVL's predictions and Oscar's captions, as those projects write them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.corpus.contexts import ContextConfig, render
+from ita_pipeline.corpus.formats import vinvl as foreign
+from ita_pipeline.corpus.formats.vinvl import gather
+from stages.base import StageError
+from stages.external import ExternalConfig, ExternalStage, written
+
+THING = {
+    "rect": [10.5, 20.0, 300.2, 200.9],
+    "bbox_id": 0,
+    "class": "shirt",
+    "conf": 0.91,
+    "feature": base64.b64encode(bytes(8192)).decode(),
+    "attributes": ["striped", "blue"],
+    "attr_scores": [0.4, 0.8],
+}
+
+
+def vinvl(*things: dict[str, Any], name: str = "17_06_1", **more: Any) -> Path:
+    path = Path("predictions.tsv")
+    with path.open("a") as file:
+        file.write(f"{name}\t{json.dumps({'objects': things, 'relations': None, **more})}\n")
+    return path
+
+
+def write(name: str, content: str) -> Path:
+    Path(name).write_text(content, "utf-8")
+    return Path(name)
+
+
+def test_objects_of_vinvl_become_tags_with_attributes():
+    other = {"rect": [0, 0, 5, 5], "class": "man", "conf": 0.95}
+    vinvl(THING, other)
+    found = gather([vinvl(name="2.jpg")])
+    line = found.lines["17_06_1"]
+    assert line.objects is not None
+    assert [(thing.label, thing.score) for thing in line.objects.objects] == [("man", 0.95), ("shirt", 0.91)]
+    assert (line.objects.width, line.objects.height) == (301, 201)
+    assert [one.label for one in line.objects.objects[1].attributes] == ["blue", "striped"]
+    assert found.counts == {"objects": 2}
+    write("c.jsonl", "".join(written(found.lines.values())))
+    stage = ExternalStage(ExternalConfig(file="c.jsonl"))
+    assert render(stage.entries["17_06_1"].parts, ContextConfig(attributes=2)) == ("man, blue striped shirt",)
+    assert render(stage.entries["2"].parts, ContextConfig()) == ()
+
+
+def test_the_size_of_the_picture_where_the_file_has_it():
+    objects = gather([vinvl(THING, image_w=640, image_h=480)]).lines["17_06_1"].objects
+    assert objects is not None
+    assert (objects.width, objects.height) == (640, 480)
+
+
+def test_attributes_without_scores_are_those_that_vinvl_kept():
+    thing = {name: value for name, value in THING.items() if name != "attr_scores"}
+    objects = gather([vinvl(thing)]).lines["17_06_1"].objects
+    assert objects is not None
+    assert {one.score for one in objects.objects[0].attributes} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("c.tsv", '1.jpg\t[{"caption": "a dog", "conf": 0.5}, {"caption": "a cat"}]\n'),
+        (
+            "c.json",
+            '[{"image_id": "1.jpg", "caption": "a dog", "conf": 0.5}, {"image_id": "1", "caption": "a cat"}]',
+        ),
+        ("c.json", '{"1.jpg": ["a dog", "a cat"]}'),
+    ],
+)
+def test_captions_of_oscar(name: str, content: str):
+    line = gather([write(name, content)]).lines["1"]
+    assert [caption.text for caption in line.captions or ()] == ["a dog", "a cat"]
+
+
+def test_several_files_become_one_and_the_last_word_counts():
+    files = [
+        vinvl(THING, name="1"),
+        write("c.tsv", '1\t[{"caption": "a dog"}]\n'),
+        write("d.txt", "1.jpg :a cat\n"),
+    ]
+    found = gather(files)
+    line = found.lines["1"]
+    assert line.objects is not None
+    assert [caption.text for caption in line.captions or ()] == ["a cat"]
+    assert found.again == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rect": [1, 2, 3]}, "rect of four numbers"),
+        ({"rect": [1, 2, 3, float("nan")]}, "no number"),
+        ({"rect": [1, 2, 3, True]}, "no number"),
+        ({"class": " "}, "no class"),
+        ({"conf": 1.5}, "does not lie in 0..1"),
+        ({"attr_scores": [0.5]}, "2 attributes have 1"),
+        ({"attributes": "blue"}, "not a list of words"),
+    ],
+)
+def test_what_is_no_prediction_is_named_with_its_line(change: dict[str, Any], message: str):
+    vinvl(THING)
+    with pytest.raises(UsageError, match=f"predictions.tsv, line 2: .*{message}"):
+        gather([vinvl({**THING, **change})])
+
+
+@pytest.mark.parametrize(
+    "content", ["1\t{broken\n", "1\t7\n", "..\t[]\n", "1\t[]\nno tab\n", "[1]", "nothing known"]
+)
+def test_other_files_are_refused(content: str):
+    with pytest.raises(UsageError) as caught:
+        gather([write("x.tsv", content)])
+    assert "predictions.tsv" in caught.value.hint
+
+
+def test_a_line_without_end_is_not_read_into_memory(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(foreign, "MOST_LINE", 1000)
+    with pytest.raises(UsageError, match="line 1 is longer than"):
+        gather([vinvl(THING)])
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(MissingError, match=r"gone\.tsv"):
+        gather([Path("gone.tsv")])
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_read_or_refused_in_a_sentence(content: bytes):
+    Path("any.tsv").write_bytes(content)
+    try:
+        gather([Path("any.tsv")])
+    except (UsageError, StageError) as error:
+        assert "any.tsv" in str(error)

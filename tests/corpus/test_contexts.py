@@ -1,0 +1,96 @@
+"""Contexts: what of a picture is appended to a tweet."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ita_pipeline.core.text import plain
+from ita_pipeline.corpus.contexts import ContextConfig, render
+from stages.base import Failure, FailureKind
+from stages.caption.schema import Caption, CaptionValue
+from stages.objects.schema import Attribute, Object, ObjectsValue
+from stages.ocr.schema import OcrValue, Word
+
+
+def thing(label: str, score: float, *attributes: tuple[str, float]) -> Object:
+    found = tuple(Attribute(label=name, score=share) for name, share in attributes)
+    return Object(label=label, score=score, box=(0, 0, 1, 1), attributes=found)
+
+
+def word(text: str, confidence: float = 0.9) -> Word:
+    return Word(text=text, confidence=confidence, box=(0, 0, 1, 1), line=0)
+
+
+OBJECTS = ObjectsValue(
+    width=9,
+    height=9,
+    objects=(
+        thing("bus", 0.8, ("red", 0.7), ("shiny", 0.4)),
+        thing("person", 0.7),
+        thing("person", 0.6),
+        thing("sports ball", 0.5, ("soccer ball", 0.9)),
+        thing("dog", 0.1),
+    ),
+)
+CAPTIONS = CaptionValue(
+    source="blip",
+    captions=tuple(Caption(text=t, score=s) for t, s in [("a bus", -1), ("a bus", -2), ("two men", -3)]),
+)
+WORDS = OcrValue(width=9, height=9, words=(word("MARLOW"), word("FC"), word("~"), word("x"), word("noise", 0.2)))
+ALL = {"caption": CAPTIONS, "objects": OBJECTS, "ocr": WORDS}
+
+
+def test_the_order_is_objects_captions_words_and_can_be_changed():
+    assert render(ALL, ContextConfig()) == ("red bus, person, soccer ball", "a bus", "two men", "MARLOW FC")
+    other = ContextConfig(order=("ocr", "objects"))
+    assert render(ALL, other) == ("MARLOW FC", "red bus, person, soccer ball")
+    assert render(ALL, ContextConfig(order=())) == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"object_score": 0.05}, "red bus, person, soccer ball, dog"),
+        ({"object_score": 0.75}, "red bus"),
+        ({"objects": 2}, "red bus, person"),
+        ({"attributes": 2}, "red shiny bus, person, soccer ball"),
+        ({"attributes": 0}, "bus, person, sports ball"),
+        ({"attribute_score": 0.8}, "bus, person, soccer ball"),
+    ],
+)
+def test_thresholds_and_counts_are_applied_here(settings: dict[str, object], expected: str):
+    assert render({"objects": OBJECTS}, ContextConfig(**settings)) == (expected,)
+
+
+def test_labels_are_in_small_letters_whoever_wrote_them():
+    value = ObjectsValue(
+        width=9, height=9, objects=(thing("Pickup Truck", 0.9, ("red", 0.8)), thing("Person", 0.8))
+    )
+    assert render({"objects": value}, ContextConfig()) == ("red pickup truck, person",)
+
+
+def test_counts_of_captions_and_words():
+    assert render({"caption": CAPTIONS}, ContextConfig(captions=1)) == ("a bus",)
+    assert render({"ocr": WORDS}, ContextConfig(words=1)) == ("MARLOW",)
+    assert render({"ocr": WORDS}, ContextConfig(word_confidence=0, word_characters=1)) == ("MARLOW FC x noise",)
+
+
+def test_what_failed_or_found_nothing_is_left_out():
+    failed = Failure(kind=FailureKind.PERMANENT, reason="no picture")
+    nothing = ObjectsValue(width=1, height=1, objects=())
+    assert render({"caption": failed, "objects": nothing, "ocr": WORDS}, ContextConfig()) == ("MARLOW FC",)
+
+
+def test_control_and_direction_changing_characters_go():
+    assert plain("a\x1b[31mb\u202ec\n\td  e") == "a [31mbc d e"
+    assert plain("👩\u200d🚀") == "👩\u200d🚀"
+
+
+@given(st.text())
+def test_plain_text_is_one_line_and_stays_plain(text: str):
+    found = plain(text)
+    assert "\n" not in found
+    assert "\x1b" not in found
+    assert plain(found) == found

@@ -1,0 +1,202 @@
+"""Datasets from and to the forms of other projects, through the commands and the library."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.corpus.datasets import Dataset, load_dataset
+from ita_pipeline.corpus.importing import import_dataset, import_late
+from ita_pipeline.sources.hub_datasets import is_dataset
+from stages.external import ExternalConfig, ExternalStage
+from tests.support.fakes import draw, ita_here
+
+TWEETS = "IMGID:11\nAda\tB-OTHER\nspoke\tO\n\nIMGID:12\nBo\tO\nIMGID:13\nlast\tO\n"
+LATE = (
+    "Ada\tB-OTHER\r\nspoke\tO\r\n<EOS>\tX\r\none\tX\r\n\r\n"
+    "Bo\tO\r\n<EOS>\tX\r\ntwo\tX\r\n<EOS>\tX\r\nthree\tX\r\n\r\n"
+)
+
+
+def twitter() -> Dataset:
+    folder = Path("data/twitter15")
+    folder.mkdir(parents=True)
+    for name in ("train", "valid", "test"):
+        (folder / f"{name}.txt").write_text(TWEETS)
+    return load_dataset("twitter15", None, Path("data"))
+
+
+def late(**files: str) -> Path:
+    folder = Path("late")
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / f"{name}.txt").write_bytes(content.encode())
+    return folder
+
+
+def read(folder: str) -> Dataset:
+    return load_dataset(folder, None, Path("data"))
+
+
+def texts(folder: str) -> dict[str, tuple[str, ...]]:
+    stage = ExternalStage(ExternalConfig(file=f"{folder}/contexts.jsonl"))
+    return {name: value.extra.texts for name, value in stage.entries.items() if value.extra}
+
+
+def test_late_contexts_are_paired_by_words_and_a_missing_tweet_is_named():
+    dataset = twitter()
+    found = import_late(late(train=LATE, dev=LATE, test=LATE), Path("new"), dataset)
+    new = read("new")
+    assert [post.image_id for post in new.splits["train"]] == ["11", "12"]
+    assert new.splits["dev"][0].gold == dataset.splits["dev"][0].gold
+    assert texts("new") == {"11": ("one",), "12": ("two", "three")}
+    assert "train: 2 of the 3 posts of twitter15 are in the file, by their words" in found.notes
+    assert "test: not in the file: 13 (the last one); nothing is made up for them" in found.notes
+
+
+def test_without_a_dataset_to_pair_with_tweets_are_numbered_and_it_is_said():
+    found = import_late(late(train=LATE), Path("new"))
+    assert found.notes == ["train: no ids of pictures; posts are numbered train-1 to train-2"]
+    assert texts("new") == {"train-1": ("one",), "train-2": ("two", "three")}
+
+
+def test_a_file_of_a_split_that_is_not_read_is_named():
+    folder = late(train=LATE)
+    (folder / "emerging.test.annotated").write_text(LATE)
+    (folder / "README.md").write_text("not a split")
+    found = import_late(folder, Path("new"))
+    assert [note for note in found.notes if "not read" in note] == [
+        "test: emerging.test.annotated is not read; if it is in CoNLL form, call it test.txt"
+    ]
+
+
+def test_tweets_that_differ_are_told():
+    dataset = twitter()
+    changed = "Ada\tO\nspoke\tO\n\nsomebody\tO\nelse\tO\n<EOS>\tX\nx\tX\n"
+    found = import_late(late(train=changed), Path("new"), dataset)
+    assert "train: 1 tweets are none of twitter15; they keep numbers of their own" in found.notes
+    assert "train: 1 tweets have other labels than in twitter15; those of the file are taken" in found.notes
+    assert "train: 1 of 2 tweets have no context: 11" in found.notes
+
+
+def test_one_picture_cannot_have_the_contexts_of_two_posts():
+    content = "IMGID:1\na O\n<EOS> X\nx X\n\nIMGID:1\nb O\n<EOS> X\ny X\n\nIMGID:2\nc O\n<EOS> X\nz X\n"
+    found = import_late(late(train=content), Path("new"))
+    assert texts("new") == {"2": ("z",)}
+    assert found.notes == ["posts that share the picture 1 have other contexts; they are left out"]
+
+
+def test_what_is_there_is_never_overwritten_and_what_is_missing_named():
+    Path("new").mkdir()
+    Path("new/mine.txt").write_text("x")
+    with pytest.raises(UsageError, match="new is there already"):
+        import_late(late(train=LATE), Path("new"))
+    for source, message in ((Path("gone"), "no file or folder gone"), (Path("data"), "no file for train")):
+        Path("data").mkdir(exist_ok=True)
+        with pytest.raises(MissingError, match=message):
+            import_late(source, Path("other"))
+    assert not Path("other").exists()
+
+
+def test_a_faulty_file_leaves_nothing_behind():
+    with pytest.raises(UsageError, match="line 2"):
+        import_late(late(train="a\tO\nb\tPERSON\n"), Path("new"))
+    assert [path.name for path in Path().iterdir()] == ["late"]
+
+
+def picture_bytes(format: str) -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(content, format)
+    return content.getvalue()
+
+
+def saved(folder: str, names: list[str] | None = None, **columns: Any) -> None:
+    import datasets
+
+    tags = datasets.ClassLabel(names=names) if names else datasets.Value("int64")
+    features: dict[str, Any] = {
+        "tokens": datasets.List(datasets.Value("string")),
+        "ner_tags": datasets.List(tags),
+    }
+    if "image" in columns:
+        features["image"] = datasets.Image()
+    data = {"tokens": [["Ada", "Love lace"], ["no"]], "ner_tags": [[1, 2], [0]], **columns}
+    rows = datasets.Dataset.from_dict(data, features=datasets.Features(features))
+    datasets.DatasetDict({"train": rows, "validation": rows}).save_to_disk(folder)
+
+
+def test_a_saved_dataset_with_pictures():
+    pictures = [{"bytes": picture_bytes("PNG"), "path": None}, {"bytes": b"<html>", "path": "../evil.jpg"}]
+    saved("hf", ["O", "B-PER", "E-PER"], image=pictures)
+    assert is_dataset("hf")
+    found = import_dataset("hf", Path("new"))
+    new = read("new")
+    assert {name: len(posts) for name, posts in new.splits.items()} == {"train": 2, "dev": 2}
+    one, two = new.splits["train"]
+    assert one.words == ("Ada", "Love_lace")
+    assert [(span.start, span.end, span.type) for span in one.gold or ()] == [(0, 2, "PER")]
+    assert (one.picture, two.picture) == (Path("new/images/train-1.png"), None)
+    assert found.notes[0].startswith("train: 1 pictures are none of a known format")
+
+
+def test_numbered_tags_need_names():
+    saved("hf")
+    with pytest.raises(UsageError, match="numbers without names") as caught:
+        import_dataset("hf", Path("new"))
+    assert "--tag-names" in caught.value.hint
+    assert not Path("new").exists()
+    answer = ita_here("data", "import", "hf", "--to", "new", "--tag-names", "O,S-PER,S-LOC")
+    assert answer.out == "new: 4 posts (train 2, dev 2)\n"
+    assert [span.type for span in read("new").splits["train"][0].gold or ()] == ["PER", "LOC"]
+
+
+def test_parquet_files_by_split():
+    import datasets
+
+    rows = datasets.Dataset.from_dict({"words": [["a"]], "tags": [["B-LOC"]]})
+    for name in ("train", "test"):
+        rows.to_parquet(f"tables/{name}-00000-of-00001.parquet")
+    import_dataset("tables", Path("new"))
+    assert {name: len(posts) for name, posts in read("new").splits.items()} == {"train": 1, "test": 1}
+
+
+def test_a_name_that_nobody_has_is_told_without_a_traceback():
+    answer = ita_here("data", "import", "owner/nothing-here", "--to", "new")
+    assert answer.code == 3
+    assert "the dataset owner/nothing-here cannot be had" in answer.err
+    assert not Path("new").exists()
+
+
+def test_the_hub_is_asked_once_and_its_silence_told(monkeypatch: pytest.MonkeyPatch):
+    from huggingface_hub import HfApi, errors
+
+    asked: list[str] = []
+
+    def silent(_: HfApi, name: str, **options: Any) -> None:
+        asked.append(name)
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.is_offline_mode", lambda: False)
+    monkeypatch.setattr(HfApi, "dataset_info", silent)
+    with pytest.raises(MissingError, match="no folder owner/x, and the hub does not answer"):
+        import_dataset("owner/x", Path("new"))
+    assert asked == ["owner/x"]
+
+    def unknown(*_: Any, **options: Any) -> None:
+        raise errors.RepositoryNotFoundError("404", response=SimpleNamespace(headers={}, request=None))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(HfApi, "dataset_info", unknown)
+    with pytest.raises(MissingError, match="the hub knows no such dataset"):
+        import_dataset("owner/x", Path("new"))
+
+
+def test_pictures_beside_an_imported_dataset_are_found():
+    import_late(late(train="IMGID:5\na O\n<EOS> X\nx X\n"), Path("new"))
+    draw(Path("new/5.jpg"))
+    assert read("new").splits["train"][0].picture == Path("new/5.jpg")

@@ -1,0 +1,229 @@
+"""A disk that is full or fails, at every single call: an error that says so, nothing lost, the next run goes on."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ita_pipeline.cache.cleanup import plan_garbage, remove
+from ita_pipeline.cache.compaction import compact
+from ita_pipeline.cache.export.zip import export, import_archive
+from ita_pipeline.cache.inventory import verify
+from ita_pipeline.cache.plan import Plan, Wishes, make_plan
+from ita_pipeline.cache.records import Record
+from ita_pipeline.cache.store import Store
+from ita_pipeline.engines import local
+from ita_pipeline.engines.base import Silent
+from ita_pipeline.engines.executor import InProcess
+from ita_pipeline.sources.identify import identify
+from ita_pipeline.sources.local import LocalFile
+from ita_pipeline.sources.refs import ImageRef
+from stages.base import Stage
+from tests.support.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ita
+
+CALLS = ("write", "fdatasync", "fsync", "replace", "rename", "unlink", "open")
+
+
+class Faults:
+    """Lets the `at`th of the calls that change a disk fail; a write does half of its work first."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.count = 0
+        self.real = {name: getattr(os, name) for name in CALLS}
+
+    @property
+    def met(self) -> bool:
+        return self.count > self.at
+
+    def wrapped(self, name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            changes = name != "open" or arguments[1] & (os.O_CREAT | os.O_WRONLY | os.O_RDWR)
+            self.count += bool(changes)
+            if changes and self.count == self.at + 1:
+                if name == "write":
+                    self.real["write"](arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])
+                raise OSError(28, "No space left on device")
+            return self.real[name](*arguments, **named)
+
+        return call
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        for name in CALLS:
+            setattr(os, name, self.wrapped(name))
+        try:
+            yield
+        finally:
+            for name, real in self.real.items():
+                setattr(os, name, real)
+
+
+def pictures(folder: Path) -> list[Path]:
+    return [draw(folder / f"{n}.png", "red", (10 + n, 10)) for n in range(4)]
+
+
+def planned(store: Store, paths: list[Path], **wishes: Any) -> Plan:
+    images = [image for image in identify(map(LocalFile, paths), store.manifest) if isinstance(image, ImageRef)]
+    return make_plan([SizeStage(), DoubleStage()], images, store, Wishes(**wishes))
+
+
+def extract(root: Path, paths: list[Path], **wishes: Any) -> None:
+    store = Store(root)
+    local.run(planned(store, paths, **wishes), store, InProcess(), Silent())
+
+
+def known(root: Path) -> dict[str, dict[str, Record]]:
+    """Everything that holds, stage by stage."""
+    store = Store(root)
+    stages: list[Stage[Any]] = [SizeStage(), DoubleStage()]
+    keys = make_plan(stages, [], store).keys
+    return {stage.name: without_seconds(store.results(stage, keys[stage.name])) for stage in stages}
+
+
+def without_seconds(records: dict[str, Record]) -> dict[str, Record]:
+    return {name: Record(name, record.result, 0.0) for name, record in records.items()}
+
+
+def every_fault(
+    tmp_path: Path, work: Callable[[Path], object], start: Path | None = None
+) -> Iterator[tuple[Path, bool]]:
+    """Do the work in folder after folder, failing at the first call, the second, …, until none is left to fail.
+
+    Yields the folder, which is a copy of `start` at first, and whether the work ended with the error.
+    """
+    for at in range(500):
+        root = tmp_path / f"fault{at}"
+        if start is not None:
+            shutil.copytree(start, root)
+        faults, failed = Faults(at), False
+        with faults.at_work():
+            try:
+                work(root)
+            except OSError as error:
+                assert error.errno == 28
+                failed = True
+        yield root, failed
+        if not faults.met:
+            assert not failed
+            assert at > 0
+            return
+    raise AssertionError("it never came to an end")
+
+
+def test_an_extraction_that_fails_anywhere_is_taken_up_again(tmp_path: Path):
+    paths = pictures(tmp_path / "in")
+    extract(tmp_path / "calm", paths)
+    wanted = known(tmp_path / "calm")
+    failures = 0
+    for root, failed in every_fault(tmp_path, lambda root: extract(root, paths)):
+        before = known(root)
+        assert all(before[name].items() <= wanted[name].items() for name in wanted)
+        extract(root, paths)
+        assert known(root) == wanted
+        assert verify(Store(root)).damage == ()
+        failures += failed
+    assert failures >= 8
+
+
+def test_a_refresh_that_fails_anywhere_leaves_old_or_new_records(tmp_path: Path):
+    paths = pictures(tmp_path / "in")
+
+    def refreshed(root: Path) -> None:
+        extract(root, paths, refresh=frozenset({"size"}))
+
+    extract(tmp_path / "calm", paths)
+    wanted = known(tmp_path / "calm")
+    for root, _ in every_fault(tmp_path, refreshed, tmp_path / "calm"):
+        assert known(root) == wanted
+
+
+def two_keys_of_two_segments(root: Path, paths: list[Path]) -> None:
+    extract(root, paths[:2])
+    extract(root, paths)
+    store = Store(root)
+    other = make_plan([SizeStage(SizeConfig(times=2))], [], store).keys["size"]
+    with store.writer(other) as writer:
+        writer.append([Record("a", SizeValue(width=1, height=1), 0.0)])
+    os.utime(store.folder(other) / "stage.json", (1, 1))
+
+
+@pytest.mark.parametrize("work", ["compact", "gc", "import"])
+def test_tidying_up_that_fails_anywhere_loses_nothing(tmp_path: Path, work: str):
+    paths = pictures(tmp_path / "in")
+    two_keys_of_two_segments(tmp_path / "calm", paths)
+    wanted = known(tmp_path / "calm")
+    archive = tmp_path / "cache.zip"
+    export(Store(tmp_path / "calm"), archive)
+    start = None if work == "import" else tmp_path / "calm"
+
+    def done(root: Path) -> None:
+        store = Store(root)
+        if work == "compact":
+            list(compact(store))
+        elif work == "gc":
+            list(remove(plan_garbage(store, keep=1)))
+        else:
+            import_archive(store, archive, {"size": SizeStage, "double": DoubleStage})
+
+    for root, failed in every_fault(tmp_path, done, start):
+        if work != "import":
+            assert known(root) == wanted
+        if failed:
+            done(root)
+        assert known(root) == wanted
+        assert verify(Store(root)).damage == ()
+        assert not list(root.rglob("*.making")) or work == "compact"
+
+
+def test_an_export_that_fails_anywhere_leaves_no_file_or_a_whole_one(tmp_path: Path):
+    two_keys_of_two_segments(tmp_path / "store", pictures(tmp_path / "in"))
+
+    def done(root: Path) -> None:
+        root.mkdir()
+        export(Store(tmp_path / "store"), root / "cache.zip")
+
+    archives: set[bytes] = set()
+    for root, failed in every_fault(tmp_path, done):
+        left = list(root.iterdir())
+        assert failed or left
+        assert [path.name for path in left] in ([], ["cache.zip"])
+        archives |= {path.read_bytes() for path in left}
+    assert len(archives) == 1
+
+
+@pytest.mark.parametrize("kilobytes", [0, 4, 40])
+def test_the_real_command_with_no_room_says_so_and_goes_on_later(kilobytes: int):
+    """A limit on the size of files is what a full disk is: everything fails that grows beyond it, SQLite too."""
+    for number in range(12):
+        draw(Path(f"images/{number}.png"), "white", (20 + number, 20))
+    command = ["extract", "images", "--preset", "bundled", "--stage", "ocr"]
+    limit = kilobytes * 1024
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    ran = subprocess.run(
+        [str(Path(sys.executable).parent / "ita"), *command],
+        preexec_fn=limited,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in ran.stderr
+    assert ran.returncode in (0, 3), ran.stderr
+    if ran.returncode:
+        assert "error: the system said no: " in ran.stderr
+        assert "hint: " in ran.stderr
+    assert ita(*command).code == 0
+    assert ita("cache", "verify").code == 0
+    assert ita("status", "images", *command[2:], "--exit-code").code == 0

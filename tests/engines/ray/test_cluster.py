@@ -1,0 +1,146 @@
+"""How a cluster is found or started, and how its cores are divided among actors."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from ita_pipeline.core.errors import UsageError
+from ita_pipeline.engines.ray import cluster
+from ita_pipeline.engines.ray.cluster import Node, RayPool, Shares, shares
+from tests.support.fakes import draw, ita_here
+
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray")
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """One where somebody listens."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def dead_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        return server.getsockname()[1]
+
+
+@pytest.fixture
+def reached(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that Ray is asked to reach, which it does not."""
+    asked: list[str] = []
+    monkeypatch.setattr(cluster, "reach", asked.append)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    return asked
+
+
+def noting(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
+    monkeypatch.setattr(cluster, "noted_address", lambda: address)
+
+
+def extract(*more: str):
+    draw(Path("images/a.png"))
+    return ita_here("extract", "images", "--preset", "bundled", "--engine", "ray", *more)
+
+
+@needs_ray
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        (lambda port: f"127.0.0.1:{port}", "nobody listens there"),
+        (lambda _: "127.0.0.1:99999", "nobody listens there"),
+        (lambda _: "no-such-host.invalid:6379", "nobody listens there"),
+        (lambda _: "head-node", "it is not of the form host:port"),
+        (lambda _: "head-node:", "it is not of the form host:port"),
+    ],
+)
+def test_a_cluster_that_does_not_answer_is_said_at_once(
+    address: Callable[[int], str], why: str, dead_port: int, reached: list[str]
+):
+    where = address(dead_port)
+    answer = extract("--address", where)
+    assert answer.code == 3
+    assert answer.err.splitlines()[-2:] == [
+        f"error: no Ray cluster answers at {where}: {why}",
+        "hint: ray start --head starts one on this machine; --address local needs none",
+    ]
+    assert reached == []
+
+
+@needs_ray
+def test_ray_address_is_believed_as_the_option_is(dead_port: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{dead_port}")
+    assert f"no Ray cluster answers at 127.0.0.1:{dead_port}" in extract().err
+
+
+@needs_ray
+def test_a_client_address_is_refused():
+    answer = extract("--address", "ray://head:10001")
+    assert answer.code == 2
+    assert "Ray Data does not work from ray://head:10001" in answer.err
+
+
+def test_a_cluster_of_this_machine_is_joined_and_a_name_of_one_that_is_gone_is_not(
+    port: int, dead_port: int, reached: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    for noted in (f"127.0.0.1:{port}", f"127.0.0.1:{dead_port}", None):
+        noting(monkeypatch, noted)
+        cluster.join(None)
+    assert reached == [f"127.0.0.1:{port}", "local", "local"]
+
+
+def test_auto_means_a_cluster_of_this_machine_and_nothing_else(
+    port: int, dead_port: int, reached: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    noting(monkeypatch, f"127.0.0.1:{port}")
+    cluster.join("auto")
+    assert reached == [f"127.0.0.1:{port}"]
+    if find_spec("ray"):
+        noting(monkeypatch, f"127.0.0.1:{dead_port}")
+        answer = extract("--address", "auto")
+        assert answer.code == 3
+        assert "no Ray cluster answers at auto: none was started on this machine, or it is gone" in answer.err
+
+
+def test_where_ray_is_missing_it_says_what_installs_it(monkeypatch: pytest.MonkeyPatch):
+    draw(Path("images/a.png"))
+    monkeypatch.setattr("ita_pipeline.engines.ray.cluster.find_spec", lambda name: None)
+    answer = ita_here("extract", "images", "--preset", "bundled", "--engine", "ray")
+    assert answer.code == 3
+    assert answer.err == (
+        "error: --engine ray needs Ray, which is not installed\nhint: pip install 'ita-pipeline[ray]'\n"
+    )
+
+
+def test_options_of_ray_belong_to_it():
+    answer = ita_here("extract", "images", "--actors", "2")
+    assert answer.code == 2
+    assert "--actors belongs to --engine ray" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("pool", "nodes", "found"),
+    [
+        (RayPool(), [Node(2, 0)], Shares(1, 2, 0)),
+        (RayPool(), [Node(16, 0), Node(8, 0)], Shares(6, 4, 0)),
+        (RayPool(actors=2), [Node(2, 0)], Shares(2, 1, 0)),
+        (RayPool(actors=3), [Node(4, 0), Node(4, 0)], Shares(3, 2, 0)),
+        (RayPool(actors=4), [Node(2, 0)], Shares(4, 0.5, 0)),
+        (RayPool(gpus=0.5), [Node(16, 2)], Shares(4, 4, 0.5)),
+        (RayPool(gpus=1.0), [Node(8, 0), Node(8, 2)], Shares(2, 4, 1.0)),
+    ],
+)
+def test_cores_are_divided_so_that_every_actor_has_its_place(pool: RayPool, nodes: list[Node], found: Shares):
+    assert shares(pool, nodes) == found
+
+
+@pytest.mark.parametrize("pool", [RayPool(gpus=0.5), RayPool(actors=3, gpus=1.0)])
+def test_what_no_machine_has_is_refused_rather_than_waited_for(pool: RayPool):
+    with pytest.raises(UsageError, match="cluster"):
+        shares(pool, [Node(8, 2)] if pool.actors else [Node(8, 0)])

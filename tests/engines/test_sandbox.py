@@ -1,0 +1,143 @@
+"""The worker: whatever a picture does to it hurts that picture only, and nothing outlives whoever started it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ita_pipeline.engines.executor import Job, Limits
+from ita_pipeline.engines.sandbox import Worker
+from stages.base import Failure, FailureKind, Item, StageError, Value
+from tests.support.fakes import SizeConfig, SizeStage, SizeValue, draw, ref
+
+
+class Hostile(SizeStage):
+    """Does what the name of a picture says to the process that looks at it."""
+
+    def run(self, items: Sequence[Item]) -> list[Value | Failure]:
+        for item in items:
+            if "abort" in item.name:
+                os.abort()
+            if "hang" in item.name:
+                time.sleep(600)
+            if "hungry" in item.name:
+                bytearray(3_000_000_000)
+            if "killed" in item.name and not Path("once").exists():
+                Path("once").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().run(items)
+
+
+class Dying(SizeStage):
+    def run(self, items: Sequence[Item]) -> list[Value | Failure]:
+        os.abort()
+
+
+class Unready(SizeStage):
+    def open(self) -> None:
+        raise StageError("the weights are gone", "get them")
+
+
+def jobs(*names: str) -> list[Job]:
+    return [Job(ref(draw(Path(f"in/{name}.png"), size=(n + 1, 5)))) for n, name in enumerate(names)]
+
+
+def work(names: list[str], **limits: float) -> list[Value | Failure]:
+    with Worker(Limits(**limits)) as worker:
+        return worker.work(Hostile(SizeConfig(batch=8)), jobs(*names))
+
+
+def failures(results: list[Value | Failure]) -> dict[int, Failure]:
+    return {number: result for number, result in enumerate(results) if isinstance(result, Failure)}
+
+
+def test_values_come_back_in_order():
+    with Worker() as worker:
+        stage = SizeStage()
+        found = worker.work(stage, jobs("a", "b", "c"))
+        assert found == [SizeValue(width=n, height=5) for n in (1, 2, 3)]
+        assert worker.work(stage, jobs("d")) == [SizeValue(width=1, height=5)]
+
+
+def test_a_picture_that_kills_the_process_is_the_only_one_lost():
+    failed = failures(work(["a", "b", "abort", "c"]))
+    assert list(failed) == [2]
+    assert failed[2].kind is FailureKind.PERMANENT
+    assert "SIGABRT" in failed[2].reason
+
+
+def test_a_process_killed_by_chance_costs_nothing():
+    assert failures(work(["killed"])) == {}
+
+
+def test_a_picture_that_takes_too_long_is_a_matter_of_resources():
+    failed = failures(work(["a", "hang"], seconds=1))
+    assert list(failed) == [1]
+    assert failed[1].kind is FailureKind.RESOURCE
+    assert "longer than 1 s" in failed[1].reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+def test_a_picture_that_takes_too_much_memory_is_a_matter_of_resources():
+    failed = failures(work(["a", "hungry"], memory_megabytes=500))
+    assert list(failed) == [1]
+    assert failed[1].kind is FailureKind.RESOURCE
+    assert "MemoryError" in failed[1].reason
+
+
+def test_limits_reach_the_decoder():
+    Path("in").mkdir()
+    with Worker(Limits(megapixels=1)) as worker:
+        (found,) = worker.work(SizeStage(), [Job(ref(draw(Path("in/a.png"), size=(1200, 1000))))])
+    assert isinstance(found, Failure)
+    assert "pixels" in found.reason
+
+
+def test_a_stage_that_dies_of_any_picture_is_broken():
+    with Worker() as worker, pytest.raises(StageError, match="fails on any picture"):
+        worker.work(Dying(), jobs("a", "b"))
+
+
+def test_what_a_stage_lacks_is_said_in_its_own_words():
+    with Worker() as worker, pytest.raises(StageError, match="the weights are gone") as error:
+        worker.open(Unready())
+    assert error.value.hint == "get them"
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from ita_pipeline.engines.isolation import Worker
+from tests.support.fakes import SizeStage
+worker = Worker()
+worker.open(SizeStage())
+print(worker.process.child.pid, worker.process.folder.name, flush=True)
+time.sleep(600)
+"""
+
+
+def test_it_dies_with_its_parent_and_leaves_nothing_behind(tmp_path: Path):
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env=environment
+    ) as parent:
+        assert parent.stdout is not None
+        pid, folder = parent.stdout.readline().split()
+        for number in range(3000):  # enough to be still at it when its socket has told it, too, that we are gone
+            (Path(folder) / str(number)).touch()
+        parent.kill()
+    for _ in range(600):
+        if not Path(f"/proc/{pid}").exists() and not Path(folder).exists():
+            break
+        time.sleep(0.05)
+    assert not Path(folder).exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)

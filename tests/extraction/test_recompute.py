@@ -1,0 +1,103 @@
+"""Doing pictures again: equal, near and different are told apart, and nothing is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ita_pipeline.cache.plan import make_plan
+from ita_pipeline.cache.store import Store
+from ita_pipeline.engines import local
+from ita_pipeline.engines.base import Silent
+from ita_pipeline.engines.executor import InProcess
+from ita_pipeline.extraction.recompute import Agreement, Recomputed, agreement, near, recompute
+from ita_pipeline.sources.identify import identify
+from ita_pipeline.sources.local import LocalFile
+from ita_pipeline.sources.refs import ImageRef
+from stages.base import Failure, FailureKind, Stage
+from stages.ocr.schema import OcrValue, Word
+from tests.support.fakes import DoubleStage, SizeStage, SizeValue, draw
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    found = [draw(tmp_path / "in" / f"{n}.png", "red", (10 + n, 10)) for n in range(6)]
+    store = Store(tmp_path)
+    images = [image for image in identify(map(LocalFile, found), store.manifest) if isinstance(image, ImageRef)]
+    plan = make_plan([SizeStage(), DoubleStage()], images, store)
+    local.run(plan, store, InProcess(), Silent())
+    return found
+
+
+def again(tmp_path: Path, *stages: Stage[Any], count: int = 4, seed: int = 0) -> list[Recomputed]:
+    return list(recompute(stages, Store(tmp_path), InProcess(), Silent(), count, seed))
+
+
+def test_a_stage_that_says_the_same_is_equal(tmp_path: Path, paths: list[Path]):
+    before = sorted((path, path.read_bytes()) for path in tmp_path.glob("cache/*/*/*.jsonl"))
+    size, double = again(tmp_path, DoubleStage(), SizeStage())
+    assert [found.key.stage for found in (size, double)] == ["size", "double"]
+    for found in (size, double):
+        assert found.count(Agreement.EQUAL) == len(found.agreements) == 4
+        assert (found.different, found.lost) == ([], 0)
+    assert sorted((path, path.read_bytes()) for path in tmp_path.glob("cache/*/*/*.jsonl")) == before
+
+
+def test_other_seeds_draw_other_pictures(tmp_path: Path, paths: list[Path]):
+    drawn = {frozenset(again(tmp_path, SizeStage(), count=2, seed=seed)[0].agreements) for seed in range(8)}
+    assert len(drawn) > 1
+    assert all(pictures <= set(paths) for pictures in drawn)
+
+
+def test_a_stage_that_changed_its_mind_is_named_picture_by_picture(
+    tmp_path: Path, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(SizeStage, "measure", lambda self, item: self.value_type(width=99, height=10))
+    (found,) = again(tmp_path, SizeStage(), count=9)
+    assert sorted(found.different) == paths
+    monkeypatch.setattr(SizeStage, "measure", lambda self, item: Failure(kind=FailureKind.PERMANENT, reason="no"))
+    assert sorted(again(tmp_path, SizeStage(), count=9)[0].different) == paths
+
+
+def test_pictures_that_are_gone_or_changed_are_counted_as_lost(tmp_path: Path, paths: list[Path]):
+    paths[0].unlink()
+    draw(paths[1], "blue", (9, 9))
+    (found,) = again(tmp_path, SizeStage(), count=6)
+    assert (len(found.agreements), found.lost) == (4, 2)
+
+
+def test_without_any_record_nothing_is_done(tmp_path: Path):
+    (found,) = again(tmp_path, SizeStage())
+    assert (found.agreements, found.lost) == ({}, 0)
+
+
+def words(*found: tuple[str, float, tuple[int, int, int, int]]) -> OcrValue:
+    made = tuple(Word(text=text, confidence=sure, box=box, line=0) for text, sure, box in found)
+    return OcrValue(width=100, height=100, words=made)
+
+
+ONE = ("OPEN", 0.9, (1, 2, 30, 40))
+
+
+def test_near_is_the_same_words_with_nearly_the_same_numbers():
+    assert agreement(words(ONE), words(ONE)) is Agreement.EQUAL
+    assert agreement(words(ONE), words(("OPEN", 0.905, (1, 2, 31, 40)))) is Agreement.NEAR
+    for other in (
+        words(("OPEN", 0.7, (1, 2, 30, 40))),
+        words(("OPEM", 0.9, (1, 2, 30, 40))),
+        words(("OPEN", 0.9, (1, 2, 33, 40))),
+        words(ONE, ONE),
+        SizeValue(width=1, height=1),
+        Failure(kind=FailureKind.TRANSIENT, reason="busy"),
+    ):
+        assert agreement(words(ONE), other) is Agreement.DIFFERENT
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(None, 0), (True, 1), (0, False), ("1", 1), ({"a": 1}, [1]), ({"a": 1}, {"b": 1}), (1.0, None), ([1], 1)],
+)
+def test_things_of_different_kinds_are_not_near(before: object, after: object):
+    assert not near(before, after)

@@ -1,0 +1,34 @@
+"""Encoders by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ita_pipeline.ner.encoders import find_encoder, load_encoder, longest_row
+from stages.base import StageError
+from tests.support.tiny_encoder import build_bert
+
+
+def test_minilm_comes_with_its_package_and_reads_512_pieces():
+    found = find_encoder("minilm")
+    assert found.identity.startswith("sha256:")
+    model, tokenizer = load_encoder(found)
+    assert (model.config.model_type, model.config.hidden_size) == ("bert", 384)
+    assert longest_row(model, tokenizer) == 512
+
+
+def test_a_folder_is_an_encoder_wherever_it_lies(tmp_path: Path):
+    here = find_encoder(str(build_bert(tmp_path / "here")))
+    (tmp_path / "here").rename(tmp_path / "there")
+    there = find_encoder(str(tmp_path / "there"))
+    assert here.identity == there.identity
+    model, tokenizer = load_encoder(there)
+    assert longest_row(model, tokenizer) == 64
+
+
+def test_an_encoder_that_cannot_be_had_is_named():
+    with pytest.raises(StageError, match="FacebookAI/xlm-roberta-large is not on this machine") as caught:
+        find_encoder("FacebookAI/xlm-roberta-large")
+    assert "--preset bundled" in caught.value.hint

@@ -1,0 +1,116 @@
+"""Views: every word keeps its place, whatever is appended and however long it gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ita_pipeline.corpus.contexts import Reserved
+from ita_pipeline.ner.views import VANISHED, View, ViewEncoder, collate, word_mask
+from ita_pipeline.ner.word_shapes import Shape, shape_of
+from tests.support.tiny_encoder import build_bert, load
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return load(build_bert(tmp_path_factory.mktemp("bert")))[1]
+
+
+def text_of(tokenizer: Any, view: View) -> str:
+    return " | ".join(" ".join(tokenizer.convert_ids_to_tokens(row)) for row in view.rows)
+
+
+def test_contexts_follow_the_words_each_behind_a_separator(tokenizer: Any):
+    encoder = ViewEncoder(tokenizer, 64)
+    text, both = encoder.encode(["ab", "c"]), encoder.encode(["ab", "c"], ["de", "f"])
+    assert text_of(tokenizer, text) == "[CLS] a ##b c [SEP]"
+    assert text_of(tokenizer, both) == "[CLS] a ##b c [SEP] d ##e [SEP] f [SEP]"
+    assert text.words == both.words == ((0, 1), (0, 3))
+
+
+def test_contexts_are_cut_and_counted_and_words_never_are(tokenizer: Any):
+    view = ViewEncoder(tokenizer, 10).encode(["abcd"], ["efghij", "kl"])
+    assert text_of(tokenizer, view) == "[CLS] a ##b ##c ##d [SEP] e ##f ##g [SEP]"
+    assert view.trimmed == 5
+    full = ViewEncoder(tokenizer, 6).encode(["abcd"], ["e"])
+    assert text_of(tokenizer, full) == "[CLS] a ##b ##c ##d [SEP]"
+    assert full.trimmed == 1
+
+
+def test_words_that_vanish_are_counted(tokenizer: Any):
+    view = ViewEncoder(tokenizer, 16).encode(["a", "\u200d", "b"])
+    assert view.words == ((0, 1), VANISHED, (0, 2))
+    assert view.vanished == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=40), st.integers(6, 20))
+def test_every_word_of_a_long_post_is_read_at_its_first_piece(tokenizer: Any, words: list[str], length: int):
+    view = ViewEncoder(tokenizer, length).encode(words, ["context"])
+    assert all(len(row) <= length for row in view.rows)
+    pieces = [tokenizer.convert_ids_to_tokens(row) for row in view.rows]
+    assert [pieces[row][column] for row, column in view.words] == [word[0] for word in words]
+    for row in pieces:
+        assert (row[0], row[-1]) == ("[CLS]", "[SEP]")
+
+
+def test_a_batch_finds_each_word_in_its_flattened_rows(tokenizer: Any):
+    encoder = ViewEncoder(tokenizer, 8)
+    views = [encoder.encode(list("abcdefghij")), encoder.encode(["k", "\u200d", "lm"], ["n"])]
+    batch = collate(views, tokenizer.pad_token_id)
+    ids = batch["input_ids"].reshape(-1)
+    assert batch["input_ids"].shape == batch["attention_mask"].shape
+    first = tokenizer.convert_ids_to_tokens(ids[batch["places"][0]].tolist())
+    assert first == list("abcdefghij")
+    assert batch["places"][1].tolist()[3:] == [-1] * 7
+    assert batch["places"][1, 1] == -1
+    assert tokenizer.convert_ids_to_tokens(ids[batch["places"][1, [0, 2]]].tolist()) == ["k", "l"]
+    assert ((batch["input_ids"] == tokenizer.pad_token_id) == (batch["attention_mask"] == 0)).all()
+
+
+def test_masks_are_true_for_the_words():
+    assert word_mask([2, 0]).tolist() == [[True, True], [False, False]]
+    assert word_mask([0]).tolist() == [[False]]
+
+
+def test_each_sub_token_has_the_shape_of_its_word_in_contexts_too(tokenizer: Any):
+    view = ViewEncoder(tokenizer, 64, word_shapes=True).encode(["AB", "c"], ["Ada in UK!"])
+    assert text_of(tokenizer, view) == "[CLS] a ##b c [SEP] a ##d ##a i ##n u ##k ! [SEP]"
+    none, upper, lower, title = Shape.NONE, Shape.UPPER, Shape.LOWER, Shape.TITLE
+    words = [title] * 3 + [lower] * 2 + [upper] * 2 + [Shape.SIGNS]
+    assert view.shapes == ((none, upper, upper, lower, none, *words, none),)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.text("aB1# ", max_size=12), st.none() | st.integers(0, 6)), max_size=4),
+    st.integers(6, 24),
+)
+def test_shapes_lie_beside_the_sub_tokens_of_contexts_that_are_cut(
+    tokenizer: Any, contexts: list[tuple[str, int | None]], length: int
+):
+    texts = [text if most is None else Reserved(text, most) for text, most in contexts]
+    plain = ViewEncoder(tokenizer, length).encode(["Ab"], texts)
+    view = ViewEncoder(tokenizer, length, word_shapes=True).encode(["Ab"], texts)
+    assert (view.rows, view.words, view.trimmed) == (plain.rows, plain.words, plain.trimmed)
+    assert [len(row) for row in view.shapes] == [len(row) for row in view.rows]
+    for ids, shapes in zip(view.rows, view.shapes, strict=True):
+        for token, shape in zip(tokenizer.convert_ids_to_tokens(ids), shapes, strict=True):
+            assert (shape == Shape.NONE) == (token in ("[CLS]", "[SEP]"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text("aBc1#\u200d", min_size=1, max_size=6), min_size=1, max_size=40), st.integers(6, 20))
+def test_shapes_lie_beside_the_sub_tokens_in_windows_too(tokenizer: Any, words: list[str], length: int):
+    plain = ViewEncoder(tokenizer, length).encode(words, ["A context"])
+    view = ViewEncoder(tokenizer, length, word_shapes=True).encode(words, ["A context"])
+    assert (view.rows, view.words, view.trimmed) == (plain.rows, plain.words, plain.trimmed)
+    assert [len(row) for row in view.shapes] == [len(row) for row in view.rows]
+    for word, (row, column) in zip(words, view.words, strict=True):
+        assert (row, column) == VANISHED or view.shapes[row][column] == shape_of(word)
+    batch = collate([view, ViewEncoder(tokenizer, length, word_shapes=True).encode(["a"])], 0)
+    assert batch["shapes"].shape == batch["input_ids"].shape
+    assert "shapes" not in collate([plain], 0)

@@ -1,0 +1,150 @@
+"""Updates: as many posts as were asked for, in parts that fit into memory, each part learning at its own rate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ita_pipeline.core.errors import UsageError
+from ita_pipeline.ner.config import TrainingConfig
+from ita_pipeline.ner.tagger import Tagger
+from ita_pipeline.ner.training.batching import Batcher
+from ita_pipeline.ner.training.checkpoints import Checkpoints
+from ita_pipeline.ner.training.optimizer import weights
+from ita_pipeline.ner.training.trainer import TaggerTrainer
+from tests.support.tiny_encoder import build_bert
+from tests.support.tiny_tagger import QUICK, bench
+
+
+@pytest.fixture(scope="module")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_bert(tmp_path_factory.mktemp("bert"))
+
+
+def trainer(encoder_folder: Path, folder: Path, config: TrainingConfig, said: list[str]) -> TaggerTrainer:
+    """A trainer without any dropout, whose gradients are thus the same every time."""
+    made = bench(encoder_folder, folder, config.model_copy(update={"word_dropout": 0.0}))
+    for module in made.tagger.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    usable = [example for example in made.examples if example.post.words]
+    # Some without a context, so that the parts differ in how many views they have.
+    usable = [type(e)(e.post, e.text, None if n % 3 else e.context) for n, e in enumerate(usable)]
+    batcher = Batcher(made.tagger.config.scheme, usable, made.pad)
+    return TaggerTrainer(made.tagger, batcher, made.config, Checkpoints(folder), said.append)
+
+
+def gradients(found: TaggerTrainer) -> tuple[dict[str, float] | None, list[torch.Tensor]]:
+    found.tagger.zero_grad()
+    parts = found.gradient(found.tagger, list(range(13)))
+    return parts, [p.grad.clone() for p in found.tagger.parameters() if p.grad is not None]
+
+
+def test_in_bf16_the_encoder_rounds_and_weights_and_gradients_do_not(encoder_folder: Path, tmp_path: Path):
+    exact = trainer(encoder_folder, tmp_path / "fp32", QUICK, [])
+    lowered = trainer(encoder_folder, tmp_path / "bf16", QUICK.model_copy(update={"precision": "bf16"}), [])
+    (whole, _), (half, grads) = gradients(exact), gradients(lowered)
+    assert whole is not None
+    assert half is not None
+    assert half["loss"] != whole["loss"]
+    assert half["loss"] == pytest.approx(whole["loss"], rel=0.02)
+    assert {grad.dtype for grad in grads} == {torch.float32}
+    assert {parameter.dtype for parameter in lowered.tagger.parameters()} == {torch.float32}
+
+
+def test_the_environment_does_not_decide_the_precision(
+    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    found = trainer(encoder_folder, tmp_path, QUICK, [])
+    assert found.accelerator.mixed_precision == "no"
+
+
+@pytest.mark.parametrize("micro_batch", [1, 4, 5])
+def test_an_update_in_parts_is_the_update_in_one(encoder_folder: Path, tmp_path: Path, micro_batch: int):
+    found = trainer(encoder_folder, tmp_path, QUICK.model_copy(update={"batch_size": 13}), [])
+    whole, at_once = gradients(found)
+    found.micro_batch = micro_batch
+    parts, summed = gradients(found)
+    assert whole is not None
+    assert parts == pytest.approx(whole, rel=1e-5)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(summed, at_once, strict=True))
+
+
+class Narrow(Tagger):
+    """Says that memory does not suffice for more than three posts at a time."""
+
+    most = 3
+    seen: list[int]
+
+    def forward(self, tags: Any = None, **batch: Any) -> dict[str, torch.Tensor]:
+        self.seen.append(len(tags))
+        found = super().forward(tags=tags, **batch)
+        if len(tags) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 TiB")
+        return found
+
+
+def narrow(encoder_folder: Path, folder: Path, most: int, batch_size: int, accumulation: int) -> Any:
+    config = QUICK.model_copy(update={"epochs": 2, "batch_size": batch_size, "accumulation": accumulation})
+    made = bench(encoder_folder, folder, config)
+    made.tagger.__class__ = Narrow
+    made.tagger.seen, made.tagger.most = [], most
+    return made
+
+
+def test_where_memory_ends_fewer_posts_are_taken_at_once_and_as_many_an_update(
+    encoder_folder: Path, tmp_path: Path
+):
+    made = narrow(encoder_folder, tmp_path, 3, batch_size=8, accumulation=2)
+    made.train()
+    assert made.lines == [
+        "out of memory: 4 posts at a time from here, 16 an update as before",
+        "out of memory: 2 posts at a time from here, 16 an update as before",
+    ]
+    # 24 posts in two updates an epoch, of 16 and of 8.
+    trained = made.tagger.seen[2:]
+    assert trained == [2] * 24
+    end = made.desk.checkpoints.newest()
+    assert (end.progress.step, end.progress.micro_batch) == (4, 2)
+    lines = [json.loads(line) for line in made.desk.log.read_text().splitlines()]
+    assert [line["micro_batch"] for line in lines if line["event"] == "update"] == [2] * 4
+
+
+def test_a_post_that_is_too_large_alone_ends_the_training(encoder_folder: Path, tmp_path: Path):
+    made = narrow(encoder_folder, tmp_path, 0, batch_size=2, accumulation=1)
+    with pytest.raises(UsageError, match="does not suffice to train on one post at a time") as caught:
+        made.train()
+    assert "--encoder" in caught.value.hint
+
+
+def test_an_error_that_is_not_about_memory_is_not_hidden(
+    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("shapes do not match")
+
+    found = trainer(encoder_folder, tmp_path, QUICK, [])
+    monkeypatch.setattr(found.tagger, "forward", fail)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        found.gradient(found.tagger, [0])
+
+
+def test_a_loss_that_is_no_number_ends_the_training(encoder_folder: Path, tmp_path: Path):
+    made = bench(encoder_folder, tmp_path)
+    torch.nn.init.constant_(made.tagger.linear.bias, float("nan"))
+    with pytest.raises(UsageError, match="the loss is nan at update 1"):
+        made.train()
+
+
+def test_tied_weights_are_saved_once(encoder_folder: Path, tmp_path: Path):
+    made = bench(encoder_folder, tmp_path)
+    before = weights(made.tagger)
+    layers: Sequence[Any] = made.tagger.encoder.encoder.layer
+    layers[1].output.dense.weight = layers[0].output.dense.weight
+    assert before.keys() - weights(made.tagger).keys() == {"encoder.encoder.layer.1.output.dense.weight"}

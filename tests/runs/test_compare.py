@@ -1,0 +1,69 @@
+"""`ita compare`: runs that were tested on the same posts, and a sentence about those that were not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ita_pipeline.cli import app
+from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.corpus.formats.conll import write_conll
+from ita_pipeline.corpus.posts import Post, Span, joined
+from ita_pipeline.runs.compare import compare_runs
+from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunScores
+
+GOLD = [[Span(0, 1, "PER")], [Span(1, 2, "LOC")], []]
+NOTHING: list[list[Span]] = [[], [], []]
+
+
+def run(
+    name: str, text: list[list[Span]], both: list[list[Span]], words: str = "Ada Ashby", gold: object = GOLD
+) -> Run:
+    """A finished run that found these mentions in three posts."""
+    made = Run(Path("runs") / "mine" / name)
+    (made.folder / "predictions").mkdir(parents=True)
+    whole, offsets = joined(tuple(words.split()))
+    posts = [Post(str(n), whole, tuple(words.split()), offsets, gold=tuple(g)) for n, g in enumerate(gold)]
+    for view, found in ((TEXT, text), (TEXT_AND_IMAGE, both)):
+        made.predictions("test", view).write_text(write_conll(zip(posts, found, strict=True)))
+    (made.folder / "run.json").write_text("{}")
+    made.finish(RunScores(splits={}))
+    return made
+
+
+def test_both_views_are_compared_on_the_posts_of_both():
+    found = compare_runs(run("a", NOTHING, GOLD), run("b", GOLD, GOLD), samples=200)
+    assert (found.posts, found.mentions, found.split) == (3, 2, "test")
+    assert (found.views[TEXT].a, found.views[TEXT].b) == (0, 1)
+    assert found.views[TEXT_AND_IMAGE].difference == 0
+
+
+def test_runs_of_other_posts_or_labels_are_not_compared():
+    a = run("a", GOLD, GOLD)
+    with pytest.raises(UsageError, match="the words of post 1 differ"):
+        compare_runs(a, run("b", GOLD, GOLD, words="Ada Marlow"))
+    with pytest.raises(UsageError, match="different posts: 3 and 2"):
+        compare_runs(a, run("c", GOLD[:2], GOLD[:2], gold=GOLD[:2]))
+    with pytest.raises(UsageError, match=r'post 2 differ: \["Ashby LOC"\] and \["Ashby ORG"\]'):
+        compare_runs(a, run("d", GOLD, GOLD, gold=[GOLD[0], [Span(1, 2, "ORG")], []]))
+    with pytest.raises(MissingError, match="dev"):
+        compare_runs(a, a, split="dev")
+
+
+def test_the_command_prints_a_table_or_json():
+    run("a", NOTHING, GOLD)
+    run("b", GOLD, GOLD)
+    answer = CliRunner().invoke(app, ["compare", "mine/a", "runs/mine/b", "--samples", "200"])
+    assert answer.exit_code == 0
+    header, text, both = answer.stdout.splitlines()
+    assert header.split("  ")[0] == "view"
+    assert text.split()[:4] == ["T", "0.00", "100.00", "+100.00"]
+    assert both.split()[-1] == "1.0000"
+    assert "3 posts of test with 2 mentions; 200 samples" in answer.stderr
+    content = json.loads(CliRunner().invoke(app, ["compare", "mine/a", "mine/b", "--json"]).stdout)
+    assert content["schema"] == "ita.compare/1"
+    assert set(content["views"]["text+image"]) == {"a", "b", "difference", "bootstrap", "randomisation"}
+    assert content["views"]["text"]["bootstrap"].keys() == {"samples", "low", "high", "not_better"}

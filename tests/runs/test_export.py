@@ -1,0 +1,127 @@
+"""An exported model stands alone: it predicts as the run does, says what it is, and takes nothing private along."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+import ita_pipeline as ita
+from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.runs.export import export_model
+from ita_pipeline.runs.model_card import cell
+from tests.support.fakes import draw, ita_here
+from tests.support.tiny_encoder import build_bert
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a run; its dataset has a name that means something in Markdown."""
+    root = tmp_path_factory.mktemp("work")
+    build_bert(root / "private" / "bert")
+    posts = root / "private" / "my_<b>posts"
+    posts.mkdir()
+    lines = [
+        {"text": "hi kim", "split": split, "image": "a.png", "mentions": [{"start": 3, "end": 6, "type": "PER"}]}
+        for split in ("train", "dev", "test")
+    ]
+    draw(posts / "a.png", "red", (300, 200))
+    (posts / "tweets.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    settings = ("--preset", "bundled", "--encoder", str(root / "private" / "bert"), "--set", "training.epochs=1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        answer = ita_here("train", "--dataset", str(posts), "--contexts", "ocr", *settings)
+    assert answer.code == 0, answer.err
+    return root
+
+
+@pytest.fixture
+def exported(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (run,) = (trained / "runs").glob("*/*")
+    answer = ita_here("export-model", run, "--to", "new/model")
+    assert answer.code == 0, answer.err
+    assert "new/model/README.md" in answer.out.splitlines()
+    return Path("new/model").absolute()
+
+
+def test_it_predicts_as_the_run_does_wherever_it_lies(trained: Path, exported: Path, tmp_path: Path):
+    (run,) = (trained / "runs").glob("*/*")
+    moved = Path(shutil.move(exported, tmp_path / "elsewhere"))
+    one, other = ita.load(run).predict("hi kim and lou"), ita.load(moved).predict("hi kim and lou")
+    assert one.mentions == other.mentions
+    assert one.view == "text"
+    answer = ita_here("predict", moved, "--text", "hi kim", "--json")
+    assert json.loads(answer.out)["schema"] == "ita.prediction/1"
+
+
+def test_a_text_with_its_picture_is_one_line_of_python(exported: Path):
+    found = ita.load(exported).predict("hi kim", image=draw(Path("b.png"), "blue", (300, 200)))
+    assert (found.post.text, found.failed) == ("hi kim", "")
+
+
+def test_it_loads_with_from_pretrained(exported: Path):
+    from transformers import AutoModel, AutoTokenizer
+
+    from ita_pipeline.ner.tagger import Tagger
+
+    model = AutoModel.from_pretrained(exported)
+    assert isinstance(model, Tagger)
+    assert AutoTokenizer.from_pretrained(exported).is_fast
+
+
+def test_the_card_says_what_it_is_and_is_nothing_but_text(trained: Path, exported: Path):
+    (run,) = (trained / "runs").glob("*/*")
+    record, text = json.loads((run / "run.json").read_text()), (exported / "README.md").read_text()
+    _, header, body = text.split("---\n", 2)
+    content = yaml.safe_load(header)
+    scores = json.loads((run / "scores.json").read_text())
+    assert content["library_name"] == "ita-pipeline"
+    (result,) = content["model-index"][0]["results"]
+    assert result["metrics"][0]["value"] == round(scores["test"]["text"]["micro"]["f1"], 4)
+    assert "trained on my\\_\\<b\\>posts" in body
+    assert "<b>" not in body
+    for said in [record["key"], record["stage_keys"]["ocr"], record["components"]["sentences"]["train"][:12]]:
+        assert said in body
+    assert "| seed | 1 |" in body
+    assert "| PER | " in body
+    assert "## Limits" in body
+
+
+def test_nothing_private_goes_with_it(trained: Path, exported: Path):
+    for file in exported.iterdir():
+        content = file.read_bytes()
+        assert str(trained).encode() not in content, file.name
+        assert b"hi kim" not in content, file.name
+    assert {file.name for file in exported.iterdir()} >= {
+        "config.json",
+        "model.safetensors",
+        "run.json",
+        "scores.json",
+    }
+    assert not list(exported.glob("*.png"))
+
+
+def test_the_check_sums_are_right(exported: Path):
+    done = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=exported, capture_output=True)
+    assert done.returncode == 0
+
+
+def test_what_is_there_stays_and_what_is_missing_is_named(trained: Path, exported: Path, tmp_path: Path):
+    (run,) = (trained / "runs").glob("*/*")
+    with pytest.raises(UsageError, match="is there already"):
+        export_model(run, exported)
+    with pytest.raises(MissingError, match="no run nothing"):
+        export_model("nothing", tmp_path / "x")
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    (copy / "model" / "model.safetensors").unlink()
+    with pytest.raises(MissingError, match="has no weights"):
+        export_model(copy, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_text_stays_text_in_markdown():
+    assert cell("a|b\n`c` [d](e) <f> *g* _h_") == r"a\|b \`c\` \[d\](e) \<f\> \*g\* \_h\_"

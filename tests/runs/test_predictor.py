@@ -1,0 +1,190 @@
+"""A run's folder is untrusted: no code of it runs, and what it lacks is not made up."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import datasets
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, AutoTokenizer
+
+import ita_pipeline as ita
+from ita_pipeline.core.errors import UsageError
+from ita_pipeline.corpus.formats.hf_datasets import posts_in
+from ita_pipeline.corpus.posts import Span
+from ita_pipeline.ner.encoders import find_encoder, load_encoder
+from ita_pipeline.ner.prediction import Scored
+from ita_pipeline.ner.tagger import Tagger
+from ita_pipeline.ner.views import View
+from ita_pipeline.runs import predictor
+from stages.base import StageError
+from tests.support import fakes
+from tests.support.tiny_encoder import build_bert
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("run")
+    build_bert(root / "bert")
+    (root / "mine").mkdir()
+    lines = [
+        {"text": "hi kim", "split": split, "mentions": [{"start": 3, "end": 6, "type": "PER"}]}
+        for split in ("train", "dev", "test")
+    ]
+    (root / "mine" / "tweets.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        rates = ("--set", "training.epochs=15", "--set", "training.learning_rate=0.003")
+        settings = ("--preset", "bundled", "--encoder", "bert", *rates)
+        answer = fakes.ita_here("train", "--dataset", "mine", *settings)
+    assert answer.code == 0, answer.err
+    (run,) = (root / "runs" / "mine").iterdir()
+    return run
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def test_a_moved_run_still_predicts(run: Path):
+    (found,) = ita.load(run).predict([ita.Post.from_text("hi kim")])
+    assert found.view == "text"
+
+
+def test_code_in_the_folder_is_never_run(run: Path):
+    marker = run / "was-run"
+    (run / "model" / "evil.py").write_text(f"open({str(marker)!r}, 'w')\nclass Evil: pass\n")
+    for name, part in (("tokenizer_config.json", "AutoTokenizer"), ("config.json", "AutoModel")):
+        file = run / "model" / name
+        content = json.loads(file.read_text())
+        content["auto_map"] = {part: ["evil.Evil", "evil.Evil"] if "Token" in part else "evil.Evil"}
+        if "Token" in part:
+            content["tokenizer_class"] = "Evil"
+        file.write_text(json.dumps(content))
+    answer = fakes.ita_here("predict", run, "--text", "hi kim", stdin="y\ny\n")
+    assert not marker.exists()
+    assert "Traceback" not in answer.err
+
+
+def test_weights_that_are_lacking_are_not_made_up(run: Path):
+    file = run / "model" / "model.safetensors"
+    weights = {name: tensor for name, tensor in load_file(file).items() if not name.startswith("linear.")}
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(StageError, match=r"lacks 2 weights .* linear\."):
+        ita.load(run)
+
+
+def test_a_cut_file_is_a_sentence(run: Path):
+    file = run / "model" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    answer = fakes.ita_here("predict", run, "--text", "hi kim")
+    assert answer.code == 3
+    assert "could not be loaded" in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_an_encoder_whose_weights_have_other_names_is_refused(tmp_path: Path):
+    folder = build_bert(tmp_path / "bert")
+    renamed = {f"foo.{name}": tensor for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(StageError, match="lacks"):
+        load_encoder(find_encoder(str(folder)))
+
+
+def test_odd_text_is_read(run: Path):
+    piped = fakes.ita_here(
+        "predict", run, "--jsonl", "-", "--json", stdin='\ufeff{"text": "hi \\ud83d kim"}\n\n{"text": ""}\n'
+    )
+    assert piped.code == 0, piped.err
+    assert [json.loads(line)["text"] for line in piped.out.splitlines()] == ["hi \ufffd kim", ""]
+    Path("posts.txt").write_text('{"text": "hi"}\n')
+    named = fakes.ita_here("predict", run, "--jsonl", "posts.txt", "--json")
+    assert json.loads(named.out)["text"] == "hi"
+
+
+def test_a_bad_line_of_a_pipe_ends_it_after_the_good_ones(run: Path):
+    answer = fakes.ita_here("predict", run, "--jsonl", "-", "--json", stdin='{"text": "hi"}\n{nonsense\n')
+    assert answer.code == 2
+    assert len(answer.out.splitlines()) == 1
+    assert "standard input, line 2" in answer.err
+
+
+def test_the_saved_folder_is_one_of_the_auto_classes(run: Path):
+    model, tokenizer = AutoModel.from_pretrained(run / "model"), AutoTokenizer.from_pretrained(run / "model")
+    again = Tagger.from_pretrained(run / "model")
+    assert type(model) is Tagger
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    assert tokenizer("hi kim", add_special_tokens=False)["input_ids"]
+
+
+@pytest.fixture
+def finds(run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that takes every second word for a mention, with this and that probability."""
+
+    def all_of(_: object, views: list[View], pad: int) -> list[list[Scored]]:
+        places = [range(1, len(view.words), 2) for view in views]
+        return [[Scored(Span(n, n + 1, "PER"), 0.3 if n % 4 == 1 else 0.8) for n in row] for row in places]
+
+    monkeypatch.setattr(predictor, "tag_views", all_of)
+    return run
+
+
+def test_mentions_that_are_less_probable_are_left_out(finds: Path):
+    text = "hi kim and lou"
+    assert [m.text for m in ita.load(finds).predict(text).mentions] == ["kim", "lou"]
+    assert [m.text for m in ita.load(finds, min_confidence=0.8).predict(text).mentions] == ["lou"]
+
+
+def test_the_least_confidence_is_an_option(run: Path):
+    for least, found in (("0", ["kim"]), ("1", [])):
+        answer = fakes.ita_here("predict", run, "--text", "hi kim", "--json", "--min-confidence", least)
+        assert [m["text"] for m in json.loads(answer.out)["mentions"]] == found
+    wrong = fakes.ita_here("predict", run, "--text", "hi kim", "--min-confidence", "50")
+    assert (wrong.code, "lies in 0..1" in wrong.err) == (2, True)
+
+
+def test_a_dataset_comes_back_with_its_mentions(finds: Path):
+    rows = datasets.Dataset.from_dict({"tokens": [["hi", "kim"], []], "ner_tags": [[0, 7], []], "n": [1, 2]})
+    found = ita.load(finds).predict_dataset(datasets.DatasetDict(test=rows))["test"]
+    assert found["n"] == [1, 2]
+    assert found["predicted_mentions"] == [
+        [{"start": 3, "end": 6, "text": "kim", "type": "PER", "score": 0.3}],
+        [],
+    ]
+    assert found["predicted_view"] == ["text", "text"]
+    again = ita.load(finds, min_confidence=0.5).predict_dataset(found)
+    assert again["predicted_mentions"] == [[], []]
+
+
+def test_a_saved_dataset_is_predicted_and_written(run: Path, tmp_path: Path):
+    texts = {"text": ["hi kim", None], "id": ["a", "b"]}
+    datasets.DatasetDict(train=datasets.Dataset.from_dict(texts)).save_to_disk(tmp_path / "saved")
+    answer = fakes.ita_here("predict", run, "--source", tmp_path / "saved", "--json")
+    assert [json.loads(line)["id"] for line in answer.out.splitlines()] == ["a", "b"]
+    to = tmp_path / "found"
+    assert fakes.ita_here("predict", run, "--source", tmp_path / "saved", "--to", to).code == 0
+    written = datasets.load_from_disk(to)["train"]
+    assert [len(row) for row in written["predicted_mentions"]] == [1, 0]
+    refused = fakes.ita_here("predict", run, "--source", tmp_path / "saved", "--to", to)
+    assert (refused.code, "Traceback" in refused.err) == (2, False)
+
+
+def test_a_dataset_without_posts_is_a_sentence(run: Path):
+    with pytest.raises(UsageError, match="has no posts: its columns are n"):
+        ita.load(run).predict_dataset(datasets.Dataset.from_dict({"n": [1]}))
+
+
+def test_pictures_of_a_dataset_are_looked_at(run: Path, tmp_path: Path):
+    fakes.draw(tmp_path / "red.png", "red", (40, 30))
+    rows = datasets.Dataset.from_dict({"text": ["hi kim"], "image": [str(tmp_path / "red.png")]})
+    with posts_in({"test": rows.cast_column("image", datasets.Image())}) as posts:
+        (post,) = posts
+        assert post.picture is not None
+        assert post.picture.read_bytes() == (tmp_path / "red.png").read_bytes()
+    assert not post.picture.exists()

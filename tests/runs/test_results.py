@@ -1,0 +1,43 @@
+"""What lies in a run's folder about a split is what was found in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ita_pipeline.corpus.formats.conll import read_conll
+from ita_pipeline.corpus.posts import Post, Span, joined
+from ita_pipeline.ner.examples import Example, Outcome
+from ita_pipeline.ner.prediction import Scored
+from ita_pipeline.ner.views import View
+from ita_pipeline.runs.results import write_split
+from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunAnalysis
+
+VIEW = View(((0, 5, 6, 1),), ((0, 1), (0, 2)))
+
+
+def example(number: int, *words: str) -> Example:
+    text, offsets = joined(words)
+    gold = (Span(0, 1, "PER"),) if words else ()
+    return Example(Post(str(number), text, words, offsets, gold=gold), VIEW, VIEW if number % 2 else None)
+
+
+def test_both_views_are_written_with_spans_and_scores():
+    run = Run(Path("runs/mine/a"))
+    run.folder.mkdir(parents=True)
+    examples = [example(0, "Ada", "sings"), example(1, "Bob", "runs"), example(2)]
+    text: list[list[Scored]] = [[Scored(Span(0, 1, "PER"), 0.75)], [], []]
+    both: list[list[Scored]] = [text[0], [Scored(Span(0, 1, "PER"), 0.5)], []]
+    found = write_split(run, "test", examples, Outcome(text, both), frozenset({"ada"}))
+    assert (found.scores.text.micro.recall, found.scores.text_and_image.micro.recall) == (0.5, 1)
+    assert (found.analysis.text.seen.support, found.analysis.text.unseen.support) == (1, 1)
+    predicted = read_conll(run.predictions("test", TEXT))
+    assert [post.gold for post in predicted] == [(Span(0, 1, "PER"),), ()]
+    gold = read_conll(run.predictions("test", TEXT), column=-2)
+    assert [post.gold for post in gold] == [(Span(0, 1, "PER"),)] * 2
+    lines = [json.loads(line) for line in run.mentions("test", TEXT_AND_IMAGE).read_text().splitlines()]
+    assert [line["view"] for line in lines] == ["text", "text+image"]
+    assert lines[1]["mentions"] == [{"start": 0, "end": 3, "text": "Bob", "type": "PER", "score": 0.5}]
+    analysis = RunAnalysis(splits={"test": found.analysis})
+    assert RunAnalysis.from_json(analysis.to_json()) == analysis
+    assert json.loads(analysis.to_json())["test"]["text"]["errors"]["missed"] == 1

@@ -1,0 +1,87 @@
+"""Runs in the making: one process at a time, and what a killed one left is found by the same run alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ita_pipeline.core.errors import UsageError
+from ita_pipeline.runs.run import Run, RunScores, find_run, last_run, run_at
+from ita_pipeline.runs.workdir import making, unfinished
+
+RUN = run_at(Path("runs"), "mine", "a" * 64)
+
+
+def finish(run: Run) -> None:
+    run.folder.mkdir(parents=True)
+    (run.folder / "run.json").write_text("{}")
+    run.finish(RunScores(splits={}))
+
+
+def test_what_is_not_finished_stays_and_is_found_again():
+    said: list[str] = []
+    with making(RUN, said.append) as folder:
+        (folder / "checkpoints").mkdir()
+    with making(RUN, said.append) as again:
+        assert again == folder
+        assert (again / "checkpoints").is_dir()
+        finish(RUN)
+    assert not folder.exists()
+    assert said == []
+
+
+def test_what_another_run_left_is_told_and_left_alone():
+    other = run_at(Path("runs"), "mine", "b" * 64)
+    (unfinished(other) / "checkpoints").mkdir(parents=True)
+    said: list[str] = []
+    with making(RUN, said.append) as folder:
+        assert list(folder.iterdir()) == [folder / "lock"]
+    assert said == [f"{unfinished(other)} is unfinished and of other inputs; remove it if it is not wanted"]
+    assert unfinished(other).is_dir()
+
+
+def test_a_run_in_the_making_is_no_run():
+    hidden = Run(unfinished(RUN))
+    finish(hidden)
+    assert last_run(Path("runs"), "mine") is None
+    finish(RUN)
+    assert find_run("mine", Path("runs")).folder == RUN.folder
+
+
+def test_what_lies_in_the_way_is_not_overwritten():
+    RUN.folder.mkdir(parents=True)
+    with pytest.raises(UsageError, match="is in the way"), making(RUN, print):
+        pass
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from ita_pipeline.making import making
+from ita_pipeline.runs import Run
+
+with making(Run(Path(sys.argv[1])), print) as folder:
+    (folder / "begun").touch()
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_waits_and_a_killed_one_is_not_waited_for():
+    said: list[str] = []
+    command = [sys.executable, "-c", SCRIPT, str(RUN.folder)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
+        while not (unfinished(RUN) / "begun").exists():
+            assert process.poll() is None
+
+        def say(line: str) -> None:
+            said.append(line)
+            process.kill()
+
+        with making(RUN, say) as folder:
+            assert (folder / "begun").exists()
+    assert said == ["another process is training this very run; waiting for it"]

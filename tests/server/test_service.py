@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ita_pipeline.core.errors import UsageError
+from ita_pipeline.corpus.contexts import ContextConfig
+from ita_pipeline.engines.executor import Limits
+from ita_pipeline.extraction.options import Mute
+from ita_pipeline.server.service import Service
+from stages.caption.schema import CaptionConfig
+from stages.caption.stage import CaptionStage
+
+
+class Attentive(Mute):
+    """Hears what leaves the machine, and agrees to nothing."""
+
+    def __init__(self) -> None:
+        self.warned: list[str] = []
+
+    def warn(self, line: str) -> None:
+        self.warned.append(line)
+
+
+@contextmanager
+def service(listener: Attentive, consent: bool = False) -> Iterator[Service]:
+    """A run whose captions come from another machine, as far as that is asked about."""
+    stage = CaptionStage(CaptionConfig(endpoint="https://captions.example/v1", model="a-model"))
+    record = SimpleNamespace(contexts=ContextConfig())
+    predictor: Any = SimpleNamespace(
+        stages=[stage], record=record, limits=Limits(), consent=consent, listener=listener, notes=[]
+    )
+    found = Service(predictor)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def test_no_picture_is_sent_to_another_machine_unless_somebody_agreed():
+    heard = Attentive()
+    with service(heard) as asking, pytest.raises(UsageError, match="would send all pictures to captions") as caught:
+        asking.open()
+    assert "--yes" in caught.value.hint
+    assert heard.warned == ["caption: all pictures leave this machine, for captions.example"]
+
+
+def test_whoever_agreed_with_the_command_is_told_and_not_asked_again(monkeypatch: pytest.MonkeyPatch):
+    heard, opened = Attentive(), list[str]()
+    with service(heard, consent=True) as agreed:
+        monkeypatch.setattr(agreed.eyes, "open", lambda: opened.extend(stage.name for stage in agreed.eyes.stages))
+        monkeypatch.setattr(agreed.predictor, "notice", lambda keys: None, raising=False)
+        monkeypatch.setattr(agreed.predictor, "tag", lambda posts: [()], raising=False)
+        agreed.open()
+    assert opened == ["caption"]
+    assert agreed.eyes.stages[0].agreed
+    assert len(heard.warned) == 1

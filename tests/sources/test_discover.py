@@ -1,0 +1,234 @@
+"""The same pictures in a folder, an archive, a list, and elsewhere are the same pictures, through the commands."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from ita_pipeline.api.extract import plan_extraction
+from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.engines.base import Interrupted
+from ita_pipeline.extraction.options import Mute, Options
+from ita_pipeline.sources.discover import is_source, place_called, sight
+from ita_pipeline.sources.refs import Unreadable
+from tests.support.fakes import Answer, draw, ita_here
+from tests.support.picture_server import serving
+
+OCR = ("--preset", "bundled", "--stage", "ocr")
+COLOURS = ("red", "green", "blue", "white")
+
+
+@pytest.fixture
+def pictures() -> list[Path]:
+    return [draw(Path(f"images/{colour}.png"), colour) for colour in COLOURS]
+
+
+def pack(path: str, files: list[Path], name: str = "{}") -> Path:
+    with tarfile.open(path, "w") as made:
+        for file in files:
+            made.add(file, name.format(file.name))
+    return Path(path)
+
+
+def counts(answer: Answer) -> tuple[int, int, int]:
+    assert "Traceback" not in answer.err
+    (stage,) = json.loads(answer.out)["stages"]
+    return stage["fresh"], stage["done"], stage["failed"]
+
+
+def extract(target: str | Path, *more: str) -> Answer:
+    return ita_here("extract", target, *OCR, "--json", *more)
+
+
+def test_a_picture_is_known_wherever_it_lies(pictures: list[Path], tmp_path: Path):
+    pack("a.tar", pictures)
+    assert counts(extract("a.tar")) == (0, 4, 0)
+    assert [path.name for path in tmp_path.rglob("*.png")] == [path.name for path in tmp_path.glob("images/*.png")]
+    for number in range(2):
+        pack(f"shard-00{number}.tar", pictures[2 * number : 2 * number + 2], "deep/{}")
+    Path("list.txt").write_text("\n".join(str(path) for path in pictures))
+    Path("list.jsonl").write_text("\n".join(json.dumps({"path": str(path), "label": 1}) for path in pictures))
+    memory = fsspec.filesystem("memory")
+    for path in pictures:
+        memory.pipe_file(f"/known/{path.name}", path.read_bytes())
+    memory.pipe_file("/known.tar", Path("a.tar").read_bytes())
+    memory.pipe_file("/list.txt", b"\n".join(f"known/{path.name}".encode() for path in pictures))
+    for target in ("images", "list.txt", "list.jsonl", "shard-{000..001}.tar"):
+        assert counts(extract(target)) == (4, 0, 0), target
+    for target in ("memory://known/", "memory://known.tar", "memory://list.txt"):
+        assert counts(extract(target)) == (4, 0, 0), target
+    with serving({path.name: path.read_bytes() for path in pictures}) as server:
+        Path("web.txt").write_text("\n".join(server.url(path.name) + "?sign=secret" for path in pictures))
+        answer = extract("web.txt")
+        assert counts(answer) == (4, 0, 0)
+        assert counts(extract("web.txt")) == (4, 0, 0)
+        assert sum(server.sent.values()) == sum(len(path.read_bytes()) for path in pictures)
+    assert b"secret" not in Path(".ita/index.sqlite").read_bytes()
+
+
+def test_pictures_of_other_sources_are_worked_on_without_a_second_fetch(pictures: list[Path]):
+    with serving({path.name: path.read_bytes() for path in pictures}) as server:
+        Path("web.txt").write_text("\n".join(server.url(name) for name in [*server.files, "gone.png"]))
+        answer = extract("web.txt")
+        assert answer.code == 1
+        assert counts(answer) == (0, 4, 0)
+        (lost,) = json.loads(answer.out)["unreadable"]
+        assert lost == {"image": server.url("gone.png"), "reason": "cannot be fetched: the server answered 404"}
+        assert sum(server.sent.values()) == sum(len(path.read_bytes()) for path in pictures)
+
+
+def test_fetching_is_told_and_can_be_stopped(pictures: list[Path], monkeypatch: pytest.MonkeyPatch):
+    class Heard(Mute):
+        def __init__(self) -> None:
+            self.told: list[object] = []
+
+        def start(self, stage: str, total: int) -> None:
+            self.told.append((stage, total))
+
+        def advance(self, stage: str, done: int) -> None:
+            self.told.append((stage, done))
+            self.stopping = stage == "fetch" and len(self.told) == 3
+
+        def finish(self) -> None:
+            self.told.append("finish")
+
+    monkeypatch.setattr("ita_pipeline.sources.identify.NOTED_AT_ONCE", 1)
+    options = Options("bundled", ("ocr",))
+    with serving({path.name: path.read_bytes() for path in pictures}) as server:
+        Path("web.txt").write_text("\n".join(server.url(path.name) for path in pictures))
+        heard = Heard()
+        with pytest.raises(Interrupted):
+            plan_extraction("web.txt", options, heard)
+        assert heard.told == [("fetch", 4), ("fetch", 1), ("fetch", 1), "finish"]
+        sent = sum(server.sent.values())
+        plan_extraction("web.txt", options)
+        assert sum(server.sent.values()) == sum(len(path.read_bytes()) for path in pictures) > sent
+    quiet = Heard()
+    plan_extraction("images", options, quiet)
+    assert quiet.told == []
+
+
+def test_the_planner_says_the_same_of_a_source(pictures: list[Path]):
+    pack("a.tar", pictures)
+    dry = ita_here("extract", "a.tar", *OCR, "--dry-run", "--json")
+    assert json.loads(dry.out)["stages"][0]["stale"] == 4
+    status = ita_here("status", "a.tar", *OCR, "--json")
+    assert json.loads(status.out)["stages"] == json.loads(dry.out)["stages"]
+    assert counts(extract("a.tar")) == (0, 4, 0)
+    why = ita_here("why", "a.tar::red.png", *OCR, "--json")
+    assert json.loads(why.out)["path"] == "a.tar::red.png"
+    assert json.loads(why.out)["stages"][0]["state"] == "fresh"
+    gone = ita_here("why", "a.tar::pink.png", *OCR)
+    assert gone.code == 2
+    assert "there is no picture a.tar::pink.png" in gone.err
+    seen = ita_here("status", *OCR)
+    assert "4 pictures of other sources are not looked at" in seen.err
+
+
+def test_an_archive_that_changes_is_read_again(pictures: list[Path]):
+    pack("a.tar", pictures[:2])
+    assert counts(extract("a.tar")) == (0, 2, 0)
+    pack("a.tar", pictures[2:])
+    assert counts(extract("a.tar")) == (0, 2, 0)
+    assert counts(extract("images")) == (4, 0, 0)
+
+
+def test_what_is_in_an_archive_elsewhere_is_noted_until_it_changes(pictures: list[Path]):
+    first, other = (pack(f"{n}.tar", pictures[2 * n : 2 * n + 2], "\udce4/{}").read_bytes() for n in range(2))
+    with serving({"a.tar": first}) as server:
+        assert counts(extract(server.url("a.tar"))) == (0, 2, 0)
+        server.sent.clear()
+        assert counts(extract(server.url("a.tar"))) == (2, 0, 0)
+        assert sum(server.sent.values()) == 1  # to ask how the archive stands
+        server.files["a.tar"] = other
+        assert counts(extract(server.url("a.tar"))) == (0, 2, 0)
+        server.files["a.tar"] = other[:2000]
+        assert extract(server.url("a.tar")).code == 1
+        assert extract(server.url("a.tar")).code == 1
+
+
+def test_a_damaged_archive_gives_what_it_has_and_is_told(pictures: list[Path]):
+    whole = pack("a.tar", pictures).read_bytes()
+    Path("cut.tar").write_bytes(whole[:2000])
+    answer = extract("cut.tar")
+    assert answer.code == 1
+    assert counts(answer)[1] >= 1
+    assert "cut.tar" in answer.err
+    Path("folder").mkdir()
+    pack("folder/good.tar", pictures)
+    Path("folder/bad.tar").write_bytes(b"no archive" * 1000)
+    mixed = extract("folder")
+    assert (mixed.code, counts(mixed)[0] + counts(mixed)[1]) == (1, 4)
+    assert "bad.tar" in mixed.err
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "says"),
+    [
+        ("gone.tar", 2, "gone.tar"),
+        ("s-{0..3}.tar", 2, "s-"),
+        ("memory://nowhere/", 2, "memory://nowhere"),
+        ("memory://nowhere.tar", 2, "memory://nowhere.tar"),
+        ("gs://bucket/x", 3, "gs:// needs a library"),
+        ("soup://x", 2, "soup://"),
+        ("images/red.png/", 2, "is a file"),
+        ("empty.tar", 2, "there is no picture in empty.tar"),
+        ("text.tar", 2, "text.tar is no archive"),
+    ],
+)
+def test_a_wrong_source_is_one_sentence(target: str, code: int, says: str, pictures: list[Path]):
+    pack("empty.tar", [])
+    Path("text.tar").write_text("hello")
+    answer = ita_here("extract", target, *OCR)
+    error = next(line for line in answer.err.splitlines() if line.startswith("error: "))
+    assert (answer.code, says in error) == (code, True), answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_other_files_of_a_source_are_counted(pictures: list[Path]):
+    Path("notes.json").write_text("{}")
+    pack("a.tar", [*pictures, Path("notes.json")])
+    assert "1 files are no pictures by their name (1 .json): notes.json" in extract("a.tar").err
+
+
+def test_what_was_found_in_a_source_is_shown(pictures: list[Path]):
+    pack("a.tar", pictures, "deep/{}")
+    with serving({path.name: path.read_bytes() for path in pictures}) as server:
+        Path("web.txt").write_text("\n".join(server.url(f"{path.name}?sign=secret") for path in pictures))
+        for target in ("a.tar", "web.txt"):
+            answer = extract(target, "--show", "found.html")
+            assert answer.code == 0, answer.err
+            assert "4 pictures are shown in found.html" in answer.err
+            page = Path("found.html").read_text()
+            assert "red.png" in page
+            assert page.count("data:image/jpeg;base64,") >= 4
+            assert "secret" not in page
+
+
+def test_pictures_come_before_archives_in_a_folder(pictures: list[Path]):
+    pack("images/a.tar", pictures[:1])
+    assert len(sight("images").pictures) == 4
+    assert [path.name for path in sight("images").others] == ["a.tar"]
+
+
+def test_what_is_a_source():
+    Path("posts.jsonl").write_text('{"text": "hi"}')
+    Path("list.txt").write_text("a.jpg")
+    Path("folder").mkdir()
+    assert not any(map(is_source, ("posts.jsonl", "folder", "example", "nowhere", "{a,b}", "a{b")))
+    assert all(map(is_source, ("gone.tar", "list.txt", "s3://b/x", "memory://x.tar", "{a,b}.tar")))
+
+
+def test_one_picture_is_found_by_its_label(pictures: list[Path]):
+    fsspec.filesystem("memory").pipe_file("/one/a.png", b"x")
+    assert place_called("memory://one/a.png").read(10) == b"x"
+    with pytest.raises(UsageError):
+        place_called("memory://one/b.png")
+    with pytest.raises((UsageError, MissingError)):
+        place_called("nowhere.png")
+    bad = Unreadable(place_called("images/red.png"), "why")
+    assert (bad.label, bad.path) == ("images/red.png", Path("images/red.png"))

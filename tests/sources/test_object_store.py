@@ -1,0 +1,211 @@
+"""Files on object storage: a real S3 server on this machine, and one in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tarfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from ita_pipeline.cache.index import Index
+from ita_pipeline.cache.manifest import Manifest
+from ita_pipeline.core import remote
+from ita_pipeline.core.errors import UserError
+from ita_pipeline.sources import object_store as far
+from ita_pipeline.sources.download_cache import Spool
+from ita_pipeline.sources.identify import identify
+from ita_pipeline.sources.object_store import FarFile, far_file, files_below, stamp_of
+from ita_pipeline.sources.refs import ImageRef, Unreadable
+from stages.base import BadItemError, FailureKind
+from tests.support.fakes import draw, ita_here
+from tests.support.s3_server import Fault, Server, s3_server
+
+OCR = ("--preset", "bundled", "--stage", "ocr", "--json")
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(remote, "FIRST_WAIT", 0.001)
+    with s3_server() as found:
+        yield found
+
+
+def pictures(count: int = 3) -> dict[str, bytes]:
+    colours = ("red", "green", "blue", "white", "black")
+    return {f"deep/{name}.png": draw(Path(f"{name}.png"), name).read_bytes() for name in colours[:count]}
+
+
+def test_a_bucket_is_read_once_and_then_only_listed(store: Server):
+    files = pictures()
+    store.put({**{f"posts/{name}": content for name, content in files.items()}, "posts/notes.txt": b"x"})
+    store.put({"posts/.hidden/a.png": b"x", "posts/empty.png": b"", "other/b.png": b"x"})
+    answer = ita_here("extract", "s3://bucket/posts/", *OCR)
+    found = json.loads(answer.out)
+    assert (answer.code, found["stages"][0]["done"], found["stages"][0]["failed"]) == (1, 3, 1), answer.err
+    assert found["failed"][0]["image"] == "s3://bucket/posts/empty.png"
+    assert "1 files are no pictures by their name (1 .txt): notes.txt" in answer.err
+    assert len(store.read) == len({*store.read})
+    before = len(store.read)
+    again = json.loads(ita_here("extract", "s3://bucket/posts/", *OCR).out)["stages"][0]
+    assert (again["fresh"], again["done"], len(store.read)) == (3, 0, before)
+    store.put({"posts/deep/red.png": files["deep/blue.png"]})
+    status = json.loads(ita_here("status", "s3://bucket/posts/", *OCR).out)["stages"][0]
+    assert (status["fresh"], status["stale"]) == (2, 0)
+    assert store.read[before:] == ["/bucket/posts/deep/red.png"]
+    assert ita_here("why", "s3://bucket/posts/deep/blue.png", *OCR).code == 0
+
+
+def test_an_archive_in_a_bucket_is_read_in_place(store: Server):
+    files = pictures()
+    for number, name in enumerate(files):
+        with tarfile.open("a.tar", "w") as made:
+            made.add(Path(name).name)
+        store.put({f"shard-{number}.tar": Path("a.tar").read_bytes()})
+    answer = ita_here("extract", "s3://bucket/shard-{0..2}.tar", *OCR)
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["stages"][0]["done"] == 3, answer.err
+    again = ita_here("extract", "s3://bucket/", *OCR)
+    assert json.loads(again.out)["stages"][0]["fresh"] == 3
+    gone = ita_here("extract", "s3://bucket/shard-{0..3}.tar", *OCR)
+    assert gone.code == 2
+    assert "there is nothing at s3://bucket/shard-3.tar" in gone.err
+
+
+def test_slow_busy_and_broken_answers_are_asked_for_again(store: Server, tmp_path: Path):
+    files = {name: os.urandom(200_000) for name in ("busy", "broken", "slow", "well")}
+    store.put(files)
+    store.faults = [
+        Fault("503", "GET", "/bucket/busy", times=2),
+        Fault("cut get", "GET", "/bucket/broken", times=2),
+        Fault("slow", "GET", "/bucket/slow", times=2, seconds=0.1),
+    ]
+    places = [FarFile(f"s3://bucket/{name}") for name in files]
+    found = list(identify(places, Manifest(Index(tmp_path))))
+    wanted = [hashlib.sha256(content).hexdigest() for content in files.values()]
+    assert [image.key if isinstance(image, ImageRef) else image.reason for image in found] == wanted
+    assert store.read.count("/bucket/broken") >= 3
+
+
+def test_what_stays_broken_costs_that_picture_only(store: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(far, "SECONDS_A_FILE", 1.0)
+    store.put({name: os.urandom(100_000) for name in ("busy", "broken", "slow", "well")})
+    store.faults = [
+        Fault("503", "GET", "/bucket/busy"),
+        Fault("cut get", "GET", "/bucket/broken"),
+        Fault("slow", "GET", "/bucket/slow", seconds=3),
+    ]
+    monkeypatch.setattr(remote, "TRIES", 2)
+    places = [FarFile(f"s3://bucket/{name}") for name in ("busy", "broken", "slow", "gone", "well")]
+    *bad, good = identify(places, Manifest(Index(tmp_path)))
+    assert isinstance(good, ImageRef)
+    assert all(isinstance(one, Unreadable) and one.reason.startswith("cannot be read: ") for one in bad), bad
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "says"),
+    [
+        ("s3://bucket/nowhere/", 2, "there is no picture in s3://bucket/nowhere/"),
+        ("s3://nobucket/x/", 2, "there is nothing at s3://nobucket/x/"),
+        ("s3://bucket/none.tar", 2, "there is nothing at s3://bucket/none.tar"),
+    ],
+)
+def test_a_wrong_bucket_or_key_is_one_sentence(target: str, code: int, says: str, store: Server):
+    store.put({"a.png": b"x"})
+    answer = ita_here("extract", target, *OCR)
+    assert (answer.code, says in answer.err) == (code, True), answer.err
+    assert answer.err.count("error: ") == 1
+
+
+def test_without_credentials_it_ends_at_once(store: Server, monkeypatch: pytest.MonkeyPatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    answer = ita_here("extract", "s3://bucket/posts/", *OCR)
+    assert answer.code == 3, answer.err
+    assert "s3://bucket/posts/ may not be read" in answer.err
+
+
+def test_a_store_that_is_not_there_is_said(store: Server, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    answer = ita_here("extract", "s3://bucket/posts/", *OCR)
+    assert answer.code == 3, answer.err
+    assert "s3://bucket/posts/ does not answer" in answer.err
+
+
+def test_credentials_are_neither_logged_nor_kept(
+    store: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "VERYSECRET")
+    caplog.set_level(logging.INFO)
+    store.put({f"a/{name}": content for name, content in pictures(1).items()})
+    answer = ita_here("extract", "s3://bucket/a/", *OCR)
+    assert answer.code == 0, answer.err
+    kept = b"".join(path.read_bytes() for path in Path(".ita").rglob("*") if path.is_file())
+    assert b"VERYSECRET" not in kept
+    assert "VERYSECRET" not in answer.err + answer.out + caplog.text
+
+
+def test_the_size_is_limited_before_and_while_it_is_read(store: Server):
+    store.put({"a": b"x" * 5000})
+    for place in (FarFile("s3://bucket/a"), far_file("s3://bucket/a")):
+        with pytest.raises(BadItemError) as caught:
+            place.read(4999)
+        assert caught.value.failure.kind is FailureKind.RESOURCE
+        assert len(place.read(5000)) == 5000
+    assert (far_file("s3://bucket/a").part(4990, 100), far_file("s3://bucket/a").part(6000, 10)) == (b"x" * 10, b"")
+
+
+def test_names_with_signs_of_urls_in_them(store: Server):
+    names = ["a?b.png", "c#d.png", "e%20f.png", "g h.png", "ü::x.png"]
+    store.put({f"odd/{name}": name.encode() for name in names})
+    found = files_below("s3://bucket/odd/")
+    assert {file.name: file.read(100).decode() for file in found} == {name: name for name in names}
+    assert sorted(file.label for file in found) == sorted(f"s3://bucket/odd/{name}" for name in names)
+
+
+def test_stamps_tell_contents_apart_or_say_nothing():
+    now = datetime.now(UTC)
+    assert "abc" in stamp_of({"size": 1, "ETag": '"abc"', "LastModified": now})
+    assert stamp_of({"size": 1, "created": now}) == ""
+    assert stamp_of({"size": 1, "created": now - timedelta(minutes=1)})
+    assert stamp_of({"size": 1, "mtime": time.time() - 60})
+    assert stamp_of({"size": 1}) == ""
+
+
+def test_pictures_beyond_the_room_are_fetched_again_where_they_are_looked_at(
+    store: Server, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ita_pipeline.api.extract.Spool", lambda: Spool(0))
+    store.put({f"a/{name}": content for name, content in pictures().items()})
+    answer = ita_here("extract", "s3://bucket/a/", *OCR)
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["stages"][0]["done"] == 3
+    assert sorted(store.read) == sorted([f"/bucket/a/{name}" for name in pictures()] * 2)
+
+
+def test_what_has_no_trustworthy_stamp_is_read_again(tmp_path: Path):
+    memory, manifest = fsspec.filesystem("memory"), Manifest(Index(tmp_path))
+    memory.pipe_file("/again/a.png", b"one")
+    (first,) = identify(files_below("memory://again"), manifest)
+    memory.pipe_file("/again/a.png", b"two")
+    (second,) = identify(files_below("memory://again"), manifest)
+    assert isinstance(first, ImageRef)
+    assert isinstance(second, ImageRef)
+    assert second.before == first.key
+
+
+def test_a_place_far_away_is_no_path():
+    place = FarFile("s3://bucket/a.png", "stamp")
+    assert place.address("/here") == b"s3://bucket/a.png"
+    assert ImageRef("key", place).path is None
+    with pytest.raises(UserError):
+        far_file("memory://nowhere/a.png")

@@ -1,0 +1,193 @@
+"""Pictures in Parquet files and datasets, as `datasets` writes them and as others do."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from ita_pipeline.core.errors import UsageError
+from ita_pipeline.sources import parquet as tables
+from ita_pipeline.sources.discover import is_source, sight
+from ita_pipeline.sources.local import LocalFile
+from ita_pipeline.sources.parquet import Cell, cells, is_table
+from stages.base import BadItemError, FailureKind
+from tests.support.fakes import Answer, draw, ita_here
+
+OCR = ("--preset", "bundled", "--stage", "ocr", "--json")
+COLOURS = ("red", "green", "blue", "white")
+
+
+def png(colour: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 48), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def counts(*arguments: str) -> tuple[int, int, int]:
+    answer = extract(*arguments)
+    (stage,) = json.loads(answer.out)["stages"]
+    return stage["fresh"], stage["done"], stage["failed"]
+
+
+def extract(*arguments: str) -> Answer:
+    answer = ita_here("extract", *arguments, *OCR)
+    assert "Traceback" not in answer.err
+    assert answer.out, answer.err
+    return answer
+
+
+def dataset(colours: tuple[str, ...] = COLOURS) -> Any:
+    import datasets
+
+    datasets.disable_progress_bars()
+    rows = {"label": list(range(len(colours))), "photo": [{"bytes": png(one), "path": None} for one in colours]}
+    features = datasets.Features({"label": datasets.Value("int64"), "photo": datasets.Image()})
+    return datasets.Dataset.from_dict(rows, features=features)
+
+
+def written(values: Any, name: str = "a.parquet", column: str = "image", **options: Any) -> LocalFile:
+    pq.write_table(pa.table({"id": [str(n) for n in range(len(values))], column: values}), name, **options)
+    return LocalFile(Path(name))
+
+
+def test_what_datasets_writes_is_read_wherever_it_lies(monkeypatch: pytest.MonkeyPatch):
+    for colour in COLOURS:
+        draw(Path(f"images/{colour}.png"), colour).write_bytes(png(colour))
+    assert counts("images") == (0, 4, 0)
+    dataset(COLOURS[:3]).to_parquet("parts/train-0.parquet", batch_size=2)
+    dataset(COLOURS[3:]).to_parquet("parts/train-1.parquet")
+    memory = fsspec.filesystem("memory")
+    for path in Path("parts").iterdir():
+        memory.pipe_file(f"/parts/{path.name}", path.read_bytes())
+    for target in ("parts", "parts/train-{0..1}.parquet", "memory://parts/"):
+        assert counts(target) == (4, 0, 0), target
+    dataset().save_to_disk("saved", num_shards=2)
+    assert counts("saved") == (4, 0, 0)
+
+    import datasets
+
+    found = datasets.load_from_disk("saved")
+    monkeypatch.setattr("datasets.load_dataset", lambda name, revision=None: datasets.DatasetDict({"train": found}))
+    assert counts("owner/name") == (4, 0, 0)
+    why = ita_here("why", "parts/train-0.parquet::2", *OCR)
+    assert json.loads(why.out)["stages"][0]["state"] == "fresh"
+
+
+def test_pictures_of_a_table_are_worked_on():
+    dataset().to_parquet("a.parquet")
+    assert counts("a.parquet") == (0, 4, 0)
+    assert counts("a.parquet") == (4, 0, 0)
+    dataset(("black", "red")).to_parquet("a.parquet")
+    assert counts("a.parquet") == (1, 1, 0)
+
+
+def test_a_table_that_was_written_anew_within_a_moment_is_read_anew(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ita_pipeline.sources.local.settled", lambda status: False)
+    dataset(("red", "green")).to_parquet("a.parquet")
+    assert counts("a.parquet") == (0, 2, 0)
+    dataset(("black", "red")).to_parquet("a.parquet")
+    assert counts("a.parquet") == (1, 1, 0)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    st.lists(st.one_of(st.none(), st.binary(min_size=1, max_size=300)), min_size=1, max_size=120),
+    st.integers(1, 70),
+    st.sampled_from([pa.binary(), pa.large_binary(), pa.struct({"bytes": pa.binary(), "path": pa.string()})]),
+    st.randoms(use_true_random=False),
+)
+def test_every_cell_is_read_in_any_order(values: list[bytes | None], rows: int, kind: Any, chance: Any):
+    tables.rows_of.cache_clear()
+    as_written = [{"bytes": one, "path": None} for one in values] if pa.types.is_struct(kind) else values
+    file = written(pa.array(as_written, kind), row_group_size=rows)
+    found = list(cells(file, "stamp"))
+    order = list(range(len(values)))
+    chance.shuffle(order)
+    for number in order:
+        try:
+            assert found[number].read(1000) == values[number]
+        except BadItemError as bad:
+            assert values[number] is None
+            assert bad.failure.reason == "there is no picture in this row"
+    assert [cell.number for cell in found] == list(range(len(values)))
+
+
+def test_a_cell_is_limited():
+    (cell,) = cells(written([b"x" * 5000]), "")
+    with pytest.raises(BadItemError) as caught:
+        cell.read(4999)
+    assert caught.value.failure.kind is FailureKind.RESOURCE
+
+
+def test_the_column_of_pictures_is_found_or_asked_for():
+    assert next(cells(written([b"x"], column="png"), "")).column == "png"
+    assert next(cells(written([b"x"], column="whatever"), "")).column == "whatever"
+    with pytest.raises(UsageError, match="its columns are id, image"):
+        next(cells(written(["text"]), ""))
+    pq.write_table(pa.table({"one": [b"x"], "two": [b"y"]}), "two.parquet")
+    with pytest.raises(UsageError, match="one, two"):
+        next(cells(LocalFile(Path("two.parquet")), ""))
+
+
+def test_a_path_in_a_cell_leads_beside_the_table_or_nowhere():
+    draw(Path("folder/deep/a.png"))
+    draw(Path("out.png"))
+    paths = ["deep/a.png", "../out.png", str(Path("out.png").absolute()), "gone.png", "a\0b"]
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    file = written(pa.array([{"bytes": None, "path": path} for path in paths], kind), "folder/a.parquet")
+    good, *bad = cells(file, "")
+    assert good.read(10_000) == Path("folder/deep/a.png").read_bytes()
+    for cell in bad:
+        with pytest.raises(BadItemError):
+            cell.read(10_000)
+
+
+def test_a_damaged_table_ends_in_a_sentence():
+    content = bytearray(written([bytes([n]) * 50 for n in range(100)]).path.read_bytes())
+    Path("text.parquet").write_text("hello")
+    with pytest.raises(UsageError, match="no Parquet file"):
+        next(cells(LocalFile(Path("text.parquet")), ""))
+    content[4:] = b"\xff" * (len(content) - 4)
+    Path("a.parquet").write_bytes(content)
+    with pytest.raises(UsageError, match="damaged"):
+        next(cells(LocalFile(Path("a.parquet")), ""))
+    values = [bytes([n]) * 5000 for n in range(100)]
+    content = bytearray(written(values, compression="none").path.read_bytes())
+    content[200_000:200_100] = b"\xff" * 100
+    Path("a.parquet").write_bytes(content)
+    read: list[bytes] = []
+    for cell in cells(LocalFile(Path("a.parquet")), "other"):
+        try:
+            read.append(cell.read(5000))
+        except BadItemError as bad:
+            assert bad.failure.reason
+    assert values[0] in read
+
+
+def test_what_is_a_table_or_a_dataset_is_known():
+    dataset().save_to_disk("saved")
+    draw(Path("pictures/a.png"))
+    Path("pictures/state.json").write_text("{}")
+    assert is_table("A.PARQUET")
+    assert is_source("saved")
+    assert not is_source("pictures")
+    assert not is_source("pictures/nowhere")
+    assert is_source("owner/name@main")
+    assert len(sight("pictures").pictures) == 1
+
+
+def test_cells_have_addresses_of_their_own():
+    places = [Cell(LocalFile(Path("a.parquet")), "image", 0, row, row, "") for row in range(2)]
+    assert len({place.address("/here") for place in places}) == 2
+    assert places[1].label == "a.parquet::1"
+    assert places[1].name == "a-1"

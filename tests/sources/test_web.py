@@ -1,0 +1,150 @@
+"""Pictures by web address, from a real server that is slow, broken and hostile."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ita_pipeline.cache.index import Index
+from ita_pipeline.cache.manifest import Manifest
+from ita_pipeline.core import remote
+from ita_pipeline.sources import web
+from ita_pipeline.sources.download_cache import Spool
+from ita_pipeline.sources.identify import identify
+from ita_pipeline.sources.refs import ImageRef, Unreadable
+from ita_pipeline.sources.web import WebFile
+from stages.base import BadItemError, FailureKind
+from tests.support.picture_server import Act, serving
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(remote, "FIRST_WAIT", 0.001)
+    yield
+    web.client().close()
+    web.client.cache_clear()
+
+
+def read(url: str, most: int = 1000) -> bytes:
+    return WebFile(url).read(most)
+
+
+def refused(url: str, most: int = 1000) -> BadItemError:
+    with pytest.raises(BadItemError) as caught:
+        read(url, most)
+    return caught.value
+
+
+def test_what_passes_is_tried_again_and_what_does_not_is_told():
+    def behave(path: str, time: int) -> Act:
+        return (
+            {"busy": Act(503), "reset": Act(drop=True), "cut": Act(cut=3)}.get(path, Act()) if time < 2 else Act()
+        )
+
+    files = dict.fromkeys(("busy", "reset", "cut"), b"picture")
+    with serving(files, behave) as server:
+        for name in files:
+            assert read(server.url(name)) == b"picture"
+        assert [server.asked.count(name) for name in files] == [3, 3, 3]
+        gone = refused(server.url("gone"))
+        assert server.asked.count("gone") == 1
+    assert gone.failure.kind is FailureKind.TRANSIENT
+    assert "404" in gone.failure.reason
+
+
+def test_a_server_that_stays_broken_ends_in_a_reason():
+    for act, reason in ((Act(500), "500"), (Act(drop=True), ""), (Act(cut=2), "")):
+        with serving({"a": b"picture"}, lambda path, time, act=act: act) as server:
+            failure = refused(server.url("a")).failure
+            assert failure.kind is FailureKind.TRANSIENT
+            assert failure.reason.startswith("cannot be fetched: ")
+            assert reason in failure.reason
+            assert len(server.asked) == remote.TRIES
+
+
+def test_a_slow_server_is_left(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(web, "READ_SECONDS", 0.1)
+    monkeypatch.setattr(remote, "TRIES", 2)
+    web.client.cache_clear()
+    with serving({"a": b"picture"}, lambda path, time: Act(delay=5)) as server:
+        assert refused(server.url("a")).failure.kind is FailureKind.TRANSIENT
+
+
+def test_the_size_is_limited_before_and_while_it_is_read():
+    with serving({"a": b"x" * 5000, "b": b"x" * 5_000_000}) as server:
+        for name in ("a", "b"):
+            assert refused(server.url(name), 4999).failure.kind is FailureKind.RESOURCE
+        assert read(server.url("a"), 5000) == b"x" * 5000
+        assert len(server.asked) == 3
+
+
+def test_redirects_are_followed_within_limits():
+    with serving({"a": b"picture"}, lambda path, time: Act(to="/a") if path == "moved" else Act()) as server:
+        assert read(server.url("moved")) == b"picture"
+    for to in ("/loop", "file:///etc/passwd", "ftp://host/a", ""):
+        with serving({}, lambda path, time, to=to: Act(to=to)) as server:
+            refused(server.url("loop"))
+            assert len(server.asked) <= web.MOST_REDIRECTS + 1
+
+
+def test_compressed_bodies_are_refused():
+    with serving({"a": b"x"}, lambda path, time: Act(headers={"Content-Encoding": "gzip"})) as server:
+        assert "compressed" in refused(server.url("a")).failure.reason
+
+
+def test_secrets_stay_inside():
+    place = WebFile("https://me:word@host/deep/a.jpg?X-Signature=abc")
+    told = f"{place.label} {place.name} {place!r} {place.address('')!r}"
+    assert "abc" not in told
+    assert "word" not in told
+    assert place.name == "a.jpg"
+    assert place.address("") != WebFile("https://host/deep/a.jpg?X-Signature=abd").address("")
+    assert pickle.loads(pickle.dumps(place)) == place  # noqa: S301
+    assert not place.address("").startswith(b"/")
+
+
+def test_a_second_look_asks_only_whether_it_changed(tmp_path: Path):
+    manifest, files = Manifest(Index(tmp_path)), {"a": b"one", "b": b"two"}
+    with serving(files, lambda path, time: Act(etag=path == "a")) as server:
+        places = [WebFile(server.url(name)) for name in files]
+        first = [image.key for image in identify(places, manifest) if isinstance(image, ImageRef)]
+        assert first == [hashlib.sha256(content).hexdigest() for content in files.values()]
+        again = [image.key for image in identify(places, manifest) if isinstance(image, ImageRef)]
+        assert again == first
+        assert server.sent == {"a": 3, "b": 6}
+        files["a"] = b"three"
+        (changed, _) = identify(places, manifest)
+        assert isinstance(changed, ImageRef)
+        assert changed.before == first[0]
+
+
+def test_many_are_fetched_at_once_and_kept_for_whoever_looks_next(tmp_path: Path):
+    files = {f"{number}": str(number).encode() for number in range(64)}
+    with serving(files, lambda path, time: Act(delay=0.02)) as server, Spool() as spool:
+        places = [WebFile(server.url(name)) for name in [*files, "gone"]]
+        found = list(identify(places, Manifest(Index(tmp_path)), spool=spool))
+        assert server.most_under_way > 4
+        asked = len(server.asked)
+        images = [image for image in found if isinstance(image, ImageRef)]
+        assert [image.place.read(100) for image in images] == list(files.values())
+        assert len(server.asked) == asked
+        assert isinstance(found[-1], Unreadable)
+    assert [image.label for image in images] == [place.label for place in places[:-1]]
+
+
+def test_parts_of_files_are_read_where_the_server_gives_them():
+    with serving({"a": bytes(range(100))}) as server:
+        file = WebFile(server.url("a"))
+        assert (file.size(), file.part(10, 5), file.part(98, 10), file.part(200, 10)) == (
+            100,
+            bytes(range(10, 15)),
+            bytes([98, 99]),
+            b"",
+        )
+    whole = serving({"a": bytes(100)}, lambda path, time: Act(ranges=False))
+    with whole as server, pytest.raises(OSError, match="parts of files"):
+        WebFile(server.url("a")).part(10, 5)

@@ -1,0 +1,207 @@
+"""Captions: the template word for word, and BLIP's beams from a folder with random weights."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stages.base import EXECUTION, SEMANTIC, Failure
+from stages.caption.schema import CaptionConfig, CaptionValue
+from stages.caption.stage import CaptionStage
+from stages.caption.template import plural, sentence
+from stages.objects.schema import Attribute, Object, ObjectsValue
+from tests.support.stages_fixtures import bad_item, item_of, noise
+from tests.support.tiny_models import build_blip
+
+
+def thing(label: str, score: float = 0.9, attribute: str | None = None) -> Object:
+    attributes = (Attribute(label=attribute, score=0.8),) if attribute else ()
+    return Object(label=label, score=score, box=(0, 0, 9, 9), attributes=attributes)
+
+
+def fill_in(*things: Object) -> CaptionValue:
+    objects = ObjectsValue(width=10, height=10, objects=things)
+    (value,) = CaptionStage(CaptionConfig()).run([item_of(noise(), {"objects": objects})])
+    assert isinstance(value, CaptionValue)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("things", "said"),
+    [
+        ([thing("dog")], "a picture of a dog"),
+        ([thing("umbrella")], "a picture of an umbrella"),
+        ([thing("bus", attribute="orange")], "a picture of an orange bus"),
+        ([thing("orange", attribute="green")], "a picture of a green orange"),
+        ([thing("scissors", attribute="old")], "a picture of old scissors"),
+        ([thing("dog"), thing("bus", attribute="red")], "a picture of a dog and a red bus"),
+        (
+            [thing("person"), thing("bus", attribute="red"), thing("person"), thing("dog")],
+            "a picture of two people, a red bus and a dog",
+        ),
+        ([thing("sheep")] * 6, "a picture of six sheep"),
+        ([thing("bird")] * 7, "a picture of many birds"),
+    ],
+)
+def test_sentence(things: list[Object], said: str):
+    assert sentence(things) == said
+
+
+def test_the_best_of_equal_things_gives_the_attribute():
+    with_attribute, without = thing("bus", 0.8, "red"), thing("bus", 0.7)
+    assert sentence([with_attribute, without]) == "a picture of two buses"
+    assert sentence([with_attribute]) == "a picture of a red bus"
+
+
+@pytest.mark.parametrize(
+    ("one", "many"),
+    [
+        ("person", "people"),
+        ("woman", "women"),
+        ("knife", "knives"),
+        ("bench", "benches"),
+        ("toothbrush", "toothbrushes"),
+        ("wine glass", "wine glasses"),
+        ("box", "boxes"),
+        ("toy", "toys"),
+        ("berry", "berries"),
+        ("skis", "skis"),
+        ("mouse", "mice"),
+        ("giraffe", "giraffes"),
+    ],
+)
+def test_plural(one: str, many: str):
+    assert plural(one) == many
+
+
+def test_a_template_says_so_in_its_record():
+    value = fill_in(thing("dog", 0.9), thing("cat", 0.39))
+    assert value.model_dump(mode="json") == {
+        "source": "template",
+        "captions": [{"text": "a picture of a dog", "score": None}],
+    }
+
+
+def test_nothing_seen_gives_no_caption():
+    assert fill_in().captions == ()
+    assert fill_in(thing("dog", 0.39)).captions == ()
+
+
+def test_a_template_reads_objects_and_needs_no_model():
+    stage = CaptionStage(CaptionConfig())
+    assert stage.reads == ("objects",)
+    assert not stage.identity().models
+
+
+@pytest.fixture(scope="module")
+def blip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_blip(tmp_path_factory.mktemp("blip"))
+
+
+@pytest.fixture(scope="module")
+def stage(blip: Path) -> CaptionStage:
+    return CaptionStage(CaptionConfig(model=str(blip)))
+
+
+PICTURES = [noise(120, 70, 1), noise(40, 90, 2), noise(1, 1, 3)]
+
+
+def test_five_captions_best_first(stage: CaptionStage):
+    assert stage.reads == ()
+    for value in stage.run([item_of(picture) for picture in PICTURES]):
+        assert isinstance(value, CaptionValue)
+        assert value.source == "blip"
+        scores = [caption.score or 0.0 for caption in value.captions]
+        assert len(scores) == 5
+        assert scores == sorted(scores, reverse=True)
+        assert 0 < min(scores) <= max(scores) <= 1
+        assert len({caption.text for caption in value.captions}) > 1
+
+
+def test_a_batch_says_what_generate_says_of_each_picture(stage: CaptionStage, blip: Path):
+    import torch
+    from transformers import BlipForConditionalGeneration, BlipProcessor
+
+    processor = BlipProcessor.from_pretrained(blip)
+    model = BlipForConditionalGeneration.from_pretrained(blip).eval()
+    values = stage.run([item_of(picture) for picture in PICTURES])
+    lengths = set()
+    for picture, value in zip(PICTURES, values, strict=True):
+        assert isinstance(value, CaptionValue)
+        with torch.no_grad():
+            found = model.generate(
+                **processor(images=picture, return_tensors="pt"),
+                num_beams=5,
+                num_return_sequences=5,
+                max_new_tokens=30,
+                output_scores=True,
+                return_dict_in_generate=True,
+            )
+        texts = processor.batch_decode(found.sequences, skip_special_tokens=True)
+        assert [caption.text for caption in value.captions] == [text.strip() for text in texts]
+        assert [caption.score for caption in value.captions] == pytest.approx(
+            found.sequences_scores.exp().tolist(), abs=1e-4
+        )
+        lengths.add(len(value.captions[0].text.split()))
+    assert len(lengths) > 1, "captions of one length would not show a fault in padding"
+
+
+def test_a_bad_picture_leaves_its_neighbours_alone(stage: CaptionStage):
+    first, last = item_of(PICTURES[0]), item_of(PICTURES[1])
+    values = stage.run([first, bad_item(), last])
+    assert isinstance(values[1], Failure)
+    assert values[1].reason == "not a picture"
+    assert [values[0], values[2]] == [*stage.run([first]), *stage.run([last])]
+
+
+def test_only_bad_pictures_are_only_failures(blip: Path):
+    stage = CaptionStage(CaptionConfig(model=str(blip)))
+    assert [type(value) for value in stage.run([bad_item(), bad_item()])] == [Failure, Failure]
+
+
+def test_greedy_search_gives_one_caption_without_a_score(blip: Path):
+    stage = CaptionStage(CaptionConfig(model=str(blip), beams=1, captions=1))
+    for value in stage.run([item_of(picture) for picture in PICTURES]):
+        assert isinstance(value, CaptionValue)
+        assert [caption.score for caption in value.captions] == [None]
+
+
+def test_identity_follows_the_content_and_not_the_place(blip: Path, tmp_path: Path):
+    def identity(folder: Path) -> str:
+        return CaptionStage(CaptionConfig(model=str(folder))).identity().models["captioner"]
+
+    moved = shutil.copytree(blip, tmp_path / "moved")
+    assert identity(moved) == identity(blip)
+    (moved / "README.md").write_text("says nothing to the model")
+    assert identity(moved) == identity(blip)
+    weights = moved / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert identity(moved) != identity(blip)
+
+
+def test_settings_of_a_captioner_do_not_make_a_template_stale(blip: Path):
+    def parameters(**settings: object) -> dict[str, object]:
+        return CaptionStage(CaptionConfig(**settings)).parameters()
+
+    assert parameters(beams=3, captions=2, revision="other") == parameters()
+    assert parameters(template_floor=0.9) != parameters()
+    assert parameters(model=str(blip), beams=3) != parameters(model=str(blip))
+    assert parameters(model=str(blip)) == parameters(model=str(blip.resolve()), template_floor=0.9)
+
+
+def test_fewer_beams_give_fewer_captions(blip: Path):
+    (value,) = CaptionStage(CaptionConfig(model=str(blip), beams=2)).run([item_of(PICTURES[0])])
+    assert isinstance(value, CaptionValue)
+    assert len(value.captions) == 2
+
+
+def test_beams_are_semantic_and_batches_are_not():
+    default = CaptionConfig()
+    assert CaptionConfig(beams=3).of_role(SEMANTIC) != default.of_role(SEMANTIC)
+    assert CaptionConfig(beams=3).of_role(EXECUTION) == default.of_role(EXECUTION)
+    assert CaptionConfig(batch=3).of_role(SEMANTIC) == default.of_role(SEMANTIC)
+    assert CaptionConfig(batch=3).of_role(EXECUTION) != default.of_role(EXECUTION)

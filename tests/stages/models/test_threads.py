@@ -1,0 +1,82 @@
+"""Work in threads with one thread each: results in order, counts as they were, and no library loaded for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import cv2
+import pytest
+import torch
+
+from stages.models import threads
+from stages.models.threads import Share, cores, one_by_one
+
+
+def counts() -> tuple[int, int]:
+    return cv2.getNumThreads(), torch.get_num_threads()
+
+
+@pytest.fixture
+def several() -> tuple[int, int]:
+    before = counts()
+    cv2.setNumThreads(3)
+    torch.set_num_threads(2)
+    yield counts()
+    cv2.setNumThreads(before[0])
+    torch.set_num_threads(before[1])
+
+
+def test_results_come_in_order_from_threads_with_one_thread_each(several: tuple[int, int]):
+    meet = threading.Barrier(2, timeout=30)
+
+    def doubled(some: list[int]) -> list[int]:
+        meet.wait()
+        assert counts() == (1, 1)
+        return [2 * number for number in some]
+
+    assert one_by_one(doubled, range(8), 2) == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert counts() == several
+
+
+def test_counts_are_restored_after_an_error(several: tuple[int, int]):
+    def broken(some: list[int]) -> list[int]:
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        one_by_one(broken, range(3), 2)
+    assert counts() == several
+
+
+def test_torch_is_not_loaded_for_it():
+    script = """
+import sys
+from stages.threads import one_by_one
+assert one_by_one(list, [1, 2, 3], 2) == [1, 2, 3]
+print("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+
+
+def test_torch_that_another_thread_is_loading_is_waited_for():
+    script = """
+import threading
+from stages.threads import libraries
+loading = threading.Thread(target=__import__, args=["torch"])
+loading.start()
+while loading.is_alive():
+    libraries()
+print(len(libraries()))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
+
+
+def test_a_share_of_the_cores_is_kept_to(monkeypatch: pytest.MonkeyPatch):
+    everything = cores()
+    monkeypatch.setattr(Share, "cores", 1)
+    assert threads.cores() == 1
+    monkeypatch.setattr(Share, "cores", 10**6)
+    assert threads.cores() == everything

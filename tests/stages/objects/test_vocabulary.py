@@ -1,0 +1,101 @@
+"""The words that detectors are asked with: what files may hold, and what is said of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.base import StageError
+from stages.objects.nanodet import COCO
+from stages.objects.stage import PEOPLE
+from stages.objects.vocabulary import MOST_BYTES, MOST_WORDS, OURS, digest, in_yaml, words_of
+
+
+def written(folder: Path, content: str | bytes, name: str = "words.txt") -> str:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return str(path)
+
+
+def test_our_own_words_are_some_hundred_things_each_once():
+    words = words_of("common")
+    assert 400 <= len(words) <= 700
+    assert len(list(in_yaml(OURS.read_text("utf-8"), OURS))) == len(words)
+    assert all(word == word.lower() for word in words)
+    assert {"person", "stop sign", "flag", "microphone", "double-decker bus"} <= set(words)
+
+
+def test_nobody_in_our_own_words_could_be_called_by_the_colour_of_clothes():
+    import yaml
+
+    assert set(yaml.safe_load(OURS.read_text("utf-8"))["people"]) <= PEOPLE
+
+
+def test_coco():
+    assert words_of("coco") == tuple(COCO)
+
+
+def test_a_text_file(tmp_path: Path):
+    path = written(tmp_path, "\ufeff# things\n\n  fire   truck \r\nDog\ndog\ncafé\n")
+    assert words_of(path) == ("fire truck", "Dog", "café")
+
+
+@pytest.mark.parametrize("text", ["[dog, fire truck]", "a: [dog]\nb:\n  - fire truck\nc:", "- dog\n- fire truck"])
+def test_a_yaml_file(tmp_path: Path, text: str):
+    assert words_of(written(tmp_path, text, "words.YAML")) == ("dog", "fire truck")
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "said"),
+    [
+        ("", "words.txt", "has no words"),
+        ("# nothing\n", "words.txt", "has no words"),
+        ("", "words.yaml", "has no words"),
+        ("[]", "words.yaml", "has no words"),
+        ("dog", "words.yaml", "something else than lists"),
+        ("a: {b: [dog]}", "words.yaml", "something else than lists"),
+        ("[dog, [cat]]", "words.yaml", "is no word"),
+        ("[dog, no]", "words.yaml", "'False', which is no word"),
+        ("[dog, '']", "words.yaml", "is no word"),
+        ("[dog", "words.yaml", "is no YAML"),
+        ("[" * 20_000, "words.yaml", "is no YAML"),
+        ("- 2026-99-99", "words.yaml", "is no YAML"),
+        ("dog\n---\n", "words.txt", "is no word"),
+        ("do\x07g", "words.txt", "is no word"),
+        ("dog. cat", "words.txt", "'dog. cat'"),
+        ("d" * 101, "words.txt", "101 characters"),
+        (b"\xff\xfe", "words.txt", "no text in UTF-8"),
+        ("dog\n" * MOST_BYTES, "words.txt", f"more than {MOST_BYTES} bytes"),
+        ("\n".join(f"thing {n}" for n in range(MOST_WORDS + 1)), "words.txt", f"more than {MOST_WORDS} words"),
+        (f"a: &a [{'dog, ' * 9999}]\nb: [*a]\n", "words.yaml", f"more than {MOST_WORDS} words"),
+    ],
+)
+def test_a_file_that_cannot_be_asked_with(tmp_path: Path, content: str | bytes, name: str, said: str):
+    with pytest.raises(StageError) as raised:
+        words_of(written(tmp_path, content, name))
+    assert said in str(raised.value)
+    assert name in str(raised.value)
+    assert raised.value.hint
+
+
+def test_a_file_that_is_missing(tmp_path: Path):
+    for path in (tmp_path / "nothing.txt", tmp_path):
+        with pytest.raises(StageError, match="cannot be read") as raised:
+            words_of(str(path))
+        assert "`coco`" in raised.value.hint
+
+
+def test_the_digest_is_of_the_words_and_not_of_the_file(tmp_path: Path):
+    lines, listed = written(tmp_path, "dog\ncat\n"), written(tmp_path, "[dog, cat]  # both", "words.yaml")
+    assert digest(words_of(lines)) == digest(words_of(listed))
+    assert digest(["dog", "cat"]) != digest(["cat", "dog"]) != digest(["cat dog"])
+
+
+@given(st.lists(st.text(st.characters(categories=("L", "N")), min_size=1, max_size=20), min_size=1, max_size=30))
+def test_any_words_come_back_in_their_order_each_once(tmp_path_factory: pytest.TempPathFactory, words: list[str]):
+    path = written(tmp_path_factory.mktemp("words"), "\n".join(words))
+    folded = [word.casefold() for word in words]
+    assert words_of(path) == tuple(word for n, word in enumerate(words) if folded[n] not in folded[:n])

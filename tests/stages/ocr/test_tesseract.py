@@ -1,0 +1,169 @@
+"""Tesseract dies with its parent and keeps to its memory, with the real Tesseract and with ones that misbehave."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.base import Failure, FailureKind, Item, StageError, Value
+from stages.ocr.schema import OcrConfig
+from stages.ocr.stage import OcrStage
+from tests.stages.ocr.test_stage import written
+
+can_die_with_its_parent = pytest.mark.skipif(
+    subprocess.run(["sh", "-c", "setpriv --pdeathsig KILL true"], capture_output=True, check=False).returncode != 0,
+    reason="setpriv is missing or cannot do this",
+)
+
+# Much text and not noise: Tesseract would complain of noise, and end when nobody is left to hear it.
+READ_FOR_LONG = """
+from PIL import Image, ImageDraw, ImageFont
+from stages.base import Item
+from stages.ocr import OcrConfig, OcrStage
+
+picture = Image.new("RGB", (2400, 2400), "white")
+for y in range(10, 2360, 40):
+    text = "The quick brown fox jumps over the lazy dog 0123456789 " * 5
+    ImageDraw.Draw(picture).text((20, y), text, "black", ImageFont.load_default(size=24))
+OcrStage(OcrConfig(page_mode=11, workers=2)).run([Item(name, name, lambda: picture) for name in "abcd"])
+"""
+
+
+def noise(side: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8))
+
+
+def read(picture: Image.Image, **settings: object) -> Value | Failure:
+    (result,) = OcrStage(OcrConfig(**settings)).run([Item("a", "a.png", lambda: picture)])
+    return result
+
+
+def tesseracts(mark: str) -> list[float]:
+    """Seconds of work of every Tesseract that has `mark` in its environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            marked = mark.encode() in (process / "environ").read_bytes()
+            if marked and (process / "comm").read_text().strip() == "tesseract":
+                user = (process / "stat").read_text().rpartition(")")[2].split()[11]
+                found.append(int(user) / os.sysconf("SC_CLK_TCK"))
+        except OSError:  # gone meanwhile, or another person's
+            continue
+    return found
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@pytest.fixture
+def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Put a shell script in the place of Tesseract."""
+
+    def put(script: str) -> None:
+        (tmp_path / "tesseract").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "tesseract").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    return put
+
+
+@can_die_with_its_parent
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_no_tesseract_outlives_its_parent(tmp_path: Path, sent: signal.Signals):
+    mark = f"LEASH_TEST={tmp_path}"
+    own = {"LEASH_TEST": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    parent = subprocess.Popen([sys.executable, "-c", READ_FOR_LONG], env={**os.environ, **own})
+    try:
+        # Well after the whole picture was handed over; one cut short would end Tesseract anyhow.
+        assert wait_until(lambda: [seconds > 2 for seconds in tesseracts(mark)] == [True, True], 100)
+        assert parent.poll() is None
+    finally:
+        parent.send_signal(sent)
+        parent.wait()
+    assert wait_until(lambda: not tesseracts(mark), 5)
+    assert list(tmp_path.iterdir()) == []
+
+
+@can_die_with_its_parent
+def test_a_parent_that_died_before_the_leash_was_on_is_noticed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("stages.ocr.tesseract.os.getpid", lambda: 999_999_999)
+    result = read(written("MARLOW"))
+    assert isinstance(result, Failure)
+    assert result.kind == FailureKind.TRANSIENT
+
+
+def test_too_little_memory_for_a_picture_is_told():
+    result = read(noise(2400), page_mode=11, memory=96)
+    assert isinstance(result, Failure)
+    assert result.kind == FailureKind.RESOURCE
+    assert result.reason == "Tesseract ran out of memory: ocr.memory allows it 96 MB"
+
+
+def test_short_of_memory_a_picture_is_read_as_ever_or_not_at_all():
+    picture = written(*["A SIGN IN MARLOW"] * 7, size=(1000, 700))
+    whole = read(picture, page_mode=3)
+    assert not isinstance(whole, Failure)
+    for memory in range(82, 98, 2):
+        result = read(picture, page_mode=3, memory=memory)
+        assert result == whole or (isinstance(result, Failure) and result.kind == FailureKind.RESOURCE)
+
+
+def test_a_table_made_without_enough_memory_is_not_believed(pretend: Callable[[str], None]):
+    columns = "level page_num block_num par_num line_num word_num left top width height conf text"
+    table = "\\t".join(columns.split()) + "\\n1\\t1" + "\\t0" * 6 + "\\t640\\t240\\t-1\\t\\n"
+    pretend(f"printf '{table}'")
+    assert not isinstance(read(written("MARLOW"), page_mode=11), Failure)
+    pretend(f"printf '{table}'; echo 'Error in pixCreateNoInit: pixdata_malloc fail for data' >&2")
+    result = read(written("MARLOW"), page_mode=11)
+    assert isinstance(result, Failure)
+    assert result.kind == FailureKind.RESOURCE
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "reason"),
+    [
+        ("kill -SEGV $$", FailureKind.RESOURCE, "Tesseract crashed (SIGSEGV), perhaps out of memory"),
+        ("kill -KILL $$", FailureKind.RESOURCE, "Tesseract crashed (SIGKILL), perhaps out of memory"),
+        ("kill -FPE $$", FailureKind.PERMANENT, "Tesseract crashed (SIGFPE), by an error of its own"),
+        ("echo bad picture >&2; exit 1", FailureKind.TRANSIENT, "Tesseract: bad picture"),
+        ("exit 3", FailureKind.TRANSIENT, "Tesseract: exit code 3"),
+        ("kill -TERM $$", FailureKind.TRANSIENT, "Tesseract: exit code -15"),
+        ("exit 0", FailureKind.TRANSIENT, "Tesseract's table is damaged"),
+        ("printf 'level\\ttext\\n1\\n'", FailureKind.TRANSIENT, "Tesseract's table is damaged"),
+    ],
+)
+def test_every_other_end_is_a_failure_with_its_reason(
+    pretend: Callable[[str], None], script: str, kind: FailureKind, reason: str
+):
+    pretend(script)
+    result = read(written("MARLOW"))
+    assert isinstance(result, Failure)
+    assert result.kind == kind
+    assert result.reason.startswith(reason)
+
+
+def test_a_tesseract_that_does_not_start_stops_the_stage(pretend: Callable[[str], None]):
+    pretend("exec /no/such/file")
+    with pytest.raises(StageError, match="Tesseract does not start"):
+        read(written("MARLOW"))
+
+
+def test_memory_is_no_part_of_the_key():
+    little, much = OcrStage(OcrConfig(memory=64)), OcrStage(OcrConfig(memory=9999))
+    assert little.parameters() == much.parameters()
+    assert little.identity() == much.identity()

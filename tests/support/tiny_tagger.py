@@ -1,0 +1,69 @@
+"""A small tagger and posts to train it on, whole in a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ita_pipeline.corpus.posts import Post, Span, joined
+from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
+from ita_pipeline.ner.examples import Example, lay_out
+from ita_pipeline.ner.tagger import Tagger, new_tagger
+from ita_pipeline.ner.training.history import EpochScore
+from ita_pipeline.ner.training.loop import Desk, Hearers, train
+from ita_pipeline.ner.views import ViewEncoder
+from tests.support.tiny_encoder import load
+
+QUICK = TrainingConfig(
+    epochs=12,
+    batch_size=4,
+    accumulation=1,
+    learning_rate=3e-3,
+    linear_learning_rate=3e-3,
+    crf_learning_rate=3e-2,
+    objective=ObjectiveConfig(alignment=0.1),
+)
+
+
+def posts(repeated: int = 4) -> list[tuple[Post, tuple[str, ...]]]:
+    """The picture tells the type: a town's name stands on a sign."""
+    found = []
+    for number, name in enumerate(["kim", "lou", "max", "zoe", "tim", "pia"] * repeated):
+        kind, context = ("LOC", "km sign") if number % 2 else ("PER", "a face")
+        words = ("hi", name)
+        text, offsets = joined(words)
+        found.append((Post(str(number), text, words, offsets, gold=(Span(1, 2, kind),)), (context,)))
+    text, offsets = joined(())
+    return [*found, (Post("empty", text, (), offsets, gold=()), ("a sign",))]
+
+
+def ignore(_: object) -> None: ...
+
+
+@dataclass
+class Bench:
+    """A tagger and its posts, before or after training. `lines` is what was said."""
+
+    tagger: Tagger
+    examples: Sequence[Example]
+    config: TrainingConfig
+    pad: int
+    desk: Desk
+    lines: list[str] = field(default_factory=list)
+
+    def train(self, tell: Callable[[EpochScore], None] = ignore) -> list[EpochScore]:
+        hearers = Hearers(self.lines.append, tell)
+        return train(self.tagger, self.examples, self.examples, self.config, self.pad, self.desk, hearers)
+
+
+def bench(
+    encoder_folder: Path, desk: Path, config: TrainingConfig = QUICK, every: int = 0, repeated: int = 4
+) -> Bench:
+    import torch
+
+    torch.manual_seed(config.seed)
+    encoder, tokenizer = load(encoder_folder)
+    tagger = new_tagger(encoder, ("LOC", "PER"), config.word_dropout, 64, config.objective)
+    examples = lay_out(posts(repeated), ViewEncoder(tokenizer, 64))
+    return Bench(tagger, examples, config, tokenizer.pad_token_id, Desk(desk, every))

@@ -30,7 +30,7 @@ from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.config import checked, find_config, read_yaml
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.engines.executor import InProcess
+from ita_pipeline.engines.executor import InProcessExecutor
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.extraction.contexts import make_contexts
 from ita_pipeline.extraction.options import Mute
@@ -75,7 +75,7 @@ def material(data: Path, count: int, knowledge: Path | None = None) -> Material:
         wanted = ita.TrainOptions(data, contexts=kinds, captions=str(knowledge or "auto"))
         plan = plan_train("twitter15", options, wanted)
         store = Workspace(Path(folder)).store
-        contexts = make_contexts(plan.contexts, store, LocalEngine(InProcess()), Mute())
+        contexts = make_contexts(plan.contexts, store, LocalEngine(InProcessExecutor()), Mute())
         train_posts = load_dataset("twitter15", data, Path(folder)).splits["train"]
         posts = [(post, contexts.of(post)) for post in train_posts if post.words][:count]
     types = tuple(sorted({span.type for post, _ in posts for span in post.gold or ()}))

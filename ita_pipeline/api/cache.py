@@ -18,11 +18,11 @@ from ita_pipeline.cache.store import KEY_FILE, Store, read_key
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.config_layers import layers, merged_options
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.engines.sandbox import Worker
+from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.consent import allow_sending
 from ita_pipeline.extraction.options import Listener, Mute, Options, chosen
-from ita_pipeline.extraction.presets import build_stages, installed_stages
-from ita_pipeline.extraction.recompute import Recomputed
+from ita_pipeline.extraction.presets import build_stages, load_installed_stages
+from ita_pipeline.extraction.recompute import Recomputation
 from ita_pipeline.extraction.recompute import recompute as do_again
 
 
@@ -41,7 +41,7 @@ def current_keys(options: Options | None = None, listener: Listener | None = Non
 
 def recompute(
     count: int, options: Options | None = None, seed: int = 0, listener: Listener | None = None
-) -> Sequence[Recomputed]:
+) -> Sequence[Recomputation]:
     """Do `count` pictures of each stage again, chosen at random from those that are cached, and compare.
 
     Nothing is written: this measures how far a stage gives the same for the same picture on this machine.
@@ -56,8 +56,8 @@ def recompute(
     stages = build_stages(choice.preset, options.stages)
     for stage in stages:
         allow_sending(stage, f"up to {count}", options.consent, heard)
-    with Worker(options.limits) as hands:
-        return list(do_again(stages, Workspace(options.workspace).store, hands, heard, count, seed))
+    with SubprocessExecutor(options.limits) as executor:
+        return list(do_again(stages, Workspace(options.workspace).store, executor, heard, count, seed))
 
 
 def shared_cache(url: str = "") -> Shared:
@@ -101,7 +101,7 @@ def pull_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = 
     """
     shared, store = shared_cache(url), Workspace(workspace).store
     with shared.reached():
-        yield from pull_all(store, shared, installed_stages(), stages)
+        yield from pull_all(store, shared, load_installed_stages(), stages)
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def records_of(shared: Shared | None, workspace: Path, stages: Sequence[str]) ->
     if shared is None:
         yield here
         return
-    with shared.reached(), mirrored(shared, here.root, installed_stages(), stages) as store:
+    with shared.reached(), mirrored(shared, here.root, load_installed_stages(), stages) as store:
         yield store
 
 
@@ -139,7 +139,7 @@ def export_parquet(
         CorruptCacheError: a record is damaged.
     """
     with records_of(shared, workspace, stages) as store:
-        return parquet.export(store, Path(folder), installed_stages(), stages)
+        return parquet.export(store, Path(folder), load_installed_stages(), stages)
 
 
 def import_shared(shared: Shared, file: Path, workspace: Path = Path()) -> list[Imported]:
@@ -148,7 +148,7 @@ def import_shared(shared: Shared, file: Path, workspace: Path = Path()) -> list[
     Raises:
         UserError: as `push_cache`, or the archive is not sound.
     """
-    work, installed = Workspace(workspace).store.root, installed_stages()
+    work, installed = Workspace(workspace).store.root, load_installed_stages()
     with shared.reached(), mirrored(shared, work, installed) as store:
         found = import_archive(store, file, installed)
         for item in found:
@@ -163,4 +163,4 @@ def import_cache(file: Path | str, workspace: Path = Path()) -> list[Imported]:
     Raises:
         UsageError: there is no such file, or it is not a sound archive of a cache.
     """
-    return import_archive(Workspace(workspace).store, Path(file), installed_stages())
+    return import_archive(Workspace(workspace).store, Path(file), load_installed_stages())

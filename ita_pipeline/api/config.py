@@ -14,7 +14,7 @@ from ita_pipeline.core.config_layers import OPTIONS, Layer, check_section, layer
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import DatasetCard, find_dataset
 from ita_pipeline.engines.executor import Limits
-from ita_pipeline.extraction.presets import Choice, build, choose, with_others
+from ita_pipeline.extraction.presets import Choice, add_plugin_stages, build, choose
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.runs.plan import default_experiment
 
@@ -55,7 +55,9 @@ def settings(
     options = merged_options(found)
     choice = choose(options.get("preset", DEFAULTS["preset"]))
     order = merged_sections(found).get("contexts", {}).get("order", choice.preset.contexts.order)
-    choice = replace(choice, preset=with_others(choice.preset, order if isinstance(order, list | tuple) else ()))
+    choice = replace(
+        choice, preset=add_plugin_stages(choice.preset, order if isinstance(order, list | tuple) else ())
+    )
     rows = [*of_options(found, choice), *of_stages(found, choice)]
     file = experiment_file(choice, options.get("experiment"), dataset)
     below = [

@@ -21,11 +21,11 @@ from ita_pipeline.corpus.line_errors import BORNE, FaultError
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.corpus.stats import SplitStats, statistics
 from ita_pipeline.engines.local import LocalEngine
-from ita_pipeline.engines.sandbox import Worker
+from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.consent import ask_consent
 from ita_pipeline.extraction.contexts import (
     ContextPlan,
-    PictureContexts,
+    PostContexts,
     make_contexts,
     plan_contexts,
     read_contexts,
@@ -198,7 +198,7 @@ class Measure:
         self.layout = ViewEncoder(tokenizer, min(settings.max_length, longest))
         self.contexts = self.known_contexts(dataset, options, training)
 
-    def known_contexts(self, dataset: Dataset, options: Options, training: TrainOptions) -> PictureContexts | None:
+    def known_contexts(self, dataset: Dataset, options: Options, training: TrainOptions) -> PostContexts | None:
         try:
             plan = plan_known(dataset, options, training, self.remarks.append)
         except StageError as error:
@@ -278,8 +278,8 @@ def export(
     dataset = load_dataset(name, training.data, workspace.data)
     plan = plan_known(dataset, options, training, heard.say)
     ask_consent(plan.plan, options.consent, heard)
-    with Worker(options.limits) as hands:
-        contexts = make_contexts(plan, workspace.store, LocalEngine(hands), heard)
+    with SubprocessExecutor(options.limits) as executor:
+        contexts = make_contexts(plan, workspace.store, LocalEngine(executor), heard)
     splits = {
         split: [(post, contexts.of(post)) for post in posts if post.words]
         for split, posts in dataset.splits.items()

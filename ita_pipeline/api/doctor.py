@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ita_pipeline.extraction.presets import build_stages, hub_models, load_preset
+from ita_pipeline.extraction.presets import build_stages, list_hub_models, load_preset
 from ita_pipeline.ner.encoders import find_encoder
 from stages.base import StageError
 from stages.models import hub
@@ -199,7 +199,7 @@ def missing_of_bundled() -> StageError | None:
 
 
 def missing_of_paper() -> list[str]:
-    return [model for model in hub_models(load_preset("paper")) if hub.local_commit(model) is None]
+    return [model for model in list_hub_models(load_preset("paper")) if hub.local_commit(model) is None]
 
 
 def look_at_disk(workspace: Path) -> Iterator[Diagnosis]:

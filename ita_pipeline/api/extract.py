@@ -8,14 +8,14 @@ from pathlib import Path
 from ita_pipeline.cache.store import Store
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.engines.factory import opened
+from ita_pipeline.engines.factory import open_engine
 from ita_pipeline.extraction.consent import ask_consent
 from ita_pipeline.extraction.options import Listener, Mute, Options, chosen
-from ita_pipeline.extraction.pictures import Extraction, PicturePlan, carry_out, plan_pictures
+from ita_pipeline.extraction.pictures import Extraction, ExtractionPlan, execute_plan, plan_images
 from ita_pipeline.extraction.posts import of_posts
 from ita_pipeline.extraction.presets import build_stages
-from ita_pipeline.extraction.session import Sharing
-from ita_pipeline.extraction.targets import things_in
+from ita_pipeline.extraction.session import CacheSession
+from ita_pipeline.extraction.targets import resolve_target
 from ita_pipeline.sources.download_cache import Spool
 
 
@@ -26,7 +26,7 @@ def plan_extraction(
     data: Path | None = None,
     only: str | None = None,
     spool: Spool | None = None,
-) -> PicturePlan:
+) -> ExtractionPlan:
     """What `extract` would do for the pictures of a source, or for posts: the very plan that it obeys.
 
     Posts are those of a dataset, of a folder that is one, or of a file of JSON lines; `only` names one of them.
@@ -36,7 +36,7 @@ def plan_extraction(
         UserError: there is nothing to look at, a setting is unknown, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing.
     """
-    with Sharing(options or Options(), listener, puts=False) as sharing:
+    with CacheSession(options or Options(), listener, puts=False) as sharing:
         return planned_extraction(target, sharing.store, options, listener, data, only, spool)
 
 
@@ -48,13 +48,13 @@ def planned_extraction(
     data: Path | None = None,
     only: str | None = None,
     spool: Spool | None = None,
-) -> PicturePlan:
+) -> ExtractionPlan:
     """As `plan_extraction`, against a store."""
     options, heard = options or Options(), listener or Mute()
     workspace = Workspace(options.workspace)
     choice = chosen(options)
     stages = build_stages(choice.preset, options.stages)
-    seen = things_in(target, bool(of_posts(stages)), data, workspace.data, store.manifest)
+    seen = resolve_target(target, bool(of_posts(stages)), data, workspace.data, store.manifest)
     for line in (*seen.notes, choice.why):
         heard.say(line)
     source = None if seen.source is None else replace(seen.source, only=only)
@@ -62,7 +62,7 @@ def planned_extraction(
         raise UsageError(
             f"there is no post {only} in {target}", "posts go by their id, or else their line's number"
         )
-    plan = plan_pictures(
+    plan = plan_images(
         seen.pictures, stages, store, options.wishes, options.limits, source, spool, options.shard, heard
     )
     return replace(plan, others=seen.others, unreadable=(*seen.closed, *plan.unreadable))
@@ -85,13 +85,13 @@ def extract(
     """
     options, heard = options or Options(), listener or Mute()
     with (
-        Sharing(options, heard) as sharing,
-        opened(options.ray, options.limits, heard.say) as engine,
+        CacheSession(options, heard) as sharing,
+        open_engine(options.ray, options.limits, heard.say) as engine,
         Spool() as spool,
     ):
         plan = planned_extraction(target, sharing.store, options, heard, data, spool=spool)
         ask_consent(plan.plan, options.consent, heard)
         # Other processes may do the work, of whose segments nobody here is told.
         sharing.owes(part.key for part in plan.plan.stages if part.stale)
-        done = carry_out(plan, sharing.store, engine, heard)
+        done = execute_plan(plan, sharing.store, engine, heard)
     return replace(done, sharing=sharing.outcome)

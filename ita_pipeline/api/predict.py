@@ -15,7 +15,7 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.ray.cluster import require_ray
 from ita_pipeline.extraction.options import Listener, Mute, Options
-from ita_pipeline.extraction.session import Sharing
+from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.runs.bulk_predict import Predicted, predict_into
 from ita_pipeline.runs.evaluate import Evaluation, evaluate_run
 from ita_pipeline.runs.part_files import Form, Parts
@@ -48,7 +48,7 @@ def evaluate(
     found = load_dataset(dataset, data, Workspace(options.workspace).data)
     for note in found.notes:
         heard.say(note)
-    with Sharing(options, heard) as sharing:
+    with CacheSession(options, heard) as sharing:
         predictor = predictor_of(run, sharing.store, options, heard)
         evaluation = evaluate_run(predictor, found, splits, captions, heard)
     for note in predictor.notes:
@@ -76,7 +76,7 @@ def predict(
         StageError: a model or tool that the run's stages need is missing.
     """
     options, heard = options or Options(), listener or Mute()
-    with Sharing(options, heard) as sharing:
+    with CacheSession(options, heard) as sharing:
         predictor = predictor_of(run, sharing.store, options, heard, min_confidence)
         told = 0
         for group in gathered(posts, GROUP):
@@ -110,7 +110,7 @@ def predict_parts(
     options, heard = options or Options(), listener or Mute()
     if options.ray is not None:
         require_ray()
-    with Sharing(options, heard) as sharing:
+    with CacheSession(options, heard) as sharing:
         predictor = predictor_of(run, sharing.store, options, heard, min_confidence)
         parts = Parts.of_run(Path(to), predictor.record.key, min_confidence, form)
         if options.ray is not None:

@@ -12,9 +12,9 @@ from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.extraction.explain import Explanation, explain
 from ita_pipeline.extraction.options import Listener, Mute, Options, chosen
-from ita_pipeline.extraction.pictures import PicturePlan, is_pictures, plan_pictures
+from ita_pipeline.extraction.pictures import ExtractionPlan, is_pictures, plan_images
 from ita_pipeline.extraction.presets import build_stages
-from ita_pipeline.extraction.session import Sharing
+from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.extraction.targets import is_posts_file
 from ita_pipeline.runs.plan import TrainingPlan, TrainOptions
 from ita_pipeline.runs.status import Status, status_of
@@ -23,7 +23,7 @@ from ita_pipeline.sources.discover import is_source, place_called
 from ita_pipeline.sources.local import LocalFile
 
 
-def plan_seen(options: Options | None = None, listener: Listener | None = None) -> PicturePlan:
+def plan_seen(options: Options | None = None, listener: Listener | None = None) -> ExtractionPlan:
     """What would be done for every picture that was looked at in this workspace and still lies where it did.
 
     Raises:
@@ -48,8 +48,8 @@ def plan_seen(options: Options | None = None, listener: Listener | None = None) 
     heard.say(f"{len(there)} pictures that were looked at before{gone}")
     stages = build_stages(choice.preset, options.stages)
     places = [LocalFile(path) for path in there]
-    with Sharing(options, heard, puts=False) as sharing:
-        return plan_pictures(places, stages, sharing.store, options.wishes, options.limits, shard=options.shard)
+    with CacheSession(options, heard, puts=False) as sharing:
+        return plan_images(places, stages, sharing.store, options.wishes, options.limits, shard=options.shard)
 
 
 def status(
@@ -78,7 +78,7 @@ def status(
     return training_status(plan_train(str(target), options, training, listener), options)
 
 
-def picture_status(plan: PicturePlan) -> Status:
+def picture_status(plan: ExtractionPlan) -> Status:
     return status_of(plan.plan, plan.unreadable)
 
 
@@ -100,8 +100,8 @@ def why(image: Path | str, options: Options | None = None, listener: Listener | 
     choice = chosen(options)
     heard.say(choice.why)
     stages = build_stages(choice.preset, options.stages)
-    with Sharing(options, heard, puts=False) as sharing:
-        plan = plan_pictures([place], stages, sharing.store, options.wishes, options.limits)
+    with CacheSession(options, heard, puts=False) as sharing:
+        plan = plan_images([place], stages, sharing.store, options.wishes, options.limits)
     if plan.unreadable:
         raise UsageError(
             f"{place.label} cannot be read: {plan.unreadable[0].reason}",

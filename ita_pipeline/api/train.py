@@ -9,12 +9,12 @@ from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.errors import NotCleanError
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.engines.local import LocalEngine
-from ita_pipeline.engines.sandbox import Worker
+from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.consent import ask_consent
 from ita_pipeline.extraction.contexts import make_contexts, read_contexts
 from ita_pipeline.extraction.options import Listener, Mute, Once, Options, chosen
 from ita_pipeline.extraction.pictures import Extraction
-from ita_pipeline.extraction.session import Sharing
+from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.ner.training.distributed import Processes
 from ita_pipeline.ner.training.loggers import reporters
 from ita_pipeline.reports.build import MOST_AT_TRAINING, ReportOptions, report_run
@@ -62,7 +62,7 @@ def plan_train(
     choice = chosen(options, also=("training",), contexts=training.contexts or ())
     heard.say(choice.why)
     limits, wishes = options.limits, options.wishes
-    with Sharing(options, heard, puts=False) as sharing:
+    with CacheSession(options, heard, puts=False) as sharing:
         return plan_training(
             loaded, choice.preset, options.changes, training, sharing.store, wishes, limits, heard.say
         )
@@ -95,9 +95,12 @@ def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, 
         reporters(training.report_to, workspace.runs)
     if processes.first:
         ask_consent(plan.contexts.plan, options.consent, heard)
-    with Sharing(options, heard, puts=processes.first) as sharing, Worker(options.limits) as hands:
+    with (
+        CacheSession(options, heard, puts=processes.first) as sharing,
+        SubprocessExecutor(options.limits) as executor,
+    ):
         sharing.owes(plan.contexts.plan.keys.values())
-        engine = LocalEngine(hands)
+        engine = LocalEngine(executor)
         contexts = make_contexts(plan.contexts, sharing.store, engine, heard) if processes.first else None
     processes.wait()
     # The other processes of a launcher find everything looked at already.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ita_pipeline.cache.inventory import Checked, Holding
     from ita_pipeline.cache.shared.store import Shared
     from ita_pipeline.extraction.options import Options
-    from ita_pipeline.extraction.recompute import Recomputed
+    from ita_pipeline.extraction.recompute import Recomputation
 
 
 app = typer.Typer(
@@ -171,7 +171,7 @@ def verify(
     else:
         with shared.reached():
             checked = shared_upkeep.verify(shared, work_folder(workspace))
-    again: list[Recomputed] = []
+    again: list[Recomputation] = []
     if recompute and not checked.damage:
         watcher = Watcher()
         with resumable(watcher):
@@ -189,7 +189,7 @@ def verify(
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
-def verified(checked: Checked, again: list[Recomputed]) -> dict[str, object]:
+def verified(checked: Checked, again: list[Recomputation]) -> dict[str, object]:
     from ita_pipeline.extraction.recompute import Agreement
 
     damage = [{"segment": shown(d.segment), "line": d.line, "image": d.image} for d in checked.damage]
@@ -212,7 +212,7 @@ def verified(checked: Checked, again: list[Recomputed]) -> dict[str, object]:
     }
 
 
-def tell_verified(checked: Checked, again: list[Recomputed]) -> None:
+def tell_verified(checked: Checked, again: list[Recomputation]) -> None:
     from ita_pipeline.extraction.recompute import Agreement
 
     print(f"{checked.lines} lines in {checked.segments} segments, {len(checked.damage)} damaged")

@@ -23,7 +23,7 @@ from ita_pipeline.cli.options import (
 from ita_pipeline.core.text import plain, whole_text
 
 if TYPE_CHECKING:
-    from ita_pipeline.extraction.explain import StageAnswer
+    from ita_pipeline.extraction.explain import StageExplanation
 
 
 MOST_SHOWN = 300
@@ -76,9 +76,9 @@ def why(
             print(line)
 
 
-def told(answer: StageAnswer) -> Iterator[str]:
+def told(answer: StageExplanation) -> Iterator[str]:
     """What a stage says, in lines for a person."""
-    from ita_pipeline.extraction.explain import in_clear
+    from ita_pipeline.extraction.explain import list_components
 
     yield f"{answer.stage}: {answer.standing}"
     for reason in answer.reasons:
@@ -91,7 +91,7 @@ def told(answer: StageAnswer) -> Iterator[str]:
         yield f"  says     {said(place.content)}"
         yield f"  took     {place.content.get('seconds', 0)} s"
     yield f"  key      {answer.key.hexdigest}, of"
-    for name, value in in_clear(answer.key):
+    for name, value in list_components(answer.key):
         yield f"           {name} = {plain(whole_text(value))}"
 
 

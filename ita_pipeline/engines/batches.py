@@ -9,7 +9,7 @@ from typing import Any
 
 from ita_pipeline.cache.plan import Failed
 from ita_pipeline.cache.records import Record
-from ita_pipeline.engines.executor import Done, Hands, Job
+from ita_pipeline.engines.executor import Done, Executor, Job
 from ita_pipeline.sources.refs import ItemRef
 from stages.base import Failure, Postponed, Stage, Subject, Value
 
@@ -42,14 +42,14 @@ class Handed:
 Known = Mapping[str, Mapping[str, Value | Failure]]
 
 
-def run_batch(stage: Stage[Any], items: Sequence[ItemRef], known: Known, hands: Hands) -> Batch:
+def run_batch(stage: Stage[Any], items: Sequence[ItemRef], known: Known, executor: Executor) -> Batch:
     """Have a stage look at a batch; `known` as in `handed_on`.
 
     Raises:
         StageError: the stage cannot work at all.
     """
     handed = handed_on(items, known)
-    return handed.batch(done_by(hands, stage, handed.jobs))
+    return handed.batch(done_by(executor, stage, handed.jobs))
 
 
 def handed_on(items: Sequence[ItemRef], known: Known) -> Handed:
@@ -71,9 +71,9 @@ def handed_on(items: Sequence[ItemRef], known: Known) -> Handed:
     return Handed(items, jobs, inherited)
 
 
-def done_by(hands: Hands, stage: Stage[Any], jobs: Sequence[Job]) -> Done:
+def done_by(executor: Executor, stage: Stage[Any], jobs: Sequence[Job]) -> Done:
     began = time.perf_counter()
-    results = hands.work(stage, jobs) if jobs else []
+    results = executor.work(stage, jobs) if jobs else []
     return Done(results, time.perf_counter() - began)
 
 

@@ -1,4 +1,4 @@
-"""What an engine hands to those who run the stages, and what it wants of them."""
+"""How stages are run: the executor protocol and its version for this process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.engines.bisection import careful
-from ita_pipeline.engines.image_cache import Decoder
+from ita_pipeline.engines.image_cache import DecodedImageCache
 from ita_pipeline.sources.decode import open_picture
 from ita_pipeline.sources.refs import ImageRef, ItemRef, PostRef
 from stages.base import Frozen, Item, Postponed, Result, Stage, Value
@@ -78,7 +78,7 @@ class Done:
     seconds: float
 
 
-class Hands(Protocol):
+class Executor(Protocol):
     """Whoever runs stages on pictures and posts."""
 
     def open(self, stage: Stage[Any]) -> str:
@@ -112,13 +112,13 @@ class Hands(Protocol):
     def close(self) -> None: ...
 
 
-class InProcess:
+class InProcessExecutor:
     """Runs stages in this very process: for models that are loaded already, and for tests."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         most = round(self.limits.memory_megabytes * MEGABYTE * SHARE_FOR_PICTURES)
-        self.decoder = Decoder(self.decode, most)
+        self.decoder = DecodedImageCache(self.decode, most)
 
     def decode(self, image: ImageRef) -> Image:
         return open_picture(image, self.limits.megabytes * MEGABYTE, self.limits.megapixels * 1_000_000)

@@ -9,11 +9,11 @@ from ita_pipeline.engines.base import Engine
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.ray.cluster import RayPool
-from ita_pipeline.engines.sandbox import Worker
+from ita_pipeline.engines.sandbox import SubprocessExecutor
 
 
 @contextmanager
-def opened(ray: RayPool | None, limits: Limits, say: Callable[[str], None]) -> Iterator[Engine]:
+def open_engine(ray: RayPool | None, limits: Limits, say: Callable[[str], None]) -> Iterator[Engine]:
     """Ray where it is asked for, else this machine.
 
     Raises:
@@ -25,5 +25,5 @@ def opened(ray: RayPool | None, limits: Limits, say: Callable[[str], None]) -> I
         with closing(RayEngine(ray, limits, say)) as engine:
             yield engine
     else:
-        with Worker(limits) as hands:
-            yield LocalEngine(hands)
+        with SubprocessExecutor(limits) as executor:
+            yield LocalEngine(executor)

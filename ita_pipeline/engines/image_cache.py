@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BYTES_PER_PIXEL = 3
 
 
-class Decoder:
+class DecodedImageCache:
     """Remembers pictures, the least recently used ones go first. May be asked from several threads at once."""
 
     def __init__(self, decode: Callable[[ImageRef], Image], most_bytes: int) -> None:

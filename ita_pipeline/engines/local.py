@@ -20,7 +20,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.engines.base import Interrupted, Progress, StageOutcome
 from ita_pipeline.engines.batches import Handed, done_by, handed_on, new_failures, read_of
-from ita_pipeline.engines.executor import Done, Hands, Task
+from ita_pipeline.engines.executor import Done, Executor, Task
 from ita_pipeline.sources.refs import ImageRef, ItemRef
 from stages.base import Failure, Postponed, Stage, StageError, Subject, Value
 
@@ -59,23 +59,23 @@ class StageRun:
 
 
 class LocalEngine:
-    """Runs plans through some hands, which stay as they are from one plan to the next."""
+    """Runs plans with an executor, which stays as it is from one plan to the next."""
 
-    def __init__(self, hands: Hands) -> None:
-        self.hands = hands
+    def __init__(self, executor: Executor) -> None:
+        self.executor = executor
 
     def run(self, plan: Plan, store: Store, progress: Progress) -> tuple[StageOutcome, ...]:
-        return run(plan, store, self.hands, progress)
+        return run(plan, store, self.executor, progress)
 
 
-def run(plan: Plan, store: Store, hands: Hands, progress: Progress) -> tuple[StageOutcome, ...]:
+def run(plan: Plan, store: Store, executor: Executor, progress: Progress) -> tuple[StageOutcome, ...]:
     """As `Engine.run`."""
     plan.check()
     runs = [begun(todo, plan) for todo in plan.stages]
     busy = [stage_run for stage_run in runs if stage_run.stale]
     for stage_run in busy:
         began = time.perf_counter()
-        stage_run.device = hands.open(stage_run.stage)
+        stage_run.device = executor.open(stage_run.stage)
         stage_run.seconds += time.perf_counter() - began
     if busy:
         with ExitStack() as stack:
@@ -85,12 +85,12 @@ def run(plan: Plan, store: Store, hands: Hands, progress: Progress) -> tuple[Sta
                 stage_run.writer = stack.enter_context(writing(store, stage_run.todo.key, stage_run.todo.anew))
             seeing = [stage_run for stage_run in busy if not stage_run.of_posts]
             for group, following in in_pairs(groups(seeing)):
-                hands.expect(following)
+                executor.expect(following)
                 for wave in waves(seeing):
-                    see(group, wave, store, hands, progress)
+                    see(group, wave, store, executor, progress)
             for stage_run in busy:
                 if stage_run.of_posts:
-                    work_on(list(stage_run.stale.values()), stage_run, store, hands, progress)
+                    work_on(list(stage_run.stale.values()), stage_run, store, executor, progress)
     for stage_run in runs:
         store.mark_used(stage_run.todo.key)
     return tuple(stage_run.outcome() for stage_run in runs)
@@ -127,7 +127,7 @@ def waves(runs: Sequence[StageRun]) -> list[list[StageRun]]:
 
 
 def see(
-    group: Sequence[ImageRef], wave: Sequence[StageRun], store: Store, hands: Hands, progress: Progress
+    group: Sequence[ImageRef], wave: Sequence[StageRun], store: Store, executor: Executor, progress: Progress
 ) -> None:
     """Have the stages of a wave look at some pictures: one after the other, or at once where they are on different
     devices.
@@ -142,17 +142,19 @@ def see(
     todo = [(at, stale) for at, stale in able if stale]
     if len({at.device for at, _ in todo}) < 2:
         for at, stale in todo:
-            work_on(stale, at, store, hands, progress)
+            work_on(stale, at, store, executor, progress)
         return
     handed = [handed_on(items_of(stale), known_to(at, stale, store)) for at, stale in todo]
-    answers = hands.work_together([Task(at.stage, each.jobs) for (at, _), each in zip(todo, handed, strict=True)])
+    answers = executor.work_together(
+        [Task(at.stage, each.jobs) for (at, _), each in zip(todo, handed, strict=True)]
+    )
     for (at, _), each, done in zip(todo, handed, answers, strict=True):
         keep(each, done, at, progress)
     for at, _ in todo:
         check(at, progress)
 
 
-def work_on(stale: Sequence[Stale], at: StageRun, store: Store, hands: Hands, progress: Progress) -> None:
+def work_on(stale: Sequence[Stale], at: StageRun, store: Store, executor: Executor, progress: Progress) -> None:
     """Have a stage look at some items, whose pictures those that it reads have been through.
 
     Raises:
@@ -163,7 +165,7 @@ def work_on(stale: Sequence[Stale], at: StageRun, store: Store, hands: Hands, pr
         if at.stop is not None:
             return
         handed = handed_on(items_of(batch), known_to(at, batch, store))
-        keep(handed, done_by(hands, at.stage, handed.jobs), at, progress)
+        keep(handed, done_by(executor, at.stage, handed.jobs), at, progress)
         check(at, progress)
 
 

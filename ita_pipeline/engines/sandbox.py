@@ -30,7 +30,7 @@ from stages.base import Failure, FailureKind, Postponed, Result, Stage, StageErr
 TRIES_ALONE = 2
 
 
-class WorkerLostError(Exception):
+class SubprocessLostError(Exception):
     """The worker died, or took too long and was stopped."""
 
     def __init__(self, failure: Failure) -> None:
@@ -48,8 +48,8 @@ class Process:
     folder: tempfile.TemporaryDirectory[str]
 
 
-class Worker:
-    """`Hands` in another process, started with the first stage and again after each death.
+class SubprocessExecutor:
+    """`Executor` in another process, started with the first stage and again after each death.
 
     Stages stay open in it side by side, so that a picture which is decoded once can be shown to all of them.
     """
@@ -70,7 +70,7 @@ class Worker:
         try:
             self.say(stage)
             device = self.answer(math.inf).decode()
-        except WorkerLostError as lost:
+        except SubprocessLostError as lost:
             reason = lost.failure.reason
             raise StageError(f"the stage {stage.name} cannot be made ready: {reason}", "ita --debug …") from lost
         self.opened[stage.name] = stage
@@ -93,7 +93,7 @@ class Worker:
         """Where the worker dies, tasks are done one after the other, so that it is seen of which picture."""
         try:
             done = self.ask_together(tasks)
-        except WorkerLostError:
+        except SubprocessLostError:
             return [self.by_itself(task) for task in tasks]
         for task, one in zip(tasks, done, strict=True):
             self.judged(task.stage, one.results)
@@ -114,25 +114,25 @@ class Worker:
             return []
         try:
             return self.ask(stage, jobs)
-        except WorkerLostError as lost:
+        except SubprocessLostError as lost:
             if len(jobs) == 1:
                 return [self.alone(stage, jobs[0], lost)]
         middle = len(jobs) // 2
         return self.halved(stage, jobs[:middle]) + self.halved(stage, jobs[middle:])
 
-    def alone(self, stage: Stage[Any], job: Job, lost: WorkerLostError) -> Result:
+    def alone(self, stage: Stage[Any], job: Job, lost: SubprocessLostError) -> Result:
         """Try a picture again that a worker died of while it was alone with it."""
         for _ in range(TRIES_ALONE - 1):
             if lost.failure.kind is FailureKind.RESOURCE and "longer" in lost.failure.reason:
                 break
             try:
                 return self.ask(stage, [job])[0]
-            except WorkerLostError as again:
+            except SubprocessLostError as again:
                 lost = again
         self.prove(stage, lost)
         return lost.failure
 
-    def prove(self, stage: Stage[Any], lost: WorkerLostError) -> None:
+    def prove(self, stage: Stage[Any], lost: SubprocessLostError) -> None:
         """Make sure that it is the picture: a stage that dies of any picture is broken.
 
         Raises:
@@ -145,7 +145,7 @@ class Worker:
             draw_plain(plain)
             try:
                 self.ask(stage, [Job(ImageRef(file_digest(plain), LocalFile(plain)))])
-            except WorkerLostError:
+            except SubprocessLostError:
                 message = f"the stage {stage.name} fails on any picture: {lost.failure.reason}"
                 raise StageError(message, "ita --debug … shows where") from lost
         self.proved.add(stage.name)
@@ -153,7 +153,7 @@ class Worker:
     def ask(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
         """
         Raises:
-            WorkerLostError: the worker died of it, or took too long.
+            SubprocessLostError: the worker died of it, or took too long.
         """
         return self.ask_together([Task(stage, jobs)])[0].results
 
@@ -200,11 +200,11 @@ class Worker:
             if not socket.poll(None if allowed == math.inf else allowed):
                 self.kill()
                 reason = f"took longer than {self.limits.seconds:.0f} s"
-                raise WorkerLostError(Failure(kind=FailureKind.RESOURCE, reason=reason))
+                raise SubprocessLostError(Failure(kind=FailureKind.RESOURCE, reason=reason))
             kind, _, rest = socket.recv_bytes().partition(b"\n")
         except (EOFError, OSError):
             code = self.kill()
-            raise WorkerLostError(as_failure(code)) from None
+            raise SubprocessLostError(as_failure(code)) from None
         except BaseException:
             self.kill()  # interrupted: what the worker still says would be taken for another answer
             raise
@@ -222,7 +222,7 @@ class Worker:
     def close(self) -> None:
         self.kill()
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> SubprocessExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:

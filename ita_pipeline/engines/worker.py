@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.records import Record, encode
-from ita_pipeline.engines.executor import MEGABYTE, Ask, Expect, InProcess, Task
+from ita_pipeline.engines.executor import MEGABYTE, Ask, Expect, InProcessExecutor, Task
 from stages.base import Postponed, Result, Stage, StageError
 from stages.models.threads import Share
 
@@ -48,7 +48,7 @@ def die_with_parent(lifeline: int) -> None:
 def serve(socket: Connection) -> None:
     """Carry out orders until the other end is gone."""
     try:
-        hands = InProcess(socket.recv())
+        executor = InProcessExecutor(socket.recv())
     except (EOFError, ConnectionError):
         return
     stages: dict[str, Stage[Any]] = {}
@@ -57,7 +57,7 @@ def serve(socket: Connection) -> None:
             order: Order = socket.recv()
         except (EOFError, ConnectionError):
             return
-        answer = carried_out(order, hands, stages)
+        answer = carried_out(order, executor, stages)
         try:
             if answer is not None:
                 socket.send_bytes(answer)
@@ -65,28 +65,28 @@ def serve(socket: Connection) -> None:
             return
 
 
-def carried_out(order: Order, hands: InProcess, stages: dict[str, Stage[Any]]) -> bytes | None:
+def carried_out(order: Order, executor: InProcessExecutor, stages: dict[str, Stage[Any]]) -> bytes | None:
     """What is to be said of an order, if anything is."""
     try:
         if isinstance(order, Stage):
             stages[order.name] = order
             limit_memory(None)
-            device = hands.open(order)
-            limit_memory(hands.limits.memory_megabytes)
+            device = executor.open(order)
+            limit_memory(executor.limits.memory_megabytes)
             return READY + b"\n" + device.encode()
         if isinstance(order, Expect):
-            hands.expect(order.images)
+            executor.expect(order.images)
             return None
-        return RESULTS + b"\n" + answers(hands, [Task(stages[ask.stage], ask.jobs) for ask in order])
+        return RESULTS + b"\n" + answers(executor, [Task(stages[ask.stage], ask.jobs) for ask in order])
     except StageError as error:
         return BROKEN + b"\n" + json.dumps([str(error), error.hint]).encode()
 
 
-def answers(hands: InProcess, tasks: Sequence[Task]) -> bytes:
+def answers(executor: InProcessExecutor, tasks: Sequence[Task]) -> bytes:
     """A line a job, those of one task after those of another."""
     return b"".join(
         told(job.item.key, result, done.seconds / len(task.jobs))
-        for task, done in zip(tasks, hands.work_together(tasks), strict=True)
+        for task, done in zip(tasks, executor.work_together(tasks), strict=True)
         for job, result in zip(task.jobs, done.results, strict=True)
     )
 

@@ -14,8 +14,8 @@ from ita_pipeline.corpus.contexts import ContextConfig, render
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines import local
 from ita_pipeline.engines.base import Engine, Progress
-from ita_pipeline.engines.executor import InProcess, Limits
-from ita_pipeline.extraction.pictures import Extraction, PicturePlan, carry_out, plan_pictures
+from ita_pipeline.engines.executor import InProcessExecutor, Limits
+from ita_pipeline.extraction.pictures import Extraction, ExtractionPlan, execute_plan, plan_images
 from ita_pipeline.extraction.posts import PostSource, of_posts
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef, PostRef
@@ -26,7 +26,7 @@ Results = Mapping[str, Value | Failure]
 
 
 @dataclass(frozen=True, slots=True)
-class PictureContexts:
+class PostContexts:
     """What is known of posts, and of their pictures: by file and, for imported contexts, by picture id."""
 
     config: ContextConfig
@@ -54,7 +54,7 @@ class ContextPlan:
 
     config: ContextConfig
     stages: tuple[Stage[Any], ...]
-    pictures: PicturePlan
+    pictures: ExtractionPlan
     imported: Plan = field(default_factory=lambda: Plan(()))
     captioned: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
@@ -85,13 +85,13 @@ def plan_contexts(
     """
     external = ExternalStage(ExternalConfig(file=str(captions))) if captions is not None else None
     parts = tuple(name for name in config.order if external is not None and name in external.parts)
-    left = still_needed(stages, {str(name) for name in config.order if name not in parts})
+    left = filter_stages(stages, {str(name) for name in config.order if name not in parts})
     paths = list(dict.fromkeys(post.picture for post in posts if post.picture is not None))
     source = PostSource(tuple(posts), tuple(train), origin) if of_posts(left) and posts else None
     if left and (paths or source):
-        pictures = plan_pictures([LocalFile(path) for path in paths], left, store, wishes, limits, source)
+        pictures = plan_images([LocalFile(path) for path in paths], left, store, wishes, limits, source)
     else:
-        pictures = PicturePlan((), (), (), Plan(()))
+        pictures = ExtractionPlan((), (), (), Plan(()))
     if external is None or not parts:
         return ContextPlan(config, tuple(left), pictures)
     known = external.entries
@@ -100,25 +100,25 @@ def plan_contexts(
     return ContextPlan(config, tuple(left), pictures, imported, ids, parts)
 
 
-def still_needed(stages: Sequence[Stage[Any]], names: set[str]) -> list[Stage[Any]]:
+def filter_stages(stages: Sequence[Stage[Any]], names: set[str]) -> list[Stage[Any]]:
     """The stages of these names, and those that they read."""
     while more := {read for stage in stages if stage.name in names for read in stage.reads} - names:
         names = names | more
     return [stage for stage in stages if stage.name in names]
 
 
-def make_contexts(todo: ContextPlan, store: Store, engine: Engine, progress: Progress) -> PictureContexts:
+def make_contexts(todo: ContextPlan, store: Store, engine: Engine, progress: Progress) -> PostContexts:
     """Do what a plan says, and read what came of it.
 
     Raises:
         StageError: a stage cannot work at all; what was computed before is kept.
     """
-    extraction = carry_out(todo.pictures, store, engine, progress)
-    local.run(todo.imported, store, InProcess(), progress)
+    extraction = execute_plan(todo.pictures, store, engine, progress)
+    local.run(todo.imported, store, InProcessExecutor(), progress)
     return replace(read_contexts(todo, store), extraction=extraction)
 
 
-def read_contexts(todo: ContextPlan, store: Store) -> PictureContexts:
+def read_contexts(todo: ContextPlan, store: Store) -> PostContexts:
     """The contexts as far as the store knows them now."""
     images = todo.pictures.images
     keys = dict(todo.pictures.plan.keys)
@@ -145,9 +145,7 @@ def read_contexts(todo: ContextPlan, store: Store) -> PictureContexts:
         keys["external"] = part.key
         found = store.results(part.stage, part.key, list(todo.captioned))
         by_id = {name: parts_of(record.result, todo.parts) for name, record in found.items()}
-    return PictureContexts(
-        todo.config, Extraction((), (), (), ()), keys, by_file, by_id, by_post, todo.pictures.posts
-    )
+    return PostContexts(todo.config, Extraction((), (), (), ()), keys, by_file, by_id, by_post, todo.pictures.posts)
 
 
 def read_imported(todo: ContextPlan) -> dict[str, Results]:

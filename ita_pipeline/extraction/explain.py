@@ -15,7 +15,7 @@ from ita_pipeline.cache.plan import StagePlan
 from ita_pipeline.cache.reasons import GROUPS
 from ita_pipeline.cache.records import scan
 from ita_pipeline.cache.store import Reader, Store
-from ita_pipeline.extraction.pictures import PicturePlan
+from ita_pipeline.extraction.pictures import ExtractionPlan
 from stages.base import Subject
 
 
@@ -40,7 +40,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class StageAnswer:
+class StageExplanation:
     """What one stage has to say of a picture. `record` is the one that holds now, or else the latest older one,
     under `record_key`.
     """
@@ -75,7 +75,7 @@ class Explanation:
 
     label: str
     key: str
-    stages: tuple[StageAnswer, ...]
+    stages: tuple[StageExplanation, ...]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -86,7 +86,7 @@ class Explanation:
         }
 
 
-def explain(plan: PicturePlan, store: Store) -> Explanation:
+def explain(plan: ExtractionPlan, store: Store) -> Explanation:
     """The answers of all stages of a plan for its only picture, or its only post and the picture of that."""
     image = plan.images[0] if plan.images else None
     post = next(iter(plan.posts.values()), None)
@@ -100,17 +100,17 @@ def explain(plan: PicturePlan, store: Store) -> Explanation:
     return Explanation(image.label, image.key, answers)
 
 
-def answer(part: StagePlan, image: str, store: Store) -> StageAnswer:
-    standing, reasons = standing_of(part)
+def answer(part: StagePlan, image: str, store: Store) -> StageExplanation:
+    standing, reasons = status_of(part)
     for key in [part.key, *store.other_keys(part.key)]:
         folder = store.folder(key)
         store.index.refresh(folder)
         for entry in store.index.entries(folder, [image]):
-            return StageAnswer(part.stage.name, standing, reasons, part.key, place_of(entry), key)
-    return StageAnswer(part.stage.name, standing, reasons, part.key, None, None)
+            return StageExplanation(part.stage.name, standing, reasons, part.key, place_of(entry), key)
+    return StageExplanation(part.stage.name, standing, reasons, part.key, None, None)
 
 
-def standing_of(part: StagePlan) -> tuple[Standing, tuple[str, ...]]:
+def status_of(part: StagePlan) -> tuple[Standing, tuple[str, ...]]:
     if part.stale:
         return Standing.STALE, tuple(str(reason) for reason in part.stale[0].reasons)
     if part.failed:
@@ -127,7 +127,7 @@ def place_of(entry: Entry) -> Place:
     return Place(entry.segment, number, content)
 
 
-def in_clear(key: StageKey) -> Iterator[tuple[str, str]]:
+def list_components(key: StageKey) -> Iterator[tuple[str, str]]:
     """The components of a key, one by one."""
     yield "version", str(key.components.get("version"))
     for group, name in {**GROUPS, "reads": "reads"}.items():

@@ -36,7 +36,7 @@ KINDS = {"PER": "person", "LOC": "location", "ORG": "organisation", "MISC": "oth
 LINK = re.compile(r"https?\s*:?\s*/\s*/\s*\S+|\b[\w.]+\.co/\S+")
 
 
-class Chooser:
+class ExampleSelector:
     """`train` are posts with gold mentions, `encoder` a text encoder by name; vectors are kept below `root`."""
 
     def __init__(self, train: Sequence[Post], encoder: str, root: Path) -> None:

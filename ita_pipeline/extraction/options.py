@@ -16,7 +16,15 @@ from ita_pipeline.corpus.contexts import CONTEXTS
 from ita_pipeline.engines.base import Progress, Silent
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.ray.cluster import RayPool
-from ita_pipeline.extraction.presets import AUTO, OPTIONAL, Choice, choose, other_stages, with_changes, with_others
+from ita_pipeline.extraction.presets import (
+    AUTO,
+    OPTIONAL,
+    Choice,
+    add_plugin_stages,
+    apply_changes,
+    choose,
+    list_plugin_stages,
+)
 from stages.base import FailureKind
 
 FORM = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
@@ -53,7 +61,7 @@ class Shard:
         """Whether a picture or post is in it; `key` is the sha256 that it is known by."""
         return int(key[:16], 16) % self.of == self.number - 1
 
-    def has_place(self, address: bytes) -> bool:
+    def contains_address(self, address: bytes) -> bool:
         """The same for a picture that could not be read, so that nobody knows its key."""
         return self.has(hashlib.sha256(address).hexdigest())
 
@@ -159,13 +167,15 @@ def chosen(options: Options, also: Sequence[str] = (), contexts: Sequence[str] =
         UsageError: `--set`, `--refresh` or the order of the contexts names a stage that the preset has not.
     """
     choice = choose(options.preset)
-    order = with_changes(choice.preset, {"contexts": options.changes.get("contexts", {})}).contexts.order
-    preset = with_others(choice.preset, (*options.stages, *order, *contexts))
+    order = apply_changes(choice.preset, {"contexts": options.changes.get("contexts", {})}).contexts.order
+    preset = add_plugin_stages(choice.preset, (*options.stages, *order, *contexts))
     stages = list({**preset.stages, **dict.fromkeys(OPTIONAL)})
     known = [*stages, "contexts", "limits", *also]
     for name in order:
         if name not in (*CONTEXTS, *stages):
-            hint = nearest(name, [*CONTEXTS, *stages]) or f"known are {', '.join([*CONTEXTS, *other_stages()])}"
+            hint = (
+                nearest(name, [*CONTEXTS, *stages]) or f"known are {', '.join([*CONTEXTS, *list_plugin_stages()])}"
+            )
             raise UsageError(f"contexts.order names {name}, which is no context", hint)
     named = [("--set", name, known) for name in parse_assignments(options.assignments)]
     for option, name, possible in named + [("--refresh", name, stages) for name in options.refresh]:
@@ -173,11 +183,11 @@ def chosen(options: Options, also: Sequence[str] = (), contexts: Sequence[str] =
             raise UsageError(
                 f"{option} names {name}, which is no stage of preset {preset.name}", mending(name, possible)
             )
-    return replace(choice, preset=with_changes(preset, options.changes))
+    return replace(choice, preset=apply_changes(preset, options.changes))
 
 
 def mending(name: str, possible: Sequence[str]) -> str:
     """What makes a stage's name possible where it is installed, and else the nearest."""
-    if name in other_stages():
+    if name in list_plugin_stages():
         return f"name it: --stage {name}, or in contexts.order, as docs/own-stage.md shows"
     return nearest(name, possible) or f"known are {', '.join(possible)}"

@@ -17,7 +17,7 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine, Interrupted, Progress, StageOutcome
 from ita_pipeline.engines.executor import MEGABYTE, Limits
 from ita_pipeline.extraction.options import Shard
-from ita_pipeline.extraction.posts import PostSource, as_items, of_posts
+from ita_pipeline.extraction.posts import PostSource, make_post_refs, of_posts
 from ita_pipeline.sources.base import Place
 from ita_pipeline.sources.download_cache import Spool
 from ita_pipeline.sources.identify import Found, find, identify
@@ -90,7 +90,7 @@ def pictures_in(folder: Path) -> Found:
 
 
 @dataclass(frozen=True, slots=True)
-class PicturePlan:
+class ExtractionPlan:
     """Which stages have to look at which of these pictures, and posts, and why."""
 
     images: tuple[ImageRef, ...]
@@ -104,14 +104,14 @@ class PicturePlan:
         return self.plan.clean and not self.unreadable
 
 
-class Fetching:
+class FetchProgress:
     """Tells whoever watches of pictures that are fetched; nothing where all are known or lie here."""
 
     def __init__(self, places: Sequence[Place], progress: Progress | None) -> None:
         self.places, self.progress = places, progress
         self.begun = False
 
-    def __enter__(self) -> Fetching:
+    def __enter__(self) -> FetchProgress:
         return self
 
     def __call__(self, count: int) -> None:
@@ -133,7 +133,7 @@ class Fetching:
             self.progress.finish()
 
 
-def plan_pictures(
+def plan_images(
     places: Sequence[Place],
     stages: Sequence[Stage[Any]],
     store: Store,
@@ -143,7 +143,7 @@ def plan_pictures(
     spool: Spool | None = None,
     shard: Shard | None = None,
     progress: Progress | None = None,
-) -> PicturePlan:
+) -> ExtractionPlan:
     """What has to be done to bring every stage up to date for these pictures, and for posts where there are any.
 
     Stages that look at posts are left out where there are none. Of a `shard` are its pictures, and the posts that
@@ -155,29 +155,29 @@ def plan_pictures(
         Interrupted: whoever watches asked for it, while pictures were fetched.
     """
     most = (limits or Limits()).megabytes * MEGABYTE
-    with Fetching(places, progress) as told:
+    with FetchProgress(places, progress) as told:
         identified = list(identify(places, store.manifest, most, spool, told))
     images = everywhere = tuple(image for image in identified if isinstance(image, ImageRef))
     unreadable = tuple(image for image in identified if isinstance(image, Unreadable))
     if shard is not None:
         here = os.getcwd()  # noqa: PTH109
         images = tuple(image for image in images if shard.has(image.key))
-        unreadable = tuple(bad for bad in unreadable if shard.has_place(bad.place.address(here)))
+        unreadable = tuple(bad for bad in unreadable if shard.contains_address(bad.place.address(here)))
     readers = of_posts(stages)
     if source is None or not readers:
         plan = make_plan([stage for stage in stages if stage not in readers], images, store, wishes)
-        return PicturePlan(images, (), unreadable, plan)
-    posts = as_items(source, everywhere, readers, store)
+        return ExtractionPlan(images, (), unreadable, plan)
+    posts = make_post_refs(source, everywhere, readers, store)
     if shard is not None:
         posts = {post: item for post, item in posts.items() if shard.has((item.image or item).key)}
     if source.only is not None:
         wanted = {post.picture for post in posts}
         images = tuple(image for image in images if image.path in wanted)
     plan = make_plan(stages, images, store, wishes, list(posts.values()))
-    return PicturePlan(images, (), unreadable, plan, posts)
+    return ExtractionPlan(images, (), unreadable, plan, posts)
 
 
-def carry_out(todo: PicturePlan, store: Store, engine: Engine, progress: Progress) -> Extraction:
+def execute_plan(todo: ExtractionPlan, store: Store, engine: Engine, progress: Progress) -> Extraction:
     """Do what a plan says, and nothing else.
 
     Raises:

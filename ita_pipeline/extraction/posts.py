@@ -13,7 +13,7 @@ from ita_pipeline.cache.keys import digest
 from ita_pipeline.cache.manifest import Noted
 from ita_pipeline.cache.store import Store
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.extraction.few_shot import Chooser
+from ita_pipeline.extraction.few_shot import ExampleSelector
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef, PostRef
 from stages.base import Example, Stage, Subject
@@ -37,7 +37,7 @@ def of_posts(stages: Sequence[Stage[Any]]) -> list[Stage[Any]]:
     return [stage for stage in stages if stage.subject is Subject.POST]
 
 
-def as_items(
+def make_post_refs(
     source: PostSource, images: Sequence[ImageRef], stages: Sequence[Stage[Any]], store: Store
 ) -> dict[Post, PostRef]:
     """Each post with its key; of pictures and examples only as much as these stages want.
@@ -48,7 +48,7 @@ def as_items(
     pictured = any(stage.sees_picture for stage in stages)
     shots = max((stage.shots for stage in stages), default=0)
     by_path = {image.path: image for image in images}
-    chooser = Chooser(source.train, stages[0].similarity, store.root) if shots else None
+    chooser = ExampleSelector(source.train, stages[0].similarity, store.root) if shots else None
     examples = chooser.choose([post.text for post in source.posts], shots) if chooser else {}
     found: dict[Post, PostRef] = {}
     for post in source.posts:

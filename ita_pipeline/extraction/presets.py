@@ -50,7 +50,7 @@ def load_preset(name: str) -> Preset:
     return checked(Preset, {"name": file.stem, **read_yaml(file)}, file.name)
 
 
-def with_changes(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Preset:
+def apply_changes(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Preset:
     """A preset with `--set` applied to its stages and contexts."""
     stages = dict(preset.stages)
     for section, values in changes.items():
@@ -60,16 +60,16 @@ def with_changes(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Pr
     return checked(Preset, {**preset.model_dump(), "stages": stages, "contexts": contexts}, f"preset {preset.name}")
 
 
-def with_others(preset: Preset, names: Iterable[str]) -> Preset:
+def add_plugin_stages(preset: Preset, names: Iterable[str]) -> Preset:
     """A preset with those of the named stages that are somebody else's and installed, in their default settings.
 
     So a stage takes part as soon as a context's order, `--stage` or `--contexts` names it.
     """
-    added = {name: {} for name in names if name in other_stages() and name not in preset.stages}
+    added = {name: {} for name in names if name in list_plugin_stages() and name not in preset.stages}
     return preset.model_copy(update={"stages": {**preset.stages, **added}}) if added else preset
 
 
-def other_stages() -> list[str]:
+def list_plugin_stages() -> list[str]:
     """The installed stages that are not ours."""
     return [name for name in known_stages() if name not in (*CONTEXTS, EXTERNAL)]
 
@@ -90,7 +90,7 @@ def unavailable(preset: Preset) -> str | None:
     """Why a preset's models cannot be had, or nothing where they can."""
     from stages.models import hub
 
-    for model in hub_models(preset):
+    for model in list_hub_models(preset):
         try:
             hub.identify(model)
         except StageError as error:
@@ -98,7 +98,7 @@ def unavailable(preset: Preset) -> str | None:
     return None
 
 
-def hub_models(preset: Preset) -> list[str]:
+def list_hub_models(preset: Preset) -> list[str]:
     """The models of a preset that a hub would have to give, the encoder first."""
     names = [preset.encoder]
     for settings in preset.stages.values():
@@ -182,6 +182,6 @@ def fault(found: Any, name: str) -> str:
     return "" if found.name == name else f"calls itself {found.name}, and its entry point {name}"
 
 
-def installed_stages() -> dict[str, type[Stage[Any]]]:
+def load_installed_stages() -> dict[str, type[Stage[Any]]]:
     """The classes of all installed stages, by name."""
     return {name: load_stage(entry) for name, entry in known_stages().items()}

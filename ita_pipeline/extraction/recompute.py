@@ -15,7 +15,7 @@ from ita_pipeline.cache.plan import in_order, stage_keys
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.engines.base import Interrupted, Progress
-from ita_pipeline.engines.executor import Hands, Job
+from ita_pipeline.engines.executor import Executor, Job
 from ita_pipeline.extraction.posts import from_json
 from ita_pipeline.sources.local import LocalFile, file_digest
 from ita_pipeline.sources.refs import ImageRef, ItemRef
@@ -43,7 +43,7 @@ class Agreement(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Recomputed:
+class Recomputation:
     """What came of doing a stage's pictures again. `lost` counts pictures that are no longer where they were, or
     whose results of a stage above are gone, so that they could not be done.
     """
@@ -61,8 +61,8 @@ class Recomputed:
 
 
 def recompute(
-    stages: Sequence[Stage[Any]], store: Store, hands: Hands, progress: Progress, count: int, seed: int = 0
-) -> Iterator[Recomputed]:
+    stages: Sequence[Stage[Any]], store: Store, executor: Executor, progress: Progress, count: int, seed: int = 0
+) -> Iterator[Recomputation]:
     """Do `count` pictures of each stage again, chosen at random, and compare. Nothing is written.
 
     Raises:
@@ -72,7 +72,7 @@ def recompute(
     keys = stage_keys(stages)
     for stage in in_order(stages):
         jobs, lost = sampled(stage, keys, stages, store, count, random.Random(seed))
-        yield Recomputed(keys[stage.name], dict(compared(stage, keys, jobs, store, hands, progress)), lost)
+        yield Recomputation(keys[stage.name], dict(compared(stage, keys, jobs, store, executor, progress)), lost)
 
 
 def sampled(
@@ -139,17 +139,17 @@ def compared(
     keys: Mapping[str, StageKey],
     jobs: Sequence[Job],
     store: Store,
-    hands: Hands,
+    executor: Executor,
     progress: Progress,
 ) -> Iterator[tuple[Path, Agreement]]:
     if not jobs:
         return
     cached = store.results(stage, keys[stage.name], [job.item.key for job in jobs])
-    hands.open(stage)
+    executor.open(stage)
     progress.start(stage.name, len(jobs))
     try:
         for batch in batched(jobs, stage.batch_size):
-            for job, result in zip(batch, hands.work(stage, batch), strict=True):
+            for job, result in zip(batch, executor.work(stage, batch), strict=True):
                 yield Path(job.item.label), agreement(cached[job.item.key].result, result)
             progress.advance(stage.name, len(batch))
             if progress.stopping:

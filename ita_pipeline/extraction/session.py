@@ -33,7 +33,7 @@ OLDEST = 300.0
 PAUSE = 60.0
 
 
-class Sharing:
+class CacheSession:
     """A workspace's store and, where one is set, the shared cache beside it; to be used with `with`.
 
     With `puts` false, as for a plan that nobody carries out, nothing is put. How it ended is in `outcome` then.
@@ -47,7 +47,7 @@ class Sharing:
         self.heard = listener or Mute()
         self.shared = Shared(options.shared) if options.shared else None
         self.store = Store(Workspace(options.workspace).store.root, self if self.shared else None)
-        self.putter = Putter(self.shared) if self.shared and puts else None
+        self.putter = Uploader(self.shared) if self.shared and puts else None
         self.asked: set[str] = set()
         self.owed: dict[str, StageKey] = {}
         self.trouble = ""
@@ -61,7 +61,7 @@ class Sharing:
     def outcome(self) -> SharingOutcome:
         return SharingOutcome(self.trouble, tuple(self.damaged))
 
-    def __enter__(self) -> Sharing:
+    def __enter__(self) -> CacheSession:
         return self
 
     def __exit__(
@@ -144,7 +144,7 @@ def place_of(address: str, line: int) -> str:
     return f"{address}, line {line}" if line else f"{address}, whose end is missing"
 
 
-class Putter:
+class Uploader:
     """Puts segments in a thread of its own, so that nobody waits for a network while stages work."""
 
     def __init__(self, shared: Shared) -> None:

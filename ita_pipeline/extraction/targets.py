@@ -36,7 +36,7 @@ def is_posts_file(path: Path) -> bool:
     return path.suffix.lower() in POSTS and path.is_file() and not is_picture_list(path)
 
 
-def things_in(
+def resolve_target(
     target: Path | str, posts_are_read: bool, data: Path | None, workspace_data: Path, manifest: Manifest
 ) -> Seen:
     """What there is to look at. Of a folder it is the pictures below it, and its posts if any stage reads posts.

@@ -13,7 +13,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import CorruptCacheError, UserError
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.extraction.contexts import PictureContexts, Results, parts_of
+from ita_pipeline.extraction.contexts import PostContexts, Results, parts_of
 from ita_pipeline.extraction.pictures import Extraction
 from ita_pipeline.extraction.posts import from_json
 from ita_pipeline.extraction.presets import build
@@ -71,7 +71,7 @@ def look_up(
     by_id: dict[str, Results] = {name: parts_of(record.result, CONTEXTS) for name, record in imported.items()}
     used = {name: key for name, (key, _) in known.items()}
     by_post = said_of(posts, of_posts, images, store)
-    contexts = PictureContexts(config, Extraction((), (), (), ()), used, by_file, by_id, by_post)
+    contexts = PostContexts(config, Extraction((), (), (), ()), used, by_file, by_id, by_post)
     return Seen(contexts, images, unreadable)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ita_pipeline.core.text import visible_name
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.extraction.contexts import PictureContexts, Results
+from ita_pipeline.extraction.contexts import PostContexts, Results
 from ita_pipeline.reports.findings import findings
 from ita_pipeline.reports.models import GOLD, IT, Entry, Findings, Marked, T, Trouble, parts_of, verdict
 from ita_pipeline.reports.thumbnails import Thumbnail
@@ -64,7 +64,7 @@ class Shown:
 class Seen:
     """What is known of pictures by their files: keys, results, and why some cannot be read."""
 
-    contexts: PictureContexts
+    contexts: PostContexts
     images: Mapping[Path, ImageRef]
     unreadable: Mapping[Path, str]
 

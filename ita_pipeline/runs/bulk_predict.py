@@ -10,7 +10,7 @@ from pathlib import Path
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine
-from ita_pipeline.engines.factory import opened
+from ita_pipeline.engines.factory import open_engine
 from ita_pipeline.engines.ray.cluster import RayPool, connected
 from ita_pipeline.extraction.options import Listener
 from ita_pipeline.extraction.posts import as_item
@@ -107,7 +107,7 @@ def tagging(
     from ita_pipeline.runs.ray_predict import Taggers
 
     with (
-        opened(ray, predictor.limits, listener.say) as engine,
+        open_engine(ray, predictor.limits, listener.say) as engine,
         connected(ray) as nodes,
         Taggers(ray, nodes, predictor, parts) as taggers,
     ):

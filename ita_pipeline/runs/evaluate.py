@@ -12,7 +12,7 @@ from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.extraction.consent import ask_consent
-from ita_pipeline.extraction.contexts import PictureContexts, make_contexts, plan_contexts
+from ita_pipeline.extraction.contexts import PostContexts, make_contexts, plan_contexts
 from ita_pipeline.extraction.options import Listener
 from ita_pipeline.extraction.pictures import Extraction
 from ita_pipeline.ner.examples import both_scores, evaluate, lay_out
@@ -75,7 +75,7 @@ def labelled(dataset: Dataset, split: str) -> tuple[Post, ...]:
 
 def contexts_of(
     predictor: Predictor, dataset: Dataset, posts: Sequence[Post], captions: str, heard: Listener
-) -> PictureContexts:
+) -> PostContexts:
     record = predictor.record
     wish = "none" if captions == "auto" and not record.captions else captions
     plan = plan_contexts(
@@ -88,12 +88,12 @@ def contexts_of(
         train=predictor.train,
     )
     ask_consent(plan.plan, predictor.consent, heard)
-    contexts = make_contexts(plan, predictor.store, LocalEngine(predictor.hands), heard)
+    contexts = make_contexts(plan, predictor.store, LocalEngine(predictor.executor), heard)
     predictor.notice(contexts.keys)
     return contexts
 
 
-def score_posts(predictor: Predictor, posts: Sequence[Post], contexts: PictureContexts) -> ViewScores:
+def score_posts(predictor: Predictor, posts: Sequence[Post], contexts: PostContexts) -> ViewScores:
     examples = lay_out([(post, contexts.of(post)) for post in posts], predictor.encoder)
     text, both = both_scores(examples, evaluate(predictor.tagger, examples, predictor.tokenizer.pad_token_id))
     return ViewScores(text=text, text_and_image=both)

@@ -16,7 +16,7 @@ from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
 from ita_pipeline.engines.executor import Limits
-from ita_pipeline.extraction.contexts import ContextPlan, PictureContexts, plan_contexts, read_contexts
+from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, plan_contexts, read_contexts
 from ita_pipeline.extraction.presets import OPTIONAL, Preset, context_stages
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder
@@ -71,7 +71,7 @@ class TrainingPlan:
     contexts: ContextPlan
     command: str
 
-    def wanted(self, contexts: PictureContexts) -> Wanted:
+    def wanted(self, contexts: PostContexts) -> Wanted:
         file = self.captions.name if self.captions else ""
         return Wanted(self.dataset, self.preset, contexts, self.settings, self.encoder, file, self.command)
 

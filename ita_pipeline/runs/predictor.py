@@ -18,9 +18,9 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine, Progress, Silent
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.local import LocalEngine
-from ita_pipeline.engines.sandbox import Worker
+from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.consent import ask_consent
-from ita_pipeline.extraction.contexts import ContextPlan, PictureContexts, make_contexts, plan_contexts
+from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, make_contexts, plan_contexts
 from ita_pipeline.extraction.options import Listener, Mute
 from ita_pipeline.extraction.presets import OPTIONAL, Preset, context_stages, load_stage
 from ita_pipeline.ner.prediction import tag_views
@@ -68,7 +68,7 @@ class Predictor:
         self.encoder = ViewEncoder(self.tokenizer, config.max_length, config.word_shapes)
         self.limits = limits or Limits()
         self.listener, self.consent, self.changes = listener or Mute(), consent, changes or {}
-        self.hands = Worker(self.limits)
+        self.executor = SubprocessExecutor(self.limits)
         self.notes: list[str] = []
 
     @functools.cached_property
@@ -120,7 +120,7 @@ class Predictor:
         stages, train = (self.stages, self.train) if read else ([], ())
         return plan_contexts(read, stages, self.record.contexts, self.store, limits=self.limits, train=train)
 
-    def look(self, plan: ContextPlan, progress: Progress, engine: Engine | None = None) -> PictureContexts:
+    def look(self, plan: ContextPlan, progress: Progress, engine: Engine | None = None) -> PostContexts:
         """Do what a plan says; on this machine, where there is no engine for it.
 
         Raises:
@@ -128,7 +128,7 @@ class Predictor:
             StageError: a stage cannot work at all; what was computed before is kept.
         """
         ask_consent(plan.plan, self.consent, self.listener)
-        contexts = make_contexts(plan, self.store, engine or LocalEngine(self.hands), progress)
+        contexts = make_contexts(plan, self.store, engine or LocalEngine(self.executor), progress)
         self.notice(contexts.keys)
         return contexts
 
@@ -184,7 +184,7 @@ def with_execution(name: str, settings: Mapping[str, Any], changes: Mapping[str,
     return {**settings, **{n: v for n, v in changes.items() if n in known and EXECUTION in known[n].metadata}}
 
 
-def troubles(posts: Sequence[Post], contexts: PictureContexts) -> dict[Post, str]:
+def troubles(posts: Sequence[Post], contexts: PostContexts) -> dict[Post, str]:
     """Why contexts of these posts are missing: of the picture first."""
     extraction = contexts.extraction
     files = {f.item.path: f.failure.reason for f in extraction.failed if isinstance(f.item, ImageRef)}

@@ -9,7 +9,7 @@ from typing import Any
 
 from ita_pipeline.core.errors import UsageError, nearest
 from ita_pipeline.corpus.contexts import CONTEXTS
-from ita_pipeline.extraction.presets import other_stages
+from ita_pipeline.extraction.presets import list_plugin_stages
 from ita_pipeline.runs.plan import TrainOptions
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run
 from stages.base import Frozen
@@ -86,8 +86,8 @@ def contexts_of(name: str) -> tuple[str, ...] | None:
         return () if name == ONLY_TEXT else None
     parts = tuple(name.split("+"))
     for part in parts:
-        if part not in (*CONTEXTS, *other_stages()):
-            known = [ONLY_TEXT, *CONTEXTS, *other_stages(), EVERYTHING]
+        if part not in (*CONTEXTS, *list_plugin_stages()):
+            known = [ONLY_TEXT, *CONTEXTS, *list_plugin_stages(), EVERYTHING]
             hint = nearest(part, known) or f"known are {', '.join(known)}, and such as caption+ocr"
             raise UsageError(f"there is no view {part}", hint)
     return parts

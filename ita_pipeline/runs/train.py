@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.extraction.contexts import PictureContexts
+from ita_pipeline.extraction.contexts import PostContexts
 from ita_pipeline.extraction.presets import Preset
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.encoders import EncoderRef, load_encoder, longest_row
@@ -43,7 +43,7 @@ class Wanted:
 
     dataset: Dataset
     preset: Preset
-    contexts: PictureContexts
+    contexts: PostContexts
     training: TrainingConfig
     encoder: EncoderRef
     captions: str

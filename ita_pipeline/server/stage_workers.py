@@ -8,7 +8,7 @@ from typing import Any
 
 from ita_pipeline.cache.plan import in_order
 from ita_pipeline.engines.executor import Job, Limits
-from ita_pipeline.engines.sandbox import Worker
+from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.contexts import Results
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import Failure, FailureKind, Postponed, Stage, Value
@@ -25,7 +25,7 @@ class Eyes:
 
     def __init__(self, stages: Sequence[Stage[Any]], limits: Limits) -> None:
         self.stages = in_order(stages)
-        self.hands = {stage.name: Worker(limits) for stage in stages}
+        self.executors = {stage.name: SubprocessExecutor(limits) for stage in stages}
         self.seen: OrderedDict[str, Results] = OrderedDict()
 
     def open(self) -> None:
@@ -35,11 +35,11 @@ class Eyes:
             StageError: a model or tool is missing.
         """
         for stage in self.stages:
-            self.hands[stage.name].open(stage)
+            self.executors[stage.name].open(stage)
 
     def close(self) -> None:
-        for hands in self.hands.values():
-            hands.close()
+        for executor in self.executors.values():
+            executor.close()
 
     def look(self, image: ImageRef) -> Results:
         """What each stage says of a picture.
@@ -67,7 +67,7 @@ class Eyes:
             if isinstance(result, Failure):
                 return Failure(kind=result.kind, reason=f"{name}: {result.reason}")
             upstream[name] = result
-        result = self.hands[stage.name].work(stage, [Job(image, upstream)])[0]
+        result = self.executors[stage.name].work(stage, [Job(image, upstream)])[0]
         if isinstance(result, Postponed):
             return Failure(kind=FailureKind.TRANSIENT, reason=result.reason)
         return result

@@ -124,7 +124,7 @@ def sight_folder(folder: Path) -> Sighted:
     inside = [LocalFile(path) for path in found.others if is_container(path.name)]
     if found.pictures or not inside:
         return Sighted(tuple(map(LocalFile, found.pictures)), found.others, found.closed)
-    return with_others(inside, [path for path in found.others if not is_container(path.name)], found.closed)
+    return add_plugin_stages(inside, [path for path in found.others if not is_container(path.name)], found.closed)
 
 
 def sight_far_folder(url: str, known_files: KnownFiles | None) -> Sighted:
@@ -135,14 +135,14 @@ def sight_far_folder(url: str, known_files: KnownFiles | None) -> Sighted:
     names = [PurePosixPath(file.name) for file in files if not is_picture(file.name)]
     if pictures or not inside:
         return Sighted(pictures, tuple(names))
-    return with_others(inside, [name for name in names if not is_container(name.name)], (), known_files)
+    return add_plugin_stages(inside, [name for name in names if not is_container(name.name)], (), known_files)
 
 
 def sight_dataset(source: str) -> Sighted:
     return Sighted(tuple(dataset_cells(load(source))))
 
 
-def with_others(
+def add_plugin_stages(
     inside: Sequence[File],
     others: Iterable[PurePath],
     closed: Sequence[Unreadable] = (),

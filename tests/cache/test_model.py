@@ -23,7 +23,7 @@ from ita_pipeline.cache.plan import Plan, Wishes, make_plan, stage_keys
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
 from ita_pipeline.engines.base import Silent
-from ita_pipeline.engines.executor import InProcess, Job
+from ita_pipeline.engines.executor import InProcessExecutor, Job
 from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
@@ -40,7 +40,7 @@ class Killed(BaseException):
     """As sudden as SIGKILL: nobody tidies up after it."""
 
 
-class Hands(InProcess):
+class KillableExecutor(InProcessExecutor):
     """Works until it is killed, and notes what it was asked."""
 
     def __init__(self, batches: int | None) -> None:
@@ -201,7 +201,7 @@ class AnythingHappens(RuleBasedStateMachine):
     )
     def run(self, retry: bool, refresh: bool, kill: int | None, torn: int) -> None:
         Moody.mood += refresh
-        store, hands = self.store, Hands(kill)
+        store, executor = self.store, KillableExecutor(kill)
         kinds = frozenset(FailureKind) if retry else frozenset[FailureKind]()
         plan = self.plan(store, Wishes(retry=kinds, refresh=frozenset({"size"} if refresh else ())))
         planned = {(part.stage.name, stale.item.key) for part in plan.stages for stale in part.stale}
@@ -210,22 +210,22 @@ class AnythingHappens(RuleBasedStateMachine):
             images = {self.key(name) for name in self.there}
             assert part.fresh + len(part.stale) + len(part.failed) == len(images)
         try:
-            local.run(plan, store, hands, Silent())
+            local.run(plan, store, executor, Silent())
         except Killed:
-            self.remember(hands)
-            self.tear(store, plan, hands, torn)
+            self.remember(executor)
+            self.tear(store, plan, executor, torn)
         else:
-            self.remember(hands)
+            self.remember(executor)
             below_a_failure = {
                 ("double", image)
                 for (setting, image), found in self.answered.items()
                 if setting == self.size and found is None
             }
-            assert set(hands.asked) == planned - below_a_failure
+            assert set(executor.asked) == planned - below_a_failure
 
-    def remember(self, hands: Hands) -> None:
+    def remember(self, executor: KillableExecutor) -> None:
         sizes = {self.key(name): size for name, size in self.there.items()}
-        for stage, image in hands.asked:
+        for stage, image in executor.asked:
             if stage == "size":
                 size = sizes[image]
                 value = size and (size[0] * self.times + 100 * self.version, size[1] + 100 * Moody.mood)
@@ -235,10 +235,10 @@ class AnythingHappens(RuleBasedStateMachine):
                 assert above is not None
                 self.answered[self.double, image] = (2 * above[0] + self.below, 2 * above[1])
 
-    def tear(self, store: Store, plan: Plan, hands: Hands, torn: int) -> None:
+    def tear(self, store: Store, plan: Plan, executor: KillableExecutor, torn: int) -> None:
         """What was being written when the process died: the beginning of a line at the end of a segment."""
-        if hands.asked:
-            folder = store.folder(plan.keys[hands.asked[-1][0]])
+        if executor.asked:
+            folder = store.folder(plan.keys[executor.asked[-1][0]])
             last = max(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
             line = last.read_bytes().splitlines()[0]
             with last.open("ab") as opened:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ita_pipeline.core.config import checked, configured, find_config, merged, parse_assignments, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.extraction.presets import load_preset, with_changes
+from ita_pipeline.extraction.presets import apply_changes, load_preset
 from ita_pipeline.ner.config import TrainingConfig
 
 
@@ -79,12 +79,12 @@ def test_every_experiment_is_complete(name: str):
 
 
 def test_changes_reach_stages_and_contexts():
-    preset = with_changes(load_preset("bundled"), {"ocr": {"page_mode": 6}, "contexts": {"objects": 2}})
+    preset = apply_changes(load_preset("bundled"), {"ocr": {"page_mode": 6}, "contexts": {"objects": 2}})
     assert preset.stages["ocr"] == {"languages": "eng", "page_mode": 6}
     assert preset.contexts.objects == 2
     assert preset.contexts.word_confidence == load_preset("bundled").contexts.word_confidence
     with pytest.raises(UsageError, match=r"contexts\.object_scores"):
-        with_changes(preset, {"contexts": {"object_scores": 0.5}})
+        apply_changes(preset, {"contexts": {"object_scores": 0.5}})
 
 
 MAPPING = st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3))

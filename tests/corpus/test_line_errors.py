@@ -23,7 +23,7 @@ from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
 from ita_pipeline.engines.base import Silent
-from ita_pipeline.engines.executor import InProcess
+from ita_pipeline.engines.executor import InProcessExecutor
 from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
@@ -79,7 +79,7 @@ def planned(store: Store, paths: list[Path], **wishes: Any) -> Plan:
 
 def extract(root: Path, paths: list[Path], **wishes: Any) -> None:
     store = Store(root)
-    local.run(planned(store, paths, **wishes), store, InProcess(), Silent())
+    local.run(planned(store, paths, **wishes), store, InProcessExecutor(), Silent())
 
 
 def known(root: Path) -> dict[str, dict[str, Record]]:

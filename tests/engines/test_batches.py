@@ -13,8 +13,8 @@ from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
 from ita_pipeline.engines.base import Silent, StageOutcome
-from ita_pipeline.engines.executor import Hands, InProcess
-from ita_pipeline.engines.sandbox import Worker
+from ita_pipeline.engines.executor import Executor, InProcessExecutor
+from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import Failure, Item, Postponed, Result, StageError
 from tests.support.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ref
@@ -83,9 +83,9 @@ class FarDouble(DoubleStage):
         return "elsewhere"
 
 
-@pytest.fixture(params=[InProcess, Worker])
-def hands(request: pytest.FixtureRequest) -> Iterator[Hands]:
-    made: Callable[[], Hands] = request.param
+@pytest.fixture(params=[InProcessExecutor, SubprocessExecutor])
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    made: Callable[[], Executor] = request.param
     found = made()
     yield found
     found.close()
@@ -95,9 +95,9 @@ def images(*names: str) -> list[ImageRef]:
     return [ref(draw(Path(f"in/{name}.png"), size=(n + 1, 5))) for n, name in enumerate(names)]
 
 
-def run(stages: Sequence[SizeStage], found: list[ImageRef], hands: Hands) -> tuple[StageOutcome, ...]:
+def run(stages: Sequence[SizeStage], found: list[ImageRef], executor: Executor) -> tuple[StageOutcome, ...]:
     store = Store(Path("store"))
-    return local.run(make_plan(stages, found, store), store, hands, Silent())
+    return local.run(make_plan(stages, found, store), store, executor, Silent())
 
 
 def said(stage: SizeStage, outcome: StageOutcome) -> list[Result]:
@@ -105,28 +105,28 @@ def said(stage: SizeStage, outcome: StageOutcome) -> list[Result]:
     return sorted((record.result for record in records.values()), key=str)
 
 
-def test_they_work_at_the_same_time(hands: Hands):
+def test_they_work_at_the_same_time(executor: Executor):
     near, far = Near(SizeConfig(batch=2)), Far(SizeConfig(batch=4))
-    outcomes = run([near, far], images(*NAMES)[:2], hands)
+    outcomes = run([near, far], images(*NAMES)[:2], executor)
     assert [outcome.done for outcome in outcomes] == [2, 2]
     expected = [SizeValue(width=1, height=5), SizeValue(width=2, height=5)]
     assert said(near, outcomes[0]) == said(far, outcomes[1]) == expected
 
 
 def test_those_of_one_device_take_turns():
-    outcomes = run([Turns(), OtherTurns(), FarAway()], images(*NAMES), InProcess())
+    outcomes = run([Turns(), OtherTurns(), FarAway()], images(*NAMES), InProcessExecutor())
     assert [outcome.done for outcome in outcomes] == [4, 4, 4]
     assert Turns.most == 1
 
 
-def test_who_reads_another_comes_after_it(hands: Hands):
+def test_who_reads_another_comes_after_it(executor: Executor):
     double = FarDouble(SizeConfig(batch=4))
-    outcomes = run([SizeStage(SizeConfig(batch=4)), double], images(*NAMES), hands)
+    outcomes = run([SizeStage(SizeConfig(batch=4)), double], images(*NAMES), executor)
     assert said(double, outcomes[1])[0] == SizeValue(width=2, height=10)
 
 
 def test_a_death_is_held_against_the_stage_and_the_picture_that_it_came_of():
-    with Worker() as worker:
+    with SubprocessExecutor() as worker:
         size, far = run([SizeStage(), FarAway(SizeConfig(batch=4))], images("a", "b", "abort", "c"), worker)
     assert (size.done, size.failed) == (4, ())
     (failed,) = far.failed
@@ -136,19 +136,19 @@ def test_a_death_is_held_against_the_stage_and_the_picture_that_it_came_of():
     assert "SIGABRT" in failed.failure.reason
 
 
-def test_one_that_stops_is_asked_no_more_and_the_other_goes_on(hands: Hands):
+def test_one_that_stops_is_asked_no_more_and_the_other_goes_on(executor: Executor):
     far = FarAway(SizeConfig(batch=1))
-    size, stopped = run([SizeStage(SizeConfig(batch=8)), far], images("a", "enough", "b"), hands)
+    size, stopped = run([SizeStage(SizeConfig(batch=8)), far], images("a", "enough", "b"), executor)
     assert (size.done, size.waiting) == (3, 0)
     assert (stopped.done, stopped.waiting, stopped.note) == (1, 2, "the server is gone")
 
 
-def test_one_that_cannot_go_on_ends_the_run_and_what_the_other_found_is_kept(hands: Hands):
+def test_one_that_cannot_go_on_ends_the_run_and_what_the_other_found_is_kept(executor: Executor):
     found = images("enough broken", "a")
     size = SizeStage(SizeConfig(batch=8))
     with pytest.raises(StageError, match="the stage far stopped: the server is gone"):
-        run([size, FarAway(SizeConfig(batch=8))], found, hands)
-    (again,) = run([size], found, hands)
+        run([size, FarAway(SizeConfig(batch=8))], found, executor)
+    (again,) = run([size], found, executor)
     assert (again.fresh, again.done) == (2, 0)
 
 
@@ -159,5 +159,5 @@ def test_who_is_asked_to_stop_keeps_what_both_found():
     found, store = images(*NAMES), Store(Path("store"))
     stages = [SizeStage(SizeConfig(batch=2)), FarAway(SizeConfig(batch=1))]
     with pytest.raises(KeyboardInterrupt):
-        local.run(make_plan(stages, found, store), store, InProcess(), Stopping())
-    assert [outcome.fresh for outcome in run(stages, found, InProcess())] == [2, 2]
+        local.run(make_plan(stages, found, store), store, InProcessExecutor(), Stopping())
+    assert [outcome.fresh for outcome in run(stages, found, InProcessExecutor())] == [2, 2]

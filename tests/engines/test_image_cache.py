@@ -17,9 +17,9 @@ from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
 from ita_pipeline.engines.base import Silent
-from ita_pipeline.engines.executor import InProcess
-from ita_pipeline.engines.image_cache import Decoder
-from ita_pipeline.engines.sandbox import Worker
+from ita_pipeline.engines.executor import InProcessExecutor
+from ita_pipeline.engines.image_cache import DecodedImageCache
+from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.sources.decode import open_picture
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
@@ -52,7 +52,7 @@ def images(*names: str) -> list[ImageRef]:
 
 def test_what_is_asked_for_twice_is_decoded_once():
     eyes = Eyes()
-    decoder = Decoder(eyes, 10 * EACH)
+    decoder = DecodedImageCache(eyes, 10 * EACH)
     for image in images("a", "b", "a", "b"):
         assert decoder.picture(image).size == (SIDE, SIDE)
     assert eyes.seen == {"a": 1, "b": 1}
@@ -60,7 +60,7 @@ def test_what_is_asked_for_twice_is_decoded_once():
 
 def test_two_that_ask_at_once_share_what_is_decoded():
     eyes = Eyes()
-    decoder = Decoder(eyes, 10 * EACH)
+    decoder = DecodedImageCache(eyes, 10 * EACH)
     eyes.gate.clear()
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(decoder.picture, image) for image in images(*"abababab")]
@@ -72,7 +72,7 @@ def test_two_that_ask_at_once_share_what_is_decoded():
 
 def test_what_finds_no_room_is_decoded_by_each_who_asks():
     eyes = Eyes()
-    decoder = Decoder(eyes, EACH - 1)
+    decoder = DecodedImageCache(eyes, EACH - 1)
     with ThreadPoolExecutor(4) as pool:
         assert {picture.size for picture in pool.map(decoder.picture, images(*"aaaa"))} == {(SIDE, SIDE)}
     assert eyes.seen["a"] >= 1
@@ -83,7 +83,7 @@ def test_what_finds_no_room_is_decoded_by_each_who_asks():
 
 def test_memory_is_bounded_and_the_oldest_goes_first():
     eyes = Eyes()
-    decoder = Decoder(eyes, 2 * EACH)
+    decoder = DecodedImageCache(eyes, 2 * EACH)
     for image in images("a", "b", "a", "c", "a", "b"):
         decoder.picture(image)
         assert decoder.bytes == sum(3 * p.width * p.height for p in decoder.pictures.values()) <= 2 * EACH
@@ -91,14 +91,14 @@ def test_memory_is_bounded_and_the_oldest_goes_first():
 
 
 def test_what_is_larger_than_all_room_is_not_remembered():
-    decoder = Decoder(Eyes(), EACH - 1)
+    decoder = DecodedImageCache(Eyes(), EACH - 1)
     decoder.picture(images("a")[0])
     assert decoder.bytes == 0
 
 
 def test_what_is_expected_is_there_when_it_is_asked_for():
     eyes = Eyes()
-    decoder = Decoder(eyes, 10 * EACH)
+    decoder = DecodedImageCache(eyes, 10 * EACH)
     decoder.expect(images("a", "bad", "b"))
     decoder.ahead.shutdown()
     assert eyes.seen == {"a": 1, "bad": 1, "b": 1}
@@ -109,7 +109,7 @@ def test_what_is_expected_is_there_when_it_is_asked_for():
 
 
 def test_ahead_only_as_far_as_there_is_room_and_nothing_is_pushed_out():
-    decoder = Decoder(Eyes(), 2 * EACH)
+    decoder = DecodedImageCache(Eyes(), 2 * EACH)
     decoder.picture(images("now")[0])
     decoder.expect(images("a", "b", "c"))
     decoder.ahead.shutdown()
@@ -118,7 +118,7 @@ def test_ahead_only_as_far_as_there_is_room_and_nothing_is_pushed_out():
 
 def test_whoever_cannot_wait_decodes_by_himself():
     eyes = Eyes()
-    decoder = Decoder(eyes, 10 * EACH)
+    decoder = DecodedImageCache(eyes, 10 * EACH)
     eyes.gate.clear()
     decoder.expect(images("a", "b"))
     threading.Timer(0.05, eyes.gate.set).start()
@@ -147,7 +147,7 @@ def test_all_stages_of_a_run_share_one_decoding(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("ita_pipeline.engines.executor.open_picture", opening)
     found = [ref(draw(tmp_path / f"{n}.png", size=(n + 1, 5))) for n in range(7)]
     store, stages = Store(tmp_path), [SizeStage(SizeConfig(batch=3)), Other(SizeConfig(batch=2))]
-    outcomes = local.run(make_plan(stages, found, store), store, InProcess(), Silent())
+    outcomes = local.run(make_plan(stages, found, store), store, InProcessExecutor(), Silent())
     assert [outcome.done for outcome in outcomes] == [7, 7]
     assert opening.seen == {f"{n}.png": 1 for n in range(7)}
 
@@ -167,8 +167,8 @@ def test_several_stages_side_by_side_survive_the_death_of_their_process(tmp_path
     names = ["a", "b", "c", "abort", "d", "e"]
     found = [ref(draw(tmp_path / f"{name}.png", size=(n + 1, 5))) for n, name in enumerate(names)]
     store, stages = Store(tmp_path), [SizeStage(SizeConfig(batch=2)), Crashing(SizeConfig(batch=2))]
-    with Worker() as hands:
-        calm, hurt = local.run(make_plan(stages, found, store), store, hands, Silent())
+    with SubprocessExecutor() as executor:
+        calm, hurt = local.run(make_plan(stages, found, store), store, executor, Silent())
     assert calm.done == 6
     assert hurt.done == 5
     assert [Path(failed.item.label).name for failed in hurt.failed] == ["abort.png"]

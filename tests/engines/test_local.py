@@ -12,7 +12,7 @@ from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
 from ita_pipeline.engines.base import Silent, StageOutcome
-from ita_pipeline.engines.executor import InProcess
+from ita_pipeline.engines.executor import InProcessExecutor
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import Failure, FailureKind, Item, Postponed, Result, StageError, Value
 from tests.support.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ref
@@ -35,7 +35,7 @@ def images(folder: Path, *names: str) -> list[ImageRef]:
 
 
 def run(stage: Any, found: list[ImageRef], store: Store, *more: Any) -> tuple[StageOutcome, ...]:
-    return local.run(make_plan([stage, *more], found, store), store, InProcess(), Silent())
+    return local.run(make_plan([stage, *more], found, store), store, InProcessExecutor(), Silent())
 
 
 def test_the_one_that_makes_a_stage_raise_fails_alone(tmp_path: Path):
@@ -132,7 +132,7 @@ def test_asked_to_stop_it_finishes_the_batch_in_hand(tmp_path: Path):
     found = images(tmp_path / "in", "a", "b", "c")
     store = Store(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        local.run(make_plan([SizeStage()], found, store), store, InProcess(), Stopping())
+        local.run(make_plan([SizeStage()], found, store), store, InProcessExecutor(), Stopping())
     rest = SizeStage()
     run(rest, found, Store(tmp_path))
     assert rest.asked == ["c.png"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ita_pipeline.engines.executor import Job, Limits
-from ita_pipeline.engines.sandbox import Worker
+from ita_pipeline.engines.sandbox import SubprocessExecutor
 from stages.base import Failure, FailureKind, Item, StageError, Value
 from tests.support.fakes import SizeConfig, SizeStage, SizeValue, draw, ref
 
@@ -50,7 +50,7 @@ def jobs(*names: str) -> list[Job]:
 
 
 def work(names: list[str], **limits: float) -> list[Value | Failure]:
-    with Worker(Limits(**limits)) as worker:
+    with SubprocessExecutor(Limits(**limits)) as worker:
         return worker.work(Hostile(SizeConfig(batch=8)), jobs(*names))
 
 
@@ -59,7 +59,7 @@ def failures(results: list[Value | Failure]) -> dict[int, Failure]:
 
 
 def test_values_come_back_in_order():
-    with Worker() as worker:
+    with SubprocessExecutor() as worker:
         stage = SizeStage()
         found = worker.work(stage, jobs("a", "b", "c"))
         assert found == [SizeValue(width=n, height=5) for n in (1, 2, 3)]
@@ -94,19 +94,19 @@ def test_a_picture_that_takes_too_much_memory_is_a_matter_of_resources():
 
 def test_limits_reach_the_decoder():
     Path("in").mkdir()
-    with Worker(Limits(megapixels=1)) as worker:
+    with SubprocessExecutor(Limits(megapixels=1)) as worker:
         (found,) = worker.work(SizeStage(), [Job(ref(draw(Path("in/a.png"), size=(1200, 1000))))])
     assert isinstance(found, Failure)
     assert "pixels" in found.reason
 
 
 def test_a_stage_that_dies_of_any_picture_is_broken():
-    with Worker() as worker, pytest.raises(StageError, match="fails on any picture"):
+    with SubprocessExecutor() as worker, pytest.raises(StageError, match="fails on any picture"):
         worker.work(Dying(), jobs("a", "b"))
 
 
 def test_what_a_stage_lacks_is_said_in_its_own_words():
-    with Worker() as worker, pytest.raises(StageError, match="the weights are gone") as error:
+    with SubprocessExecutor() as worker, pytest.raises(StageError, match="the weights are gone") as error:
         worker.open(Unready())
     assert error.value.hint == "get them"
 
@@ -114,9 +114,9 @@ def test_what_a_stage_lacks_is_said_in_its_own_words():
 PARENT = """
 import sys, time
 from pathlib import Path
-from ita_pipeline.engines.isolation import Worker
+from ita_pipeline.engines.sandbox import SubprocessExecutor
 from tests.support.fakes import SizeStage
-worker = Worker()
+worker = SubprocessExecutor()
 worker.open(SizeStage())
 print(worker.process.child.pid, worker.process.folder.name, flush=True)
 time.sleep(600)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ita_pipeline.corpus.posts import Post, Span, joined
 from ita_pipeline.extraction import few_shot as similarity
-from ita_pipeline.extraction.few_shot import Chooser, Vectors, words_of
+from ita_pipeline.extraction.few_shot import ExampleSelector, Vectors, words_of
 from ita_pipeline.extraction.posts import PostSource, as_item
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
@@ -49,7 +49,7 @@ def test_examples_are_posts_for_training_and_never_the_post_itself(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(similarity, "Vectors", Counted)
         pool = [post(text, f"train-{n}") for n, text in enumerate(train)]
-        found = Chooser(pool, "any", Path()).choose([*train, *others], shots)
+        found = ExampleSelector(pool, "any", Path()).choose([*train, *others], shots)
     for text, examples in found.items():
         assert len(examples) <= shots
         assert {example.text for example in examples} <= set(train)
@@ -60,7 +60,7 @@ def test_examples_are_posts_for_training_and_never_the_post_itself(
 
 def test_the_nearest_comes_last_and_a_retweet_of_the_post_not_at_all(counted: None) -> None:
     train = [post(text) for text in ("sun sun", "rain lunch", "rain rain lunch", "RT rain rain sun http://t.co/x")]
-    found = Chooser(train, "any", Path()).choose(["Rain rain sun !"], 2)
+    found = ExampleSelector(train, "any", Path()).choose(["Rain rain sun !"], 2)
     assert [example.text for example in found["Rain rain sun !"]][-1] in (
         "rain rain lunch",
         "rain lunch",
@@ -79,25 +79,25 @@ def test_the_nearest_comes_last_and_a_retweet_of_the_post_not_at_all(counted: No
 )
 def test_a_retweet_of_somebody_is_no_example_of_the_tweet_or_of_another_retweet(counted: None, text: str) -> None:
     asked = ["rain in Marlow", "RT @ChildhoodShows : rain in Marlow"]
-    assert all(not found for found in Chooser([post(text)], "any", Path()).choose(asked, 1).values())
+    assert all(not found for found in ExampleSelector([post(text)], "any", Path()).choose(asked, 1).values())
 
 
 def test_posts_without_labels_teach_nothing(counted: None) -> None:
-    assert Chooser([post("rain", gold=False)], "any", Path()).choose(["sun"], 3) == {}
+    assert ExampleSelector([post("rain", gold=False)], "any", Path()).choose(["sun"], 3) == {}
 
 
 def test_vectors_by_the_bundled_encoder_are_kept_and_rank_by_meaning(tmp_path: Path) -> None:
     train = [post("the football match ended in a draw"), post("a recipe for soup with carrots")]
-    chooser = Chooser(train, "minilm", tmp_path)
+    chooser = ExampleSelector(train, "minilm", tmp_path)
     found = chooser.choose(["late goal wins the soccer game"], 1)
     (example,) = found["late goal wins the soccer game"]
     assert "football" in example.text
     (file,) = (tmp_path / "similarity").glob("*.npz")
     before = file.stat().st_mtime_ns
-    assert Chooser(train, "minilm", tmp_path).choose(["late goal wins the soccer game"], 1) == found
+    assert ExampleSelector(train, "minilm", tmp_path).choose(["late goal wins the soccer game"], 1) == found
     assert file.stat().st_mtime_ns == before
     file.write_bytes(b"broken")
-    assert Chooser(train, "minilm", tmp_path).choose(["late goal wins the soccer game"], 1) == found
+    assert ExampleSelector(train, "minilm", tmp_path).choose(["late goal wins the soccer game"], 1) == found
 
 
 def test_vectors_that_were_made_before_an_interrupt_are_kept(

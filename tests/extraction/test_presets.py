@@ -10,13 +10,13 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.plugins import GROUP, known_stages
 from ita_pipeline.extraction.presets import (
     Preset,
+    apply_changes,
     build_stages,
     choose,
-    hub_models,
+    list_hub_models,
     load_preset,
     load_stage,
     unavailable,
-    with_changes,
 )
 from stages.base import StageError
 from stages.models import hub
@@ -34,12 +34,12 @@ def test_auto_is_paper_where_every_model_can_be_had(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(hub, "identify", lambda model, revision="main": asked.append(model) or f"{model}@1")
     choice = choose("auto")
     assert choice.preset.name == "paper"
-    assert asked == hub_models(load_preset("paper"))
+    assert asked == list_hub_models(load_preset("paper"))
     assert len(asked) == 4
 
 
 def test_bundled_needs_no_hub():
-    assert hub_models(load_preset("bundled")) == []
+    assert list_hub_models(load_preset("bundled")) == []
     assert unavailable(load_preset("bundled")) is None
 
 
@@ -59,9 +59,9 @@ def test_wrong_names_get_the_nearest():
         build_stages(preset, ["orc"])
     assert caught.value.hint == "did you mean ocr?"
     with pytest.raises(UsageError, match="stage ocr has no setting page_mod"):
-        build_stages(with_changes(preset, {"ocr": {"page_mod": 6}}))
+        build_stages(apply_changes(preset, {"ocr": {"page_mod": 6}}))
     with pytest.raises(UsageError, match="stage ocr: page_mode"):
-        build_stages(with_changes(preset, {"ocr": {"page_mode": 99}}))
+        build_stages(apply_changes(preset, {"ocr": {"page_mode": 99}}))
 
 
 class Broken:

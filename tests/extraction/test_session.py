@@ -19,10 +19,10 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.engines import local
 from ita_pipeline.engines.base import Interrupted, Silent
-from ita_pipeline.engines.executor import InProcess
+from ita_pipeline.engines.executor import InProcessExecutor
 from ita_pipeline.extraction import session as sharing_module
 from ita_pipeline.extraction.options import Options
-from ita_pipeline.extraction.session import Sharing
+from ita_pipeline.extraction.session import CacheSession
 from tests.support.fakes import Answer, DoubleStage, SizeStage, draw, ita, ita_here, ref
 from tests.support.s3_server import URL, Fault, Server, emptied, objects, s3_server
 from tests.test_crash import sign
@@ -206,11 +206,11 @@ def test_a_shared_cache_is_looked_after_as_the_one_here(server: Server):
 # In one process, with small stages.
 
 
-def run(place: str, paths: list[Path], url: str = URL, hands: InProcess | None = None) -> Sharing:
-    with Sharing(Options(workspace=Path(place), shared=url)) as sharing:
+def run(place: str, paths: list[Path], url: str = URL, executor: InProcessExecutor | None = None) -> CacheSession:
+    with CacheSession(Options(workspace=Path(place), shared=url)) as sharing:
         stages = [SizeStage(), DoubleStage()]
         plan = make_plan(stages, [ref(path) for path in paths], sharing.store)
-        local.run(plan, sharing.store, hands or InProcess(), Silent())
+        local.run(plan, sharing.store, executor or InProcessExecutor(), Silent())
     return sharing
 
 
@@ -230,13 +230,13 @@ def test_in_a_long_run_segments_go_as_they_are_closed(server: Server, monkeypatc
     monkeypatch.setattr(segments, "LARGE", 300)
     seen: list[int] = []
 
-    class Hands(InProcess):
+    class SlowExecutor(InProcessExecutor):
         def work(self, *arguments: object) -> list:
             time.sleep(0.05)
             seen.append(len(objects(".jsonl")))
             return super().work(*arguments)  # type: ignore[arg-type]
 
-    assert run("a", pictures(12), hands=Hands()).outcome.clean
+    assert run("a", pictures(12), executor=SlowExecutor()).outcome.clean
     assert 0 < seen[-1] < len(objects(".jsonl"))
     assert run("b", pictures(12)).outcome.clean
     assert known("b") == known("a")
@@ -249,7 +249,7 @@ def test_an_old_segment_is_closed_so_that_others_see_it(server: Server, monkeypa
 
 
 def test_what_an_interrupted_or_failed_run_has_done_is_put(server: Server):
-    class Hands(InProcess):
+    class SlowExecutor(InProcessExecutor):
         left = 2
 
         def work(self, *arguments: object) -> list:
@@ -259,7 +259,7 @@ def test_what_an_interrupted_or_failed_run_has_done_is_put(server: Server):
             return super().work(*arguments)  # type: ignore[arg-type]
 
     with pytest.raises(Interrupted):
-        run("a", pictures(6), hands=Hands())
+        run("a", pictures(6), executor=SlowExecutor())
     assert known("a")
     assert len(objects("/size/")) == 2
     assert run("b", pictures(6)).outcome.clean
@@ -267,16 +267,16 @@ def test_what_an_interrupted_or_failed_run_has_done_is_put(server: Server):
 
 
 def test_whoever_wants_to_stop_at_once_waits_for_no_server(server: Server, monkeypatch: pytest.MonkeyPatch):
-    class Hands(InProcess):
+    class SlowExecutor(InProcessExecutor):
         def work(self, *arguments: object) -> list:
             if known("a"):
                 raise KeyboardInterrupt
             return super().work(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr(Sharing, "put_rest", lambda *_: pytest.fail("it waited"))
+        patched.setattr(CacheSession, "put_rest", lambda *_: pytest.fail("it waited"))
         with pytest.raises(KeyboardInterrupt):
-            run("a", pictures(6), hands=Hands())
+            run("a", pictures(6), executor=SlowExecutor())
     assert run("a", pictures(6)).outcome.clean
     assert run("b", pictures(6)).outcome.clean
     assert known("b") == known("a")
@@ -300,13 +300,13 @@ def test_a_slow_server_does_not_hold_up_the_stages(server: Server, monkeypatch: 
     monkeypatch.setattr(segments, "LARGE", 1)
     server.faults = [Fault("slow", "PUT", ".jsonl", seconds=0.3)]
     finished: list[float] = []
-    real = Sharing.__exit__
+    real = CacheSession.__exit__
 
-    def noted(self: Sharing, *arguments: object) -> None:
+    def noted(self: CacheSession, *arguments: object) -> None:
         finished.append(time.monotonic())
         real(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Sharing, "__exit__", noted)
+    monkeypatch.setattr(CacheSession, "__exit__", noted)
     run("a", pictures(8))
     waited = time.monotonic() - finished[0]
     assert waited > 0.3  # for what was on its way, after all stages were through
@@ -317,9 +317,9 @@ def test_a_slow_server_does_not_hold_up_the_stages(server: Server, monkeypatch: 
 def test_two_sharings_in_memory(tmp_path: Path):
     url = f"memory://{tmp_path.name}/cache"
     run("a", pictures(3), url)
-    with Sharing(Options(workspace=Path("b"), shared=url)) as sharing:
+    with CacheSession(Options(workspace=Path("b"), shared=url)) as sharing:
         plan = make_plan([SizeStage(), DoubleStage()], [ref(path) for path in pictures(3)], sharing.store)
         assert not plan.stale
     assert isinstance(sharing.store, Store)
     with pytest.raises(UsageError):
-        Sharing(Options(shared="nope://x/y"))
+        CacheSession(Options(shared="nope://x/y"))

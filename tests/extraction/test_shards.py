@@ -14,7 +14,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.options import Shard
-from ita_pipeline.extraction.pictures import plan_pictures
+from ita_pipeline.extraction.pictures import plan_images
 from ita_pipeline.extraction.posts import PostSource
 from ita_pipeline.sources.local import LocalFile
 from stages.base import Subject
@@ -38,7 +38,7 @@ def test_every_key_is_in_exactly_one_shard(things: list[bytes], of: int):
     for thing in things:
         key = hashlib.sha256(thing).hexdigest()
         assert sum(shard.has(key) for shard in shards) == 1
-        assert sum(shard.has_place(thing) for shard in shards) == 1
+        assert sum(shard.contains_address(thing) for shard in shards) == 1
 
 
 def test_shards_are_of_about_the_same_size():
@@ -68,7 +68,7 @@ def test_a_post_and_its_picture_are_in_the_same_shard_in_any_order(order: list[i
         source = PostSource(tuple(posts))
         places = [LocalFile(path) for path in (*paths, bad)]
         stages = [SizeStage(), PostStage()]
-        plan = plan_pictures(places, stages, Store(Path("store")), source=source, shard=Shard(number, 4))
+        plan = plan_images(places, stages, Store(Path("store")), source=source, shard=Shard(number, 4))
         seen += [post.id for post in plan.posts]
         pictures += [image.key for image in plan.images]
         unreadable += len(plan.unreadable)

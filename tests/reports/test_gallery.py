@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.posts import Post, Span
-from ita_pipeline.extraction.contexts import PictureContexts, Results
+from ita_pipeline.extraction.contexts import PostContexts, Results
 from ita_pipeline.extraction.pictures import Extraction
 from ita_pipeline.reports.findings import findings
 from ita_pipeline.reports.gallery import Seen, Shown, gold_of, make_gallery, make_picture_gallery
@@ -34,7 +34,7 @@ def post(text: str = "hi kim", picture: Path | None = A, image_id: str | None = 
 
 def seen(results: Results, unreadable: dict[Path, str] | None = None) -> Seen:
     keys = {name: key_of(name) for name in ("objects", "ocr")}
-    contexts = PictureContexts(ContextConfig(object_score=0.35), Extraction((), (), (), ()), keys, {A: results})
+    contexts = PostContexts(ContextConfig(object_score=0.35), Extraction((), (), (), ()), keys, {A: results})
     return Seen(contexts, {A: IMAGE}, unreadable or {})
 
 

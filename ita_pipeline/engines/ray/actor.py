@@ -1,6 +1,6 @@
 """What runs in an actor of Ray: stages opened once, in a process of their own, and segments for it alone.
 
-It is handed paths, keys and places in the cache, never pixels or results, and hands back counts.
+It is handed paths, keys and places in the cache, never pixels or results, and returns counts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ita_pipeline.cache.store import KEY_FILE, Reader, Store
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.engines.batches import read_of, run_batch
 from ita_pipeline.engines.executor import Limits
-from ita_pipeline.engines.sandbox import Worker
+from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.sources.refs import ItemRef
 from stages.base import Failure, Postponed, Stage, StageError, Value
 from stages.models.threads import Share
@@ -109,7 +109,7 @@ class StageActor:
         self.name = f"{socket.gethostname()}-{os.getpid()}"
         self.orders, self.flag = orders, flag
         Share.cores = orders.cores
-        self.worker = Worker(orders.limits, orders.cores)
+        self.worker = SubprocessExecutor(orders.limits, orders.cores)
         self.writers: dict[str, SegmentWriter] = {}
         self.stops: dict[str, Postponed] = {}
         self.opening: list[Through] = []

@@ -130,12 +130,12 @@ def connected(pool: RayPool) -> Iterator[Sequence[Node]]:
     if ray.is_initialized():
         yield machines()
         return
-    with kept_signals(), without_stderr():
+    with keep_signal_handlers(), silence_stderr():
         join(pool.address)
     try:
         yield machines()
     finally:
-        with kept_signals(), without_stderr():
+        with keep_signal_handlers(), silence_stderr():
             ray.shutdown()
 
 
@@ -150,7 +150,7 @@ def join(address: str | None) -> None:
         raise UsageError(f"Ray Data does not work from {address}", "--address HOST:6379, that of the head node")
     try:
         if address is None or address == "auto":
-            there = noted_address()
+            there = recorded_address()
             if there is not None and listens(there):
                 address = there
             elif address == "auto":
@@ -166,7 +166,7 @@ def join(address: str | None) -> None:
         ) from error
 
 
-def noted_address() -> str | None:
+def recorded_address() -> str | None:
     """Where the last cluster of this machine was started; it may be gone."""
     from ray._private.services import get_ray_address_from_environment
 
@@ -228,7 +228,7 @@ def same_modules() -> Iterator[None]:
 
 
 @contextmanager
-def without_stderr() -> Iterator[None]:
+def silence_stderr() -> Iterator[None]:
     """Nothing of what Ray's libraries, which know nothing of Python's streams, have to say reaches a terminal."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -242,7 +242,7 @@ def without_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def kept_signals() -> Iterator[None]:
+def keep_signal_handlers() -> Iterator[None]:
     """Ray answers SIGTERM in its own way from its start on; we answer it in ours."""
     if threading.current_thread() is not threading.main_thread():
         yield

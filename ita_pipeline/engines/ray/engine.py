@@ -26,8 +26,8 @@ from ita_pipeline.engines.base import Interrupted, Progress, Silent, StageOutcom
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.ray.actor import Flag, Orders, Part, Report, StageActor, Task
 from ita_pipeline.engines.ray.cluster import RayPool, Shares, connected, quiet_data, require_ray, shares
-from ita_pipeline.engines.ray.progress import Tally
-from ita_pipeline.engines.sandbox import Worker
+from ita_pipeline.engines.ray.progress import StageProgress
+from ita_pipeline.engines.sandbox import SubprocessExecutor
 from stages.base import Postponed, Stage, StageError, Subject
 from stages.models.threads import Share
 
@@ -50,10 +50,10 @@ class RayEngine:
         require_ray()
         self.pool, self.limits, self.say = pool, limits or Limits(), say
         # For stages that keep count; it lasts from one plan to the next, and so does the count.
-        self.hands = Worker(self.limits)
+        self.executor = SubprocessExecutor(self.limits)
 
     def close(self) -> None:
-        self.hands.close()
+        self.executor.close()
 
     def run(self, plan: Plan, store: Store, progress: Progress) -> tuple[StageOutcome, ...]:
         """As `Engine.run`.
@@ -63,7 +63,7 @@ class RayEngine:
             UsageError: the cluster has not what is asked of it.
         """
         plan.check()
-        tallies = {todo.stage.name: Tally.begun(todo, store) for todo in plan.stages}
+        tallies = {todo.stage.name: StageProgress.begun(todo, store) for todo in plan.stages}
         if any(todo.stale for todo in plan.stages):
             outcomes = self.outcomes(plan, tallies, store, progress)
         else:
@@ -73,7 +73,7 @@ class RayEngine:
         return tuple(outcomes[todo.stage.name] for todo in plan.stages)
 
     def outcomes(
-        self, plan: Plan, tallies: Mapping[str, Tally], store: Store, progress: Progress
+        self, plan: Plan, tallies: Mapping[str, StageProgress], store: Store, progress: Progress
     ) -> dict[str, StageOutcome]:
         outcomes: dict[str, StageOutcome] = {}
         with connected(self.pool) as nodes, quiet_data():
@@ -97,11 +97,11 @@ class RayEngine:
     def by_one(self, names: set[str], plan: Plan, store: Store, progress: Progress) -> dict[str, StageOutcome]:
         """Stages that keep count of a whole run work where the run was started, as without Ray."""
         rest = tuple(todo if todo.stage.name in names else replace(todo, stale=()) for todo in plan.stages)
-        outcomes = local.run(Plan(rest), store, self.hands, Advancing(progress))
+        outcomes = local.run(Plan(rest), store, self.executor, Advancing(progress))
         return {outcome.key.stage: outcome for outcome in outcomes if outcome.key.stage in names}
 
     def by_actors(
-        self, tallies: Sequence[Tally], plan: Plan, store: Store, progress: Progress, each: Shares
+        self, tallies: Sequence[StageProgress], plan: Plan, store: Store, progress: Progress, each: Shares
     ) -> None:
         """Give out what is left, and once more what was lost, as long as something gets done."""
         before, whole = 0, False
@@ -122,7 +122,7 @@ class RayEngine:
 
     def give_out(
         self,
-        tallies: Sequence[Tally],
+        tallies: Sequence[StageProgress],
         left: Mapping[str, Sequence[Stale]],
         plan: Plan,
         store: Store,

@@ -16,7 +16,7 @@ from stages.base import Failure, Postponed
 
 
 @dataclass(slots=True)
-class Tally:
+class StageProgress:
     """What is known of a stage while it runs. Segments of its `generation`, or a later one, are of this run.
 
     `inherited` are failures of stages above; `shown` is how many items the watcher was told of.
@@ -30,7 +30,7 @@ class Tally:
     shown: int = 0
 
     @classmethod
-    def begun(cls, todo: StagePlan, store: Store) -> Tally:
+    def begun(cls, todo: StagePlan, store: Store) -> StageProgress:
         there = max((generation(path) for path in store.folder(todo.key).glob("*.jsonl")), default=0)
         return cls(todo, there + 1 if todo.anew else 1)
 

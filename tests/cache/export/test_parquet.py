@@ -15,7 +15,7 @@ from ita_pipeline.cache.keys import StageKey, stage_key
 from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import CorruptCacheError, UsageError
-from ita_pipeline.extraction.presets import installed_stages
+from ita_pipeline.extraction.presets import load_installed_stages
 from stages.base import Failure, FailureKind, Frozen, Identity, Stage, StageConfig, Value
 from stages.ocr.schema import OcrValue, Word
 from stages.ocr.stage import OcrStage
@@ -138,7 +138,7 @@ def test_a_value_is_a_struct_and_what_has_no_fixed_shape_is_json(tmp_path: Path)
 
 
 def test_every_stage_of_ours_has_columns():
-    for stage in installed_stages().values():
+    for stage in load_installed_stages().values():
         assert schema_of(stage).names == ["image", "key", "value", "failure", "seconds"]
     words = schema_of(OcrStage).field("value").type.field("words").type.value_type
     assert [str(field.type) for field in words] == ["string", "double", "list<item: int64>", "int64"]

@@ -41,7 +41,7 @@ def reached(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def noting(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
-    monkeypatch.setattr(cluster, "noted_address", lambda: address)
+    monkeypatch.setattr(cluster, "recorded_address", lambda: address)
 
 
 def extract(*more: str):

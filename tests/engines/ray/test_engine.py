@@ -22,9 +22,9 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines import local
 from ita_pipeline.engines.base import Engine, Interrupted, Silent, StageOutcome
 from ita_pipeline.engines.executor import Limits
-from ita_pipeline.engines.factory import opened
+from ita_pipeline.engines.factory import open_engine
 from ita_pipeline.engines.ray.cluster import RayPool, connected
-from ita_pipeline.engines.sandbox import Worker
+from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.options import Options
 from ita_pipeline.runs import bulk_predict
 from ita_pipeline.sources.refs import ImageRef, PostRef
@@ -54,13 +54,13 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     if request.param == "ray":
         request.getfixturevalue("cluster")
         pool = RayPool(actors=2)
-    with opened(pool, Limits(), lambda _: None) as engine:
+    with open_engine(pool, Limits(), lambda _: None) as engine:
         yield engine
 
 
 @pytest.fixture
 def over_ray(cluster: str) -> Iterator[Engine]:
-    with opened(RayPool(actors=2), Limits(), lambda _: None) as engine:
+    with open_engine(RayPool(actors=2), Limits(), lambda _: None) as engine:
         yield engine
 
 
@@ -98,8 +98,8 @@ def planned(store: Store, images: Sequence[ImageRef], *stages: Any, **more: Any)
 
 def by_hand(plan: Plan, store: Store) -> tuple[StageOutcome, ...]:
     """What the local engine makes of a plan."""
-    with Worker() as hands:
-        return local.run(plan, store, hands, Silent())
+    with SubprocessExecutor() as executor:
+        return local.run(plan, store, executor, Silent())
 
 
 class Told(Silent):

@@ -1,0 +1,135 @@
+"""What a target means: the kind that each form of text has, and what is read for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ita_pipeline.cache.index import Index
+from ita_pipeline.cache.manifest import Manifest
+from ita_pipeline.core.errors import UserError
+from ita_pipeline.extraction.pictures import is_pictures
+from ita_pipeline.extraction.targets import is_posts_file, things_in
+from ita_pipeline.sources.discover import is_source
+from tests.support.targets import create_targets
+
+KINDS = {
+    "source": (
+        *("saved-with-posts", "a.tar", "B.TAR", "a.parquet", "list.txt", "LIST.TXT", "list.jsonl", "list.ndjson"),
+        *("gone.tar", "gone.PARQUET", "gone/gone.jsonl", "gone/x.tar", "owner/gone.tar"),
+        *("someone/data", "someone/data@main", "{a,b}.tar", "{a,c}.tar", "s-{0..3}.tar", "gone/{a,b}.tar"),
+        *("{memory://x,c.tar}", "memory://x", "memory://x.tar", "http://host/a.jpg", "https://host/list.txt"),
+        *("s3://b/x", "file:///gone", "FILE:///gone", "soup://x"),
+    ),
+    "source and folder": ("saved", "splits"),
+    "folder": ("images", "empty", "images/", ".", "half-saved", "folder.tar", ""),
+    "posts": ("posts.jsonl", "posts.NDJSON", "broken.jsonl", "blank.jsonl"),
+    "neither": (
+        *("tweets", "train", "conll", "a.arrow", "a.tar.gz", ".jsonl", "notes.md", "card.yaml", "one.png", "pipe"),
+        *("gone.txt", "gone.jsonl", "gone.JSONL", "gone.png", "gone.yaml", "gone/x.png", "gone/x.yaml"),
+        *("owner/gone", "./someone/data", "../someone/data", "someone/data/deep", "/someone/data", "name"),
+        *("twitter15", "example", "example/", "wnut_17", "{a,b}", "{a,b}.txt", "a{b", "file:a", "images/a.png"),
+        *("images/a.png/", "a.tar::images/a.png", " ", "a b", "a\0b"),
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def targets() -> None:
+    create_targets()
+
+
+@pytest.mark.parametrize(("kind", "target"), [(kind, target) for kind in KINDS for target in KINDS[kind]])
+def test_a_target_has_the_kind_of_its_form(kind: str, target: str):
+    found = (is_source(target), is_pictures(Path(target)), is_posts_file(Path(target)))
+    wanted = {
+        "source": (True, False, False),
+        "source and folder": (True, True, False),
+        "folder": (False, True, False),
+        "posts": (False, False, True),
+        "neither": (False, False, False),
+    }
+    assert found == wanted[kind]
+
+
+@pytest.mark.parametrize(
+    ("target", "pictures", "posts", "posts_when_read"),
+    [
+        ("images", 1, None, None),
+        (".", 4, None, None),
+        ("", 4, None, None),
+        ("half-saved", 1, None, None),
+        ("a.tar", 1, None, None),
+        ("B.TAR", 1, None, None),
+        ("{a,b}.tar", 1, None, None),
+        ("list.txt", 1, None, None),
+        ("LIST.TXT", 1, None, None),
+        ("list.jsonl", 1, None, None),
+        ("list.ndjson", 1, None, None),
+        ("example", 60, 60, 60),
+        ("posts.jsonl", 0, "no stage reads posts", 1),
+        ("posts.NDJSON", 0, "no stage reads posts", 1),
+        ("tweets", 0, "there is no picture in tweets (1 other files)", 1),
+        ("conll", 0, "there is no picture in conll (1 other files)", "conll/dev.txt is missing"),
+        ("empty", 0, "there is no picture in empty", "there is no picture in empty"),
+    ],
+)
+def test_images_and_posts_are_read(
+    target: str, pictures: int, posts: int | str | None, posts_when_read: int | str | None, tmp_path: Path
+):
+    manifest = Manifest(Index(tmp_path / "index"))
+    for are_read, wanted in ((False, posts), (True, posts_when_read)):
+        try:
+            found = things_in(target, are_read, None, Path("data"), manifest)
+        except UserError as error:
+            assert isinstance(wanted, str)
+            assert wanted in str(error)
+        else:
+            assert len(found.pictures) == pictures
+            assert (None if found.source is None else len(found.source.posts)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("a.parquet", "a.parquet is no Parquet file"),
+        ("a.arrow", "a.arrow is a file, not a folder of pictures"),
+        ("a.tar.gz", "a.tar.gz is a file, not a folder of pictures"),
+        (".jsonl", ".jsonl is a file, not a folder of pictures"),
+        ("card.yaml", "card.yaml is a file, not a folder of pictures"),
+        ("one.png", "one.png is a file, not a folder of pictures"),
+        ("images/a.png/", "images/a.png is a file, not a folder of pictures"),
+        ("pipe", "pipe is a file, not a folder of pictures"),
+        ("folder.tar", "folder.tar cannot be read"),
+        ("broken.jsonl", "broken.jsonl, line 1: "),
+        ("blank.jsonl", "there is no post in blank.jsonl"),
+        ("saved", "the dataset saved cannot be had"),
+        ("saved-with-posts", "the dataset saved-with-posts cannot be had"),
+        ("splits", "the dataset splits cannot be had"),
+        ("someone/data@main", "the dataset someone/data@main cannot be had"),
+        ("gone/x.tar", "the dataset gone/x.tar cannot be had"),
+        ("owner/gone.tar", "there is nothing at owner/gone.tar"),
+        ("gone.tar", "there is nothing at gone.tar"),
+        ("{a,c}.tar", "there is nothing at c.tar"),
+        ("gone.txt", "there is no folder gone.txt, and no dataset of that name"),
+        ("gone.jsonl", "there is no folder gone.jsonl"),
+        ("gone.JSONL", "there is no folder gone.JSONL, and no dataset of that name"),
+        ("gone/x.png", "there is no folder gone/x.png"),
+        ("./someone/data", "there is no folder someone/data"),
+        ("name", "there is no folder name, and no dataset of that name"),
+        ("example/", "there is no folder example/, and no dataset of that name"),
+        ("twitter15", "dataset twitter15: its files (train.txt, valid.txt, test.txt) are not in data/twitter15"),
+        ("{a,b}", "there is no folder {a,b}, and no dataset of that name"),
+        ("memory://gone", "there is no"),
+        ("file:///gone", "there is no picture in /gone"),
+        ("soup://x", "nothing is known that reads soup://"),
+        ("a.tar::images/a.png", "there is no folder a.tar::images/a.png"),
+    ],
+)
+def test_a_target_without_images_or_posts_is_one_sentence(target: str, message: str, tmp_path: Path):
+    manifest = Manifest(Index(tmp_path / "index"))
+    for are_read in (False, True):
+        with pytest.raises(UserError) as caught:
+            things_in(target, are_read, None, Path("data"), manifest)
+        assert str(caught.value).startswith(message)

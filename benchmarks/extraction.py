@@ -25,7 +25,7 @@ from torchvision.ops import batched_nms
 
 import ita_pipeline as ita
 from benchmarks.timing import HEADER, Comparison, compare
-from ita_pipeline.core.config import project_folder
+from ita_pipeline.core.config import package_data_folder
 from stages.objects.efficientnet import SIDE as CROP_SIDE
 from stages.objects.efficientnet import find_weights
 from stages.objects.nanodet import COCO, MEAN_BGR, SIDE, STD_BGR, STRIDES, WEIGHTS, decode_sides
@@ -101,7 +101,7 @@ def chosen(folder: Path, count: int) -> list[Path]:
 
 
 def run(folder: Path | None = None, count: int = PICTURES, pairs: int = PAIRS) -> Iterator[Comparison]:
-    paths = chosen(folder or project_folder("examples") / "posts" / "images", count)
+    paths = chosen(folder or package_data_folder("examples") / "posts" / "images", count)
     with tempfile.TemporaryDirectory() as place:
         images = Path(place) / "images"
         images.mkdir()

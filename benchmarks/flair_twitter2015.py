@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.flair_peer import train_flair
-from ita_pipeline.core.config import checked, find_config, read_yaml
+from ita_pipeline.core.config import find_config, parse_config, read_yaml
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.metrics.scores import score
@@ -34,7 +34,7 @@ def main() -> None:
     values = read_yaml(find_config("experiments", EXPERIMENT)) | {"seed": asked.seed}
     if asked.epochs is not None:
         values["epochs"] = asked.epochs
-    config = checked(TrainingConfig, values, EXPERIMENT)
+    config = parse_config(TrainingConfig, values, EXPERIMENT)
     dataset = load_dataset("twitter15", asked.data, Path())
     splits = {name: [p for p in posts if p.words][: asked.posts] for name, posts in dataset.splits.items()}
     run = train_flair(dict(splits), config, threads=asked.threads)

@@ -17,7 +17,7 @@ from pathlib import Path
 import ita_pipeline as ita
 from benchmarks.extraction import chosen
 from benchmarks.timing import HEADER, Comparison, compare
-from ita_pipeline.core.config import project_folder
+from ita_pipeline.core.config import package_data_folder
 from ita_pipeline.engines.ray.cluster import RayPool, connected
 
 PICTURES, PAIRS, ACTORS = 300, 3, 2
@@ -53,7 +53,7 @@ def run(folder: Path, count: int = PICTURES, pairs: int = PAIRS) -> Iterator[Com
 def main(arguments: Sequence[str]) -> None:
     place = Path(arguments[0] if arguments else os.environ.get("ITA_PICTURES", ""))
     if not arguments and not os.environ.get("ITA_PICTURES"):
-        place = project_folder("examples") / "posts" / "images"
+        place = package_data_folder("examples") / "posts" / "images"
     if not place.is_dir():
         sys.exit("usage: python -m benchmarks.ray_engine [FOLDER [PICTURES PAIRS]]")
     count, pairs = (int(arguments[1]), int(arguments[2])) if len(arguments) > 2 else (PICTURES, PAIRS)

@@ -27,7 +27,7 @@ from benchmarks.captions import peak
 from benchmarks.flair_peer import PYTHON, train_flair
 from ita_pipeline.api.train import plan_train
 from ita_pipeline.cache.workspace import Workspace
-from ita_pipeline.core.config import checked, find_config, read_yaml
+from ita_pipeline.core.config import find_config, parse_config, read_yaml
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.executor import InProcessExecutor
@@ -80,7 +80,7 @@ def material(data: Path, count: int, knowledge: Path | None = None) -> Material:
         posts = [(post, contexts.of(post)) for post in train_posts if post.words][:count]
     types = tuple(sorted({span.type for post, _ in posts for span in post.gold or ()}))
     encoder, tokenizer = load_encoder(find_encoder(MINILM))
-    return Material(posts, checked(TrainingConfig, values, EXPERIMENT), types, encoder, tokenizer)
+    return Material(posts, parse_config(TrainingConfig, values, EXPERIMENT), types, encoder, tokenizer)
 
 
 def ours(given: Material, posts: Texts, objective: ObjectiveConfig | None = None) -> Callable[[], float]:

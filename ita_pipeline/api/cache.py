@@ -16,7 +16,7 @@ from ita_pipeline.cache.shared.store import Shared
 from ita_pipeline.cache.shared.sync import Moved, push
 from ita_pipeline.cache.store import KEY_FILE, Store, read_key
 from ita_pipeline.cache.workspace import Workspace
-from ita_pipeline.core.config_layers import layers, merged_options
+from ita_pipeline.core.config_layers import merge_options, read_layers
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.consent import allow_sending
@@ -67,7 +67,7 @@ def shared_cache(url: str = "") -> Shared:
         UsageError: none is set, or there is no such file system.
         MissingError: what its file system takes is not installed.
     """
-    found = url or merged_options(layers()).get("shared", "")
+    found = url or merge_options(read_layers()).get("shared", "")
     if not found:
         hint = "give its URL, as s3://bucket/ita-cache, or set it: shared: URL in ita.yaml, or ITA_SHARED"
         raise UsageError("no shared cache is set", hint)

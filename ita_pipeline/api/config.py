@@ -9,8 +9,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ita_pipeline.core.config import checked, find_config, merged, parse_assignments, read_yaml
-from ita_pipeline.core.config_layers import OPTIONS, Layer, check_section, layers, merged_options, merged_sections
+from ita_pipeline.core.config import find_config, merge_settings, parse_assignments, parse_config, read_yaml
+from ita_pipeline.core.config_layers import (
+    OPTION_NAMES,
+    Layer,
+    check_section,
+    merge_options,
+    merge_sections,
+    read_layers,
+)
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import DatasetCard, find_dataset
 from ita_pipeline.engines.executor import Limits
@@ -51,10 +58,10 @@ def settings(
     said = parse_assignments(assignments)
     for name in said:
         check_section(name, "--set")
-    found = [*layers(), Layer("flag", flags or {}), Layer("--set", sections=said)]
-    options = merged_options(found)
+    found = [*read_layers(), Layer("flag", flags or {}), Layer("--set", sections=said)]
+    options = merge_options(found)
     choice = choose(options.get("preset", DEFAULTS["preset"]))
-    order = merged_sections(found).get("contexts", {}).get("order", choice.preset.contexts.order)
+    order = merge_sections(found).get("contexts", {}).get("order", choice.preset.contexts.order)
     choice = replace(
         choice, preset=add_plugin_stages(choice.preset, order if isinstance(order, list | tuple) else ())
     )
@@ -71,7 +78,7 @@ def settings(
 
 def of_options(found: Sequence[Layer], choice: Choice) -> Iterator[Setting]:
     preset = Layer(f"preset {choice.preset.name}", {"encoder": choice.preset.encoder})
-    for name in OPTIONS:
+    for name in OPTION_NAMES:
         said = [(layer.options[name], layer.origin) for layer in [preset, *found] if name in layer.options]
         value, origin = said[-1] if said else (DEFAULTS.get(name), DEFAULT)
         yield Setting(name, value, origin)
@@ -91,9 +98,9 @@ def of_section(section: str, model: type[BaseModel], found: Sequence[Layer]) -> 
     origins: dict[str, str] = {}
     for layer in found:
         said = layer.sections.get(section, {})
-        values = merged(values, said)
+        values = merge_settings(values, said)
         origins |= dict.fromkeys(leaves(said), layer.origin)
-    config = checked(model, values, section)
+    config = parse_config(model, values, section)
     for name, value in leaves(config.model_dump(mode="json")).items():
         yield Setting(f"{section}.{name}", value, origins.get(name, DEFAULT))
 
@@ -120,5 +127,5 @@ def experiment_file(choice: Choice, name: str | None, dataset: str | None) -> Pa
     wanted = "default"
     if dataset is not None and not Path(dataset).is_dir():
         file = find_dataset(dataset)
-        wanted = checked(DatasetCard, read_yaml(file), f"dataset card {file.name}").experiment
+        wanted = parse_config(DatasetCard, read_yaml(file), f"dataset card {file.name}").experiment
     return find_config("experiments", default_experiment(wanted, choice.preset))

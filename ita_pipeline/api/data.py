@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ita_pipeline.cache.workspace import Workspace
-from ita_pipeline.core.config import checked, configured, read_yaml
+from ita_pipeline.core.config import config_files, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.files import new_folder, refuse_existing
 from ita_pipeline.corpus import checks
@@ -59,11 +59,13 @@ class Listed:
 
 def listed(data: Path | None = None, workspace: Path = Path()) -> list[Listed]:
     """Every dataset that comes with a card."""
-    return [look_for(name, file, data, Workspace(workspace).data) for name, file in configured("datasets").items()]
+    return [
+        look_for(name, file, data, Workspace(workspace).data) for name, file in config_files("datasets").items()
+    ]
 
 
 def look_for(name: str, file: Path, data: Path | None, workspace_data: Path) -> Listed:
-    card = checked(DatasetCard, read_yaml(file), f"dataset card {file.name}")
+    card = parse_config(DatasetCard, read_yaml(file), f"dataset card {file.name}")
     try:
         folder = data_folder(name, card, data, workspace_data)
         return Listed(name, card, folder, split_files(name, card, folder))

@@ -9,7 +9,7 @@ from typing import Any
 from ita_pipeline.cache.plan import stage_keys
 from ita_pipeline.cache.store import Store
 from ita_pipeline.cache.workspace import Workspace
-from ita_pipeline.core.iteration import gathered
+from ita_pipeline.core.iteration import as_available
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.executor import Limits
@@ -79,7 +79,7 @@ def predict(
     with CacheSession(options, heard) as sharing:
         predictor = predictor_of(run, sharing.store, options, heard, min_confidence)
         told = 0
-        for group in gathered(posts, GROUP):
+        for group in as_available(posts, GROUP):
             yield from predictor.predict(group, heard)
             for note in predictor.notes[told:]:
                 heard.say(note)

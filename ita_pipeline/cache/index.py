@@ -30,7 +30,7 @@ from ita_pipeline.cache.database import (
 )
 from ita_pipeline.cache.lineage import equivalents, read_merges
 from ita_pipeline.cache.records import generation, scan
-from ita_pipeline.core.files import settle, stamp
+from ita_pipeline.core.files import file_stamp, wait_until_settled
 from ita_pipeline.core.iteration import batched
 
 AT_ONCE = 500
@@ -186,7 +186,7 @@ class Index(Database):
         start, number = (known["read"], known["lines"]) if known else (0, 0)
         (segment,) = self.database.execute(ENROL, [folder, path.name]).fetchone()
         rank = generation(path)
-        settled, status = settle(path)
+        settled, status = wait_until_settled(path)
         with path.open("rb") as opened:
             rows: list[tuple[Any, ...]] = []
             for line in scan(opened, start, number):
@@ -202,7 +202,7 @@ class Index(Database):
             self.remember(rows, gone)
         self.database.execute(
             "UPDATE segments SET inode = ?, size = ?, stamp = ?, settled = ?, read = ?, lines = ? WHERE id = ?",
-            [status.st_ino, status.st_size, stamp(status), settled, start, number, segment],
+            [status.st_ino, status.st_size, file_stamp(status), settled, start, number, segment],
         )
 
     def remember(self, rows: list[tuple[Any, ...]], gone: Sequence[int] = ()) -> None:
@@ -323,7 +323,7 @@ def nearly_sorted(images: Sequence[str]) -> Iterable[int]:
 
 
 def same(row: sqlite3.Row, path: Path) -> bool:
-    return bool(row["settled"]) and row["stamp"] == stamp(path.stat())
+    return bool(row["settled"]) and row["stamp"] == file_stamp(path.stat())
 
 
 def grown(row: sqlite3.Row, path: Path) -> bool:

@@ -150,9 +150,9 @@ def defaults(arguments: list[str]) -> dict[str, Any]:
     """What files and environment say of options, for every command and every command of a group."""
     if "_ITA_COMPLETE" in os.environ or "--help" in arguments or "--version" in arguments:
         return {}
-    from ita_pipeline.core.config_layers import layers, merged_options
+    from ita_pipeline.core.config_layers import merge_options, read_layers
 
-    options = merged_options(layers())
+    options = merge_options(read_layers())
     found: dict[str, Any] = dict.fromkeys(names(app), options)
     for group in app.registered_groups:
         found[group.name or ""] = dict.fromkeys(names(group.typer_instance), options)

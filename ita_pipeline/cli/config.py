@@ -81,15 +81,16 @@ def show(
     ita config show --preset paper --set ocr.page_mode=6 --origin
     """
     from ita_pipeline.api.config import settings
-    from ita_pipeline.core.config_layers import OPTIONS, unknown_variables
+    from ita_pipeline.core.config_layers import OPTION_NAMES, unknown_variables
 
     flags = {
         name: value for name, value in (("preset", preset_flag), ("encoder", encoder_flag)) if value is not None
     }
     found = settings(flags, tuple(assignments or ()), dataset)
     for variable in unknown_variables(os.environ):
-        known = [f"ITA_{name.upper()}" for name in OPTIONS]
-        say(f"{variable} is no setting; {nearest(variable, known) or 'sections take two underscores: ITA_OCR__…'}")
+        known = [f"ITA_{name.upper()}" for name in OPTION_NAMES]
+        hint = nearest(variable, known) or "sections take two underscores: ITA_OCR__…"
+        say(f"{variable} is no setting; {hint}")
     if as_json:
         rows = [{"name": one.name, "value": one.value, "origin": one.origin} for one in found.all]
         print(json.dumps({"schema": "ita.config/1", "preset": found.why, "settings": rows}))

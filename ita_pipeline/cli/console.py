@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ita_pipeline.core.errors import ExitCode
-from ita_pipeline.core.text import plain, whole_text
+from ita_pipeline.core.text import clean_line, whole_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -29,7 +29,7 @@ SECONDS_BETWEEN_LINES = 30.0
 def say(line: str) -> None:
     """One line for the person; whatever stands in it cannot move the cursor or start another line."""
     indent = line[: len(line) - len(line.lstrip(" "))]
-    print(indent + plain(whole_text(line)), file=sys.stderr, flush=True)
+    print(indent + clean_line(whole_text(line)), file=sys.stderr, flush=True)
 
 
 def quiet() -> bool:
@@ -73,7 +73,7 @@ def resumable(
 
 def shown(path: Path | str) -> str:
     """A path that is safe to print: bytes that are no text, and control characters, made visible."""
-    return plain(str(path).encode("utf-8", "backslashreplace").decode())
+    return clean_line(str(path).encode("utf-8", "backslashreplace").decode())
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -81,7 +81,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     Where a terminal is too narrow for them, each row becomes lines of a name and a value.
     """
-    header, rows = [plain(c) for c in header], [[plain(c) for c in row] for row in rows]
+    header, rows = [clean_line(c) for c in header], [[clean_line(c) for c in row] for row in rows]
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     if sys.stdout.isatty() and sum(widths) + 2 * (len(widths) - 1) > shutil.get_terminal_size().columns:
         return "\n".join(stacked(header, row) for row in rows)
@@ -95,7 +95,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def columns(rows: Sequence[tuple[str, ...]]) -> str:
     """Columns of plain text, all to the left."""
-    cells = [[plain(cell) for cell in row] for row in rows]
+    cells = [[clean_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
 

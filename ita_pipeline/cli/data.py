@@ -24,7 +24,7 @@ from ita_pipeline.cli.options import (
     names_of,
 )
 from ita_pipeline.core.errors import ExitCode
-from ita_pipeline.core.text import plain
+from ita_pipeline.core.text import clean_line
 
 if TYPE_CHECKING:
     from ita_pipeline.api.data import Checked
@@ -130,7 +130,7 @@ def readable(found: Checked, most: int) -> str:
         lines += ["", *(f"note: {note}" for note in found.notes)]
     total = ", ".join(f"{len(findings)} {kind.name}" for kind, findings in found.by_kind.items())
     lines += ["", f"found: {total}" if total else "clean: nothing was found"]
-    return "\n".join(line[: len(line) - len(line.lstrip())] + plain(line) for line in lines)
+    return "\n".join(line[: len(line) - len(line.lstrip())] + clean_line(line) for line in lines)
 
 
 @app.command()

@@ -10,7 +10,7 @@ import typer
 
 from ita_pipeline.cli.options import AsJson, WorkspaceFolder
 from ita_pipeline.core.errors import ExitCode
-from ita_pipeline.core.text import plain
+from ita_pipeline.core.text import clean_line
 
 
 def doctor(workspace: WorkspaceFolder = Path(), as_json: AsJson = False) -> None:
@@ -30,9 +30,9 @@ def doctor(workspace: WorkspaceFolder = Path(), as_json: AsJson = False) -> None
         failed |= item.verdict is Verdict.FAIL
         found.append(asdict(item))
         if not as_json:
-            print(f"{item.verdict:<4}  {item.name:<14}  {plain(item.what)}", flush=True)
+            print(f"{item.verdict:<4}  {item.name:<14}  {clean_line(item.what)}", flush=True)
             if item.hint:
-                print(f"{'':22}hint: {plain(item.hint)}", flush=True)
+                print(f"{'':22}hint: {clean_line(item.hint)}", flush=True)
     if as_json:
         print(json.dumps({"schema": "ita.doctor/1", "checks": found, "clean": not failed}))
     if failed:

@@ -30,9 +30,9 @@ def names_of(kind: str, *more: str) -> Callable[[str], list[str]]:
     """For the shell's completion: the configured names of a kind that begin as typed."""
 
     def complete(incomplete: str) -> list[str]:
-        from ita_pipeline.core.config import configured
+        from ita_pipeline.core.config import config_files
 
-        return [name for name in (*configured(kind), *more) if name.startswith(incomplete)]
+        return [name for name in (*config_files(kind), *more) if name.startswith(incomplete)]
 
     return complete
 
@@ -189,9 +189,9 @@ CheckpointEvery = Annotated[
 
 def base_settings() -> dict[str, dict[str, Any]]:
     """What files and the environment set by section, for `--set` to go over."""
-    from ita_pipeline.core.config_layers import layers, merged_sections
+    from ita_pipeline.core.config_layers import merge_sections, read_layers
 
-    return merged_sections(layers())
+    return merge_sections(read_layers())
 
 
 def budget(max_requests: int | None, max_tokens: int | None) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from ita_pipeline.cli.options import (
     ray_pool,
 )
 from ita_pipeline.core.errors import ExitCode, MissingError, UsageError
-from ita_pipeline.core.text import plain
+from ita_pipeline.core.text import clean_line
 
 if TYPE_CHECKING:
     from ita_pipeline.corpus.posts import Post
@@ -130,7 +130,7 @@ def predict(
                 print(json.dumps(prediction.to_json()) if as_json else readable(prediction), flush=True)
             if prediction.failed:
                 failed += 1
-                say(f"{prediction.post.id}: {plain(prediction.failed)}")
+                say(f"{prediction.post.id}: {clean_line(prediction.failed)}")
         if to is not None and source is not None:
             predictions.save(source, kept, to)
             say(f"{len(kept)} posts with their mentions are in {to}")
@@ -139,7 +139,7 @@ def predict(
 
 
 def tell_failed(post: str, reason: str) -> None:
-    say(f"{plain(post)}: {plain(reason)}")
+    say(f"{clean_line(post)}: {clean_line(reason)}")
 
 
 @contextmanager
@@ -205,9 +205,9 @@ def posts_of_jsonl(path: Path) -> Iterator[Post]:
 
 
 def readable(prediction: Prediction) -> str:
-    lines = [f"{plain(prediction.post.text)}  [{prediction.view}]"]
+    lines = [f"{clean_line(prediction.post.text)}  [{prediction.view}]"]
     for m in prediction.mentions:
-        lines.append(f"  {m.start:>4}–{m.end:<4} {plain(m.type):<5} {m.score:.2f}  {plain(m.text)}")
+        lines.append(f"  {m.start:>4}–{m.end:<4} {clean_line(m.type):<5} {m.score:.2f}  {clean_line(m.text)}")
     if not prediction.mentions:
         lines.append("  no mention")
     return "\n".join(lines)

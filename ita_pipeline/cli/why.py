@@ -20,7 +20,7 @@ from ita_pipeline.cli.options import (
     WorkspaceFolder,
     base_settings,
 )
-from ita_pipeline.core.text import plain, whole_text
+from ita_pipeline.core.text import clean_line, whole_text
 
 if TYPE_CHECKING:
     from ita_pipeline.extraction.explain import StageExplanation
@@ -82,7 +82,7 @@ def told(answer: StageExplanation) -> Iterator[str]:
 
     yield f"{answer.stage}: {answer.standing}"
     for reason in answer.reasons:
-        yield f"  because  {plain(whole_text(reason))}"
+        yield f"  because  {clean_line(whole_text(reason))}"
     place = answer.record
     if place is None:
         yield "  record   none under any key"
@@ -92,11 +92,11 @@ def told(answer: StageExplanation) -> Iterator[str]:
         yield f"  took     {place.content.get('seconds', 0)} s"
     yield f"  key      {answer.key.hexdigest}, of"
     for name, value in list_components(answer.key):
-        yield f"           {name} = {plain(whole_text(value))}"
+        yield f"           {name} = {clean_line(whole_text(value))}"
 
 
 def said(content: Any) -> str:
     """A record's value or failure, cut to what a person reads at a glance."""
     part = content.get("value", content.get("failure"))
-    text = plain(whole_text(json.dumps(part, ensure_ascii=False)))
+    text = clean_line(whole_text(json.dumps(part, ensure_ascii=False)))
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} … ({len(text):,} characters)"

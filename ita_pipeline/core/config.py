@@ -13,23 +13,23 @@ from pydantic import BaseModel, ValidationError
 
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 
-SHOULD = "Input should be "
+_SHOULD_BE = "Input should be "
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def project_folder(name: str) -> Path:
+def package_data_folder(name: str) -> Path:
     """A folder that travels with the code: inside the package in a wheel, beside it in a checkout."""
     package = Path(__file__).parents[1]
     inside = package / name
     return inside if inside.is_dir() else package.parent / name
 
 
-def configured(kind: str) -> dict[str, Path]:
+def config_files(kind: str) -> dict[str, Path]:
     """Names and files of the presets, experiments or datasets that come with the project."""
-    return {file.stem: file for file in sorted((project_folder("configs") / kind).glob("*.yaml"))}
+    return {file.stem: file for file in sorted((package_data_folder("configs") / kind).glob("*.yaml"))}
 
 
 def find_config(kind: str, name: str) -> Path:
@@ -38,7 +38,7 @@ def find_config(kind: str, name: str) -> Path:
     Raises:
         UsageError: there is none; the hint has the nearest name.
     """
-    known = configured(kind)
+    known = config_files(kind)
     if name in known:
         return known[name]
     path = Path(name).expanduser()
@@ -57,11 +57,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UsageError: it is not such a file.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
+        if path.stat().st_size > MAX_BYTES:
             raise UsageError(f"{path} is too large for a configuration file", "ita init writes one to begin with")
         content = yaml.load(path.read_text("utf-8"), Loader=StrictLoader)  # noqa: S506 (a SafeLoader)
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise unreadable_file_error(path, error) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         what = " ".join(str(error).split())
         raise UsageError(
@@ -74,7 +74,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def unreadable(path: Path, error: OSError) -> MissingError:
+def unreadable_file_error(path: Path, error: OSError) -> MissingError:
     """The error to raise where a configuration file is there and the system does not give it."""
     denied = isinstance(error, PermissionError)
     hint = f"chmod u+r {path}, or remove it" if denied else f"mend or remove {path}"
@@ -92,7 +92,7 @@ class StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def checked(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
+def parse_config(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
     """`values` as a configuration.
 
     Raises:
@@ -101,27 +101,27 @@ def checked(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise UsageError(*explain(error, model, where)) from error
+        raise UsageError(*_explain(error, model, where)) from error
 
 
-def explain(error: ValidationError, model: type[BaseModel], where: str) -> tuple[str, str]:
+def _explain(error: ValidationError, model: type[BaseModel], where: str) -> tuple[str, str]:
     first = error.errors()[0]
-    path = setting_path(model, first["loc"])
+    path = _setting_path(model, first["loc"])
     place = ".".join(path)
     if first["type"] == "extra_forbidden":
-        known = names_at(model, first["loc"][:-1])
+        known = _setting_names(model, first["loc"][:-1])
         hint = nearest(str(first["loc"][-1]), known) or f"known are {', '.join(known)}"
         return f"{where} has no setting {place}", hint
     given = first.get("input")
     shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
     # Of a setting that takes several kinds of value, each kind says what it wants.
-    reasons = [found["msg"] for found in error.errors() if setting_path(model, found["loc"]) == path]
-    either = [reasons[0][:1].lower() + reasons[0][1:], *(text.removeprefix(SHOULD) for text in reasons[1:])]
+    reasons = [found["msg"] for found in error.errors() if _setting_path(model, found["loc"]) == path]
+    either = [reasons[0][:1].lower() + reasons[0][1:], *(text.removeprefix(_SHOULD_BE) for text in reasons[1:])]
     reason = ", or ".join(either)
     return f"{where}: {place}: {reason}{shown}", "ita config show --origin says what is set, and where"
 
 
-def setting_path(model: type[BaseModel], location: Sequence[int | str]) -> tuple[str, ...]:
+def _setting_path(model: type[BaseModel], location: Sequence[int | str]) -> tuple[str, ...]:
     """Where a value stands, without the kind that pydantic adds where a setting takes values of several kinds."""
     path = [str(part) for part in location]
     inner: Any = model
@@ -134,7 +134,7 @@ def setting_path(model: type[BaseModel], location: Sequence[int | str]) -> tuple
     return tuple(path)
 
 
-def names_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+def _setting_names(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
     for part in path:
         inner = model.model_fields[str(part)].annotation
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
@@ -169,11 +169,11 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
     return parsed
 
 
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merge_settings(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with `changes` over it, mappings merged to any depth."""
     result = dict(base)
     for name, value in changes.items():
         before = result.get(name)
         both = isinstance(before, Mapping) and isinstance(value, Mapping)
-        result[name] = merged(before, value) if both else value  # type: ignore[arg-type]
+        result[name] = merge_settings(before, value) if both else value  # type: ignore[arg-type]
     return result

@@ -32,30 +32,30 @@ def new_folder(to: Path) -> Iterator[Path]:
 
 
 # A file that changed this shortly before it was looked at may change again within the same tick of its clock.
-SETTLED_AFTER, SETTLED_AFTER_ON_COARSE_CLOCKS = 0.1, 2.5
+SETTLED_SECONDS, COARSE_SETTLED_SECONDS = 0.1, 2.5
 
 
-def stamp(status: os.stat_result) -> str:
+def file_stamp(status: os.stat_result) -> str:
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
 
-def settle(path: Path) -> tuple[bool, os.stat_result]:
+def wait_until_settled(path: Path) -> tuple[bool, os.stat_result]:
     """The state of a file, after a short wait where it changed just now, and whether it can be relied on."""
     status = path.stat()
-    if not settled(status):
-        time.sleep(SETTLED_AFTER)
+    if not is_settled(status):
+        time.sleep(SETTLED_SECONDS)
         status = path.stat()
-    return settled(status), status
+    return is_settled(status), status
 
 
-def settled(status: os.stat_result) -> bool:
+def is_settled(status: os.stat_result) -> bool:
     """Whether a file changed long enough ago for its next change to show in its times."""
     coarse = status.st_mtime_ns % 1_000_000_000 == 0
-    wait = SETTLED_AFTER_ON_COARSE_CLOCKS if coarse else SETTLED_AFTER
+    wait = COARSE_SETTLED_SECONDS if coarse else SETTLED_SECONDS
     return abs(time.time() - status.st_mtime) > wait
 
 
-def older_than(path: Path, seconds: float) -> bool:
+def is_older_than(path: Path, seconds: float) -> bool:
     """Whether a file changed last longer ago than this."""
     return time.time() - path.stat().st_mtime > seconds
 
@@ -66,12 +66,12 @@ def write_atomically(file: Path, text: str) -> None:
     Raises:
         OSError: the disk is full or fails; the old file still stands.
     """
-    with written_whole(file) as opened:
+    with open_atomically(file) as opened:
         opened.write(text.encode())
 
 
 @contextmanager
-def written_whole(file: Path) -> Iterator[BinaryIO]:
+def open_atomically(file: Path) -> Iterator[BinaryIO]:
     """A file to write to, which takes the place of another when it is complete, and else leaves nothing.
 
     Raises:

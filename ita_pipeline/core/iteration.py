@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
-Thing = TypeVar("Thing")
+Element = TypeVar("Element")
 
 
-def batched(things: Iterable[Thing], size: int) -> Iterator[list[Thing]]:
-    rest = iter(things)
+def batched(elements: Iterable[Element], size: int) -> Iterator[list[Element]]:
+    rest = iter(elements)
     while group := list(islice(rest, size)):
         yield group
 
@@ -24,16 +24,16 @@ class End:
         self.error = error
 
 
-def gathered(things: Iterable[Thing], most: int) -> Iterator[list[Thing]]:
+def as_available(elements: Iterable[Element], most: int) -> Iterator[list[Element]]:
     """Lists of 1 to `most` things in order, each handed over as soon as the next thing is not there yet.
 
     An error of the source is raised after the things that came before it.
     """
-    waiting: queue.Queue[Thing | End] = queue.Queue(maxsize=4 * most)
+    waiting: queue.Queue[Element | End] = queue.Queue(maxsize=4 * most)
 
     def read() -> None:
         try:
-            for thing in things:
+            for thing in elements:
                 waiting.put(thing)
         except BaseException as error:
             waiting.put(End(error))
@@ -43,7 +43,7 @@ def gathered(things: Iterable[Thing], most: int) -> Iterator[list[Thing]]:
     threading.Thread(target=read, daemon=True).start()
     end: End | None = None
     while end is None:
-        group: list[Thing] = []
+        group: list[Element] = []
         found = waiting.get()
         while not isinstance(found, End):
             group.append(found)

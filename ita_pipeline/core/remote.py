@@ -18,7 +18,7 @@ from ita_pipeline.core.errors import MissingError, UsageError, UserError
 
 URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 
-WEB = ("http", "https")
+WEB_PROTOCOLS = ("http", "https")
 
 # The file systems that an extra of ours brings.
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
@@ -61,7 +61,7 @@ def protocol_of(url: str) -> str:
     return found[1].lower() if found else ""
 
 
-def filesystem(url: str) -> tuple[Any, str]:
+def find_filesystem(url: str) -> tuple[Any, str]:
     """The file system of a URL, and the path in it. Nothing is asked of it yet.
 
     Raises:
@@ -75,7 +75,7 @@ def filesystem(url: str) -> tuple[Any, str]:
         kind = get_filesystem_class(protocol)
     except ImportError as error:
         extra = EXTRAS.get(protocol)
-        hint = f"pip install 'ita-pipeline[{extra}]'" if extra else said(error)
+        hint = f"pip install 'ita-pipeline[{extra}]'" if extra else summarize_error(error)
         raise MissingError(f"{protocol}:// needs a library that is not installed", hint) from error
     except ValueError as error:
         hint = "known are s3://, gs://, hf://, https:// and what fsspec knows"
@@ -83,7 +83,7 @@ def filesystem(url: str) -> tuple[Any, str]:
     try:
         found = opened(kind, tuple(kind._get_kwargs_from_urls(url).items()))
     except Exception as error:  # libraries that look for credentials raise nearly anything
-        raise trouble(error, url) from error
+        raise as_user_error(error, url) from error
     return found, str(kind._strip_protocol(url))
 
 
@@ -112,7 +112,7 @@ def options(protocol: str) -> dict[str, Any]:
     return {"config_kwargs": {**ours, **given}}
 
 
-def attempt(call: Callable[[], Answer], tries: int = TRIES) -> Answer:
+def retry(call: Callable[[], Answer], tries: int = TRIES) -> Answer:
     """What a call says, which is made again, a little later each time, where what went wrong may pass.
 
     Raises:
@@ -122,13 +122,13 @@ def attempt(call: Callable[[], Answer], tries: int = TRIES) -> Answer:
         try:
             return call()
         except Exception as error:
-            if not passing(error):
+            if not is_transient(error):
                 raise
         time.sleep(random.uniform(0.5, 1) * min(LONGEST_WAIT, FIRST_WAIT * 2**number))
     return call()
 
 
-def passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed later."""
     if isinstance(error, SETTLED):
         return False
@@ -139,7 +139,7 @@ def names_of(error: BaseException) -> set[str]:
     return {kind.__name__ for kind in type(error).__mro__}
 
 
-def trouble(error: Exception, url: str) -> UserError:
+def as_user_error(error: Exception, url: str) -> UserError:
     """What is wrong with a place as a whole, so that nothing can be done there."""
     place = without_query(url)
     if isinstance(error, UserError):
@@ -148,13 +148,15 @@ def trouble(error: Exception, url: str) -> UserError:
         return UsageError(f"there is nothing at {place}", "a bucket's or folder's name may be misspelt")
     if isinstance(error, PermissionError) or NAMELESS & names_of(error):
         hint = "credentials are taken from where the library of the file system looks: see docs/sources.md"
-        return MissingError(f"{place} may not be read: {said(error)}", hint)
-    if passing(error):
-        return MissingError(f"{place} does not answer: {said(error)}", "try again, or see docs/sources.md")
-    return UsageError(f"{place} cannot be read: {said(error)}", "docs/sources.md says what can be")
+        return MissingError(f"{place} may not be read: {summarize_error(error)}", hint)
+    if is_transient(error):
+        return MissingError(
+            f"{place} does not answer: {summarize_error(error)}", "try again, or see docs/sources.md"
+        )
+    return UsageError(f"{place} cannot be read: {summarize_error(error)}", "docs/sources.md says what can be")
 
 
-def said(error: BaseException) -> str:
+def summarize_error(error: BaseException) -> str:
     """An error on one line, without the part of an address that may hold a secret."""
     if isinstance(error, TimeoutError) and not str(error).strip():
         return "it took too long"
@@ -169,6 +171,6 @@ def without_query(url: str) -> str:
 
     Only a web address has a query; elsewhere a question mark is a character like others.
     """
-    if protocol_of(url) in WEB:
+    if protocol_of(url) in WEB_PROTOCOLS:
         url = re.sub(r"[?#].*", "", url, flags=re.DOTALL)
     return re.sub(r"(?<=://)[^/\s@]+@", "", url)

@@ -13,11 +13,11 @@ def whole_text(text: str) -> str:
     return re.sub(r"[\ud800-\udfff]", "\ufffd", text)
 
 
-def plain(text: str) -> str:
+def clean_line(text: str) -> str:
     """One line without control or direction-changing characters, which could disguise what it says."""
     kept = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
-    visible = "".join(c for c in kept if unicodedata.category(c) != "Cf" or c == "\u200d")
-    return re.sub(r"\s+", " ", visible).strip()
+    escape_hidden = "".join(c for c in kept if unicodedata.category(c) != "Cf" or c == "\u200d")
+    return re.sub(r"\s+", " ", escape_hidden).strip()
 
 
 # Flags of England, Scotland and Wales are written with tag characters, emoji and Indic scripts with joiners.
@@ -30,7 +30,7 @@ HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 QUICK = re.compile("[ -~\n\t]*")
 
 
-def visible(text: str) -> str:
+def escape_hidden(text: str) -> str:
     """`text` with what cannot be seen written out: `␛`, `‹U+202E›` for a right-to-left override, `\\xff` for a byte
     of a file name that is no text.
 
@@ -41,14 +41,14 @@ def visible(text: str) -> str:
     parts: list[str] = []
     position = 0
     for kept in KEPT.finditer(text):
-        parts += map(written_out, text[position : kept.start()])
+        parts += map(_escape, text[position : kept.start()])
         parts.append(kept[0])
         position = kept.end()
-    parts += map(written_out, text[position:])
+    parts += map(_escape, text[position:])
     return "".join(parts)
 
 
-def written_out(character: str) -> str:
+def _escape(character: str) -> str:
     if unicodedata.category(character) not in HIDDEN:
         return character
     code = ord(character)
@@ -61,17 +61,17 @@ def written_out(character: str) -> str:
     return "\ufffd" if unicodedata.category(character) == "Cs" else f"‹U+{code:04X}›"
 
 
-def visible_name(path: Path | str) -> str:
+def escape_name(path: Path | str) -> str:
     """A file's name or an id on one line."""
-    return visible(str(path)).replace("\n", "␊").replace("\t", "␉")
+    return escape_hidden(str(path)).replace("\n", "␊").replace("\t", "␉")
 
 
-def visible_in(value: Any) -> Any:
+def escape_texts(value: Any) -> Any:
     """A JSON value with every text in it made visible, names of entries included."""
     if isinstance(value, str):
-        return visible(value)
+        return escape_hidden(value)
     if isinstance(value, dict):
-        return {visible(str(name)): visible_in(item) for name, item in value.items()}
+        return {escape_hidden(str(name)): escape_texts(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [visible_in(item) for item in value]
+        return [escape_texts(item) for item in value]
     return value

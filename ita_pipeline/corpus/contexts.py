@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ita_pipeline.core.text import plain
+from ita_pipeline.core.text import clean_line
 from stages.base import Failure, Frozen, Value
 from stages.caption.schema import CaptionValue
 from stages.external import TextValue
@@ -74,7 +74,7 @@ def render(results: Mapping[str, Value | Failure], config: ContextConfig) -> tup
         result = results.get(name)
         if result is not None and not isinstance(result, Failure):
             rendered = RENDERERS[name](result, config) if name in RENDERERS else result.as_context()
-            said = [plain(text) for text in rendered]
+            said = [clean_line(text) for text in rendered]
             texts += [Reserved(t, config.knowledge_subtokens) for t in said] if name == "knowledge" else said
     return tuple(text for text in texts if text)
 

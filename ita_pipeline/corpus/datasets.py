@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ita_pipeline.core.config import checked, configured, find_config, project_folder, read_yaml
+from ita_pipeline.core.config import config_files, find_config, package_data_folder, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.corpus.formats.jsonl import Labelled, read_jsonl
@@ -77,12 +77,12 @@ def load_dataset(name: str, data: Path | None, workspace_data: Path, hear: Heare
         MissingError: a file is missing; the message names it and where to get it.
     """
     as_folder = Path(name).expanduser()
-    if name not in configured("datasets") and as_folder.is_dir():
+    if name not in config_files("datasets") and as_folder.is_dir():
         label, card, folder = as_folder.resolve().name, card_of_folder(as_folder), as_folder
     else:
         file = find_dataset(name)
         label = file.stem
-        card = checked(DatasetCard, read_yaml(file), f"dataset card {file.name}")
+        card = parse_config(DatasetCard, read_yaml(file), f"dataset card {file.name}")
         folder = data_folder(label, card, data, workspace_data)
     if card.format == "jsonl":
         splits, notes = read_split_jsonl(label, card, folder, hear)
@@ -120,7 +120,7 @@ def card_of_folder(folder: Path) -> DatasetCard:
 def data_folder(name: str, card: DatasetCard, data: Path | None, workspace_data: Path) -> Path:
     """Where the files lie: `--data` itself or a folder of the dataset's name in it, else the workspace's data."""
     if card.folder:
-        return project_folder("examples").parent / card.folder
+        return package_data_folder("examples").parent / card.folder
     roots = [data] if data is not None else [workspace_data]
     for folder in [root / name for root in roots] + ([data] if data is not None else []):
         if folder.is_dir() and any(first_of(folder, options) for options in card.files.values()):

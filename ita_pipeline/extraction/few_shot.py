@@ -118,11 +118,11 @@ class Vectors:
     def keep(self, vectors: dict[str, np.ndarray[Any, Any]]) -> None:
         import numpy as np
 
-        from ita_pipeline.core.files import written_whole
+        from ita_pipeline.core.files import open_atomically
 
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            with written_whole(self.file) as opened:
+            with open_atomically(self.file) as opened:
                 np.savez(opened, names=np.array(list(vectors)), vectors=np.stack(list(vectors.values())))
         except OSError:
             return  # they are encoded again next time

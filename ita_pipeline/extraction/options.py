@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ita_pipeline.cache.plan import Wishes
-from ita_pipeline.core.config import checked, merged, parse_assignments
+from ita_pipeline.core.config import merge_settings, parse_assignments, parse_config
 from ita_pipeline.core.errors import UsageError, nearest
 from ita_pipeline.corpus.contexts import CONTEXTS
 from ita_pipeline.engines.base import Progress, Silent
@@ -143,7 +143,7 @@ class Options:
         Raises:
             UsageError: an assignment is none.
         """
-        return merged(self.base, parse_assignments(self.assignments))
+        return merge_settings(self.base, parse_assignments(self.assignments))
 
     @property
     def wishes(self) -> Wishes:
@@ -155,7 +155,7 @@ class Options:
         Raises:
             UsageError: `--set limits.…` asks for what cannot be.
         """
-        return checked(Limits, self.changes.get("limits", {}), "limits")
+        return parse_config(Limits, self.changes.get("limits", {}), "limits")
 
 
 def chosen(options: Options, also: Sequence[str] = (), contexts: Sequence[str] = ()) -> Choice:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any
 
-from ita_pipeline.core.config import checked, find_config, merged, read_yaml
+from ita_pipeline.core.config import find_config, merge_settings, parse_config, read_yaml
 from ita_pipeline.core.errors import UsageError, nearest
-from ita_pipeline.core.plugins import known_stages, packages
+from ita_pipeline.core.plugins import package_names, stage_entry_points
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig, stage_names
 from stages.base import Frozen, Stage, StageConfig, StageError, Value
 
@@ -47,7 +47,7 @@ class Choice:
 
 def load_preset(name: str) -> Preset:
     file = find_config("presets", name)
-    return checked(Preset, {"name": file.stem, **read_yaml(file)}, file.name)
+    return parse_config(Preset, {"name": file.stem, **read_yaml(file)}, file.name)
 
 
 def apply_changes(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Preset:
@@ -55,9 +55,11 @@ def apply_changes(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> P
     stages = dict(preset.stages)
     for section, values in changes.items():
         if section in stages or (section in OPTIONAL and values):
-            stages[section] = merged(stages.get(section, {}), values)
-    contexts = merged(preset.contexts.model_dump(), changes.get("contexts", {}))
-    return checked(Preset, {**preset.model_dump(), "stages": stages, "contexts": contexts}, f"preset {preset.name}")
+            stages[section] = merge_settings(stages.get(section, {}), values)
+    contexts = merge_settings(preset.contexts.model_dump(), changes.get("contexts", {}))
+    return parse_config(
+        Preset, {**preset.model_dump(), "stages": stages, "contexts": contexts}, f"preset {preset.name}"
+    )
 
 
 def add_plugin_stages(preset: Preset, names: Iterable[str]) -> Preset:
@@ -71,7 +73,7 @@ def add_plugin_stages(preset: Preset, names: Iterable[str]) -> Preset:
 
 def list_plugin_stages() -> list[str]:
     """The installed stages that are not ours."""
-    return [name for name in known_stages() if name not in (*CONTEXTS, EXTERNAL)]
+    return [name for name in stage_entry_points() if name not in (*CONTEXTS, EXTERNAL)]
 
 
 def choose(name: str) -> Choice:
@@ -140,12 +142,12 @@ def context_stages(preset: Preset, config: ContextConfig) -> list[Stage[Any]]:
 
 
 def build(name: str, settings: Mapping[str, Any]) -> Stage[Any]:
-    known = known_stages()
+    known = stage_entry_points()
     if name not in known:
         hint = nearest(name, known) or f"install the package it comes in; installed are {', '.join(sorted(known))}"
         raise UsageError(f"there is no stage {name}", hint)
     stage = load_stage(known[name])
-    config: StageConfig = checked(stage.config_type, settings, f"stage {name}")
+    config: StageConfig = parse_config(stage.config_type, settings, f"stage {name}")
     return stage(config)
 
 
@@ -157,7 +159,7 @@ def load_stage(entry: EntryPoint) -> type[Stage[Any]]:
     try:
         found = entry.load()
     except Exception as error:
-        hint = f"mend or remove the package {packages(entry)}" if packages(entry) else ""
+        hint = f"mend or remove the package {package_names(entry)}" if package_names(entry) else ""
         raise StageError(f"the stage {entry.name} ({entry.value}) cannot be loaded: {error}", hint) from error
     wrong = fault(found, entry.name)
     if wrong:
@@ -184,4 +186,4 @@ def fault(found: Any, name: str) -> str:
 
 def load_installed_stages() -> dict[str, type[Stage[Any]]]:
     """The classes of all installed stages, by name."""
-    return {name: load_stage(entry) for name, entry in known_stages().items()}
+    return {name: load_stage(entry) for name, entry in stage_entry_points().items()}

@@ -91,10 +91,10 @@ class CacheSession:
         except Exception as error:  # each file system's library has its own
             if isinstance(error, OSError) and error.errno in HERE:
                 raise
-            if isinstance(error, UserError) or not remote.passing(error):
-                raise remote.trouble(error, self.shared.url) from error
+            if isinstance(error, UserError) or not remote.is_transient(error):
+                raise remote.as_user_error(error, self.shared.url) from error
             self.owed[key.hexdigest] = key
-            self.trouble = remote.said(error)
+            self.trouble = remote.summarize_error(error)
             line = f"the shared cache {self.shared.url} does not answer ({self.trouble})"
             self.heard.warn(f"{line}: going on with what is here")
             return
@@ -122,7 +122,7 @@ class CacheSession:
                 if moved.crowded:
                     bring_many_together(shared, key, self.store.root)
         except Exception as error:  # each file system's library has its own
-            found = remote.trouble(error, shared.url)
+            found = remote.as_user_error(error, shared.url)
             self.trouble = str(found)
             self.heard.warn(
                 f"not everything is in the shared cache: {found}; it is kept here, and the next run, or "

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ita_pipeline.cache.workspace import Workspace
-from ita_pipeline.core.config import configured
+from ita_pipeline.core.config import config_files
 from ita_pipeline.core.errors import MissingError, UsageError, UserError, nearest
-from ita_pipeline.core.text import visible_name
+from ita_pipeline.core.text import escape_name
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
 from ita_pipeline.extraction.options import Listener, Mute
@@ -179,10 +179,10 @@ def report_pictures(source: str, html: Path, options: ReportOptions, heard: List
     if not seen.contexts.keys:
         raise MissingError(f"nothing was extracted from the pictures in {label} yet", f"ita extract {label}")
     for item in found.closed:
-        notes.say(f"{visible_name(item.label)} cannot be read: {item.reason}")
+        notes.say(f"{escape_name(item.label)} cannot be read: {item.reason}")
     album, thumbnails = thumbnails_of(list(seen.images.values()), html, options, heard)
     page = Page(
-        f"Pictures in {visible_name(label)}",
+        f"Pictures in {escape_name(label)}",
         make_picture_gallery(Path(label), seen, thumbnails),
         None,
         tuple(notes.lines),
@@ -195,7 +195,7 @@ def check_known(target: str, workspace: Workspace) -> None:
     Raises:
         UsageError: the target is neither a dataset nor the file of a card nor a folder.
     """
-    known = configured("datasets")
+    known = config_files("datasets")
     if target in known or Path(target).exists():
         return
     hint = nearest_run(target, workspace.runs) or nearest(target, known)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ita_pipeline.core.text import visible_name
+from ita_pipeline.core.text import escape_name
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.contexts import PostContexts, Results
 from ita_pipeline.reports.findings import findings
@@ -176,7 +176,7 @@ def make_picture_gallery(folder: Path, seen: Seen, thumbnails: Mapping[str, Thum
 
 
 def name_in(folder: Path, path: Path) -> str:
-    return visible_name(path.relative_to(folder) if path.is_relative_to(folder) else path)
+    return escape_name(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
 def gathered(
@@ -217,7 +217,7 @@ def as_entry(shown: Shown, seen: Seen, thumbnails: Mapping[str, Thumbnail], tell
     post = shown.post
     tags, rank = verdict(shown.answers, telling.before, telling.after)
     mentions = [mention for marks in shown.answers.values() for mention in marks]
-    entry = pictured(post, shown.anchor, visible_name(post.id), seen, thumbnails)
+    entry = pictured(post, shown.anchor, escape_name(post.id), seen, thumbnails)
     scores = [mention.score for mention in shown.answers.get(telling.after, ()) if mention.score is not None]
     return entry.model_copy(
         update={
@@ -246,7 +246,7 @@ def pictured(post: Post, anchor: str, name: str, seen: Seen, thumbnails: Mapping
     return Entry(
         anchor=anchor,
         id=name,
-        file=visible_name(post.picture.name) if post.picture else "",
+        file=escape_name(post.picture.name) if post.picture else "",
         picture=image.key if image and thumbnail and thumbnail.source else "",
         problem=problem(post, image, thumbnail, seen),
         contexts=seen.contexts.of(post),
@@ -258,7 +258,7 @@ def pictured(post: Post, anchor: str, name: str, seen: Seen, thumbnails: Mapping
 
 def problem(post: Post, image: ImageRef | None, thumbnail: Thumbnail | None, seen: Seen) -> str:
     if post.picture is None:
-        return f"the picture {visible_name(post.image_id)} is not there" if post.image_id else ""
+        return f"the picture {escape_name(post.image_id)} is not there" if post.image_id else ""
     if image is None:
         return seen.unreadable.get(post.picture, "its picture was not looked at")
     return thumbnail.problem if thumbnail else "its picture was left out of this page"

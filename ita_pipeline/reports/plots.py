@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ita_pipeline.core.text import visible
+from ita_pipeline.core.text import escape_hidden
 from ita_pipeline.reports.blocks import Figure
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def intervals(title: str, said: str, label: str, lines: Sequence[Interval]) -> F
 
 
 def short(name: str) -> str:
-    seen = visible(name)
+    seen = escape_hidden(name)
     return seen if len(seen) <= 12 else f"{seen[:11]}…"
 
 

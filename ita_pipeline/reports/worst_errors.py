@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ita_pipeline.core.text import visible_name
+from ita_pipeline.core.text import escape_name
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.ner.metrics.errors import Kind, compare_spans
 from ita_pipeline.reports.analysis_blocks import KINDS
@@ -67,7 +67,7 @@ def table(caption: str, wrongs: Sequence[Wrong]) -> Table:
 def row(wrong: Wrong) -> Row:
     post = wrong.shown.post
     score = "" if wrong.score is None else f"{100 * wrong.score:.0f} %"
-    cells = (visible_name(post.id), named(post, wrong.gold), named(post, wrong.said), score)
+    cells = (escape_name(post.id), named(post, wrong.gold), named(post, wrong.said), score)
     return Row(cells, link=f"post={wrong.shown.anchor}")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ita_pipeline.cache.records import checked, signed
 from ita_pipeline.core.errors import CorruptCacheError, UsageError
-from ita_pipeline.core.files import write_atomically, written_whole
+from ita_pipeline.core.files import open_atomically, write_atomically
 from ita_pipeline.runs.predictions import Asked
 from ita_pipeline.runs.predictor import Predictor
 
@@ -76,7 +76,7 @@ class Parts:
         """
         same = hashlib.sha256(json.dumps([[row["id"], row["key"]] for row in rows]).encode()).hexdigest()
         path = self.folder / f"part-{rows[0]['number']:012d}-{same[:16]}.{self.form.value}"
-        with written_whole(path) as opened:
+        with open_atomically(path) as opened:
             if self.form is Form.PARQUET:
                 import pyarrow as pa
                 import pyarrow.parquet as pq

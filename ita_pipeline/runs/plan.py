@@ -11,7 +11,7 @@ from typing import Any
 from ita_pipeline.cache.plan import Wishes
 from ita_pipeline.cache.reasons import Cause, Reason, brief, pairs
 from ita_pipeline.cache.store import Store
-from ita_pipeline.core.config import checked, configured, find_config, merged, read_yaml
+from ita_pipeline.core.config import config_files, find_config, merge_settings, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
@@ -134,7 +134,7 @@ def default_experiment(wanted: str, preset: Preset) -> str:
     Raises:
         UsageError: the preset's recipe is none of ours.
     """
-    known = configured("experiments")
+    known = config_files("experiments")
     for name in (f"{wanted}-{preset.recipe}", f"default-{preset.recipe}"):
         if name in known:
             return name
@@ -150,17 +150,17 @@ def training_settings(
 
     Without alignment it is the experiment of the same name that ends in `-no-alignment`, where there is one.
     """
-    known = configured("experiments")
+    known = config_files("experiments")
     name = training.experiment or default_experiment(card.experiment, preset)
     variant = f"{name}-no-alignment"
     file = find_config("experiments", variant if variant in known and not training.alignment else name)
     values = read_yaml(file)
     if not training.alignment:
-        objective = checked(TrainingConfig, values, f"experiment {file.stem}").objective.without_alignment()
+        objective = parse_config(TrainingConfig, values, f"experiment {file.stem}").objective.without_alignment()
         values["objective"] = objective.model_dump()
     if training.seed is not None:
-        changes = merged(changes, {"seed": training.seed})
-    return checked(TrainingConfig, merged(values, changes), f"experiment {file.stem}")
+        changes = merge_settings(changes, {"seed": training.seed})
+    return parse_config(TrainingConfig, merge_settings(values, changes), f"experiment {file.stem}")
 
 
 def context_config(preset: Preset, names: Sequence[str] | None) -> ContextConfig:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.core.plugins import known_stages
+from ita_pipeline.core.plugins import stage_entry_points
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.formats.hf_datasets import posts_in
 from ita_pipeline.corpus.posts import Post
@@ -180,7 +180,7 @@ def reads_posts(record: RunRecord) -> bool:
 
 def with_execution(name: str, settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """A stage's settings with those changed that decide only how its work is done, such as an endpoint."""
-    known = load_stage(known_stages()[name]).config_type.model_fields if changes else {}
+    known = load_stage(stage_entry_points()[name]).config_type.model_fields if changes else {}
     return {**settings, **{n: v for n, v in changes.items() if n in known and EXECUTION in known[n].metadata}}
 
 

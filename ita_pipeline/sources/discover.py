@@ -11,7 +11,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
 from ita_pipeline.core.errors import UsageError, UserError
-from ita_pipeline.core.remote import WEB, is_url, protocol_of, trouble
+from ita_pipeline.core.remote import WEB_PROTOCOLS, as_user_error, is_url, protocol_of
 from ita_pipeline.sources.base import File, Place
 from ita_pipeline.sources.file_list import (
     expanded,
@@ -115,7 +115,7 @@ def sight_one(target: str, known_files: KnownFiles | None) -> Sighted:
         return Sighted(listed.places, notes=listed.notes)
     if isinstance(file, LocalFile):
         return sight_folder(file.path)
-    return Sighted((file,)) if protocol_of(target) in WEB else sight_far_folder(target, known_files)
+    return Sighted((file,)) if protocol_of(target) in WEB_PROTOCOLS else sight_far_folder(target, known_files)
 
 
 def sight_folder(folder: Path) -> Sighted:
@@ -167,7 +167,7 @@ def pictures_inside(file: File, known_files: KnownFiles | None) -> Sighted:
     except UserError:
         raise
     except Exception as error:  # libraries of file systems raise nearly anything
-        raise trouble(error, file.label) from error
+        raise as_user_error(error, file.label) from error
 
 
 def pictures_inside_or_why_not(file: File, known_files: KnownFiles | None) -> Sighted:

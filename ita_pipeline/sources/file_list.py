@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.core.remote import WEB, is_url, protocol_of, said
+from ita_pipeline.core.remote import WEB_PROTOCOLS, is_url, protocol_of, summarize_error
 from ita_pipeline.sources.base import File, Place, opened
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.object_store import FarFile
@@ -50,7 +50,7 @@ class Listed:
 def file_at(text: str) -> File:
     """What lies at a path or URL; it is not looked for."""
     protocol = protocol_of(text)
-    if protocol in WEB:
+    if protocol in WEB_PROTOCOLS:
         return WebFile(text)
     if protocol == "file":
         return LocalFile(Path(unquote(urlsplit(text).path)))
@@ -123,7 +123,7 @@ def value_in(line: str, column: str, number: int, file: File) -> str | None:
     try:
         value: Any = json.loads(line).get(column)
     except (ValueError, RecursionError, AttributeError) as error:
-        what = f"{file.label}, line {number}, is no JSON object: {said(error)}"
+        what = f"{file.label}, line {number}, is no JSON object: {summarize_error(error)}"
         raise UsageError(what, "each line is one JSON object") from error
     return value if isinstance(value, str) and value.strip() else None
 
@@ -147,7 +147,7 @@ def lines_of(file: File) -> Iterator[tuple[int, str]]:
         raise
     except Exception as error:  # libraries of file systems raise nearly anything
         raise MissingError(
-            f"{file.label} cannot be read: {said(error)}", "a path or an address that can be"
+            f"{file.label} cannot be read: {summarize_error(error)}", "a path or an address that can be"
         ) from error
 
 

@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from ita_pipeline.core.files import settled, stamp
+from ita_pipeline.core.files import file_stamp, is_settled
 from ita_pipeline.sources.base import Looked, Place, check_size
 from stages.base import BadItemError, FailureKind
 
@@ -39,7 +39,7 @@ class LocalFile:
 
     def stamp(self) -> str:
         try:
-            return stamp(os.stat(self.path))  # noqa: PTH116
+            return file_stamp(os.stat(self.path))  # noqa: PTH116
         except OSError:
             return ""
 
@@ -49,7 +49,7 @@ class LocalFile:
             if not stat.S_ISREG(status.st_mode):  # a pipe or device would block a reader
                 raise BadItemError("not a regular file", FailureKind.TRANSIENT)
             check_size(status.st_size, most)
-            return Looked(stamp(status) if settled(status) else "", file_digest(self.path))
+            return Looked(file_stamp(status) if is_settled(status) else "", file_digest(self.path))
         except OSError as error:
             raise BadItemError(error.strerror or type(error).__name__, FailureKind.TRANSIENT) from error
 
@@ -65,7 +65,7 @@ class LocalFile:
 
     def standing(self) -> str:
         status = self.path.stat()
-        return stamp(status) if settled(status) else ""
+        return file_stamp(status) if is_settled(status) else ""
 
     def part(self, start: int, size: int) -> bytes:
         with self.path.open("rb", buffering=0) as opened:

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from ita_pipeline.core.files import SETTLED_AFTER_ON_COARSE_CLOCKS
-from ita_pipeline.core.remote import attempt, filesystem, said, trouble, without_query
+from ita_pipeline.core.files import COARSE_SETTLED_SECONDS
+from ita_pipeline.core.remote import as_user_error, find_filesystem, retry, summarize_error, without_query
 from ita_pipeline.sources.base import Looked, check_size, looked
 from stages.base import BadItemError, FailureKind
 
@@ -61,14 +61,14 @@ class FarFile:
         Raises:
             OSError: it is not there.
         """
-        system, path = filesystem(self.url)
-        return of_info(self.url, attempt(lambda: system.info(path)))
+        system, path = find_filesystem(self.url)
+        return of_info(self.url, retry(lambda: system.info(path)))
 
     def look(self, most: int, known: str) -> Looked | None:
         try:
             there = self if self.listed else self.now()
         except Exception as error:  # libraries of file systems raise nearly anything
-            raise BadItemError(f"cannot be read: {said(error)}", FailureKind.TRANSIENT) from error
+            raise BadItemError(f"cannot be read: {summarize_error(error)}", FailureKind.TRANSIENT) from error
         if known and there.listed == known:
             return None
         return looked(there.listed, there.read(most))
@@ -78,7 +78,7 @@ class FarFile:
         try:
             content = self.part(0, most + 1)
         except Exception as error:  # libraries of file systems raise nearly anything
-            raise BadItemError(f"cannot be read: {said(error)}", FailureKind.TRANSIENT) from error
+            raise BadItemError(f"cannot be read: {summarize_error(error)}", FailureKind.TRANSIENT) from error
         check_size(len(content), most)
         return content
 
@@ -86,8 +86,8 @@ class FarFile:
         return self.length if self.length >= 0 else max(0, self.now().length)
 
     def part(self, start: int, size: int) -> bytes:
-        system, path = filesystem(self.url)
-        return attempt(lambda: fetched(system, path, start, start + size))
+        system, path = find_filesystem(self.url)
+        return retry(lambda: fetched(system, path, start, start + size))
 
 
 def fetched(system: Any, path: str, start: int, end: int) -> bytes:
@@ -115,11 +115,11 @@ def far_file(url: str) -> FarFile:
     Raises:
         UserError: it is not there, or may not be read.
     """
-    filesystem(url)[0].invalidate_cache()
+    find_filesystem(url)[0].invalidate_cache()
     try:
         return FarFile(url).now()
     except Exception as error:
-        raise trouble(error, url) from error
+        raise as_user_error(error, url) from error
 
 
 def files_below(url: str) -> list[FarFile]:
@@ -128,12 +128,12 @@ def files_below(url: str) -> list[FarFile]:
     Raises:
         UserError: it is not there, or may not be read.
     """
-    system, root = filesystem(url)
+    system, root = find_filesystem(url)
     system.invalidate_cache()
     try:
-        found = attempt(lambda: system.find(root, detail=True))
+        found = retry(lambda: system.find(root, detail=True))
     except Exception as error:
-        raise trouble(error, url) from error
+        raise as_user_error(error, url) from error
     start = len(root.rstrip("/"))
     return [
         of_info(system.unstrip_protocol(path), info)
@@ -169,4 +169,4 @@ def settled(moment: Any) -> bool:
     if isinstance(moment, datetime):
         moment = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
     now = datetime.now(UTC).timestamp()
-    return isinstance(moment, int | float) and abs(now - moment) > SETTLED_AFTER_ON_COARSE_CLOCKS
+    return isinstance(moment, int | float) and abs(now - moment) > COARSE_SETTLED_SECONDS

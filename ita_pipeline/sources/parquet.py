@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.core.remote import said
+from ita_pipeline.core.remote import summarize_error
 from ita_pipeline.sources.base import File, Looked, check_size, looked, opened
 from ita_pipeline.sources.local import LocalFile
 from stages.base import BadItemError, FailureKind
@@ -73,7 +73,7 @@ class Cell:
         try:
             cell = rows_of(self.table, self.column, self.group, self.table_stamp).cell(self.row)
         except Exception as error:  # readers raise nearly anything on damaged data
-            raise BadItemError(f"cannot be read: {said(error)}", FailureKind.TRANSIENT) from error
+            raise BadItemError(f"cannot be read: {summarize_error(error)}", FailureKind.TRANSIENT) from error
         content = cell.get("bytes") if isinstance(cell, Mapping) else cell
         if content is None and isinstance(cell, Mapping) and cell.get("path"):
             return self.beside(str(cell["path"])).read(most)
@@ -164,7 +164,7 @@ def cells(table: File, stamp: str) -> Iterator[Cell]:
         found = parquet(table)
     except Exception as error:  # readers raise nearly anything on damaged data
         raise UsageError(
-            f"{table.label} is no Parquet file, or damaged: {said(error)}", "fetch or write it anew"
+            f"{table.label} is no Parquet file, or damaged: {summarize_error(error)}", "fetch or write it anew"
         ) from error
     with found:
         column = picture_column(found.schema_arrow, table.label)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.core.remote import said
+from ita_pipeline.core.remote import summarize_error
 from ita_pipeline.sources.base import File, Looked, check_size, looked, opened
 from stages.base import BadItemError, FailureKind
 
@@ -62,7 +62,7 @@ class Member:
         try:
             content = self.archive.part(self.offset, self.size)
         except Exception as error:  # libraries of file systems raise nearly anything
-            raise BadItemError(f"cannot be read: {said(error)}", FailureKind.TRANSIENT) from error
+            raise BadItemError(f"cannot be read: {summarize_error(error)}", FailureKind.TRANSIENT) from error
         if len(content) != self.size:
             raise BadItemError("the archive ends in the middle of it", FailureKind.TRANSIENT)
         return content
@@ -109,11 +109,11 @@ def contents(archive: File, stamp: str) -> Contents:
     except OSError:
         raise
     except Exception as error:  # readers raise nearly anything on damaged data
-        damage = f"the archive is damaged: {said(error)}"
+        damage = f"the archive is damaged: {summarize_error(error)}"
         if found:
             return Contents(tuple(found), damage)
         hint = "a .tar that is not compressed; a .tar.gz has to be unpacked to .tar first"
-        raise UsageError(f"{archive.label} is no archive, or damaged: {said(error)}", hint) from error
+        raise UsageError(f"{archive.label} is no archive, or damaged: {summarize_error(error)}", hint) from error
     return Contents(tuple(found))
 
 

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from ita_pipeline.core.remote import CONNECT_SECONDS, READ_SECONDS, attempt, said, without_query
+from ita_pipeline.core.remote import CONNECT_SECONDS, READ_SECONDS, retry, summarize_error, without_query
 from ita_pipeline.sources.base import Looked, check_size, looked
 from stages.base import BadItemError, FailureKind
 
@@ -83,11 +83,11 @@ class WebFile:
 
     def asked(self, most: int, headers: dict[str, str]) -> Answer:
         try:
-            answer = attempt(lambda: fetched(self.url, most, headers))
+            answer = retry(lambda: fetched(self.url, most, headers))
         except BadItemError:
             raise
         except Exception as error:
-            raise BadItemError(f"cannot be fetched: {said(error)}", FailureKind.TRANSIENT) from error
+            raise BadItemError(f"cannot be fetched: {summarize_error(error)}", FailureKind.TRANSIENT) from error
         check_size(len(answer.content), most)
         return answer
 
@@ -107,7 +107,7 @@ class WebFile:
     def ranged(self, start: int, size: int) -> Answer:
         wanted = {"Range": f"bytes={start}-{start + size - 1}"}
         try:
-            answer = attempt(lambda: fetched(self.url, size, wanted))
+            answer = retry(lambda: fetched(self.url, size, wanted))
         except RefusedError as error:
             raise OSError(str(error)) from error
         told = answer.headers.get("content-range", "")
@@ -172,9 +172,9 @@ def fetched(url: str, most: int, headers: dict[str, str]) -> Answer:
                     return answered(response, most)
                 following = urljoin(place, response.headers.get("location", ""))
         except httpx.InvalidURL as error:
-            raise RefusedError(f"this is no web address: {said(error)}") from error
+            raise RefusedError(f"this is no web address: {summarize_error(error)}") from error
         except httpx.TransportError as error:
-            raise PassingError(said(error)) from error
+            raise PassingError(summarize_error(error)) from error
         if place.lower().startswith("https:") and following.lower().startswith("http:"):
             raise RefusedError("it leads from https:// to http://")
         place = following

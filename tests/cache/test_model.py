@@ -90,7 +90,7 @@ class AnythingHappens(RuleBasedStateMachine):
         # By setting and image key: width and height, or nothing for a failure.
         self.answered: dict[tuple[Setting, str], Size | None] = {}
         Moody.mood = 0
-        self.clock = mock.patch("ita_pipeline.core.files.SETTLED_AFTER", 0.02)
+        self.clock = mock.patch("ita_pipeline.core.files.SETTLED_SECONDS", 0.02)
         self.clock.start()
 
     def teardown(self) -> None:

@@ -180,7 +180,7 @@ def test_a_damaged_record_is_told_and_nothing_is_run(tmp_path: Path, paths: list
 
 @pytest.fixture
 def two_records(tmp_path: Path, paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("ita_pipeline.core.files.SETTLED_AFTER", 0.0)
+    monkeypatch.setattr("ita_pipeline.core.files.SETTLED_SECONDS", 0.0)
     run([SizeStage()], paths[:2], Store(tmp_path))
     (segment,) = tmp_path.glob("cache/size/*/*.jsonl")
     return segment

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ita_pipeline.core.config import checked, configured, find_config, merged, parse_assignments, read_yaml
+from ita_pipeline.core.config import (
+    config_files,
+    find_config,
+    merge_settings,
+    parse_assignments,
+    parse_config,
+    read_yaml,
+)
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.extraction.presets import apply_changes, load_preset
 from ita_pipeline.ner.config import TrainingConfig
@@ -49,16 +56,16 @@ def test_a_missing_file_is_named():
 
 def test_an_unknown_setting_gets_the_nearest():
     with pytest.raises(UsageError, match="no setting epoch") as caught:
-        checked(TrainingConfig, {"epoch": 3}, "experiment x")
+        parse_config(TrainingConfig, {"epoch": 3}, "experiment x")
     assert caught.value.hint == "did you mean epochs?"
     with pytest.raises(UsageError, match=r"objective\.txt") as caught:
-        checked(TrainingConfig, {"objective": {"txt": 3}}, "experiment x")
+        parse_config(TrainingConfig, {"objective": {"txt": 3}}, "experiment x")
     assert caught.value.hint == "did you mean text?"
 
 
 def test_an_impossible_value_is_shown():
     with pytest.raises(UsageError, match=r"experiment x: epochs: .*not 0"):
-        checked(TrainingConfig, {"epochs": 0}, "experiment x")
+        parse_config(TrainingConfig, {"epochs": 0}, "experiment x")
 
 
 def test_a_misspelt_preset_gets_the_nearest_and_a_file_is_a_preset():
@@ -69,10 +76,10 @@ def test_a_misspelt_preset_gets_the_nearest_and_a_file_is_a_preset():
     assert load_preset("config.yaml").stages == {"ocr": {"page_mode": 6}}
 
 
-@pytest.mark.parametrize("name", sorted(configured("experiments")))
+@pytest.mark.parametrize("name", sorted(config_files("experiments")))
 def test_every_experiment_is_complete(name: str):
     written = read_yaml(find_config("experiments", name))
-    config = checked(TrainingConfig, written, name)
+    config = parse_config(TrainingConfig, written, name)
     usual = {"max_length", "seed", "patience", "precision", "word_shapes"}
     assert set(written) >= set(TrainingConfig.model_fields) - usual
     assert set(written["objective"]) == set(type(config.objective).model_fields)
@@ -92,8 +99,8 @@ MAPPING = st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_f
 
 @given(st.dictionaries(st.sampled_from("abc"), MAPPING), st.dictionaries(st.sampled_from("abc"), MAPPING))
 def test_merging_keeps_what_is_not_changed(base: dict[str, object], changes: dict[str, object]):
-    found = merged(base, changes)
-    assert merged(found, changes) == found
-    assert merged(base, {}) == base
+    found = merge_settings(base, changes)
+    assert merge_settings(found, changes) == found
+    assert merge_settings(base, {}) == base
     for name in base.keys() - changes.keys():
         assert found[name] == base[name]

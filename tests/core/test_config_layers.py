@@ -9,20 +9,26 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ita_pipeline.core.config_layers import layers, merged_options, merged_sections, unknown_variables, user_file
+from ita_pipeline.core.config_layers import (
+    merge_options,
+    merge_sections,
+    read_layers,
+    unknown_variables,
+    user_config_file,
+)
 from ita_pipeline.core.errors import MissingError, UsageError
 
 
 def write(project: str = "", user: str = "") -> None:
     Path("ita.yaml").write_text(project)
-    file = user_file({"XDG_CONFIG_HOME": ".config"})
+    file = user_config_file({"XDG_CONFIG_HOME": ".config"})
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(user)
 
 
 def found(**environment: str) -> tuple[dict[str, str], dict[str, dict[str, object]]]:
-    layered = layers({"XDG_CONFIG_HOME": ".config", **environment})
-    return merged_options(layered), merged_sections(layered)
+    layered = read_layers({"XDG_CONFIG_HOME": ".config", **environment})
+    return merge_options(layered), merge_sections(layered)
 
 
 def test_nothing_anywhere_is_nothing():

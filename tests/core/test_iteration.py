@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ita_pipeline.core.iteration import gathered
+from ita_pipeline.core.iteration import as_available
 
 
 @given(st.lists(st.integers(), max_size=40), st.integers(1, 7))
 def test_nothing_is_lost_or_moved(things: list[int], most: int):
-    groups = list(gathered(iter(things), most))
+    groups = list(as_available(iter(things), most))
     assert [thing for group in groups for thing in group] == things
     assert all(1 <= len(group) <= most for group in groups)
 
@@ -27,7 +27,7 @@ def test_a_slow_source_is_answered_thing_by_thing():
         assert answered.wait(10), "the first thing was kept back until the second came"
         yield 2
 
-    groups = gathered(slow(), 64)
+    groups = as_available(slow(), 64)
     assert next(groups) == [1]
     answered.set()
     assert next(groups) == [2]
@@ -39,7 +39,7 @@ def test_an_error_comes_after_the_things_before_it():
         yield 1
         raise ValueError("line 2")
 
-    groups = gathered(broken(), 1)
+    groups = as_available(broken(), 1)
     assert next(groups) == [1]
     with pytest.raises(ValueError, match="line 2"):
         next(groups)

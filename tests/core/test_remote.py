@@ -29,7 +29,7 @@ class Flaky:
 
 def test_what_may_pass_is_tried_again():
     flaky = Flaky(ConnectionResetError("reset"), TimeoutError(), OSError("503 slow down"))
-    assert remote.attempt(flaky) == "done"
+    assert remote.retry(flaky) == "done"
     assert flaky.calls == 4
 
 
@@ -37,37 +37,37 @@ def test_what_may_pass_is_tried_again():
 def test_what_stays_as_it_is_is_asked_once(error: Exception):
     flaky = Flaky(error)
     with pytest.raises(type(error)):
-        remote.attempt(flaky)
+        remote.retry(flaky)
     assert flaky.calls == 1
 
 
 def test_it_ends_after_so_many_tries():
     flaky = Flaky(*[OSError("down")] * 99)
     with pytest.raises(OSError, match="down"):
-        remote.attempt(flaky, tries=3)
+        remote.retry(flaky, tries=3)
     assert flaky.calls == 3
 
 
 def test_a_file_system_is_found_by_its_url():
-    found, path = remote.filesystem("memory://folder/a.png")
+    found, path = remote.find_filesystem("memory://folder/a.png")
     found.pipe_file(path, b"here")
-    assert remote.filesystem("MEMORY://folder/a.png")[0].cat_file(path) == b"here"
+    assert remote.find_filesystem("MEMORY://folder/a.png")[0].cat_file(path) == b"here"
 
 
 def test_what_is_not_installed_or_known_is_said_with_what_mends_it():
     with pytest.raises(MissingError) as missing:
-        remote.filesystem("gs://bucket/folder")
+        remote.find_filesystem("gs://bucket/folder")
     assert missing.value.hint == "pip install 'ita-pipeline[gcs]'"
     with pytest.raises(UsageError, match="soup://"):
-        remote.filesystem("soup://bucket/folder")
+        remote.find_filesystem("soup://bucket/folder")
 
 
 def test_secrets_are_not_said():
     secret = "https://me:word@host/a.jpg?X-Amz-Signature=abc&X=def"
-    for text in (remote.without_query(secret), remote.said(OSError(f"cannot open '{secret}' now"))):
+    for text in (remote.without_query(secret), remote.summarize_error(OSError(f"cannot open '{secret}' now"))):
         assert "abc" not in text
         assert "def" not in text
         assert "word" not in text
         assert "host/a.jpg" in text
     assert remote.without_query("s3://bucket/a?b.jpg") == "s3://bucket/a?b.jpg"
-    assert len(remote.said(OSError("x" * 5000))) < 300
+    assert len(remote.summarize_error(OSError("x" * 5000))) < 300

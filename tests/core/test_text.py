@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ita_pipeline.core.text import visible, visible_in, visible_name
+from ita_pipeline.core.text import escape_hidden, escape_name, escape_texts
 
 
 @pytest.mark.parametrize(
@@ -28,21 +28,21 @@ from ita_pipeline.core.text import visible, visible_in, visible_name
     ],
 )
 def test_what_cannot_be_seen_is_written_out(text: str, seen: str):
-    assert visible(text) == seen
+    assert escape_hidden(text) == seen
 
 
 @given(st.text())
 def test_nothing_hidden_is_left_and_a_second_time_changes_nothing(text: str):
-    seen = visible(text)
+    seen = escape_hidden(text)
     seen.encode()
     hidden = {c for c in seen if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
     assert not {c for c in hidden if c not in "\n\t\u200c\u200d" and not "\U000e0020" <= c <= "\U000e007f"}
-    assert visible(seen) == seen
+    assert escape_hidden(seen) == seen
 
 
 def test_a_name_stays_on_one_line():
-    assert visible_name("a\nb\tc.png") == "a␊b␉c.png"
+    assert escape_name("a\nb\tc.png") == "a␊b␉c.png"
 
 
 def test_values_of_json_are_seen_through():
-    assert visible_in({"a\x1b": ["\u202e", 1, None, ("\x00",)]}) == {"a␛": ["‹U+202E›", 1, None, ["␀"]]}
+    assert escape_texts({"a\x1b": ["\u202e", 1, None, ("\x00",)]}) == {"a␛": ["‹U+202E›", 1, None, ["␀"]]}

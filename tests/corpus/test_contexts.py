@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ita_pipeline.core.text import plain
+from ita_pipeline.core.text import clean_line
 from ita_pipeline.corpus.contexts import ContextConfig, render
 from stages.base import Failure, FailureKind
 from stages.caption.schema import Caption, CaptionValue
@@ -84,13 +84,13 @@ def test_what_failed_or_found_nothing_is_left_out():
 
 
 def test_control_and_direction_changing_characters_go():
-    assert plain("a\x1b[31mb\u202ec\n\td  e") == "a [31mbc d e"
-    assert plain("👩\u200d🚀") == "👩\u200d🚀"
+    assert clean_line("a\x1b[31mb\u202ec\n\td  e") == "a [31mbc d e"
+    assert clean_line("👩\u200d🚀") == "👩\u200d🚀"
 
 
 @given(st.text())
 def test_plain_text_is_one_line_and_stays_plain(text: str):
-    found = plain(text)
+    found = clean_line(text)
     assert "\n" not in found
     assert "\x1b" not in found
-    assert plain(found) == found
+    assert clean_line(found) == found

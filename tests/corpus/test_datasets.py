@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ita_pipeline.core.config import checked, configured, read_yaml
+from ita_pipeline.core.config import config_files, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.datasets import DatasetCard, load_dataset
 from tests.support.fakes import draw
@@ -99,12 +99,12 @@ def test_an_empty_folder_says_what_to_write():
     assert "mentions" in caught.value.hint
 
 
-@pytest.mark.parametrize("name", sorted(configured("datasets")))
+@pytest.mark.parametrize("name", sorted(config_files("datasets")))
 def test_every_card_says_where_it_comes_from_and_what_it_asks(name: str):
-    card = checked(DatasetCard, read_yaml(configured("datasets")[name]), name)
+    card = parse_config(DatasetCard, read_yaml(config_files("datasets")[name]), name)
     assert card.source
     assert card.licence
-    assert {f"{card.experiment}-paper", f"{card.experiment}-bundled"} <= set(configured("experiments"))
+    assert {f"{card.experiment}-paper", f"{card.experiment}-bundled"} <= set(config_files("experiments"))
 
 
 def test_the_example_has_sixty_posts_each_with_its_picture():

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.core.plugins import known_stages
+from ita_pipeline.core.plugins import stage_entry_points
 from ita_pipeline.extraction.presets import build
 from tests.support.fakes import Answer, draw, ita, ita_here
 
@@ -110,9 +110,9 @@ def here(installed: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The package in this very process, where torch is loaded already."""
     monkeypatch.syspath_prepend(installed.split(os.pathsep)[0])
     monkeypatch.setenv("PYTHONPATH", installed)
-    known_stages.cache_clear()
+    stage_entry_points.cache_clear()
     yield
-    known_stages.cache_clear()
+    stage_entry_points.cache_clear()
 
 
 def test_what_the_codes_say_reaches_the_tagger(here: None):

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.core.plugins import GROUP, known_stages
+from ita_pipeline.core.plugins import ENTRY_POINT_GROUP, stage_entry_points
 from ita_pipeline.extraction.presets import (
     Preset,
     apply_changes,
@@ -44,7 +44,7 @@ def test_bundled_needs_no_hub():
 
 
 def test_our_stages_come_in_by_the_entry_point():
-    assert {"caption", "external", "objects", "ocr"} <= set(known_stages())
+    assert {"caption", "external", "objects", "ocr"} <= set(stage_entry_points())
 
 
 def test_a_stage_brings_those_that_it_reads():
@@ -69,7 +69,7 @@ class Broken:
 
 
 def entry_of(value: str, name: str = "broken") -> EntryPoint:
-    return EntryPoint(name=name, value=value, group=GROUP)
+    return EntryPoint(name=name, value=value, group=ENTRY_POINT_GROUP)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_name_that_two_packages_claim_is_refused(monkeypatch: pytest.MonkeyPat
     both = [entry_of("stages.ocr.stage:OcrStage", "ocr"), entry_of("tests.support.fakes:SizeStage", "ocr")]
     monkeypatch.setattr("ita_pipeline.extraction.presets.entry_points", lambda group: both)
     with pytest.raises(UsageError, match="two packages bring a stage ocr"):
-        known_stages.__wrapped__()
+        stage_entry_points.__wrapped__()
 
 
 def test_a_stage_that_reads_what_the_preset_lacks_says_so():

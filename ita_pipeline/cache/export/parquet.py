@@ -21,7 +21,7 @@ from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.records import damaged
 from ita_pipeline.cache.store import Reader, Store
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.core.files import written_whole
+from ita_pipeline.core.files import open_atomically
 from ita_pipeline.core.iteration import batched
 from stages.base import Failure, Stage, whole
 
@@ -99,7 +99,7 @@ def write(store: Store, file: Path, found: Sequence[Holding], stage: type[Stage[
     schema = schema_of(stage)
     shape = schema.field("value").type
     records = 0
-    with written_whole(file) as opened, pq.ParquetWriter(opened, schema, compression="zstd") as writer:
+    with open_atomically(file) as opened, pq.ParquetWriter(opened, schema, compression="zstd") as writer:
         for holding in sorted(found, key=lambda holding: holding.key.hexdigest):
             for rows in batched(rows_of(store, holding, stage, shape), ROWS):
                 writer.write_table(pa.Table.from_pylist(rows, schema))

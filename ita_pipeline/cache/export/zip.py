@@ -23,7 +23,7 @@ from ita_pipeline.cache.records import Record, damaged, decode, scan
 from ita_pipeline.cache.store import KEY_FILE, Reader, Store
 from ita_pipeline.cache.validate import LONGEST_DESCRIPTION, checked_key, parsed, sensible
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.core.files import written_whole
+from ita_pipeline.core.files import open_atomically
 from ita_pipeline.core.iteration import batched
 from stages.base import Failure, Stage
 
@@ -76,7 +76,7 @@ def export(store: Store, file: Path, stages: Sequence[str] = ()) -> Exported:
     if not any(holding.values or holding.failures for holding in found):
         of = f" of {', '.join(stages)}" if stages else ""
         raise UsageError(f"the cache holds no record{of}", "ita cache ls shows what there is")
-    with written_whole(file) as opened, zipfile.ZipFile(opened, "w", zipfile.ZIP_DEFLATED) as archive:
+    with open_atomically(file) as opened, zipfile.ZipFile(opened, "w", zipfile.ZIP_DEFLATED) as archive:
         counts = [pack(archive, store, holding.key, holding.folder) for holding in found]
         archive.writestr(member(CLOSING_FILE), json.dumps({"schema": SCHEMA, "keys": len(counts)}) + "\n")
     return Exported(len(found), sum(counts), file.stat().st_size)

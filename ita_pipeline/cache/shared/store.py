@@ -25,7 +25,7 @@ from ita_pipeline.cache.store import KEY_FILE, key_text
 from ita_pipeline.cache.validate import LONGEST_DESCRIPTION, checked_key, parsed
 from ita_pipeline.core import remote
 from ita_pipeline.core.errors import UsageError, UserError
-from ita_pipeline.core.files import written_whole
+from ita_pipeline.core.files import open_atomically
 
 STAGE_NAME, KEY_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}"), re.compile(rf"[0-9a-f]{{{SHORT}}}")
 
@@ -83,7 +83,7 @@ class Shared:
         """
         whole = url if remote.is_url(url) else Path(url).expanduser().absolute().as_uri()
         self.url = remote.without_query(whole).rstrip("/")
-        self.files, root = remote.filesystem(whole)
+        self.files, root = remote.find_filesystem(whole)
         self.root = root.rstrip("/")
         if not self.root.strip("/"):
             raise UsageError(
@@ -99,7 +99,7 @@ class Shared:
         return f"{self.url}/{place}/{name}" if name else f"{self.url}/{place}"
 
     def ask(self, call: Callable[[], Answer]) -> Answer:
-        return remote.attempt(call, TRIES)
+        return remote.retry(call, TRIES)
 
     @contextmanager
     def reached(self) -> Iterator[None]:
@@ -115,8 +115,8 @@ class Shared:
         except Exception as error:  # each file system's library has its own
             if isinstance(error, OSError) and error.errno in HERE:
                 raise
-            if isinstance(error, OSError) or remote.passing(error) or remote.NAMELESS & remote.names_of(error):
-                raise remote.trouble(error, self.url) from error
+            if isinstance(error, OSError) or remote.is_transient(error) or remote.NAMELESS & remote.names_of(error):
+                raise remote.as_user_error(error, self.url) from error
             raise
 
     def entries(self, path: str) -> list[dict[str, Any]]:
@@ -208,7 +208,7 @@ class Shared:
         path = self.path(place, name)
         if self.protocol in ("file", "local"):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            with written_whole(Path(path)) as opened:
+            with open_atomically(Path(path)) as opened:
                 opened.write(content)
         elif self.protocol in WHOLE:
             self.ask(lambda: self.files.pipe_file(path, content))

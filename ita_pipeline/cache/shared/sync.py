@@ -20,7 +20,7 @@ from ita_pipeline.cache.records import NAME, SMALL, being_written, checked, deco
 from ita_pipeline.cache.shared.store import Listing, Place, Shared
 from ita_pipeline.cache.store import KEY_FILE, Store, describe
 from ita_pipeline.cache.validate import sensible
-from ita_pipeline.core.files import older_than, sync_folder, write_atomically
+from ita_pipeline.core.files import is_older_than, sync_folder, write_atomically
 from stages.base import Stage
 
 TOGETHER = 8
@@ -246,7 +246,7 @@ def is_closed(path: Path) -> bool:
     with suppress(FileNotFoundError):
         if being_written(path):
             return False
-        return path.name.startswith(f"{host_name()}-") or older_than(path, CLOSED_AFTER)
+        return path.name.startswith(f"{host_name()}-") or is_older_than(path, CLOSED_AFTER)
     return False
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ita_pipeline.cache.plan import Failed
 from ita_pipeline.cache.records import Record
-from ita_pipeline.engines.executor import Done, Executor, Job
+from ita_pipeline.engines.executor import Executor, Job, StageResults
 from ita_pipeline.sources.refs import ItemRef
 from stages.base import Failure, Postponed, Stage, Subject, Value
 
@@ -31,7 +31,7 @@ class Handed:
     jobs: list[Job]
     inherited: list[Failed]
 
-    def batch(self, done: Done) -> Batch:
+    def batch(self, done: StageResults) -> Batch:
         seconds = done.seconds / max(1, len(self.jobs))
         pairs = list(zip(self.jobs, done.results, strict=True))
         records = [Record(job.item.key, each, seconds) for job, each in pairs if not isinstance(each, Postponed)]
@@ -71,10 +71,10 @@ def handed_on(items: Sequence[ItemRef], known: Known) -> Handed:
     return Handed(items, jobs, inherited)
 
 
-def done_by(executor: Executor, stage: Stage[Any], jobs: Sequence[Job]) -> Done:
+def done_by(executor: Executor, stage: Stage[Any], jobs: Sequence[Job]) -> StageResults:
     began = time.perf_counter()
-    results = executor.work(stage, jobs) if jobs else []
-    return Done(results, time.perf_counter() - began)
+    results = executor.run_jobs(stage, jobs) if jobs else []
+    return StageResults(results, time.perf_counter() - began)
 
 
 def read_of(above: Stage[Any], item: ItemRef) -> str:

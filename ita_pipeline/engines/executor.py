@@ -1,4 +1,5 @@
-"""How stages are run: the executor protocol and its version for this process."""
+# pyright: strict
+"""The executor protocol, which runs stages on items, and the executor that runs them in this process."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from pydantic import Field
 
 from ita_pipeline.core.iteration import batched
-from ita_pipeline.engines.bisection import careful
+from ita_pipeline.engines.failures import run_stage
 from ita_pipeline.engines.image_cache import DecodedImageCache
 from ita_pipeline.sources.decode import open_picture
 from ita_pipeline.sources.refs import ImageRef, ItemRef, PostRef
@@ -24,14 +25,12 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1024 * 1024
 
-# So much of what pictures may take is for those that are decoded already.
-SHARE_FOR_PICTURES = 1 / 8
+# The part of `memory_megabytes` that decoded images may take.
+IMAGE_CACHE_SHARE = 1 / 8
 
 
 class Limits(Frozen):
-    """What one picture may take: the size of its file, its pixels, the time of a stage, and memory beyond the
-    model's.
-    """
+    """Limits for one image: the size of its file, its pixels, a stage's time, and memory beyond the model's."""
 
     megabytes: Annotated[int, Field(gt=0)] = 25
     megapixels: Annotated[int, Field(gt=0)] = 40
@@ -41,130 +40,121 @@ class Limits(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A picture or a post for a stage, with the values of the stages that it reads."""
+    """An image or a post for a stage, with the values of the stages that it reads."""
 
     item: ItemRef
-    upstream: Mapping[str, Value] = field(default_factory=dict)
+    upstream: Mapping[str, Value] = field(default_factory=dict[str, Value])
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """Work for a stage that was opened before. A list of them is answered with the results of all."""
-
-    stage: str
-    jobs: list[Job]
-
-
-@dataclass(frozen=True, slots=True)
-class Expect:
-    """What comes next; it is not answered."""
-
-    images: list[ImageRef]
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A stage that is open, and what it has to look at."""
+class StageJobs:
+    """An open stage and its jobs."""
 
     stage: Stage[Any]
     jobs: Sequence[Job]
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """One result a job, in order, and the seconds that they took together."""
+class StageResults:
+    """One result per job, in order, and the seconds that all jobs took together."""
 
     results: list[Result]
     seconds: float
 
 
 class Executor(Protocol):
-    """Whoever runs stages on pictures and posts."""
+    """Runs stages on images and posts."""
 
     def open(self, stage: Stage[Any]) -> str:
-        """Make a stage ready, and say on which device it works.
+        """Open a stage and return the device that it runs on.
 
         Raises:
             StageError: its models or tools are missing.
         """
         ...
 
-    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
-        """One result a job, in order; what is wrong with an item is its failure.
+    def run_jobs(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
+        """Return one result per job, in order. What is wrong with an item becomes its failure.
 
         Raises:
             StageError: the stage cannot work at all.
         """
         ...
 
-    def work_together(self, tasks: Sequence[Task]) -> list[Done]:
-        """Like `work`, for stages none of which reads another: each device goes through its own, all at once.
+    def run_together(self, tasks: Sequence[StageJobs]) -> list[StageResults]:
+        """Run stages that do not read each other: those of one device in turn, all devices at the same time.
 
         Raises:
             StageError: a stage cannot work at all.
         """
         ...
 
-    def expect(self, images: Sequence[ImageRef]) -> None:
-        """These come next: a hint to decode them while others are worked on."""
+    def prefetch(self, images: Sequence[ImageRef]) -> None:
+        """Decode the images that come next while others are processed. Only a hint."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End what the executor has started."""
+        ...
 
 
 class InProcessExecutor:
-    """Runs stages in this very process: for models that are loaded already, and for tests."""
+    """Runs stages in this process: for models that are loaded already, and for tests."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
-        most = round(self.limits.memory_megabytes * MEGABYTE * SHARE_FOR_PICTURES)
-        self.decoder = DecodedImageCache(self.decode, most)
-
-    def decode(self, image: ImageRef) -> Image:
-        return open_picture(image, self.limits.megabytes * MEGABYTE, self.limits.megapixels * 1_000_000)
+        max_bytes = round(self.limits.memory_megabytes * MEGABYTE * IMAGE_CACHE_SHARE)
+        self.image_cache = DecodedImageCache(self._decode, max_bytes)
 
     def open(self, stage: Stage[Any]) -> str:
+        """Implement `Executor.open`."""
         stage.open()
         return stage.device
 
-    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
-        return careful(stage, [self.as_item(job) for job in jobs])
+    def run_jobs(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
+        """Implement `Executor.run_jobs`."""
+        return run_stage(stage, [self._to_item(job) for job in jobs])
 
-    def work_together(self, tasks: Sequence[Task]) -> list[Done]:
-        lanes: dict[str, list[int]] = {}
-        for number, task in enumerate(tasks):
-            lanes.setdefault(task.stage.device, []).append(number)
-        done: dict[int, Done] = {}
+    def run_together(self, tasks: Sequence[StageJobs]) -> list[StageResults]:
+        """Implement `Executor.run_together`."""
+        by_device: dict[str, list[StageJobs]] = {}
+        for task in tasks:
+            by_device.setdefault(task.stage.device, []).append(task)
+        results: dict[str, StageResults] = {}
 
-        def go_along(lane: list[int]) -> None:
-            for number in lane:
-                done[number] = self.in_batches(tasks[number])
+        def run_device(device_tasks: Sequence[StageJobs]) -> None:
+            for task in device_tasks:
+                results[task.stage.name] = self._run_in_batches(task)
 
-        first, *others = lanes.values()
+        first, *others = by_device.values()
         with ThreadPoolExecutor(max(1, len(others))) as pool:
-            beside = pool.map(go_along, others)
-            go_along(first)
-            list(beside)
-        return [done[number] for number in range(len(tasks))]
+            pending = pool.map(run_device, others)
+            run_device(first)
+            list(pending)
+        return [results[task.stage.name] for task in tasks]
 
-    def in_batches(self, task: Task) -> Done:
-        """What comes after a batch in which the stage stopped is postponed as well."""
-        began = time.perf_counter()
+    def prefetch(self, images: Sequence[ImageRef]) -> None:
+        """Implement `Executor.prefetch`."""
+        self.image_cache.prefetch(images)
+
+    def close(self) -> None:
+        """Implement `Executor.close`; there is nothing to end."""
+
+    def _decode(self, image: ImageRef) -> Image:
+        return open_picture(image, self.limits.megabytes * MEGABYTE, self.limits.megapixels * 1_000_000)
+
+    def _run_in_batches(self, task: StageJobs) -> StageResults:
+        """Run the jobs in batches. All jobs after a batch in which the stage stopped are postponed too."""
+        start = time.perf_counter()
         results: list[Result] = []
         for batch in batched(task.jobs, task.stage.batch_size):
             stop = next((result for result in results if isinstance(result, Postponed)), None)
-            results += [stop] * len(batch) if stop else self.work(task.stage, batch)
-        return Done(results, time.perf_counter() - began)
+            results += [stop] * len(batch) if stop else self.run_jobs(task.stage, batch)
+        return StageResults(results, time.perf_counter() - start)
 
-    def as_item(self, job: Job) -> Item:
+    def _to_item(self, job: Job) -> Item:
         item, image = job.item, job.item.image
-        decode = None if image is None else partial(self.decoder.picture, image)
+        decode = None if image is None else partial(self.image_cache.get, image)
         if isinstance(item, PostRef):
             return Item(item.key, item.label, decode, job.upstream, item.text, item.examples)
         return Item(item.key, image.place.name if image else item.label, decode, job.upstream)
-
-    def expect(self, images: Sequence[ImageRef]) -> None:
-        self.decoder.expect(images)
-
-    def close(self) -> None:
-        return None

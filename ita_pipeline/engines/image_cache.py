@@ -1,4 +1,5 @@
-"""Pictures decoded once for all stages that look at them, and ahead of them, in bounded memory."""
+# pyright: strict
+"""A cache of decoded images in bounded memory, which can also decode images ahead of their use."""
 
 from __future__ import annotations
 
@@ -13,86 +14,81 @@ from ita_pipeline.sources.refs import ImageRef
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-
 BYTES_PER_PIXEL = 3
 
 
 class DecodedImageCache:
-    """Remembers pictures, the least recently used ones go first. May be asked from several threads at once."""
+    """Decodes each image once and evicts the least recently used ones. Safe for use from several threads."""
 
-    def __init__(self, decode: Callable[[ImageRef], Image], most_bytes: int) -> None:
+    def __init__(self, decode: Callable[[ImageRef], Image], max_bytes: int) -> None:
         self.decode = decode
-        self.most_bytes = most_bytes
+        self.max_bytes = max_bytes
         self.lock = threading.Lock()
-        self.pictures: OrderedDict[str, Image] = OrderedDict()
+        self.images: OrderedDict[str, Image] = OrderedDict()
         self.bytes = 0
-        self.turns: dict[str, threading.Lock] = {}
-        self.coming: dict[str, Future[None]] = {}
-        self.ahead = ThreadPoolExecutor(1)
+        self.image_locks: dict[str, threading.Lock] = {}
+        self.pending: dict[str, Future[None]] = {}
+        self.background = ThreadPoolExecutor(1)
 
-    def picture(self, image: ImageRef) -> Image:
-        """
+    def get(self, ref: ImageRef) -> Image:
+        """Return a decoded image.
+
         Raises:
-            BadItemError: as `images.open_picture`. It is not remembered: the next stage finds out by itself.
+            BadItemError: as `sources.decode.open_picture`. The error is not cached: each stage decodes again.
         """
         with self.lock:
-            coming = self.coming.pop(image.key, None)
-        if coming is not None and not coming.cancel():
-            coming.result()
+            pending = self.pending.pop(ref.key, None)
+        if pending is not None and not pending.cancel():
+            pending.result()
         with self.lock:
-            turn = self.turns.setdefault(image.key, threading.Lock())
-        with turn:  # another thread may be decoding it at this moment
+            image_lock = self.image_locks.setdefault(ref.key, threading.Lock())
+        with image_lock:  # another thread may be decoding the same image
             try:
-                return self.remembered(image) or self.decoded(image)
+                return self._lookup(ref) or self._decode_and_add(ref)
             finally:
                 with self.lock:
-                    self.turns.pop(image.key, None)
+                    self.image_locks.pop(ref.key, None)
 
-    def remembered(self, image: ImageRef) -> Image | None:
+    def prefetch(self, refs: Sequence[ImageRef]) -> None:
+        """Decode these images in the background while memory lasts, instead of those of the last call."""
         with self.lock:
-            if image.key in self.pictures:
-                self.pictures.move_to_end(image.key)
-            return self.pictures.get(image.key)
+            for pending in self.pending.values():
+                pending.cancel()
+            missing = [ref for ref in refs if ref.key not in self.images]
+            self.pending = {ref.key: self.background.submit(self._decode_ahead, ref) for ref in missing}
 
-    def decoded(self, image: ImageRef) -> Image:
-        picture = self.decode(image)
-        self.keep(image.key, picture)
-        return picture
-
-    def expect(self, images: Sequence[ImageRef]) -> None:
-        """Decode these in the background, as far as there is room for them; what was expected before is not now."""
+    def _lookup(self, ref: ImageRef) -> Image | None:
         with self.lock:
-            for coming in self.coming.values():
-                coming.cancel()
-            self.coming = {
-                image.key: self.ahead.submit(self.prepare, image)
-                for image in images
-                if image.key not in self.pictures
-            }
+            if ref.key in self.images:
+                self.images.move_to_end(ref.key)
+            return self.images.get(ref.key)
 
-    def prepare(self, image: ImageRef) -> None:
-        if self.bytes >= self.most_bytes:
+    def _decode_and_add(self, ref: ImageRef) -> Image:
+        image = self.decode(ref)
+        self._add(ref.key, image, evict=True)
+        return image
+
+    def _decode_ahead(self, ref: ImageRef) -> None:
+        if self.bytes >= self.max_bytes:
             return
         try:
-            picture = self.decode(image)
-        except Exception:  # whoever asks for it gets the error
+            image = self.decode(ref)
+        except Exception:  # `get` decodes the image again and raises the error
             return
-        self.keep(image.key, picture, over=False)
+        self._add(ref.key, image, evict=False)
 
-    def keep(self, key: str, picture: Image, over: bool = True) -> None:
-        """Remember a picture, `over` older ones or only where there is room."""
-        size = size_of(picture)
+    def _add(self, key: str, image: Image, evict: bool) -> None:
+        size = _size_of(image)
         with self.lock:
-            if key in self.pictures or size > self.most_bytes:
+            limit = self.max_bytes if evict else self.max_bytes - self.bytes
+            if key in self.images or size > limit:
                 return
-            if not over and self.bytes + size > self.most_bytes:
-                return
-            self.pictures[key] = picture
+            self.images[key] = image
             self.bytes += size
-            while self.bytes > self.most_bytes:
-                _, oldest = self.pictures.popitem(last=False)
-                self.bytes -= size_of(oldest)
+            while self.bytes > self.max_bytes:
+                _, oldest = self.images.popitem(last=False)
+                self.bytes -= _size_of(oldest)
 
 
-def size_of(picture: Image) -> int:
-    return picture.width * picture.height * BYTES_PER_PIXEL
+def _size_of(image: Image) -> int:
+    return image.width * image.height * BYTES_PER_PIXEL

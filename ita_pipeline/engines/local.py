@@ -20,7 +20,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.engines.base import Interrupted, Progress, StageOutcome
 from ita_pipeline.engines.batches import Handed, done_by, handed_on, new_failures, read_of
-from ita_pipeline.engines.executor import Done, Executor, Task
+from ita_pipeline.engines.executor import Executor, StageJobs, StageResults
 from ita_pipeline.sources.refs import ImageRef, ItemRef
 from stages.base import Failure, Postponed, Stage, StageError, Subject, Value
 
@@ -85,7 +85,7 @@ def run(plan: Plan, store: Store, executor: Executor, progress: Progress) -> tup
                 stage_run.writer = stack.enter_context(writing(store, stage_run.todo.key, stage_run.todo.anew))
             seeing = [stage_run for stage_run in busy if not stage_run.of_posts]
             for group, following in in_pairs(groups(seeing)):
-                executor.expect(following)
+                executor.prefetch(following)
                 for wave in waves(seeing):
                     see(group, wave, store, executor, progress)
             for stage_run in busy:
@@ -145,8 +145,8 @@ def see(
             work_on(stale, at, store, executor, progress)
         return
     handed = [handed_on(items_of(stale), known_to(at, stale, store)) for at, stale in todo]
-    answers = executor.work_together(
-        [Task(at.stage, each.jobs) for (at, _), each in zip(todo, handed, strict=True)]
+    answers = executor.run_together(
+        [StageJobs(at.stage, each.jobs) for (at, _), each in zip(todo, handed, strict=True)]
     )
     for (at, _), each, done in zip(todo, handed, answers, strict=True):
         keep(each, done, at, progress)
@@ -169,7 +169,7 @@ def work_on(stale: Sequence[Stale], at: StageRun, store: Store, executor: Execut
         check(at, progress)
 
 
-def keep(handed: Handed, done: Done, at: StageRun, progress: Progress) -> None:
+def keep(handed: Handed, done: StageResults, at: StageRun, progress: Progress) -> None:
     found = handed.batch(done)
     assert at.writer is not None
     at.writer.append(found.records)

@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.records import decode
-from ita_pipeline.engines.executor import Ask, Done, Expect, Job, Limits, Task
-from ita_pipeline.engines.worker import BROKEN, POSTPONED, Order
+from ita_pipeline.engines.executor import Job, Limits, StageJobs, StageResults
+from ita_pipeline.engines.failures import broken_stage_error, needs_only_image, plain_image
+from ita_pipeline.engines.protocol import BROKEN, POSTPONED, JobRequest, PrefetchRequest, Request
 from ita_pipeline.sources.local import LocalFile, file_digest
 from ita_pipeline.sources.refs import ImageRef
-from stages.base import Failure, FailureKind, Postponed, Result, Stage, StageError, Subject
+from stages.base import Failure, FailureKind, Postponed, Result, Stage, StageError, run_bisected
 
 # A process may be killed by chance while a picture is alone in it; by chance twice running is another matter.
 TRIES_ALONE = 2
@@ -76,32 +77,40 @@ class SubprocessExecutor:
         self.opened[stage.name] = stage
         return device
 
-    def expect(self, images: Sequence[ImageRef]) -> None:
+    def prefetch(self, images: Sequence[ImageRef]) -> None:
         """Only a hint: a worker that is not there, or dies of it, does without."""
         if self.process is not None:
-            self.say(Expect(list(images)))
+            self.say(PrefetchRequest(list(images)))
 
-    def say(self, order: Order) -> None:
+    def say(self, order: Request) -> None:
         assert self.process is not None
         with contextlib.suppress(OSError):  # it died since the last answer; the next one will say so
             self.process.socket.send(order)
 
-    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
-        return self.judged(stage, self.halved(stage, jobs))
+    def run_jobs(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
+        """Implement `Executor.run_jobs`."""
 
-    def work_together(self, tasks: Sequence[Task]) -> list[Done]:
+        def ask(jobs: Sequence[Job]) -> list[Result]:
+            return self.ask(stage, jobs)
+
+        def retry(job: Job, lost: SubprocessLostError) -> Result:
+            return self._retry_alone(stage, job, lost)
+
+        return self.judged(stage, run_bisected(ask, jobs, retry, SubprocessLostError))
+
+    def run_together(self, tasks: Sequence[StageJobs]) -> list[StageResults]:
         """Where the worker dies, tasks are done one after the other, so that it is seen of which picture."""
         try:
-            done = self.ask_together(tasks)
+            done = self._request(tasks)
         except SubprocessLostError:
             return [self.by_itself(task) for task in tasks]
         for task, one in zip(tasks, done, strict=True):
             self.judged(task.stage, one.results)
         return done
 
-    def by_itself(self, task: Task) -> Done:
+    def by_itself(self, task: StageJobs) -> StageResults:
         began = time.perf_counter()
-        return Done(self.work(task.stage, task.jobs), time.perf_counter() - began)
+        return StageResults(self.run_jobs(task.stage, task.jobs), time.perf_counter() - began)
 
     def judged(self, stage: Stage[Any], results: list[Result]) -> list[Result]:
         """Note that a stage is not broken where it made something of something."""
@@ -109,18 +118,7 @@ class SubprocessExecutor:
             self.proved.add(stage.name)
         return results
 
-    def halved(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
-        if not jobs:
-            return []
-        try:
-            return self.ask(stage, jobs)
-        except SubprocessLostError as lost:
-            if len(jobs) == 1:
-                return [self.alone(stage, jobs[0], lost)]
-        middle = len(jobs) // 2
-        return self.halved(stage, jobs[:middle]) + self.halved(stage, jobs[middle:])
-
-    def alone(self, stage: Stage[Any], job: Job, lost: SubprocessLostError) -> Result:
+    def _retry_alone(self, stage: Stage[Any], job: Job, lost: SubprocessLostError) -> Result:
         """Try a picture again that a worker died of while it was alone with it."""
         for _ in range(TRIES_ALONE - 1):
             if lost.failure.kind is FailureKind.RESOURCE and "longer" in lost.failure.reason:
@@ -138,16 +136,15 @@ class SubprocessExecutor:
         Raises:
             StageError: it is the stage.
         """
-        if stage.name in self.proved or stage.reads or stage.subject is Subject.POST:
+        if stage.name in self.proved or not needs_only_image(stage):
             return
         with tempfile.TemporaryDirectory() as folder:
             plain = Path(folder) / "plain.png"
-            draw_plain(plain)
+            plain_image().save(plain)
             try:
                 self.ask(stage, [Job(ImageRef(file_digest(plain), LocalFile(plain)))])
             except SubprocessLostError:
-                message = f"the stage {stage.name} fails on any picture: {lost.failure.reason}"
-                raise StageError(message, "ita --debug … shows where") from lost
+                raise broken_stage_error(stage, lost.failure.reason) from lost
         self.proved.add(stage.name)
 
     def ask(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
@@ -155,28 +152,28 @@ class SubprocessExecutor:
         Raises:
             SubprocessLostError: the worker died of it, or took too long.
         """
-        return self.ask_together([Task(stage, jobs)])[0].results
+        return self._request([StageJobs(stage, jobs)])[0].results
 
-    def ask_together(self, tasks: Sequence[Task]) -> list[Done]:
+    def _request(self, tasks: Sequence[StageJobs]) -> list[StageResults]:
         """As `ask`, of several stages at once."""
         for task in tasks:
             if self.opened.get(task.stage.name) is not task.stage:
                 self.usual.pop(task.stage.name, None)
                 self.open(task.stage)
-        self.say([Ask(task.stage.name, list(task.jobs)) for task in tasks])
+        self.say([JobRequest(task.stage.name, list(task.jobs)) for task in tasks])
         lines = self.answer(sum(map(self.allowed, tasks))).splitlines()
-        done: list[Done] = []
+        done: list[StageResults] = []
         for task in tasks:
             done.append(self.understood(task, lines[: len(task.jobs)]))
             del lines[: len(task.jobs)]
         return done
 
-    def allowed(self, task: Task) -> float:
+    def allowed(self, task: StageJobs) -> float:
         """Seconds: the slowest picture may take its limit, the others take what pictures took so far."""
         usual = self.usual.get(task.stage.name, 0.0)
         return self.limits.seconds * (1 if usual else len(task.jobs)) + 4 * usual * len(task.jobs)
 
-    def understood(self, task: Task, lines: Sequence[bytes]) -> Done:
+    def understood(self, task: StageJobs, lines: Sequence[bytes]) -> StageResults:
         """What the worker said of a task, a line a job."""
         stage, results, seconds = task.stage, list[Result](), 0.0
         for line, job in zip(lines, task.jobs, strict=False):
@@ -191,7 +188,7 @@ class SubprocessExecutor:
             results.append(record.result)
         if len(results) != len(task.jobs):
             raise StageError(f"the stage {stage.name} answered for other items than it was asked about")
-        return Done(results, seconds)
+        return StageResults(results, seconds)
 
     def answer(self, allowed: float) -> bytes:
         assert self.process is not None
@@ -280,9 +277,3 @@ def as_failure(code: int) -> Failure:
         name = f"signal {-code}"
     kind = FailureKind.RESOURCE if code == -signal.SIGKILL else FailureKind.PERMANENT
     return Failure(kind=kind, reason=f"the process that looked at it died of it ({name})")
-
-
-def draw_plain(path: Path) -> None:
-    from PIL import Image
-
-    Image.new("RGB", (64, 64), "grey").save(path)

@@ -17,13 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.records import Record, encode
-from ita_pipeline.engines.executor import MEGABYTE, Ask, Expect, InProcessExecutor, Task
+from ita_pipeline.engines.executor import MEGABYTE, InProcessExecutor, StageJobs
+from ita_pipeline.engines.protocol import BROKEN, POSTPONED, READY, RESULTS, PrefetchRequest, Request
 from stages.base import Postponed, Result, Stage, StageError
 from stages.models.threads import Share
-
-Order = Stage[Any] | list[Ask] | Expect
-
-READY, RESULTS, BROKEN, POSTPONED = b"ready", b"results", b"broken", b"postponed "
 
 
 def main() -> None:
@@ -54,7 +51,7 @@ def serve(socket: Connection) -> None:
     stages: dict[str, Stage[Any]] = {}
     while True:
         try:
-            order: Order = socket.recv()
+            order: Request = socket.recv()
         except (EOFError, ConnectionError):
             return
         answer = carried_out(order, executor, stages)
@@ -65,7 +62,7 @@ def serve(socket: Connection) -> None:
             return
 
 
-def carried_out(order: Order, executor: InProcessExecutor, stages: dict[str, Stage[Any]]) -> bytes | None:
+def carried_out(order: Request, executor: InProcessExecutor, stages: dict[str, Stage[Any]]) -> bytes | None:
     """What is to be said of an order, if anything is."""
     try:
         if isinstance(order, Stage):
@@ -74,19 +71,19 @@ def carried_out(order: Order, executor: InProcessExecutor, stages: dict[str, Sta
             device = executor.open(order)
             limit_memory(executor.limits.memory_megabytes)
             return READY + b"\n" + device.encode()
-        if isinstance(order, Expect):
-            executor.expect(order.images)
+        if isinstance(order, PrefetchRequest):
+            executor.prefetch(order.images)
             return None
-        return RESULTS + b"\n" + answers(executor, [Task(stages[ask.stage], ask.jobs) for ask in order])
+        return RESULTS + b"\n" + answers(executor, [StageJobs(stages[ask.stage], ask.jobs) for ask in order])
     except StageError as error:
         return BROKEN + b"\n" + json.dumps([str(error), error.hint]).encode()
 
 
-def answers(executor: InProcessExecutor, tasks: Sequence[Task]) -> bytes:
+def answers(executor: InProcessExecutor, tasks: Sequence[StageJobs]) -> bytes:
     """A line a job, those of one task after those of another."""
     return b"".join(
         told(job.item.key, result, done.seconds / len(task.jobs))
-        for task, done in zip(tasks, executor.work_together(tasks), strict=True)
+        for task, done in zip(tasks, executor.run_together(tasks), strict=True)
         for job, result in zip(task.jobs, done.results, strict=True)
     )
 

@@ -149,7 +149,7 @@ def compared(
     progress.start(stage.name, len(jobs))
     try:
         for batch in batched(jobs, stage.batch_size):
-            for job, result in zip(batch, executor.work(stage, batch), strict=True):
+            for job, result in zip(batch, executor.run_jobs(stage, batch), strict=True):
                 yield Path(job.item.label), agreement(cached[job.item.key].result, result)
             progress.advance(stage.name, len(batch))
             if progress.stopping:

@@ -67,7 +67,7 @@ class Eyes:
             if isinstance(result, Failure):
                 return Failure(kind=result.kind, reason=f"{name}: {result.reason}")
             upstream[name] = result
-        result = self.executors[stage.name].work(stage, [Job(image, upstream)])[0]
+        result = self.executors[stage.name].run_jobs(stage, [Job(image, upstream)])[0]
         if isinstance(result, Postponed):
             return Failure(kind=FailureKind.TRANSIENT, reason=result.reason)
         return result

@@ -48,13 +48,13 @@ class KillableExecutor(InProcessExecutor):
         self.left = batches
         self.asked: list[tuple[str, str]] = []
 
-    def work(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Value | Failure]:
+    def run_jobs(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Value | Failure]:
         if self.left is not None:
             if self.left == 0:
                 raise Killed
             self.left -= 1
         self.asked += [(stage.name, job.item.key) for job in jobs]
-        return super().work(stage, jobs)
+        return super().run_jobs(stage, jobs)
 
 
 class Moody:

@@ -52,18 +52,18 @@ def images(*names: str) -> list[ImageRef]:
 
 def test_what_is_asked_for_twice_is_decoded_once():
     eyes = Eyes()
-    decoder = DecodedImageCache(eyes, 10 * EACH)
+    cache = DecodedImageCache(eyes, 10 * EACH)
     for image in images("a", "b", "a", "b"):
-        assert decoder.picture(image).size == (SIDE, SIDE)
+        assert cache.get(image).size == (SIDE, SIDE)
     assert eyes.seen == {"a": 1, "b": 1}
 
 
 def test_two_that_ask_at_once_share_what_is_decoded():
     eyes = Eyes()
-    decoder = DecodedImageCache(eyes, 10 * EACH)
+    cache = DecodedImageCache(eyes, 10 * EACH)
     eyes.gate.clear()
     with ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(decoder.picture, image) for image in images(*"abababab")]
+        asked = [pool.submit(cache.get, image) for image in images(*"abababab")]
         time.sleep(0.1)
         eyes.gate.set()
     assert {picture.result().size for picture in asked} == {(SIDE, SIDE)}
@@ -72,58 +72,58 @@ def test_two_that_ask_at_once_share_what_is_decoded():
 
 def test_what_finds_no_room_is_decoded_by_each_who_asks():
     eyes = Eyes()
-    decoder = DecodedImageCache(eyes, EACH - 1)
+    cache = DecodedImageCache(eyes, EACH - 1)
     with ThreadPoolExecutor(4) as pool:
-        assert {picture.size for picture in pool.map(decoder.picture, images(*"aaaa"))} == {(SIDE, SIDE)}
+        assert {picture.size for picture in pool.map(cache.get, images(*"aaaa"))} == {(SIDE, SIDE)}
     assert eyes.seen["a"] >= 1
     with ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(decoder.picture, image) for image in images("bad", "bad", "bad", "bad")]
+        asked = [pool.submit(cache.get, image) for image in images("bad", "bad", "bad", "bad")]
     assert all(isinstance(picture.exception(), BadItemError) for picture in asked)
 
 
 def test_memory_is_bounded_and_the_oldest_goes_first():
     eyes = Eyes()
-    decoder = DecodedImageCache(eyes, 2 * EACH)
+    cache = DecodedImageCache(eyes, 2 * EACH)
     for image in images("a", "b", "a", "c", "a", "b"):
-        decoder.picture(image)
-        assert decoder.bytes == sum(3 * p.width * p.height for p in decoder.pictures.values()) <= 2 * EACH
+        cache.get(image)
+        assert cache.bytes == sum(3 * p.width * p.height for p in cache.images.values()) <= 2 * EACH
     assert eyes.seen == {"a": 1, "b": 2, "c": 1}
 
 
 def test_what_is_larger_than_all_room_is_not_remembered():
-    decoder = DecodedImageCache(Eyes(), EACH - 1)
-    decoder.picture(images("a")[0])
-    assert decoder.bytes == 0
+    cache = DecodedImageCache(Eyes(), EACH - 1)
+    cache.get(images("a")[0])
+    assert cache.bytes == 0
 
 
 def test_what_is_expected_is_there_when_it_is_asked_for():
     eyes = Eyes()
-    decoder = DecodedImageCache(eyes, 10 * EACH)
-    decoder.expect(images("a", "bad", "b"))
-    decoder.ahead.shutdown()
+    cache = DecodedImageCache(eyes, 10 * EACH)
+    cache.prefetch(images("a", "bad", "b"))
+    cache.background.shutdown()
     assert eyes.seen == {"a": 1, "bad": 1, "b": 1}
-    decoder.picture(images("a")[0])
+    cache.get(images("a")[0])
     assert eyes.seen["a"] == 1
     with pytest.raises(BadItemError):
-        decoder.picture(images("bad")[0])
+        cache.get(images("bad")[0])
 
 
 def test_ahead_only_as_far_as_there_is_room_and_nothing_is_pushed_out():
-    decoder = DecodedImageCache(Eyes(), 2 * EACH)
-    decoder.picture(images("now")[0])
-    decoder.expect(images("a", "b", "c"))
-    decoder.ahead.shutdown()
-    assert list(decoder.pictures) == ["now", "a"]
+    cache = DecodedImageCache(Eyes(), 2 * EACH)
+    cache.get(images("now")[0])
+    cache.prefetch(images("a", "b", "c"))
+    cache.background.shutdown()
+    assert list(cache.images) == ["now", "a"]
 
 
 def test_whoever_cannot_wait_decodes_by_himself():
     eyes = Eyes()
-    decoder = DecodedImageCache(eyes, 10 * EACH)
+    cache = DecodedImageCache(eyes, 10 * EACH)
     eyes.gate.clear()
-    decoder.expect(images("a", "b"))
+    cache.prefetch(images("a", "b"))
     threading.Timer(0.05, eyes.gate.set).start()
-    decoder.picture(images("b")[0])
-    decoder.picture(images("a")[0])
+    cache.get(images("b")[0])
+    cache.get(images("a")[0])
     assert eyes.seen == {"a": 1, "b": 1}
 
 

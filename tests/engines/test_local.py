@@ -70,7 +70,7 @@ def test_a_stage_that_fails_on_everything_is_broken_and_nothing_is_remembered(
 ):
     found = images(tmp_path / "in", "bad1", "bad2", "bad3")
     store = Store(tmp_path)
-    monkeypatch.setattr("ita_pipeline.engines.bisection.plain_picture", lambda: Item("", "bad", lambda: None))
+    monkeypatch.setattr("ita_pipeline.engines.failures.plain_item", lambda: Item("", "bad", lambda: None))
     with pytest.raises(StageError, match="fails on any picture"):
         run(Allergic(SizeConfig(batch=3)), found, store)
     assert not list(tmp_path.rglob("*.jsonl"))

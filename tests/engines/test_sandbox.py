@@ -50,8 +50,8 @@ def jobs(*names: str) -> list[Job]:
 
 
 def work(names: list[str], **limits: float) -> list[Value | Failure]:
-    with SubprocessExecutor(Limits(**limits)) as worker:
-        return worker.work(Hostile(SizeConfig(batch=8)), jobs(*names))
+    with SubprocessExecutor(Limits(**limits)) as executor:
+        return executor.run_jobs(Hostile(SizeConfig(batch=8)), jobs(*names))
 
 
 def failures(results: list[Value | Failure]) -> dict[int, Failure]:
@@ -59,11 +59,11 @@ def failures(results: list[Value | Failure]) -> dict[int, Failure]:
 
 
 def test_values_come_back_in_order():
-    with SubprocessExecutor() as worker:
+    with SubprocessExecutor() as executor:
         stage = SizeStage()
-        found = worker.work(stage, jobs("a", "b", "c"))
+        found = executor.run_jobs(stage, jobs("a", "b", "c"))
         assert found == [SizeValue(width=n, height=5) for n in (1, 2, 3)]
-        assert worker.work(stage, jobs("d")) == [SizeValue(width=1, height=5)]
+        assert executor.run_jobs(stage, jobs("d")) == [SizeValue(width=1, height=5)]
 
 
 def test_a_picture_that_kills_the_process_is_the_only_one_lost():
@@ -94,20 +94,20 @@ def test_a_picture_that_takes_too_much_memory_is_a_matter_of_resources():
 
 def test_limits_reach_the_decoder():
     Path("in").mkdir()
-    with SubprocessExecutor(Limits(megapixels=1)) as worker:
-        (found,) = worker.work(SizeStage(), [Job(ref(draw(Path("in/a.png"), size=(1200, 1000))))])
+    with SubprocessExecutor(Limits(megapixels=1)) as executor:
+        (found,) = executor.run_jobs(SizeStage(), [Job(ref(draw(Path("in/a.png"), size=(1200, 1000))))])
     assert isinstance(found, Failure)
     assert "pixels" in found.reason
 
 
 def test_a_stage_that_dies_of_any_picture_is_broken():
-    with SubprocessExecutor() as worker, pytest.raises(StageError, match="fails on any picture"):
-        worker.work(Dying(), jobs("a", "b"))
+    with SubprocessExecutor() as executor, pytest.raises(StageError, match="fails on any picture"):
+        executor.run_jobs(Dying(), jobs("a", "b"))
 
 
 def test_what_a_stage_lacks_is_said_in_its_own_words():
-    with SubprocessExecutor() as worker, pytest.raises(StageError, match="the weights are gone") as error:
-        worker.open(Unready())
+    with SubprocessExecutor() as executor, pytest.raises(StageError, match="the weights are gone") as error:
+        executor.open(Unready())
     assert error.value.hint == "get them"
 
 

@@ -231,10 +231,10 @@ def test_in_a_long_run_segments_go_as_they_are_closed(server: Server, monkeypatc
     seen: list[int] = []
 
     class SlowExecutor(InProcessExecutor):
-        def work(self, *arguments: object) -> list:
+        def run_jobs(self, *arguments: object) -> list:
             time.sleep(0.05)
             seen.append(len(objects(".jsonl")))
-            return super().work(*arguments)  # type: ignore[arg-type]
+            return super().run_jobs(*arguments)  # type: ignore[arg-type]
 
     assert run("a", pictures(12), executor=SlowExecutor()).outcome.clean
     assert 0 < seen[-1] < len(objects(".jsonl"))
@@ -252,11 +252,11 @@ def test_what_an_interrupted_or_failed_run_has_done_is_put(server: Server):
     class SlowExecutor(InProcessExecutor):
         left = 2
 
-        def work(self, *arguments: object) -> list:
+        def run_jobs(self, *arguments: object) -> list:
             self.left -= 1
             if self.left < 0:
                 raise Interrupted
-            return super().work(*arguments)  # type: ignore[arg-type]
+            return super().run_jobs(*arguments)  # type: ignore[arg-type]
 
     with pytest.raises(Interrupted):
         run("a", pictures(6), executor=SlowExecutor())
@@ -268,10 +268,10 @@ def test_what_an_interrupted_or_failed_run_has_done_is_put(server: Server):
 
 def test_whoever_wants_to_stop_at_once_waits_for_no_server(server: Server, monkeypatch: pytest.MonkeyPatch):
     class SlowExecutor(InProcessExecutor):
-        def work(self, *arguments: object) -> list:
+        def run_jobs(self, *arguments: object) -> list:
             if known("a"):
                 raise KeyboardInterrupt
-            return super().work(*arguments)  # type: ignore[arg-type]
+            return super().run_jobs(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
         patched.setattr(CacheSession, "put_rest", lambda *_: pytest.fail("it waited"))

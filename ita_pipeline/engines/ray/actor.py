@@ -154,7 +154,7 @@ class StageActor:
     def go_through(self, task: Task, report: Report) -> None:
         known = read_places(task, self.orders.parts)
         report.missed = any(entries.keys() - known[name].keys() for name, entries in task.places.items())
-        self.worker.expect([item.image for item in task.items if item.image is not None])
+        self.worker.prefetch([item.image for item in task.items if item.image is not None])
         for part in self.orders.parts:
             stale = [task.items[number] for number in task.todo.get(part.stage.name, ())]
             for batch in batched(stale, part.stage.batch_size):

@@ -58,7 +58,8 @@ def leaves(command: Command, path: str) -> Iterator[tuple[str, Command]]:
         yield path, command
         return
     for name, one in below.items():
-        yield from leaves(one, f"{path} {name}")
+        if not one.hidden:
+            yield from leaves(one, f"{path} {name}")
 
 
 def section(path: str, command: Command) -> Iterator[str]:

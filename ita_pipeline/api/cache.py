@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ita_pipeline.cache.export import parquet
 from ita_pipeline.cache.export.parquet import Part
-from ita_pipeline.cache.export.zip import Exported, Imported, export, import_archive
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.plan import stage_keys
 from ita_pipeline.cache.shared.maintenance import Pulled, bring_many_together, mirrored, pull_all
@@ -115,19 +114,6 @@ def records_of(shared: Shared | None, workspace: Path, stages: Sequence[str]) ->
         yield store
 
 
-def export_cache(
-    file: Path | str, shared: Shared | None = None, workspace: Path = Path(), stages: Sequence[str] = ()
-) -> Exported:
-    """Write all records of a workspace's cache, or of a shared one, to an archive.
-
-    Raises:
-        UserError: as `pull_cache`; or the file exists, or there is nothing to export.
-        CorruptCacheError: a record is damaged.
-    """
-    with records_of(shared, workspace, stages) as store:
-        return export(store, Path(file), stages)
-
-
 def export_parquet(
     folder: Path | str, shared: Shared | None = None, workspace: Path = Path(), stages: Sequence[str] = ()
 ) -> tuple[list[Part], list[tuple[StageKey, str]]]:
@@ -140,27 +126,3 @@ def export_parquet(
     """
     with records_of(shared, workspace, stages) as store:
         return parquet.export(store, Path(folder), load_installed_stages(), stages)
-
-
-def import_shared(shared: Shared, file: Path, workspace: Path = Path()) -> list[Imported]:
-    """Put the records of an archive, checked as `import_cache` does, into a shared cache, as far as they are new.
-
-    Raises:
-        UserError: as `push_cache`, or the archive is not sound.
-    """
-    work, installed = Workspace(workspace).store.root, load_installed_stages()
-    with shared.reached(), mirrored(shared, work, installed) as store:
-        found = import_archive(store, file, installed)
-        for item in found:
-            if not item.other_version:
-                push(store, shared, item.key)
-        return found
-
-
-def import_cache(file: Path | str, workspace: Path = Path()) -> list[Imported]:
-    """Merge an archive that `ita cache export` made into the cache of a workspace; nothing that is there changes.
-
-    Raises:
-        UsageError: there is no such file, or it is not a sound archive of a cache.
-    """
-    return import_archive(Workspace(workspace).store, Path(file), load_installed_stages())

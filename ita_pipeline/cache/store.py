@@ -114,12 +114,10 @@ class Store:
         finally:
             segment.close()
 
-    def mark_used(self, key: StageKey, at: float | None = None) -> None:
-        """Note that a key is in use now, for those who tidy up and for the search of the nearest older key; or was
-        used last at some other time, in seconds since 1970.
-        """
+    def mark_used(self, key: StageKey) -> None:
+        """Record that a key is in use now: cleanup and the search for the nearest older key go by that time."""
         with suppress(OSError):
-            os.utime(self.folder(key) / KEY_FILE, None if at is None else (at, at))
+            os.utime(self.folder(key) / KEY_FILE)
 
 
 class Reader:

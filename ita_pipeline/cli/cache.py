@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 app = typer.Typer(
-    help="Look after the cache: ls, verify, compact, gc, export, import, push, pull.",
+    help="Look after the cache: ls, verify, compact, gc, export, push, pull.",
     no_args_is_help=True,
 )
 

@@ -1,4 +1,4 @@
-"""`ita cache push`, `pull`, `export` and `import`: records carried to other machines, and from them."""
+"""`ita cache push`, `pull` and `export`: carry records to other machines and other programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from ita_pipeline.cli.cache import Address, OfShared, app, place_asked
 from ita_pipeline.cli.console import say, shown, table
 from ita_pipeline.cli.options import WorkspaceFolder
-from ita_pipeline.core.errors import ExitCode
+from ita_pipeline.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from ita_pipeline.cache.shared.sync import Moved
@@ -26,9 +26,8 @@ Target = Annotated[
 
 
 class Format(StrEnum):
-    """What an export is written as."""
+    """File format of an export."""
 
-    ARCHIVE = "archive"
     PARQUET = "parquet"
 
 
@@ -97,55 +96,39 @@ class Transfers:
 @app.command()
 def export(
     file: Annotated[
-        Path, typer.Argument(help="What to write: an archive, best named .zip, or a folder for Parquet.")
+        Path,
+        typer.Argument(metavar="FOLDER", help="Folder to write to, or FILE.parquet for a single stage."),
     ],
     url: Address = None,
     of_shared: OfShared = False,
     stage: Stages = None,
-    form: Annotated[
-        Format, typer.Option("--format", help="An archive for ita cache import, or a Parquet file a stage.")
-    ] = Format.ARCHIVE,
+    form: Annotated[Format, typer.Option("--format", help="Parquet: one file per stage.")] = Format.PARQUET,
     workspace: WorkspaceFolder = Path(),
 ) -> None:
-    """Write all records into an archive that another machine can import, or into Parquet files for other programs.
-
-    ita cache export cache.zip
+    """Write all records to Parquet files for other programs; push and pull carry a cache to other machines.
 
     ita cache export records/ --format parquet
     """
-    from ita_pipeline.api import cache as upkeep
+    from ita_pipeline.api.cache import export_parquet
 
-    shared, stages = place_asked(url, of_shared), tuple(stage or ())
-    if form is Format.PARQUET:
-        parts, left_out = upkeep.export_parquet(file, shared, workspace, stages)
-        for part in parts:
-            print(f"{shown(part.file)}: {part.records} records under {part.keys} keys, {part.size / 1e6:.2f} MB")
-        for key, why in left_out:
-            say(f"{key.stage} {key.short[:8]} is left out: {why}")
-        return
-    made = upkeep.export_cache(file, shared, workspace, stages)
-    print(f"{shown(file)}: {made.records} records under {made.keys} keys, {made.size / 1e6:.2f} MB")
+    if file.suffix.lower() == ".zip":
+        raise no_archives()
+    parts, left_out = export_parquet(file, place_asked(url, of_shared), workspace, tuple(stage or ()))
+    for part in parts:
+        print(f"{shown(part.file)}: {part.records} records under {part.keys} keys, {part.size / 1e6:.2f} MB")
+    for key, why in left_out:
+        say(f"{key.stage} {key.short[:8]} is left out: {why}")
 
 
-@app.command("import")
-def import_(
-    file: Annotated[Path, typer.Argument(help="An archive that ita cache export made.")],
-    url: Address = None,
-    of_shared: OfShared = False,
-    workspace: WorkspaceFolder = Path(),
-) -> None:
-    """Merge an archive into the cache; nothing that is there changes.
+@app.command("import", hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def import_() -> None:
+    """Refuse the archives that earlier versions imported."""
+    raise no_archives()
 
-    What a record says is believed: import archives only of those whose results you would use.
 
-    ita cache import cache.zip
-    """
-    from ita_pipeline.api.cache import import_cache, import_shared
-
-    shared = place_asked(url, of_shared)
-    found = import_cache(file, workspace) if shared is None else import_shared(shared, file, workspace)
-    rows = [[item.key.stage, item.key.hexdigest[:8], str(item.added), str(item.known)] for item in found]
-    print(table(["stage", "key", "added", "here already"], rows))
-    for item in found:
-        if item.other_version:
-            say(f"{item.key.stage} {item.key.hexdigest[:8]} is left out: it is of another version of the stage")
+def no_archives() -> UsageError:
+    """The error for commands that used to read or write ZIP archives."""
+    return UsageError(
+        "ita cache no longer reads or writes ZIP archives",
+        "ita cache push FOLDER_OR_URL puts the cache there, and ita cache pull FOLDER_OR_URL fetches it",
+    )

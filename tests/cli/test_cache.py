@@ -76,20 +76,15 @@ def test_gc_shows_asks_and_removes():
     assert ita("cache", "gc", "--max-size", "much").code == 2
 
 
-def test_an_archive_carries_the_cache_to_another_workspace():
-    made = ita("cache", "export", "cache.zip")
-    assert made.code == 0, made.err
-    assert "3 records under 1 keys" in made.out
-    came = ita("cache", "import", "cache.zip", "--workspace", "other")
-    assert came.out.splitlines()[1].split()[2:] == ["3", "0"]
-    found = json.loads(ita("status", "images", *BUNDLED, "--workspace", "other", "--json").out)
-    assert found["stages"][0]["fresh"] == 3
-    assert ita("cache", "export", "cache.zip").code == 2
-    Path("cache.zip").write_text("hello")
-    bad = ita("cache", "import", "cache.zip")
-    assert bad.code == 2
-    assert "cache.zip is not a sound archive" in bad.err
-    assert "Traceback" not in bad.err
+def test_push_and_pull_through_a_folder_carry_the_cache_to_another_workspace():
+    put = ita("cache", "push", "carried")
+    assert put.code == 0, put.err
+    assert put.out.splitlines()[1].split()[2] == "3"
+    came = ita("cache", "pull", "carried", "--workspace", "other")
+    assert came.out.splitlines()[1].split()[2] == "3"
+    status = json.loads(ita("status", "images", *BUNDLED, "--workspace", "other", "--json").out)
+    assert status["stages"][0]["fresh"] == 3
+    assert ita("cache", "pull", "carried", "--workspace", "other").out.splitlines()[1].split()[2] == "0"
 
 
 def test_verify_does_some_again_and_says_what_differs():

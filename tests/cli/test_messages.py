@@ -321,3 +321,23 @@ def test_completion_can_be_had_for_every_shell(shell: str):
     answer = ita("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
     assert answer.code == 0
     assert "_ITA_COMPLETE" in answer.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("export", "cache.zip"),
+        ("export", "cache.ZIP", "--stage", "ocr"),
+        ("import",),
+        ("import", "cache.zip"),
+        ("import", "cache.zip", "s3://bucket/cache", "--workspace", "other"),
+    ],
+)
+def test_zip_archives_are_refused_with_the_way_that_takes_their_place(arguments: tuple[str, ...]):
+    answer = ita_here("cache", *arguments)
+    assert answer.code == 2
+    assert "no longer reads or writes ZIP archives" in answer.err
+    assert "hint: ita cache push FOLDER_OR_URL" in answer.err
+    assert "ita cache pull FOLDER_OR_URL" in answer.err
+    assert "Traceback" not in answer.err
+    assert not Path("cache.zip").exists()

@@ -189,7 +189,8 @@ def test_a_shared_cache_is_looked_after_as_the_one_here(server: Server):
     assert (compacted.code, "1 segments, 0 records" in compacted.out) == (0, True), compacted.err
     assert len(objects(".jsonl")) == 1
     assert "2 lines in 1 segments, 0 damaged" in ita_here("cache", "verify", URL).out
-    assert "2 records under 1 keys" in ita_here("cache", "export", "all.zip", URL).out
+    assert "2 records under 1 keys" in ita_here("cache", "export", "all", URL).out
+    assert ita_here("cache", "pull", URL, "--workspace", "copy").code == 0
     time.sleep(1)  # S3 tells whole seconds, and the key used last stays.
     assert extract("a", "--set", "ocr.page_mode=6").code == 0
     shown = ita_here("cache", "gc", URL, "--dry-run")
@@ -197,8 +198,8 @@ def test_a_shared_cache_is_looked_after_as_the_one_here(server: Server):
     assert ita_here("cache", "gc", URL).code == 2
     assert ita_here("cache", "gc", URL, "--yes").code == 0
     assert len(objects("stage.json")) == 1
-    came = ita_here("cache", "import", "all.zip", URL)
-    assert came.code == 0, came.err
+    again = ita_here("cache", "push", URL, "--workspace", "copy")
+    assert again.code == 0, again.err
     assert len(objects("stage.json")) == 2
     assert done(extract("b", "--json")) == 0
 

@@ -89,8 +89,8 @@ def test_jobs_side_by_side_do_everything_once_and_their_results_are_merged():
         )
         (stage,) = json.loads(answer.out)["stages"]
         done += stage["done"]
-        assert ita_here("cache", "export", f"{number}.zip", "--workspace", f"job{number}").code == 0
-        assert ita_here("cache", "import", f"{number}.zip", "--workspace", "all").code == 0
+        assert ita_here("cache", "push", "carried", "--workspace", f"job{number}").code == 0
+        assert ita_here("cache", "pull", "carried", "--workspace", "all").code == 0
         part = ita_here("status", "images", *OCR, "--shard", f"{number}/2", "--workspace", "all", "--json")
         assert json.loads(part.out)["clean"]
     assert done == 8

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ita_pipeline.api.cache import shared_cache
 from ita_pipeline.cache.compaction import compact
 from ita_pipeline.cache.keys import stage_key
-from ita_pipeline.cache.records import Record
+from ita_pipeline.cache.records import LONGEST_LINE, Record, encode
 from ita_pipeline.cache.shared import maintenance as shared_upkeep
 from ita_pipeline.cache.shared import sync as transfer
 from ita_pipeline.cache.shared.store import Place, Shared
 from ita_pipeline.cache.shared.sync import Moved, pull, push
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import CorruptCacheError, MissingError, UsageError
+from stages.base import Failure, FailureKind
 from tests.support.fakes import SizeStage, SizeValue
 from tests.support.s3_server import URL, Fault, Server, emptied, objects, s3_server
 
@@ -264,14 +267,6 @@ def test_names_that_are_no_segments_are_left_alone(shared: Shared, here: Store, 
     assert len(list(there.folder(KEY).iterdir())) == 2
 
 
-def test_a_key_that_is_not_what_it_says_is_no_key(shared: Shared, here: Store):
-    put(here, value(1))
-    push(here, shared, KEY)
-    lie = {"key": KEY.hexdigest, "components": {**KEY.components, "version": 9}}
-    shared.put(PLACE, "stage.json", json.dumps(lie).encode())
-    assert shared.key(PLACE) is None
-
-
 def test_what_was_not_used_for_long_goes(shared: Shared, here: Store, tmp_path: Path):
     put(here, value(1))
     other = stage_key(SizeStage(STAGE.config.model_copy(update={"times": 2})), {})
@@ -286,6 +281,110 @@ def test_what_was_not_used_for_long_goes(shared: Shared, here: Store, tmp_path: 
     list(shared_upkeep.remove(shared, removal))
     assert gone.folder.parts[1] not in {place.short for place in shared.places()}
     assert len(shared.places()) == 1
+
+
+# Records from outside: nothing in a shared cache is trusted.
+
+
+def signed(text: str) -> bytes:
+    """A line with a check sum that is right, whatever the line contains."""
+    return text.encode() + b', "crc": "%08x"}\n' % zlib.crc32(text.encode())
+
+
+SIZE = '"value": {"width": 1, "height": 1}'
+HOSTILE = {
+    "value of another shape": (signed('{"image": "b", "value": {"x": 1}, "seconds": 1'), 2),
+    "neither value nor failure": (signed('{"image": "b", "seconds": 1'), 2),
+    "failure of no kind": (signed('{"image": "b", "failure": {"kind": "odd", "reason": ""}, "seconds": 1'), 2),
+    "image that is no text": (signed(f'{{"image": 7, {SIZE}, "seconds": 1'), 2),
+    "image without a name": (signed(f'{{"image": "", {SIZE}, "seconds": 1'), 2),
+    "half a character": (signed(f'{{"image": "\\ud800", {SIZE}, "seconds": 1'), 2),
+    "endless seconds": (signed(f'{{"image": "b", {SIZE}, "seconds": 1{"0" * 400}'), 2),
+    "seconds that are no number": (signed(f'{{"image": "b", {SIZE}, "seconds": NaN'), 2),
+    "seconds below zero": (signed(f'{{"image": "b", {SIZE}, "seconds": -1'), 2),
+    "value nested too deep": (signed('{"image": "b", "value": ' + "[" * 100_000 + ', "seconds": 1'), 2),
+    "wrong check sum": (encode(value(2)).replace(b'"width"', b'"wider"'), 2),
+    "no line end": (b" " * (LONGEST_LINE + 1), 2),
+}
+
+
+@pytest.mark.parametrize(("line", "number"), HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_segment_with_a_hostile_record_is_named_and_nothing_of_it_comes_in(
+    here: Store, there: Store, tmp_path: Path, line: bytes, number: int
+):
+    shared = Shared(str(tmp_path / "shared"))
+    path = put(here, value(1))
+    push(here, shared, KEY)
+    shared.put(PLACE, path.name, path.read_bytes() + line)
+    moved = pull(there, shared, KEY, STAGE)
+    assert (moved.segments, moved.damaged) == (0, ((shared.address(PLACE, path.name), number),))
+    assert not list(there.root.rglob("*.jsonl"))
+    assert there.results(STAGE, KEY) == {}
+
+
+def test_a_good_line_made_by_hand_comes_in_so_that_the_hostile_ones_prove_something(
+    here: Store, there: Store, tmp_path: Path
+):
+    shared = Shared(str(tmp_path / "shared"))
+    path = put(here, value(1))
+    push(here, shared, KEY)
+    shared.put(PLACE, path.name, path.read_bytes() + signed(f'{{"image": "b", {SIZE}, "seconds": 1'))
+    assert pull(there, shared, KEY, STAGE).segments == 1
+    assert there.results(STAGE, KEY)["b"] == Record("b", SizeValue(width=1, height=1), 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_of_an_object_damaged_anywhere_only_what_was_put_comes_in(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+):
+    root = tmp_path_factory.mktemp("damaged")
+    records = [value(number, number) for number in range(4)]
+    path, shared, store = put(Store(root / "here"), *records), Shared(str(root / "shared")), Store(root / "there")
+    push(Store(root / "here"), shared, KEY)
+    content = bytearray(path.read_bytes())
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content) - 1)) :]
+    for _ in range(data.draw(st.integers(0, 3)) if content else 0):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    shared.put(PLACE, path.name, bytes(content))
+    moved = pull(store, shared, KEY, STAGE)
+    expected = {} if moved.damaged else {record.image: record for record in records[: content.count(b"\n")]}
+    assert store.results(STAGE, KEY) == expected
+    assert moved.damaged or content.endswith(b"\n")
+
+
+def test_keys_of_another_version_and_of_stages_that_are_not_installed_are_left_out_and_named(
+    here: Store, there: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shared = Shared(str(tmp_path / "shared"))
+    put(here, value(1))
+    push(here, shared, KEY)
+    monkeypatch.setattr(SizeStage, "version", 2)
+    other = stage_key(SizeStage(), {})
+    with here.writer(other) as writer:
+        writer.append([value(2)])
+    push(here, shared, other)
+    pulled = {one.key.hexdigest: one for one in shared_upkeep.pull_all(there, shared, {"size": SizeStage})}
+    assert pulled[KEY.hexdigest].left_out == "it is of another version of the stage"
+    assert pulled[other.hexdigest].left_out == ""
+    assert set(there.results(SizeStage(), other)) == {value(2).image}
+    assert there.results(STAGE, KEY) == {}
+    left_out = {one.left_out for one in shared_upkeep.pull_all(there, shared, {})}
+    assert left_out == {"that stage is not installed"}
+    assert list(shared_upkeep.pull_all(there, shared, {"size": SizeStage}, ["ocr"])) == []
+
+
+def test_a_value_that_another_machine_computed_stands_in_for_a_failure_here(
+    here: Store, there: Store, tmp_path: Path
+):
+    shared = Shared(str(tmp_path / "shared"))
+    failure = Failure(kind=FailureKind.PERMANENT, reason="no picture")
+    put(here, value(1, 7), value(2, 7), Record(value(3).image, failure, 0.5))
+    put(there, Record(value(1).image, failure, 0.5), value(3, 1))
+    push(here, shared, KEY)
+    pull(there, shared, KEY, STAGE)
+    assert there.results(STAGE, KEY) == {one.image: one for one in (value(1, 7), value(2, 7), value(3, 1))}
 
 
 # What goes wrong with the server.

@@ -16,10 +16,12 @@ import pytest
 
 from ita_pipeline.cache.cleanup import plan_garbage, remove
 from ita_pipeline.cache.compaction import compact
-from ita_pipeline.cache.export.zip import export, import_archive
+from ita_pipeline.cache.export import parquet
 from ita_pipeline.cache.inventory import verify
 from ita_pipeline.cache.plan import Plan, Wishes, make_plan
 from ita_pipeline.cache.records import Record
+from ita_pipeline.cache.shared.store import Shared
+from ita_pipeline.cache.shared.sync import pull, push
 from ita_pipeline.cache.store import Store
 from ita_pipeline.engines import local
 from ita_pipeline.engines.base import Silent
@@ -157,14 +159,16 @@ def two_keys_of_two_segments(root: Path, paths: list[Path]) -> None:
     os.utime(store.folder(other) / "stage.json", (1, 1))
 
 
-@pytest.mark.parametrize("work", ["compact", "gc", "import"])
+@pytest.mark.parametrize("work", ["compact", "gc", "pull"])
 def test_tidying_up_that_fails_anywhere_loses_nothing(tmp_path: Path, work: str):
     paths = pictures(tmp_path / "in")
     two_keys_of_two_segments(tmp_path / "calm", paths)
     wanted = known(tmp_path / "calm")
-    archive = tmp_path / "cache.zip"
-    export(Store(tmp_path / "calm"), archive)
-    start = None if work == "import" else tmp_path / "calm"
+    shared, stages = Shared(str(tmp_path / "shared")), [SizeStage(), DoubleStage()]
+    keys = make_plan(stages, [], Store(tmp_path / "calm")).keys
+    for key in keys.values():
+        push(Store(tmp_path / "calm"), shared, key)
+    start = None if work == "pull" else tmp_path / "calm"
 
     def done(root: Path) -> None:
         store = Store(root)
@@ -173,10 +177,11 @@ def test_tidying_up_that_fails_anywhere_loses_nothing(tmp_path: Path, work: str)
         elif work == "gc":
             list(remove(plan_garbage(store, keep=1)))
         else:
-            import_archive(store, archive, {"size": SizeStage, "double": DoubleStage})
+            for stage in stages:
+                pull(store, shared, keys[stage.name], stage)
 
     for root, failed in every_fault(tmp_path, done, start):
-        if work != "import":
+        if work != "pull":
             assert known(root) == wanted
         if failed:
             done(root)
@@ -189,16 +194,15 @@ def test_an_export_that_fails_anywhere_leaves_no_file_or_a_whole_one(tmp_path: P
     two_keys_of_two_segments(tmp_path / "store", pictures(tmp_path / "in"))
 
     def done(root: Path) -> None:
-        root.mkdir()
-        export(Store(tmp_path / "store"), root / "cache.zip")
+        parquet.export(Store(tmp_path / "store"), root, {"size": SizeStage}, ["size"])
 
-    archives: set[bytes] = set()
+    exports: set[bytes] = set()
     for root, failed in every_fault(tmp_path, done):
-        left = list(root.iterdir())
+        left = list(root.iterdir()) if root.exists() else []
         assert failed or left
-        assert [path.name for path in left] in ([], ["cache.zip"])
-        archives |= {path.read_bytes() for path in left}
-    assert len(archives) == 1
+        assert [path.name for path in left] in ([], ["size.parquet"])
+        exports |= {path.read_bytes() for path in left}
+    assert len(exports) == 1
 
 
 @pytest.mark.parametrize("kilobytes", [0, 4, 40])

@@ -1,0 +1,82 @@
+"""Shared caches: keys and names that come from outside are believed only as far as they prove themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from ita_pipeline.cache.keys import digest, stage_key
+from ita_pipeline.cache.records import Record
+from ita_pipeline.cache.shared.maintenance import pull_all
+from ita_pipeline.cache.shared.store import Place, Shared
+from ita_pipeline.cache.shared.sync import push
+from ita_pipeline.cache.store import Store
+from tests.support.fakes import SizeStage, SizeValue
+
+KEY = stage_key(SizeStage(), {})
+PLACE = Place.of(KEY)
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Shared:
+    """A shared cache in a folder, with one record under one key."""
+    store, shared = Store(tmp_path / "here"), Shared(str(tmp_path / "shared"))
+    with store.writer(KEY) as writer:
+        writer.append([Record("a", SizeValue(width=1, height=1), 0.5)])
+    push(store, shared, KEY)
+    return shared
+
+
+def description(components: Mapping[str, object] = KEY.components, key: str = KEY.hexdigest) -> bytes:
+    return json.dumps({"key": key, "components": components}).encode()
+
+
+def described(**changes: object) -> bytes:
+    """The description of other components under their own digest."""
+    components = {**KEY.components, **changes}
+    return description(components, digest(components))
+
+
+LIES = {
+    "no JSON": b"hello",
+    "a list": b"[1]",
+    "nested too deep": b"[" * 200_000,
+    "too long": b"{" + b" " * 2_000_000,
+    "another digest": description(key="0" * 64),
+    "another version": description({**KEY.components, "version": 9}),
+    "another stage": described(stage="other"),
+    "another key of the stage": described(version=9),
+    "a group that is no group": described(models=5),
+    "half a character": described(models={"\ud800": 1}),
+}
+
+
+def test_a_key_that_is_what_it_says_is_one(shared: Shared):
+    assert shared.key(PLACE) == KEY
+    assert shared.places() == [PLACE]
+
+
+@pytest.mark.parametrize("content", LIES.values(), ids=LIES.keys())
+def test_a_key_that_is_not_what_it_says_is_no_key(shared: Shared, tmp_path: Path, content: bytes):
+    shared.put(PLACE, "stage.json", content)
+    assert shared.key(PLACE) is None
+    store = Store(tmp_path / "there")
+    assert list(pull_all(store, shared, {"size": SizeStage})) == []
+    assert not list(store.root.rglob("*.jsonl"))
+
+
+def test_records_under_the_name_of_another_stage_do_not_come_in(shared: Shared, tmp_path: Path):
+    (tmp_path / "shared/size").rename(tmp_path / "shared/other")
+    store = Store(tmp_path / "there")
+    assert list(pull_all(store, shared, {"size": SizeStage, "other": SizeStage})) == []
+
+
+def test_folders_that_no_key_has_are_left_alone(shared: Shared, tmp_path: Path):
+    for name in ("size/evil", "Size/0123456789abcdef", "size/0123456789ABCDEF", "..a/0123456789abcdef"):
+        folder = tmp_path / "shared" / name
+        folder.mkdir(parents=True)
+        (folder / "stage.json").write_bytes(description())
+    assert shared.places() == [PLACE]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from stages.base import StageError
 IGNORED = (".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".ot", ".md", ".png", ".jpg")
 
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
-
+COMPLETE = "give a folder or revision that has config.json and model.safetensors"
 SECONDS_TO_ANSWER = 3.0
 
 CONVERTER = "SFconvertbot"
@@ -145,18 +146,48 @@ def load(factory: Callable[..., Any], model: str, identity: str, **options: Any)
     """
     if not is_folder(model):
         options["revision"] = identity.rpartition("@")[2]
-    try:
+    with load_errors(model):
         # Left out, `trust_remote_code` makes transformers ask the person at the terminal.
         return factory(model, trust_remote_code=False, **options)
+
+
+def fetch(model: str, identity: str, name: str) -> Path:
+    """Return the path of one file of a model, downloaded if needed, at exactly the commit of `identity`.
+
+    Raises:
+        StageError: the model has no such file, or it cannot be fetched.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    missing = StageError(f"the model {model} has no {name}", COMPLETE)
+    if is_folder(model):
+        file = Path(model, name)
+        if not file.is_file():
+            raise missing
+        return file
+    with load_errors(model):
+        try:
+            return Path(hf_hub_download(model, name, revision=identity.rpartition("@")[2]))
+        except LocalEntryNotFoundError:
+            raise
+        except EntryNotFoundError as error:
+            raise missing from error
+
+
+@contextmanager
+def load_errors(model: str) -> Iterator[None]:
+    """Turn any exception of the libraries that load `model` into a `StageError` with a hint."""
+    try:
+        yield
+    except StageError:
+        raise
     except ImportError as error:
         raise StageError(f"the model {model} needs a package: {said(error)}", "install it") from error
     except Exception as error:  # safetensors and tokenizers raise bare subclasses of Exception
         if is_cut_off(error):
             raise StageError(*unreachable(model)) from error
-        raise StageError(
-            f"the model {model} could not be loaded: {said(error)}",
-            "give a folder or revision that has config.json and model.safetensors",
-        ) from error
+        raise StageError(f"the model {model} could not be loaded: {said(error)}", COMPLETE) from error
 
 
 def is_cut_off(error: BaseException | None) -> bool:
@@ -172,9 +203,11 @@ def is_cut_off(error: BaseException | None) -> bool:
 
 
 def said(error: Exception) -> str:
-    """The first line of an error, shortened."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
+    """The first line of an error, shortened; with the second line where the first only announces it."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:300]
 
 
 def kind_of(model: str, identity: str) -> str:
@@ -190,6 +223,11 @@ def kind_of(model: str, identity: str) -> str:
 
 def told_kind(model: str, identity: str) -> str:
     """The same without transformers, from `config.json` on this machine; empty where that says nothing."""
+    return str(read_config(model, identity).get("model_type") or "")
+
+
+def read_config(model: str, identity: str) -> Mapping[str, Any]:
+    """Read a model's `config.json` from this machine; return an empty mapping if it cannot be read."""
     from huggingface_hub import try_to_load_from_cache
 
     try:
@@ -199,12 +237,12 @@ def told_kind(model: str, identity: str) -> str:
             else try_to_load_from_cache(model, "config.json", revision=identity.rpartition("@")[2])
         )
         if not isinstance(place, str | Path):
-            return ""
+            return {}
         with Path(place).open("rb") as opened:
-            said = json.loads(opened.read(MOST_CONFIG_BYTES))
-        return str(said.get("model_type") or "") if isinstance(said, dict) else ""
+            content = json.loads(opened.read(MOST_CONFIG_BYTES))
+        return content if isinstance(content, dict) else {}
     except (OSError, ValueError, RecursionError):
-        return ""
+        return {}
 
 
 def load_weights(
@@ -228,13 +266,18 @@ def load_weights(
     options = {"use_safetensors": True, "dtype": getattr(torch, dtype), "output_loading_info": True}
     loaded, report = load(factory, model, identity, **options)
     lacking = [n for n in made_up(loaded, report["missing_keys"]) if not (unneeded and n.startswith(unneeded))]
+    refuse_lacking(model, loaded, lacking)
+    return loaded.eval().to(device)
+
+
+def refuse_lacking(model: str, loaded: Any, lacking: Collection[str]) -> None:
+    """Raise a `StageError` if any weight of the `loaded` network is in no file of `model`."""
     if lacking:
-        kind = type(loaded).__name__
+        kind, example = type(loaded).__name__, min(lacking)
         raise StageError(
-            f"the model {model} lacks {len(lacking)} weights of a {kind}, such as {lacking[0]}",
+            f"the model {model} lacks {len(lacking)} weights of a {kind}, such as {example}",
             "it is of another kind, or incomplete: name a model made for this",
         )
-    return loaded.eval().to(device)
 
 
 def made_up(loaded: Any, missing: Collection[str]) -> list[str]:

@@ -78,16 +78,11 @@ class EfficientNetLite2:
     def classify(
         self, crops: Sequence[Image], labels: Sequence[str], floor: float
     ) -> list[list[tuple[str, float]]]:
-        """For each crop the likeliest kind of what its label says, if its probability is at least `floor`.
-
-        The probability is among all thousand classes: a crop that shows something else has no kind.
-        """
-        found: list[list[tuple[str, float]]] = []
-        for crop, label in zip(crops, labels, strict=True):
-            scores, names = self.probabilities(crop), kinds()[label]
-            best = max(names, key=lambda number: scores[number])
-            found.append([(names[best], float(scores[best]))] if scores[best] >= floor else [])
-        return found
+        """For each crop the likeliest kind of what its label says, if its probability is at least `floor`."""
+        return [
+            likeliest_kind(self.probabilities(crop), kinds()[label], floor)
+            for crop, label in zip(crops, labels, strict=True)
+        ]
 
     def probabilities(self, crop: Image) -> np.ndarray:
         """(1000,), of one crop: several in one run are no faster on one thread, and ONNX Runtime keeps the memory
@@ -98,6 +93,16 @@ class EfficientNetLite2:
         planes = square(np.asarray(crop)).transpose(2, 0, 1)[None]
         (found,) = self.network.run(["probabilities"], {"pixels": planes / np.float32(127.5) - 1})
         return np.asarray(found)[0]
+
+
+def likeliest_kind(probabilities: np.ndarray, names: Mapping[int, str], floor: float) -> list[tuple[str, float]]:
+    """The likeliest of the classes in `names` with its probability, or nothing if that is below `floor`.
+
+    `probabilities` (classes,) are among all classes: a crop that shows something else has no kind.
+    """
+    best = max(names, key=lambda number: probabilities[number])
+    probability = float(probabilities[best])
+    return [(names[best], probability)] if probabilities[best] >= floor else []
 
 
 def square(rgb: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 Boxes come from a detector and attributes from a classifier that looks at each box. `nanodet-g` with
 `efficientnet-lite2` needs no hub; any other names are a detector of transformers, of which some are asked with the
 words of a vocabulary, and a CLIP-like model that chooses among written-out attributes (ITA took VinVL's 524, from
-Visual Genome).
+Visual Genome). `timm/NAME` is a classifier of timm in place of EfficientNet-Lite2.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from stages.objects.schema import (
     ObjectsConfig,
     ObjectsValue,
 )
+from stages.objects.timm_classifier import TimmClassifier, is_timm, model_of, refuse_timm
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,7 +115,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
         unused = {"detector", "detector_revision", "vocabulary", "attributes", "attributes_revision"}
         if self.config.attributes == NO_ATTRIBUTES:
             unused |= {"attribute_floor", "attribute_side", "attributed"}
-        if self.config.attributes != EFFICIENTNET:
+        if not self.names_kinds:
             unused.add("colour_share")
         return {name: value for name, value in super().parameters().items() if name not in unused}
 
@@ -138,19 +139,26 @@ class ObjectsStage(Stage[ObjectsConfig]):
             tools["onnxruntime"] = version_of("onnxruntime")
         if self.asks_with_words(models["detector"]):
             tools["vocabulary"] = vocabulary.digest(vocabulary.words_of(config.vocabulary))
+        if self.names_kinds:
+            tools["kinds"] = kinds.digest()
         if config.attributes == EFFICIENTNET:
             imagenet.find_weights()
-            tools["kinds"] = kinds.digest()
             models["attributes"] = f"sha256:{imagenet.SHA256}"
             models["attribute graph"] = f"sha256:{imagenet.GRAPH_SHA256}"
         elif config.attributes != NO_ATTRIBUTES:
-            models["attributes"] = hub.identify(config.attributes, config.attributes_revision)
-            tools["attribute list"] = attribute_digest()
+            models["attributes"] = hub.identify(model_of(config.attributes), config.attributes_revision)
+            if not self.names_kinds:
+                tools["attribute list"] = attribute_digest()
         return Identity(models=models, tools=tools, numerics={"dtype": "float32"})
 
     def asks_with_words(self, identity: str) -> bool:
         name = self.config.detector
         return name != NANODET and hub.told_kind(name, identity) in WORDED
+
+    @property
+    def names_kinds(self) -> bool:
+        """Whether the attributes are ImageNet's names of kinds, which never include a color."""
+        return self.config.attributes == EFFICIENTNET or is_timm(self.config.attributes)
 
     @property
     def bundled(self) -> bool:
@@ -170,16 +178,23 @@ class ObjectsStage(Stage[ObjectsConfig]):
     def open(self) -> None:
         if self.detector is not None:
             return
+        opencv()
+        models = self.identity().models
+        if self.config.attributes != NO_ATTRIBUTES:
+            self.attributor = self.open_attributor(models["attributes"])
+        self.detector = self.open_detector(models["detector"])
+
+    def open_attributor(self, identity: str) -> Attributor:
         from stages.objects.efficientnet import EfficientNetLite2
         from stages.objects.zero_shot_attributes import ZeroShotAttributes
 
-        opencv()
-        config, models = self.config, self.identity().models
-        if config.attributes == EFFICIENTNET:
-            self.attributor = EfficientNetLite2()
-        elif config.attributes != NO_ATTRIBUTES:
-            self.attributor = ZeroShotAttributes(config.attributes, models["attributes"], config.device)
-        self.detector = self.open_detector(models["detector"])
+        name, device = self.config.attributes, self.config.device
+        if name == EFFICIENTNET:
+            return EfficientNetLite2()
+        if is_timm(name):
+            return TimmClassifier(model_of(name), identity, device)
+        refuse_timm(name, identity)
+        return ZeroShotAttributes(name, identity, device)
 
     def open_detector(self, identity: str) -> Detector:
         from stages.objects.hub_detectors import HubDetector
@@ -241,14 +256,14 @@ class ObjectsStage(Stage[ObjectsConfig]):
         return Seen(picture.size, boxes, crops, colours)
 
     def colour_of(self, crop: Image) -> tuple[str, float] | None:
-        """One colour where it dominates, beside EfficientNet, which knows none. White in the shade looks grey, and
-        more things are white than grey: so nothing is called grey.
+        """One colour where it dominates, beside a classifier of ImageNet, which knows none. White in the shade
+        looks grey, and more things are white than grey: so nothing is called grey.
         """
         import numpy as np
 
         from stages.objects.colours import dominant_colour
 
-        if self.config.attributes != EFFICIENTNET:
+        if not self.names_kinds:
             return None
         colour, share = dominant_colour(np.asarray(crop))
         return (colour, share) if share >= self.config.colour_share and colour != "grey" else None

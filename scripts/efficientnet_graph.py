@@ -19,12 +19,12 @@ import timm
 import torch
 from onnx import external_data_helper, helper
 
-from stages.models.onnx import pinned
+from stages.models.onnx import read_pinned
 from stages.objects.efficientnet import FILE, GRAPH, SHA256, SIDE, find_weights
 
 
 def main() -> None:
-    content = pinned(find_weights(), SHA256)
+    content = read_pinned(find_weights(), SHA256)
     stored = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     model = timm.create_model("tf_efficientnet_lite2", pretrained=False).eval()
     # The package names the tensors otherwise than timm; their order is the same.

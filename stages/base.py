@@ -1,7 +1,16 @@
-"""The contract of a stage: what goes in, what comes out, and what decides whether an old result still holds.
+"""The contract of a stage: its settings, its items, its results, and what makes an old result stale.
 
-A stage declares every setting once, as *semantic* (it changes the output, so it is part of the key) or
-*execution* (it changes only how the work is done). Anything that runs stages needs nothing beyond this file.
+A stage turns items (images, or posts) into values that are stored in a cache:
+
+    StageConfig ─> Stage ─> open() ─> run(items) ─> one Result per Item
+                              │                       ├─ Value      stored in the cache
+                              │                       ├─ Failure    stored: the stage cannot process this item
+                              └─ raises StageError    └─ Postponed  not stored: the item stays as stale as before
+
+The stage key consists of `name`, `version`, `parameters()`, `identity()` and the keys of the stages in `reads`.
+A result is fresh as long as the stage key and the item's key stay the same.
+
+The definitions follow this drawing: settings, values, results, errors, items, identity, stage.
 """
 
 from __future__ import annotations
@@ -18,8 +27,18 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+class Frozen(BaseModel):
+    """Base of immutable data classes that reject unknown names and numbers that are not finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
 class Role(StrEnum):
-    """Whether a setting changes what a stage says, or only how it gets there."""
+    """Whether a setting is part of the stage key.
+
+    A semantic setting changes the output and is part of the key. An execution setting, such as a batch size or a
+    device, changes only how the work is done and never makes a result stale.
+    """
 
     SEMANTIC = "semantic"
     EXECUTION = "execution"
@@ -30,46 +49,15 @@ SEMANTIC = Role.SEMANTIC
 EXECUTION = Role.EXECUTION
 
 
-class Frozen(BaseModel):
-    """Immutable and strict: an unknown name is an error, never ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def whole(text: str) -> str:
-    """A text that can be written: half a character, which JSON may hold, becomes the sign for an unknown one."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("a label says something")
-    return text
-
-
-Text = Annotated[str, AfterValidator(whole)]
-
-Label = Annotated[str, AfterValidator(whole), AfterValidator(not_blank)]
-
-Score = Annotated[float, Field(ge=0, le=1)]
-
-
-class Subject(StrEnum):
-    """What kind of thing a stage looks at: a picture by itself, or a post with its text."""
-
-    PICTURE = "picture"
-    POST = "post"
-
-
 class StageConfig(Frozen):
-    """Settings of a stage. Write each one as `name: Annotated[type, SEMANTIC] = default`, or `EXECUTION`.
+    """Base of a stage's settings. Declare each as `name: Annotated[type, SEMANTIC] = default`, or `EXECUTION`.
 
     Raises:
-        TypeError: when the class is defined, for a setting with no role or with both.
+        TypeError: When the subclass is defined, if a setting has no role or both.
     """
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         for name, info in cls.model_fields.items():
             roles = [item for item in info.metadata if isinstance(item, Role)]
@@ -77,25 +65,46 @@ class StageConfig(Frozen):
                 raise TypeError(f"{cls.__name__}.{name} must be either SEMANTIC or EXECUTION, not {roles}")
 
     def of_role(self, role: Role) -> dict[str, Any]:
-        """The settings of one role, as plain JSON values."""
+        """Return the settings of one role as plain JSON values."""
         names = {name for name, info in type(self).model_fields.items() if role in info.metadata}
         return self.model_dump(mode="json", include=names)
 
 
+def replace_surrogates(text: str) -> str:
+    """Replace each lone surrogate, which JSON may contain, with U+FFFD, so that the text can be encoded."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _require_content(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a label says something")
+    return text
+
+
+# A string that can be encoded in UTF-8, whatever a model or a server returned.
+Text = Annotated[str, AfterValidator(replace_surrogates)]
+
+# A `Text` that is not blank.
+Label = Annotated[str, AfterValidator(replace_surrogates), AfterValidator(_require_content)]
+
+# A probability, or anything else in 0..1.
+Score = Annotated[float, Field(ge=0, le=1)]
+
+
 class Value(Frozen):
-    """What a stage found. Subclasses are the shapes of the cache, one a stage."""
+    """Base of what a stage computes from one item. Each subclass defines the JSON of one stage in the cache."""
 
     def as_context(self) -> tuple[str, ...]:
-        """What is appended to a tweet, in the order of the texts; nothing by default.
+        """Return the texts to append to a tweet, in their order; none by default.
 
-        It is asked for when contexts are rendered, so changing what it says runs no stage again. The contexts of
-        our own stages have settings (`contexts.…`) and are rendered in `ita_pipeline.corpus.contexts` instead.
+        This runs when contexts are rendered, so a change here runs no stage again. The built-in stages have
+        settings for their contexts (`contexts.…`) and are rendered by `ita_pipeline.corpus.contexts` instead.
         """
         return ()
 
 
 class FailureKind(StrEnum):
-    """How a failure behaves when tried again: always the same, perhaps better, or better with more room."""
+    """What another try of a failed item would give: the same, perhaps a value, or a value with more resources."""
 
     PERMANENT = "permanent"
     TRANSIENT = "transient"
@@ -103,16 +112,17 @@ class FailureKind(StrEnum):
 
 
 class Failure(Frozen):
-    """A result too: this item cannot be read by this stage, and why."""
+    """The result of an item that the stage cannot process. It is stored, like a value."""
 
     kind: FailureKind
     reason: str
 
 
 class Postponed(Frozen):
-    """No result: the stage stopped before this item, which gets no record and is as stale as before.
+    """The outcome of an item that the stage did not reach. It is not stored, so the item stays as stale as before.
 
-    `broken` says that the stage cannot go on; else it only had enough, as where a budget is spent.
+    `broken` is true if the stage cannot continue at all, and false if it stopped on purpose, as with a budget that
+    is used up.
     """
 
     reason: str
@@ -124,7 +134,7 @@ Result = Value | Failure | Postponed
 
 
 class StageError(Exception):
-    """A stage cannot work at all: a tool, a model or a file is missing. `hint` is what mends it."""
+    """Raised if a stage cannot work at all, as where a tool, a model or a file is missing. `hint` is the remedy."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -132,16 +142,23 @@ class StageError(Exception):
 
 
 class BadItemError(Exception):
-    """Raised while an item is read or decoded; the engine turns it into a `Failure`."""
+    """Raised while one item is read or processed. The engine, or `guarded`, turns it into a `Failure`."""
 
     def __init__(self, reason: str, kind: FailureKind = FailureKind.PERMANENT) -> None:
         super().__init__(reason)
         self.failure = Failure(kind=kind, reason=reason)
 
 
+class Subject(StrEnum):
+    """The kind of items that a stage takes: images by themselves, or posts, which have a text."""
+
+    PICTURE = "picture"
+    POST = "post"
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Another post to learn from, and the answer that is right for it."""
+    """Another post with its correct answer, to be shown to a model in a prompt."""
 
     text: str
     answer: str
@@ -149,25 +166,32 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing to look at: a picture, or a post, which has a text and perhaps a picture.
+    """The input of a stage: an image, or a post with a text and perhaps an image.
 
-    `key` is a digest of all of it: of a picture the sha256 of its bytes (for imported contexts, the picture's id),
-    of a post that of its text, its picture's key and its `examples`. `decode` returns the picture upright (EXIF
-    orientation applied) and in RGB, or raises `BadItemError`; it is None for a post without one. `upstream` holds
-    the values of the stages that this one reads; those of pictures are missing where there is no picture.
+    Attributes:
+        key: The digest of everything below. For an image, the sha256 of its bytes (for imported contexts, the
+            image's id). For a post, the digest of its text, its image's key and its `examples`.
+        name: The name for messages.
+        decode: Returns the image upright (EXIF orientation applied) and in RGB, or raises `BadItemError`. None for
+            a post without an image.
+        upstream: The values of the stages that this stage reads, by stage name. Values of image stages are absent
+            if there is no image.
+        text: The text of a post; empty for an image.
+        examples: Other posts for a few-shot prompt.
     """
 
     key: str
     name: str
     decode: Callable[[], Image] | None
-    upstream: Mapping[str, Value] = field(default_factory=dict)
+    upstream: Mapping[str, Value] = field(default_factory=dict[str, Value])
     text: str = ""
     examples: tuple[Example, ...] = ()
 
     def picture(self) -> Image:
-        """
+        """Return the decoded image.
+
         Raises:
-            BadItemError: it cannot be read, or there is none.
+            BadItemError: The image cannot be read, or there is none.
         """
         if self.decode is None:
             raise BadItemError("the post has no picture")
@@ -176,22 +200,33 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What else decides the output besides the settings; every entry is part of the stage key."""
+    """Everything besides the settings that determines the output. Every entry is part of the stage key.
 
-    models: Mapping[str, str] = field(default_factory=dict)
-    tools: Mapping[str, str] = field(default_factory=dict)
-    numerics: Mapping[str, str] = field(default_factory=dict)
+    Attributes:
+        models: Exact weights, such as `owner/name@commit` or `sha256:…`, by their purpose.
+        tools: Versions or digests of programs, libraries and data files, by name.
+        numerics: Numeric properties, such as the data type.
+    """
+
+    models: Mapping[str, str] = field(default_factory=dict[str, str])
+    tools: Mapping[str, str] = field(default_factory=dict[str, str])
+    numerics: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 Config = TypeVar("Config", bound=StageConfig)
 
 
 class Stage(ABC, Generic[Config]):
-    """One way of turning items into values.
+    """Base of all stages. Construction must be cheap; `open` loads the weights.
 
-    A subclass states `name`, `version` (raised by its author whenever the same settings give other values),
-    its `config_type`, its `value_type`, and the `subject` of its items. Constructing a stage is cheap; weights are
-    loaded by `open`.
+    Attributes:
+        name: The stage's name in settings, keys and contexts.
+        version: A number that the author increases whenever the same settings give other values.
+        config_type: The class of the settings.
+        value_type: The class of the values.
+        subject: The kind of items.
+        config: The settings of this instance.
+        agreed: Whether the user consented to sending items to `sends_to`.
     """
 
     name: ClassVar[str]
@@ -202,96 +237,98 @@ class Stage(ABC, Generic[Config]):
 
     def __init__(self, config: Config) -> None:
         self.config: Config = config
-        # Whether somebody agreed that items are sent to `sends_to`.
         self.agreed = False
 
     def parameters(self) -> dict[str, Any]:
-        """The semantic settings that matter here, as plain JSON values; they are part of the stage key.
+        """Return the semantic settings that matter here as plain JSON values; they are part of the stage key.
 
-        A stage leaves out those that its other settings switch off, and the names of models: their exact
-        weights are in `identity`, and where they lie changes nothing.
+        Override this to leave out settings that other settings switch off, and the names of models: their exact
+        weights are in `identity`, and their location changes nothing.
         """
         return self.config.of_role(SEMANTIC)
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Names of the stages whose values `run` needs."""
+        """Names of the stages whose values `run` needs in `Item.upstream`; their keys become part of this key."""
         return ()
 
     @property
     def batch_size(self) -> int:
-        """How many items the engine should hand over at once."""
+        """Number of items that the engine should pass to `run` at once."""
         return 16
 
     @property
     def sees_picture(self) -> bool:
-        """Whether the picture counts, by itself or by what other stages saw in it; of a post it need not."""
+        """Whether the output depends on the image, directly or through the values of other stages."""
         return True
 
     @property
     def shots(self) -> int:
-        """How many examples, of the posts for training that are most like it, an item should have at most."""
+        """Maximum number of `Item.examples`, chosen among the training posts that are most similar to the item."""
         return 0
 
     @property
     def similarity(self) -> str:
-        """The text encoder that says how much two posts are alike."""
+        """Text encoder that measures how similar two posts are; used if `shots` is above 0."""
         return ""
 
     @property
     def sends_to(self) -> str:
-        """The host to which items are sent where that is another machine; else nothing. It takes consent first."""
+        """Host that items are sent to if it is another machine, else empty. Sending requires the user's consent."""
         return ""
 
     @property
     def device(self) -> str:
-        """Where the work is done, known once the stage is open: on the processor (`cpu`), a device of torch, or a
-        `server`. Stages of one device take turns; those of others go on meanwhile.
+        """Where the work is done, valid once the stage is open: `cpu`, a device of torch, or `server`.
+
+        Stages of one device take turns. Stages of different devices run at the same time.
         """
         return "cpu"
 
     @property
     def alone(self) -> bool:
-        """Whether one process does all of it, however many there are: so it is with a stage that keeps count over
-        a whole run, as of requests that are paid for, and lets a server do the work.
+        """Whether a single process must do all the work of a run, however many workers there are.
+
+        True for a stage that counts over a whole run, such as paid requests, and leaves the computing to a server.
         """
         return False
 
     @abstractmethod
     def identity(self) -> Identity:
-        """Models and tools that decide the output, found without loading weights.
+        """Return the models and tools that determine the output, without loading weights.
 
         Raises:
-            StageError: when one of them is missing.
+            StageError: One of them is missing.
         """
 
     def open(self) -> None:
-        """Load what `run` needs, once; whoever runs the stage calls it before the first batch.
+        """Load what `run` needs. The engine calls this before the first batch; a second call does nothing.
 
         Raises:
-            StageError: weights are missing or damaged.
+            StageError: Weights are missing or damaged.
         """
         return None
 
     @abstractmethod
     def run(self, items: Sequence[Item]) -> Sequence[Result]:
-        """One result an item, in order. Must not raise for what is wrong with a single item."""
+        """Return one result per item, in order.
+
+        A problem of a single item must become a `Failure` (see `guarded`), never an exception.
+        """
 
 
-Found = TypeVar("Found")
+Output = TypeVar("Output")
 
 
-def guarded(work: Callable[[Item], Found], item: Item) -> Found | Failure:
-    """Apply `work` to one item; what is wrong with the item becomes its failure."""
+def guarded(work: Callable[[Item], Output], item: Item) -> Output | Failure:
+    """Return `work(item)`, or the failure if it raises `BadItemError`; other exceptions pass through."""
     try:
         return work(item)
-    except BadItemError as bad:
-        return bad.failure
+    except BadItemError as error:
+        return error.failure
 
 
 Input = TypeVar("Input")
-
-Output = TypeVar("Output")
 
 Error = TypeVar("Error", bound=Exception)
 

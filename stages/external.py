@@ -1,8 +1,11 @@
-"""Contexts computed elsewhere, keyed by the picture's id: a dataset whose pictures are gone still trains.
+"""The stage `external`: contexts that were computed elsewhere, read from one file and keyed by image id.
 
-Three forms of file are read: lines of `<id>.jpg :<caption>`; a JSON object `{"<id>.jpg": caption}` where a caption
-may also be a list of captions; and the JSON lines of `ita data import` and `ita data import-contexts`: the first is
-`{"schema": "ita.contexts/1"}`, each other one is a picture with its captions, objects or texts.
+A dataset whose images are gone can still be trained with them. The file has one of three forms:
+
+- lines of `<id>.jpg :<caption>`,
+- a JSON object `{"<id>.jpg": caption}`, where a caption may also be a list of captions,
+- JSON lines as `ita data import` and `ita data import-contexts` write them: first `{"schema": "ita.contexts/1"}`,
+  then one `ContextLine` per image.
 """
 
 from __future__ import annotations
@@ -34,31 +37,31 @@ from stages.base import (
 from stages.caption.schema import Caption, CaptionValue
 from stages.objects.schema import ObjectsValue
 
-MOST_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
 SCHEMA = "ita.contexts/1"
 
-LINE = re.compile(r"([^\s:\[{]+)\s*:\s*(.*)")
+CAPTION_LINE = re.compile(r"([^\s:\[{]+)\s*:\s*(.*)")
 
 FORMS = 'write lines of "<id>.jpg :<caption>", or JSON {"<id>.jpg": "<caption>"}; or see ita data import-contexts'
 
 
 class ExternalConfig(StageConfig):
-    """Where the file lies does not matter; what is in it is part of the key."""
+    """Settings of the stage. The key contains the content of `file`, not its path."""
 
     file: Annotated[str, EXECUTION] = ""
 
 
 class TextValue(Value):
-    """Contexts that are text already, each one appended as it stands."""
+    """Contexts that are already texts. Each is appended to the tweet unchanged."""
 
     texts: tuple[Text, ...]
 
 
 class ExternalValue(Value):
-    """What a file says of a picture. A part is None where the file says nothing of that kind."""
+    """All contexts of one image in the file named `source`. A context is None if the file has none of its kind."""
 
     source: str
     caption: CaptionValue | None = None
@@ -69,20 +72,19 @@ class ExternalValue(Value):
     @model_validator(mode="before")
     @classmethod
     def of_version_1(cls, data: Any) -> Any:
-        """Records of the first version held captions and nothing else; reports of old runs still read them."""
+        """Convert a record of version 1, which had only captions; reports of old runs still read such records."""
         if isinstance(data, dict) and "captions" in data:
             return {"source": data.get("source"), "caption": data}
         return data
 
     @property
     def parts(self) -> dict[str, Value]:
-        """By the name of the context, as the stages of those names would have found them."""
-        found = {"caption": self.caption, "objects": self.objects, "extra": self.extra, "knowledge": self.knowledge}
-        return {name: value for name, value in found.items() if value is not None}
+        """The contexts that are present, by name; each looks like the value of the stage with that name."""
+        return {name: value for name, value in self if isinstance(value, Value)}
 
 
 class ContextLine(Frozen):
-    """One line of a file of contexts: a picture's id, and what is known of the picture, or of its post."""
+    """One line of a context file: an image id with the contexts of the image, or of its post."""
 
     image: Annotated[str, Field(min_length=1)]
     captions: tuple[Caption, ...] | None = None
@@ -91,6 +93,7 @@ class ContextLine(Frozen):
     knowledge: tuple[str, ...] | None = None
 
     def value(self, source: str) -> ExternalValue:
+        """Convert the line to the stage's value; `source` is the name of the file."""
         return ExternalValue(
             source=source,
             caption=None if self.captions is None else CaptionValue(source=source, captions=self.captions),
@@ -101,6 +104,8 @@ class ContextLine(Frozen):
 
 
 class ExternalStage(Stage[ExternalConfig]):
+    """Look up each image's contexts in a file by the image's id (`Item.key`)."""
+
     name = "external"
     version = 3
     config_type = ExternalConfig
@@ -108,72 +113,90 @@ class ExternalStage(Stage[ExternalConfig]):
 
     @property
     def batch_size(self) -> int:
+        """A lookup is cheap, so batches are large."""
         return 4096
 
     @functools.cached_property
     def content(self) -> bytes:
+        """The bytes of the file.
+
+        Raises:
+            StageError: The file cannot be read, or is too large.
+        """
         path = Path(self.config.file)
         try:
-            if path.stat().st_size > MOST_BYTES:
-                raise StageError(f"{path} is larger than {MOST_BYTES >> 30} GiB", "split the file")
+            if path.stat().st_size > MAX_BYTES:
+                raise StageError(f"{path} is larger than {MAX_BYTES >> 30} GiB", "split the file")
             return path.read_bytes()
         except OSError as error:
             raise StageError(f"the captions {path} cannot be read: {error.strerror}", "check --captions") from error
 
     @functools.cached_property
     def entries(self) -> Mapping[str, ExternalValue]:
-        """What the file says, by picture id.
+        """The values in the file by image id.
 
         Raises:
-            StageError: the file cannot be read, or is in none of the forms.
+            StageError: The file cannot be read, or has none of the three forms.
         """
         return read_contexts(self.content, Path(self.config.file))
 
     @functools.cached_property
     def parts(self) -> frozenset[str]:
-        """The kinds of contexts that the file has, for whichever picture."""
+        """Names of the contexts that at least one image in the file has."""
         return frozenset(name for value in self.entries.values() for name in value.parts)
 
     def identity(self) -> Identity:
+        """Return the digest of the file's content."""
         return Identity(models={"file": f"sha256:{hashlib.sha256(self.content).hexdigest()}"})
 
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
-        return [guarded(self.look_up, item) for item in items]
+        """Return each item's value, or a failure if the file does not contain the item."""
+        return [guarded(self._look_up, item) for item in items]
 
-    def look_up(self, item: Item) -> ExternalValue:
-        found = self.entries.get(item.key)
-        if found is None:
+    def _look_up(self, item: Item) -> ExternalValue:
+        if item.key not in self.entries:
             raise BadItemError(f"{Path(self.config.file).name} says nothing of the picture {item.key}")
-        return found
+        return self.entries[item.key]
 
 
 def read_contexts(content: bytes, path: Path) -> dict[str, ExternalValue]:
-    """Contexts by picture id, the id being the file name without its suffix.
+    """Parse a context file of any form and return its values by image id.
 
     Raises:
-        StageError: the file is in none of the forms; the message names the line.
+        StageError: The content has none of the three forms; the message names the line.
     """
     try:
         text = content.decode("utf-8-sig")
-        return {line.image: line.value(path.name) for line in lines_of(text)}
+        return {line.image: line.value(path.name) for line in parse_contexts(text)}
     except (ValueError, RecursionError) as error:
         raise StageError(f"{path} is not a caption file: {error}", FORMS) from error
 
 
-def lines_of(text: str) -> Iterator[ContextLine]:
-    first, _, rest = text.lstrip().partition("\n")
-    if first.startswith("{") and SCHEMA in first:
-        yield from from_context_lines(rest.split("\n"))
+def parse_contexts(text: str) -> Iterator[ContextLine]:
+    """Parse the text of a context file of any form. An image id is a file name without its image suffix.
+
+    Raises:
+        ValueError: The text has none of the three forms.
+    """
+    first_line, _, rest = text.lstrip().partition("\n")
+    if first_line.startswith("{") and SCHEMA in first_line:
+        yield from _parse_context_lines(rest.split("\n"))
         return
-    pairs = from_json(json.loads(text)) if first.startswith("{") else from_lines(text)
+    pairs = _parse_json_object(json.loads(text)) if first_line.startswith("{") else _parse_caption_lines(text)
     for name, captions in pairs:
-        found = tuple(Caption(text=caption, score=None) for caption in captions)
-        name = name.strip()
-        image = Path(name).stem if Path(name).suffix.lower() in PICTURES else Path(name).name
-        yield ContextLine(image=image, captions=found)
+        file = Path(name.strip())
+        image = file.stem if file.suffix.lower() in IMAGE_SUFFIXES else file.name
+        yield ContextLine(image=image, captions=tuple(Caption(text=text, score=None) for text in captions))
 
 
-def from_context_lines(lines: Iterable[str]) -> Iterator[ContextLine]:
+def format_contexts(lines: Iterable[ContextLine]) -> Iterator[str]:
+    """Return the lines of a context file in the third form."""
+    yield json.dumps({"schema": SCHEMA}) + "\n"
+    for line in lines:
+        yield line.model_dump_json(exclude_none=True) + "\n"
+
+
+def _parse_context_lines(lines: Iterable[str]) -> Iterator[ContextLine]:
     for number, line in enumerate(lines, 2):
         if not line.strip():
             continue
@@ -181,30 +204,23 @@ def from_context_lines(lines: Iterable[str]) -> Iterator[ContextLine]:
             yield ContextLine.model_validate_json(line)
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"line {number}: {place}: {first['msg']}") from error
+            field = ".".join(str(part) for part in first["loc"])
+            raise ValueError(f"line {number}: {field}: {first['msg']}") from error
 
 
-def from_lines(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _parse_caption_lines(text: str) -> Iterator[tuple[str, Sequence[str]]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        found = LINE.fullmatch(line.strip())
-        if found is None:
+        match = CAPTION_LINE.fullmatch(line.strip())
+        if match is None:
             raise ValueError(f"line {number} is not a picture, a colon and a caption")
-        yield found[1], (found[2],) if found[2] else ()
+        yield match[1], [match[2]] if match[2] else []
 
 
-def from_json(data: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for name, found in data.items():
-        captions = [found] if isinstance(found, str) else found
+def _parse_json_object(data: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
+    for name, entry in data.items():
+        captions = [entry] if isinstance(entry, str) else entry
         if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
             raise ValueError(f"the entry {name!r} is neither a caption nor a list of captions")
-        yield name, tuple(caption.strip() for caption in captions)
-
-
-def written(lines: Iterable[ContextLine]) -> Iterator[str]:
-    """The lines of a file of contexts."""
-    yield json.dumps({"schema": SCHEMA}) + "\n"
-    for line in lines:
-        yield line.model_dump_json(exclude_none=True) + "\n"
+        yield name, [caption.strip() for caption in captions]

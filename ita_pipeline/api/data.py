@@ -42,7 +42,7 @@ from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import StageError
-from stages.models import hub
+from stages.models.loading import load_pretrained
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +243,10 @@ def tokenizer_of(encoder: EncoderRef) -> tuple[Any, int]:
     """A text encoder's tokenizer and how many sub-tokens it reads at once, without loading its weights."""
     from transformers import AutoConfig, AutoTokenizer
 
-    config = hub.load(AutoConfig.from_pretrained, encoder.source, encoder.identity)
-    tokenizer = hub.load(AutoTokenizer.from_pretrained, encoder.source, encoder.identity, add_prefix_space=True)
+    config = load_pretrained(AutoConfig.from_pretrained, encoder.source, encoder.identity)
+    tokenizer = load_pretrained(
+        AutoTokenizer.from_pretrained, encoder.source, encoder.identity, add_prefix_space=True
+    )
     return tokenizer, longest_row(SimpleNamespace(config=config), tokenizer)
 
 

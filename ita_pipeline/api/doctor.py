@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from ita_pipeline.extraction.presets import build_stages, list_hub_models, load_preset
 from ita_pipeline.ner.encoders import find_encoder
 from stages.base import StageError
-from stages.models import hub
 from stages.models import libraries as tools
+from stages.models.identity import find_local_commit
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -199,7 +199,7 @@ def missing_of_bundled() -> StageError | None:
 
 
 def missing_of_paper() -> list[str]:
-    return [model for model in list_hub_models(load_preset("paper")) if hub.local_commit(model) is None]
+    return [model for model in list_hub_models(load_preset("paper")) if find_local_commit(model) is None]
 
 
 def look_at_disk(workspace: Path) -> Iterator[Diagnosis]:

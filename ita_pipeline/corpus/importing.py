@@ -18,7 +18,7 @@ from ita_pipeline.corpus.formats.kbner import Late, read_late, written_word
 from ita_pipeline.corpus.formats.vinvl import Gathered, gather
 from ita_pipeline.corpus.posts import Post, Span, joined
 from ita_pipeline.sources.hub_datasets import load, split_name, split_of_name
-from stages.external import ContextLine, written
+from stages.external import ContextLine, format_contexts
 
 Say = Callable[[str], None]
 
@@ -50,7 +50,7 @@ def import_contexts(files: Sequence[Path], to: Path) -> Gathered:
         )
     to.parent.mkdir(parents=True, exist_ok=True)
     with to.open("x", encoding="utf-8") as file:
-        file.writelines(written(found.lines.values()))
+        file.writelines(format_contexts(found.lines.values()))
     return found
 
 
@@ -209,7 +209,7 @@ def write_into(found: Imported, folder: Path) -> None:
     (folder / "tweets.jsonl").write_text(text, "utf-8")
     contexts = [line for line in found.contexts.values() if line.texts or line.knowledge]
     if contexts:
-        (folder / CONTEXTS_FILE).write_text("".join(written(contexts)), "utf-8")
+        (folder / CONTEXTS_FILE).write_text("".join(format_contexts(contexts)), "utf-8")
 
 
 def post_line(post: Post, split: str) -> dict[str, Any]:

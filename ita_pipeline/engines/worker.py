@@ -20,12 +20,12 @@ from ita_pipeline.cache.records import Record, encode
 from ita_pipeline.engines.executor import MEGABYTE, InProcessExecutor, StageJobs
 from ita_pipeline.engines.protocol import BROKEN, POSTPONED, READY, RESULTS, PrefetchRequest, Request
 from stages.base import Postponed, Result, Stage, StageError
-from stages.models.threads import Share
+from stages.models.threads import limit_cores
 
 
 def main() -> None:
     socket, lifeline, cores = (int(number) for number in sys.argv[1:4])
-    Share.cores = cores or None
+    limit_cores(cores or None)
     ending = threading.Thread(target=die_with_parent, args=[lifeline], daemon=True)
     ending.start()
     # Those who stop a run tell its parent; a Ctrl-C meant for the parent must not tear a batch.

@@ -90,11 +90,11 @@ def choose(name: str) -> Choice:
 
 def unavailable(preset: Preset) -> str | None:
     """Why a preset's models cannot be had, or nothing where they can."""
-    from stages.models import hub
+    from stages.models.identity import identify
 
     for model in list_hub_models(preset):
         try:
-            hub.identify(model)
+            identify(model)
         except StageError as error:
             return str(error)
     return None

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from stages.base import StageError
-from stages.models import hub
+from stages.models.identity import identify
+from stages.models.loading import load_pretrained, load_weights
 
 MINILM = "minilm"
 
@@ -33,7 +34,7 @@ def find_encoder(name: str) -> EncoderRef:
         StageError: it cannot be had here.
     """
     source, _, revision = (str(packaged()) if name == MINILM else name).partition("@")
-    return EncoderRef(name, source, hub.identify(source, revision or "main"))
+    return EncoderRef(name, source, identify(source, revision or "main"))
 
 
 def packaged() -> Path:
@@ -54,8 +55,12 @@ def load_encoder(encoder: EncoderRef) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
     # Checkpoints of language models come without the pooler, which the tagger does not use.
-    model = hub.load_weights(AutoModel.from_pretrained, encoder.source, encoder.identity, "cpu", unneeded="pooler.")
-    tokenizer = hub.load(AutoTokenizer.from_pretrained, encoder.source, encoder.identity, add_prefix_space=True)
+    model = load_weights(
+        AutoModel.from_pretrained, encoder.source, encoder.identity, "cpu", optional_prefix="pooler."
+    )
+    tokenizer = load_pretrained(
+        AutoTokenizer.from_pretrained, encoder.source, encoder.identity, add_prefix_space=True
+    )
     needed = (tokenizer.pad_token_id, first_id(tokenizer), last_id(tokenizer))
     if not tokenizer.is_fast or None in needed:
         what = "a fast tokenizer with padding, a first and a separating token"

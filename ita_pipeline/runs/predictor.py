@@ -29,7 +29,8 @@ from ita_pipeline.runs.predictions import Asked, Mention, Prediction, as_mention
 from ita_pipeline.runs.run import Run, RunRecord
 from ita_pipeline.sources.refs import ImageRef, PostRef
 from stages.base import EXECUTION, Stage, StageError
-from stages.models import hub
+from stages.models.devices import pick_device
+from stages.models.loading import load_pretrained, load_weights
 
 if TYPE_CHECKING:
     from ita_pipeline.ner.tagger import Tagger
@@ -209,7 +210,7 @@ def load_model(run: Run) -> tuple[Tagger, Any]:
     from ita_pipeline.ner.tagger import Tagger
 
     try:
-        tagger = hub.load_weights(Tagger.from_pretrained, str(run.model), "", hub.pick_device("auto"))
-        return tagger, hub.load(AutoTokenizer.from_pretrained, str(run.model), "")
+        tagger = load_weights(Tagger.from_pretrained, str(run.model), "", pick_device("auto"))
+        return tagger, load_pretrained(AutoTokenizer.from_pretrained, str(run.model), "")
     except StageError as error:
         raise StageError(str(error), "the run's folder is damaged or not ours: train it again") from error

@@ -28,7 +28,7 @@ from ita_pipeline.ner.word_shapes import drops_capitals
 from ita_pipeline.runs.results import write_split
 from ita_pipeline.runs.run import Run, RunAnalysis, RunRecord, RunScores, run_at, run_components, run_key
 from ita_pipeline.runs.workdir import making, unfinished
-from stages.models import hub
+from stages.models.loading import load_weights
 
 Split = Sequence[tuple[Post, tuple[str, ...]]]
 
@@ -167,7 +167,7 @@ def write_run(
     splits, types, pad = wanted.splits, wanted.types, tokenizer.pad_token_id
     best = best_epoch(history)
     with_context = sum(example.context is not None for found in examples.values() for example in found)
-    tagger = hub.load_weights(Tagger.from_pretrained, str(desk.model(best + 1)), "", trained.device)
+    tagger = load_weights(Tagger.from_pretrained, str(desk.model(best + 1)), "", trained.device)
     with disk_errors():
         tagger.save_pretrained(run.model)
     tokenizer.save_pretrained(run.model)

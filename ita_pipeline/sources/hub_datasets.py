@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.core.errors import MissingError
-from stages.models.hub import SECONDS_TO_ANSWER
+from stages.models.identity import HUB_TIMEOUT
 
 HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?(?:@[\w./-]+)?")
 
@@ -86,7 +86,7 @@ def on_hub(source: str) -> tuple[str, str | None]:
     if is_offline_mode():  # what was downloaded before will do
         return name, revision or None
     try:
-        return name, HfApi().dataset_info(name, revision=revision or None, timeout=SECONDS_TO_ANSWER).sha
+        return name, HfApi().dataset_info(name, revision=revision or None, timeout=HUB_TIMEOUT).sha
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise MissingError(f"there is no folder {source}, and the hub knows no such dataset", HINT) from error
     except Exception as error:

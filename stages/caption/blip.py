@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from stages.caption.beams import Beams, beams_of
-from stages.models import hub
+from stages.models.devices import pick_device
+from stages.models.loading import load_pretrained, load_weights
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,7 +37,7 @@ class Blip:
     source = "blip"
 
     def __init__(self, config: CaptionConfig, identity: str, dtype: str) -> None:
-        """Load the captioner `config.model`, exactly the weights of `identity` (see `stages.models.hub.identify`).
+        """Load the captioner `config.model`, exactly the weights of `identity`.
 
         Raises:
             StageError: it is incomplete, or no BLIP model that writes captions.
@@ -44,9 +45,9 @@ class Blip:
         from transformers import BlipForConditionalGeneration, BlipProcessor
 
         self.config = config
-        self.device = hub.pick_device(config.device)
-        self.processor: Any = hub.load(BlipProcessor.from_pretrained, config.model, identity)
-        self.model: Any = hub.load_weights(
+        self.device = pick_device(config.device)
+        self.processor: Any = load_pretrained(BlipProcessor.from_pretrained, config.model, identity)
+        self.model: Any = load_weights(
             BlipForConditionalGeneration.from_pretrained, config.model, identity, self.device, dtype=dtype
         )
         self.shared = share(self.model)

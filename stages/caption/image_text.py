@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from stages.base import StageError
 from stages.caption.beams import Beams, beams_of
-from stages.models import hub
+from stages.models.devices import pick_device
+from stages.models.loading import load_model_type, load_pretrained, load_weights, summarize_error
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +27,7 @@ class ImageText:
     """Beam search with a model of `AutoModelForImageTextToText`."""
 
     def __init__(self, config: CaptionConfig, identity: str, dtype: str) -> None:
-        """Load the model `config.model`, exactly the weights of `identity` (see `stages.models.hub.identify`).
+        """Load the model `config.model`, exactly the weights of `identity`.
 
         Raises:
             StageError: it is incomplete, of a kind that writes no captions, or cannot do with the prompt.
@@ -34,10 +35,10 @@ class ImageText:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         self.config = config
-        self.source = captioning(config.model, hub.kind_of(config.model, identity))
-        self.device = hub.pick_device(config.device)
-        self.processor: Any = hub.load(AutoProcessor.from_pretrained, config.model, identity)
-        self.model: Any = hub.load_weights(
+        self.source = captioning(config.model, load_model_type(config.model, identity))
+        self.device = pick_device(config.device)
+        self.processor: Any = load_pretrained(AutoProcessor.from_pretrained, config.model, identity)
+        self.model: Any = load_weights(
             AutoModelForImageTextToText.from_pretrained, config.model, identity, self.device, dtype=dtype
         )
         self.tokenizer: Any = getattr(self.processor, "tokenizer", self.processor)
@@ -60,7 +61,7 @@ class ImageText:
             self.inputs([Image.new("RGB", (64, 64))])
         except Exception as error:  # templates and processors raise what they like
             raise StageError(
-                f"the model {self.config.model} cannot be asked {self.prompt!r}: {hub.said(error)}",
+                f"the model {self.config.model} cannot be asked {self.prompt!r}: {summarize_error(error)}",
                 "set caption.prompt to what its model card says, caption.chat to yes or no",
             ) from error
 

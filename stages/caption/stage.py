@@ -23,7 +23,9 @@ from stages.base import (
 )
 from stages.caption.schema import TEMPLATE, Caption, CaptionConfig, CaptionValue
 from stages.caption.template import sentence
-from stages.models import hub
+from stages.models.devices import pick_dtype
+from stages.models.identity import identify
+from stages.models.loading import load_model_type
 from stages.objects.schema import ObjectsValue
 
 if TYPE_CHECKING:
@@ -120,8 +122,8 @@ class CaptionStage(Stage[CaptionConfig]):
         if self.served:
             return Identity(models={"captioner": f"{self.config.model}@{self.config.revision}"})
         return Identity(
-            models={"captioner": hub.identify(self.config.model, self.config.revision)},
-            numerics={"dtype": hub.pick_dtype(self.config.dtype, self.config.device)},
+            models={"captioner": identify(self.config.model, self.config.revision)},
+            numerics={"dtype": pick_dtype(self.config.dtype, self.config.device)},
         )
 
     def open(self) -> None:
@@ -156,7 +158,7 @@ def load(config: CaptionConfig, identity: Identity) -> Captioner:
         StageError: the model is incomplete, or of a kind that writes no captions.
     """
     model, dtype = identity.models["captioner"], identity.numerics["dtype"]
-    if hub.kind_of(config.model, model) == "blip":
+    if load_model_type(config.model, model) == "blip":
         from stages.caption.blip import Blip
 
         return Blip(config, model, dtype)

@@ -32,7 +32,7 @@ from stages.caption.schema import CaptionValue
 from stages.knowledge.prompt import Prompt, load_prompt
 from stages.llm.endpoint import Endpoint
 from stages.llm.messages import Messages, Reply, Sampling, data_url
-from stages.models import hub
+from stages.models.identity import identify
 from stages.objects.schema import ObjectsValue
 from stages.ocr.schema import OcrValue
 
@@ -182,7 +182,7 @@ class KnowledgeStage(Stage[KnowledgeConfig]):
             raise StageError("the stage knowledge has no model", NO_MODEL)
         if self.over_http:
             return Identity(models={"model": f"{config.model}@{config.revision}"})
-        model = hub.identify(config.model, config.revision)
+        model = identify(config.model, config.revision)
         return Identity(models={"model": model}, numerics={"dtype": "float32"})
 
     def open(self) -> None:

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from stages.base import Failure, FailureKind, Postponed
 from stages.llm.messages import Messages, Reply, Sampling, Usage
-from stages.models import hub
+from stages.models.devices import pick_device
+from stages.models.identity import short_name
+from stages.models.loading import load_pretrained, load_weights
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
 class LocalChat:
-    """`model` is a hub name or folder, `identity` the exact weights that `hub.identify` found for it."""
+    """`model` is a hub name or folder, `identity` the exact weights that `identify` found for it."""
 
     def __init__(self, model: str, identity: str, device: str, sampling: Sampling) -> None:
         """
@@ -35,14 +37,14 @@ class LocalChat:
             AutoTokenizer,
         )
 
-        self.name, self.sampling = hub.short_name(model), sampling
-        self.device = hub.pick_device(device)
-        config = hub.load(AutoConfig.from_pretrained, model, identity)
+        self.name, self.sampling = short_name(model), sampling
+        self.device = pick_device(device)
+        config = load_pretrained(AutoConfig.from_pretrained, model, identity)
         self.sees = type(config) in AutoModelForImageTextToText._model_mapping
         factory = AutoModelForImageTextToText if self.sees else AutoModelForCausalLM
         reader = AutoProcessor if self.sees else AutoTokenizer
-        self.processor: Any = hub.load(reader.from_pretrained, model, identity)
-        self.model: Any = hub.load_weights(factory.from_pretrained, model, identity, self.device)
+        self.processor: Any = load_pretrained(reader.from_pretrained, model, identity)
+        self.model: Any = load_weights(factory.from_pretrained, model, identity, self.device)
         self.most: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
 
     def ask(self, questions: Sequence[Messages]) -> list[Reply | Failure | Postponed]:

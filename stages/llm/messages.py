@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from stages.base import FailureKind, Frozen, whole
+from stages.base import FailureKind, Frozen, replace_surrogates
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -148,7 +148,7 @@ def read_reply(content: bytes, prompt_tokens: int) -> Reply:
         raise UnusableReplyError(reason, PERMANENT) from error
     choice = found.choices[0]
     finish = tidy(choice.finish_reason or "")
-    text = whole(choice.message.content or "").strip()
+    text = replace_surrogates(choice.message.content or "").strip()
     if not any(character.isalnum() for character in text):
         refused = bool(choice.message.refusal) or finish == "content_filter"
         why = "the model refused to answer" if refused else f"the model answered with no text (finish: {finish})"
@@ -183,5 +183,5 @@ def error_in(data: Any) -> str:
 
 def tidy(text: str) -> str:
     """A server's words in one short line that can be shown."""
-    shown = "".join(c if c.isprintable() else " " for c in whole(text))
+    shown = "".join(c if c.isprintable() else " " for c in replace_surrogates(text))
     return re.sub(r"\s+", " ", shown).strip()[:MOST_SAID]

@@ -1,1 +1,1 @@
-"""Model loading that stages share: the Hugging Face hub, ONNX Runtime, threads and library versions."""
+"""Model loading that stages share: the Hugging Face hub, ONNX Runtime, devices, threads and library versions."""

@@ -1,4 +1,4 @@
-"""The libraries whose arithmetic a result depends on: their versions, and themselves, if they load."""
+"""Libraries whose arithmetic determines a result: their versions, and imports that fail with a hint."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any
 
 from stages.base import StageError
 
-# All of them install the module `cv2`.
-OPENCV = (
+# Each of these packages installs the module `cv2`.
+OPENCV_PACKAGES = (
     "opencv-python",
     "opencv-python-headless",
     "opencv-contrib-python",
     "opencv-contrib-python-headless",
 )
-
 
 OPENCV_HINT = "Debian, Ubuntu: apt-get install libgl1 libglib2.0-0; Fedora: dnf install mesa-libGL glib2"
 
@@ -22,11 +21,12 @@ ONNXRUNTIME_HINT = "pip install --force-reinstall onnxruntime"
 
 
 def opencv_version() -> str:
-    """
+    """Return the version of OpenCV, whichever package provides it.
+
     Raises:
         StageError: OpenCV is not installed.
     """
-    for package in OPENCV:
+    for package in OPENCV_PACKAGES:
         try:
             return metadata.version(package)
         except metadata.PackageNotFoundError:
@@ -34,10 +34,11 @@ def opencv_version() -> str:
     raise StageError("OpenCV is not installed", "pip install opencv-python")
 
 
-def version_of(package: str) -> str:
-    """
+def package_version(package: str) -> str:
+    """Return the version of an installed package.
+
     Raises:
-        StageError: it is not installed.
+        StageError: The package is not installed.
     """
     try:
         return metadata.version(package)
@@ -45,25 +46,25 @@ def version_of(package: str) -> str:
         raise StageError(f"{package} is not installed", f"pip install {package}") from error
 
 
-def opencv() -> Any:
-    """The module `cv2`.
+def import_opencv() -> Any:
+    """Import the module `cv2`.
 
     Raises:
-        StageError: it cannot be loaded.
+        StageError: It cannot be loaded.
     """
-    return loaded("cv2", "OpenCV", OPENCV_HINT)
+    return _import_library("cv2", "OpenCV", OPENCV_HINT)
 
 
-def onnxruntime() -> Any:
-    """The module `onnxruntime`.
+def import_onnxruntime() -> Any:
+    """Import the module `onnxruntime`.
 
     Raises:
-        StageError: it cannot be loaded.
+        StageError: It cannot be loaded.
     """
-    return loaded("onnxruntime", "ONNX Runtime", ONNXRUNTIME_HINT)
+    return _import_library("onnxruntime", "ONNX Runtime", ONNXRUNTIME_HINT)
 
 
-def loaded(module: str, name: str, hint: str) -> Any:
+def _import_library(module: str, name: str, hint: str) -> Any:
     try:
         return import_module(module)
     except (ImportError, OSError) as error:

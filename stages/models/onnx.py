@@ -1,4 +1,4 @@
-"""Networks that ONNX Runtime runs, of files whose bytes are known beforehand."""
+"""ONNX Runtime sessions of networks whose files have a known digest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.base import StageError
-from stages.models.libraries import onnxruntime
+from stages.models.libraries import import_onnxruntime
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 REINSTALL = "pip install --force-reinstall --no-deps ita-pipeline"
 
 
-def pinned(path: Path, sha256: str, hint: str = REINSTALL) -> bytes:
-    """The content of a file that we know.
+def read_pinned(path: Path, sha256: str, hint: str = REINSTALL) -> bytes:
+    """Return the content of a file whose digest must be `sha256`.
 
     Raises:
-        StageError: it is missing, or has other bytes; `hint` is what brings the right ones.
+        StageError: The file is missing or has another digest; `hint` is the command that restores it.
     """
     try:
         content = path.read_bytes()
@@ -32,20 +32,22 @@ def pinned(path: Path, sha256: str, hint: str = REINSTALL) -> bytes:
     return content
 
 
-def network(graph: bytes, weights: Mapping[str, bytes] | None = None) -> InferenceSession:
-    """A graph ready to run, on a CPU. `weights` are the files that it takes tensors from, by the names it has for
-    them.
+def open_session(graph: bytes, weights: Mapping[str, bytes] | None = None) -> InferenceSession:
+    """Return a session that runs `graph` on the CPU.
 
-    Several threads may call it at once; each call runs on the calling thread only (`stages.models.threads`).
+    Several threads may use it at once; each call computes on the calling thread only (see `stages.models.threads`).
+
+    Args:
+        graph: The content of an ONNX file.
+        weights: The content of the files that hold the graph's external tensors, by the names used in the graph.
 
     Raises:
         StageError: ONNX Runtime cannot be loaded.
     """
-    runtime = onnxruntime()
+    runtime = import_onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    files = dict(weights or {})
-    if files:
-        lengths = [len(content) for content in files.values()]
-        options.add_external_initializers_from_files_in_memory([*files], [*files.values()], lengths)
+    if weights:
+        lengths = [len(content) for content in weights.values()]
+        options.add_external_initializers_from_files_in_memory([*weights], [*weights.values()], lengths)
     return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

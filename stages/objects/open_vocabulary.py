@@ -12,7 +12,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from stages.base import StageError
-from stages.models import hub
+from stages.models.devices import pick_device
+from stages.models.loading import load_pretrained, load_weights, read_model_type
 from stages.objects.hub_detectors import BatchDetector
 
 if TYPE_CHECKING:
@@ -38,23 +39,23 @@ def worded_detector(model: str, identity: str, device: str, words: Sequence[str]
     Raises:
         StageError: the model is incomplete, or a word too long for it.
     """
-    kind = Owl if hub.told_kind(model, identity) in OWL else GroundingDino
+    kind = Owl if read_model_type(model, identity) in OWL else GroundingDino
     return kind(model, identity, device, words)
 
 
 class WordedDetector(BatchDetector):
     def __init__(self, model: str, identity: str, device: str, words: Sequence[str]) -> None:
-        """Load exactly the weights of `identity` (see `stages.models.hub.identify`).
+        """Load exactly the weights of `identity`.
 
         Raises:
             StageError: it is incomplete, or a word too long for it.
         """
         from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
-        self.device = hub.pick_device(device)
-        self.processor: Any = hub.load(AutoProcessor.from_pretrained, model, identity)
+        self.device = pick_device(device)
+        self.processor: Any = load_pretrained(AutoProcessor.from_pretrained, model, identity)
         self.prepare = self.processor.image_processor
-        self.model: Any = hub.load_weights(
+        self.model: Any = load_weights(
             AutoModelForZeroShotObjectDetection.from_pretrained, model, identity, self.device
         )
         self.names = dict(enumerate(words))

@@ -20,9 +20,11 @@ from stages.base import (
     Value,
     guarded,
 )
-from stages.models import hub
-from stages.models.libraries import opencv, opencv_version, version_of
-from stages.models.threads import cores, one_by_one
+from stages.models.devices import pick_device
+from stages.models.identity import identify
+from stages.models.libraries import import_opencv, opencv_version, package_version
+from stages.models.loading import read_model_type
+from stages.models.threads import count_cores, map_in_threads
 from stages.objects.efficientnet import ANIMALS, FUR
 from stages.objects.open_vocabulary import WORDED
 from stages.objects.schema import (
@@ -109,7 +111,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
     @property
     def batch_size(self) -> int:
         # Threads wait for the last picture of a batch, so that there are several for each.
-        return self.config.batch * ((self.config.workers or cores()) if self.bundled else 1)
+        return self.config.batch * ((self.config.workers or count_cores()) if self.bundled else 1)
 
     def parameters(self) -> dict[str, Any]:
         unused = {"detector", "detector_revision", "vocabulary", "attributes", "attributes_revision"}
@@ -133,10 +135,10 @@ class ObjectsStage(Stage[ObjectsConfig]):
         models = {
             "detector": f"sha256:{nanodet.SHA256}"
             if config.detector == NANODET
-            else hub.identify(config.detector, config.detector_revision)
+            else identify(config.detector, config.detector_revision)
         }
         if config.detector == NANODET or config.attributes == EFFICIENTNET:
-            tools["onnxruntime"] = version_of("onnxruntime")
+            tools["onnxruntime"] = package_version("onnxruntime")
         if self.asks_with_words(models["detector"]):
             tools["vocabulary"] = vocabulary.digest(vocabulary.words_of(config.vocabulary))
         if self.names_kinds:
@@ -146,14 +148,14 @@ class ObjectsStage(Stage[ObjectsConfig]):
             models["attributes"] = f"sha256:{imagenet.SHA256}"
             models["attribute graph"] = f"sha256:{imagenet.GRAPH_SHA256}"
         elif config.attributes != NO_ATTRIBUTES:
-            models["attributes"] = hub.identify(model_of(config.attributes), config.attributes_revision)
+            models["attributes"] = identify(model_of(config.attributes), config.attributes_revision)
             if not self.names_kinds:
                 tools["attribute list"] = attribute_digest()
         return Identity(models=models, tools=tools, numerics={"dtype": "float32"})
 
     def asks_with_words(self, identity: str) -> bool:
         name = self.config.detector
-        return name != NANODET and hub.told_kind(name, identity) in WORDED
+        return name != NANODET and read_model_type(name, identity) in WORDED
 
     @property
     def names_kinds(self) -> bool:
@@ -166,19 +168,19 @@ class ObjectsStage(Stage[ObjectsConfig]):
 
     @property
     def device(self) -> str:
-        return "cpu" if self.bundled else hub.pick_device(self.config.device)
+        return "cpu" if self.bundled else pick_device(self.config.device)
 
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
         """On a CPU one thread a picture, on another device all pictures at once."""
         self.open()
         if self.device != "cpu":
             return self.look(items)
-        return one_by_one(self.look, items, self.config.workers or cores())
+        return map_in_threads(self.look, items, self.config.workers or count_cores())
 
     def open(self) -> None:
         if self.detector is not None:
             return
-        opencv()
+        import_opencv()
         models = self.identity().models
         if self.config.attributes != NO_ATTRIBUTES:
             self.attributor = self.open_attributor(models["attributes"])
@@ -228,7 +230,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
             return []
         if self.device != "cpu" and self.config.attributes == EFFICIENTNET:
             # The detector is on the device, and the classifier has all cores to itself.
-            return one_by_one(self.classified, crops, self.config.workers or cores())
+            return map_in_threads(self.classified, crops, self.config.workers or count_cores())
         return self.classified(crops)
 
     def classified(self, crops: Sequence[tuple[Image, str]]) -> list[list[tuple[str, float]]]:

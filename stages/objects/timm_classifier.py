@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stages.base import StageError
-from stages.models import hub
+from stages.models.devices import pick_device
+from stages.models.identity import is_folder
+from stages.models.loading import fetch_file, read_config, require_weights, wrap_load_errors
 from stages.objects.efficientnet import kinds, likeliest_kind
 
 if TYPE_CHECKING:
@@ -31,16 +33,16 @@ class TimmClassifier:
     """A classifier of timm. Several threads may call it at once."""
 
     def __init__(self, model: str, identity: str, device: str) -> None:
-        """Load `model`, exactly the weights of `identity` (see `stages.hub.identify`).
+        """Load `model`, exactly the weights of `identity`.
 
         Raises:
             StageError: the model is incomplete, not safetensors, not a classifier of timm, or not one of ImageNet.
         """
-        synsets = class_synsets(model, hub.read_config(model, identity))
+        synsets = class_synsets(model, read_config(model, identity))
         self.kinds = kinds_by_class(synsets)
         if not self.kinds:
             raise StageError(f"the model {model} has no class that is a kind of a detected thing", KNOWN_MODEL)
-        self.device = hub.pick_device(device)
+        self.device = pick_device(device)
         self.model = load_classifier(model, identity).to(self.device)
         self.transform = evaluation_transform(model, self.model)
 
@@ -79,9 +81,9 @@ def model_of(attributes: str) -> str:
     `timm/NAME` stays as it is, a hub name, unless NAME is a folder, a path or another owner's model.
     """
     name = attributes.removeprefix(PREFIX)
-    if not is_timm(attributes) or not name or hub.is_folder(attributes):
+    if not is_timm(attributes) or not name or is_folder(attributes):
         return attributes
-    other = "/" in name or name.startswith((".", "~")) or hub.is_folder(name)
+    other = "/" in name or name.startswith((".", "~")) or is_folder(name)
     return name if other else attributes
 
 
@@ -92,7 +94,7 @@ def written_by_timm(config: Mapping[str, Any]) -> bool:
 
 def refuse_timm(model: str, identity: str) -> None:
     """Raise a `StageError` if `model`, named without the prefix `timm/`, is a classifier of timm."""
-    if written_by_timm(hub.read_config(model, identity)):
+    if written_by_timm(read_config(model, identity)):
         raise StageError(f"the model {model} is a classifier of timm", f"use objects.attributes={PREFIX}{model}")
 
 
@@ -165,11 +167,11 @@ def load_classifier(model: str, identity: str) -> Any:
     import timm
     from safetensors import safe_open
 
-    config, weights = (hub.fetch(model, identity, name) for name in ("config.json", WEIGHTS))
+    config, weights = (fetch_file(model, identity, name) for name in ("config.json", WEIGHTS))
     # timm would fall back to a pickle, or follow a source that config.json names.
     others = dict.fromkeys(("source", "state_dict", "url", "hf_hub_id"))
     only = {**others, "file": str(weights), "custom_load": False}
-    with hub.load_errors(model):
+    with wrap_load_errors(model):
         loaded: Any = timm.create_model(f"local-dir:{config.parent}", pretrained=True, pretrained_cfg_overlay=only)
         with safe_open(weights, "pt") as opened:
             stored = set(opened.keys())
@@ -181,7 +183,7 @@ def load_classifier(model: str, identity: str) -> Any:
             "save the model again with timm, or name another one",
         )
     if stored <= expected:  # in other files timm renames the weights
-        hub.refuse_lacking(model, loaded, hub.made_up(loaded, expected - stored))
+        require_weights(model, loaded, expected - stored)
     return loaded.eval()
 
 
@@ -190,7 +192,7 @@ def evaluation_transform(model: str, loaded: Any) -> Any:
     from timm.data.config import resolve_model_data_config
     from timm.data.transforms_factory import create_transform
 
-    with hub.load_errors(model):
+    with wrap_load_errors(model):
         config = resolve_model_data_config(loaded)
         if config["input_size"][0] != CHANNELS:
             raise StageError(f"the model {model} does not take color images", KNOWN_MODEL)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.base import StageError
-from stages.models import hub
+from stages.models.devices import pick_device
+from stages.models.loading import load_pretrained, load_weights
 from stages.objects.hub_detectors import pad_elongated
 
 if TYPE_CHECKING:
@@ -70,9 +71,9 @@ class ZeroShotAttributes:
         """
         from transformers import AutoModelForZeroShotImageClassification, AutoProcessor
 
-        self.device = hub.pick_device(device)
-        self.processor: Any = hub.load(AutoProcessor.from_pretrained, model, identity)
-        self.model: Any = hub.load_weights(
+        self.device = pick_device(device)
+        self.processor: Any = load_pretrained(AutoProcessor.from_pretrained, model, identity)
+        self.model: Any = load_weights(
             AutoModelForZeroShotImageClassification.from_pretrained, model, identity, self.device
         )
         if not hasattr(self.model, "logit_scale"):

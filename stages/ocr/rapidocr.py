@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.base import Identity, StageError
-from stages.models.libraries import version_of
+from stages.models.libraries import package_version
 from stages.ocr.schema import Word
 from stages.ocr.words import sorted_for_reading
 
@@ -54,7 +54,7 @@ def identity() -> Identity:
         StageError: something is not installed.
     """
     models = {path.stem: f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in weights()}
-    return Identity(models=models, tools={"rapidocr": version_of("rapidocr")})
+    return Identity(models=models, tools={"rapidocr": package_version("rapidocr")})
 
 
 class RapidReader:

@@ -24,7 +24,7 @@ from stages.base import (
     guarded,
 )
 from stages.models.libraries import opencv_version
-from stages.models.threads import cores
+from stages.models.threads import count_cores
 from stages.ocr import rapidocr as rapid
 from stages.ocr.readers import Reader, TextLines, WholePages
 from stages.ocr.schema import OcrConfig, OcrValue, Word
@@ -73,7 +73,7 @@ class OcrStage(Stage[OcrConfig]):
 
     @property
     def workers(self) -> int:
-        return self.config.workers or cores()
+        return self.config.workers or count_cores()
 
     def parameters(self) -> dict[str, Any]:
         unused = {"languages", "page_mode"} if self.config.engine == "rapidocr" else set[str]()

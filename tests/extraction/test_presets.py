@@ -19,7 +19,6 @@ from ita_pipeline.extraction.presets import (
     unavailable,
 )
 from stages.base import StageError
-from stages.models import hub
 
 
 def test_auto_is_bundled_where_no_hub_answers_and_says_why():
@@ -31,7 +30,9 @@ def test_auto_is_bundled_where_no_hub_answers_and_says_why():
 
 def test_auto_is_paper_where_every_model_can_be_had(monkeypatch: pytest.MonkeyPatch):
     asked: list[str] = []
-    monkeypatch.setattr(hub, "identify", lambda model, revision="main": asked.append(model) or f"{model}@1")
+    monkeypatch.setattr(
+        "stages.models.identity.identify", lambda model, revision="main": asked.append(model) or f"{model}@1"
+    )
     choice = choose("auto")
     assert choice.preset.name == "paper"
     assert asked == list_hub_models(load_preset("paper"))

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from stages.base import Failure, Item, StageError
 from stages.caption.schema import Caption
-from stages.external import ContextLine, ExternalConfig, ExternalStage, ExternalValue, written
+from stages.external import ContextLine, ExternalConfig, ExternalStage, ExternalValue, format_contexts
 from stages.objects.schema import Attribute, Object, ObjectsValue
 
 
@@ -67,7 +67,7 @@ def test_lines_that_ita_writes_are_read_again(tmp_path: Path):
         ContextLine(image="1", captions=(Caption(text="a", score=0.5),)),
         ContextLine(image="2", objects=ObjectsValue(width=4, height=4, objects=(thing,)), texts=("one", "two")),
     ]
-    found = stage(tmp_path / "c.jsonl", "".join(written(lines)))
+    found = stage(tmp_path / "c.jsonl", "".join(format_contexts(lines)))
     assert found.parts == {"caption", "objects", "extra"}
     one, two = (found.entries[name].parts for name in ("1", "2"))
     assert (list(one), list(two)) == (["caption"], ["objects", "extra"])

@@ -23,7 +23,7 @@ from ita_pipeline.cache.store import Reader, Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.files import open_atomically
 from ita_pipeline.core.iteration import batched
-from stages.base import Failure, Stage, whole
+from stages.base import Failure, Stage, replace_surrogates
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -121,7 +121,7 @@ def rows_of(
     with Reader() as reader:
         for entry in store.index.sorted_entries(holding.folder):
             record = reader.read(entry, stage)
-            row: dict[str, Any] = {"image": whole(record.image), "key": holding.key.hexdigest}
+            row: dict[str, Any] = {"image": replace_surrogates(record.image), "key": holding.key.hexdigest}
             if isinstance(record.result, Failure):
                 row["failure"] = plain(record.result.model_dump(mode="json"))
             else:
@@ -132,11 +132,11 @@ def rows_of(
 def plain(value: Any) -> Any:
     """JSON whose texts can all be written: JSON may name half a character."""
     if isinstance(value, str):
-        return whole(value)
+        return replace_surrogates(value)
     if isinstance(value, list):
         return [plain(one) for one in value]
     if isinstance(value, dict):
-        return {whole(str(name)): plain(one) for name, one in value.items()}
+        return {replace_surrogates(str(name)): plain(one) for name, one in value.items()}
     return value
 
 

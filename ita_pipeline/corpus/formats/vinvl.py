@@ -19,7 +19,7 @@ from ita_pipeline.corpus.formats.conll import SAFE_ID
 from ita_pipeline.sources.identify import SUFFIXES
 from stages.base import StageError
 from stages.caption.schema import Caption
-from stages.external import MOST_BYTES, ContextLine, lines_of
+from stages.external import MAX_BYTES, ContextLine, parse_contexts
 from stages.objects.schema import Attribute, Object, ObjectsValue
 
 # A hundred boxes with features of 2048 numbers in base64 are 1.1 MB.
@@ -104,14 +104,14 @@ def from_table(lines: BinaryIO, file: Path) -> Iterator[ContextLine]:
 
 def from_whole(file: Path, start: bytes) -> Iterator[ContextLine]:
     """A list of `{"image_id", "caption"}`, or one of the forms that `--captions` takes."""
-    if file.stat().st_size > MOST_BYTES:
-        raise UsageError(f"{file} is larger than {MOST_BYTES >> 30} GiB", "split the file")
+    if file.stat().st_size > MAX_BYTES:
+        raise UsageError(f"{file} is larger than {MAX_BYTES >> 30} GiB", "split the file")
     try:
         text = file.read_text("utf-8-sig")
         if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[":
             yield from of_caption_list(json.loads(text))
         else:
-            yield from lines_of(text)
+            yield from parse_contexts(text)
     except (ValueError, RecursionError, StageError) as error:
         raise UsageError(f"{file}: {error}", f"read are {FORMS}") from error
 

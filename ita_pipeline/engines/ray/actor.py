@@ -26,7 +26,7 @@ from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.sources.refs import ItemRef
 from stages.base import Failure, Postponed, Stage, StageError, Value
-from stages.models.threads import Share
+from stages.models.threads import limit_cores
 
 Known = dict[str, dict[str, Value | Failure]]
 
@@ -108,7 +108,7 @@ class StageActor:
     def __init__(self, orders: Orders, flag: Any) -> None:
         self.name = f"{socket.gethostname()}-{os.getpid()}"
         self.orders, self.flag = orders, flag
-        Share.cores = orders.cores
+        limit_cores(orders.cores)
         self.worker = SubprocessExecutor(orders.limits, orders.cores)
         self.writers: dict[str, SegmentWriter] = {}
         self.stops: dict[str, Postponed] = {}

@@ -29,7 +29,7 @@ from ita_pipeline.engines.ray.cluster import RayPool, Shares, connected, quiet_d
 from ita_pipeline.engines.ray.progress import StageProgress
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from stages.base import Postponed, Stage, StageError, Subject
-from stages.models.threads import Share
+from stages.models.threads import limit_cores
 
 # Ray keeps an account of every block; a task takes several groups where there would be more.
 MOST_BLOCKS = 20_000
@@ -225,12 +225,12 @@ def whole(entry: Entry) -> Entry:
 
 def group_size(stages: Sequence[Stage[Any]], cores: int) -> int:
     """How many items a task has: a batch of the stage that wants most at once, with the cores of an actor."""
-    before, Share.cores = Share.cores, cores
+    before = limit_cores(cores)
     try:
         lookers = [stage for stage in stages if not stage.reads] or stages
         return max(stage.batch_size for stage in lookers)
     finally:
-        Share.cores = before
+        limit_cores(before)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from ita_pipeline.corpus.contexts import ContextConfig, render
 from ita_pipeline.corpus.formats import vinvl as foreign
 from ita_pipeline.corpus.formats.vinvl import gather
 from stages.base import StageError
-from stages.external import ExternalConfig, ExternalStage, written
+from stages.external import ExternalConfig, ExternalStage, format_contexts
 
 THING = {
     "rect": [10.5, 20.0, 300.2, 200.9],
@@ -51,7 +51,7 @@ def test_objects_of_vinvl_become_tags_with_attributes():
     assert (line.objects.width, line.objects.height) == (301, 201)
     assert [one.label for one in line.objects.objects[1].attributes] == ["blue", "striped"]
     assert found.counts == {"objects": 2}
-    write("c.jsonl", "".join(written(found.lines.values())))
+    write("c.jsonl", "".join(format_contexts(found.lines.values())))
     stage = ExternalStage(ExternalConfig(file="c.jsonl"))
     assert render(stage.entries["17_06_1"].parts, ContextConfig(attributes=2)) == ("man, blue striped shirt",)
     assert render(stage.entries["2"].parts, ContextConfig()) == ()

@@ -11,7 +11,7 @@ from transformers import BlipForConditionalGeneration, BlipProcessor
 from stages.caption.beams import Beam
 from stages.caption.blip import Blip
 from stages.caption.schema import CaptionConfig
-from stages.models import hub
+from stages.models.identity import identify
 from tests.support.stages_fixtures import noise
 from tests.support.tiny_models import build_blip
 
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def captions(folder: Path, dtype: str = "float32", **settings: object) -> list[tuple[Beam, ...]]:
     config = CaptionConfig(model=str(folder), device="cpu", **settings)
-    blip = Blip(config, hub.identify(str(folder)), dtype)
+    blip = Blip(config, identify(str(folder)), dtype)
     return blip.describe(blip.prepare(picture) for picture in PICTURES)
 
 
@@ -57,7 +57,7 @@ def test_a_prompt_is_gone_on_from_and_not_repeated(folder: Path):
 
 
 def test_nothing_of_a_batch_is_kept(folder: Path):
-    blip = Blip(CaptionConfig(model=str(folder), device="cpu"), hub.identify(str(folder)), "float32")
+    blip = Blip(CaptionConfig(model=str(folder), device="cpu"), identify(str(folder)), "float32")
     first = blip.describe(map(blip.prepare, PICTURES[:3]))
     blip.describe(map(blip.prepare, PICTURES[3:]))
     assert blip.describe(map(blip.prepare, PICTURES[:3])) == first
@@ -65,7 +65,7 @@ def test_nothing_of_a_batch_is_kept(folder: Path):
 
 
 def test_no_pictures(folder: Path):
-    blip = Blip(CaptionConfig(model=str(folder), device="cpu"), hub.identify(str(folder)), "float32")
+    blip = Blip(CaptionConfig(model=str(folder), device="cpu"), identify(str(folder)), "float32")
     assert blip.describe([]) == []
 
 

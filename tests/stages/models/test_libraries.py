@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stages.base import StageError
-from stages.models.libraries import opencv_version, version_of
+from stages.models.libraries import opencv_version, package_version
 
 
 def test_it_is_the_version_of_what_would_be_imported():
@@ -24,7 +24,7 @@ def test_without_opencv_a_sentence_says_how_to_get_it(monkeypatch: pytest.Monkey
 
 
 def test_another_library_is_named_where_it_is_missing():
-    assert version_of("numpy") == np.__version__
+    assert package_version("numpy") == np.__version__
     with pytest.raises(StageError, match="no-such-thing is not installed") as raised:
-        version_of("no-such-thing")
+        package_version("no-such-thing")
     assert raised.value.hint == "pip install no-such-thing"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 
 import cv2
 import pytest
 import torch
 
-from stages.models import threads
-from stages.models.threads import Share, cores, one_by_one
+from stages.models.threads import count_cores, limit_cores, map_in_threads
 
 
 def counts() -> tuple[int, int]:
@@ -19,7 +19,7 @@ def counts() -> tuple[int, int]:
 
 
 @pytest.fixture
-def several() -> tuple[int, int]:
+def several() -> Iterator[tuple[int, int]]:
     before = counts()
     cv2.setNumThreads(3)
     torch.set_num_threads(2)
@@ -36,7 +36,7 @@ def test_results_come_in_order_from_threads_with_one_thread_each(several: tuple[
         assert counts() == (1, 1)
         return [2 * number for number in some]
 
-    assert one_by_one(doubled, range(8), 2) == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert map_in_threads(doubled, range(8), 2) == [0, 2, 4, 6, 8, 10, 12, 14]
     assert counts() == several
 
 
@@ -45,15 +45,15 @@ def test_counts_are_restored_after_an_error(several: tuple[int, int]):
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        one_by_one(broken, range(3), 2)
+        map_in_threads(broken, range(3), 2)
     assert counts() == several
 
 
 def test_torch_is_not_loaded_for_it():
     script = """
 import sys
-from stages.threads import one_by_one
-assert one_by_one(list, [1, 2, 3], 2) == [1, 2, 3]
+from stages.models.threads import map_in_threads
+assert map_in_threads(list, [1, 2, 3], 2) == [1, 2, 3]
 print("torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -63,20 +63,28 @@ print("torch" in sys.modules)
 def test_torch_that_another_thread_is_loading_is_waited_for():
     script = """
 import threading
-from stages.threads import libraries
+from collections.abc import Iterator
+from stages.models.threads import list_thread_counts
 loading = threading.Thread(target=__import__, args=["torch"])
 loading.start()
 while loading.is_alive():
-    libraries()
-print(len(libraries()))
+    list_thread_counts()
+print(len(list_thread_counts()))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
 
 
-def test_a_share_of_the_cores_is_kept_to(monkeypatch: pytest.MonkeyPatch):
-    everything = cores()
-    monkeypatch.setattr(Share, "cores", 1)
-    assert threads.cores() == 1
-    monkeypatch.setattr(Share, "cores", 10**6)
-    assert threads.cores() == everything
+@pytest.fixture
+def unlimited() -> Iterator[None]:
+    before = limit_cores(None)
+    yield
+    limit_cores(before)
+
+
+def test_the_limit_of_the_cores_is_respected(unlimited: None):
+    available = count_cores()
+    limit_cores(1)
+    assert count_cores() == 1
+    assert limit_cores(10**6) == 1
+    assert count_cores() == available

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stages.base import EXECUTION, SEMANTIC
-from stages.models.libraries import opencv_version, version_of
+from stages.models.libraries import opencv_version, package_version
 from stages.objects import efficientnet as kinds
 from stages.objects import nanodet
 from stages.objects.colours import PALETTE
@@ -165,7 +165,7 @@ def test_the_digest_follows_the_words_and_not_the_layout(tmp_path: Path):
 def test_the_list_is_part_of_the_identity_only_where_it_is_used(folders: dict[str, Path]):
     stage = ObjectsStage(ObjectsConfig(attributes=str(folders["clip"])))
     opencv = {"opencv": opencv_version()}
-    detector = {**opencv, "onnxruntime": version_of("onnxruntime")}
+    detector = {**opencv, "onnxruntime": package_version("onnxruntime")}
     assert stage.identity().tools == {"attribute list": attribute_digest(), **detector}
     assert stage.identity().models["detector"] == f"sha256:{nanodet.SHA256}"
     assert ObjectsStage(ObjectsConfig(attributes=NO_ATTRIBUTES)).identity().tools == detector

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from stages.base import StageError
-from stages.models import hub
-from stages.models.libraries import opencv_version, version_of
+from stages.models.libraries import opencv_version, package_version
+from stages.models.loading import read_model_type
 from stages.objects.boxes import Boxes, joined
 from stages.objects.hub_detectors import BatchDetector, HubDetector
 from stages.objects.open_vocabulary import PROMPT, GroundingDino, Owl, worded_detector
@@ -232,7 +232,7 @@ def test_the_words_are_part_of_the_key_where_they_are_asked_for(folders: dict[st
     assert first.identity() != before
     for other in ("nanodet-g", str(folders["yolos"])):
         assert stage(other, "coco").identity() == stage(other, "common").identity()
-        runtime = {"onnxruntime": version_of("onnxruntime")} if other == "nanodet-g" else {}
+        runtime = {"onnxruntime": package_version("onnxruntime")} if other == "nanodet-g" else {}
         expected = {"opencv": opencv_version(), **runtime}
         assert stage(other, "coco").identity().tools == expected
 
@@ -266,9 +266,9 @@ def test_a_model_that_is_no_detector(tmp_path: Path):
 
 
 def test_a_kind_is_told_from_the_configuration(folders: dict[str, Path], tmp_path: Path):
-    assert hub.told_kind(str(folders["grounding_dino"]), "") == "grounding-dino"
+    assert read_model_type(str(folders["grounding_dino"]), "") == "grounding-dino"
     assert isinstance(asked(folders["owlvit"], ["dog"]), Owl)
     for content in ("", "[]", "{}", "{", '{"model_type": null}', "[" * 100_000):
         (tmp_path / "config.json").write_text(content)
-        assert hub.told_kind(str(tmp_path), "") == ""
-    assert hub.told_kind(str(tmp_path / "nothing"), "") == ""
+        assert read_model_type(str(tmp_path), "") == ""
+    assert read_model_type(str(tmp_path / "nothing"), "") == ""

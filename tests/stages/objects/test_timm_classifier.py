@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from stages.base import StageError
-from stages.models import hub
+from stages.models.identity import identify
+from stages.models.loading import fetch_file
 from stages.objects import efficientnet as kinds
 from stages.objects.boxes import Boxes
 from stages.objects.schema import EFFICIENTNET, NO_ATTRIBUTES, ObjectsConfig
@@ -79,7 +80,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def opened(folder: Path) -> TimmClassifier:
-    return TimmClassifier(str(folder), hub.identify(str(folder)), "cpu")
+    return TimmClassifier(str(folder), identify(str(folder)), "cpu")
 
 
 def change_config(folder: Path, **changes: Any) -> None:
@@ -384,7 +385,7 @@ def test_a_model_of_the_hub_without_safetensors(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     with pytest.raises(StageError, match=r"the model timm/old has no model\.safetensors"):
-        hub.fetch("timm/old", f"timm/old@{COMMIT}", "model.safetensors")
+        fetch_file("timm/old", f"timm/old@{COMMIT}", "model.safetensors")
 
 
 def test_other_weights_are_another_key(folder: Path):

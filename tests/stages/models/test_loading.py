@@ -1,4 +1,4 @@
-"""Models by name or folder: nothing is fetched, unpickled or executed, and errors say what mends them."""
+"""Loading models: nothing is unpickled or executed, and errors name the remedy."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import json
 import pickle
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from stages.base import StageError
 from stages.caption.schema import CaptionConfig
 from stages.caption.stage import CaptionStage
-from stages.models import hub
+from stages.models.identity import identify
+from stages.models.loading import load_pretrained
 from stages.objects.hub_detectors import HubDetector
 from stages.objects.zero_shot_attributes import ZeroShotAttributes
 from tests.support.tiny_models import build_clip, build_yolos
@@ -33,19 +33,8 @@ def folder(yolos: Path, tmp_path: Path) -> Path:
     return shutil.copytree(yolos, tmp_path / "model")
 
 
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The empty hub cache of a machine with HF_HUB_OFFLINE=1, which huggingface_hub reads when imported."""
-    from huggingface_hub import constants
-
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    return tmp_path / "hub"
-
-
 def opened(folder: Path) -> HubDetector:
-    return HubDetector(str(folder), hub.identify(str(folder)), "cpu")
+    return HubDetector(str(folder), identify(str(folder)), "cpu")
 
 
 def trap(folder: Path, name: str) -> Path:
@@ -64,52 +53,6 @@ class Bomb:
 
     def __reduce__(self):
         return Path.touch, (self.mark,)
-
-
-@pytest.mark.parametrize("name", ["./no-such-model", "/no/such/model", "~/model"])
-def test_a_folder_that_is_missing(name: str):
-    with pytest.raises(StageError, match="no model folder") as raised:
-        hub.identify(name)
-    assert "safetensors" in raised.value.hint
-
-
-def test_a_name_that_is_not_on_this_machine(offline: Path):
-    with pytest.raises(StageError, match="HF_HUB_OFFLINE is set") as raised:
-        hub.identify("owner/model-nobody-has")
-    assert "--preset bundled" in raised.value.hint
-    assert "hf download owner/model-nobody-has" in raised.value.hint
-
-
-@pytest.mark.parametrize("name", ["two words", "a/b/c", "owner/"])
-def test_a_name_that_cannot_be_one(name: str, offline: Path):
-    with pytest.raises(StageError, match="no name of a model"):
-        hub.identify(name)
-
-
-def test_a_name_that_was_downloaded_is_its_commit(offline: Path, yolos: Path):
-    cached = offline / "models--owner--detector"
-    (cached / "refs").mkdir(parents=True)
-    (cached / "refs" / "main").write_text(COMMIT)
-    shutil.copytree(yolos, cached / "snapshots" / COMMIT)
-    identity = hub.identify("owner/detector")
-    assert identity == f"owner/detector@{COMMIT}"
-    # The branch has moved on, but what was identified is what is loaded.
-    (cached / "refs" / "main").write_text("f" * 40)
-    assert HubDetector("owner/detector", identity, "cpu").model.config.num_detection_tokens == 12
-    with pytest.raises(StageError):
-        hub.identify("owner/detector")
-
-
-def test_the_digest_ignores_what_is_not_a_file(folder: Path):
-    before = hub.identify(str(folder))
-    (folder / "more.json").mkdir()
-    assert hub.identify(str(folder)) == before
-
-
-def test_the_digest_tells_names_apart(folder: Path):
-    before = hub.identify(str(folder))
-    (folder / "preprocessor_config.json").rename(folder / "processor.json")
-    assert hub.identify(str(folder)) != before
 
 
 def test_pickled_weights_are_not_read(folder: Path):
@@ -187,7 +130,7 @@ def test_a_model_of_another_kind_is_refused(yolos: Path, tmp_path: Path):
     with pytest.raises(StageError):
         opened(Path(clip))
     with pytest.raises(StageError):
-        ZeroShotAttributes(str(yolos), hub.identify(str(yolos)), "cpu")
+        ZeroShotAttributes(str(yolos), identify(str(yolos)), "cpu")
     with pytest.raises(StageError):
         CaptionStage(CaptionConfig(model=clip)).open()
 
@@ -197,7 +140,7 @@ def test_a_package_that_is_missing_is_named():
         raise ImportError("SiglipTokenizer requires sentencepiece\nand more")
 
     with pytest.raises(StageError, match=r"needs a package: SiglipTokenizer requires sentencepiece$"):
-        hub.load(factory, "owner/model", f"owner/model@{COMMIT}")
+        load_pretrained(factory, "owner/model", f"owner/model@{COMMIT}")
 
 
 @pytest.mark.parametrize("cause", [ConnectionError("reset by peer"), TimeoutError("too slow")])
@@ -206,63 +149,5 @@ def test_a_connection_that_breaks_in_a_download_is_no_damaged_model(cause: Excep
         raise OSError("Can't load the model for 'owner/model'") from cause
 
     with pytest.raises(StageError, match="is not on this machine and") as raised:
-        hub.load(factory, "owner/model", f"owner/model@{COMMIT}")
+        load_pretrained(factory, "owner/model", f"owner/model@{COMMIT}")
     assert "hf download owner/model" in raised.value.hint
-
-
-def test_devices():
-    import torch
-
-    assert hub.pick_device("cpu") == "cpu"
-    assert hub.pick_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
-
-
-class FakeHub:
-    """Answers as the hub does for one model whose main branch has pickles only."""
-
-    def __init__(self, author: str) -> None:
-        self.author = author
-
-    def model_info(self, model: str, revision: str, timeout: float) -> SimpleNamespace:
-        return SimpleNamespace(siblings=[SimpleNamespace(rfilename="pytorch_model.bin")], sha="a" * 40)
-
-    def get_repo_discussions(self, model: str, **_: str) -> list[SimpleNamespace]:
-        title = "Adding `safetensors` variant of this model"
-        return [SimpleNamespace(author=self.author, status="open", title=title, num=7)]
-
-
-@pytest.mark.parametrize(("author", "reference"), [("SFconvertbot", "refs/pr/7"), ("somebody", "main")])
-def test_pickles_are_replaced_by_the_hub_s_own_conversion_and_nobody_else_s(
-    author: str, reference: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    asked: list[str] = []
-
-    def download(model: str, name: str, revision: str) -> str:
-        asked.append(revision)
-        return str(tmp_path / "snapshots" / ("c" * 40) / name)
-
-    monkeypatch.setattr("huggingface_hub.HfApi", lambda: FakeHub(author))
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
-    assert hub.identify("owner/blip") == f"owner/blip@{'c' * 40}"
-    assert asked == [reference]
-
-
-@pytest.mark.parametrize("reference", ["main", "refs/pr/7"])
-def test_what_was_downloaded_is_found_without_a_hub(
-    reference: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    model, commit = tmp_path / "models--owner--blip", "d" * 40
-    for cache in ("huggingface_hub.constants.HF_HUB_CACHE", "huggingface_hub.file_download.HF_HUB_CACHE"):
-        monkeypatch.setattr(cache, str(tmp_path), raising=False)
-    (model / "refs" / reference).parent.mkdir(parents=True)
-    (model / "refs" / reference).write_text(commit)
-    (model / "snapshots" / commit).mkdir(parents=True)
-    (model / "snapshots" / commit / "config.json").write_text("{}")
-    assert hub.local_commit("owner/blip") is None, "weights are missing"
-    (model / "snapshots" / commit / "model.safetensors").write_text("")
-    assert hub.local_commit("owner/blip") == commit
-
-
-def test_a_device_that_is_not_there_is_named():
-    with pytest.raises(StageError, match="no device nonsense"):
-        hub.pick_device("nonsense")

@@ -1,0 +1,176 @@
+"""Load models from safetensors at exactly the commit that `identify` found. No code of a repository is executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stages.base import StageError
+from stages.models.identity import is_folder, offline_error
+
+COMPLETE_MODEL = "give a folder or revision that has config.json and model.safetensors"
+
+MAX_CONFIG_BYTES = 10_000_000
+
+
+def load_pretrained(factory: Callable[..., Any], model: str, identity: str, **options: Any) -> Any:
+    """Call `factory`, a `from_pretrained`, for exactly the weights of `identity`.
+
+    Raises:
+        StageError: The files are incomplete, damaged or not safetensors, cannot be fetched, or need a package that
+            is missing.
+    """
+    if not is_folder(model):
+        options["revision"] = _commit_of(identity)
+    with wrap_load_errors(model):
+        # Without `trust_remote_code`, transformers would ask the user at the terminal.
+        return factory(model, trust_remote_code=False, **options)
+
+
+def load_weights(
+    factory: Callable[..., Any],
+    model: str,
+    identity: str,
+    device: str,
+    *,
+    optional_prefix: str | tuple[str, ...] = (),
+    dtype: str = "float32",
+) -> Any:
+    """Load a network in evaluation mode on `device`, with weights of the torch type named `dtype`.
+
+    Raises:
+        StageError: As in `load_pretrained`; also if the file lacks weights, which transformers would initialize at
+            random. Weights whose name starts with `optional_prefix` may be missing.
+    """
+    import torch
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    options = {"use_safetensors": True, "dtype": getattr(torch, dtype), "output_loading_info": True}
+    network, report = load_pretrained(factory, model, identity, **options)
+    require_weights(model, network, report["missing_keys"], optional_prefix)
+    return network.eval().to(device)
+
+
+def require_weights(
+    model: str, network: Any, missing: Collection[str], optional_prefix: str | tuple[str, ...] = ()
+) -> None:
+    """Check that each of the `missing` names, which no file has, is optional or tied to a weight that was loaded.
+
+    Raises:
+        StageError: A parameter of `network` has no weights.
+    """
+    parameters = dict(network.named_parameters(remove_duplicate=False))
+    loaded = {id(weight) for name, weight in parameters.items() if name not in missing}
+    random = [name for name in missing if name in parameters and id(parameters[name]) not in loaded]
+    lacking = [name for name in random if not name.startswith(optional_prefix)]
+    if lacking:
+        kind = type(network).__name__
+        raise StageError(
+            f"the model {model} lacks {len(lacking)} weights of a {kind}, such as {min(lacking)}",
+            "it is of another kind, or incomplete: name a model made for this",
+        )
+
+
+def load_model_type(model: str, identity: str) -> str:
+    """Return the `model_type` of a model's configuration, such as `blip`, as transformers understands it.
+
+    Raises:
+        StageError: As in `load_pretrained`.
+    """
+    from transformers import AutoConfig
+
+    return load_pretrained(AutoConfig.from_pretrained, model, identity).model_type
+
+
+def read_model_type(model: str, identity: str) -> str:
+    """Return the `model_type` in a model's local `config.json` without transformers; empty if there is none."""
+    return str(read_config(model, identity).get("model_type") or "")
+
+
+def read_config(model: str, identity: str) -> Mapping[str, Any]:
+    """Return the content of a model's local `config.json`; empty if it cannot be read."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        path = (
+            Path(model, "config.json")
+            if is_folder(model)
+            else try_to_load_from_cache(model, "config.json", revision=_commit_of(identity))
+        )
+        if not isinstance(path, str | Path):
+            return {}
+        with Path(path).open("rb") as opened:
+            content = json.loads(opened.read(MAX_CONFIG_BYTES))
+        return content if isinstance(content, dict) else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
+def fetch_file(model: str, identity: str, name: str) -> Path:
+    """Return the path of one file of a model, downloaded if needed, at exactly the commit of `identity`.
+
+    Raises:
+        StageError: The model has no such file, or it cannot be fetched.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    not_found = StageError(f"the model {model} has no {name}", COMPLETE_MODEL)
+    if is_folder(model):
+        file = Path(model, name)
+        if not file.is_file():
+            raise not_found
+        return file
+    with wrap_load_errors(model):
+        try:
+            return Path(hf_hub_download(model, name, revision=_commit_of(identity)))
+        except LocalEntryNotFoundError:
+            raise
+        except EntryNotFoundError as error:
+            raise not_found from error
+
+
+@contextmanager
+def wrap_load_errors(model: str) -> Iterator[None]:
+    """Turn any exception of the libraries that load `model` into a `StageError` with a hint."""
+    try:
+        yield
+    except StageError:
+        raise
+    except ImportError as error:
+        raise StageError(f"the model {model} needs a package: {summarize_error(error)}", "install it") from error
+    except Exception as error:  # safetensors and tokenizers raise bare subclasses of Exception
+        if _is_connection_error(error):
+            raise offline_error(model) from error
+        message = f"the model {model} could not be loaded: {summarize_error(error)}"
+        raise StageError(message, COMPLETE_MODEL) from error
+
+
+def summarize_error(error: Exception) -> str:
+    """Return the first line of an error, shortened, and the second line if the first only introduces it."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:300]
+
+
+def _commit_of(identity: str) -> str:
+    return identity.rpartition("@")[2]
+
+
+def _is_connection_error(error: BaseException | None) -> bool:
+    """Return whether an error or one of its causes is a failed connection, as in a download that breaks off."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    while error is not None:
+        module = type(error).__module__
+        if isinstance(error, (ConnectionError, TimeoutError, LocalEntryNotFoundError)) or module.startswith(
+            "httpx"
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,5 +1,5 @@
 """Where images come from: folders, archives, tables, file lists, the web, object stores and datasets.
 
-May import `core`, `stages.base` and `stages.models.identity`; never the cache. Only `decode` decodes an image.
+May import `core` and `stages.base`; never the cache. Only `decode` decodes an image.
 To add an image source, write a module here that implements `base.ImageSource`, and name it in `discover`.
 """

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.core.errors import MissingError
-from stages.models.identity import HUB_TIMEOUT
+
+HUB_TIMEOUT = 3.0  # seconds
 
 HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?(?:@[\w./-]+)?")
 

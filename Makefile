@@ -42,6 +42,7 @@ test: setup $(RAPIDOCR)/.ready
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/pyright
 	$(BIN)/python scripts/stage_versions.py
 	$(BIN)/python scripts/reference.py --check

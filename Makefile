@@ -1,12 +1,3 @@
-# setup   a virtual environment with everything, Tesseract included
-# demo    from the example's pictures to a trained tagger and its report
-# test    set up what is missing, then run the tests
-# lint    style, types, and that no stage changed without its version
-# crash   kill it 200 times and see that nothing is lost
-# bench   what it costs, beside a peer
-# docs    build the site in site/, and check links and reference pages
-# wheel-test  build the wheel, install it into an empty environment and extract there
-
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,10 +7,13 @@ FLAIR := .venv-flair
 RAPIDOCR := .rapidocr
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint crash bench docs wheel-test clean
-.DEFAULT_GOAL := setup
+.PHONY: help setup demo test lint crash bench docs wheel-test clean
+.DEFAULT_GOAL := help
 
-setup: $(READY)
+help:  ## show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## create .venv with everything, and install Tesseract
 
 $(READY): pyproject.toml constraints.txt scripts/system-packages.sh
 	@scripts/system-packages.sh $(PYTHON)
@@ -29,17 +23,17 @@ $(READY): pyproject.toml constraints.txt scripts/system-packages.sh
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bundled,demo,ray,s3,test,lint,docs,bench]'
 	@touch $@
 
-demo: setup
+demo: setup  ## extract the example images, train a tagger, and write its report
 	$(BIN)/ita extract examples/posts/images --preset bundled
 	$(BIN)/ita train --dataset example --preset bundled
 
-test: setup $(RAPIDOCR)/.ready
+test: setup $(RAPIDOCR)/.ready  ## run the tests, after setting up what is missing
 	@scripts/browser.sh
 	PYTHONPATH=$(CURDIR)/$(RAPIDOCR) $(BIN)/python -c "import rapidocr"
 	PYTHONPATH=$(CURDIR)/$(RAPIDOCR) $(BIN)/python -m pytest tests/stages/ocr/test_rapidocr.py
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-lint: setup
+lint: setup  ## check style, types, imports, stage versions and reference pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
@@ -47,10 +41,10 @@ lint: setup
 	$(BIN)/python scripts/stage_versions.py
 	$(BIN)/python scripts/reference.py --check
 
-crash: setup
+crash: setup  ## kill extraction 200 times, and check that nothing is lost
 	ITA_CRASH_KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
 
-bench: setup $(PEERS)/.ready $(FLAIR)/.ready
+bench: setup $(PEERS)/.ready $(FLAIR)/.ready  ## measure speed and memory beside a peer
 	$(BIN)/python -m benchmarks
 
 # Beside the environment, since what it needs would take the place of what others need there.
@@ -72,14 +66,14 @@ $(FLAIR)/.ready: benchmarks/flair-requirements.txt
 	$(FLAIR)/bin/python -m pip install --quiet --requirement benchmarks/flair-requirements.txt
 	@touch $@
 
-docs: setup
+docs: setup  ## build the site in site/, and check links
 	$(BIN)/python scripts/reference.py --check
 	$(BIN)/python scripts/check_links.py README.md CONTRIBUTING.md docs examples
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "the site is in site/: $(PYTHON) -m http.server --bind 127.0.0.1 --directory site"
 
-wheel-test: setup
+wheel-test: setup  ## build the wheel, install it into an empty environment, and extract
 	$(BIN)/python scripts/wheel_test.py
 
-clean:
+clean:  ## remove everything that these targets create
 	rm -rf $(VENV) $(PEERS) $(FLAIR) $(RAPIDOCR) dist site .pytest_cache .ruff_cache .hypothesis

@@ -1,7 +1,5 @@
 """The web application: the page, `POST /predict`, and their description. Needs the extra `demo`."""
 
-from __future__ import annotations
-
 # No postponed annotations here: FastAPI reads those of a function inside another one, and they name its variables.
 from importlib.metadata import version
 from typing import Annotated, Any

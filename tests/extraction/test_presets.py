@@ -91,7 +91,7 @@ def test_a_stage_that_is_none_says_what_it_lacks(value: str, name: str, message:
 
 def test_a_name_that_two_packages_claim_is_refused(monkeypatch: pytest.MonkeyPatch):
     both = [entry_of("stages.ocr.stage:OcrStage", "ocr"), entry_of("tests.support.fakes:SizeStage", "ocr")]
-    monkeypatch.setattr("ita_pipeline.extraction.presets.entry_points", lambda group: both)
+    monkeypatch.setattr("ita_pipeline.core.plugins.entry_points", lambda group: both)
     with pytest.raises(UsageError, match="two packages bring a stage ocr"):
         stage_entry_points.__wrapped__()
 

@@ -61,8 +61,8 @@ def test_what_lies_in_the_way_is_not_overwritten():
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from ita_pipeline.making import making
-from ita_pipeline.runs import Run
+from ita_pipeline.runs.workdir import making
+from ita_pipeline.runs.run import Run
 
 with making(Run(Path(sys.argv[1])), print) as folder:
     (folder / "begun").touch()

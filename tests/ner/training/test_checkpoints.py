@@ -103,7 +103,7 @@ def test_a_killed_training_ends_with_the_same_weights_and_losses(
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from ita_pipeline.ner.trainer import TaggerTrainer
+from ita_pipeline.ner.training.trainer import TaggerTrainer
 from tests.support.tiny_tagger import bench
 from tests.ner.training.test_checkpoints import EPOCHS
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from ita_pipeline.ner.loop.history import best_epoch
 
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.corpus.posts import Post, Span, joined
@@ -18,6 +17,7 @@ from ita_pipeline.ner.metrics.errors import surfaces
 from ita_pipeline.ner.metrics.scores import Score, Scores
 from ita_pipeline.ner.tagger import Tagger
 from ita_pipeline.ner.training import loop
+from ita_pipeline.ner.training.history import best_epoch
 from ita_pipeline.ner.views import ViewEncoder
 from ita_pipeline.runs.results import write_split
 from ita_pipeline.runs.run import Run

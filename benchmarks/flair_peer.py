@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.ner.config import TrainingConfig
-from ita_pipeline.ner.encoders import MINILM, packaged
+from ita_pipeline.ner.encoders import MINILM, find_minilm
 
 HERE = Path(__file__).resolve().parent
 PYTHON = HERE.parent / ".venv-flair" / "bin" / "python"
@@ -52,7 +52,7 @@ def train_flair(
             ]
             for name, posts in splits.items()
         },
-        "encoder": str(packaged()) if encoder == MINILM else encoder,
+        "encoder": str(find_minilm()) if encoder == MINILM else encoder,
         "epochs": config.epochs,
         "batch_size": config.posts_an_update,
         "learning_rate": config.learning_rate,

@@ -21,7 +21,7 @@ from PIL import Image
 
 from benchmarks.counts import Score
 from benchmarks.text_pictures import SENTENCES, memes, screenshots
-from ita_pipeline.corpus.contexts import ContextConfig, trusted
+from ita_pipeline.corpus.contexts import ContextConfig, is_trusted
 from stages.base import Failure, Item
 from stages.ocr.schema import OcrConfig, OcrValue, Word
 from stages.ocr.stage import OcrStage
@@ -184,7 +184,7 @@ def by_stage(**settings: object) -> Reader:
                 if isinstance(value, Failure):
                     raise RuntimeError(value.reason)
                 assert isinstance(value, OcrValue)
-                found.append([word for word in value.words if trusted(word, ContextConfig())])
+                found.append([word for word in value.words if is_trusted(word, ContextConfig())])
         return found
 
     return read

@@ -36,11 +36,10 @@ from ita_pipeline.extraction.contexts import make_contexts
 from ita_pipeline.extraction.options import Mute
 from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
 from ita_pipeline.ner.encoders import MINILM, find_encoder, load_encoder
-from ita_pipeline.ner.examples import Example, lay_out
 from ita_pipeline.ner.tagger import new_tagger
 from ita_pipeline.ner.tags import TagScheme
-from ita_pipeline.ner.training.loop import Desk, Hearers, train
-from ita_pipeline.ner.views import ViewEncoder
+from ita_pipeline.ner.training.loop import Hearers, Workdir, train
+from ita_pipeline.ner.views import EncodedPost, ViewEncoder, encode_posts
 
 EXPERIMENT, ROUNDS, POSTS, LONGEST = "twitter15-bundled", 3, 800, 256
 IGNORED = -100
@@ -63,8 +62,8 @@ class Material:
     def computing_in(self, precision: str) -> Material:
         return replace(self, config=self.config.model_copy(update={"precision": precision}))
 
-    def laid_out(self, posts: Texts) -> list[Example]:
-        return lay_out(posts, ViewEncoder(self.tokenizer, LONGEST, word_shapes=True))
+    def laid_out(self, posts: Texts) -> list[EncodedPost]:
+        return encode_posts(posts, ViewEncoder(self.tokenizer, LONGEST, word_shapes=True))
 
 
 def material(data: Path, count: int, knowledge: Path | None = None) -> Material:
@@ -93,7 +92,7 @@ def ours(given: Material, posts: Texts, objective: ObjectiveConfig | None = None
         with tempfile.TemporaryDirectory() as folder:
             hearers = Hearers(lambda line: None, lambda epoch: None)
             began = time.process_time()
-            train(tagger, examples, [], config, given.tokenizer.pad_token_id, Desk(Path(folder)), hearers)
+            train(tagger, examples, [], config, given.tokenizer.pad_token_id, Workdir(Path(folder)), hearers)
             return time.process_time() - began
 
     return run

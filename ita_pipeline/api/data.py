@@ -13,13 +13,13 @@ from ita_pipeline.core.config import config_files, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.files import new_folder, refuse_existing
 from ita_pipeline.corpus import checks
-from ita_pipeline.corpus.checks import Finding, Kind, Pictures, Room
-from ita_pipeline.corpus.datasets import Dataset, DatasetCard, data_folder, load_dataset, split_files
-from ita_pipeline.corpus.exporting import told, write_form
-from ita_pipeline.corpus.formats.kbner import Form
-from ita_pipeline.corpus.line_errors import BORNE, FaultError
+from ita_pipeline.corpus.checks import Finding, FindingKind, ImageChecks, ViewFit
+from ita_pipeline.corpus.datasets import Dataset, DatasetCard, find_data_folder, find_split_files, load_dataset
+from ita_pipeline.corpus.exporting import describe_changes, write_export
+from ita_pipeline.corpus.formats.kbner import ExportForm
+from ita_pipeline.corpus.line_errors import TOLERATED, LineError
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.corpus.stats import SplitStats, statistics
+from ita_pipeline.corpus.stats import SplitStats, compute_stats
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.consent import ask_consent
@@ -34,7 +34,7 @@ from ita_pipeline.extraction.contexts import (
 from ita_pipeline.extraction.options import Listener, Mute, Options, chosen
 from ita_pipeline.extraction.pictures import Extraction
 from ita_pipeline.extraction.presets import context_stages
-from ita_pipeline.ner.encoders import EncoderRef, find_encoder, longest_row
+from ita_pipeline.ner.encoders import EncoderRef, find_encoder, max_row_length
 from ita_pipeline.ner.views import ViewEncoder
 from ita_pipeline.runs.plan import TrainOptions, caption_file, context_config, source_of, training_settings
 from ita_pipeline.sources.decode import peek
@@ -67,8 +67,8 @@ def listed(data: Path | None = None, workspace: Path = Path()) -> list[Listed]:
 def look_for(name: str, file: Path, data: Path | None, workspace_data: Path) -> Listed:
     card = parse_config(DatasetCard, read_yaml(file), f"dataset card {file.name}")
     try:
-        folder = data_folder(name, card, data, workspace_data)
-        return Listed(name, card, folder, split_files(name, card, folder))
+        folder = find_data_folder(name, card, data, workspace_data)
+        return Listed(name, card, folder, find_split_files(name, card, folder))
     except MissingError as error:
         return Listed(name, card, None, {}, str(error), error.hint)
 
@@ -79,7 +79,7 @@ def stats(name: str, data: Path | None = None, workspace: Path = Path()) -> dict
     Raises:
         UserError: the dataset is missing, or a line of it is faulty.
     """
-    return statistics(load_dataset(name, data, Workspace(workspace).data).splits)
+    return compute_stats(load_dataset(name, data, Workspace(workspace).data).splits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,8 @@ class Checked:
         return not self.findings
 
     @property
-    def by_kind(self) -> dict[Kind, list[Finding]]:
-        return checks.counted(self.findings)
+    def by_kind(self) -> dict[FindingKind, list[Finding]]:
+        return checks.group_by_kind(self.findings)
 
     def to_json(self) -> dict[str, Any]:
         findings = [
@@ -139,22 +139,22 @@ def check(
     """
     options, training = options or Options(), training or TrainOptions()
     check_kinds(ignore)
-    faults: list[FaultError] = []
+    faults: list[LineError] = []
     workspace = Workspace(options.workspace)
     dataset = load_dataset(name, training.data, workspace.data, faults.append)
     pictures = look_at_pictures(dataset, workspace)
-    findings = [*checks.of_faults(faults), *checks.of_posts(dataset.splits)]
-    findings += checks.of_pictures(dataset.splits, pictures)
+    findings = [*checks.check_lines(faults), *checks.check_posts(dataset.splits)]
+    findings += checks.check_images(dataset.splits, pictures)
     notes = list(dataset.notes)
     try:
         measure = Measure(dataset, options, training)
-        findings += checks.of_lengths(dataset.splits, measure)
+        findings += checks.check_lengths(dataset.splits, measure)
         notes += measure.remarks
     except StageError as error:
         notes.append(f"lengths are not checked: {error}" + (f" ({error.hint})" if error.hint else ""))
     posts = {split: len(found) for split, found in dataset.splits.items()}
     kept = tuple(finding for finding in findings if finding.kind.name not in ignore)
-    broken = any(fault.kind not in BORNE for fault in faults)
+    broken = any(fault.kind not in TOLERATED for fault in faults)
     if broken:
         notes.append("what cannot be read was left out of the other checks; check again when it is mended")
     return Checked(dataset.name, posts, kept, tuple(notes))
@@ -167,7 +167,7 @@ def check_kinds(names: tuple[str, ...]) -> None:
             raise UsageError(f"there is no kind of finding {name}", nearest(name, known) or ", ".join(known))
 
 
-def look_at_pictures(dataset: Dataset, workspace: Workspace) -> Pictures:
+def look_at_pictures(dataset: Dataset, workspace: Workspace) -> ImageChecks:
     """The content key of every picture, and why a file is none: its header is read, nothing is decoded."""
     paths = list(dict.fromkeys(post.picture for post in dataset.posts if post.picture is not None))
     keys: dict[Path, str] = {}
@@ -180,7 +180,7 @@ def look_at_pictures(dataset: Dataset, workspace: Workspace) -> Pictures:
         reason = peek(path)
         if reason:
             bad[path] = reason
-    return Pictures(keys, bad)
+    return ImageChecks(keys, bad)
 
 
 class Measure:
@@ -212,11 +212,11 @@ class Measure:
             self.remarks.append(f"{told}: ita train, or ita data export, extracts them")
         return replace(read_contexts(plan, Workspace(options.workspace).store), by_id=read_imported(plan))
 
-    def __call__(self, post: Post) -> Room:
+    def __call__(self, post: Post) -> ViewFit:
         if not post.words:
-            return Room(1, 0)
+            return ViewFit(1, 0)
         view = self.layout.encode(post.words, self.contexts.of(post) if self.contexts else ())
-        return Room(len(view.rows), view.trimmed)
+        return ViewFit(len(view.rows), view.trimmed)
 
 
 def plan_known(
@@ -247,7 +247,7 @@ def tokenizer_of(encoder: EncoderRef) -> tuple[Any, int]:
     tokenizer = load_pretrained(
         AutoTokenizer.from_pretrained, encoder.source, encoder.identity, add_prefix_space=True
     )
-    return tokenizer, longest_row(SimpleNamespace(config=config), tokenizer)
+    return tokenizer, max_row_length(SimpleNamespace(config=config), tokenizer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +262,7 @@ class Exported:
 def export(
     name: str,
     to: Path,
-    form: Form = Form.ITA,
+    form: ExportForm = ExportForm.ITA,
     options: Options | None = None,
     training: TrainOptions | None = None,
     listener: Listener | None = None,
@@ -289,6 +289,6 @@ def export(
         for split, posts in dataset.splits.items()
     }
     with new_folder(to) as folder:
-        files = write_form(folder, dataset.name, splits, form)
+        files = write_export(folder, dataset.name, splits, form)
     places = tuple(to / file.relative_to(folder) for file in files)
-    return Exported(places, tuple(told(dataset, splits)), contexts.extraction)
+    return Exported(places, tuple(describe_changes(dataset, splits)), contexts.extraction)

@@ -15,8 +15,8 @@ from ita_pipeline.extraction.contexts import make_contexts, read_contexts
 from ita_pipeline.extraction.options import Listener, Mute, Once, Options, chosen
 from ita_pipeline.extraction.pictures import Extraction
 from ita_pipeline.extraction.session import CacheSession
-from ita_pipeline.ner.training.distributed import Processes
-from ita_pipeline.ner.training.loggers import reporters
+from ita_pipeline.ner.training.distributed import World
+from ita_pipeline.ner.training.loggers import create_reporters
 from ita_pipeline.reports.build import MOST_AT_TRAINING, ReportOptions, report_run
 from ita_pipeline.reports.thumbnails import Pictures
 from ita_pipeline.runs.plan import TrainingPlan, TrainOptions, plan_training
@@ -89,20 +89,20 @@ def train(
 
 
 def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, heard: Listener) -> Trained:
-    workspace, processes = Workspace(options.workspace), Processes.here()
+    workspace, processes = Workspace(options.workspace), World.connect()
     if training.report_to:
         # Before anything is computed for a training that nobody could be told of.
-        reporters(training.report_to, workspace.runs)
-    if processes.first:
+        create_reporters(training.report_to, workspace.runs)
+    if processes.is_main:
         ask_consent(plan.contexts.plan, options.consent, heard)
     with (
-        CacheSession(options, heard, puts=processes.first) as sharing,
+        CacheSession(options, heard, puts=processes.is_main) as sharing,
         SubprocessExecutor(options.limits) as executor,
     ):
         sharing.owes(plan.contexts.plan.keys.values())
         engine = LocalEngine(executor)
-        contexts = make_contexts(plan.contexts, sharing.store, engine, heard) if processes.first else None
-    processes.wait()
+        contexts = make_contexts(plan.contexts, sharing.store, engine, heard) if processes.is_main else None
+    processes.barrier()
     # The other processes of a launcher find everything looked at already.
     contexts = contexts or read_contexts(plan.contexts, workspace.store)
     if contexts.extraction.waiting:
@@ -115,7 +115,7 @@ def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, 
     run, new = train_if_new(
         plan.wanted(contexts), workspace.runs, heard, training.checkpoint_every, training.report_to
     )
-    if processes.first and (new or not run.report.is_file()):
+    if processes.is_main and (new or not run.report.is_file()):
         wishes = ReportOptions(workspace=options.workspace, pictures=Pictures.INSIDE)
         report_run(run, run.report, wishes, heard, plan.dataset, MOST_AT_TRAINING)
     return Trained(run, new, replace(contexts.extraction, sharing=sharing.outcome))

@@ -67,14 +67,14 @@ def import_(
     """
     from ita_pipeline.cache.workspace import Workspace
     from ita_pipeline.corpus.datasets import CONTEXTS_FILE, load_dataset
-    from ita_pipeline.corpus.importing import import_dataset, import_late
+    from ita_pipeline.corpus.importing import import_dataset, import_tweets
     from ita_pipeline.sources.hub_datasets import is_dataset
 
     if is_dataset(source):
         found = import_dataset(source, to, tag_names)
     else:
         model = load_dataset(like, data, Workspace(workspace).data) if like else None
-        found = import_late(Path(source), to, model, kind is ContextKind.KNOWLEDGE)
+        found = import_tweets(Path(source), to, model, kind is ContextKind.KNOWLEDGE)
     for line in found.notes:
         note(line)
     sizes = ", ".join(f"{split} {len(posts)}" for split, posts in found.splits.items())
@@ -99,8 +99,8 @@ def import_contexts(
     from ita_pipeline.corpus import importing
 
     found = importing.import_contexts(files, to)
-    if found.again:
-        note(f"{found.again} pictures were told of twice; what came last counts")
+    if found.repeated:
+        note(f"{found.repeated} pictures were told of twice; what came last counts")
     counts = ", ".join(f"{part} of {count}" for part, count in found.counts.items())
     print(f"{shown(to)}: {counts} pictures")
     note(f"hint: ita train --dataset … --captions {shown(to)}")
@@ -127,7 +127,7 @@ def export(
     ita data export twitter15 --to adaseq/ --form adaseq --contexts caption,ocr
     """
     from ita_pipeline.api.data import export as write
-    from ita_pipeline.corpus.formats.kbner import Form
+    from ita_pipeline.corpus.formats.kbner import ExportForm
     from ita_pipeline.extraction.options import Options
     from ita_pipeline.runs.plan import TrainOptions
 
@@ -135,7 +135,7 @@ def export(
     training = TrainOptions(data, captions, context_names(contexts))
     watcher = Watcher()
     with resumable(watcher):
-        found = write(dataset, to, Form(form), options, training, watcher)
+        found = write(dataset, to, ExportForm(form), options, training, watcher)
     for line in found.notes:
         note(line)
     for file in found.files:

@@ -190,11 +190,11 @@ def posts_of_file(path: Path) -> Iterator[Post]:
 
 def posts_of_jsonl(path: Path) -> Iterator[Post]:
     """Posts one by one, as their lines come; pictures are looked for beside the file, or here for a pipe."""
-    from ita_pipeline.corpus.formats.jsonl import parse_lines
+    from ita_pipeline.corpus.formats.jsonl import parse_posts
 
     def found(lines: BinaryIO, where: str, folder: Path) -> Iterator[Post]:
         with io.TextIOWrapper(lines, encoding="utf-8-sig", errors="strict") as text:
-            yield from (line.post for line in parse_lines(text, where, folder, {}))
+            yield from (line.post for line in parse_posts(text, where, folder, {}))
 
     if str(path) == "-":
         return found(sys.stdin.buffer, "standard input", Path())

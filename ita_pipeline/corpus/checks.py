@@ -11,14 +11,14 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ita_pipeline.corpus.line_errors import FaultError, FaultKind
+from ita_pipeline.corpus.line_errors import LineError, LineErrorKind
 from ita_pipeline.corpus.posts import Post
 
 Splits = Mapping[str, Sequence[Post]]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FindingKind:
     """A kind of finding: its name in JSON and in `--ignore`, a title, and what it means or what to do."""
 
     name: str
@@ -26,71 +26,73 @@ class Kind:
     advice: str
 
 
-BAD_TAG = Kind("bad-tag", "tags that are none", "Training refuses the file. Tags are O, B-TYPE and I-TYPE.")
+BAD_TAG = FindingKind("bad-tag", "tags that are none", "Training refuses the file. Tags are O, B-TYPE and I-TYPE.")
 
-CONTEXT_TAG = Kind(
+CONTEXT_TAG = FindingKind(
     "context-tag",
     "words of contexts among the words of tweets",
     "Training refuses the file. Take tweets and contexts apart: ita data import FILE --to FOLDER",
 )
 
-MISSING_TAG = Kind("missing-tag", "words without a tag", "Their posts count as not labelled. Write O.")
+MISSING_TAG = FindingKind("missing-tag", "words without a tag", "Their posts count as not labelled. Write O.")
 
-BAD_LINE = Kind("bad-line", "lines that cannot be read", "Training refuses the file. Correct or remove them.")
+BAD_LINE = FindingKind(
+    "bad-line", "lines that cannot be read", "Training refuses the file. Correct or remove them."
+)
 
-ORPHAN_TAG = Kind(
+ORPHAN_TAG = FindingKind(
     "orphan-tag",
     "I- tags that continue no mention",
     "Each is read as the start of a mention, as UMT and ITA do. Scores that ignore them are not comparable.",
 )
 
-EMPTY_POST = Kind("empty-post", "posts without a word", "Nothing can be found in them. Remove them.")
+EMPTY_POST = FindingKind("empty-post", "posts without a word", "Nothing can be found in them. Remove them.")
 
-UNLABELLED = Kind(
+UNLABELLED = FindingKind(
     "unlabelled-post",
     "posts without labels beside labelled ones",
     "Training refuses the split. Label them all.",
 )
 
-UNSEEN_TYPE = Kind(
+UNSEEN_TYPE = FindingKind(
     "unseen-type", "types that train never shows", "They cannot be learnt. Misspelt, or to be renamed in the card?"
 )
 
-DUPLICATE_ID = Kind("duplicate-id", "ids given twice in a split", "Give every post an id of its own.")
+DUPLICATE_ID = FindingKind("duplicate-id", "ids given twice in a split", "Give every post an id of its own.")
 
-DUPLICATE_TEXT = Kind(
+DUPLICATE_TEXT = FindingKind(
     "duplicate-text", "texts that stand twice in a split", "They count twice. Links and capitals are not compared."
 )
 
-CONFLICT = Kind(
+CONFLICT = FindingKind(
     "conflicting-labels",
     "same words, other labels",
     "One of the two is wrong, or the picture decides.",
 )
 
-LEAKED_TEXT = Kind(
+LEAKED_TEXT = FindingKind(
     "leaked-text",
     "texts that stand in two splits",
     "What is scored was seen in training. Keep them in one split. Links and capitals are not compared.",
 )
 
-LEAKED_PICTURE = Kind(
+LEAKED_PICTURE = FindingKind(
     "leaked-picture",
     "pictures that stand in two splits",
     "What is scored was seen in training. Move the posts.",
 )
 
-MISSING_PICTURE = Kind(
+MISSING_PICTURE = FindingKind(
     "missing-picture", "pictures that are not there", "Their posts are read without what the picture says."
 )
 
-BAD_PICTURE = Kind("bad-picture", "files that are no readable picture", "Replace or remove them.")
+BAD_PICTURE = FindingKind("bad-picture", "files that are no readable picture", "Replace or remove them.")
 
-LONG_POST = Kind(
+LONG_POST = FindingKind(
     "long-post", "posts longer than the encoder reads", "They are read in windows, and their contexts are left out."
 )
 
-TRIMMED = Kind(
+TRIMMED = FindingKind(
     "trimmed-context",
     "contexts longer than the encoder has room for",
     "They are cut at the end. Fewer: --set contexts.objects=10 --set contexts.words=50",
@@ -102,11 +104,11 @@ KINDS = (
 )  # fmt: skip
 
 OF_FAULT = {
-    FaultKind.BAD_TAG: BAD_TAG,
-    FaultKind.CONTEXT_TAG: CONTEXT_TAG,
-    FaultKind.MISSING_TAG: MISSING_TAG,
-    FaultKind.BAD_LINE: BAD_LINE,
-    FaultKind.ORPHAN_TAG: ORPHAN_TAG,
+    LineErrorKind.BAD_TAG: BAD_TAG,
+    LineErrorKind.CONTEXT_TAG: CONTEXT_TAG,
+    LineErrorKind.MISSING_TAG: MISSING_TAG,
+    LineErrorKind.BAD_LINE: BAD_LINE,
+    LineErrorKind.ORPHAN_TAG: ORPHAN_TAG,
 }
 
 
@@ -114,7 +116,7 @@ OF_FAULT = {
 class Finding:
     """One thing that was found: where, and what. A finding in a file has a line, any other a split."""
 
-    kind: Kind
+    kind: FindingKind
     what: str
     split: str = ""
     post: str = ""
@@ -129,7 +131,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class ViewFit:
     """How a post and its contexts fit the encoder: whether it takes several windows, and sub-tokens cut off."""
 
     windows: int
@@ -137,7 +139,7 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class ImageChecks:
     """What is known of the files: a key by content for those that were read, a reason for those that are none."""
 
     keys: Mapping[Path, str] = field(default_factory=dict)
@@ -149,12 +151,12 @@ class Pictures:
         return content or (f"id {post.image_id}" if post.image_id else None)
 
 
-def of_faults(faults: Iterable[FaultError]) -> Iterator[Finding]:
+def check_lines(faults: Iterable[LineError]) -> Iterator[Finding]:
     for fault in faults:
         yield Finding(OF_FAULT[fault.kind], fault.reason, file=fault.file, line=fault.line)
 
 
-def of_posts(splits: Splits) -> Iterator[Finding]:
+def check_posts(splits: Splits) -> Iterator[Finding]:
     """Posts without words, without labels, of types never seen, with the id or the text of another."""
     yield from empty_posts(splits)
     yield from unlabelled(splits)
@@ -163,7 +165,7 @@ def of_posts(splits: Splits) -> Iterator[Finding]:
     yield from leaked(LEAKED_TEXT, splits, fingerprint, lambda post: post.text)
 
 
-def of_pictures(splits: Splits, pictures: Pictures) -> Iterator[Finding]:
+def check_images(splits: Splits, pictures: ImageChecks) -> Iterator[Finding]:
     """Pictures that are missing, unreadable, or in two splits."""
     for split, posts in splits.items():
         for post in posts:
@@ -175,7 +177,7 @@ def of_pictures(splits: Splits, pictures: Pictures) -> Iterator[Finding]:
     yield from leaked(LEAKED_PICTURE, splits, pictures.key, lambda post: post.image_id or "")
 
 
-def of_lengths(splits: Splits, measure: Callable[[Post], Room]) -> Iterator[Finding]:
+def check_lengths(splits: Splits, measure: Callable[[Post], ViewFit]) -> Iterator[Finding]:
     """Posts that the encoder does not read at once, and contexts that it has no room for."""
     for split, posts in splits.items():
         for post in posts:
@@ -228,7 +230,7 @@ def duplicates(splits: Splits) -> Iterator[Finding]:
 
 
 def leaked(
-    kind: Kind, splits: Splits, key: Callable[[Post], Hashable | None], show: Callable[[Post], str]
+    kind: FindingKind, splits: Splits, key: Callable[[Post], Hashable | None], show: Callable[[Post], str]
 ) -> Iterator[Finding]:
     """Posts whose key stands in an earlier split too."""
     seen: dict[Hashable, tuple[str, Post]] = {}
@@ -254,9 +256,9 @@ def shortened(text: str, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def counted(findings: Iterable[Finding]) -> dict[Kind, list[Finding]]:
+def group_by_kind(findings: Iterable[Finding]) -> dict[FindingKind, list[Finding]]:
     """Findings by kind, in the order of `KINDS`."""
-    found: dict[Kind, list[Finding]] = defaultdict(list)
+    found: dict[FindingKind, list[Finding]] = defaultdict(list)
     for finding in findings:
         found[finding.kind].append(finding)
     return {kind: found[kind] for kind in KINDS if kind in found}

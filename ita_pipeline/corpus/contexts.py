@@ -51,14 +51,14 @@ class ContextConfig(Frozen):
     knowledge_subtokens: Annotated[int, Field(ge=0)] = 160
 
 
-class Reserved(str):
+class ReservedContext(str):
     """A context with room of its own: `most` sub-tokens at most, for which the others make room."""
 
-    most: int
+    max_subtokens: int
 
-    def __new__(cls, text: str, most: int) -> Reserved:
+    def __new__(cls, text: str, most: int) -> ReservedContext:
         made = super().__new__(cls, text)
-        made.most = most
+        made.max_subtokens = most
         return made
 
 
@@ -75,18 +75,18 @@ def render(results: Mapping[str, Value | Failure], config: ContextConfig) -> tup
         if result is not None and not isinstance(result, Failure):
             rendered = RENDERERS[name](result, config) if name in RENDERERS else result.as_context()
             said = [clean_line(text) for text in rendered]
-            texts += [Reserved(t, config.knowledge_subtokens) for t in said] if name == "knowledge" else said
+            texts += [ReservedContext(t, config.knowledge_subtokens) for t in said] if name == "knowledge" else said
     return tuple(text for text in texts if text)
 
 
 def render_objects(value: Value, config: ContextConfig) -> list[str]:
     assert isinstance(value, ObjectsValue)
     kept = [thing for thing in value.objects if thing.score >= config.object_score]
-    tags = unique(described(thing, config) for thing in kept)[: config.objects]
+    tags = unique(format_object(thing, config) for thing in kept)[: config.objects]
     return [", ".join(tags)]
 
 
-def described(thing: Object, config: ContextConfig) -> str:
+def format_object(thing: Object, config: ContextConfig) -> str:
     """In small letters, as VinVL's labels are: COCO writes "person", and Objects365 "Person"."""
     attributes = [a.label for a in thing.attributes if a.score >= config.attribute_score]
     return tag(thing.label.lower(), attributes[: config.attributes])
@@ -99,11 +99,11 @@ def render_caption(value: Value, config: ContextConfig) -> list[str]:
 
 def render_ocr(value: Value, config: ContextConfig) -> list[str]:
     assert isinstance(value, OcrValue)
-    kept = [word.text for word in value.words if trusted(word, config)]
+    kept = [word.text for word in value.words if is_trusted(word, config)]
     return [" ".join(kept[: config.words])]
 
 
-def trusted(word: Word, config: ContextConfig) -> bool:
+def is_trusted(word: Word, config: ContextConfig) -> bool:
     letters = sum(character.isalnum() for character in word.text)
     return word.confidence >= config.word_confidence and letters >= config.word_characters
 

@@ -13,8 +13,8 @@ from pydantic import Field
 from ita_pipeline.core.config import config_files, find_config, package_data_folder, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.formats.conll import read_conll
-from ita_pipeline.corpus.formats.jsonl import Labelled, read_jsonl
-from ita_pipeline.corpus.line_errors import Hearer, refuse
+from ita_pipeline.corpus.formats.jsonl import ParsedPost, read_jsonl
+from ita_pipeline.corpus.line_errors import OnLineError, raise_unless_tolerated
 from ita_pipeline.corpus.posts import Post
 from stages.base import Frozen
 
@@ -67,7 +67,9 @@ class Dataset:
         return tuple(post for posts in self.splits.values() for post in posts)
 
 
-def load_dataset(name: str, data: Path | None, workspace_data: Path, hear: Hearer = refuse) -> Dataset:
+def load_dataset(
+    name: str, data: Path | None, workspace_data: Path, on_error: OnLineError = raise_unless_tolerated
+) -> Dataset:
     """A dataset by the name of its card, by a card's file, or by a folder with `tweets.jsonl` and pictures.
 
     `hear` is told of every faulty line; by default the first that reading does not repair ends it.
@@ -78,17 +80,17 @@ def load_dataset(name: str, data: Path | None, workspace_data: Path, hear: Heare
     """
     as_folder = Path(name).expanduser()
     if name not in config_files("datasets") and as_folder.is_dir():
-        label, card, folder = as_folder.resolve().name, card_of_folder(as_folder), as_folder
+        label, card, folder = as_folder.resolve().name, infer_card(as_folder), as_folder
     else:
         file = find_dataset(name)
         label = file.stem
         card = parse_config(DatasetCard, read_yaml(file), f"dataset card {file.name}")
-        folder = data_folder(label, card, data, workspace_data)
+        folder = find_data_folder(label, card, data, workspace_data)
     if card.format == "jsonl":
-        splits, notes = read_split_jsonl(label, card, folder, hear)
+        splits, notes = read_split_jsonl(label, card, folder, on_error)
     else:
-        splits, notes = read_split_conll(label, card, folder, hear), ()
-    return Dataset(label, card, folder, splits, first_of(folder, card.captions), notes, name)
+        splits, notes = read_split_conll(label, card, folder, on_error), ()
+    return Dataset(label, card, folder, splits, first_file(folder, card.captions), notes, name)
 
 
 def find_dataset(name: str) -> Path:
@@ -100,7 +102,7 @@ def find_dataset(name: str) -> Path:
         raise UsageError(str(error), hint) from error
 
 
-def card_of_folder(folder: Path) -> DatasetCard:
+def infer_card(folder: Path) -> DatasetCard:
     if (folder / "tweets.jsonl").is_file():
         return DatasetCard(
             about="a folder of posts", format="jsonl", files={"all": ["tweets.jsonl"]}, captions=[CONTEXTS_FILE]
@@ -117,13 +119,13 @@ def card_of_folder(folder: Path) -> DatasetCard:
     )
 
 
-def data_folder(name: str, card: DatasetCard, data: Path | None, workspace_data: Path) -> Path:
+def find_data_folder(name: str, card: DatasetCard, data: Path | None, workspace_data: Path) -> Path:
     """Where the files lie: `--data` itself or a folder of the dataset's name in it, else the workspace's data."""
     if card.folder:
         return package_data_folder("examples").parent / card.folder
     roots = [data] if data is not None else [workspace_data]
     for folder in [root / name for root in roots] + ([data] if data is not None else []):
-        if folder.is_dir() and any(first_of(folder, options) for options in card.files.values()):
+        if folder.is_dir() and any(first_file(folder, options) for options in card.files.values()):
             return folder
     wanted = ", ".join(options[0] for options in card.files.values())
     place = f"{data} or {data / name}" if data is not None else f"{workspace_data / name}"
@@ -133,21 +135,23 @@ def data_folder(name: str, card: DatasetCard, data: Path | None, workspace_data:
     )
 
 
-def first_of(folder: Path, options: Sequence[str]) -> Path | None:
+def first_file(folder: Path, options: Sequence[str]) -> Path | None:
     return next((folder / option for option in options if (folder / option).is_file()), None)
 
 
-def read_split_conll(name: str, card: DatasetCard, folder: Path, hear: Hearer) -> dict[str, tuple[Post, ...]]:
+def read_split_conll(
+    name: str, card: DatasetCard, folder: Path, on_error: OnLineError
+) -> dict[str, tuple[Post, ...]]:
     return {
-        split: tuple(with_picture(post, card, folder) for post in read_conll(file, card.types, hear))
-        for split, file in split_files(name, card, folder).items()
+        split: tuple(attach_image(post, card, folder) for post in read_conll(file, card.types, on_error))
+        for split, file in find_split_files(name, card, folder).items()
     }
 
 
-def split_files(name: str, card: DatasetCard, folder: Path) -> dict[str, Path]:
+def find_split_files(name: str, card: DatasetCard, folder: Path) -> dict[str, Path]:
     files = {}
     for split, options in card.files.items():
-        found = first_of(folder, options)
+        found = first_file(folder, options)
         if found is None:
             hint = f"get it from {card.source}" if card.source else ""
             raise MissingError(f"dataset {name}: {folder / options[0]} is missing", hint)
@@ -155,7 +159,7 @@ def split_files(name: str, card: DatasetCard, folder: Path) -> dict[str, Path]:
     return files
 
 
-def with_picture(post: Post, card: DatasetCard, folder: Path) -> Post:
+def attach_image(post: Post, card: DatasetCard, folder: Path) -> Post:
     if post.image_id is None:
         return post
     paths = (folder / pattern.replace("{id}", post.image_id) for pattern in card.images)
@@ -163,30 +167,32 @@ def with_picture(post: Post, card: DatasetCard, folder: Path) -> Post:
 
 
 def read_split_jsonl(
-    name: str, card: DatasetCard, folder: Path, hear: Hearer
+    name: str, card: DatasetCard, folder: Path, on_error: OnLineError
 ) -> tuple[dict[str, tuple[Post, ...]], tuple[str, ...]]:
-    files = split_files(name, card, folder)
-    read = {split: read_jsonl(file, card.types, hear) for split, file in files.items()}
+    files = find_split_files(name, card, folder)
+    read = {split: read_jsonl(file, card.types, on_error) for split, file in files.items()}
     notes = []
     if "all" in read:
         by_hash = sum(found.split is None for found in read["all"])
         if by_hash:
             notes.append(f"{by_hash} posts name no split: put into train, dev and test 8:1:1 by a hash of their id")
-        divided = {split: [f for f in read["all"] if (f.split or hashed_split(f)) == split] for split in SPLITS}
+        divided = {split: [f for f in read["all"] if (f.split or hash_to_split(f)) == split] for split in SPLITS}
         read = {split: found for split, found in divided.items() if found}
     widened = sum(found.widened for posts in read.values() for found in posts)
     if widened:
         notes.append(f"{widened} mentions ended inside a word and were widened to whole words")
-    posts = {split: tuple(existing(found.post) for found in found_posts) for split, found_posts in read.items()}
+    posts = {
+        split: tuple(drop_missing_image(found.post) for found in found_posts) for split, found_posts in read.items()
+    }
     return posts, tuple(notes)
 
 
-def hashed_split(found: Labelled) -> str:
+def hash_to_split(found: ParsedPost) -> str:
     """A split that depends on nothing but the post's id, so that adding posts moves none."""
     number = int(hashlib.sha256(found.post.id.encode()).hexdigest()[:8], 16) % 10
     return "train" if number < 8 else "dev" if number == 8 else "test"
 
 
-def existing(post: Post) -> Post:
+def drop_missing_image(post: Post) -> Post:
     there = post.picture is not None and post.picture.is_file()
     return post if there else replace(post, picture=None)

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ita_pipeline.corpus.datasets import Dataset
-from ita_pipeline.corpus.formats.kbner import Form, write_late, written_word
+from ita_pipeline.corpus.formats.kbner import ExportForm, escape_word, format_contexted_tweets
 from ita_pipeline.corpus.posts import Post
 
 Rendered = tuple[Post, tuple[str, ...]]
 
 
-def write_form(folder: Path, name: str, splits: Mapping[str, Sequence[Rendered]], form: Form) -> list[Path]:
+def write_export(folder: Path, name: str, splits: Mapping[str, Sequence[Rendered]], form: ExportForm) -> list[Path]:
     files: list[Path] = []
 
     def write(place: Path, text: str) -> None:
@@ -21,20 +21,20 @@ def write_form(folder: Path, name: str, splits: Mapping[str, Sequence[Rendered]]
         files.append(place)
 
     for split, pairs in splits.items():
-        if form is Form.ADASEQ:
-            write(folder / f"{split}.txt", write_late(pairs, form.mark))
+        if form is ExportForm.ADASEQ:
+            write(folder / f"{split}.txt", format_contexted_tweets(pairs, form.mark))
             continue
-        write(folder / name / f"{split}.txt", write_late([(post, ()) for post, _ in pairs], form.mark))
-        write(folder / f"{name}_doc" / f"{split}.txt", write_late(pairs, form.mark))
+        write(folder / name / f"{split}.txt", format_contexted_tweets([(post, ()) for post, _ in pairs], form.mark))
+        write(folder / f"{name}_doc" / f"{split}.txt", format_contexted_tweets(pairs, form.mark))
         write(folder / "img" / f"{split}.txt", "".join(f"{post.image_id or ''}\n" for post, _ in pairs))
     return files
 
 
-def told(dataset: Dataset, splits: Mapping[str, Sequence[Rendered]]) -> Iterator[str]:
+def describe_changes(dataset: Dataset, splits: Mapping[str, Sequence[Rendered]]) -> Iterator[str]:
     pairs = [pair for found in splits.values() for pair in found]
     left = len(dataset.posts) - len(pairs)
     bare = sum(post.gold is None for post, _ in pairs)
-    changed = sum(word != written_word(word) for post, _ in pairs for word in post.words)
+    changed = sum(word != escape_word(word) for post, _ in pairs for word in post.words)
     without = sum(not contexts for _, contexts in pairs)
     if left:
         yield f"{left} posts have no word and are left out"

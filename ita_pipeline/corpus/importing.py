@@ -12,11 +12,11 @@ from typing import Any
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.files import new_folder, refuse_existing
 from ita_pipeline.corpus.datasets import CONTEXTS_FILE, SPLITS, Dataset
-from ita_pipeline.corpus.formats.conll import bio_spans, bio_tags, read_text
+from ita_pipeline.corpus.formats.conll import decode_bio, encode_bio, read_text
 from ita_pipeline.corpus.formats.hf_datasets import posts_of
-from ita_pipeline.corpus.formats.kbner import Late, read_late, written_word
-from ita_pipeline.corpus.formats.vinvl import Gathered, gather
-from ita_pipeline.corpus.posts import Post, Span, joined
+from ita_pipeline.corpus.formats.kbner import ContextedTweet, escape_word, read_contexted_tweets
+from ita_pipeline.corpus.formats.vinvl import ImportedContexts, read_context_files
+from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.sources.hub_datasets import load, split_name, split_of_name
 from stages.external import ContextLine, format_contexts
 
@@ -28,7 +28,7 @@ TEXTS = (".txt", ".conll", ".bio", ".iob", ".tsv", "")
 
 
 @dataclass
-class Imported:
+class ImportedDataset:
     """Posts by split, and what is known of their pictures by id."""
 
     splits: dict[str, list[Post]] = field(default_factory=dict)
@@ -36,14 +36,14 @@ class Imported:
     notes: list[str] = field(default_factory=list)
 
 
-def import_contexts(files: Sequence[Path], to: Path) -> Gathered:
+def import_contexts(files: Sequence[Path], to: Path) -> ImportedContexts:
     """Contexts of VinVL, Oscar or others, brought together into one file for `--captions`.
 
     Raises:
         UserError: a file is missing or in no known form, or `to` is there already.
     """
     refuse_existing(to)
-    found = gather(files)
+    found = read_context_files(files)
     if not found.lines:
         raise UsageError(
             f"there is nothing in {', '.join(map(str, files))}", "name files with predictions or captions"
@@ -54,7 +54,7 @@ def import_contexts(files: Sequence[Path], to: Path) -> Gathered:
     return found
 
 
-def import_late(source: Path, to: Path, like: Dataset | None = None, knowledge: bool = False) -> Imported:
+def import_tweets(source: Path, to: Path, like: Dataset | None = None, knowledge: bool = False) -> ImportedDataset:
     """A file or folder of tweets with late contexts, written as a folder that `--dataset` takes.
 
     With `like`, tweets are paired by their words with the posts of that dataset, and take over its ids. With
@@ -65,12 +65,12 @@ def import_late(source: Path, to: Path, like: Dataset | None = None, knowledge: 
         UserError: files are missing or faulty, or `to` is there already.
     """
     refuse_existing(to)
-    found = Imported()
+    found = ImportedDataset()
     files = late_files(source)
     if source.is_dir():
         found.notes += passed_over(files)
     for split, file in files.items():
-        read = read_late(file)
+        read = read_contexted_tweets(file)
         ids = picture_ids(file, split, read)
         pairs = [as_post(one, f"{split}-{n}", id) for n, (one, id) in enumerate(zip(read, ids, strict=True), 1)]
         if like is not None:
@@ -117,7 +117,7 @@ def passed_over(files: Mapping[str, Path]) -> Iterator[str]:
                 yield f"{split}: {path.name} is not read; if it is in CoNLL form, call it {split}.txt"
 
 
-def picture_ids(file: Path, split: str, read: Sequence[Late]) -> list[str | None]:
+def picture_ids(file: Path, split: str, read: Sequence[ContextedTweet]) -> list[str | None]:
     """Ids of pictures: in the file itself, or a line each in `img/`, which lies beside or above (KB-NER's way)."""
     for folder in (file.parent / "img", file.parent.parent / "img"):
         beside = next((path for path in (folder / file.name, folder / f"{split}.txt") if path.is_file()), None)
@@ -130,9 +130,9 @@ def picture_ids(file: Path, split: str, read: Sequence[Late]) -> list[str | None
     return [one.image_id for one in read]
 
 
-def as_post(late: Late, number: str, picture: str | None) -> Rendered:
-    text, offsets = joined(late.words)
-    gold = None if late.tags is None else tuple(bio_spans(late.tags, {}))
+def as_post(late: ContextedTweet, number: str, picture: str | None) -> Rendered:
+    text, offsets = join_words(late.words)
+    gold = None if late.tags is None else tuple(decode_bio(late.tags, {}))
     # Contexts are kept by the picture's id, so a tweet without one gets the number for it.
     image = picture or (number if late.contexts else None)
     return Post(picture or number, text, late.words, offsets, gold, image_id=image), late.contexts
@@ -143,7 +143,7 @@ def paired(pairs: Sequence[Rendered], split: str, like: Dataset, say: Say) -> li
     posts = like.splits.get(split, ())
     waiting: dict[tuple[str, ...], list[Post]] = defaultdict(list)
     for post in posts:
-        waiting[tuple(map(written_word, post.words))].append(post)
+        waiting[tuple(map(escape_word, post.words))].append(post)
     result: list[Rendered] = []
     found: set[int] = set()
     other = unknown = 0
@@ -183,7 +183,7 @@ def tell_contexts(split: str, pairs: Sequence[Rendered], say: Say) -> None:
         say(f"{split}: {len(bare)} of {len(pairs)} tweets have no context: {names}")
 
 
-def add_texts(found: Imported, pairs: Sequence[Rendered], knowledge: bool) -> None:
+def add_texts(found: ImportedDataset, pairs: Sequence[Rendered], knowledge: bool) -> None:
     """Contexts under the picture's id.
 
     Two posts with one picture and other contexts cannot both have theirs; neither gets any, and it is said.
@@ -197,12 +197,12 @@ def add_texts(found: Imported, pairs: Sequence[Rendered], knowledge: bool) -> No
             found.notes.append(f"posts that share the picture {name} have other contexts; they are left out")
 
 
-def write_posts(found: Imported, to: Path) -> None:
+def write_posts(found: ImportedDataset, to: Path) -> None:
     with new_folder(to) as folder:
         write_into(found, folder)
 
 
-def write_into(found: Imported, folder: Path) -> None:
+def write_into(found: ImportedDataset, folder: Path) -> None:
     """`tweets.jsonl`, and `contexts.jsonl` where there are any."""
     lines = [post_line(post, split) for split, posts in found.splits.items() for post in posts]
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
@@ -215,7 +215,7 @@ def write_into(found: Imported, folder: Path) -> None:
 def post_line(post: Post, split: str) -> dict[str, Any]:
     line: dict[str, Any] = {"id": post.id, "split": split, "tokens": list(post.words)}
     if post.gold is not None:
-        line["tags"] = bio_tags(len(post.words), post.gold)
+        line["tags"] = encode_bio(len(post.words), post.gold)
     if post.picture is not None:
         line["image"] = post.picture.as_posix()
     elif name := post.image_id:
@@ -223,14 +223,14 @@ def post_line(post: Post, split: str) -> dict[str, Any]:
     return line
 
 
-def import_dataset(source: str, to: Path, tag_names: str | None = None) -> Imported:
+def import_dataset(source: str, to: Path, tag_names: str | None = None) -> ImportedDataset:
     """
     Raises:
         MissingError: the dataset is neither here nor on the hub.
         UsageError: it has no words or tags, or `to` is there already.
     """
     refuse_existing(to)
-    found = Imported()
+    found = ImportedDataset()
     with new_folder(to) as folder:
         for name, rows in load(source).items():
             split = split_name(name)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from ita_pipeline.core.errors import UsageError
 
 
-class FaultKind(StrEnum):
+class LineErrorKind(StrEnum):
     """Lines of the first three kinds are not what they should be. An orphan is repaired in reading, and a tweet
     with a missing tag is read as one that nobody labelled.
     """
@@ -20,25 +20,25 @@ class FaultKind(StrEnum):
     ORPHAN_TAG = "orphan-tag"
 
 
-BORNE = frozenset({FaultKind.MISSING_TAG, FaultKind.ORPHAN_TAG})
+TOLERATED = frozenset({LineErrorKind.MISSING_TAG, LineErrorKind.ORPHAN_TAG})
 
 
-class FaultError(UsageError):
+class LineError(UsageError):
     """One line of a file, and what is wrong with it."""
 
-    def __init__(self, kind: FaultKind, file: str, line: int, reason: str, hint: str) -> None:
+    def __init__(self, kind: LineErrorKind, file: str, line: int, reason: str, hint: str) -> None:
         super().__init__(f"{file}, line {line}: {reason}", hint)
         self.kind, self.file, self.line, self.reason = kind, file, line, reason
 
 
-Hearer = Callable[[FaultError], None]
+OnLineError = Callable[[LineError], None]
 
 
-def refuse(fault: FaultError) -> None:
+def raise_unless_tolerated(fault: LineError) -> None:
     """The ordinary hearer: whatever reading cannot bear ends it.
 
     Raises:
-        FaultError: the fault itself.
+        LineError: the fault itself.
     """
-    if fault.kind not in BORNE:
+    if fault.kind not in TOLERATED:
         raise fault

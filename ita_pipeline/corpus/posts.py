@@ -42,7 +42,7 @@ class Post:
         return cls(id, text, words, offsets, image_id=path.stem if path else None, picture=path)
 
 
-def joined(words: tuple[str, ...]) -> tuple[str, tuple[tuple[int, int], ...]]:
+def join_words(words: tuple[str, ...]) -> tuple[str, tuple[tuple[int, int], ...]]:
     """Words with one space between them, and where each one stands in that text."""
     offsets, position = [], 0
     for word in words:

@@ -24,7 +24,7 @@ class SplitStats(Frozen):
     pictures: int
 
 
-def statistics(splits: Mapping[str, Sequence[Post]]) -> dict[str, SplitStats]:
+def compute_stats(splits: Mapping[str, Sequence[Post]]) -> dict[str, SplitStats]:
     """Numbers of every split, in order."""
     known = {words for post in splits.get("train", ()) for words in mentions(post)}
     return {name: of_split(posts, known) for name, posts in splits.items()}

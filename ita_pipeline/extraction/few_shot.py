@@ -130,11 +130,11 @@ class Vectors:
     def encoded(self, texts: Sequence[str]) -> list[np.ndarray[Any, Any]]:
         import torch
 
-        from ita_pipeline.ner.encoders import load_encoder, longest_row
+        from ita_pipeline.ner.encoders import load_encoder, max_row_length
 
         model, tokenizer = load_encoder(self.encoder)
         model.eval()
-        longest = min(MOST_SUBTOKENS, longest_row(model, tokenizer))
+        longest = min(MOST_SUBTOKENS, max_row_length(model, tokenizer))
         found: list[Any] = [None] * len(texts)
         # Texts of a length together, so that little is padded.
         order = sorted(range(len(texts)), key=lambda number: len(texts[number]))

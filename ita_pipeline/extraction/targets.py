@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 
 from ita_pipeline.cache.manifest import Manifest
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.corpus.datasets import Dataset, existing, find_dataset, load_dataset
+from ita_pipeline.corpus.datasets import Dataset, drop_missing_image, find_dataset, load_dataset
 from ita_pipeline.corpus.formats.jsonl import read_jsonl
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.pictures import is_pictures, pictures_in
@@ -49,7 +49,7 @@ def resolve_target(
         return seen_at(str(target), manifest)
     if is_posts_file(path):
         read = read_jsonl(path)
-        posts = tuple(existing(found.post) for found in read)
+        posts = tuple(drop_missing_image(found.post) for found in read)
         train = tuple(post for post, found in zip(posts, read, strict=True) if found.split == "train")
         source = PostSource(posts, train, str(path.absolute()))
         return with_posts(source, posts_are_read, target)

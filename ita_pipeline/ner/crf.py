@@ -56,7 +56,7 @@ class Lattice:
 
 
 @dataclass(frozen=True)
-class Path:
+class TagPath:
     """The tags of a whole sentence and the logarithm of their probability."""
 
     tags: list[int]
@@ -182,7 +182,7 @@ class LinearChainCRF(nn.Module):
         return [row[:length] for row, length in zip(tags, lengths.tolist(), strict=True)]
 
     @torch.no_grad()
-    def k_best(self, emissions: Tensor, mask: Tensor | None = None, k: int = 1) -> list[list[Path]]:
+    def k_best(self, emissions: Tensor, mask: Tensor | None = None, k: int = 1) -> list[list[TagPath]]:
         """The k best tag sequences of each sentence, best first; fewer where no more are possible.
 
         Raises:
@@ -196,7 +196,7 @@ class LinearChainCRF(nn.Module):
         tags, scores = best_walks(square(*self.legal_moves()).to(words.dtype), words, k)
         return [
             [
-                Path(row[:length], min(0.0, s - total))
+                TagPath(row[:length], min(0.0, s - total))
                 for row, s in zip(rows, found, strict=True)
                 if s > IMPOSSIBLE / 2
             ]

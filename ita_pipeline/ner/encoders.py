@@ -33,11 +33,11 @@ def find_encoder(name: str) -> EncoderRef:
     Raises:
         StageError: it cannot be had here.
     """
-    source, _, revision = (str(packaged()) if name == MINILM else name).partition("@")
+    source, _, revision = (str(find_minilm()) if name == MINILM else name).partition("@")
     return EncoderRef(name, source, identify(source, revision or "main"))
 
 
-def packaged() -> Path:
+def find_minilm() -> Path:
     """MiniLM's folder, found without importing the package, which would import much else."""
     spec = find_spec(PACKAGE)
     places = spec.submodule_search_locations if spec else None
@@ -61,24 +61,24 @@ def load_encoder(encoder: EncoderRef) -> tuple[Any, Any]:
     tokenizer = load_pretrained(
         AutoTokenizer.from_pretrained, encoder.source, encoder.identity, add_prefix_space=True
     )
-    needed = (tokenizer.pad_token_id, first_id(tokenizer), last_id(tokenizer))
+    needed = (tokenizer.pad_token_id, start_token_id(tokenizer), separator_token_id(tokenizer))
     if not tokenizer.is_fast or None in needed:
         what = "a fast tokenizer with padding, a first and a separating token"
         raise StageError(f"the encoder {encoder.name} lacks {what}", "choose another with --encoder")
     return model.train(), tokenizer
 
 
-def first_id(tokenizer: Any) -> Any:
+def start_token_id(tokenizer: Any) -> Any:
     """[CLS] or <s>, or None."""
     return tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.bos_token_id
 
 
-def last_id(tokenizer: Any) -> Any:
+def separator_token_id(tokenizer: Any) -> Any:
     """[SEP] or </s>, or None."""
     return tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id
 
 
-def longest_row(model: Any, tokenizer: Any) -> int:
+def max_row_length(model: Any, tokenizer: Any) -> int:
     """Sub-tokens that the encoder reads at once, special ones included, at most 512."""
     positions = getattr(model.config, "max_position_embeddings", MOST_POSITIONS) or MOST_POSITIONS
     # RoBERTa counts its positions from behind the padding index.

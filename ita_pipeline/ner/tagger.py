@@ -12,7 +12,7 @@ from ita_pipeline.ner.alignment import alignment_loss
 from ita_pipeline.ner.config import ObjectiveConfig
 from ita_pipeline.ner.crf import LinearChainCRF
 from ita_pipeline.ner.tags import TagScheme
-from ita_pipeline.ner.word_shapes import Shape
+from ita_pipeline.ner.word_shapes import WordShape
 
 
 class TaggerConfig(PreTrainedConfig):
@@ -44,7 +44,7 @@ class Tagger(PreTrainedModel):
         self.encoder = AutoModel.from_config(AutoConfig.for_model(encoder.pop("model_type"), **encoder))
         scheme = config.scheme
         size = self.encoder.get_input_embeddings().weight.shape[1]
-        self.shapes = nn.Embedding(len(Shape), size, padding_idx=Shape.NONE) if config.word_shapes else None
+        self.shapes = nn.Embedding(len(WordShape), size, padding_idx=WordShape.NONE) if config.word_shapes else None
         self.linear = nn.Linear(self.encoder.config.hidden_size, len(scheme.labels))
         self.crf = LinearChainCRF(len(scheme.labels), scheme.may_follow(), scheme.may_start(), scheme.may_end())
         self.post_init()

@@ -8,13 +8,14 @@ of its own is cut last.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ita_pipeline.corpus.contexts import Reserved
-from ita_pipeline.ner.encoders import first_id, last_id
-from ita_pipeline.ner.word_shapes import Shape, shape_of
+from ita_pipeline.corpus.contexts import ReservedContext
+from ita_pipeline.corpus.posts import Post
+from ita_pipeline.ner.encoders import separator_token_id, start_token_id
+from ita_pipeline.ner.word_shapes import WordShape, classify_word
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +38,7 @@ class View:
     shapes: tuple[tuple[int, ...], ...] = ()
 
     @property
-    def vanished(self) -> int:
+    def num_vanished(self) -> int:
         return sum(place == VANISHED for place in self.words)
 
 
@@ -50,48 +51,48 @@ class ViewEncoder:
     def __init__(self, tokenizer: Any, max_length: int, word_shapes: bool = False) -> None:
         self.tokenizer, self.word_shapes = tokenizer, word_shapes
         self.room = max_length - 2
-        self.first = first_id(tokenizer)
+        self.first = start_token_id(tokenizer)
         # The reference code puts </s> or [SEP] before each context (KB-NER, flair/embeddings.py).
-        self.separator = last_id(tokenizer)
+        self.separator = separator_token_id(tokenizer)
 
     def encode(self, words: Sequence[str], contexts: Sequence[str] = ()) -> View:
         """The view of a tweet's words with these contexts; without any it is T."""
         encoded = self.tokenizer(list(words), is_split_into_words=True, add_special_tokens=False, verbose=False)
         ids: list[int] = encoded["input_ids"]
         owners: list[int] = encoded.word_ids()
-        shapes = [shape_of(words[owner]) for owner in owners] if self.word_shapes else []
+        shapes = [classify_word(words[owner]) for owner in owners] if self.word_shapes else []
         starts = {owner: place for place, owner in reversed(list(enumerate(owners)))}
         if len(ids) > self.room:
             trimmed = sum(len(self.subtokens(text)[0]) for text in contexts)
             return self.windows(ids, shapes, [starts.get(word) for word in range(len(words))], trimmed)
         row, trimmed = [self.first, *ids, self.separator], 0
-        written = [Shape.NONE, *shapes, Shape.NONE]
+        written = [WordShape.NONE, *shapes, WordShape.NONE]
         found = [self.subtokens(text) for text in contexts]
-        lengths = fitted(contexts, [len(context) for context, _ in found], self.room + 1 - len(row))
+        lengths = allocate_subtokens(contexts, [len(context) for context, _ in found], self.room + 1 - len(row))
         for (context, shapes), length in zip(found, lengths, strict=True):
             kept = context[:length]
             trimmed += len(context) - len(kept)
             row += [*kept, self.separator] if kept else []
-            written += [*shapes[: len(kept)], Shape.NONE] if kept else []
+            written += [*shapes[: len(kept)], WordShape.NONE] if kept else []
         places = tuple((0, starts[word] + 1) if word in starts else VANISHED for word in range(len(words)))
         return View((tuple(row),), places, trimmed, (tuple(written),) if self.word_shapes else ())
 
-    def subtokens(self, text: str) -> tuple[list[int], list[Shape]]:
+    def subtokens(self, text: str) -> tuple[list[int], list[WordShape]]:
         """Ids of a context's sub-tokens, and the shapes of the words they are of, if those are wanted."""
         encoded = self.tokenizer(text, add_special_tokens=False, verbose=False)
         ids = encoded["input_ids"]
         if not self.word_shapes:
             return ids, []
         spans = [encoded.word_to_chars(owner) for owner in encoded.word_ids()]
-        return ids, [shape_of(text[span.start : span.end]) for span in spans]
+        return ids, [classify_word(text[span.start : span.end]) for span in spans]
 
     def windows(
-        self, ids: Sequence[int], shapes: Sequence[Shape], starts: Sequence[int | None], trimmed: int
+        self, ids: Sequence[int], shapes: Sequence[WordShape], starts: Sequence[int | None], trimmed: int
     ) -> View:
         """Windows that overlap by half; each word is read where it stands farthest from a window's edge."""
         begins = list(range(0, max(1, len(ids) - self.room // 2), max(1, self.room // 2)))
         rows = [(self.first, *ids[begin : begin + self.room], self.separator) for begin in begins]
-        written = [(Shape.NONE, *shapes[begin : begin + self.room], Shape.NONE) for begin in begins]
+        written = [(WordShape.NONE, *shapes[begin : begin + self.room], WordShape.NONE) for begin in begins]
 
         def place(start: int | None) -> tuple[int, int]:
             if start is None:
@@ -104,16 +105,16 @@ class ViewEncoder:
         return View(tuple(rows), places, trimmed, tuple(written) if self.word_shapes else ())
 
 
-def fitted(contexts: Sequence[str], lengths: Sequence[int], room: int) -> list[int]:
+def allocate_subtokens(contexts: Sequence[str], lengths: Sequence[int], room: int) -> list[int]:
     """How many sub-tokens of each context fit into `room`, separators included; `lengths` are how many it has.
 
     A reserved context takes what it needs of its own room first; the others share the rest in their order.
     """
     kept = [0] * len(lengths)
-    order = sorted(range(len(lengths)), key=lambda number: not isinstance(contexts[number], Reserved))
+    order = sorted(range(len(lengths)), key=lambda number: not isinstance(contexts[number], ReservedContext))
     for number in order:
         text = contexts[number]
-        most = text.most if isinstance(text, Reserved) else room
+        most = text.max_subtokens if isinstance(text, ReservedContext) else room
         kept[number] = max(0, min(lengths[number], room, most))
         room -= kept[number] + 1 if kept[number] else 0
     return kept
@@ -140,7 +141,7 @@ def collate(views: Sequence[View], pad: int) -> dict[str, Tensor]:
         batch["places"][number, : len(flat)] = torch.tensor(flat, dtype=torch.long)
         offset += len(view.rows)
     if any(view.shapes for view in views):
-        batch["shapes"] = padded([row for view in views for row in view.shapes], width, Shape.NONE)
+        batch["shapes"] = padded([row for view in views for row in view.shapes], width, WordShape.NONE)
     return batch
 
 
@@ -156,3 +157,26 @@ def word_mask(lengths: Sequence[int]) -> Tensor:
     import torch
 
     return torch.arange(max([1, *lengths]))[None, :] < torch.tensor(lengths)[:, None]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPost:
+    """A post with both views; `context` is None where its picture said nothing."""
+
+    post: Post
+    text: View
+    context: View | None
+
+    @property
+    def length(self) -> int:
+        """Sub-tokens of both views, by which batches are grouped."""
+        views = [self.text, *([self.context] if self.context else [])]
+        return sum(len(row) for view in views for row in view.rows)
+
+
+def encode_posts(posts: Iterable[tuple[Post, tuple[str, ...]]], encoder: ViewEncoder) -> list[EncodedPost]:
+    """Both views of each post, given with the contexts of its picture."""
+    return [
+        EncodedPost(post, encoder.encode(post.words), encoder.encode(post.words, texts) if texts else None)
+        for post, texts in posts
+    ]

@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Any
 
 
-class Shape(IntEnum):
+class WordShape(IntEnum):
     """How a word is written. `NONE` is for what is no word: padding and special tokens."""
 
     NONE = 0
@@ -32,31 +32,33 @@ class Shape(IntEnum):
     SIGNS = 15
 
 
-def shape_of(word: str) -> Shape:
+def classify_word(word: str) -> WordShape:
     """The shape of a word; signs around it, such as quotes, do not count."""
     if word.lower().startswith(("http://", "https://", "www.")):
-        return Shape.LINK
+        return WordShape.LINK
     letters = [character for character in word if character.isalpha()]
     capitals = sum(character.isupper() or character.istitle() for character in letters)
     if len(word) > 1 and word[0] in "#@" and (letters or word[1:].isalnum()):
         plain, capital = (
-            (Shape.HASHTAG, Shape.HASHTAG_CAPITALS) if word[0] == "#" else (Shape.USER, Shape.USER_CAPITALS)
+            (WordShape.HASHTAG, WordShape.HASHTAG_CAPITALS)
+            if word[0] == "#"
+            else (WordShape.USER, WordShape.USER_CAPITALS)
         )
         return capital if capitals else plain
     digits = any(character.isdigit() for character in word)
     if not letters:
-        return Shape.NUMBER if digits else Shape.SIGNS
+        return WordShape.NUMBER if digits else WordShape.SIGNS
     if digits:
-        return Shape.UPPER_DIGITS if capitals else Shape.LOWER_DIGITS
+        return WordShape.UPPER_DIGITS if capitals else WordShape.LOWER_DIGITS
     if not capitals:
-        return Shape.LOWER if any(character.islower() for character in letters) else Shape.CASELESS
+        return WordShape.LOWER if any(character.islower() for character in letters) else WordShape.CASELESS
     if capitals == len(letters):
-        return Shape.INITIAL if len(letters) == 1 else Shape.UPPER
+        return WordShape.INITIAL if len(letters) == 1 else WordShape.UPPER
     first = letters[0].isupper() or letters[0].istitle()
-    return Shape.TITLE if first and capitals == 1 else Shape.MIXED
+    return WordShape.TITLE if first and capitals == 1 else WordShape.MIXED
 
 
-def drops_capitals(tokenizer: Any) -> bool:
+def is_uncased(tokenizer: Any) -> bool:
     """Whether a tokenizer reads `PARIS`, `Paris` and `paris` as the same."""
     paris = tokenizer(["PARIS", "Paris", "paris"], add_special_tokens=False)["input_ids"]
     return paris[0] == paris[1] == paris[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ita_pipeline.ner.metrics.errors import OUTSIDE, Analysis, Kind
+from ita_pipeline.ner.metrics.errors import OUTSIDE, Analysis, ErrorKind
 from ita_pipeline.ner.metrics.scores import Score
 from ita_pipeline.reports.blocks import Block, Figure, Row, Table
 from ita_pipeline.reports.models import IT, T
@@ -12,12 +12,12 @@ from ita_pipeline.reports.plots import Points, reliability
 from ita_pipeline.runs.run import ViewAnalysis
 
 KINDS = {
-    Kind.RIGHT: "right",
-    Kind.TYPE: "right words, wrong type",
-    Kind.BOUNDARY: "right type, wrong words",
-    Kind.BOTH: "both wrong, but overlapping",
-    Kind.MISSED: "missed",
-    Kind.SPURIOUS: "spurious: no mention there",
+    ErrorKind.RIGHT: "right",
+    ErrorKind.TYPE: "right words, wrong type",
+    ErrorKind.BOUNDARY: "right type, wrong words",
+    ErrorKind.BOTH: "both wrong, but overlapping",
+    ErrorKind.MISSED: "missed",
+    ErrorKind.SPURIOUS: "spurious: no mention there",
 }
 
 Views = tuple[tuple[str, Analysis], tuple[str, Analysis]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from ita_pipeline.corpus.contexts import ContextConfig, described, trusted, unique
+from ita_pipeline.corpus.contexts import ContextConfig, format_object, is_trusted, unique
 from ita_pipeline.extraction.contexts import Results
 from ita_pipeline.reports.models import Box, Findings, FoundCaption, FoundObject, FoundWord, Trouble
 from stages.base import Failure, Value
@@ -50,9 +50,9 @@ def found_objects(value: Value | Failure | None, config: ContextConfig) -> Itera
     if not isinstance(value, ObjectsValue):
         return
     kept = [thing for thing in value.objects if thing.score >= config.object_score]
-    tags = set(unique(described(thing, config) for thing in kept)[: config.objects])
+    tags = set(unique(format_object(thing, config) for thing in kept)[: config.objects])
     for thing in value.objects:
-        tag = described(thing, config)
+        tag = format_object(thing, config)
         used = "objects" in config.order and thing.score >= config.object_score
         yield FoundObject(
             label=thing.label,
@@ -69,7 +69,7 @@ def found_words(value: Value | Failure | None, config: ContextConfig) -> Iterato
         return
     room = config.words if "ocr" in config.order else 0
     for word in value.words:
-        used = room > 0 and trusted(word, config)
+        used = room > 0 and is_trusted(word, config)
         room -= used
         yield FoundWord(text=word.text, score=round(word.confidence, 4), box=rounded(word.box), used=used)
 

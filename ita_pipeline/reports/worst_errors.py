@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ita_pipeline.core.text import escape_name
 from ita_pipeline.corpus.posts import Post, Span
-from ita_pipeline.ner.metrics.errors import Kind, compare_spans
+from ita_pipeline.ner.metrics.errors import ErrorKind, compare_spans
 from ita_pipeline.reports.analysis_blocks import KINDS
 from ita_pipeline.reports.blocks import Block, Row, Table
 from ita_pipeline.reports.gallery import Shown
@@ -31,7 +31,7 @@ class Wrong:
 
 def worst_block(posts: Sequence[Shown]) -> Block | None:
     """Errors of I+T on these posts, or nothing where there are none."""
-    wrongs: dict[Kind, list[Wrong]] = {}
+    wrongs: dict[ErrorKind, list[Wrong]] = {}
     for shown in posts:
         for kind, wrong in errors_in(shown):
             wrongs.setdefault(kind, []).append(wrong)
@@ -41,17 +41,17 @@ def worst_block(posts: Sequence[Shown]) -> Block | None:
         f"Of I+T, at most {MOST} of each kind, the most probable mention first. A missed mention has no "
         "probability; first are those in posts whose other mentions are surest. A name opens the post."
     )
-    tables = tuple(table(KINDS[kind], wrongs[kind]) for kind in Kind if kind in wrongs)
+    tables = tuple(table(KINDS[kind], wrongs[kind]) for kind in ErrorKind if kind in wrongs)
     return Block("surest", "Surest errors", lead, tables=tables)
 
 
-def errors_in(shown: Shown) -> Iterator[tuple[Kind, Wrong]]:
+def errors_in(shown: Shown) -> Iterator[tuple[ErrorKind, Wrong]]:
     if GOLD not in shown.answers or IT not in shown.answers:
         return
     scores = {mention.span: mention.score for mention in shown.answers[IT]}
     others = min((score for score in scores.values() if score is not None), default=0.0)
     for match in compare_spans([mention.span for mention in shown.answers[GOLD]], list(scores)):
-        if match.kind is Kind.RIGHT:
+        if match.kind is ErrorKind.RIGHT:
             continue
         score = scores[match.predicted] if match.predicted else None
         sureness = others if match.predicted is None else score or 0.0

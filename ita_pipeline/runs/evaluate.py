@@ -15,7 +15,8 @@ from ita_pipeline.extraction.consent import ask_consent
 from ita_pipeline.extraction.contexts import PostContexts, make_contexts, plan_contexts
 from ita_pipeline.extraction.options import Listener
 from ita_pipeline.extraction.pictures import Extraction
-from ita_pipeline.ner.examples import both_scores, evaluate, lay_out
+from ita_pipeline.ner.prediction import predict_views, score_views
+from ita_pipeline.ner.views import encode_posts
 from ita_pipeline.runs.plan import caption_file
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import RunScores, ViewScores
@@ -94,6 +95,6 @@ def contexts_of(
 
 
 def score_posts(predictor: Predictor, posts: Sequence[Post], contexts: PostContexts) -> ViewScores:
-    examples = lay_out([(post, contexts.of(post)) for post in posts], predictor.encoder)
-    text, both = both_scores(examples, evaluate(predictor.tagger, examples, predictor.tokenizer.pad_token_id))
+    examples = encode_posts([(post, contexts.of(post)) for post in posts], predictor.encoder)
+    text, both = score_views(examples, predict_views(predictor.tagger, examples, predictor.tokenizer.pad_token_id))
     return ViewScores(text=text, text_and_image=both)

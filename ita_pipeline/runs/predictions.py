@@ -10,7 +10,7 @@ from typing import Any
 
 from ita_pipeline.core.files import new_folder, refuse_existing
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.ner.prediction import Scored
+from ita_pipeline.ner.prediction import ScoredSpan
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE
 from ita_pipeline.sources.hub_datasets import load
 
@@ -68,7 +68,7 @@ class Asked:
         return {"number": self.number, "key": self.key, **self.answer(mentions).to_json(), "failed": self.failed}
 
 
-def as_mention(post: Post, scored: Scored) -> Mention:
+def as_mention(post: Post, scored: ScoredSpan) -> Mention:
     start, end = post.offsets[scored.span.start][0], post.offsets[scored.span.end - 1][1]
     return Mention(start, end, post.text[start:end], scored.span.type, scored.score)
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from ita_pipeline.cache.keys import SHORT, digest
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.files import write_atomically
-from ita_pipeline.corpus.contexts import ContextConfig, Reserved
+from ita_pipeline.corpus.contexts import ContextConfig, ReservedContext
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.metrics.errors import Analysis
@@ -205,7 +205,7 @@ def run_components(
     """
 
     def counted(texts: Sequence[str]) -> list[Any]:
-        return [[text, text.most] if isinstance(text, Reserved) else text for text in texts]
+        return [[text, text.max_subtokens] if isinstance(text, ReservedContext) else text for text in texts]
 
     def sentence(post: Post) -> list[Any]:
         return [post.id, post.words, [[span.start, span.end, span.type] for span in post.gold or ()]]

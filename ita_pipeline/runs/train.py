@@ -15,16 +15,16 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.contexts import PostContexts
 from ita_pipeline.extraction.presets import Preset
 from ita_pipeline.ner.config import TrainingConfig
-from ita_pipeline.ner.encoders import EncoderRef, load_encoder, longest_row
-from ita_pipeline.ner.examples import Example, evaluate, lay_out
-from ita_pipeline.ner.metrics.errors import surfaces
-from ita_pipeline.ner.training.checkpoints import disk_errors
-from ita_pipeline.ner.training.distributed import Processes
+from ita_pipeline.ner.encoders import EncoderRef, load_encoder, max_row_length
+from ita_pipeline.ner.metrics.errors import surface_forms
+from ita_pipeline.ner.prediction import predict_views
+from ita_pipeline.ner.training.checkpoints import convert_save_errors
+from ita_pipeline.ner.training.distributed import World
 from ita_pipeline.ner.training.history import EpochScore, best_epoch
 from ita_pipeline.ner.training.loggers import TENSORBOARD
-from ita_pipeline.ner.training.loop import Desk, Hearers, train
-from ita_pipeline.ner.views import ViewEncoder
-from ita_pipeline.ner.word_shapes import drops_capitals
+from ita_pipeline.ner.training.loop import Hearers, Workdir, train
+from ita_pipeline.ner.views import EncodedPost, ViewEncoder, encode_posts
+from ita_pipeline.ner.word_shapes import is_uncased
 from ita_pipeline.runs.results import write_split
 from ita_pipeline.runs.run import Run, RunAnalysis, RunRecord, RunScores, run_at, run_components, run_key
 from ita_pipeline.runs.workdir import making, unfinished
@@ -94,28 +94,28 @@ def train_if_new(
     Raises:
         UsageError: something lies where the run shall be.
     """
-    processes = Processes.here()
+    processes = World.connect()
     components = wanted.components
     key = run_key(components)
     run = run_at(runs, wanted.dataset.name, key)
-    if processes.said(run.complete):
+    if processes.broadcast(run.complete):
         return run, False
     # What is in the making is the first process's; the others only read there.
-    with making(run, talker.say) if processes.first else nullcontext(unfinished(run)) as desk:
+    with making(run, talker.say) if processes.is_main else nullcontext(unfinished(run)) as desk:
         # Another process may have finished it while this one waited.
-        if processes.said(run.complete):
+        if processes.broadcast(run.complete):
             return run, False
         own = Run(desk / "run")
-        if processes.first:
+        if processes.is_main:
             shutil.rmtree(own.folder, ignore_errors=True)
             own.folder.mkdir()
-        trained = train_tagger(wanted, Desk(desk, checkpoint_every, report_to), talker)
-        if processes.first:
-            write_run(own, key, components, wanted, Desk(desk), trained)
+        trained = train_tagger(wanted, Workdir(desk, checkpoint_every, report_to), talker)
+        if processes.is_main:
+            write_run(own, key, components, wanted, Workdir(desk), trained)
             if (desk / TENSORBOARD).is_dir():
                 (desk / TENSORBOARD).rename(own.folder / TENSORBOARD)
             own.folder.rename(run.folder)
-    processes.wait()
+    processes.barrier()
     return run, True
 
 
@@ -124,7 +124,7 @@ class TrainedTagger:
     """What a training leaves in memory; its best weights lie on the desk."""
 
     tokenizer: Any
-    examples: Mapping[str, Sequence[Example]]
+    examples: Mapping[str, Sequence[EncodedPost]]
     history: Sequence[EpochScore]
     device: str
     trimmed: int
@@ -132,18 +132,18 @@ class TrainedTagger:
     word_shapes: bool
 
 
-def train_tagger(wanted: Wanted, desk: Desk, talker: Talker) -> TrainedTagger:
+def train_tagger(wanted: Wanted, desk: Workdir, talker: Talker) -> TrainedTagger:
     from ita_pipeline.ner.tagger import new_tagger
 
     splits, types = wanted.splits, wanted.types
     prepare(wanted.training.seed)
     encoder, tokenizer = load_encoder(wanted.encoder)
     training = wanted.training
-    max_length = min(training.max_length, longest_row(encoder, tokenizer))
-    word_shapes = drops_capitals(tokenizer) if training.word_shapes is None else training.word_shapes
+    max_length = min(training.max_length, max_row_length(encoder, tokenizer))
+    word_shapes = is_uncased(tokenizer) if training.word_shapes is None else training.word_shapes
     tagger = new_tagger(encoder, types, training.word_dropout, max_length, training.objective, word_shapes)
     layout = ViewEncoder(tokenizer, max_length, word_shapes)
-    examples = {name: lay_out(posts, layout) for name, posts in splits.items()}
+    examples = {name: encode_posts(posts, layout) for name, posts in splits.items()}
     trimmed, vanished = count_losses(examples, talker)
 
     def tell(epoch: EpochScore) -> None:
@@ -158,7 +158,7 @@ def train_tagger(wanted: Wanted, desk: Desk, talker: Talker) -> TrainedTagger:
 
 
 def write_run(
-    run: Run, key: str, components: Mapping[str, Any], wanted: Wanted, desk: Desk, trained: TrainedTagger
+    run: Run, key: str, components: Mapping[str, Any], wanted: Wanted, desk: Workdir, trained: TrainedTagger
 ) -> None:
     """Score the best epoch's weights, and write all that belongs to a run."""
     from ita_pipeline.ner.tagger import Tagger
@@ -168,13 +168,13 @@ def write_run(
     best = best_epoch(history)
     with_context = sum(example.context is not None for found in examples.values() for example in found)
     tagger = load_weights(Tagger.from_pretrained, str(desk.model(best + 1)), "", trained.device)
-    with disk_errors():
+    with convert_save_errors():
         tagger.save_pretrained(run.model)
     tokenizer.save_pretrained(run.model)
     shutil.copyfile(desk.log, run.log)
-    known = surfaces(post for post, _ in splits["train"])
+    known = surface_forms(post for post, _ in splits["train"])
     results = {
-        split: write_split(run, split, examples[split], evaluate(tagger, examples[split], pad), known)
+        split: write_split(run, split, examples[split], predict_views(tagger, examples[split], pad), known)
         for split in ("dev", "test")
     }
     record = RunRecord(
@@ -199,7 +199,7 @@ def write_run(
         vanished_words=trained.vanished,
         word_shapes=trained.word_shapes,
         best_epoch=best + 1,
-        processes=Processes.here().count,
+        processes=World.connect().size,
     )
     run.write(record, history, RunAnalysis(splits={name: found.analysis for name, found in results.items()}))
     run.finish(RunScores(splits={name: found.scores for name, found in results.items()}))
@@ -223,11 +223,11 @@ def prepare(seed: int) -> None:
     set_seed(seed)
 
 
-def count_losses(examples: Mapping[str, Sequence[Example]], talker: Talker) -> tuple[int, int]:
+def count_losses(examples: Mapping[str, Sequence[EncodedPost]], talker: Talker) -> tuple[int, int]:
     """Sub-tokens of contexts that found no room, and words that tokenisation left nothing of; both are told."""
     every = [example for found in examples.values() for example in found]
     trimmed = sum(example.context.trimmed for example in every if example.context)
-    vanished = sum(example.text.vanished for example in every)
+    vanished = sum(example.text.num_vanished for example in every)
     if trimmed:
         talker.say(f"{trimmed} sub-tokens of contexts found no room and were cut; no word of a post was")
     if vanished:

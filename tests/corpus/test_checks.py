@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus import checks
-from ita_pipeline.corpus.checks import Finding, Pictures, Room
+from ita_pipeline.corpus.checks import Finding, ImageChecks, ViewFit
 from ita_pipeline.corpus.formats.conll import read_conll
-from ita_pipeline.corpus.line_errors import FaultError
-from ita_pipeline.corpus.posts import Post, Span, joined
-from ita_pipeline.corpus.stats import statistics
+from ita_pipeline.corpus.line_errors import LineError
+from ita_pipeline.corpus.posts import Post, Span, join_words
+from ita_pipeline.corpus.stats import compute_stats
 
 
 def post(text: str, id: str = "", *gold: Span, image: str | None = None, picture: str | None = None) -> Post:
     words = tuple(text.split())
-    whole, offsets = joined(words)
+    whole, offsets = join_words(words)
     path = Path(picture) if picture else None
     return Post(id or text, whole, words, offsets, gold, image_id=image, picture=path)
 
@@ -29,7 +29,7 @@ def names(findings: list[Finding]) -> list[tuple[str, str, str]]:
 
 
 def of_posts(**splits: list[Post]) -> list[tuple[str, str, str]]:
-    return names(list(checks.of_posts(splits)))
+    return names(list(checks.check_posts(splits)))
 
 
 def test_a_clean_dataset_has_no_finding():
@@ -37,7 +37,7 @@ def test_a_clean_dataset_has_no_finding():
     two = post("Bo sang", "2", Span(0, 1, "PER"), image="b", picture="b.jpg")
     assert of_posts(train=[one], test=[two]) == []
     keys = {Path("a.jpg"): "1" * 64, Path("b.jpg"): "2" * 64}
-    assert list(checks.of_pictures({"train": [one], "test": [two]}, Pictures(keys))) == []
+    assert list(checks.check_images({"train": [one], "test": [two]}, ImageChecks(keys))) == []
 
 
 def test_the_same_text_in_two_splits_leaks_whatever_its_link_and_capitals():
@@ -77,10 +77,10 @@ def test_bare_posts_are_wrong_only_beside_labelled_ones():
 
 def test_pictures_leak_by_content_and_where_they_are_gone_by_name():
     a, b = post("a", image="a", picture="a.jpg"), post("b", image="b", picture="b.png")
-    same = Pictures({Path("a.jpg"): "f" * 64, Path("b.png"): "f" * 64})
-    assert names(list(checks.of_pictures({"train": [a], "test": [b]}, same))) == [("leaked-picture", "test", "b")]
+    same = ImageChecks({Path("a.jpg"): "f" * 64, Path("b.png"): "f" * 64})
+    assert names(list(checks.check_images({"train": [a], "test": [b]}, same))) == [("leaked-picture", "test", "b")]
     gone = [post("c", image="x"), post("d", image="x")]
-    found = names(list(checks.of_pictures({"train": gone[:1], "test": gone[1:]}, Pictures())))
+    found = names(list(checks.check_images({"train": gone[:1], "test": gone[1:]}, ImageChecks())))
     assert found == [
         ("missing-picture", "train", "c"),
         ("missing-picture", "test", "d"),
@@ -89,27 +89,31 @@ def test_pictures_leak_by_content_and_where_they_are_gone_by_name():
 
 
 def test_a_file_that_is_no_picture_is_told_with_its_reason():
-    bad = Pictures(bad={Path("a.jpg"): "not a picture"})
-    (found,) = checks.of_pictures({"train": [post("a", image="a", picture="a.jpg")]}, bad)
+    bad = ImageChecks(bad={Path("a.jpg"): "not a picture"})
+    (found,) = checks.check_images({"train": [post("a", image="a", picture="a.jpg")]}, bad)
     assert (found.kind.name, found.what) == ("bad-picture", "a.jpg: not a picture")
 
 
 def test_lengths_are_told_where_something_is_cut():
-    room = {"long": Room(2, 0), "cut": Room(1, 7), "fine": Room(1, 0)}
+    room = {"long": ViewFit(2, 0), "cut": ViewFit(1, 7), "fine": ViewFit(1, 0)}
     posts = [post(name) for name in room]
-    found = names(list(checks.of_lengths({"train": posts}, lambda one: room[one.id])))
+    found = names(list(checks.check_lengths({"train": posts}, lambda one: room[one.id])))
     assert found == [("long-post", "train", "long"), ("trimmed-context", "train", "cut")]
 
 
 def test_every_faulty_line_is_heard_and_the_rest_still_read():
     path = Path("t.txt")
     path.write_text("a\tB-PER\nb\tPERSON\nc\tI-LOC\n\nd\tO\n<EOS>\tX\n")
-    heard: list[FaultError] = []
-    one, two = read_conll(path, hear=heard.append)
+    heard: list[LineError] = []
+    one, two = read_conll(path, on_error=heard.append)
     assert [(fault.kind, fault.line) for fault in heard] == [("bad-tag", 2), ("orphan-tag", 3), ("context-tag", 6)]
     assert one.gold == (Span(0, 1, "PER"), Span(2, 3, "LOC"))
     assert two.words == ("d", "<EOS>")
-    assert [found.where for found in checks.of_faults(heard)] == ["t.txt, line 2", "t.txt, line 3", "t.txt, line 6"]
+    assert [found.where for found in checks.check_lines(heard)] == [
+        "t.txt, line 2",
+        "t.txt, line 3",
+        "t.txt, line 6",
+    ]
 
 
 def test_numbers_of_a_dataset():
@@ -118,7 +122,7 @@ def test_numbers_of_a_dataset():
         post("no", "2"),
     ]
     dev = [post("ada in Rome", "3", Span(0, 1, "PER"), Span(2, 3, "LOC"), image="y")]
-    found = statistics({"train": train, "dev": dev})
+    found = compute_stats({"train": train, "dev": dev})
     assert found["train"].types == {"LOC": 1, "PER": 1}
     assert (found["train"].words, found["train"].longest, found["train"].without_mention) == (4, 3, 1)
     assert (found["dev"].unseen, found["dev"].named_pictures, found["dev"].pictures) == (1, 1, 0)
@@ -141,8 +145,8 @@ def test_leaks_are_what_the_two_splits_share(train: list[list[str]], test: list[
 def test_a_word_without_a_tag_among_others_is_named():
     path = Path("t.txt")
     path.write_text("a\tO\nb\n\nc\nd\n")
-    heard: list[FaultError] = []
-    one, two = read_conll(path, hear=heard.append)
+    heard: list[LineError] = []
+    one, two = read_conll(path, on_error=heard.append)
     assert [(fault.kind, fault.line) for fault in heard] == [("missing-tag", 2)]
     assert (one.gold, two.gold) == (None, None)
     assert read_conll(path) == [one, two]
@@ -159,11 +163,15 @@ def test_a_word_without_a_tag_among_others_is_named():
 def test_whatever_the_lines_are_they_end_as_findings(lines: list[str]):
     path = Path("t.txt")
     path.write_text("\n".join(lines), "utf-8")
-    heard: list[FaultError] = []
+    heard: list[LineError] = []
     try:
-        splits = {"train": read_conll(path, hear=heard.append), "test": read_conll(path)}
+        splits = {"train": read_conll(path, on_error=heard.append), "test": read_conll(path)}
     except UsageError as error:
         assert "t.txt, line" in str(error)
     else:
-        found = [*checks.of_faults(heard), *checks.of_posts(splits), *checks.of_pictures(splits, Pictures())]
+        found = [
+            *checks.check_lines(heard),
+            *checks.check_posts(splits),
+            *checks.check_images(splits, ImageChecks()),
+        ]
         assert all(finding.what and finding.where for finding in found)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
-from ita_pipeline.corpus.importing import import_dataset, import_late
+from ita_pipeline.corpus.importing import import_dataset, import_tweets
 from ita_pipeline.sources.hub_datasets import is_dataset
 from stages.external import ExternalConfig, ExternalStage
 from tests.support.fakes import draw, ita_here
@@ -51,7 +51,7 @@ def texts(folder: str) -> dict[str, tuple[str, ...]]:
 
 def test_late_contexts_are_paired_by_words_and_a_missing_tweet_is_named():
     dataset = twitter()
-    found = import_late(late(train=LATE, dev=LATE, test=LATE), Path("new"), dataset)
+    found = import_tweets(late(train=LATE, dev=LATE, test=LATE), Path("new"), dataset)
     new = read("new")
     assert [post.image_id for post in new.splits["train"]] == ["11", "12"]
     assert new.splits["dev"][0].gold == dataset.splits["dev"][0].gold
@@ -61,7 +61,7 @@ def test_late_contexts_are_paired_by_words_and_a_missing_tweet_is_named():
 
 
 def test_without_a_dataset_to_pair_with_tweets_are_numbered_and_it_is_said():
-    found = import_late(late(train=LATE), Path("new"))
+    found = import_tweets(late(train=LATE), Path("new"))
     assert found.notes == ["train: no ids of pictures; posts are numbered train-1 to train-2"]
     assert texts("new") == {"train-1": ("one",), "train-2": ("two", "three")}
 
@@ -70,7 +70,7 @@ def test_a_file_of_a_split_that_is_not_read_is_named():
     folder = late(train=LATE)
     (folder / "emerging.test.annotated").write_text(LATE)
     (folder / "README.md").write_text("not a split")
-    found = import_late(folder, Path("new"))
+    found = import_tweets(folder, Path("new"))
     assert [note for note in found.notes if "not read" in note] == [
         "test: emerging.test.annotated is not read; if it is in CoNLL form, call it test.txt"
     ]
@@ -79,7 +79,7 @@ def test_a_file_of_a_split_that_is_not_read_is_named():
 def test_tweets_that_differ_are_told():
     dataset = twitter()
     changed = "Ada\tO\nspoke\tO\n\nsomebody\tO\nelse\tO\n<EOS>\tX\nx\tX\n"
-    found = import_late(late(train=changed), Path("new"), dataset)
+    found = import_tweets(late(train=changed), Path("new"), dataset)
     assert "train: 1 tweets are none of twitter15; they keep numbers of their own" in found.notes
     assert "train: 1 tweets have other labels than in twitter15; those of the file are taken" in found.notes
     assert "train: 1 of 2 tweets have no context: 11" in found.notes
@@ -87,7 +87,7 @@ def test_tweets_that_differ_are_told():
 
 def test_one_picture_cannot_have_the_contexts_of_two_posts():
     content = "IMGID:1\na O\n<EOS> X\nx X\n\nIMGID:1\nb O\n<EOS> X\ny X\n\nIMGID:2\nc O\n<EOS> X\nz X\n"
-    found = import_late(late(train=content), Path("new"))
+    found = import_tweets(late(train=content), Path("new"))
     assert texts("new") == {"2": ("z",)}
     assert found.notes == ["posts that share the picture 1 have other contexts; they are left out"]
 
@@ -96,17 +96,17 @@ def test_what_is_there_is_never_overwritten_and_what_is_missing_named():
     Path("new").mkdir()
     Path("new/mine.txt").write_text("x")
     with pytest.raises(UsageError, match="new is there already"):
-        import_late(late(train=LATE), Path("new"))
+        import_tweets(late(train=LATE), Path("new"))
     for source, message in ((Path("gone"), "no file or folder gone"), (Path("data"), "no file for train")):
         Path("data").mkdir(exist_ok=True)
         with pytest.raises(MissingError, match=message):
-            import_late(source, Path("other"))
+            import_tweets(source, Path("other"))
     assert not Path("other").exists()
 
 
 def test_a_faulty_file_leaves_nothing_behind():
     with pytest.raises(UsageError, match="line 2"):
-        import_late(late(train="a\tO\nb\tPERSON\n"), Path("new"))
+        import_tweets(late(train="a\tO\nb\tPERSON\n"), Path("new"))
     assert [path.name for path in Path().iterdir()] == ["late"]
 
 
@@ -197,6 +197,6 @@ def test_the_hub_is_asked_once_and_its_silence_told(monkeypatch: pytest.MonkeyPa
 
 
 def test_pictures_beside_an_imported_dataset_are_found():
-    import_late(late(train="IMGID:5\na O\n<EOS> X\nx X\n"), Path("new"))
+    import_tweets(late(train="IMGID:5\na O\n<EOS> X\nx X\n"), Path("new"))
     draw(Path("new/5.jpg"))
     assert read("new").splits["train"][0].picture == Path("new/5.jpg")

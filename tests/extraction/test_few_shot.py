@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ita_pipeline.corpus.posts import Post, Span, joined
+from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.extraction import few_shot as similarity
 from ita_pipeline.extraction.few_shot import ExampleSelector, Vectors, words_of
 from ita_pipeline.extraction.posts import PostSource, as_item
@@ -19,7 +19,7 @@ VOCABULARY = ("rain", "sun", "Marlow", "Kevin", "goal", "RT", "lunch")
 
 def post(text: str, id: str = "1", gold: bool = True) -> Post:
     words = tuple(text.split())
-    joint, offsets = joined(words)
+    joint, offsets = join_words(words)
     spans = tuple(Span(n, n + 1, "LOC") for n, word in enumerate(words) if word == "Marlow")
     return Post(id, joint, words, offsets, spans if gold else None)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ita_pipeline.ner.encoders import find_encoder, load_encoder, longest_row
+from ita_pipeline.ner.encoders import find_encoder, load_encoder, max_row_length
 from stages.base import StageError
 from tests.support.tiny_encoder import build_bert
 
@@ -16,7 +16,7 @@ def test_minilm_comes_with_its_package_and_reads_512_pieces():
     assert found.identity.startswith("sha256:")
     model, tokenizer = load_encoder(found)
     assert (model.config.model_type, model.config.hidden_size) == ("bert", 384)
-    assert longest_row(model, tokenizer) == 512
+    assert max_row_length(model, tokenizer) == 512
 
 
 def test_a_folder_is_an_encoder_wherever_it_lies(tmp_path: Path):
@@ -25,7 +25,7 @@ def test_a_folder_is_an_encoder_wherever_it_lies(tmp_path: Path):
     there = find_encoder(str(tmp_path / "there"))
     assert here.identity == there.identity
     model, tokenizer = load_encoder(there)
-    assert longest_row(model, tokenizer) == 64
+    assert max_row_length(model, tokenizer) == 64
 
 
 def test_an_encoder_that_cannot_be_had_is_named():

@@ -8,15 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from ita_pipeline.corpus.posts import Post, Span, joined
+from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.ner.alignment import alignment_loss
 from ita_pipeline.ner.config import ObjectiveConfig
-from ita_pipeline.ner.examples import Example, lay_out
 from ita_pipeline.ner.prediction import tag_views
 from ita_pipeline.ner.tagger import Tagger, new_tagger
 from ita_pipeline.ner.training.batching import Batcher
-from ita_pipeline.ner.views import ViewEncoder, collate
-from ita_pipeline.ner.word_shapes import Shape
+from ita_pipeline.ner.views import EncodedPost, ViewEncoder, collate, encode_posts
+from ita_pipeline.ner.word_shapes import WordShape
 from tests.support.tiny_encoder import build_bert, load
 
 TYPES = ("LOC", "PER")
@@ -29,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def post(words: str, *spans: Span) -> Post:
     found = tuple(words.split())
-    text, offsets = joined(found)
+    text, offsets = join_words(found)
     return Post(text, text, found, offsets, gold=spans)
 
 
@@ -40,17 +39,19 @@ POSTS = [
 ]
 
 
-def made(folder: Path, objective: ObjectiveConfig, word_dropout: float = 0.0) -> tuple[Tagger, list[Example], Any]:
+def made(
+    folder: Path, objective: ObjectiveConfig, word_dropout: float = 0.0
+) -> tuple[Tagger, list[EncodedPost], Any]:
     encoder, tokenizer = load(folder)
     torch.manual_seed(1)
     tagger = new_tagger(encoder, TYPES, word_dropout, 64, objective).eval()
     with torch.no_grad():
         for parameter in tagger.crf.parameters():
             parameter.normal_()
-    return tagger, lay_out(POSTS, ViewEncoder(tokenizer, 64)), tokenizer
+    return tagger, encode_posts(POSTS, ViewEncoder(tokenizer, 64)), tokenizer
 
 
-def parts(tagger: Tagger, examples: list[Example], pad: int) -> tuple[dict[str, Any], torch.Tensor]:
+def parts(tagger: Tagger, examples: list[EncodedPost], pad: int) -> tuple[dict[str, Any], torch.Tensor]:
     batch = Batcher(tagger.config.scheme, examples, pad)(range(len(examples)))
     return batch, tagger(**batch)["loss"]
 
@@ -130,15 +131,15 @@ def test_a_post_without_words_has_no_mention(folder: Path):
 def test_word_shapes_change_nothing_at_first_and_are_learned(folder: Path, tmp_path: Path):
     encoder, tokenizer = load(folder)
     tagger = new_tagger(encoder, TYPES, 0.0, 64, ObjectiveConfig(), word_shapes=True).eval()
-    batch, loss = parts(tagger, lay_out(POSTS, ViewEncoder(tokenizer, 64, word_shapes=True)), 0)
+    batch, loss = parts(tagger, encode_posts(POSTS, ViewEncoder(tokenizer, 64, word_shapes=True)), 0)
     without = {name: {**batch[name], "shapes": None} for name in ("text", "context")}
     assert loss.item() == pytest.approx(tagger(**{**batch, **without})["loss"].item(), rel=1e-6)
     loss.backward()
     assert tagger.shapes is not None
     gradient = tagger.shapes.weight.grad
     assert gradient is not None
-    assert gradient[Shape.LOWER].abs().sum() > 0
-    assert gradient[Shape.NONE].abs().sum() == 0
+    assert gradient[WordShape.LOWER].abs().sum() > 0
+    assert gradient[WordShape.NONE].abs().sum() == 0
     tagger.save_pretrained(tmp_path / "model")
     assert Tagger.from_pretrained(tmp_path / "model").config.word_shapes
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ita_pipeline.corpus.contexts import Reserved
+from ita_pipeline.corpus.contexts import ReservedContext
 from ita_pipeline.ner.views import VANISHED, View, ViewEncoder, collate, word_mask
-from ita_pipeline.ner.word_shapes import Shape, shape_of
+from ita_pipeline.ner.word_shapes import WordShape, classify_word
 from tests.support.tiny_encoder import build_bert, load
 
 
@@ -43,7 +43,7 @@ def test_contexts_are_cut_and_counted_and_words_never_are(tokenizer: Any):
 def test_words_that_vanish_are_counted(tokenizer: Any):
     view = ViewEncoder(tokenizer, 16).encode(["a", "\u200d", "b"])
     assert view.words == ((0, 1), VANISHED, (0, 2))
-    assert view.vanished == 1
+    assert view.num_vanished == 1
 
 
 @settings(max_examples=60, deadline=None)
@@ -79,8 +79,8 @@ def test_masks_are_true_for_the_words():
 def test_each_sub_token_has_the_shape_of_its_word_in_contexts_too(tokenizer: Any):
     view = ViewEncoder(tokenizer, 64, word_shapes=True).encode(["AB", "c"], ["Ada in UK!"])
     assert text_of(tokenizer, view) == "[CLS] a ##b c [SEP] a ##d ##a i ##n u ##k ! [SEP]"
-    none, upper, lower, title = Shape.NONE, Shape.UPPER, Shape.LOWER, Shape.TITLE
-    words = [title] * 3 + [lower] * 2 + [upper] * 2 + [Shape.SIGNS]
+    none, upper, lower, title = WordShape.NONE, WordShape.UPPER, WordShape.LOWER, WordShape.TITLE
+    words = [title] * 3 + [lower] * 2 + [upper] * 2 + [WordShape.SIGNS]
     assert view.shapes == ((none, upper, upper, lower, none, *words, none),)
 
 
@@ -92,14 +92,14 @@ def test_each_sub_token_has_the_shape_of_its_word_in_contexts_too(tokenizer: Any
 def test_shapes_lie_beside_the_sub_tokens_of_contexts_that_are_cut(
     tokenizer: Any, contexts: list[tuple[str, int | None]], length: int
 ):
-    texts = [text if most is None else Reserved(text, most) for text, most in contexts]
+    texts = [text if most is None else ReservedContext(text, most) for text, most in contexts]
     plain = ViewEncoder(tokenizer, length).encode(["Ab"], texts)
     view = ViewEncoder(tokenizer, length, word_shapes=True).encode(["Ab"], texts)
     assert (view.rows, view.words, view.trimmed) == (plain.rows, plain.words, plain.trimmed)
     assert [len(row) for row in view.shapes] == [len(row) for row in view.rows]
     for ids, shapes in zip(view.rows, view.shapes, strict=True):
         for token, shape in zip(tokenizer.convert_ids_to_tokens(ids), shapes, strict=True):
-            assert (shape == Shape.NONE) == (token in ("[CLS]", "[SEP]"))
+            assert (shape == WordShape.NONE) == (token in ("[CLS]", "[SEP]"))
 
 
 @settings(max_examples=60, deadline=None)
@@ -110,7 +110,7 @@ def test_shapes_lie_beside_the_sub_tokens_in_windows_too(tokenizer: Any, words: 
     assert (view.rows, view.words, view.trimmed) == (plain.rows, plain.words, plain.trimmed)
     assert [len(row) for row in view.shapes] == [len(row) for row in view.rows]
     for word, (row, column) in zip(words, view.words, strict=True):
-        assert (row, column) == VANISHED or view.shapes[row][column] == shape_of(word)
+        assert (row, column) == VANISHED or view.shapes[row][column] == classify_word(word)
     batch = collate([view, ViewEncoder(tokenizer, length, word_shapes=True).encode(["a"])], 0)
     assert batch["shapes"].shape == batch["input_ids"].shape
     assert "shapes" not in collate([plain], 0)

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from ita_pipeline.cli import app
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.corpus.formats.conll import write_conll
-from ita_pipeline.corpus.posts import Post, Span, joined
+from ita_pipeline.corpus.formats.conll import format_conll
+from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.runs.compare import compare_runs
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunScores
 
@@ -25,10 +25,10 @@ def run(
     """A finished run that found these mentions in three posts."""
     made = Run(Path("runs") / "mine" / name)
     (made.folder / "predictions").mkdir(parents=True)
-    whole, offsets = joined(tuple(words.split()))
+    whole, offsets = join_words(tuple(words.split()))
     posts = [Post(str(n), whole, tuple(words.split()), offsets, gold=tuple(g)) for n, g in enumerate(gold)]
     for view, found in ((TEXT, text), (TEXT_AND_IMAGE, both)):
-        made.predictions("test", view).write_text(write_conll(zip(posts, found, strict=True)))
+        made.predictions("test", view).write_text(format_conll(zip(posts, found, strict=True)))
     (made.folder / "run.json").write_text("{}")
     made.finish(RunScores(splits={}))
     return made

@@ -9,10 +9,10 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ita_pipeline.corpus.contexts import ContextConfig, Reserved, render
+from ita_pipeline.corpus.contexts import ContextConfig, ReservedContext, render
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.ner.config import TrainingConfig
-from ita_pipeline.ner.views import ViewEncoder, fitted
+from ita_pipeline.ner.views import ViewEncoder, allocate_subtokens
 from ita_pipeline.runs.run import run_components
 from ita_pipeline.runs.train import without_consent
 from stages.external import TextValue, read_contexts
@@ -109,9 +109,9 @@ def test_imported_texts_are_knowledge_only_where_the_file_says_so() -> None:
     new = read_contexts(head + b'{"image": "1", "knowledge": ["it", "rains"]}\n', Path("new.jsonl"))["1"]
     config = ContextConfig()
     assert render(old.parts, config) == ("it rains",)
-    assert not isinstance(render(old.parts, config)[0], Reserved)
+    assert not isinstance(render(old.parts, config)[0], ReservedContext)
     (found,) = render(new.parts, config)
-    assert (found, isinstance(found, Reserved)) == ("it rains", True)
+    assert (found, isinstance(found, ReservedContext)) == ("it rains", True)
     own = KnowledgeValue(source="http", text="it rains")
     assert render({"knowledge": own, "extra": TextValue(texts=("x",))}, config) == ("x", "it rains")
 
@@ -125,17 +125,17 @@ def test_a_reserved_context_is_cut_last_and_nothing_goes_beyond_the_room(
     contexts: list[tuple[int, int | None]], room: int
 ) -> None:
     found = [length for length, _ in contexts]
-    texts = ["x" if most is None else Reserved("x", most) for _, most in contexts]
-    kept = fitted(texts, found, room)
+    texts = ["x" if most is None else ReservedContext("x", most) for _, most in contexts]
+    kept = allocate_subtokens(texts, found, room)
     assert sum(part + 1 for part in kept if part) <= max(0, room) + 1
     for part, whole, text in zip(kept, found, texts, strict=True):
         assert 0 <= part <= whole
-        assert not isinstance(text, Reserved) or part <= text.most
-    others = [part for part, text in zip(kept, texts, strict=True) if not isinstance(text, Reserved)]
+        assert not isinstance(text, ReservedContext) or part <= text.max_subtokens
+    others = [part for part, text in zip(kept, texts, strict=True) if not isinstance(text, ReservedContext)]
     cut = [
-        part < min(whole, text.most)
+        part < min(whole, text.max_subtokens)
         for part, whole, text in zip(kept, found, texts, strict=True)
-        if isinstance(text, Reserved)
+        if isinstance(text, ReservedContext)
     ]
     assert not any(cut) or not any(others)
 
@@ -145,7 +145,7 @@ def test_the_room_of_knowledge_is_part_of_the_run_and_other_contexts_are_as_befo
 
     _, tokenizer = load(build_bert(tmp_path / "bert"))
     encoder = ViewEncoder(tokenizer, 20)
-    view = encoder.encode(["ab"], ["cdefgh" * 3, Reserved("xyz", 4)])
+    view = encoder.encode(["ab"], ["cdefgh" * 3, ReservedContext("xyz", 4)])
     assert view.rows[0][-4:] == (*encoder.subtokens("xyz")[0], encoder.separator)
     assert len(view.rows[0]) == 20
     assert view.trimmed > 0
@@ -154,7 +154,7 @@ def test_the_room_of_knowledge_is_part_of_the_run_and_other_contexts_are_as_befo
     def key(text: str) -> object:
         return run_components({"train": [(post, (text,))]}, TrainingConfig(), "", ())["contexts"]
 
-    assert key("x") != key(Reserved("x", 4)) != key(Reserved("x", 5))
+    assert key("x") != key(ReservedContext("x", 4)) != key(ReservedContext("x", 5))
 
 
 def test_a_run_keeps_no_consent() -> None:

@@ -17,7 +17,7 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.formats.hf_datasets import posts_in
 from ita_pipeline.corpus.posts import Span
 from ita_pipeline.ner.encoders import find_encoder, load_encoder
-from ita_pipeline.ner.prediction import Scored
+from ita_pipeline.ner.prediction import ScoredSpan
 from ita_pipeline.ner.tagger import Tagger
 from ita_pipeline.ner.views import View
 from ita_pipeline.runs import predictor
@@ -127,9 +127,9 @@ def test_the_saved_folder_is_one_of_the_auto_classes(run: Path):
 def finds(run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run that takes every second word for a mention, with this and that probability."""
 
-    def all_of(_: object, views: list[View], pad: int) -> list[list[Scored]]:
+    def all_of(_: object, views: list[View], pad: int) -> list[list[ScoredSpan]]:
         places = [range(1, len(view.words), 2) for view in views]
-        return [[Scored(Span(n, n + 1, "PER"), 0.3 if n % 4 == 1 else 0.8) for n in row] for row in places]
+        return [[ScoredSpan(Span(n, n + 1, "PER"), 0.3 if n % 4 == 1 else 0.8) for n in row] for row in places]
 
     monkeypatch.setattr(predictor, "tag_views", all_of)
     return run

@@ -6,29 +6,28 @@ import json
 from pathlib import Path
 
 from ita_pipeline.corpus.formats.conll import read_conll
-from ita_pipeline.corpus.posts import Post, Span, joined
-from ita_pipeline.ner.examples import Example, Outcome
-from ita_pipeline.ner.prediction import Scored
-from ita_pipeline.ner.views import View
+from ita_pipeline.corpus.posts import Post, Span, join_words
+from ita_pipeline.ner.prediction import ScoredSpan, ViewPredictions
+from ita_pipeline.ner.views import EncodedPost, View
 from ita_pipeline.runs.results import write_split
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunAnalysis
 
 VIEW = View(((0, 5, 6, 1),), ((0, 1), (0, 2)))
 
 
-def example(number: int, *words: str) -> Example:
-    text, offsets = joined(words)
+def example(number: int, *words: str) -> EncodedPost:
+    text, offsets = join_words(words)
     gold = (Span(0, 1, "PER"),) if words else ()
-    return Example(Post(str(number), text, words, offsets, gold=gold), VIEW, VIEW if number % 2 else None)
+    return EncodedPost(Post(str(number), text, words, offsets, gold=gold), VIEW, VIEW if number % 2 else None)
 
 
 def test_both_views_are_written_with_spans_and_scores():
     run = Run(Path("runs/mine/a"))
     run.folder.mkdir(parents=True)
     examples = [example(0, "Ada", "sings"), example(1, "Bob", "runs"), example(2)]
-    text: list[list[Scored]] = [[Scored(Span(0, 1, "PER"), 0.75)], [], []]
-    both: list[list[Scored]] = [text[0], [Scored(Span(0, 1, "PER"), 0.5)], []]
-    found = write_split(run, "test", examples, Outcome(text, both), frozenset({"ada"}))
+    text: list[list[ScoredSpan]] = [[ScoredSpan(Span(0, 1, "PER"), 0.75)], [], []]
+    both: list[list[ScoredSpan]] = [text[0], [ScoredSpan(Span(0, 1, "PER"), 0.5)], []]
+    found = write_split(run, "test", examples, ViewPredictions(text, both), frozenset({"ada"}))
     assert (found.scores.text.micro.recall, found.scores.text_and_image.micro.recall) == (0.5, 1)
     assert (found.analysis.text.seen.support, found.analysis.text.unseen.support) == (1, 1)
     predicted = read_conll(run.predictions("test", TEXT))

@@ -12,12 +12,12 @@ from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.store import Store
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import load_dataset
-from ita_pipeline.corpus.formats.conll import write_conll
+from ita_pipeline.corpus.formats.conll import format_conll
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.ner.config import TrainingConfig
-from ita_pipeline.ner.metrics.errors import analyse
+from ita_pipeline.ner.metrics.errors import analyze
 from ita_pipeline.ner.metrics.scores import score
-from ita_pipeline.ner.prediction import Scored
+from ita_pipeline.ner.prediction import ScoredSpan
 from ita_pipeline.ner.training.history import EpochScore
 from ita_pipeline.runs.run import (
     TEXT,
@@ -156,7 +156,7 @@ def write_run(
     (run.folder / "predictions").mkdir(parents=True)
     pairs = [(post, *answers(number, post)) for number, post in enumerate(posts)]
     for view, which in ((TEXT, 1), (TEXT_AND_IMAGE, 2)):
-        run.predictions("test", view).write_text(write_conll([(pair[0], pair[which]) for pair in pairs]))
+        run.predictions("test", view).write_text(format_conll([(pair[0], pair[which]) for pair in pairs]))
         told = [
             {"mentions": [{"start": span.start, "score": 0.5 + 0.4 / (1 + number)} for span in pair[which]]}
             for number, pair in enumerate(pairs)
@@ -171,7 +171,7 @@ def write_run(
         for n in (1, 2, 3)
     ]
     analyses = [
-        analyse(posts, [[Scored(s, 0.9) for s in pair[which]] for pair in pairs], frozenset({"kim"}))
+        analyze(posts, [[ScoredSpan(s, 0.9) for s in pair[which]] for pair in pairs], frozenset({"kim"}))
         for which in (1, 2)
     ]
     analysis = ViewAnalysis(text=analyses[0], text_and_image=analyses[1])

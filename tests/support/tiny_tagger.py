@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ita_pipeline.corpus.posts import Post, Span, joined
+from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
-from ita_pipeline.ner.examples import Example, lay_out
 from ita_pipeline.ner.tagger import Tagger, new_tagger
 from ita_pipeline.ner.training.history import EpochScore
-from ita_pipeline.ner.training.loop import Desk, Hearers, train
-from ita_pipeline.ner.views import ViewEncoder
+from ita_pipeline.ner.training.loop import Hearers, Workdir, train
+from ita_pipeline.ner.views import EncodedPost, ViewEncoder, encode_posts
 from tests.support.tiny_encoder import load
 
 QUICK = TrainingConfig(
@@ -32,9 +31,9 @@ def posts(repeated: int = 4) -> list[tuple[Post, tuple[str, ...]]]:
     for number, name in enumerate(["kim", "lou", "max", "zoe", "tim", "pia"] * repeated):
         kind, context = ("LOC", "km sign") if number % 2 else ("PER", "a face")
         words = ("hi", name)
-        text, offsets = joined(words)
+        text, offsets = join_words(words)
         found.append((Post(str(number), text, words, offsets, gold=(Span(1, 2, kind),)), (context,)))
-    text, offsets = joined(())
+    text, offsets = join_words(())
     return [*found, (Post("empty", text, (), offsets, gold=()), ("a sign",))]
 
 
@@ -46,10 +45,10 @@ class Bench:
     """A tagger and its posts, before or after training. `lines` is what was said."""
 
     tagger: Tagger
-    examples: Sequence[Example]
+    examples: Sequence[EncodedPost]
     config: TrainingConfig
     pad: int
-    desk: Desk
+    desk: Workdir
     lines: list[str] = field(default_factory=list)
 
     def train(self, tell: Callable[[EpochScore], None] = ignore) -> list[EpochScore]:
@@ -65,5 +64,5 @@ def bench(
     torch.manual_seed(config.seed)
     encoder, tokenizer = load(encoder_folder)
     tagger = new_tagger(encoder, ("LOC", "PER"), config.word_dropout, 64, config.objective)
-    examples = lay_out(posts(repeated), ViewEncoder(tokenizer, 64))
-    return Bench(tagger, examples, config, tokenizer.pad_token_id, Desk(desk, every))
+    examples = encode_posts(posts(repeated), ViewEncoder(tokenizer, 64))
+    return Bench(tagger, examples, config, tokenizer.pad_token_id, Workdir(desk, every))

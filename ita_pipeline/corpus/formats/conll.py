@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.corpus.line_errors import FaultError, FaultKind, Hearer, refuse
-from ita_pipeline.corpus.posts import Post, Span, joined
+from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError, raise_unless_tolerated
+from ita_pipeline.corpus.posts import Post, Span, join_words
 
 TAG = re.compile(r"(?:O|[BI]-\S+)")
 
@@ -27,7 +27,7 @@ SAFE_ID = re.compile(r"[^/\\\x00]+")
 
 
 @dataclass
-class Sentence:
+class TaggedSentence:
     """Lines of one tweet as they are collected."""
 
     image_id: str | None = None
@@ -37,18 +37,21 @@ class Sentence:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ColumnLayout:
     """Which column holds the tags, and whether words of a context, with tags of their own, are expected."""
 
     column: int = -1
     contexts: bool = False
 
 
-LAST_COLUMN = Layout()
+LAST_COLUMN = ColumnLayout()
 
 
 def read_conll(
-    path: Path, types: Mapping[str, str] | None = None, hear: Hearer = refuse, column: int = -1
+    path: Path,
+    types: Mapping[str, str] | None = None,
+    on_error: OnLineError = raise_unless_tolerated,
+    column: int = -1,
 ) -> list[Post]:
     """The posts of a file; `types` renames types, such as OTHER to MISC. Tags are those of the last column, or of
     another: a file of predictions has the gold ones in column -2.
@@ -59,8 +62,8 @@ def read_conll(
         MissingError: the file cannot be read.
         UsageError: a line is neither a word nor a word and a tag; says which.
     """
-    found = sentences(read_text(path), path, hear, Layout(column))
-    return [as_post(sentence, number, path, types or {}, hear) for number, sentence in enumerate(found, 1)]
+    found = parse_sentences(read_text(path), path, on_error, ColumnLayout(column))
+    return [build_post(sentence, number, path, types or {}, on_error) for number, sentence in enumerate(found, 1)]
 
 
 def read_text(path: Path) -> str:
@@ -77,26 +80,28 @@ def read_text(path: Path) -> str:
         raise UsageError(f"{path} is not UTF-8 text", TO_UTF8) from error
 
 
-def sentences(text: str, path: Path, hear: Hearer = refuse, layout: Layout = LAST_COLUMN) -> Iterator[Sentence]:
+def parse_sentences(
+    text: str, path: Path, on_error: OnLineError = raise_unless_tolerated, layout: ColumnLayout = LAST_COLUMN
+) -> Iterator[TaggedSentence]:
     """Words and tags of each tweet; tags of a context's words are a fault unless the layout expects them."""
-    current = Sentence()
+    current = TaggedSentence()
     for number, line in enumerate(text.split("\n"), 1):
         line = line.rstrip("\r")
-        if names_picture(line):
+        if is_image_line(line):
             if current.words:
                 yield current
-            current = Sentence(image_id=image_id(line, path, number))
+            current = TaggedSentence(image_id=image_id(line, path, number))
         elif not line.strip():
             if current.words:
                 yield current
-            current = Sentence() if current.words else current
+            current = TaggedSentence() if current.words else current
         else:
-            add_word(current, line, path, number, hear, layout)
+            add_word(current, line, path, number, on_error, layout)
     if current.words:
         yield current
 
 
-def names_picture(line: str) -> bool:
+def is_image_line(line: str) -> bool:
     """Whether a line is `IMGID:<id>`, and not a word of that look with its tag."""
     columns = line.split("\t") if "\t" in line else line.split()
     others = [column.strip() for column in columns[1:] if column.strip()]
@@ -117,12 +122,14 @@ def image_id(line: str, path: Path, number: int) -> str:
     return name
 
 
-def add_word(sentence: Sentence, line: str, path: Path, number: int, hear: Hearer, layout: Layout) -> None:
+def add_word(
+    sentence: TaggedSentence, line: str, path: Path, number: int, on_error: OnLineError, layout: ColumnLayout
+) -> None:
     columns = line.split("\t") if "\t" in line else line.split()
     word, tag = columns[0].strip(), columns[layout.column].strip() if len(columns) > -layout.column else ""
-    fault = None if layout.contexts and tag in CONTEXT_TAGS else tag_fault(tag, path, number)
+    fault = None if layout.contexts and tag in CONTEXT_TAGS else check_tag(tag, path, number)
     if fault is not None:
-        hear(fault)
+        on_error(fault)
         tag = "O"
     # A line that is only a tag's column, as a word of odd white space leaves it, still counts as a word.
     sentence.words.append(word or "\ufffd")
@@ -130,11 +137,11 @@ def add_word(sentence: Sentence, line: str, path: Path, number: int, hear: Heare
     sentence.lines.append(number)
 
 
-def tag_fault(tag: str, path: Path, number: int) -> FaultError | None:
+def check_tag(tag: str, path: Path, number: int) -> LineError | None:
     """What is wrong with a tag, if anything; none at all is nothing wrong, for prediction needs none."""
     if tag in CONTEXT_TAGS:
-        return FaultError(
-            FaultKind.CONTEXT_TAG,
+        return LineError(
+            LineErrorKind.CONTEXT_TAG,
             str(path),
             number,
             f"{tag!r} marks a word of a context, not of the tweet",
@@ -142,23 +149,29 @@ def tag_fault(tag: str, path: Path, number: int) -> FaultError | None:
         )
     if tag and not TAG.fullmatch(tag):
         hint = "a line is a word, a tab, and O, B-TYPE or I-TYPE"
-        return FaultError(FaultKind.BAD_TAG, str(path), number, f"{tag!r} is no BIO tag", hint)
+        return LineError(LineErrorKind.BAD_TAG, str(path), number, f"{tag!r} is no BIO tag", hint)
     return None
 
 
-def as_post(sentence: Sentence, number: int, path: Path, types: Mapping[str, str], hear: Hearer = refuse) -> Post:
+def build_post(
+    sentence: TaggedSentence,
+    number: int,
+    path: Path,
+    types: Mapping[str, str],
+    on_error: OnLineError = raise_unless_tolerated,
+) -> Post:
     words = tuple(sentence.words)
-    text, offsets = joined(words)
+    text, offsets = join_words(words)
     if any(sentence.tags) and not all(sentence.tags):
         bare = sentence.tags.index("")
         reason = f"{words[bare]!r} has no tag, while other words of the tweet have one"
         hint = "give all words a tag, O where there is no mention"
-        hear(FaultError(FaultKind.MISSING_TAG, str(path), sentence.lines[bare], reason, hint))
-    for orphan in orphans(sentence.tags, types):
+        on_error(LineError(LineErrorKind.MISSING_TAG, str(path), sentence.lines[bare], reason, hint))
+    for orphan in find_orphans(sentence.tags, types):
         tag, line = sentence.tags[orphan], sentence.lines[orphan]
         reason = f"{tag} of {words[orphan]!r} continues no mention"
-        hear(FaultError(FaultKind.ORPHAN_TAG, str(path), line, reason, ORPHANS))
-    gold = tuple(bio_spans(sentence.tags, types)) if all(sentence.tags) else None
+        on_error(LineError(LineErrorKind.ORPHAN_TAG, str(path), line, reason, ORPHANS))
+    gold = tuple(decode_bio(sentence.tags, types)) if all(sentence.tags) else None
     return Post(
         id=sentence.image_id or str(number),
         text=text,
@@ -169,7 +182,7 @@ def as_post(sentence: Sentence, number: int, path: Path, types: Mapping[str, str
     )
 
 
-def bio_spans(tags: Sequence[str], types: Mapping[str, str]) -> Iterator[Span]:
+def decode_bio(tags: Sequence[str], types: Mapping[str, str]) -> Iterator[Span]:
     """Mentions of BIO tags. An `I-x` that continues no mention of type x starts one, as UMT and ITA read it."""
     start: int | None = None
     current = ""
@@ -183,7 +196,7 @@ def bio_spans(tags: Sequence[str], types: Mapping[str, str]) -> Iterator[Span]:
             start, current = position, name
 
 
-def orphans(tags: Sequence[str], types: Mapping[str, str]) -> list[int]:
+def find_orphans(tags: Sequence[str], types: Mapping[str, str]) -> list[int]:
     """Places of `I-x` that continue no mention of type x."""
     found: list[int] = []
     before = ""
@@ -196,7 +209,7 @@ def orphans(tags: Sequence[str], types: Mapping[str, str]) -> list[int]:
     return found
 
 
-def bio_tags(length: int, spans: Iterable[Span]) -> list[str]:
+def encode_bio(length: int, spans: Iterable[Span]) -> list[str]:
     """BIO tags of mentions that do not overlap."""
     tags = ["O"] * length
     for span in spans:
@@ -204,19 +217,19 @@ def bio_tags(length: int, spans: Iterable[Span]) -> list[str]:
     return tags
 
 
-def as_column(word: str) -> str:
+def escape_column(word: str) -> str:
     """A word without what would end its column or its line."""
     return re.sub(r"[\t\r\n]+", "_", word.strip("\t\r\n")) or "\ufffd"
 
 
-def write_conll(posts: Iterable[tuple[Post, Sequence[Span]]]) -> str:
+def format_conll(posts: Iterable[tuple[Post, Sequence[Span]]]) -> str:
     """Posts with predicted mentions: word, gold tag where there is one, predicted tag; tabs between."""
     blocks = []
     for post, predicted in posts:
-        columns = [tuple(map(as_column, post.words))]
+        columns = [tuple(map(escape_column, post.words))]
         if post.gold is not None:
-            columns.append(tuple(bio_tags(len(post.words), post.gold)))
-        columns.append(tuple(bio_tags(len(post.words), predicted)))
+            columns.append(tuple(encode_bio(len(post.words), post.gold)))
+        columns.append(tuple(encode_bio(len(post.words), predicted)))
         lines = [f"IMGID:{post.image_id}"] if post.image_id else []
         lines += ["\t".join(row) for row in zip(*columns, strict=True)]
         blocks.append("\n".join(lines) + "\n")

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.corpus.formats.conll import TAG, bio_spans
-from ita_pipeline.corpus.formats.kbner import written_word
-from ita_pipeline.corpus.posts import Post, joined
+from ita_pipeline.corpus.formats.conll import TAG, decode_bio
+from ita_pipeline.corpus.formats.kbner import escape_word
+from ita_pipeline.corpus.posts import Post, join_words
 from ita_pipeline.sources.decode import FORMATS, MOST_BYTES
 from ita_pipeline.sources.hub_datasets import IDS, PICTURES, TAGS, WORDS, load
 
@@ -35,8 +35,8 @@ def posts_of(rows: Any, split: str, folder: Path, notes: list[str], tag_names: s
     bad = 0
     for number, row in enumerate(rows, 1):
         post_id = str(row[id_column]) if id_column else f"{split}-{number}"
-        tokens = tuple(written_word(str(word)) for word in row[words])
-        text, offsets = joined(tokens)
+        tokens = tuple(escape_word(str(word)) for word in row[words])
+        text, offsets = join_words(tokens)
         gold = None
         if tags is not None and row[tags] is not None:
             found = [bio(tag, names, split, number) for tag in row[tags]]
@@ -44,7 +44,7 @@ def posts_of(rows: Any, split: str, folder: Path, notes: list[str], tag_names: s
                 raise UsageError(
                     f"{split}, row {number}: {len(tokens)} words have {len(found)} tags", "one tag for each word"
                 )
-            gold = tuple(bio_spans(found, {}))
+            gold = tuple(decode_bio(found, {}))
         post = Post(post_id, text, tokens, offsets, gold)
         kept = keep_picture(row.get(picture), f"{split}-{number}", folder) if picture else None
         bad += picture is not None and row.get(picture) is not None and kept is None
@@ -153,6 +153,6 @@ def read(rows: Any, split: str, folder: Path) -> Iterator[Post]:
 
 
 def of_words(words: Sequence[object] | None, name: str) -> Post:
-    tokens = tuple(written_word(str(word)) for word in words or ())
-    text, offsets = joined(tokens)
+    tokens = tuple(escape_word(str(word)) for word in words or ())
+    text, offsets = join_words(tokens)
     return Post(name, text, tokens, offsets)

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.text import whole_text
-from ita_pipeline.corpus.formats.conll import ORPHANS, TAG, TO_UTF8, bio_spans, orphans
-from ita_pipeline.corpus.line_errors import FaultError, FaultKind, Hearer, refuse
-from ita_pipeline.corpus.posts import Post, Span, joined
+from ita_pipeline.corpus.formats.conll import ORPHANS, TAG, TO_UTF8, decode_bio, find_orphans
+from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError, raise_unless_tolerated
+from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.corpus.tokenizer import tokenize
 from ita_pipeline.sources.hub_datasets import ALIASES
 
@@ -27,7 +27,7 @@ Split = Literal["train", "dev", "test"]
 BAD_TAGS = "tags are O, B-TYPE or I-TYPE"
 
 
-class Mention(BaseModel):
+class MentionEntry(BaseModel):
     """`text`, where it is given, must be what stands there: it tells offsets of another kind apart."""
 
     start: int = Field(ge=0)
@@ -36,13 +36,13 @@ class Mention(BaseModel):
     text: str | None = None
 
     @model_validator(mode="after")
-    def not_empty(self) -> Mention:
+    def not_empty(self) -> MentionEntry:
         if self.end <= self.start:
             raise ValueError("a mention must end after it starts")
         return self
 
 
-class Line(BaseModel):
+class PostLine(BaseModel):
     """One line; fields that are not named here are left alone."""
 
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
@@ -51,12 +51,12 @@ class Line(BaseModel):
     text: str | None = None
     tokens: list[str] | None = None
     tags: list[str] | None = None
-    mentions: list[Mention] | None = None
+    mentions: list[MentionEntry] | None = None
     image: str | None = None
     split: str | None = None
 
     @model_validator(mode="after")
-    def complete(self) -> Line:
+    def complete(self) -> PostLine:
         if self.text is None and not self.tokens:
             raise ValueError("it has neither text nor tokens")
         if self.tags is not None and len(self.tags) != len(self.tokens or ()):
@@ -69,7 +69,7 @@ class Line(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class ParsedPost:
     """A post, the split that its line names, and how many mentions were widened to whole words."""
 
     post: Post
@@ -77,7 +77,9 @@ class Labelled:
     widened: int
 
 
-def read_jsonl(path: Path, types: Mapping[str, str] | None = None, hear: Hearer = refuse) -> list[Labelled]:
+def read_jsonl(
+    path: Path, types: Mapping[str, str] | None = None, on_error: OnLineError = raise_unless_tolerated
+) -> list[ParsedPost]:
     """The posts of a file. `hear` is told of every faulty line; where it raises nothing, the line is left out.
 
     Raises:
@@ -86,58 +88,62 @@ def read_jsonl(path: Path, types: Mapping[str, str] | None = None, hear: Hearer 
     """
     try:
         with path.open(encoding="utf-8-sig") as lines:
-            return list(parse_lines(lines, str(path), path.parent, types or {}, hear))
+            return list(parse_posts(lines, str(path), path.parent, types or {}, on_error))
     except OSError as error:
         raise MissingError(f"{path} cannot be read: {error.strerror}", "a file with one post a line") from error
 
 
-def parse_lines(
-    lines: Iterable[str], where: str, folder: Path, types: Mapping[str, str], hear: Hearer = refuse
-) -> Iterator[Labelled]:
+def parse_posts(
+    lines: Iterable[str],
+    where: str,
+    folder: Path,
+    types: Mapping[str, str],
+    on_error: OnLineError = raise_unless_tolerated,
+) -> Iterator[ParsedPost]:
     """Posts of JSON lines, one at a time, so that a pipe is answered as it speaks."""
     number = 0
     try:
         for number, text in enumerate(lines, 1):
-            if text.strip() and (found := heard_line(text, number, where, folder, types, hear)):
+            if text.strip() and (found := heard_line(text, number, where, folder, types, on_error)):
                 yield found
     except UnicodeDecodeError as error:
         raise UsageError(f"{where}, behind line {number}: this is not UTF-8 text", TO_UTF8) from error
 
 
 def heard_line(
-    text: str, number: int, where: str, folder: Path, types: Mapping[str, str], hear: Hearer
-) -> Labelled | None:
+    text: str, number: int, where: str, folder: Path, types: Mapping[str, str], hear: OnLineError
+) -> ParsedPost | None:
     try:
         line = parse_line(text, number, where)
         found = labelled(line, number, folder, types)
-    except FaultError as fault:
+    except LineError as fault:
         hear(fault)
         return None
     except ValueError as error:
-        hear(FaultError(FaultKind.BAD_LINE, where, number, str(error), "each line is one JSON object"))
+        hear(LineError(LineErrorKind.BAD_LINE, where, number, str(error), "each line is one JSON object"))
         return None
-    for place in orphans(line.tags or (), types):
+    for place in find_orphans(line.tags or (), types):
         reason = f"{(line.tags or ())[place]} of {found.post.words[place]!r} continues no mention"
-        hear(FaultError(FaultKind.ORPHAN_TAG, where, number, reason, ORPHANS))
+        hear(LineError(LineErrorKind.ORPHAN_TAG, where, number, reason, ORPHANS))
     return found
 
 
-def parse_line(text: str, number: int, where: str) -> Line:
+def parse_line(text: str, number: int, where: str) -> PostLine:
     """
     Raises:
-        FaultError: the line is no such object.
+        LineError: the line is no such object.
     """
     try:
-        return Line.model_validate(whole(json.loads(text)))
+        return PostLine.model_validate(whole(json.loads(text)))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         reason = f"{place}: {first['msg']}" if place else first["msg"].removeprefix("Value error, ")
-        kind = FaultKind.BAD_TAG if reason == BAD_TAGS else FaultKind.BAD_LINE
-        raise FaultError(kind, where, number, reason, "docs/datasets.md shows what a line holds") from error
+        kind = LineErrorKind.BAD_TAG if reason == BAD_TAGS else LineErrorKind.BAD_LINE
+        raise LineError(kind, where, number, reason, "docs/datasets.md shows what a line holds") from error
     except (ValueError, RecursionError) as error:
         hint = "each line is one JSON object"
-        raise FaultError(FaultKind.BAD_LINE, where, number, str(error), hint) from error
+        raise LineError(LineErrorKind.BAD_LINE, where, number, str(error), hint) from error
 
 
 def whole(value: Any) -> Any:
@@ -151,7 +157,7 @@ def whole(value: Any) -> Any:
     return value
 
 
-def labelled(line: Line, number: int, folder: Path, types: Mapping[str, str]) -> Labelled:
+def labelled(line: PostLine, number: int, folder: Path, types: Mapping[str, str]) -> ParsedPost:
     text, offsets = words_of(line)
     gold, widened = gold_of(line, offsets, types)
     post = Post(
@@ -163,15 +169,15 @@ def labelled(line: Line, number: int, folder: Path, types: Mapping[str, str]) ->
         image_id=Path(line.image).stem if line.image else None,
         picture=inside(folder, line.image) if line.image else None,
     )
-    return Labelled(post, split_of(line), widened)
+    return ParsedPost(post, split_of(line), widened)
 
 
-def words_of(line: Line) -> tuple[str, tuple[tuple[int, int], ...]]:
+def words_of(line: PostLine) -> tuple[str, tuple[tuple[int, int], ...]]:
     if line.tokens is None:
         text = line.text or ""
         return text, tuple(tokenize(text))
     if line.text is None:
-        return joined(tuple(line.tokens))
+        return join_words(tuple(line.tokens))
     offsets, position = [], 0
     for token in line.tokens:
         start = line.text.find(token, position)
@@ -183,10 +189,10 @@ def words_of(line: Line) -> tuple[str, tuple[tuple[int, int], ...]]:
 
 
 def gold_of(
-    line: Line, offsets: tuple[tuple[int, int], ...], types: Mapping[str, str]
+    line: PostLine, offsets: tuple[tuple[int, int], ...], types: Mapping[str, str]
 ) -> tuple[tuple[Span, ...] | None, int]:
     if line.tags is not None:
-        return tuple(bio_spans(line.tags, types)), 0
+        return tuple(decode_bio(line.tags, types)), 0
     if line.mentions is None:
         return None, 0
     spans: list[Span] = []
@@ -220,7 +226,7 @@ def inside(folder: Path, image: str) -> Path:
     return path
 
 
-def split_of(line: Line) -> Any:
+def split_of(line: PostLine) -> Any:
     if line.split is None:
         return None
     split = ALIASES.get(line.split, line.split)

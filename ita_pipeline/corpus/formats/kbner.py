@@ -10,8 +10,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from ita_pipeline.corpus.formats.conll import CONTEXT_TAGS, Layout, Sentence, bio_tags, read_text, sentences
-from ita_pipeline.corpus.line_errors import FaultError, FaultKind
+from ita_pipeline.corpus.formats.conll import (
+    CONTEXT_TAGS,
+    ColumnLayout,
+    TaggedSentence,
+    encode_bio,
+    parse_sentences,
+    read_text,
+)
+from ita_pipeline.corpus.line_errors import LineError, LineErrorKind
 from ita_pipeline.corpus.posts import Post
 
 EOS = "<EOS>"
@@ -19,7 +26,7 @@ EOS = "<EOS>"
 REPLACEMENT = "\ufffd"
 
 
-class Form(StrEnum):
+class ExportForm(StrEnum):
     """Which project reads it: KB-NER, the code of ITA, or AdaSeq."""
 
     ITA = "ita"
@@ -27,11 +34,11 @@ class Form(StrEnum):
 
     @property
     def mark(self) -> str:
-        return "B-X" if self is Form.ITA else "X"
+        return "B-X" if self is ExportForm.ITA else "X"
 
 
 @dataclass(frozen=True, slots=True)
-class Late:
+class ContextedTweet:
     """A tweet taken apart from its contexts. `tags` is None where no word has one."""
 
     words: tuple[str, ...]
@@ -40,7 +47,7 @@ class Late:
     image_id: str | None = None
 
 
-def read_late(path: Path) -> list[Late]:
+def read_contexted_tweets(path: Path) -> list[ContextedTweet]:
     """The tweets of a file, with or without contexts.
 
     Raises:
@@ -48,11 +55,12 @@ def read_late(path: Path) -> list[Late]:
         UsageError: a line is neither a word nor a word and a tag; says which.
     """
     return [
-        taken_apart(sentence, path) for sentence in sentences(read_text(path), path, layout=Layout(contexts=True))
+        split_contexts(sentence, path)
+        for sentence in parse_sentences(read_text(path), path, layout=ColumnLayout(contexts=True))
     ]
 
 
-def taken_apart(sentence: Sentence, path: Path) -> Late:
+def split_contexts(sentence: TaggedSentence, path: Path) -> ContextedTweet:
     """Every word from the first `<EOS>`, or the first word tagged as a context, belongs to the contexts."""
     words, tags = sentence.words, sentence.tags
     starts = (place for place, word in enumerate(words) if word == EOS or tags[place] in CONTEXT_TAGS)
@@ -60,12 +68,12 @@ def taken_apart(sentence: Sentence, path: Path) -> Late:
     for place in range(end, len(words)):
         if tags[place] not in CONTEXT_TAGS and tags[place] not in ("", "O"):
             reason = f"{tags[place]!r} stands behind the beginning of a context"
-            raise FaultError(
-                FaultKind.BAD_TAG, str(path), sentence.lines[place], reason, "a context has the tag X or O"
+            raise LineError(
+                LineErrorKind.BAD_TAG, str(path), sentence.lines[place], reason, "a context has the tag X or O"
             )
     labelled = all(tags[:end])
-    return Late(
-        tuple(written_word(word) for word in words[:end]),
+    return ContextedTweet(
+        tuple(escape_word(word) for word in words[:end]),
         tuple(tags[:end]) if labelled else None,
         tuple(contexts_of(words[end:])),
         sentence.image_id,
@@ -82,23 +90,23 @@ def contexts_of(words: Sequence[str]) -> Iterator[str]:
             context = []
 
 
-def write_late(posts: Iterable[tuple[Post, Sequence[str]]], mark: str) -> str:
+def format_contexted_tweets(posts: Iterable[tuple[Post, Sequence[str]]], mark: str) -> str:
     """Posts with their contexts, a blank line behind each; `mark` tags the words of contexts.
 
     A post without labels gets O for every word, since the readers want a tag. A post without words is left out.
     """
     blocks = []
     for post, contexts in posts:
-        tags = bio_tags(len(post.words), post.gold or ())
-        lines = [f"{written_word(word)} {tag}" for word, tag in zip(post.words, tags, strict=True)]
+        tags = encode_bio(len(post.words), post.gold or ())
+        lines = [f"{escape_word(word)} {tag}" for word, tag in zip(post.words, tags, strict=True)]
         for context in contexts:
-            lines += [f"{word} {mark}" for word in (EOS, *map(written_word, context.split()))]
+            lines += [f"{word} {mark}" for word in (EOS, *map(escape_word, context.split()))]
         if post.words:
             blocks.append("\n".join(lines) + "\n\n")
     return "".join(blocks)
 
 
-def written_word(word: str) -> str:
+def escape_word(word: str) -> str:
     """A word as a column: white space inside it would end it, and `<EOS>` would begin a context."""
     if word == EOS:
         return "EOS"

@@ -29,16 +29,16 @@ FORMS = "VinVL's predictions.tsv, Oscar's captions (.tsv or .json), or captions 
 
 
 @dataclass
-class Gathered:
+class ImportedContexts:
     """What several files say of pictures, part by part, and how often one said again what was said before."""
 
     lines: dict[str, ContextLine] = field(default_factory=dict)
-    again: int = 0
+    repeated: int = 0
 
     def add(self, line: ContextLine) -> None:
         said = {name: value for name, value in line if name != "image" and value is not None}
         before = self.lines.get(line.image, ContextLine(image=line.image))
-        self.again += any(getattr(before, name) is not None for name in said)
+        self.repeated += any(getattr(before, name) is not None for name in said)
         self.lines[line.image] = before.model_copy(update=said)
 
     @property
@@ -49,14 +49,14 @@ class Gathered:
         return {part: count for part, count in found.items() if count}
 
 
-def gather(files: Sequence[Path]) -> Gathered:
+def read_context_files(files: Sequence[Path]) -> ImportedContexts:
     """The contexts of several files in one.
 
     Raises:
         MissingError: a file cannot be read.
         UsageError: a file is in none of the forms; the message names the line.
     """
-    found = Gathered()
+    found = ImportedContexts()
     for file in files:
         for line in read(file):
             found.add(line)

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.ner.metrics.scores import Score
-from ita_pipeline.ner.prediction import Scored
+from ita_pipeline.ner.prediction import ScoredSpan
 from stages.base import Frozen
 
 Group = TypeVar("Group", bound=Hashable)
@@ -29,7 +29,7 @@ LONGEST = 4
 WORST = 5
 
 
-class Kind(StrEnum):
+class ErrorKind(StrEnum):
     """How a gold mention and a predicted one stand to each other."""
 
     RIGHT = "right"
@@ -44,7 +44,7 @@ class Kind(StrEnum):
 class Match:
     """A gold mention and the predicted one that stands for it; one of them is None where there is no other."""
 
-    kind: Kind
+    kind: ErrorKind
     gold: Span | None
     predicted: Span | None
 
@@ -95,14 +95,14 @@ class Analysis(Frozen):
     seen: Score
     unseen: Score
     by_length: Mapping[str, Score]
-    errors: Mapping[Kind, int]
+    errors: Mapping[ErrorKind, int]
     confusion: Mapping[str, Mapping[str, int]]
     calibration: Calibration
     # Analyses that were written before there were any have none.
-    worst: Mapping[Kind, tuple[Mistake, ...]] = {}
+    worst: Mapping[ErrorKind, tuple[Mistake, ...]] = {}
 
 
-def analyse(posts: Sequence[Post], predicted: Sequence[Sequence[Scored]], known: frozenset[str]) -> Analysis:
+def analyze(posts: Sequence[Post], predicted: Sequence[Sequence[ScoredSpan]], known: frozenset[str]) -> Analysis:
     """What was predicted of posts, held against their gold mentions; `known` are the `surfaces` of train.
 
     Raises:
@@ -112,33 +112,35 @@ def analyse(posts: Sequence[Post], predicted: Sequence[Sequence[Scored]], known:
     by_post = [compare_spans(post.gold or (), found) for post, found in zip(posts, spans, strict=True)]
     matches = [match for found in by_post for match in found]
     kinds = Counter(match.kind for match in matches)
-    seen = scores_by(posts, spans, lambda post, span: surface(post, span) in known)
+    seen = scores_by(posts, spans, lambda post, span: surface_form(post, span) in known)
     return Analysis(
         seen=seen.get(True, Score.of(0, 0, 0)),
         unseen=seen.get(False, Score.of(0, 0, 0)),
-        by_length=dict(sorted(scores_by(posts, spans, lambda _, span: words_of(span)).items())),
-        errors={kind: kinds[kind] for kind in Kind},
-        confusion=confusion(matches),
+        by_length=dict(sorted(scores_by(posts, spans, lambda _, span: length_bucket(span)).items())),
+        errors={kind: kinds[kind] for kind in ErrorKind},
+        confusion=count_confusions(matches),
         calibration=calibrate(posts, predicted),
-        worst=worst(posts, predicted, by_post, known),
+        worst=find_worst(posts, predicted, by_post, known),
     )
 
 
-def worst(
+def find_worst(
     posts: Sequence[Post],
-    predicted: Sequence[Sequence[Scored]],
+    predicted: Sequence[Sequence[ScoredSpan]],
     matches: Sequence[Sequence[Match]],
     known: frozenset[str],
-) -> dict[Kind, tuple[Mistake, ...]]:
+) -> dict[ErrorKind, tuple[Mistake, ...]]:
     """The worst few mistakes of every kind; of equally bad ones those that come first."""
-    found: dict[Kind, list[tuple[float, Mistake]]] = {kind: [] for kind in Kind if kind != Kind.RIGHT}
+    found: dict[ErrorKind, list[tuple[float, Mistake]]] = {
+        kind: [] for kind in ErrorKind if kind != ErrorKind.RIGHT
+    }
     for post, mentions, own in zip(posts, predicted, matches, strict=True):
         scores = {mention.span: mention.score for mention in mentions}
         for match in own:
-            if match.kind == Kind.RIGHT:
+            if match.kind == ErrorKind.RIGHT:
                 continue
             confidence = scores[match.predicted] if match.predicted else None
-            seen = match.gold is not None and surface(post, match.gold) in known
+            seen = match.gold is not None and surface_form(post, match.gold) in known
             mistake = Mistake(id=post.id, gold=match.gold, predicted=match.predicted, confidence=confidence)
             found[match.kind].append((float(seen) if confidence is None else confidence, mistake))
     return {
@@ -147,16 +149,16 @@ def worst(
     }
 
 
-def surfaces(posts: Iterable[Post]) -> frozenset[str]:
+def surface_forms(posts: Iterable[Post]) -> frozenset[str]:
     """The words of every gold mention, in lower case."""
-    return frozenset(surface(post, span) for post in posts for span in post.gold or ())
+    return frozenset(surface_form(post, span) for post in posts for span in post.gold or ())
 
 
-def surface(post: Post, span: Span) -> str:
+def surface_form(post: Post, span: Span) -> str:
     return " ".join(post.words[span.start : span.end]).casefold()
 
 
-def words_of(span: Span) -> str:
+def length_bucket(span: Span) -> str:
     length = span.end - span.start
     return f"{LONGEST}+" if length >= LONGEST else str(length)
 
@@ -181,10 +183,10 @@ def compare_spans(gold: Iterable[Span], predicted: Iterable[Span]) -> list[Match
     rather than of another, and the more words they share the rather.
     """
     pairs = sorted(
-        (order(wanted, found), wanted, found)
+        (match_priority(wanted, found), wanted, found)
         for wanted in set(gold)
         for found in set(predicted)
-        if touch(wanted, found)
+        if overlap(wanted, found)
     )
     open_gold, open_predicted = set(gold), set(predicted)
     matches = []
@@ -192,31 +194,31 @@ def compare_spans(gold: Iterable[Span], predicted: Iterable[Span]) -> list[Match
         if wanted in open_gold and found in open_predicted:
             open_gold.remove(wanted)
             open_predicted.remove(found)
-            matches.append(Match(kind_of(wanted, found), wanted, found))
-    matches += [Match(Kind.MISSED, wanted, None) for wanted in open_gold]
-    matches += [Match(Kind.SPURIOUS, None, found) for found in open_predicted]
+            matches.append(Match(classify_match(wanted, found), wanted, found))
+    matches += [Match(ErrorKind.MISSED, wanted, None) for wanted in open_gold]
+    matches += [Match(ErrorKind.SPURIOUS, None, found) for found in open_predicted]
     return sorted(matches, key=lambda match: match.gold or match.predicted or Span(0, 0, ""))
 
 
-def touch(one: Span, other: Span) -> bool:
+def overlap(one: Span, other: Span) -> bool:
     return one.start < other.end and other.start < one.end
 
 
-def order(gold: Span, predicted: Span) -> tuple[bool, bool, int]:
+def match_priority(gold: Span, predicted: Span) -> tuple[bool, bool, int]:
     """Pairs that belong together come first."""
     shared = min(gold.end, predicted.end) - max(gold.start, predicted.start)
     same = (gold.start, gold.end) == (predicted.start, predicted.end)
     return not same, gold.type != predicted.type, -shared
 
 
-def kind_of(gold: Span, predicted: Span) -> Kind:
+def classify_match(gold: Span, predicted: Span) -> ErrorKind:
     same_span = (gold.start, gold.end) == (predicted.start, predicted.end)
     if gold.type == predicted.type:
-        return Kind.RIGHT if same_span else Kind.BOUNDARY
-    return Kind.TYPE if same_span else Kind.BOTH
+        return ErrorKind.RIGHT if same_span else ErrorKind.BOUNDARY
+    return ErrorKind.TYPE if same_span else ErrorKind.BOTH
 
 
-def confusion(matches: Iterable[Match]) -> dict[str, dict[str, int]]:
+def count_confusions(matches: Iterable[Match]) -> dict[str, dict[str, int]]:
     """How often each gold type was taken for each type; O stands for no mention on either side."""
     counts = Counter(
         (match.gold.type if match.gold else OUTSIDE, match.predicted.type if match.predicted else OUTSIDE)
@@ -226,7 +228,7 @@ def confusion(matches: Iterable[Match]) -> dict[str, dict[str, int]]:
     return {row: {found: n for (gold, found), n in sorted(counts.items()) if gold == row} for row in rows}
 
 
-def calibrate(posts: Sequence[Post], predicted: Sequence[Sequence[Scored]], bins: int = BINS) -> Calibration:
+def calibrate(posts: Sequence[Post], predicted: Sequence[Sequence[ScoredSpan]], bins: int = BINS) -> Calibration:
     """Bins of equal width over the probabilities of all predicted mentions."""
     scored = [
         (mention.score, mention.span in (post.gold or ()))

@@ -37,7 +37,7 @@ class Bootstrap(Frozen):
     not_better: float
 
 
-class Randomisation(Frozen):
+class Randomization(Frozen):
     """Approximate randomisation (Noreen 1989; Yeh 2000): `p` is the probability of a difference in F1 at least as
     large, in either direction, if each post's answers had come from A or B by chance.
     """
@@ -53,7 +53,7 @@ class Difference(Frozen):
     b: float
     difference: float
     bootstrap: Bootstrap
-    randomisation: Randomisation
+    randomisation: Randomization
 
 
 def compare(
@@ -70,18 +70,18 @@ def compare(
     """
     if not gold:
         raise ValueError("there are no posts to compare on")
-    first, second = counts(gold, a), counts(gold, b)
+    first, second = count_mentions(gold, a), count_mentions(gold, b)
     before, after = float(f1(first.sum(0))), float(f1(second.sum(0)))
     return Difference(
         a=before,
         b=after,
         difference=after - before,
         bootstrap=bootstrap(first, second, samples, seed),
-        randomisation=randomise(first, second, samples, seed),
+        randomisation=randomize(first, second, samples, seed),
     )
 
 
-def counts(gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]]) -> Counts:
+def count_mentions(gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]]) -> Counts:
     import numpy as np
 
     pairs = [(set(wanted), set(found)) for wanted, found in zip(gold, predicted, strict=True)]
@@ -101,7 +101,7 @@ def bootstrap(a: Counts, b: Counts, samples: int, seed: int) -> Bootstrap:
 
     random, posts = np.random.default_rng(seed), len(a)
     found = []
-    for size in portions(samples, posts):
+    for size in batch_sizes(samples, posts):
         drawn = random.integers(posts, size=(size, posts)) + posts * np.arange(size)[:, None]
         times = np.bincount(drawn.ravel(), minlength=size * posts).reshape(size, posts).astype(np.float64)
         found.append(f1(times @ b) - f1(times @ a))
@@ -110,22 +110,22 @@ def bootstrap(a: Counts, b: Counts, samples: int, seed: int) -> Bootstrap:
     return Bootstrap(samples=samples, low=float(low), high=float(high), not_better=float((differences <= 0).mean()))
 
 
-def randomise(a: Counts, b: Counts, samples: int, seed: int) -> Randomisation:
+def randomize(a: Counts, b: Counts, samples: int, seed: int) -> Randomization:
     import numpy as np
 
     random, posts = np.random.default_rng(seed), len(a)
     observed = abs(float(f1(b.sum(0)) - f1(a.sum(0))))
     extreme = 0
-    for size in portions(samples, posts):
+    for size in batch_sizes(samples, posts):
         # What the posts whose answers are exchanged take from A and give to B.
         moved = random.integers(2, size=(size, posts), dtype=np.bool_).astype(np.float64) @ (b - a)
         differences = f1(b.sum(0) - moved) - f1(a.sum(0) + moved)
         # Equal but for the order in which floats were added is equal.
         extreme += int((np.abs(differences) >= observed - 1e-12).sum())
-    return Randomisation(samples=samples, p=(extreme + 1) / (samples + 1))
+    return Randomization(samples=samples, p=(extreme + 1) / (samples + 1))
 
 
-def portions(samples: int, posts: int) -> Iterator[int]:
+def batch_sizes(samples: int, posts: int) -> Iterator[int]:
     """Sizes of portions of all samples that memory holds easily."""
     size = max(1, AT_ONCE // posts)
     while samples > 0:

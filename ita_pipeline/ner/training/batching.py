@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
-from ita_pipeline.ner.examples import Example
 from ita_pipeline.ner.tags import TagScheme
-from ita_pipeline.ner.views import collate, word_mask
+from ita_pipeline.ner.views import EncodedPost, collate, word_mask
 
 # Batches are sorted by length within so many at a time: more spare no padding that counts, and mix less.
 POOL = 50
 
 
-def bucketed(lengths: Sequence[int], size: int, seed: int, epoch: int) -> list[list[int]]:
+def make_buckets(lengths: Sequence[int], size: int, seed: int, epoch: int) -> list[list[int]]:
     """The batches of one epoch: numbers of examples, `size` a batch, with little difference in length.
 
     Every example is in one batch. All batches are full but one, if their number does not come out even.
@@ -34,7 +33,7 @@ def steps(numbers: Sequence[int], size: int) -> range:
     return range(0, len(numbers), size)
 
 
-class Buckets:
+class BucketSampler:
     """The batches of the epoch that a training is in, for a data loader.
 
     `step` says how many updates are done. Nothing else is remembered, so a training that is taken up again sees
@@ -48,13 +47,13 @@ class Buckets:
         return -(-len(self.lengths) // self.size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        return iter(bucketed(self.lengths, self.size, self.seed, self.step() // len(self)))
+        return iter(make_buckets(self.lengths, self.size, self.seed, self.step() // len(self)))
 
 
 class Batcher:
     """Makes the tagger's input from training examples, given by their numbers."""
 
-    def __init__(self, scheme: TagScheme, examples: Sequence[Example], pad: int) -> None:
+    def __init__(self, scheme: TagScheme, examples: Sequence[EncodedPost], pad: int) -> None:
         self.scheme, self.examples, self.pad = scheme, examples, pad
 
     def __call__(self, numbers: Sequence[int]) -> dict[str, Any]:

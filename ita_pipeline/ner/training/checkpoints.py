@@ -48,7 +48,7 @@ class RandomState(Frozen):
     numpy_gauss: float
 
 
-class Progress(Frozen):
+class TrainingProgress(Frozen):
     """How far a training has come. `step` counts updates, of which an epoch has `steps_per_epoch`.
 
     `micro_batch` is the number of posts that fit into memory at once. `sums` are the sums over the posts of the
@@ -78,7 +78,7 @@ class Checkpoint:
     """A complete checkpoint."""
 
     folder: Path
-    progress: Progress
+    progress: TrainingProgress
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """The tensors of one file.
@@ -106,11 +106,11 @@ class Checkpoints:
 
     def newest(self) -> Checkpoint | None:
         """The complete checkpoint of the highest step. What a killed process left half written is none."""
-        found = [read(folder) for folder in self.folder.glob(f"{PREFIX}*")]
+        found = [read_checkpoint(folder) for folder in self.folder.glob(f"{PREFIX}*")]
         return max(filter(None, found), key=lambda checkpoint: checkpoint.progress.step, default=None)
 
     def save(
-        self, progress: Progress, tensors: Mapping[str, Mapping[str, Tensor]], texts: Mapping[str, str]
+        self, progress: TrainingProgress, tensors: Mapping[str, Mapping[str, Tensor]], texts: Mapping[str, str]
     ) -> None:
         """Write a checkpoint, and once it is complete remove the others and what killed processes left.
 
@@ -124,7 +124,7 @@ class Checkpoints:
             draft = Path(name) / "draft"
             draft.mkdir()
             for part, content in tensors.items():
-                with disk_errors():
+                with convert_save_errors():
                     save_file(dict(content), draft / f"{part}.safetensors")
             for part, text in texts.items():
                 (draft / part).write_text(text, "utf-8")
@@ -140,7 +140,7 @@ class Checkpoints:
 
 
 @contextmanager
-def disk_errors() -> Iterator[None]:
+def convert_save_errors() -> Iterator[None]:
     """What safetensors says of a full or failing disk, as any other writer would say it.
 
     Raises:
@@ -154,10 +154,10 @@ def disk_errors() -> Iterator[None]:
         raise OSError(f"weights cannot be written: {error}") from error
 
 
-def read(folder: Path) -> Checkpoint | None:
+def read_checkpoint(folder: Path) -> Checkpoint | None:
     """The checkpoint in a folder, or nothing where a file is missing or cut."""
     try:
-        progress = Progress.model_validate_json((folder / PROGRESS).read_bytes())
+        progress = TrainingProgress.model_validate_json((folder / PROGRESS).read_bytes())
         complete = all((folder / name).stat().st_size == size for name, size in progress.sizes.items())
     except (OSError, ValidationError):
         return None

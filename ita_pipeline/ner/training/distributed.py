@@ -24,7 +24,7 @@ SPLITTING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 PATIENCE = timedelta(days=7)
 
 
-def on_cpu() -> bool:
+def runs_on_cpu() -> bool:
     """Whether several processes would compute on CPUs: no accelerator is there that they could share."""
     import torch
 
@@ -33,14 +33,14 @@ def on_cpu() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Processes:
+class World:
     """`number` of this process, from 0, out of `count`. Only the first one writes files and speaks."""
 
-    number: int = 0
-    count: int = 1
+    rank: int = 0
+    size: int = 1
 
     @classmethod
-    def here(cls) -> Processes:
+    def connect(cls) -> World:
         """As the launcher's environment has it; the processes are connected on first use.
 
         Raises:
@@ -55,19 +55,19 @@ class Processes:
             return cls()
         from accelerate import PartialState
 
-        state = PartialState(cpu=on_cpu(), timeout=PATIENCE)
+        state = PartialState(cpu=runs_on_cpu(), timeout=PATIENCE)
         if state.num_processes != count:
             what = f"{count} processes cannot be connected on this kind of device"
             raise UsageError(what, "start ita without a launcher")
         return cls(state.process_index, state.num_processes)
 
     @property
-    def first(self) -> bool:
-        return self.number == 0
+    def is_main(self) -> bool:
+        return self.rank == 0
 
-    def said(self, thing: Thing) -> Thing:
+    def broadcast(self, thing: Thing) -> Thing:
         """What the first process gives here, in all of them; the others wait for it."""
-        if self.count == 1:
+        if self.size == 1:
             return thing
         from torch import distributed
 
@@ -75,16 +75,16 @@ class Processes:
         distributed.broadcast_object_list(box, src=0)
         return box[0]
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Until all of them are here."""
-        if self.count > 1:
+        if self.size > 1:
             from torch import distributed
 
             distributed.barrier()
 
-    def add_up(self, tensors: Iterable[Tensor]) -> None:
+    def all_reduce(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor by its sum over all processes, with the same bits in each."""
-        if self.count > 1:
+        if self.size > 1:
             from torch import distributed
 
             for tensor in tensors:

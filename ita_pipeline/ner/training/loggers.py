@@ -13,17 +13,17 @@ from ita_pipeline.core.errors import MissingError, UsageError, nearest
 TENSORBOARD = "tensorboard"
 
 
-def reporters(names: Sequence[str], folder: Path) -> list[Any]:
+def create_reporters(names: Sequence[str], folder: Path) -> list[Any]:
     """A callback for each name; those that write files do so below `folder`.
 
     Raises:
         UsageError: there is no reporter of that name.
         MissingError: its package is not installed.
     """
-    return [reporter(name, folder) for name in dict.fromkeys(names)]
+    return [create_reporter(name, folder) for name in dict.fromkeys(names)]
 
 
-def reporter(name: str, folder: Path) -> Any:
+def create_reporter(name: str, folder: Path) -> Any:
     from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
     if name not in INTEGRATION_TO_CALLBACK:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.ner.config import TrainingConfig
-from ita_pipeline.ner.examples import Example, both_scores, evaluate
+from ita_pipeline.ner.prediction import predict_views, score_views
 from ita_pipeline.ner.training.batching import Batcher
-from ita_pipeline.ner.training.checkpoints import Checkpoints, disk_errors, remove_all_but, sync_files
-from ita_pipeline.ner.training.distributed import Processes
+from ita_pipeline.ner.training.checkpoints import Checkpoints, convert_save_errors, remove_all_but, sync_files
+from ita_pipeline.ner.training.distributed import World
 from ita_pipeline.ner.training.history import EpochScore, best_epoch, should_stop
 from ita_pipeline.ner.training.loggers import TrainingLog
+from ita_pipeline.ner.views import EncodedPost
 
 if TYPE_CHECKING:
     from ita_pipeline.ner.tagger import Tagger
@@ -26,7 +27,7 @@ REPORTED_EVERY = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class Workdir:
     """Where an unfinished training keeps what it has, so that it can be taken up again.
 
     A checkpoint is made at the end of each epoch, and with `every` after each so many updates. Those that
@@ -34,7 +35,7 @@ class Desk:
     """
 
     folder: Path
-    every: int = 0
+    checkpoint_every: int = 0
     report_to: tuple[str, ...] = ()
 
     @property
@@ -60,11 +61,11 @@ class Hearers:
 
 def train(
     tagger: Tagger,
-    examples: Sequence[Example],
-    dev: Sequence[Example],
+    examples: Sequence[EncodedPost],
+    dev: Sequence[EncodedPost],
     config: TrainingConfig,
     pad: int,
-    desk: Desk,
+    workdir: Workdir,
     hearers: Hearers,
 ) -> list[EpochScore]:
     """Train, or go on with what lies on the desk, and leave the best epoch's weights there.
@@ -86,23 +87,23 @@ def train(
     set_seed(config.seed)
     usable = [example for example in examples if example.post.words]
     batcher = Batcher(tagger.config.scheme, usable, pad)
-    processes = Processes.here()
-    trainer = TaggerTrainer(tagger, batcher, config, desk.checkpoints, hearers.say, processes, desk.report_to)
-    checkpoint = desk.checkpoints.newest()
-    log = TrainingLog(desk.log, silent=not processes.first)
+    processes = World.connect()
+    trainer = TaggerTrainer(tagger, batcher, config, workdir.checkpoints, hearers.say, processes, workdir.report_to)
+    checkpoint = workdir.checkpoints.newest()
+    log = TrainingLog(workdir.log, silent=not processes.is_main)
     log.rewind(checkpoint.progress.step if checkpoint else 0)
     if checkpoint:
         trainer.take_up(checkpoint)
         hearers.say(f"resuming from {checkpoint.progress}")
         log.write("resume", checkpoint.progress.step, {})
-    trainer.add_callback(watch(trainer, dev, pad, desk, log, hearers))
+    trainer.add_callback(watch(trainer, dev, pad, workdir, log, hearers))
     if len(trainer.history) < config.epochs and not should_stop(trainer.history, config.patience):
         trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
     return trainer.history
 
 
 def watch(
-    trainer: TaggerTrainer, dev: Sequence[Example], pad: int, desk: Desk, log: TrainingLog, hearers: Hearers
+    trainer: TaggerTrainer, dev: Sequence[EncodedPost], pad: int, desk: Workdir, log: TrainingLog, hearers: Hearers
 ) -> Any:
     """What is done after each update and each epoch, as a callback of the trainer."""
     from transformers import TrainerCallback
@@ -126,17 +127,19 @@ def watch(
                 trainer.log({**trainer.update, "learning_rate": about["learning_rate"]})
             # The end of an epoch has a checkpoint of its own, with the epoch's scores.
             inside = state.global_step % trainer.steps_per_epoch
-            control.should_save = bool(desk.every and inside and state.global_step % desk.every == 0)
+            control.should_save = bool(
+                desk.checkpoint_every and inside and state.global_step % desk.checkpoint_every == 0
+            )
 
         def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            found = both_scores(dev, evaluate(tagger, dev, pad)) if processes.first else None
-            text_f1, context_f1 = processes.said(tuple(view.micro.f1 for view in found or ()))
+            found = score_views(dev, predict_views(tagger, dev, pad)) if processes.is_main else None
+            text_f1, context_f1 = processes.broadcast(tuple(view.micro.f1 for view in found or ()))
             epoch = EpochScore(
                 epoch=len(history) + 1, **trainer.epoch_means(), text_f1=text_f1, context_f1=context_f1
             )
             history.append(epoch)
-            if processes.first and best_epoch(history) == len(history) - 1:
-                with disk_errors():
+            if processes.is_main and best_epoch(history) == len(history) - 1:
+                with convert_save_errors():
                     tagger.save_pretrained(desk.model(epoch.epoch))
                 sync_files(desk.model(epoch.epoch))
             log.write("epoch", state.global_step, epoch.model_dump())
@@ -150,7 +153,7 @@ def watch(
             self.began = time.monotonic()
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if history and processes.first:
+            if history and processes.is_main:
                 best = desk.model(best_epoch(history) + 1)
                 remove_all_but(best.parent, best.name)
 

@@ -24,11 +24,11 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.ner.training.batching import Batcher, Buckets
-from ita_pipeline.ner.training.checkpoints import Checkpoint, Checkpoints, Progress
-from ita_pipeline.ner.training.distributed import Processes, on_cpu
+from ita_pipeline.ner.training.batching import Batcher, BucketSampler
+from ita_pipeline.ner.training.checkpoints import Checkpoint, Checkpoints, TrainingProgress
+from ita_pipeline.ner.training.distributed import World, runs_on_cpu
 from ita_pipeline.ner.training.history import EpochScore
-from ita_pipeline.ner.training.loggers import reporters
+from ita_pipeline.ner.training.loggers import create_reporters
 from ita_pipeline.ner.training.optimizer import (
     names,
     optimizer_tensors,
@@ -50,7 +50,7 @@ STATE = "trainer_state.json"
 
 PARTS = ("loss", "nll_text", "nll_context", "alignment")
 
-ALONE = Processes()
+ALONE = World()
 
 
 class OneDevice(TrainingArguments):
@@ -71,7 +71,7 @@ class TaggerTrainer(Trainer):
         config: TrainingConfig,
         checkpoints: Checkpoints,
         say: Callable[[str], None],
-        processes: Processes = ALONE,
+        processes: World = ALONE,
         report_to: Sequence[str] = (),
     ) -> None:
         self.processes = processes
@@ -81,15 +81,17 @@ class TaggerTrainer(Trainer):
         self.micro_batch = config.batch_size
         self.sums: Counter[str] = Counter()
         self.update: dict[str, float] = {}
-        on_cpus = processes.count > 1 and on_cpu()
+        on_cpus = processes.size > 1 and runs_on_cpu()
         super().__init__(model=tagger, args=arguments(config, checkpoints, len(batcher.examples), on_cpus))
         self.remove_callback(PrinterCallback)
-        for reporter in reporters(report_to, checkpoints.folder.parent) if processes.first else ():
+        for reporter in create_reporters(report_to, checkpoints.folder.parent) if processes.is_main else ():
             self.add_callback(reporter)
 
     def get_train_dataloader(self) -> Any:
         lengths = [example.length for example in self.batcher.examples]
-        buckets = Buckets(lengths, self.config.posts_an_update, self.config.seed, lambda: self.state.global_step)
+        buckets = BucketSampler(
+            lengths, self.config.posts_an_update, self.config.seed, lambda: self.state.global_step
+        )
         self.steps_per_epoch = len(buckets)
         numbers: Any = range(len(lengths))
         return DataLoader(numbers, batch_sampler=buckets, collate_fn=lambda posts: {"posts": posts})
@@ -116,10 +118,10 @@ class TaggerTrainer(Trainer):
             UsageError: not even one post fits, or the loss is no number any more.
         """
         posts = inputs["posts"]
-        own = posts[self.processes.number :: self.processes.count]
-        if self.processes.count > 1:
+        own = posts[self.processes.rank :: self.processes.size]
+        if self.processes.size > 1:
             # Dropout of its own for each, which follows from the step, so that nothing is to be remembered.
-            torch.manual_seed(hash((self.config.seed, self.state.global_step, self.processes.number)) % 2**63)
+            torch.manual_seed(hash((self.config.seed, self.state.global_step, self.processes.rank)) % 2**63)
         while True:
             # Not the model as the Trainer wrapped it: that would add up gradients part by part.
             parts = self.together(self.gradient(self.tagger, own, len(posts)))
@@ -135,7 +137,7 @@ class TaggerTrainer(Trainer):
 
     def together(self, parts: dict[str, float] | None) -> dict[str, float] | None:
         """Add up gradients and losses over the processes; nothing where memory did not suffice for one of them."""
-        if self.processes.count == 1:
+        if self.processes.size == 1:
             return parts
         device = self.tagger.linear.weight.device
         sums = torch.tensor(
@@ -143,7 +145,7 @@ class TaggerTrainer(Trainer):
             dtype=torch.float32 if device.type == "mps" else torch.float64,
             device=device,
         )
-        self.processes.add_up([sums])
+        self.processes.all_reduce([sums])
         failed, *values = sums.tolist()
         if failed:
             return None
@@ -151,7 +153,7 @@ class TaggerTrainer(Trainer):
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        self.processes.add_up(parameter.grad for parameter in parameters if parameter.grad is not None)
+        self.processes.all_reduce(parameter.grad for parameter in parameters if parameter.grad is not None)
         return dict(zip(PARTS, values, strict=True))
 
     def gradient(self, model: Any, posts: Sequence[int], of: int | None = None) -> dict[str, float] | None:
@@ -221,11 +223,11 @@ class TaggerTrainer(Trainer):
     # From here on Trainer's own hooks.
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        if not self.processes.first:
+        if not self.processes.is_main:
             return
         state, tensors = random_state()
         schedule = {name: value for name, value in self.schedule.state_dict().items() if name != "lr_lambdas"}
-        progress = Progress(
+        progress = TrainingProgress(
             step=self.state.global_step,
             steps_per_epoch=self.steps_per_epoch,
             device=self.args.device.type,

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.corpus.formats.conll import bio_spans, bio_tags, read_conll, write_conll
-from ita_pipeline.corpus.posts import Post, Span, joined
+from ita_pipeline.corpus.formats.conll import decode_bio, encode_bio, format_conll, read_conll
+from ita_pipeline.corpus.posts import Post, Span, join_words
 
 
 def read(content: str, **types: str) -> list[Post]:
@@ -92,14 +92,14 @@ BIO = st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"])
 def test_what_is_written_is_read_again(data: st.DataObject):
     words = tuple(data.draw(WORDS))
     tags = data.draw(st.lists(BIO, min_size=len(words), max_size=len(words)))
-    text, offsets = joined(words)
-    spans = tuple(bio_spans(tags, {}))
+    text, offsets = join_words(words)
+    spans = tuple(decode_bio(tags, {}))
     post = Post("7", text, words, offsets, gold=spans, image_id="7")
-    (again,) = read(write_conll([(post, spans)]))
+    (again,) = read(format_conll([(post, spans)]))
     assert again == post
 
 
 @given(st.lists(BIO, max_size=10))
 def test_spans_and_tags_agree(tags: list[str]):
-    spans = list(bio_spans(tags, {}))
-    assert list(bio_spans(bio_tags(len(tags), spans), {})) == spans
+    spans = list(decode_bio(tags, {}))
+    assert list(decode_bio(encode_bio(len(tags), spans), {})) == spans

@@ -9,16 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.corpus.formats.conll import bio_spans, bio_tags, read_conll
-from ita_pipeline.corpus.formats.kbner import Form, Late, read_late, write_late, written_word
-from ita_pipeline.corpus.posts import Post, joined
+from ita_pipeline.corpus.formats.conll import decode_bio, encode_bio, read_conll
+from ita_pipeline.corpus.formats.kbner import (
+    ContextedTweet,
+    ExportForm,
+    escape_word,
+    format_contexted_tweets,
+    read_contexted_tweets,
+)
+from ita_pipeline.corpus.posts import Post, join_words
 from ita_pipeline.sources.hub_datasets import split_of_name
 
 
-def read(content: str) -> list[Late]:
+def read(content: str) -> list[ContextedTweet]:
     path = Path("train.txt")
     path.write_bytes(content.encode())
-    return read_late(path)
+    return read_contexted_tweets(path)
 
 
 @pytest.mark.parametrize(
@@ -34,14 +40,14 @@ def read(content: str) -> list[Late]:
     ],
 )
 def test_the_forms_that_are_out_there(content: str):
-    assert read(content) == [Late(("Ada", "spoke"), ("B-PER", "O"), ("a woman",))]
+    assert read(content) == [ContextedTweet(("Ada", "spoke"), ("B-PER", "O"), ("a woman",))]
 
 
 def test_several_contexts_ids_and_tweets_without_any():
     one, two, three = read("IMGID:7\na O\n<EOS> X\nx X\n<EOS> X\n<EOS> X\ny X\nz X\n\nb O\n\nc\n<EOS>\nw\n")
-    assert one == Late(("a",), ("O",), ("x", "y z"), "7")
-    assert two == Late(("b",), ("O",), ())
-    assert three == Late(("c",), None, ("w",))
+    assert one == ContextedTweet(("a",), ("O",), ("x", "y z"), "7")
+    assert two == ContextedTweet(("b",), ("O",), ())
+    assert three == ContextedTweet(("c",), None, ("w",))
 
 
 def test_a_tag_behind_the_beginning_of_a_context_is_refused():
@@ -81,20 +87,20 @@ TAG = st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"])
 @st.composite
 def posts(draw: st.DrawFn) -> tuple[Post, tuple[str, ...]]:
     words = tuple(draw(st.lists(WORD, min_size=1, max_size=5)))
-    gold = tuple(bio_spans(draw(st.lists(TAG, min_size=len(words), max_size=len(words))), {}))
-    text, offsets = joined(words)
+    gold = tuple(decode_bio(draw(st.lists(TAG, min_size=len(words), max_size=len(words))), {}))
+    text, offsets = join_words(words)
     contexts = draw(st.lists(st.lists(WORD, max_size=4).map(" ".join), max_size=3))
     return Post("1", text, words, offsets, gold), tuple(contexts)
 
 
-@given(st.lists(posts(), max_size=4), st.sampled_from(Form))
-def test_what_is_written_is_read_again(pairs: list[tuple[Post, tuple[str, ...]]], form: Form):
-    read_again = read(write_late(pairs, form.mark))
+@given(st.lists(posts(), max_size=4), st.sampled_from(ExportForm))
+def test_what_is_written_is_read_again(pairs: list[tuple[Post, tuple[str, ...]]], form: ExportForm):
+    read_again = read(format_contexted_tweets(pairs, form.mark))
     expected = [
-        Late(
-            tuple(written_word(word) for word in post.words),
-            tuple(bio_tags(len(post.words), post.gold or ())),
-            tuple(" ".join(map(written_word, context.split())) for context in contexts if context.split()),
+        ContextedTweet(
+            tuple(escape_word(word) for word in post.words),
+            tuple(encode_bio(len(post.words), post.gold or ())),
+            tuple(" ".join(map(escape_word, context.split())) for context in contexts if context.split()),
         )
         for post, contexts in pairs
     ]
@@ -103,8 +109,8 @@ def test_what_is_written_is_read_again(pairs: list[tuple[Post, tuple[str, ...]]]
 
 @given(WORD)
 def test_a_written_word_is_one_column_and_stays_as_it_is(word: str):
-    once = written_word(word)
+    once = escape_word(word)
     assert once.split() == [once]
-    assert written_word(once) == once
+    assert escape_word(once) == once
     if word.split() == [word] and word != "<EOS>":
         assert once == word

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.contexts import ContextConfig, render
 from ita_pipeline.corpus.formats import vinvl as foreign
-from ita_pipeline.corpus.formats.vinvl import gather
+from ita_pipeline.corpus.formats.vinvl import read_context_files
 from stages.base import StageError
 from stages.external import ExternalConfig, ExternalStage, format_contexts
 
@@ -44,7 +44,7 @@ def write(name: str, content: str) -> Path:
 def test_objects_of_vinvl_become_tags_with_attributes():
     other = {"rect": [0, 0, 5, 5], "class": "man", "conf": 0.95}
     vinvl(THING, other)
-    found = gather([vinvl(name="2.jpg")])
+    found = read_context_files([vinvl(name="2.jpg")])
     line = found.lines["17_06_1"]
     assert line.objects is not None
     assert [(thing.label, thing.score) for thing in line.objects.objects] == [("man", 0.95), ("shirt", 0.91)]
@@ -58,14 +58,14 @@ def test_objects_of_vinvl_become_tags_with_attributes():
 
 
 def test_the_size_of_the_picture_where_the_file_has_it():
-    objects = gather([vinvl(THING, image_w=640, image_h=480)]).lines["17_06_1"].objects
+    objects = read_context_files([vinvl(THING, image_w=640, image_h=480)]).lines["17_06_1"].objects
     assert objects is not None
     assert (objects.width, objects.height) == (640, 480)
 
 
 def test_attributes_without_scores_are_those_that_vinvl_kept():
     thing = {name: value for name, value in THING.items() if name != "attr_scores"}
-    objects = gather([vinvl(thing)]).lines["17_06_1"].objects
+    objects = read_context_files([vinvl(thing)]).lines["17_06_1"].objects
     assert objects is not None
     assert {one.score for one in objects.objects[0].attributes} == {1.0}
 
@@ -82,7 +82,7 @@ def test_attributes_without_scores_are_those_that_vinvl_kept():
     ],
 )
 def test_captions_of_oscar(name: str, content: str):
-    line = gather([write(name, content)]).lines["1"]
+    line = read_context_files([write(name, content)]).lines["1"]
     assert [caption.text for caption in line.captions or ()] == ["a dog", "a cat"]
 
 
@@ -92,11 +92,11 @@ def test_several_files_become_one_and_the_last_word_counts():
         write("c.tsv", '1\t[{"caption": "a dog"}]\n'),
         write("d.txt", "1.jpg :a cat\n"),
     ]
-    found = gather(files)
+    found = read_context_files(files)
     line = found.lines["1"]
     assert line.objects is not None
     assert [caption.text for caption in line.captions or ()] == ["a cat"]
-    assert found.again == 1
+    assert found.repeated == 1
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_several_files_become_one_and_the_last_word_counts():
 def test_what_is_no_prediction_is_named_with_its_line(change: dict[str, Any], message: str):
     vinvl(THING)
     with pytest.raises(UsageError, match=f"predictions.tsv, line 2: .*{message}"):
-        gather([vinvl({**THING, **change})])
+        read_context_files([vinvl({**THING, **change})])
 
 
 @pytest.mark.parametrize(
@@ -122,25 +122,25 @@ def test_what_is_no_prediction_is_named_with_its_line(change: dict[str, Any], me
 )
 def test_other_files_are_refused(content: str):
     with pytest.raises(UsageError) as caught:
-        gather([write("x.tsv", content)])
+        read_context_files([write("x.tsv", content)])
     assert "predictions.tsv" in caught.value.hint
 
 
 def test_a_line_without_end_is_not_read_into_memory(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(foreign, "MOST_LINE", 1000)
     with pytest.raises(UsageError, match="line 1 is longer than"):
-        gather([vinvl(THING)])
+        read_context_files([vinvl(THING)])
 
 
 def test_a_missing_file_is_named():
     with pytest.raises(MissingError, match=r"gone\.tsv"):
-        gather([Path("gone.tsv")])
+        read_context_files([Path("gone.tsv")])
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_read_or_refused_in_a_sentence(content: bytes):
     Path("any.tsv").write_bytes(content)
     try:
-        gather([Path("any.tsv")])
+        read_context_files([Path("any.tsv")])
     except (UsageError, StageError) as error:
         assert "any.tsv" in str(error)

@@ -10,7 +10,7 @@ from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.metrics.v1 import precision_recall_fscore_support
 from seqeval.scheme import IOB2
 
-from ita_pipeline.corpus.formats.conll import bio_tags
+from ita_pipeline.corpus.formats.conll import encode_bio
 from ita_pipeline.corpus.posts import Span
 from ita_pipeline.ner.metrics.scores import score
 from tests.support.spans import SENTENCES, sentence
@@ -23,7 +23,8 @@ def test_scores_equal_seqeval_strict(sentences: list[list[tuple[str, str]]]):
     scores = score(gold, guess)
     found = scores.micro
     repaired = [
-        [bio_tags(len(tags), spans) for tags, spans in zip(sentences, side, strict=True)] for side in (gold, guess)
+        [encode_bio(len(tags), spans) for tags, spans in zip(sentences, side, strict=True)]
+        for side in (gold, guess)
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ita_pipeline.corpus.posts import Span
 from ita_pipeline.ner.metrics.scores import score
-from ita_pipeline.ner.metrics.significance import compare, counts, f1, portions
+from ita_pipeline.ner.metrics.significance import batch_sizes, compare, count_mentions, f1
 from tests.support.spans import SENTENCES, sentence
 
 RIGHT, WRONG = [Span(0, 1, "PER")], [Span(0, 1, "LOC")]
@@ -20,7 +20,7 @@ RIGHT, WRONG = [Span(0, 1, "PER")], [Span(0, 1, "LOC")]
 @given(SENTENCES)
 def test_f1_is_the_one_that_is_reported(sentences: list[list[tuple[str, str]]]):
     gold, found = zip(*map(sentence, sentences), strict=True)
-    assert float(f1(counts(gold, found).sum(0))) == pytest.approx(score(gold, found).micro.f1)
+    assert float(f1(count_mentions(gold, found).sum(0))) == pytest.approx(score(gold, found).micro.f1)
 
 
 @settings(deadline=None, max_examples=20)
@@ -44,7 +44,7 @@ def test_the_bootstrap_agrees_with_trying_all_samples():
     gold = [RIGHT] * 4
     a, b = [RIGHT, WRONG, WRONG, []], [RIGHT, RIGHT, WRONG, WRONG]
     found = compare(gold, a, b, samples=20_000)
-    first, second = counts(gold, a), counts(gold, b)
+    first, second = count_mentions(gold, a), count_mentions(gold, b)
     differences = [
         float(f1(second[list(drawn)].sum(0)) - f1(first[list(drawn)].sum(0)))
         for drawn in itertools.product(range(4), repeat=4)
@@ -72,8 +72,8 @@ def test_the_same_seed_gives_the_same_and_portions_make_all_samples():
     gold, a, b = [RIGHT] * 30, [RIGHT, []] * 15, [RIGHT, RIGHT, []] * 10
     assert compare(gold, a, b, samples=300) == compare(gold, a, b, samples=300)
     assert compare(gold, a, b, samples=300) != compare(gold, a, b, samples=300, seed=2)
-    assert sum(portions(10_001, 3257)) == 10_001
-    assert max(portions(10, 10**9)) == 1
+    assert sum(batch_sizes(10_001, 3257)) == 10_001
+    assert max(batch_sizes(10, 10**9)) == 1
 
 
 def test_nothing_to_compare_on_is_an_error():

@@ -10,22 +10,22 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ita_pipeline.ner.training.batching import Buckets, bucketed
+from ita_pipeline.ner.training.batching import BucketSampler, make_buckets
 
 LENGTHS = st.lists(st.integers(1, 200), max_size=300)
 
 
 @given(LENGTHS, st.integers(1, 20), st.integers(0, 5), st.integers(0, 5))
 def test_every_post_is_in_one_batch_and_batches_are_full(lengths: list[int], size: int, seed: int, epoch: int):
-    batches = bucketed(lengths, size, seed, epoch)
+    batches = make_buckets(lengths, size, seed, epoch)
     assert sorted(number for batch in batches for number in batch) == list(range(len(lengths)))
     assert sum(len(batch) < size for batch in batches) <= 1
-    assert len(batches) == len(Buckets(lengths, size, seed, lambda: 0))
+    assert len(batches) == len(BucketSampler(lengths, size, seed, lambda: 0))
 
 
 def test_posts_of_like_length_share_a_batch():
     lengths = [10 + 7919 * number % 100 for number in range(4000)]
-    batches = bucketed(lengths, 16, 1, 0)
+    batches = make_buckets(lengths, 16, 1, 0)
     padded = sum(len(batch) * max(lengths[number] for number in batch) for batch in batches)
     assert padded < 1.03 * sum(lengths)
     # Short and long batches alternate: no epoch begins with the long ones.
@@ -35,7 +35,7 @@ def test_posts_of_like_length_share_a_batch():
 
 def test_each_epoch_and_each_seed_has_an_order_of_its_own():
     lengths = list(range(100))
-    orders = [str(bucketed(lengths, 4, seed, epoch)) for seed in range(3) for epoch in range(3)]
+    orders = [str(make_buckets(lengths, 4, seed, epoch)) for seed in range(3) for epoch in range(3)]
     assert len(set(orders)) == 9
 
 
@@ -43,14 +43,14 @@ def test_the_order_is_the_same_in_another_process():
     code = "from ita_pipeline.ner.training.batching import bucketed; print(bucketed(list(range(40)), 4, 7, 2))"
     environment = {"PYTHONHASHSEED": "9", "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.strip() == str(bucketed(list(range(40)), 4, 7, 2))
+    assert done.stdout.strip() == str(make_buckets(list(range(40)), 4, 7, 2))
 
 
 def test_the_epoch_follows_from_the_updates_that_are_done():
     step = 0
-    buckets = Buckets(list(range(10)), 3, 1, lambda: step)
+    buckets = BucketSampler(list(range(10)), 3, 1, lambda: step)
     first = list(buckets)
     step = 3
     assert list(buckets) == first
     step = 4
-    assert list(buckets) == bucketed(list(range(10)), 3, 1, 1) != first
+    assert list(buckets) == make_buckets(list(range(10)), 3, 1, 1) != first

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.ner.training.distributed import Processes
+from ita_pipeline.ner.training.distributed import World
 from ita_pipeline.runs.run import Run
 from tests.support import fakes
 from tests.support.tiny_encoder import build_bert
@@ -97,4 +97,4 @@ def children(pid: int) -> list[int]:
 def test_a_launcher_that_splits_the_model_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(UsageError, match="FSDP splits the model"):
-        Processes.here()
+        World.connect()

@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ita_pipeline.corpus.formats.conll import read_conll
-from ita_pipeline.corpus.posts import Post, Span, joined
-from ita_pipeline.ner.examples import both_scores, evaluate, lay_out
-from ita_pipeline.ner.metrics.errors import surfaces
+from ita_pipeline.corpus.posts import Post, Span, join_words
+from ita_pipeline.ner.metrics.errors import surface_forms
 from ita_pipeline.ner.metrics.scores import Score, Scores
+from ita_pipeline.ner.prediction import predict_views, score_views
 from ita_pipeline.ner.tagger import Tagger
 from ita_pipeline.ner.training import loop
 from ita_pipeline.ner.training.history import best_epoch
-from ita_pipeline.ner.views import ViewEncoder
+from ita_pipeline.ner.views import ViewEncoder, encode_posts
 from ita_pipeline.runs.results import write_split
 from ita_pipeline.runs.run import Run
 from tests.support.tiny_encoder import build_bert, load
@@ -38,7 +38,7 @@ def test_it_learns_from_the_picture_what_the_words_leave_open(tmp_path: Path, en
     assert history[0].alignment > 0
     best = history[best_epoch(history)]
     kept = Tagger.from_pretrained(made.desk.model(best.epoch)).eval()
-    text, both = both_scores(made.examples, evaluate(kept, made.examples, made.pad))
+    text, both = score_views(made.examples, predict_views(kept, made.examples, made.pad))
     assert (text.micro.f1, both.micro.f1) == (best.text_f1, best.context_f1)
     assert [path.name for path in made.desk.model(1).parent.iterdir()] == [f"epoch-{best.epoch:03d}"]
 
@@ -64,7 +64,7 @@ def test_patience_ends_a_training_that_gets_no_better(
         micro = Score(precision=value, recall=value, f1=value, support=1)
         return (Scores(micro=micro, types={}, macro_f1=value),) * 2
 
-    monkeypatch.setattr(loop, "both_scores", fixed)
+    monkeypatch.setattr(loop, "score_views", fixed)
     made = bench(encoder_folder, tmp_path, QUICK.model_copy(update={"patience": 2}))
     history = made.train()
     assert [epoch.text_f1 for epoch in history] == [0.2, 0.6, 0.5, 0.6, 0.4, 0.3]
@@ -101,7 +101,7 @@ def as_posts(sentences: list[list[str]]) -> list[tuple[Post, tuple[str, ...]]]:
     found = []
     for number, sentence in enumerate([["Ada"], *sentences]):
         words = tuple(sentence)
-        text, offsets = joined(words)
+        text, offsets = join_words(words)
         gold = tuple(Span(place, place + 1, ("LOC", "PER")[place % 2]) for place in range(0, len(words), 2))
         contexts = (" ".join(words), "a sign") if number % 2 else ()
         found.append((Post(str(number), text, words, offsets, gold=gold), contexts))
@@ -118,13 +118,13 @@ def test_no_post_is_too_odd_to_train_on_and_to_score(
     folder = tmp_path_factory.mktemp("odd")
     made = bench(encoder_folder, folder, QUICK.model_copy(update={"epochs": 1, "batch_size": 2}))
     _, tokenizer = load(encoder_folder)
-    made.examples = lay_out(as_posts(sentences), ViewEncoder(tokenizer, 64))
+    made.examples = encode_posts(as_posts(sentences), ViewEncoder(tokenizer, 64))
     (epoch,) = made.train()
     assert epoch.loss >= 0
     run = Run(folder / "run")
     run.folder.mkdir()
-    outcome = evaluate(made.tagger, made.examples, made.pad)
-    found = write_split(run, "test", made.examples, outcome, surfaces(one.post for one in made.examples))
+    outcome = predict_views(made.tagger, made.examples, made.pad)
+    found = write_split(run, "test", made.examples, outcome, surface_forms(one.post for one in made.examples))
     assert found.scores.text.micro.f1 == epoch.text_f1
     assert found.analysis.text_and_image.seen.support == sum(len(one.post.gold or ()) for one in made.examples)
     written = read_conll(run.predictions("test", "text+image"))

@@ -8,8 +8,8 @@ from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.ner.training.loggers import reporters
-from ita_pipeline.ner.training.loop import Desk, Hearers, train
+from ita_pipeline.ner.training.loggers import create_reporters
+from ita_pipeline.ner.training.loop import Hearers, Workdir, train
 from tests.support.tiny_encoder import build_bert
 from tests.support.tiny_tagger import QUICK, bench
 
@@ -34,7 +34,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 def test_updates_and_epochs_are_reported(tmp_path: Path, recorder: Recorder):
     made = bench(build_bert(tmp_path / "bert"), tmp_path, QUICK.model_copy(update={"epochs": 2}))
-    desk = Desk(tmp_path / "desk", report_to=("tensorboard",))
+    desk = Workdir(tmp_path / "desk", report_to=("tensorboard",))
     hearers = Hearers(lambda line: None, lambda epoch: None)
     history = train(made.tagger, made.examples, made.examples, made.config, made.pad, desk, hearers)
     assert recorder.logging_dir == str(desk.folder / "tensorboard")
@@ -47,12 +47,12 @@ def test_updates_and_epochs_are_reported(tmp_path: Path, recorder: Recorder):
 
 def test_a_reporter_that_is_none_is_a_sentence(tmp_path: Path):
     with pytest.raises(UsageError, match="nobody is called tensorbord") as caught:
-        reporters(["tensorbord"], tmp_path)
+        create_reporters(["tensorbord"], tmp_path)
     assert "tensorboard" in caught.value.hint
 
 
 def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(integration_utils, "is_wandb_available", lambda: False)
     with pytest.raises(MissingError, match="wandb needs a package") as caught:
-        reporters(["wandb"], tmp_path)
+        create_reporters(["wandb"], tmp_path)
     assert caught.value.hint == "pip install wandb"

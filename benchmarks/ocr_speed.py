@@ -45,6 +45,7 @@ def by_stage(paths: Sequence[Path], **settings: object) -> None:
 
 
 def by_loop(paths: Sequence[Path]) -> None:
+    pytesseract.pytesseract.tesseract_cmd = "tesseract"  # the stage sets its guard
     for path in paths:
         pytesseract.image_to_string(opened(path))
 

@@ -36,6 +36,7 @@ def test_everything_that_is_looked_up_is_in_it(wheel: Path):
         | files("stages/objects/weights", "*")
         | files("ita_pipeline/reports/templates", "*")
     )
+    data |= files("stages", "*.sh")
     assert code | data | {"ita_pipeline/py.typed", "stages/py.typed"} <= held
     inside = files("configs", "*.yaml") | files("examples/posts", "*")
     assert {f"ita_pipeline/{name}" for name in inside} <= held
@@ -53,6 +54,7 @@ def test_it_runs_without_the_checkout(wheel: Path, tmp_path: Path):
     site = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
     subprocess.run([*pip, "--no-deps", "--target", str(site), str(wheel)], check=True)
+    assert all(os.access(site / program, os.X_OK) for program in files("stages", "*.sh"))
     draw(Path("images/a.png"))
 
     def run(*arguments: str) -> str:

@@ -152,6 +152,8 @@ def library(name: str, module: str, hint: str) -> Callable[[Path], Iterator[Diag
 
 
 def look_at_tesseract(_: Path) -> Iterator[Diagnosis]:
+    from pytesseract import get_languages  # loads pandas
+
     from stages.ocr.tesseract import INSTALL, installed_tesseract
 
     if shutil.which("tesseract") is None:
@@ -163,7 +165,7 @@ def look_at_tesseract(_: Path) -> Iterator[Diagnosis]:
         yield fail("tesseract", str(error), error.hint)
         return
     yield ok("tesseract", found)
-    languages = sorted(file.stem for file in folder.glob("*.traineddata"))
+    languages = sorted(get_languages())
     what = f"{', '.join(languages)} in {folder}"
     if "eng" in languages:
         yield ok("languages", what)

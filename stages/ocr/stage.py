@@ -28,7 +28,14 @@ from stages.models.threads import count_cores
 from stages.ocr import rapidocr as rapid
 from stages.ocr.readers import Reader, TextLines, WholePages
 from stages.ocr.schema import OcrConfig, OcrValue, Word
-from stages.ocr.tesseract import INSTALL, TableWord, installed_tesseract, one_thread_each, read_pages
+from stages.ocr.tesseract import (
+    INSTALL,
+    TableWord,
+    installed_tesseract,
+    load_pytesseract,
+    one_thread_each,
+    read_pages,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -115,6 +122,7 @@ class OcrStage(Stage[OcrConfig]):
         if self.reader is None and self.config.engine == "rapidocr":
             self.reader = rapid.RapidReader(self.workers)
         elif self.reader is None:
+            load_pytesseract()  # pandas needs memory too, which the engine limits after this call
             self.reader = TextLines() if mode == "lines" else WholePages(mode)
 
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:

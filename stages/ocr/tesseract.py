@@ -1,15 +1,17 @@
-"""Run Tesseract so that it ends with the process that started it and stays within its memory limit."""
+"""Run Tesseract with pytesseract, limited in memory and lifetime by `tesseract_guard.sh`."""
 
 from __future__ import annotations
 
-import io
 import os
 import re
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from stages.base import (
@@ -84,25 +86,12 @@ def installed_tesseract() -> tuple[str, Path]:
     return version[1], folder
 
 
-# $1 is the memory in kilobytes, $2 the process to die with; what follows them is run in place of the shell.
-# That process may be gone before setpriv has spoken, so that nothing would come: hence the look at PPID after it.
-# The signal is sent when the *thread* that started Tesseract ends, which is fine as long as that one waits for it.
-# Where setpriv cannot do this (BusyBox) or is missing (macOS, without `ulimit -v` too), Tesseract runs without.
-LEASH = """
-parent=$2
-ulimit -c 0
-ulimit -v "$1" 2>/dev/null
-shift 2
-if setpriv --pdeathsig KILL true 2>/dev/null; then
-    exec setpriv --pdeathsig KILL sh -c 'test "$PPID" = "$0" && exec "$@"' "$parent" "$@"
-fi
-exec "$@"
-"""
+MEMORY_AND_PARENT_GUARD = Path(__file__).with_name("tesseract_guard.sh")
 
 
 OUT_OF_MEMORY = (
     "bad_alloc",
-    "malloc fail",
+    "alloc fail",
     "out of memory",
     "insufficient memory",
     "cannot allocate memory",
@@ -123,14 +112,14 @@ WORD = 5
 
 
 class ArithmeticCrashError(BadItemError):
-    """Tesseract divided by zero, or the like: an error of its own that some pictures set off, the same each time.
+    """An arithmetic error in Tesseract, such as a division by zero. The same image causes it every time.
 
     (https://github.com/tesseract-ocr/tesseract/issues/3991, .../4242)
     """
 
 
 class TableWord(NamedTuple):
-    """A row of Tesseract's table: confidence in 0..1, box xyxy, and the numbers of block, paragraph and line."""
+    """A row of Tesseract's table: confidence in 0..1, box xyxy, and the block, paragraph and line numbers."""
 
     text: str
     confidence: float
@@ -138,62 +127,85 @@ class TableWord(NamedTuple):
     line: tuple[int, int, int]
 
 
-def read_pages(
-    pictures: Sequence[Image], arguments: Sequence[str], timeout: int, memory: int
-) -> list[list[TableWord]]:
-    """The words of each picture, read by one Tesseract, whose start costs more than reading a line.
+def load_pytesseract() -> ModuleType:
+    """Import pytesseract, which loads pandas, and make it run Tesseract through the guard."""
+    import pytesseract
 
-    They go in as the pages of one TIFF, through a pipe: nothing is left on the disk, whoever dies.
+    pytesseract.pytesseract.tesseract_cmd = str(MEMORY_AND_PARENT_GUARD)
+    return pytesseract
+
+
+def read_pages(
+    images: Sequence[Image], arguments: Sequence[str], timeout: int, memory: int
+) -> list[list[TableWord]]:
+    """Return the words of each image. One Tesseract process reads all of them, because its start is expensive.
 
     Args:
-        pictures: What to read, grey or RGB.
+        images: Gray or RGB images.
         arguments: Tesseract's own, such as `--psm 11`.
-        timeout: Seconds after which Tesseract is killed, for all pictures together.
+        timeout: Seconds after which Tesseract is killed, for all images together.
         memory: Megabytes of address space.
 
     Raises:
-        BadItemError: Tesseract failed on one of these pictures, or found too little time or memory for them.
-        ArithmeticCrashError: one of them sets off an error in Tesseract.
-        StageError: it cannot be started at all.
+        BadItemError: Tesseract failed on one of the images, or had too little time or memory for them.
+        ArithmeticCrashError: One of the images sets off an error in Tesseract.
+        StageError: Tesseract cannot be started.
     """
-    if not pictures:
+    if not images:
         return []
-    encoded = io.BytesIO()
-    # Copies, since a picture remembers how it was saved in another format, and Pillow trips over it.
-    first, *others = (picture.copy() for picture in pictures)
-    first.save(encoded, "TIFF", save_all=True, append_images=others)
-    command = ["tesseract", "-", "-", *arguments, "-c", "tessedit_create_tsv=1"]
+    with TemporaryDirectory(prefix="ita-ocr-") as folder:  # the guard expects these names
+        pages, limits, messages = (Path(folder, name) for name in ("pages.tif", "limits", "messages"))
+        # Copies, because an image that was saved in another format keeps settings that the TIFF writer rejects.
+        first, *others = (image.copy() for image in images)
+        first.save(pages, "TIFF", save_all=True, append_images=others)
+        limits.write_text(f"{memory * 1024} {os.getpid()}\n", "ascii")
+        code, table = run_tesseract(pages, arguments, timeout)
+        # pytesseract drops the messages if the exit code is 0. Short of memory, Leptonica skips a step with
+        # a message, and Tesseract may go on to an empty table and exit code 0.
+        check(code, read_messages(messages), memory)
+    return words_by_page(table, len(images))
+
+
+def run_tesseract(pages: Path, arguments: Sequence[str], timeout: int) -> tuple[int, str]:
+    """Return the exit code, negative for a signal, and the table.
+
+    Raises:
+        BadItemError: Tesseract took too long.
+        StageError: The guard cannot be executed.
+    """
+    pytesseract = load_pytesseract()
+    settings = {"config": shlex.join(arguments), "output_type": pytesseract.Output.BYTES, "timeout": timeout}
     try:
-        done = subprocess.run(
-            leashed(command, memory), input=encoded.getvalue(), capture_output=True, timeout=timeout, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        # A time-out must never look like a picture without text.
+        table = pytesseract.image_to_data(str(pages), **settings)
+    except pytesseract.TesseractNotFoundError as error:
+        hint = "pip install --force-reinstall ita-pipeline"
+        raise StageError(f"cannot execute {MEMORY_AND_PARENT_GUARD}", hint) from error
+    except pytesseract.TesseractError as error:
+        return (128 - error.status if error.status > 128 else error.status), ""
+    except RuntimeError as error:
+        # A timeout must never look like an image without text.
         raise BadItemError(f"Tesseract took longer than {timeout} s", FailureKind.RESOURCE) from error
-    check(done.returncode, complaints(done.stderr), memory)
-    return words_by_page(done.stdout.decode(errors="replace"), len(pictures))
+    except FileNotFoundError:
+        return 0, ""  # Tesseract ended well without a table
+    return 0, table.decode(errors="replace")
 
 
-def complaints(said: bytes) -> str:
-    """What Tesseract said besides the number of each page."""
-    lines = said.decode(errors="replace").splitlines()
+def read_messages(file: Path) -> str:
+    """Return what Tesseract wrote to standard error, except the number of each page."""
+    lines = file.read_text("utf-8", "replace").splitlines() if file.exists() else []
     return " ".join(" ".join(line.split()) for line in lines if not re.fullmatch(r"Page \d+", line.strip()))
 
 
-def leashed(command: Sequence[str], memory: int) -> list[str]:
-    return ["sh", "-c", LEASH, "leash", str(memory * 1024), str(os.getpid()), *command]
-
-
-def check(code: int, said: str, memory: int) -> None:
-    """Raise what an exit code and complaints mean; a table made without enough memory is not to be believed.
+def check(code: int, messages: str, memory: int) -> None:
+    """Raise the error that an exit code and Tesseract's messages mean.
 
     Raises:
-        BadItemError: the table is missing or wrong.
-        ArithmeticCrashError: it is missing, and always will be.
-        StageError: there is no Tesseract, or it cannot be started.
+        BadItemError: The table is missing or, made without enough memory, wrong.
+        ArithmeticCrashError: The table is missing, and a retry does not help.
+        StageError: Tesseract is missing or cannot be started.
     """
     allowed = f"ocr.memory allows it {memory} MB"
-    if any(sign in said.lower() for sign in OUT_OF_MEMORY):
+    if any(sign in messages.lower() for sign in OUT_OF_MEMORY):
         raise BadItemError(f"Tesseract ran out of memory: {allowed}", FailureKind.RESOURCE)
     if code == -signal.SIGFPE:
         raise ArithmeticCrashError("Tesseract crashed (SIGFPE), by an error of its own")
@@ -201,33 +213,34 @@ def check(code: int, said: str, memory: int) -> None:
         name = signal.Signals(-code).name
         raise BadItemError(f"Tesseract crashed ({name}), perhaps out of memory: {allowed}", FailureKind.RESOURCE)
     if code in NOT_STARTED:
-        raise StageError(f"Tesseract does not start: {said[:200]}", "tesseract --version shows why")
+        raise StageError(f"Tesseract does not start: {messages[:200]}", "tesseract --version shows why")
     if code:
-        # Whether the picture or the machine is to blame, Tesseract does not say.
-        raise BadItemError(f"Tesseract: {said[:200] or f'exit code {code}'}", FailureKind.TRANSIENT)
+        # The exit code does not tell whether the image or the machine is the cause.
+        raise BadItemError(f"Tesseract: {messages[:200] or f'exit code {code}'}", FailureKind.TRANSIENT)
 
 
 def words_by_page(table: str, pages: int) -> list[list[TableWord]]:
-    """
+    """Return the words of each page.
+
     Raises:
-        BadItemError: a page is missing, or a row is not as it should be.
+        BadItemError: A page is missing, or a row is malformed or cut off.
     """
-    header, *rows = [line.split("\t") for line in table.rstrip("\n").split("\n")]
-    found: list[list[TableWord]] = [[] for _ in range(pages)]
-    seen: set[int] = set()
+    *lines, end = table.split("\n")
+    words: list[list[TableWord]] = [[] for _ in range(pages)]
+    seen_pages: set[int] = set()
     try:
-        if header != COLUMNS:
-            raise ValueError(header)
-        for row in rows:
+        if end or lines[0].split("\t") != COLUMNS:
+            raise ValueError(table[:200])
+        for row in (line.split("\t") for line in lines[1:]):
             level, page, block, paragraph, line, _, left, top, width, height = map(int, row[:10])
             confidence, text = float(row[10]), row[11].strip()
-            seen.add(page)
+            seen_pages.add(page)
             if level == WORD and text and confidence >= 0:
                 box = (left, top, left + width, top + height)
                 word = TableWord(text, round(confidence / 100, 4), box, (block, paragraph, line))
-                found[page - 1].append(word)
+                words[page - 1].append(word)
+        if seen_pages != set(range(1, pages + 1)):
+            raise ValueError(seen_pages)
     except (ValueError, IndexError) as error:
         raise BadItemError("Tesseract's table is damaged", FailureKind.TRANSIENT) from error
-    if seen != set(range(1, pages + 1)):
-        raise BadItemError("Tesseract's table is damaged", FailureKind.TRANSIENT)
-    return found
+    return words

@@ -132,9 +132,8 @@ def dies_of_the_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
         (tmp_path / "tesseract").write_text(
             f"""#!/bin/sh
             echo started >>{tmp_path}/starts
-            cat >{tmp_path}/$$
-            if grep -aq 'HHHOOOSSSTTTIIILLLEEE!!!' {tmp_path}/$$; then {end}; fi
-            exec {real} "$@" <{tmp_path}/$$
+            if grep -aq 'HHHOOOSSSTTTIIILLLEEE!!!' "$1"; then {end}; fi
+            exec {real} "$@"
             """
         )
         (tmp_path / "tesseract").chmod(0o755)

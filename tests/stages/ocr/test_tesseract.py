@@ -11,12 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytesseract
 import pytest
 from PIL import Image
 
 from stages.base import Failure, FailureKind, Item, StageError, Value
 from stages.ocr.schema import OcrConfig
 from stages.ocr.stage import OcrStage
+from stages.ocr.tesseract import load_pytesseract
 from tests.stages.ocr.test_stage import written
 
 can_die_with_its_parent = pytest.mark.skipif(
@@ -36,6 +38,10 @@ for y in range(10, 2360, 40):
     ImageDraw.Draw(picture).text((20, y), text, "black", ImageFont.load_default(size=24))
 OcrStage(OcrConfig(page_mode=11, workers=2)).run([Item(name, name, lambda: picture) for name in "abcd"])
 """
+
+# The table of an image without text, for printf.
+COLUMNS = "level page_num block_num par_num line_num word_num left top width height conf text"
+TABLE = "\\t".join(COLUMNS.split()) + "\\n1\\t1" + "\\t0" * 6 + "\\t640\\t240\\t-1\\t\\n"
 
 
 def noise(side: int) -> Image.Image:
@@ -95,8 +101,7 @@ def test_no_tesseract_outlives_its_parent(tmp_path: Path, sent: signal.Signals):
     finally:
         parent.send_signal(sent)
         parent.wait()
-    assert wait_until(lambda: not tesseracts(mark), 5)
-    assert list(tmp_path.iterdir()) == []
+    assert wait_until(lambda: not tesseracts(mark) and not list(tmp_path.iterdir()), 5)
 
 
 @can_die_with_its_parent
@@ -105,6 +110,41 @@ def test_a_parent_that_died_before_the_leash_was_on_is_noticed(monkeypatch: pyte
     result = read(written("MARLOW"))
     assert isinstance(result, Failure)
     assert result.kind == FailureKind.TRANSIENT
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ("true", "Tesseract took longer than 1 s"),
+        pytest.param("kill -KILL $PPID", "Tesseract crashed (SIGKILL)", marks=can_die_with_its_parent),
+    ],
+)
+def test_no_tesseract_outlives_a_timeout_or_the_end_of_its_guard(
+    pretend: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, reason: str
+):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    pretend(f"echo $$ >{tmp_path}/number; {end}; exec sleep 60")
+    result = read(written("MARLOW"), timeout=1)
+    assert isinstance(result, Failure)
+    assert result.kind == FailureKind.RESOURCE
+    assert result.reason.startswith(reason)
+    process = Path("/proc", (tmp_path / "number").read_text().strip())
+    assert wait_until(lambda: not process.exists(), 5)
+    assert list(temporary.iterdir()) == []
+
+
+def test_other_calls_of_pytesseract_in_the_process_work():
+    load_pytesseract()
+    assert pytesseract.image_to_string(written("MARLOW")).strip() == "MARLOW"
+    assert "eng" in pytesseract.get_languages()
+
+
+def test_a_guard_that_cannot_be_executed_stops_the_stage(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("stages.ocr.tesseract.MEMORY_AND_PARENT_GUARD", Path("/no/such/guard"))
+    with pytest.raises(StageError, match="cannot execute /no/such/guard"):
+        read(written("MARLOW"))
 
 
 def test_too_little_memory_for_a_picture_is_told():
@@ -124,11 +164,9 @@ def test_short_of_memory_a_picture_is_read_as_ever_or_not_at_all():
 
 
 def test_a_table_made_without_enough_memory_is_not_believed(pretend: Callable[[str], None]):
-    columns = "level page_num block_num par_num line_num word_num left top width height conf text"
-    table = "\\t".join(columns.split()) + "\\n1\\t1" + "\\t0" * 6 + "\\t640\\t240\\t-1\\t\\n"
-    pretend(f"printf '{table}'")
+    pretend(f"printf '{TABLE}' >\"$2.tsv\"")
     assert not isinstance(read(written("MARLOW"), page_mode=11), Failure)
-    pretend(f"printf '{table}'; echo 'Error in pixCreateNoInit: pixdata_malloc fail for data' >&2")
+    pretend(f"printf '{TABLE}' >\"$2.tsv\"; echo 'Error in pixCreateNoInit: pixdata_malloc fail for data' >&2")
     result = read(written("MARLOW"), page_mode=11)
     assert isinstance(result, Failure)
     assert result.kind == FailureKind.RESOURCE
@@ -144,7 +182,8 @@ def test_a_table_made_without_enough_memory_is_not_believed(pretend: Callable[[s
         ("exit 3", FailureKind.TRANSIENT, "Tesseract: exit code 3"),
         ("kill -TERM $$", FailureKind.TRANSIENT, "Tesseract: exit code -15"),
         ("exit 0", FailureKind.TRANSIENT, "Tesseract's table is damaged"),
-        ("printf 'level\\ttext\\n1\\n'", FailureKind.TRANSIENT, "Tesseract's table is damaged"),
+        (f"printf '{TABLE}Hel' >\"$2.tsv\"", FailureKind.TRANSIENT, "Tesseract's table is damaged"),
+        ("printf 'level\\ttext\\n1\\n' >\"$2.tsv\"", FailureKind.TRANSIENT, "Tesseract's table is damaged"),
     ],
 )
 def test_every_other_end_is_a_failure_with_its_reason(

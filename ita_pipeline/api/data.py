@@ -27,16 +27,14 @@ from ita_pipeline.extraction.contexts import (
     ContextPlan,
     PostContexts,
     make_contexts,
-    plan_contexts,
     read_contexts,
     read_imported,
 )
 from ita_pipeline.extraction.options import Listener, Mute, Options, chosen
 from ita_pipeline.extraction.pictures import Extraction
-from ita_pipeline.extraction.presets import context_stages
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder, max_row_length
 from ita_pipeline.ner.views import ViewEncoder
-from ita_pipeline.runs.plan import TrainOptions, caption_file, context_config, source_of, training_settings
+from ita_pipeline.runs.plan import TrainOptions, plan_dataset_contexts, training_settings
 from ita_pipeline.sources.decode import peek
 from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.local import LocalFile
@@ -230,13 +228,8 @@ def plan_known(
     """
     choice = chosen(options, also=("training",), contexts=training.contexts or ())
     say(choice.why)
-    config = context_config(choice.preset, training.contexts)
-    captions = caption_file(dataset, training.captions)
-    stages = context_stages(choice.preset, config)
     store = Workspace(options.workspace).store
-    return plan_contexts(
-        dataset.posts, stages, config, store, captions, options.wishes, options.limits, **source_of(dataset)
-    )
+    return plan_dataset_contexts(dataset, choice.preset, options, training, store)
 
 
 def tokenizer_of(encoder: EncoderRef) -> tuple[Any, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,19 @@ from ita_pipeline.core.iteration import as_available
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.executor import Limits
-from ita_pipeline.engines.ray.cluster import require_ray
+from ita_pipeline.engines.factory import open_engine
+from ita_pipeline.engines.ray.cluster import RayPool, connected, require_ray
 from ita_pipeline.extraction.options import Listener, Mute, Options
 from ita_pipeline.extraction.session import CacheSession
-from ita_pipeline.runs.bulk_predict import Predicted, predict_into
+from ita_pipeline.runs.bulk_predict import (
+    POSTS_PER_PART,
+    LocalPartWriter,
+    PartWriter,
+    PredictionCounts,
+    predict_into,
+)
 from ita_pipeline.runs.evaluate import Evaluation, evaluate_run
-from ita_pipeline.runs.part_files import Form, Parts
+from ita_pipeline.runs.part_files import PartFolder, PartFormat
 from ita_pipeline.runs.predictions import Prediction
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import find_run
@@ -50,7 +58,7 @@ def evaluate(
         heard.say(note)
     with CacheSession(options, heard) as sharing:
         predictor = predictor_of(run, sharing.store, options, heard)
-        evaluation = evaluate_run(predictor, found, splits, captions, heard)
+        evaluation = evaluate_run(predictor, found, splits, captions)
     for note in predictor.notes:
         heard.say(note)
     return evaluation
@@ -93,9 +101,9 @@ def predict_parts(
     options: Options | None = None,
     listener: Listener | None = None,
     min_confidence: float = 0.0,
-    form: Form = Form.JSONL,
+    form: PartFormat = PartFormat.JSONL,
     failed: Callable[[str, str], None] | None = None,
-) -> Predicted:
+) -> PredictionCounts:
     """Mentions in any number of posts, written bit by bit to a folder of part files, as JSON lines or Parquet.
 
     What the folder has an answer to already is not answered again. `failed` is told the id of a post that was
@@ -112,10 +120,37 @@ def predict_parts(
         require_ray()
     with CacheSession(options, heard) as sharing:
         predictor = predictor_of(run, sharing.store, options, heard, min_confidence)
-        parts = Parts.of_run(Path(to), predictor.record.key, min_confidence, form)
+        parts = PartFolder.open(Path(to), predictor.record.key, min_confidence, form)
         if options.ray is not None:
             sharing.owes(stage_keys(predictor.stages).values())
-        return predict_into(parts, posts, predictor, options.ray, heard, failed or (lambda *_: None))
+        with open_part_writer(predictor, parts, options.ray, heard.say) as writer:
+            return predict_into(writer, posts, predictor, heard, failed or (lambda *_: None))
+
+
+@contextmanager
+def open_part_writer(
+    predictor: Predictor,
+    parts: PartFolder,
+    ray: RayPool | None,
+    say: Callable[[str], None],
+    posts_per_part: int = POSTS_PER_PART,
+) -> Iterator[PartWriter]:
+    """Open a part writer that works on this machine or, if `ray` is given, in Ray actors.
+
+    Raises:
+        MissingError, UsageError: Ray does not respond.
+    """
+    if ray is None:
+        yield LocalPartWriter(predictor, parts, posts_per_part)
+        return
+    from ita_pipeline.runs.ray_predict import RayPartWriter
+
+    with (
+        open_engine(ray, predictor.limits, say) as engine,
+        connected(ray) as nodes,
+        RayPartWriter(ray, nodes, predictor, parts, engine, posts_per_part) as writer,
+    ):
+        yield writer
 
 
 def predictor_of(

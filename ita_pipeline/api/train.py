@@ -21,7 +21,7 @@ from ita_pipeline.reports.build import MOST_AT_TRAINING, ReportOptions, report_r
 from ita_pipeline.reports.thumbnails import Pictures
 from ita_pipeline.runs.plan import TrainingPlan, TrainOptions, plan_training
 from ita_pipeline.runs.run import Run
-from ita_pipeline.runs.series import Series, SeriesRun, series_run, summarise, variants
+from ita_pipeline.runs.series import RunSeries, SeriesRun, plan_series, series_run, summarize
 from ita_pipeline.runs.train import train_if_new
 
 
@@ -38,7 +38,7 @@ class Trained:
 class TrainedSeries:
     """Several runs, and what was extracted for each."""
 
-    series: Series
+    series: RunSeries
     extractions: tuple[Extraction, ...]
 
 
@@ -61,11 +61,8 @@ def plan_train(
         heard.say(note)
     choice = chosen(options, also=("training",), contexts=training.contexts or ())
     heard.say(choice.why)
-    limits, wishes = options.limits, options.wishes
     with CacheSession(options, heard, puts=False) as sharing:
-        return plan_training(
-            loaded, choice.preset, options.changes, training, sharing.store, wishes, limits, heard.say
-        )
+        return plan_training(loaded, choice.preset, options, training, sharing.store, heard.say)
 
 
 def train(
@@ -113,7 +110,7 @@ def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, 
             "the same command again takes the next ones",
         )
     run, new = train_if_new(
-        plan.wanted(contexts), workspace.runs, heard, training.checkpoint_every, training.report_to
+        plan.run_inputs(contexts), workspace.runs, heard, training.checkpoint_every, training.report_to
     )
     if processes.is_main and (new or not run.report.is_file()):
         wishes = ReportOptions(workspace=options.workspace, pictures=Pictures.INSIDE)
@@ -137,13 +134,13 @@ def train_series(
         As `train`; runs that were finished before are kept.
     """
     options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
-    wanted = variants(training, seeds, views)
+    planned_runs = plan_series(training, seeds, views)
     notes, runs, extractions = Once(heard), list[SeriesRun](), list[Extraction]()
-    for number, variant in enumerate(wanted, 1):
-        heard.say(f"run {number} of {len(wanted)}: {variant}")
-        plan = plan_train(dataset, options, variant.training, notes)
-        trained = train_planned(plan, options, variant.training, heard)
-        runs.append(series_run(variant.contexts, trained.run, trained.new))
+    for number, planned in enumerate(planned_runs, 1):
+        heard.say(f"run {number} of {len(planned_runs)}: {planned}")
+        plan = plan_train(dataset, options, planned.training, notes)
+        trained = train_planned(plan, options, planned.training, heard)
+        runs.append(series_run(planned.contexts, trained.run, trained.new))
         extractions.append(trained.extraction)
         # What was refreshed for one run is fresh for the next, and what failed again has failed for all of them.
         done = {part.stage.name for part in plan.contexts.plan.stages}
@@ -151,4 +148,4 @@ def train_series(
         options = replace(
             options, retry_failed=retry, refresh=tuple(name for name in options.refresh if name not in done)
         )
-    return TrainedSeries(summarise(runs), tuple(extractions))
+    return TrainedSeries(summarize(runs), tuple(extractions))

@@ -91,8 +91,8 @@ def predict(
     """
     import ita_pipeline as ita
     from ita_pipeline.core.files import refuse_existing
-    from ita_pipeline.runs import predictions
-    from ita_pipeline.runs.part_files import Form
+    from ita_pipeline.runs.part_files import PartFormat
+    from ita_pipeline.runs.predictions import save_predictions
 
     if to is not None:
         if source is None:
@@ -114,7 +114,7 @@ def predict(
     if parts is not None:
         with resumable(watcher := Watcher()), posts_asked_for(file, text, image, jsonl, source) as posts:
             found = ita.predict_parts(
-                run, posts, parts, options, watcher, min_confidence, Form(form.value), tell_failed
+                run, posts, parts, options, watcher, min_confidence, PartFormat(form.value), tell_failed
             )
         note(f"{found.now} posts are answered in {shown(parts)}, and {found.before} were before")
         if found.failed:
@@ -132,7 +132,7 @@ def predict(
                 failed += 1
                 say(f"{prediction.post.id}: {clean_line(prediction.failed)}")
         if to is not None and source is not None:
-            predictions.save(source, kept, to)
+            save_predictions(source, kept, to)
             say(f"{len(kept)} posts with their mentions are in {to}")
     if failed:
         raise typer.Exit(ExitCode.NOT_CLEAN)

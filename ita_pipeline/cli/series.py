@@ -8,7 +8,7 @@ from ita_pipeline.cli.console import table
 from ita_pipeline.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from ita_pipeline.runs.series import Mean, Series
+    from ita_pipeline.runs.series import Mean, RunSeries
 
 
 COLUMNS = [("dev", "text"), ("dev", "text+image"), ("test", "text"), ("test", "text+image")]
@@ -28,7 +28,7 @@ def seed_numbers(text: str) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def series_table(series: Series) -> str:
+def series_table(series: RunSeries) -> str:
     """F1 in percent of every run, and the means of several seeds below."""
     rows = [
         [run.contexts, str(run.seed), *(f"{100 * run.f1[split][view]:.2f}" for split, view in COLUMNS), run.run]

@@ -51,7 +51,7 @@ from ita_pipeline.core.errors import UsageError
 if TYPE_CHECKING:
     from ita_pipeline.extraction.options import Listener, Options
     from ita_pipeline.runs.run import RunScores
-    from ita_pipeline.runs.series import Variant
+    from ita_pipeline.runs.series import PlannedRun
 
 
 def train(
@@ -93,7 +93,7 @@ def train(
     """
     import ita_pipeline as ita
     from ita_pipeline.extraction.options import Mute
-    from ita_pipeline.runs.series import variants
+    from ita_pipeline.runs.series import plan_series
 
     options = ita.Options(
         preset=preset,
@@ -131,7 +131,7 @@ def train(
     heard: Listener = watcher if first else Mute()
     with resumable(watcher) if first else nullcontext():
         if dry_run:
-            show_plans(dataset, options, variants(training, *several), heard, as_json)
+            show_plans(dataset, options, plan_series(training, *several), heard, as_json)
             return
         if any(several) or as_json:
             found = ita.train_series(dataset, options, training, *several, heard)
@@ -155,20 +155,22 @@ def train(
     end(*extractions)
 
 
-def show_plans(dataset: str, options: Options, wanted: Sequence[Variant], watcher: Listener, as_json: bool) -> None:
+def show_plans(
+    dataset: str, options: Options, planned_runs: Sequence[PlannedRun], watcher: Listener, as_json: bool
+) -> None:
     """What would be done for each run, and why; as JSON a line for each, named where there are several."""
     from ita_pipeline.api.status import training_status
     from ita_pipeline.api.train import plan_train
 
-    for variant in wanted:
-        plan = plan_train(dataset, options, variant.training, watcher)
+    for planned in planned_runs:
+        plan = plan_train(dataset, options, planned.training, watcher)
         plan.contexts.plan.check()
         found = training_status(plan, options)
         if as_json:
-            print(json.dumps(found.to_json() | ({"run": str(variant)} if len(wanted) > 1 else {})))
+            print(json.dumps(found.to_json() | ({"run": str(planned)} if len(planned_runs) > 1 else {})))
             continue
-        if len(wanted) > 1:
-            print(f"{variant}:")
+        if len(planned_runs) > 1:
+            print(f"{planned}:")
         show_status(found, as_json=False)
 
 

@@ -31,7 +31,7 @@ def run_part(run: Run, about: str, posts: Sequence[Shown] = ()) -> RunPart:
     """
     record, splits, history = run.record(), run.scores().splits, run.history()
     blocks = [scores_block(splits)]
-    if run.analysed:
+    if run.has_analysis:
         blocks += [errors_block(split, found) for split, found in run.analysis().splits.items() if split == "test"]
     surest = worst_block([shown for shown in posts if shown.split == "test"])
     series = series_block(run, record)

@@ -15,7 +15,7 @@ from ita_pipeline.reports.blocks import Block, Figure, Row, Table
 from ita_pipeline.reports.models import IT, T
 from ita_pipeline.reports.plots import Series, bars
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunRecord, finished_runs
-from ita_pipeline.runs.series import EVERYTHING, Mean, SeriesRow, SeriesRun, name_of, series_run, summarise
+from ita_pipeline.runs.series import EVERYTHING, Mean, SeriesRow, SeriesRun, format_contexts, series_run, summarize
 
 # Contexts that may come from a file made elsewhere.
 IMPORTED = frozenset({"caption", "extra", "knowledge"})
@@ -28,7 +28,7 @@ def series_block(run: Run, record: RunRecord) -> Block | None:
     runs = sorted(relatives(run, record), key=lambda one: (place(one.contexts), one.seed))
     if len(runs) < 2:
         return None
-    series = summarise(runs)
+    series = summarize(runs)
     splits = [split for split in ("test", "dev") if all(split in one.f1 for one in runs)]
     if not splits:
         return None
@@ -86,10 +86,10 @@ def appended(record: RunRecord) -> str:
     """
     order, usual = record.contexts.order, ContextConfig().order
     if any(name in record.stage_keys for name in OPTIONAL):
-        return name_of(order)
+        return format_contexts(order)
     if not record.captions:
         order, usual = (tuple(name for name in names if name not in OPTIONAL) for names in (order, usual))
-    return name_of(None if order == usual else order)
+    return format_contexts(None if order == usual else order)
 
 
 def place(contexts: str) -> tuple[int, list[int]]:

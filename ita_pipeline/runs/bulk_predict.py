@@ -1,114 +1,136 @@
-"""Prediction at scale: posts come and mentions go bit by bit, in memory that does not grow, and nothing twice."""
+"""Prediction for any number of posts, batch by batch in constant memory, without repeating finished posts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine
-from ita_pipeline.engines.factory import open_engine
-from ita_pipeline.engines.ray.cluster import RayPool, connected
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.extraction.options import Listener
 from ita_pipeline.extraction.posts import as_item
-from ita_pipeline.runs.part_files import Answered, Parts, write_part
-from ita_pipeline.runs.predictions import Asked
-from ita_pipeline.runs.predictor import Predictor, troubles
+from ita_pipeline.runs.part_files import PartFolder, PredictedPosts
+from ita_pipeline.runs.predictions import TaggingInput
+from ita_pipeline.runs.predictor import Predictor, failure_reasons
 from ita_pipeline.sources.refs import ImageRef
 
-PART = 1024
-
-# Actors are started anew where the next posts bring stale pictures, so there should be many at once.
-AT_ONCE, AT_ONCE_WITH_RAY = PART, 16 * PART
-
-Write = Callable[[Sequence[Asked]], None]
+POSTS_PER_PART = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Predicted:
-    """Counts of posts: answered now, answered before (or twice there), and now without all that belongs to them."""
+class PredictionCounts:
+    """Counts of posts.
+
+    `now` were predicted in this run, `before` were skipped as duplicates or already predicted, and `failed` were
+    predicted in this run with contexts missing.
+    """
 
     now: int
     before: int
     failed: int
 
 
+class PartWriter(Protocol):
+    """Tags posts and writes the predictions to part files; `engine` runs the stages for their images.
+
+    Contexts are prepared for `posts_per_batch` posts at a time.
+    """
+
+    parts: PartFolder
+    engine: Engine
+    posts_per_batch: int
+
+    def write(self, inputs: Sequence[TaggingInput]) -> None:
+        """Tag posts and write their predictions, or start to do so."""
+        ...
+
+    def release(self) -> None:
+        """Finish all writes and free the resources of the taggers until the next call of `write`."""
+        ...
+
+
+class LocalPartWriter:
+    """Tags posts in this process."""
+
+    def __init__(self, predictor: Predictor, parts: PartFolder, posts_per_part: int = POSTS_PER_PART) -> None:
+        self.predictor, self.parts = predictor, parts
+        self.engine: Engine = LocalEngine(predictor.executor)
+        self.posts_per_part = self.posts_per_batch = posts_per_part
+
+    def write(self, inputs: Sequence[TaggingInput]) -> None:
+        """Tag posts and write their predictions."""
+        for part in batched(inputs, self.posts_per_part):
+            write_part(self.predictor, self.parts, part)
+
+    def release(self) -> None:
+        """Do nothing: the model stays in memory."""
+
+
+def write_part(predictor: Predictor, parts: PartFolder, inputs: Sequence[TaggingInput]) -> None:
+    """Tag posts and write their predictions as one part."""
+    predictions = predictor.predict_inputs(inputs)
+    parts.write(
+        [
+            {"number": one.number, "key": one.key, **prediction.to_json(), "failed": one.failed}
+            for one, prediction in zip(inputs, predictions, strict=True)
+        ]
+    )
+
+
 def predict_into(
-    parts: Parts,
+    writer: PartWriter,
     posts: Iterable[Post],
     predictor: Predictor,
-    ray: RayPool | None,
     listener: Listener,
-    failed: Callable[[str, str], None] = lambda *_: None,
-) -> Predicted:
-    """Answer the posts that have no answer in `parts` yet; `failed` is told the id of a post, and what is amiss.
+    on_failure: Callable[[str, str], None] = lambda *_: None,
+) -> PredictionCounts:
+    """Predict the posts that have no prediction in the writer's folder yet.
+
+    `on_failure` is called with the id of each post whose contexts are incomplete and the reason.
 
     Raises:
-        As `Predictor.predict_all`, and `MissingError` or `UsageError` where Ray does not answer.
         CorruptCacheError: a part, or the cache, is damaged.
-        OSError: a part cannot be written; those that are there stay.
+        OSError: a part cannot be written; earlier parts remain.
+        StageError: a model or tool is missing.
+        UserError: as `Predictor.predict_all`, or Ray does not respond.
     """
-    now = before = bad = told = 0
-    answered = Answered(parts)
-    size = AT_ONCE if ray is None else AT_ONCE_WITH_RAY
-    with tagging(parts, predictor, ray, listener) as (engine, write, rest):
-        for some in batched(enumerate(posts, 1), size):
-            plan = predictor.plan([post for _, post in some])
-            pictures = {image.path: image for image in plan.pictures.images}
-            known = {number: (post.id, key_of(post, pictures)) for number, post in some}
-            there = answered.among(list(known.values()))
-            firsts = {identity: number for number, identity in reversed(known.items()) if identity not in there}
-            new = [(number, post) for number, post in some if firsts.get(known[number]) == number]
-            before += len(some) - len(new)
+    predicted = skipped = failed = notes = 0
+    with closing(PredictedPosts(writer.parts)) as finished:
+        for batch in batched(enumerate(posts, 1), writer.posts_per_batch):
+            plan = predictor.plan([post for _, post in batch])
+            images = {image.path: image for image in plan.pictures.images}
+            new = finished.select_new(
+                TaggingInput(post, number=number, key=_post_key(post, images)) for number, post in batch
+            )
+            skipped += len(batch) - len(new)
             if not new:
                 continue
-            if len(new) < len(some):
-                plan = predictor.plan([post for _, post in new])
+            new_posts = [one.post for one in new]
+            if len(new) < len(batch):
+                plan = predictor.plan(new_posts)
             if plan.plan.stale:
-                rest()
-            looked = predictor.look(plan, listener, engine)
-            reasons = troubles([post for _, post in new], looked)
-            asked = [
-                Asked(post, looked.of(post), reasons.get(post, ""), number, known[number][1])
-                for number, post in new
-            ]
-            for chunk in batched(asked, PART):
-                write(chunk)
-            for one in asked:
-                if one.failed:
-                    bad += 1
-                    failed(one.post.id, one.failed)
-            for note in predictor.notes[told:]:
+                writer.release()
+            contexts = predictor.make_contexts(plan, listener, writer.engine)
+            reasons = failure_reasons(new_posts, contexts)
+            inputs = [replace(one, contexts=contexts.of(one.post), failed=reasons.get(one.post, "")) for one in new]
+            writer.write(inputs)
+            for post, reason in [(one.post, one.failed) for one in inputs if one.failed]:
+                failed += 1
+                on_failure(post.id, reason)
+            for note in predictor.notes[notes:]:
                 listener.say(note)
-            told = len(predictor.notes)
-            now += len(new)
-            answered.add(iter(firsts))
-    answered.close()
-    return Predicted(now, before, bad)
+            notes = len(predictor.notes)
+            predicted += len(new)
+            finished.add(new)
+    return PredictionCounts(predicted, skipped, failed)
 
 
-def key_of(post: Post, pictures: Mapping[Path | None, ImageRef]) -> str:
-    """A digest of a post's text and of its picture's content, where the run looks at pictures."""
-    image = pictures.get(post.picture) if post.picture is not None else None
+def _post_key(post: Post, images: Mapping[Path | None, ImageRef]) -> str:
+    """Return a digest of a post's text and, if the run reads images, of its image's content."""
+    image = images.get(post.picture) if post.picture is not None else None
     return as_item(post, image, ()).key
-
-
-@contextmanager
-def tagging(
-    parts: Parts, predictor: Predictor, ray: RayPool | None, listener: Listener
-) -> Iterator[tuple[Engine | None, Write, Callable[[], None]]]:
-    """The engine for pictures, what finds mentions and writes them, and what lets go of its actors for a while."""
-    if ray is None:
-        yield None, lambda chunk: write_part(predictor, parts, chunk), lambda: None
-        return
-    from ita_pipeline.runs.ray_predict import Taggers
-
-    with (
-        open_engine(ray, predictor.limits, listener.say) as engine,
-        connected(ray) as nodes,
-        Taggers(ray, nodes, predictor, parts) as taggers,
-    ):
-        yield engine, taggers.write, taggers.rest

@@ -1,4 +1,4 @@
-"""A trained run scored on posts that it was not trained with: another split, another dataset, a corrected one."""
+"""Evaluation of a run on posts that it was not trained on: another split or another dataset."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from typing import Any
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.engines.local import LocalEngine
-from ita_pipeline.extraction.consent import ask_consent
-from ita_pipeline.extraction.contexts import PostContexts, make_contexts, plan_contexts
-from ita_pipeline.extraction.options import Listener
+from ita_pipeline.extraction.contexts import PostContexts, plan_contexts
 from ita_pipeline.extraction.pictures import Extraction
 from ita_pipeline.ner.prediction import predict_views, score_views
 from ita_pipeline.ner.views import encode_posts
@@ -24,7 +21,7 @@ from ita_pipeline.runs.run import RunScores, ViewScores
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores of both views by split, as a run has them; `foreign` are types in the posts that the run knows not."""
+    """Scores of both views by split; `foreign` are types in the posts that the run was not trained on."""
 
     run: Path
     dataset: str
@@ -33,6 +30,7 @@ class Evaluation:
     extraction: Extraction
 
     def to_json(self) -> dict[str, Any]:
+        """Return the content of `ita evaluate --json`."""
         return {
             "schema": "ita.evaluation/1",
             "run": str(self.run),
@@ -42,59 +40,56 @@ class Evaluation:
         }
 
 
-def evaluate_run(
-    predictor: Predictor, dataset: Dataset, splits: Sequence[str], captions: str, heard: Listener
-) -> Evaluation:
-    """Bring the pictures of these splits up to date, tag the posts in both views, and score them.
+def evaluate_run(predictor: Predictor, dataset: Dataset, splits: Sequence[str], captions: str) -> Evaluation:
+    """Bring the images of these splits up to date, tag the posts in both views and score them.
 
-    `captions` is as for training; "auto" takes the dataset's file where the run was trained with one.
+    `captions` is as for training; "auto" takes the dataset's file if the run was trained with one.
 
     Raises:
-        UsageError: a split is empty, or a post of it is not labelled.
-        StageError: a model or tool is missing; what was computed before is kept.
+        UsageError: a split is empty or has a post without labels.
+        StageError: a model or tool is missing; finished records remain.
     """
-    posts = {name: labelled(dataset, name) for name in dict.fromkeys(splits)}
-    every = [post for some in posts.values() for post in some]
-    contexts = contexts_of(predictor, dataset, every, captions, heard)
-    scores = {name: score_posts(predictor, some, contexts) for name, some in posts.items()}
-    types = {span.type for post in every for span in post.gold or ()}
+    posts_by_split = {name: labelled(dataset, name) for name in dict.fromkeys(splits)}
+    posts = [post for split in posts_by_split.values() for post in split]
+    contexts = _make_contexts(predictor, dataset, posts, captions)
+    scores = {name: _score_posts(predictor, split, contexts) for name, split in posts_by_split.items()}
+    types = {span.type for post in posts for span in post.gold or ()}
     foreign = tuple(sorted(types - set(predictor.record.types)))
     return Evaluation(predictor.run.folder, dataset.name, RunScores(splits=scores), foreign, contexts.extraction)
 
 
 def labelled(dataset: Dataset, split: str) -> tuple[Post, ...]:
+    """Return the posts of a split.
+
+    Raises:
+        UsageError: the split is empty or has a post without labels.
+    """
     posts = dataset.splits.get(split, ())
     if not posts:
-        there = ", ".join(name for name, some in dataset.splits.items() if some)
-        raise UsageError(f"dataset {dataset.name} has no posts in {split}", f"it has {there}: --split NAME")
-    bare = next((post.id for post in posts if post.gold is None), None)
-    if bare is not None:
+        names = ", ".join(name for name, posts in dataset.splits.items() if posts)
+        raise UsageError(f"dataset {dataset.name} has no posts in {split}", f"it has {names}: --split NAME")
+    unlabelled = next((post.id for post in posts if post.gold is None), None)
+    if unlabelled is not None:
         hint = "ita predict finds mentions in posts without labels"
-        raise UsageError(f"dataset {dataset.name}: post {bare} of {split} is not labelled", hint)
+        raise UsageError(f"dataset {dataset.name}: post {unlabelled} of {split} is not labelled", hint)
     return posts
 
 
-def contexts_of(
-    predictor: Predictor, dataset: Dataset, posts: Sequence[Post], captions: str, heard: Listener
-) -> PostContexts:
+def _make_contexts(predictor: Predictor, dataset: Dataset, posts: Sequence[Post], captions: str) -> PostContexts:
     record = predictor.record
-    wish = "none" if captions == "auto" and not record.captions else captions
     plan = plan_contexts(
         posts,
         predictor.stages,
         record.contexts,
         predictor.store,
-        caption_file(dataset, wish),
+        caption_file(dataset, "none" if captions == "auto" and not record.captions else captions),
         limits=predictor.limits,
         train=predictor.train,
     )
-    ask_consent(plan.plan, predictor.consent, heard)
-    contexts = make_contexts(plan, predictor.store, LocalEngine(predictor.executor), heard)
-    predictor.notice(contexts.keys)
-    return contexts
+    return predictor.make_contexts(plan, predictor.listener)
 
 
-def score_posts(predictor: Predictor, posts: Sequence[Post], contexts: PostContexts) -> ViewScores:
+def _score_posts(predictor: Predictor, posts: Sequence[Post], contexts: PostContexts) -> ViewScores:
     examples = encode_posts([(post, contexts.of(post)) for post in posts], predictor.encoder)
     text, both = score_views(examples, predict_views(predictor.tagger, examples, predictor.tokenizer.pad_token_id))
     return ViewScores(text=text, text_and_image=both)

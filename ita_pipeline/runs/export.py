@@ -1,4 +1,4 @@
-"""A trained run as a folder that stands alone, with a card, ready for a hub."""
+"""Export of a run as a self-contained folder with a model card, ready for a model hub."""
 
 from __future__ import annotations
 
@@ -6,89 +6,91 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.errors import MissingError
 from ita_pipeline.core.files import new_folder, refuse_existing
-from ita_pipeline.runs.model_card import card
+from ita_pipeline.runs.model_card import model_card
 from ita_pipeline.runs.run import Run, RunRecord, find_run
 
-# What a run's record says of the machine it was trained on, and of nothing else.
-LOCAL = ("command", "source", "folder")
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 
-READ_FROM = ("_name_or_path", "name_or_path")
+# Fields of a run's record that only describe the machine it was trained on.
+LOCAL_FIELDS = ("command", "source", "folder")
+
+PATH_FIELDS = ("_name_or_path", "name_or_path")
 
 SUFFIXES = (".json", ".safetensors", ".txt", ".model")
 
-CARD, SUMS = "README.md", "SHA256SUMS"
+CARD, CHECKSUMS = "README.md", "SHA256SUMS"
 
 
 def export_model(run: str | Path, to: Path, workspace: Path = Path()) -> Run:
-    """Copy a run's model, its record, its scores and a card into a new folder; `ita.load` takes that folder.
+    """Copy a run's model, record, scores and model card into a new folder, which `ita.load` accepts.
 
-    No post and no picture goes with it, and no path of this machine.
+    The folder contains no post, no picture and no path of this machine.
 
     Raises:
-        MissingError: there is no such run, or it has no weights.
-        UsageError: `to` is there already.
+        MissingError: the run does not exist or has no weights.
+        UsageError: `to` exists already.
     """
-    found = find_run(run, Workspace(workspace).runs)
+    source = find_run(run, Workspace(workspace).runs)
     refuse_existing(to)
-    record, scores = found.record(), found.scores()
-    if not any(found.model.glob("*.safetensors")):
-        raise MissingError(f"{found.model} has no weights", "train it again")
+    record, scores = _without_local_paths(source.record()), source.scores()
+    if not any(source.model.glob("*.safetensors")):
+        raise MissingError(f"{source.model} has no weights", "train it again")
     with new_folder(to) as folder:
-        for file in sorted(found.model.iterdir()):
+        for file in sorted(source.model.iterdir()):
             if file.is_file() and file.suffix in SUFFIXES:
-                copy_file(file, folder / file.name)
-        (folder / "run.json").write_text(without_places(record).model_dump_json(indent=2) + "\n", "utf-8")
+                _copy_file(file, folder / file.name)
+        (folder / "run.json").write_text(record.model_dump_json(indent=2) + "\n", "utf-8")
         (folder / "scores.json").write_text(scores.to_json(), "utf-8")
-        (folder / CARD).write_text(card(without_places(record), scores), "utf-8")
-        (folder / SUMS).write_text(sums(folder), "utf-8")
+        (folder / CARD).write_text(model_card(record, scores), "utf-8")
+        (folder / CHECKSUMS).write_text(_checksums(folder), "utf-8")
     return Run(to)
 
 
-def copy_file(file: Path, to: Path) -> None:
-    """A file as it is, but the configurations of transformers without the folder they were read from."""
+def _copy_file(file: Path, to: Path) -> None:
+    """Copy a file, removing folders of this machine from configurations of transformers."""
     if not file.name.endswith("config.json"):
         shutil.copyfile(file, to)
         return
-    to.write_text(json.dumps(without_folders(json.loads(file.read_text("utf-8"))), indent=2) + "\n", "utf-8")
+    content = _without_path_fields(json.loads(file.read_text("utf-8")))
+    to.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
-def without_folders(value: Any) -> Any:
+def _without_path_fields(value: Json) -> Json:
     if isinstance(value, list):
-        return [without_folders(item) for item in value]
+        return [_without_path_fields(item) for item in value]
     if not isinstance(value, dict):
         return value
     return {
-        name: as_name(item) if name in READ_FROM and isinstance(item, str) else without_folders(item)
+        name: _last_name(item) if name in PATH_FIELDS and isinstance(item, str) else _without_path_fields(item)
         for name, item in value.items()
     }
 
 
-def without_places(record: RunRecord) -> RunRecord:
-    """The record without this machine's paths; a model that was a folder keeps the folder's own name."""
+def _without_local_paths(record: RunRecord) -> RunRecord:
+    """Remove this machine's paths from a record; a model that was a folder keeps the folder's own name."""
     content = json.loads(record.model_dump_json())
-    content |= {name: "" for name in LOCAL if name in content}
-    content["encoder"] = as_name(content["encoder"])
-    content["stages"] = {
-        stage: {name: as_name(value) if isinstance(value, str) else value for name, value in settings.items()}
-        for stage, settings in content["stages"].items()
-    }
+    content |= dict.fromkeys(LOCAL_FIELDS, "")
+    content["encoder"] = _last_name(content["encoder"])
+    for settings in content["stages"].values():
+        settings |= {name: _last_name(value) for name, value in settings.items() if isinstance(value, str)}
     return RunRecord.model_validate(content)
 
 
-def as_name(value: str) -> str:
+def _last_name(value: str) -> str:
+    """Return the last part of a path; other names, such as those of a hub, stay as they are."""
     path = Path(value).expanduser()
     return path.name if path.is_absolute() or path.is_dir() or value.startswith(".") else value
 
 
-def sums(folder: Path) -> str:
-    """The form that `sha256sum --check` reads."""
+def _checksums(folder: Path) -> str:
+    """Return SHA-256 checksums in the format of `sha256sum --check`."""
     lines = []
-    for file in sorted(folder.iterdir()):
-        with file.open("rb") as opened:
-            lines.append(f"{hashlib.file_digest(opened, 'sha256').hexdigest()}  {file.name}\n")
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as file:
+            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
     return "".join(lines)

@@ -1,4 +1,4 @@
-"""Predictions of many posts, written in part files so that an interrupted run continues."""
+"""Predictions of many posts in part files, so that an interrupted run can continue."""
 
 from __future__ import annotations
 
@@ -6,121 +6,123 @@ import contextlib
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.cache.records import checked, signed
 from ita_pipeline.core.errors import CorruptCacheError, UsageError
 from ita_pipeline.core.files import open_atomically, write_atomically
-from ita_pipeline.runs.predictions import Asked
-from ita_pipeline.runs.predictor import Predictor
+from ita_pipeline.core.iteration import batched
+from ita_pipeline.runs.predictions import MENTION_TYPES, TaggingInput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MANIFEST = "predictions.json"
 
 SCHEMA = "ita.predictions/1"
 
-AT_ONCE = 500
+COLUMNS = ("number", "key", "schema", "id", "text", "view", "mentions", "failed")
 
-Known = tuple[str, str]
+DIGESTS_PER_QUERY = 500
+
+PostIdentity = tuple[str, str]
+"""The id of a post and the digest of its text and image."""
 
 
-class Form(StrEnum):
-    """How a part is written; the value is the suffix of its file."""
+class PartFormat(StrEnum):
+    """The format of part files; the value is their suffix."""
 
     JSONL = "jsonl"
     PARQUET = "parquet"
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """A folder of parts. Any process may write to it that knows it."""
+class PartFolder:
+    """A folder of part files, which several processes may write to at the same time."""
 
     folder: Path
-    form: Form
+    part_format: PartFormat
 
     @classmethod
-    def of_run(cls, folder: Path, run: str, min_confidence: float, form: Form) -> Parts:
-        """The folder of a run's predictions, a new one or one to go on with.
+    def open(cls, folder: Path, run: str, min_confidence: float, part_format: PartFormat) -> PartFolder:
+        """Create the folder of a run's predictions, or open the one that a previous call created.
 
         Raises:
-            UsageError: something else is there.
+            UsageError: the folder contains something else.
         """
-        manifest = {"schema": SCHEMA, "run": run, "min_confidence": min_confidence, "format": form.value}
+        manifest = {"schema": SCHEMA, "run": run, "min_confidence": min_confidence, "format": part_format.value}
         file = folder / MANIFEST
         if file.is_file():
-            before = read_manifest(file)
-            other = [name for name in manifest if before.get(name) != manifest[name]]
-            if other:
-                what = ", ".join(f"{name} {before.get(name)}" for name in other)
+            existing = _read_manifest(file)
+            changed = [name for name in manifest if existing.get(name) != manifest[name]]
+            if changed:
+                what = ", ".join(f"{name} {existing.get(name)}" for name in changed)
                 raise UsageError(f"{folder} holds predictions with another {what}", "name another: --parts …")
         elif folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
             raise UsageError(f"{folder} holds something else", "name a new folder: --parts …")
         else:
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(file, json.dumps(manifest) + "\n")
-        return cls(folder.absolute(), form)
-
-    def files(self) -> list[Path]:
-        return sorted(self.folder.glob(f"part-*.{self.form.value}"))
+        return cls(folder.absolute(), part_format)
 
     def write(self, rows: Sequence[dict[str, Any]]) -> Path:
-        """Write rows, which have at least `number`, `id` and `key`, as a part of their own.
+        """Write rows, each with at least `number`, `id` and `key`, as one part.
 
-        The same rows always have the same name, so that what is written twice is there once.
+        The name depends on the rows, so a part that is written twice exists once.
 
         Raises:
             OSError: the disk is full or fails.
         """
-        same = hashlib.sha256(json.dumps([[row["id"], row["key"]] for row in rows]).encode()).hexdigest()
-        path = self.folder / f"part-{rows[0]['number']:012d}-{same[:16]}.{self.form.value}"
-        with open_atomically(path) as opened:
-            if self.form is Form.PARQUET:
+        identities = json.dumps([[row["id"], row["key"]] for row in rows])
+        digest = hashlib.sha256(identities.encode()).hexdigest()
+        path = self.folder / f"part-{rows[0]['number']:012d}-{digest[:16]}.{self.part_format.value}"
+        with open_atomically(path) as file:
+            if self.part_format is PartFormat.PARQUET:
                 import pyarrow as pa
                 import pyarrow.parquet as pq
 
-                pq.write_table(pa.Table.from_pylist(rows, columns()), opened, write_page_checksum=True)
+                pq.write_table(pa.Table.from_pylist(rows, _parquet_schema()), file, write_page_checksum=True)
             else:
-                opened.writelines(signed(row) + b"\n" for row in rows)
+                file.writelines(signed(row) + b"\n" for row in rows)
         return path
 
-    def known(self) -> Iterator[Known]:
-        """Id and key of every post that is answered.
+    def identities(self) -> Iterator[PostIdentity]:
+        """Yield the identity of every predicted post.
 
         Raises:
-            CorruptCacheError: a part is not what was written there.
+            CorruptCacheError: a part is damaged.
         """
-        for path in self.files():
+        read = _read_parquet if self.part_format is PartFormat.PARQUET else _read_jsonl
+        for path in sorted(self.folder.glob(f"part-*.{self.part_format.value}")):
             try:
-                yield from known_in(path, self.form)
+                yield from read(path)
             except (ValueError, KeyError, TypeError, OSError) as error:
                 hint = f"rm {path}; what was in it is answered anew"
                 raise CorruptCacheError(f"{path} is not what was written there", hint) from error
 
 
-def read_manifest(file: Path) -> dict[str, Any]:
+def _read_manifest(file: Path) -> dict[str, Any]:
     with contextlib.suppress(ValueError, OSError):
-        found = json.loads(file.read_text("utf-8"))
-        if isinstance(found, dict):
-            return found
+        content = json.loads(file.read_text("utf-8"))
+        if isinstance(content, dict):
+            return content
     return {}
 
 
-def known_in(path: Path, form: Form) -> Iterator[Known]:
-    """
-    Raises:
-        ValueError: a line, or a page, is damaged.
-    """
-    if form is Form.PARQUET:
-        import pyarrow.parquet as pq
+def _read_parquet(path: Path) -> Iterator[PostIdentity]:
+    import pyarrow.parquet as pq
 
-        with pq.ParquetFile(path, page_checksum_verification=True) as opened:
-            for batch in opened.iter_batches(columns=["id", "key"]):
-                for row in batch.to_pylist():
-                    yield row["id"], row["key"]
-        return
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for batch in file.iter_batches(columns=["id", "key"]):
+            for row in batch.to_pylist():
+                yield row["id"], row["key"]
+
+
+def _read_jsonl(path: Path) -> Iterator[PostIdentity]:
     with path.open("rb") as lines:
         for line in lines:
             if not checked(line.rstrip(b"\n")):
@@ -129,66 +131,51 @@ def known_in(path: Path, form: Form) -> Iterator[Known]:
             yield row["id"], row["key"]
 
 
-def columns() -> Any:
-    """The columns of a Parquet part."""
+def _parquet_schema() -> pa.Schema:
     import pyarrow as pa
 
-    mention = pa.struct(
-        [
-            ("start", pa.int64()),
-            ("end", pa.int64()),
-            ("text", pa.string()),
-            ("type", pa.string()),
-            ("score", pa.float64()),
-        ]
-    )
-    return pa.schema(
-        [
-            ("number", pa.int64()),
-            ("key", pa.string()),
-            ("schema", pa.string()),
-            ("id", pa.string()),
-            ("text", pa.string()),
-            ("view", pa.string()),
-            ("mentions", pa.list_(mention)),
-            ("failed", pa.string()),
-        ]
-    )
+    types: dict[str, Any] = {"number": "int64", "mentions": pa.list_(pa.struct(list(MENTION_TYPES.items())))}
+    return pa.schema([(name, types.get(name, "string")) for name in COLUMNS])
 
 
-class Answered:
-    """Which posts have an answer already. It lies on disk, in a file that goes with it, however many they are."""
+class PredictedPosts:
+    """The set of posts that have a prediction already, in a temporary database so that memory does not grow."""
 
-    def __init__(self, parts: Parts) -> None:
-        """
+    def __init__(self, parts: PartFolder) -> None:
+        """Read the identities of a folder's posts.
+
         Raises:
-            CorruptCacheError: a part is not what was written there.
+            CorruptCacheError: a part is damaged.
         """
-        self.database = sqlite3.connect("")
-        self.database.execute("CREATE TABLE answered (digest BLOB PRIMARY KEY) WITHOUT ROWID")
-        self.add(parts.known())
+        self._database = sqlite3.connect("")
+        self._database.execute("CREATE TABLE posts (digest BLOB PRIMARY KEY) WITHOUT ROWID")
+        self._add(parts.identities())
 
-    def add(self, posts: Iterator[Known]) -> None:
-        rows = ((short(*known),) for known in posts)
-        with self.database:
-            self.database.executemany("INSERT OR IGNORE INTO answered VALUES (?)", rows)
+    def add(self, inputs: Iterable[TaggingInput]) -> None:
+        """Add posts to the set."""
+        self._add((one.post.id, one.key) for one in inputs)
 
-    def among(self, posts: Sequence[Known]) -> set[Known]:
-        found: set[Known] = set()
-        for start in range(0, len(posts), AT_ONCE):
-            by_digest = {short(*known): known for known in posts[start : start + AT_ONCE]}
-            marks = ", ".join("?" * len(by_digest))
-            rows = self.database.execute(f"SELECT digest FROM answered WHERE digest IN ({marks})", list(by_digest))
-            found |= {by_digest[digest] for (digest,) in rows}
-        return found
+    def select_new(self, inputs: Iterable[TaggingInput]) -> list[TaggingInput]:
+        """Return the posts that are not in the set, without duplicates, in their order."""
+        new: dict[bytes, TaggingInput] = {}
+        for one in inputs:
+            new.setdefault(_digest((one.post.id, one.key)), one)
+        for digests in batched(list(new), DIGESTS_PER_QUERY):
+            marks = ", ".join("?" * len(digests))
+            query = f"SELECT digest FROM posts WHERE digest IN ({marks})"
+            for (digest,) in self._database.execute(query, digests):
+                del new[digest]
+        return list(new.values())
 
     def close(self) -> None:
-        self.database.close()
+        """Delete the database."""
+        self._database.close()
+
+    def _add(self, identities: Iterable[PostIdentity]) -> None:
+        rows = ((_digest(identity),) for identity in identities)
+        with self._database:
+            self._database.executemany("INSERT OR IGNORE INTO posts VALUES (?)", rows)
 
 
-def short(id: str, key: str) -> bytes:
-    return hashlib.blake2b(json.dumps([id, key]).encode(), digest_size=16).digest()
-
-
-def write_part(predictor: Predictor, parts: Parts, chunk: Sequence[Asked]) -> None:
-    parts.write([one.row(mentions) for one, mentions in zip(chunk, predictor.mentions(chunk), strict=True)])
+def _digest(identity: PostIdentity) -> bytes:
+    return hashlib.blake2b(json.dumps(identity).encode(), digest_size=16).digest()

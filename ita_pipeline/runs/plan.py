@@ -1,4 +1,4 @@
-"""What a training depends on, put together from options; and whether that was trained already."""
+"""Plan of a training: its inputs, put together from options, and what makes it stale."""
 
 from __future__ import annotations
 
@@ -6,31 +6,43 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ita_pipeline.cache.plan import Wishes
 from ita_pipeline.cache.reasons import Cause, Reason, brief, pairs
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.config import config_files, find_config, merge_settings, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
-from ita_pipeline.engines.executor import Limits
 from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, plan_contexts, read_contexts
+from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.presets import OPTIONAL, Preset, context_stages
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder
-from ita_pipeline.runs.run import Run, last_run, run_at, run_key
-from ita_pipeline.runs.train import Wanted, check_trainable
+from ita_pipeline.runs.run import Run, last_run, run_at
+from ita_pipeline.runs.train import RunInputs, check_trainable
+
+COMPONENT_CAUSES: Mapping[str, Cause] = {
+    "sentences": Cause.TEXTS,
+    "contexts": Cause.TEXTS,
+    "trainer": Cause.SETTING,
+    "training": Cause.SETTING,
+    "encoder": Cause.SETTING,
+    "types": Cause.SETTING,
+}
+"""What makes a training stale: the components of the run key, see `run_components`, and the cause of a change.
+
+Two more causes are in `TrainingPlan.state`: `UNKNOWN` while a stage is stale, as its contexts are part of the key,
+and `NEVER` if the dataset has no finished run.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """What `train` understands beyond `Options`.
+    """The options of `train` beyond `Options`.
 
     `captions` is a file of captions made elsewhere, "auto" for the one that the dataset's card names, or "none".
-    `contexts` are the contexts to append, by default all that the preset does. Beside the checkpoint at the end of
-    each epoch, `checkpoint_every` makes one after each so many updates. `report_to` names reporters of
+    `contexts` are the contexts to append, by default all of the preset. `checkpoint_every` makes a checkpoint after
+    every so many updates, in addition to those at the end of each epoch. `report_to` names loggers of
     `transformers`, such as tensorboard.
     """
 
@@ -48,7 +60,7 @@ class TrainOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """Whether a training is to be done. `key` is empty while it depends on stages that are stale."""
+    """Why a training is stale, if it is. `key` is empty while the training depends on stale stages."""
 
     key: str
     run: Run | None
@@ -56,12 +68,13 @@ class RunState:
 
     @property
     def fresh(self) -> bool:
+        """Whether the run exists already."""
         return not self.reasons
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """All that a training needs, and what has to be done for it first."""
+    """The inputs of a training, and what has to be done before it."""
 
     dataset: Dataset
     preset: Preset
@@ -71,71 +84,91 @@ class TrainingPlan:
     contexts: ContextPlan
     command: str
 
-    def wanted(self, contexts: PostContexts) -> Wanted:
+    def run_inputs(self, contexts: PostContexts) -> RunInputs:
+        """Combine the plan with finished contexts."""
         file = self.captions.name if self.captions else ""
-        return Wanted(self.dataset, self.preset, contexts, self.settings, self.encoder, file, self.command)
+        return RunInputs(self.dataset, self.preset, contexts, self.settings, self.encoder, file, self.command)
 
     def state(self, store: Store, runs: Path) -> RunState:
-        """Whether the run that these inputs give is there, and if not, what differs from the last one."""
-        stale = [part for part in self.contexts.plan.stages if part.stale or part.waiting]
+        """Compare the inputs with those of the finished runs; reasons refer to the most recent one."""
+        stale = [part.stage.name for part in self.contexts.plan.stages if part.stale or part.waiting]
         if stale:
-            names = ", ".join(part.stage.name for part in stale)
-            return RunState("", None, (Reason(Cause.UNKNOWN, names),))
-        components = self.wanted(read_contexts(self.contexts, store)).components
-        key = run_key(components)
-        run = run_at(runs, self.dataset.name, key)
-        if run.complete:
-            return RunState(key, run, ())
+            return RunState("", None, (Reason(Cause.UNKNOWN, ", ".join(stale)),))
+        inputs = self.run_inputs(read_contexts(self.contexts, store))
+        run = run_at(runs, self.dataset.name, inputs.key)
+        if run.is_complete:
+            return RunState(inputs.key, run, ())
         last = last_run(runs, self.dataset.name)
         if last is None:
-            return RunState(key, None, (Reason(Cause.NEVER),))
-        changed = [as_reason(*pair) for pair in pairs(last.record().components, components)]
-        return RunState(key, None, tuple(changed))
+            return RunState(inputs.key, None, (Reason(Cause.NEVER),))
+        changes = pairs(last.record().components, inputs.components)
+        return RunState(inputs.key, None, tuple(_reason(*change) for change in changes))
 
 
-def as_reason(name: str, was: object, now: object) -> Reason:
-    group, _, rest = name.partition(".")
-    if group in ("sentences", "contexts"):
-        return Reason(Cause.TEXTS, f"{group} of {rest}")
-    return Reason(Cause.SETTING, rest or group, brief(was), brief(now))
+def _reason(name: str, before: object, after: object) -> Reason:
+    component, _, rest = name.partition(".")
+    cause = COMPONENT_CAUSES.get(component, Cause.SETTING)
+    if cause is Cause.TEXTS:
+        return Reason(cause, f"{component} of {rest}")
+    return Reason(cause, rest or component, brief(before), brief(after))
 
 
 def plan_training(
     dataset: Dataset,
     preset: Preset,
-    changes: dict[str, dict[str, object]],
+    options: Options,
     training: TrainOptions,
     store: Store,
-    wishes: Wishes,
-    limits: Limits,
     say: Callable[[str], None],
 ) -> TrainingPlan:
-    """Put together what `train` asks for. `changes` is what `--set` asked for, by section.
+    """Put together the inputs of a training.
 
     Raises:
-        UserError: the dataset, a file of it or a setting is missing or wrong.
+        UserError: the dataset, one of its files or a setting is missing or wrong.
         StageError: a model or tool is missing.
     """
     check_trainable(dataset)
-    settings = training_settings(dataset.card, preset, changes.get("training", {}), training)
+    settings = training_settings(dataset.card, preset, options.changes.get("training", {}), training)
     encoder = find_encoder(training.encoder or preset.encoder)
-    config = context_config(preset, training.contexts)
+    contexts = plan_dataset_contexts(dataset, preset, options, training, store)
     captions = caption_file(dataset, training.captions)
-    stages = context_stages(preset, config)
-    contexts = plan_contexts(dataset.posts, stages, config, store, captions, wishes, limits, **source_of(dataset))
-    check_known(preset, training.contexts, contexts)
-    tell_pictures(dataset, captions, contexts, say)
+    _check_contexts_exist(preset, training.contexts, contexts)
+    _report_images(dataset, captions, contexts, say)
     return TrainingPlan(dataset, preset, settings, encoder, captions, contexts, training.command)
 
 
-def default_experiment(wanted: str, preset: Preset) -> str:
-    """The name of the experiment that a dataset's card wants, in the settings that suit the preset.
+def plan_dataset_contexts(
+    dataset: Dataset, preset: Preset, options: Options, training: TrainOptions, store: Store
+) -> ContextPlan:
+    """Plan the contexts of all posts of a dataset.
 
     Raises:
-        UsageError: the preset's recipe is none of ours.
+        UserError: a context or the caption file does not exist.
+        StageError: a model or tool is missing.
+    """
+    config = _context_config(preset, training.contexts)
+    captions = caption_file(dataset, training.captions)
+    return plan_contexts(
+        dataset.posts,
+        context_stages(preset, config),
+        config,
+        store,
+        captions,
+        options.wishes,
+        options.limits,
+        train=dataset.splits.get("train", ()),
+        origin=str(dataset.folder.absolute()),
+    )
+
+
+def default_experiment(experiment: str, preset: Preset) -> str:
+    """Return the full name of the experiment in a dataset's card, in the variant for the preset.
+
+    Raises:
+        UsageError: the preset's recipe does not exist.
     """
     known = config_files("experiments")
-    for name in (f"{wanted}-{preset.recipe}", f"default-{preset.recipe}"):
+    for name in (f"{experiment}-{preset.recipe}", f"default-{preset.recipe}"):
         if name in known:
             return name
     recipes = sorted(name.removeprefix("default-") for name in known if re.fullmatch(r"default-[a-z]+", name))
@@ -146,9 +179,9 @@ def default_experiment(wanted: str, preset: Preset) -> str:
 def training_settings(
     card: DatasetCard, preset: Preset, changes: Mapping[str, object], training: TrainOptions
 ) -> TrainingConfig:
-    """The experiment of the dataset that suits the preset, with `--set training.…` and seed applied.
+    """Read the dataset's experiment for the preset and apply `--set training.…` and the seed.
 
-    Without alignment it is the experiment of the same name that ends in `-no-alignment`, where there is one.
+    Without alignment, the experiment of the same name with the suffix `-no-alignment` is used, if it exists.
     """
     known = config_files("experiments")
     name = training.experiment or default_experiment(card.experiment, preset)
@@ -163,11 +196,11 @@ def training_settings(
     return parse_config(TrainingConfig, merge_settings(values, changes), f"experiment {file.stem}")
 
 
-def context_config(preset: Preset, names: Sequence[str] | None) -> ContextConfig:
-    """The preset's contexts, or those of these names: in the preset's order, and then any that it does not have.
+def _context_config(preset: Preset, names: Sequence[str] | None) -> ContextConfig:
+    """Return the preset's contexts, or those with these names: in the preset's order, then any others.
 
     Raises:
-        UsageError: a name is no context and no stage of the preset.
+        UsageError: a name is neither a context nor a stage of the preset.
     """
     if names is None:
         return preset.contexts
@@ -180,47 +213,51 @@ def context_config(preset: Preset, names: Sequence[str] | None) -> ContextConfig
     return preset.contexts.model_copy(update={"order": tuple(dict.fromkeys([*ordered, *names]))})
 
 
-def source_of(dataset: Dataset) -> dict[str, Any]:
-    """Where examples may come from, the posts for training alone, and what the posts are remembered by."""
-    return {"train": dataset.splits.get("train", ()), "origin": str(dataset.folder.absolute())}
-
-
-def check_known(preset: Preset, asked: Sequence[str] | None, contexts: ContextPlan) -> None:
-    """Raises `UsageError` where a context was asked for by its name that nobody can find."""
-    if asked is None or set(asked) == set(CONTEXTS):
+def _check_contexts_exist(preset: Preset, names: Sequence[str] | None, contexts: ContextPlan) -> None:
+    """Raise `UsageError` if a context that was named explicitly has neither a stage nor an imported file."""
+    if names is None or set(names) == set(CONTEXTS):
         return
-    for name in set(asked) & set(OPTIONAL):
+    for name in set(names) & set(OPTIONAL):
         if name not in preset.stages and name not in contexts.parts:
             hint = f"--set {name}.endpoint=… --set {name}.model=…, or a file that has it: --captions FILE"
             raise UsageError(f"preset {preset.name} has no stage {name}, and no file has it ready-made", hint)
 
 
-def caption_file(dataset: Dataset, wish: str) -> Path | None:
-    """The file of captions made elsewhere: given, or looked for where the dataset lies, or none."""
-    if wish == "none":
+def caption_file(dataset: Dataset, captions: str) -> Path | None:
+    """Find the file of captions made elsewhere; `captions` is a path, "auto" for the dataset's own, or "none".
+
+    Raises:
+        MissingError: the file does not exist.
+    """
+    if captions == "none":
         return None
-    if wish == "auto":
+    if captions == "auto":
         return dataset.captions
-    for path in (Path(wish).expanduser(), dataset.folder / wish):
+    for path in (Path(captions).expanduser(), dataset.folder / captions):
         if path.is_file():
             return path
-    raise MissingError(f"there is no caption file {wish}", "give a file, auto, or none: --captions FILE")
+    raise MissingError(f"there is no caption file {captions}", "give a file, auto, or none: --captions FILE")
 
 
-def tell_pictures(
+def _report_images(
     dataset: Dataset, captions: Path | None, contexts: ContextPlan, say: Callable[[str], None]
 ) -> None:
+    """Report how many images and imported captions the posts have.
+
+    Raises:
+        UsageError: no imported caption belongs to a post.
+    """
     posts = dataset.posts
     named = sum(post.image_id is not None for post in posts)
-    there = sum(post.picture is not None for post in posts)
-    if named and there < named:
-        say(f"{there} of {named} pictures are there; posts without one are read without its contexts")
+    existing = sum(post.picture is not None for post in posts)
+    if named and existing < named:
+        say(f"{existing} of {named} pictures are there; posts without one are read without its contexts")
     if captions is None or not contexts.parts:
         return
-    known = set(contexts.captioned)
-    count = sum(post.image_id in known for post in posts)
-    what = " and ".join({"caption": "captions", "extra": "texts"}.get(name, name) for name in contexts.parts)
-    told = f"{what} for {count} of {named} pictures imported from {captions.name}"
-    if not known:
-        raise UsageError(f"{told}: its ids are not those of the dataset", "--captions none leaves the file out")
-    say(f"{told} (--captions none leaves them out)")
+    captioned = set(contexts.captioned)
+    count = sum(post.image_id in captioned for post in posts)
+    kinds = " and ".join({"caption": "captions", "extra": "texts"}.get(name, name) for name in contexts.parts)
+    message = f"{kinds} for {count} of {named} pictures imported from {captions.name}"
+    if not captioned:
+        raise UsageError(f"{message}: its ids are not those of the dataset", "--captions none leaves the file out")
+    say(f"{message} (--captions none leaves them out)")

@@ -1,12 +1,12 @@
-"""Mentions and predictions, and how they are written beside the rows of a dataset."""
+"""Mentions and predictions, and datasets with predictions as columns."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.core.files import new_folder, refuse_existing
 from ita_pipeline.corpus.posts import Post
@@ -14,10 +14,21 @@ from ita_pipeline.ner.prediction import ScoredSpan
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE
 from ita_pipeline.sources.hub_datasets import load
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+MENTION_TYPES = {"start": "int64", "end": "int64", "text": "string", "type": "string", "score": "float64"}
+"""The fields of a mention and their Arrow types."""
+
+MENTIONS_COLUMN, VIEW_COLUMN = "predicted_mentions", "predicted_view"
+
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """`start` and `end` are character positions in the post's text, `score` a probability in 0..1."""
+    """A mention in a post.
+
+    `start` and `end` are character positions in the post's text, end exclusive; `score` is a probability in 0..1.
+    """
 
     start: int
     end: int
@@ -25,10 +36,23 @@ class Mention:
     type: str
     score: float
 
+    @classmethod
+    def from_scored(cls, post: Post, scored: ScoredSpan) -> Mention:
+        """Convert a span of words to a span of characters."""
+        start, end = post.offsets[scored.span.start][0], post.offsets[scored.span.end - 1][1]
+        return cls(start, end, post.text[start:end], scored.span.type, scored.score)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the mention as `ita.prediction/1` stores it."""
+        return asdict(self) | {"score": round(self.score, 4)}
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The mentions of a post; `view` says whether contexts were read beside the text, `failed` why one was not."""
+    """The mentions of a post.
+
+    `view` tells whether contexts were read beside the text; `failed` is the reason if one is missing.
+    """
 
     post: Post
     view: str
@@ -37,74 +61,64 @@ class Prediction:
     failed: str = ""
 
     def to_json(self) -> dict[str, Any]:
+        """Return the prediction in the schema `ita.prediction/1`."""
         return {
             "schema": "ita.prediction/1",
             "id": self.post.id,
             "text": self.post.text,
             "view": self.view,
-            "mentions": [
-                {"start": m.start, "end": m.end, "text": m.text, "type": m.type, "score": round(m.score, 4)}
-                for m in self.mentions
-            ],
+            "mentions": [mention.to_json() for mention in self.mentions],
         }
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A post with the contexts to read beside it, why some are missing, its number in its source, and its key."""
+class TaggingInput:
+    """A post and the contexts to read beside it.
+
+    `failed` is the reason if contexts are missing. `number` is the post's position in its source, from 1, and `key`
+    a digest of its text and image; both are only used for part files.
+    """
 
     post: Post
-    contexts: tuple[str, ...]
+    contexts: tuple[str, ...] = ()
     failed: str = ""
     number: int = 0
     key: str = ""
 
-    def answer(self, mentions: tuple[Mention, ...]) -> Prediction:
+    def prediction(self, mentions: tuple[Mention, ...]) -> Prediction:
+        """Combine the input with the mentions in it."""
         view = TEXT_AND_IMAGE if self.contexts else TEXT
         return Prediction(self.post, view, self.contexts, mentions, self.failed)
 
-    def row(self, mentions: tuple[Mention, ...]) -> dict[str, Any]:
-        """The answer as it stands in a part."""
-        return {"number": self.number, "key": self.key, **self.answer(mentions).to_json(), "failed": self.failed}
 
-
-def as_mention(post: Post, scored: ScoredSpan) -> Mention:
-    start, end = post.offsets[scored.span.start][0], post.offsets[scored.span.end - 1][1]
-    return Mention(start, end, post.text[start:end], scored.span.type, scored.score)
-
-
-MENTIONS, VIEW = "predicted_mentions", "predicted_view"
-
-
-def with_predictions(rows: Any, predictions: Iterable[Prediction]) -> Any:
-    """A dataset with two more columns: its mentions, as `ita.prediction/1` has them, and the view."""
+def add_predictions(rows: Dataset, predictions: Iterable[Prediction]) -> Dataset:
+    """Add columns for the mentions, in the schema `ita.prediction/1`, and the view to a dataset."""
     import datasets
 
-    found = [prediction.to_json() for prediction in predictions]
-    mention = {
-        "start": datasets.Value("int64"),
-        "end": datasets.Value("int64"),
-        "text": datasets.Value("string"),
-        "type": datasets.Value("string"),
-        "score": datasets.Value("float64"),
+    contents = [prediction.to_json() for prediction in predictions]
+    mention = {name: datasets.Value(kind) for name, kind in MENTION_TYPES.items()}
+    rows = rows.remove_columns([name for name in (MENTIONS_COLUMN, VIEW_COLUMN) if name in rows.column_names])
+    columns: dict[str, tuple[str, Any]] = {
+        MENTIONS_COLUMN: ("mentions", datasets.List(mention)),
+        VIEW_COLUMN: ("view", datasets.Value("string")),
     }
-    rows = rows.remove_columns([name for name in (MENTIONS, VIEW) if name in rows.column_names])
-    rows = rows.add_column(MENTIONS, [one["mentions"] for one in found], feature=datasets.List(mention))
-    return rows.add_column(VIEW, [one["view"] for one in found], feature=datasets.Value("string"))
+    for column, (name, feature) in columns.items():
+        rows = rows.add_column(column, [content[name] for content in contents], feature=feature)
+    return rows
 
 
-def save(source: str, predictions: Sequence[Prediction], to: Path) -> None:
-    """Write a dataset with the predictions of its posts, in their order, as `datasets` saves it.
+def save_predictions(source: str, predictions: Sequence[Prediction], to: Path) -> None:
+    """Write a dataset with the predictions of its posts, in their order, in the format of `datasets`.
 
     Raises:
-        UsageError: `to` is there already.
+        UsageError: `to` exists already.
     """
     import datasets
 
     refuse_existing(to)
-    left = iter(predictions)
+    remaining = iter(predictions)
     splits: Any = {
-        name: with_predictions(rows, itertools.islice(left, len(rows))) for name, rows in load(source).items()
+        name: add_predictions(rows, itertools.islice(remaining, len(rows))) for name, rows in load(source).items()
     }
     with new_folder(to) as folder:
         datasets.DatasetDict(splits).save_to_disk(str(folder))

@@ -1,9 +1,8 @@
-"""A trained run at work on new posts: their pictures are looked at as the training's were."""
+"""Prediction with a trained run: stages read the images of new posts as they did in training."""
 
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.plugins import stage_entry_points
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.formats.hf_datasets import posts_in
@@ -25,7 +25,7 @@ from ita_pipeline.extraction.options import Listener, Mute
 from ita_pipeline.extraction.presets import OPTIONAL, Preset, context_stages, load_stage
 from ita_pipeline.ner.prediction import tag_views
 from ita_pipeline.ner.views import ViewEncoder
-from ita_pipeline.runs.predictions import Asked, Mention, Prediction, as_mention, with_predictions
+from ita_pipeline.runs.predictions import Mention, Prediction, TaggingInput, add_predictions
 from ita_pipeline.runs.run import Run, RunRecord
 from ita_pipeline.sources.refs import ImageRef, PostRef
 from stages.base import EXECUTION, Stage, StageError
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from ita_pipeline.ner.tagger import Tagger
 
 
-AT_ONCE = 256
+POSTS_PER_BATCH = 256
 
 
 class Predictor:
-    """Loads a run's model once; stages are built when the first picture comes."""
+    """Finds mentions with a run's model, which is loaded once; stages start when the first picture arrives."""
 
     def __init__(
         self,
@@ -52,8 +52,10 @@ class Predictor:
         consent: bool = False,
         changes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        """Mentions less probable than `min_confidence` are left out. `changes` are settings by stage that go over
-        the run's, as far as they change no result.
+        """Load the model.
+
+        Mentions less probable than `min_confidence` are left out. `changes` override the run's settings by stage,
+        as far as they change no result.
 
         Raises:
             StageError: the model's files are incomplete.
@@ -64,7 +66,7 @@ class Predictor:
             raise UsageError(what, "--min-confidence 0.5")
         self.min_confidence = min_confidence
         self.run, self.store, self.record = run, store, run.record()
-        self.tagger, self.tokenizer = load_model(run)
+        self.tagger, self.tokenizer = _load_model(run)
         config = self.tagger.config
         self.encoder = ViewEncoder(self.tokenizer, config.max_length, config.word_shapes)
         self.limits = limits or Limits()
@@ -74,24 +76,26 @@ class Predictor:
 
     @functools.cached_property
     def stages(self) -> list[Stage[Any]]:
+        """The stages that the run's contexts need."""
         record = self.record
         stages = {
-            name: with_execution(name, own, self.changes.get(name, {})) for name, own in record.stages.items()
+            name: _with_execution_settings(name, settings, self.changes.get(name, {}))
+            for name, settings in record.stages.items()
         }
         preset = Preset(name=record.preset, about="", encoder=record.encoder, stages=stages)
         return context_stages(preset, record.contexts)
 
     @functools.cached_property
     def train(self) -> tuple[Post, ...]:
-        """The posts that the run was trained on, where a stage takes examples from them.
+        """The run's training posts, if a stage selects examples from them.
 
         Raises:
-            UserError: they are no longer where they were.
+            UserError: the dataset is no longer where it was.
         """
         if not any(stage.shots for stage in self.stages):
             return ()
-        found = load_dataset(self.record.source, Path(self.record.folder), Path(self.record.folder))
-        return found.splits.get("train", ())
+        dataset = load_dataset(self.record.source, Path(self.record.folder), Path(self.record.folder))
+        return dataset.splits.get("train", ())
 
     @overload
     def predict(
@@ -104,107 +108,113 @@ class Predictor:
     def predict(
         self, posts: str | Sequence[Post], progress: Progress | None = None, *, image: Path | str | None = None
     ) -> Prediction | list[Prediction]:
-        """The mentions of one text, perhaps with its picture; or of several posts, in their order."""
+        """Find the mentions in one text, optionally with its picture, or in several posts, in their order."""
         if isinstance(posts, str):
             return self.predict_all([Post.from_text(posts, image)], progress)[0]
         return self.predict_all(posts, progress)
 
     def predict_all(self, posts: Sequence[Post], progress: Progress | None = None) -> list[Prediction]:
-        contexts = self.look(self.plan(posts), progress or Silent())
-        reasons = troubles(posts, contexts)
-        asked = [Asked(post, contexts.of(post), reasons.get(post, "")) for post in posts]
-        return [one.answer(mentions) for one, mentions in zip(asked, self.mentions(asked), strict=True)]
+        """Find the mentions in several posts, in their order."""
+        contexts = self.make_contexts(self.plan(posts), progress or Silent())
+        reasons = failure_reasons(posts, contexts)
+        return self.predict_inputs([TaggingInput(post, contexts.of(post), reasons.get(post, "")) for post in posts])
 
     def plan(self, posts: Sequence[Post]) -> ContextPlan:
-        """What has to be looked at before these posts can be tagged."""
-        read = [post for post in posts if post.picture is not None or reads_posts(self.record)]
+        """Plan the stages that have to run before these posts can be tagged."""
+        read = [post for post in posts if post.picture is not None or _reads_posts(self.record)]
         stages, train = (self.stages, self.train) if read else ([], ())
         return plan_contexts(read, stages, self.record.contexts, self.store, limits=self.limits, train=train)
 
-    def look(self, plan: ContextPlan, progress: Progress, engine: Engine | None = None) -> PostContexts:
-        """Do what a plan says; on this machine, where there is no engine for it.
+    def make_contexts(self, plan: ContextPlan, progress: Progress, engine: Engine | None = None) -> PostContexts:
+        """Run the stale stages of a plan, by default on this machine, and read the contexts.
 
         Raises:
-            UsageError: nobody agreed that something is sent to another machine.
-            StageError: a stage cannot work at all; what was computed before is kept.
+            UsageError: a stage sends data to another machine without consent.
+            StageError: a stage cannot work at all; finished records remain.
         """
         ask_consent(plan.plan, self.consent, self.listener)
         contexts = make_contexts(plan, self.store, engine or LocalEngine(self.executor), progress)
-        self.notice(contexts.keys)
+        self.note_stage_changes(contexts.keys)
         return contexts
 
     def predict_dataset(self, dataset: Any, progress: Progress | None = None) -> Any:
-        """A `datasets.Dataset` with two more columns, `predicted_mentions` and `predicted_view`.
+        """Return a `datasets.Dataset` with two more columns, `predicted_mentions` and `predicted_view`.
 
-        Words are read from a column `tokens` or `words`, else texts from `text`, and pictures from `image`. A
-        `DatasetDict` gives one of the same splits. Labels are not looked at.
+        Words are read from a column `tokens` or `words`, or else texts from `text`, and pictures from `image`.
+        Labels are ignored. A `DatasetDict` gives one with the same splits.
 
         Raises:
             UsageError: there is no column of words or texts.
         """
         if isinstance(dataset, Mapping):
-            made: Any = type(dataset)
-            return made({name: self.predict_dataset(rows, progress) for name, rows in dataset.items()})
+            dataset_type: Any = type(dataset)
+            return dataset_type({name: self.predict_dataset(rows, progress) for name, rows in dataset.items()})
         with posts_in({"post": dataset}) as posts:
-            found: list[Prediction] = []
-            while group := list(itertools.islice(posts, AT_ONCE)):
-                found += self.predict_all(group, progress)
-        return with_predictions(dataset, found)
+            predictions: list[Prediction] = []
+            for batch in batched(posts, POSTS_PER_BATCH):
+                predictions += self.predict_all(batch, progress)
+        return add_predictions(dataset, predictions)
 
-    def mentions(self, posts: Sequence[Asked]) -> list[tuple[Mention, ...]]:
-        """The mentions of posts, each with the contexts to read beside it; without any it is the view T."""
-        return self.tag([(one.post, one.contexts) for one in posts])
+    def predict_inputs(self, inputs: Sequence[TaggingInput]) -> list[Prediction]:
+        """Find the mentions in posts whose contexts are known."""
+        mentions = self.tag([(one.post, one.contexts) for one in inputs])
+        return [one.prediction(found) for one, found in zip(inputs, mentions, strict=True)]
 
     def tag(self, posts: Sequence[tuple[Post, tuple[str, ...]]]) -> list[tuple[Mention, ...]]:
-        """The mentions of posts, each with the contexts to read beside it; without any it is the view T."""
+        """Find the mentions in posts, each given with its contexts; a post without contexts is read in view T."""
         views = [self.encoder.encode(post.words, contexts) for post, contexts in posts]
-        found = tag_views(self.tagger, views, self.tokenizer.pad_token_id)
+        scored = tag_views(self.tagger, views, self.tokenizer.pad_token_id)
         return [
-            tuple(as_mention(post, one) for one in mentions if one.score >= self.min_confidence)
-            for (post, _), mentions in zip(posts, found, strict=True)
+            tuple(Mention.from_scored(post, one) for one in spans if one.score >= self.min_confidence)
+            for (post, _), spans in zip(posts, scored, strict=True)
         ]
 
-    def notice(self, keys: Mapping[str, StageKey]) -> None:
-        """Note, once, where pictures are looked at by other means than in training."""
+    def note_stage_changes(self, keys: Mapping[str, StageKey]) -> None:
+        """Add a note, once, for each stage that differs from the one used in training."""
         trained = self.record.stage_keys
-        others = [n for n, key in keys.items() if trained.get(n, key.hexdigest) != key.hexdigest]
-        notes = [f"the stage {name} is not the one that the run was trained with" for name in others]
+        changed = [name for name, key in keys.items() if trained.get(name, key.hexdigest) != key.hexdigest]
+        notes = [f"the stage {name} is not the one that the run was trained with" for name in changed]
         if self.record.captions and "caption" in keys:
             notes.append(f"the run was trained with captions from {self.record.captions}; here they are computed")
         self.notes += [note for note in notes if note not in self.notes]
 
 
-def reads_posts(record: RunRecord) -> bool:
-    """Whether a post without a picture has contexts too."""
+def _reads_posts(record: RunRecord) -> bool:
+    """Whether a post without a picture can have contexts too."""
     return any(name in record.contexts.order and name in record.stages for name in OPTIONAL)
 
 
-def with_execution(name: str, settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A stage's settings with those changed that decide only how its work is done, such as an endpoint."""
-    known = load_stage(stage_entry_points()[name]).config_type.model_fields if changes else {}
-    return {**settings, **{n: v for n, v in changes.items() if n in known and EXECUTION in known[n].metadata}}
+def _with_execution_settings(name: str, settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Override the settings of a stage that do not change its results, such as an endpoint."""
+    fields = load_stage(stage_entry_points()[name]).config_type.model_fields if changes else {}
+    execution = [field for field in changes if field in fields and EXECUTION in fields[field].metadata]
+    return {**settings, **{field: changes[field] for field in execution}}
 
 
-def troubles(posts: Sequence[Post], contexts: PostContexts) -> dict[Post, str]:
-    """Why contexts of these posts are missing: of the picture first."""
+def failure_reasons(posts: Sequence[Post], contexts: PostContexts) -> dict[Post, str]:
+    """Return why contexts of these posts are missing; a problem with the picture comes first."""
     extraction = contexts.extraction
-    files = {f.item.path: f.failure.reason for f in extraction.failed if isinstance(f.item, ImageRef)}
-    files |= {missing.path: missing.reason for missing in extraction.unreadable}
-    said = {f.item.key: f.failure.reason for f in extraction.failed if isinstance(f.item, PostRef)}
-    left = "; ".join(extraction.notes) or "a stage left it for another time"
-    found: dict[Post, str] = {}
+    file_failures = {
+        failed.item.path: failed.failure.reason for failed in extraction.failed if isinstance(failed.item, ImageRef)
+    }
+    file_failures |= {file.path: file.reason for file in extraction.unreadable}
+    post_failures = {
+        failed.item.key: failed.failure.reason for failed in extraction.failed if isinstance(failed.item, PostRef)
+    }
+    postponed = "; ".join(extraction.notes) or "a stage left it for another time"
+    reasons: dict[Post, str] = {}
     for post in posts:
         item = contexts.posts.get(post)
-        if post.picture in files:
-            found[post] = f"its picture was not read: {files[post.picture]}"
-        elif item is not None and item.key in said:
-            found[post] = f"its contexts are incomplete: {said[item.key]}"
+        if post.picture in file_failures:
+            reasons[post] = f"its picture was not read: {file_failures[post.picture]}"
+        elif item is not None and item.key in post_failures:
+            reasons[post] = f"its contexts are incomplete: {post_failures[item.key]}"
         elif item is not None and extraction.waiting and not contexts.by_post.get(post):
-            found[post] = f"its contexts are incomplete: {left}"
-    return found
+            reasons[post] = f"its contexts are incomplete: {postponed}"
+    return reasons
 
 
-def load_model(run: Run) -> tuple[Tagger, Any]:
+def _load_model(run: Run) -> tuple[Tagger, Any]:
     from transformers import AutoTokenizer
 
     from ita_pipeline.ner.tagger import Tagger

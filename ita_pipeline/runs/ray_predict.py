@@ -1,4 +1,4 @@
-"""Taggers in actors of Ray: each loads the run's model once, finds mentions, and writes parts of its own."""
+"""Part writer that tags posts in Ray actors."""
 
 from __future__ import annotations
 
@@ -8,108 +8,122 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.store import Store
+from ita_pipeline.core.iteration import batched
+from ita_pipeline.engines.base import Engine
 from ita_pipeline.engines.ray.cluster import Node, RayPool, shares
-from ita_pipeline.runs.part_files import Parts
-from ita_pipeline.runs.predictions import Asked
+from ita_pipeline.runs.bulk_predict import POSTS_PER_PART, write_part
+from ita_pipeline.runs.part_files import PartFolder
+from ita_pipeline.runs.predictions import TaggingInput
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import Run
 from stages.base import StageError
 
-IN_FLIGHT = 2
+PARTS_PER_ACTOR = 2
 
 
-class PartWriter:
-    """The actor. What goes wrong is an answer, for the driver to tell."""
+class PartActor:
+    """The Ray actor: loads the run's model once. Errors are return values, for the driver to raise."""
 
-    def __init__(self, run: Path, store: Path, min_confidence: float, parts: Parts) -> None:
+    def __init__(self, run: Path, store: Path, min_confidence: float, parts: PartFolder) -> None:
         self.parts = parts
-        self.trouble: Exception | None = None
+        self.error: Exception | None = None
         try:
             self.predictor = Predictor(Run(run), Store(store), min_confidence=min_confidence)
         except Exception as error:
-            self.trouble = error
+            self.error = error
 
-    def write(self, chunk: Sequence[Asked]) -> Exception | None:
-        from ita_pipeline.runs.part_files import write_part
-
-        if self.trouble is None:
+    def write(self, inputs: Sequence[TaggingInput]) -> Exception | None:
+        """Tag posts, write their predictions as one part, and return the error if that fails."""
+        if self.error is None:
             try:
                 if not self.parts.folder.is_dir():
-                    where = f"{self.parts.folder} is not there where an actor runs"
-                    raise StageError(where, "--parts DIR on a file system that all machines share")
-                write_part(self.predictor, self.parts, chunk)
+                    what = f"{self.parts.folder} is not there where an actor runs"
+                    raise StageError(what, "--parts DIR on a file system that all machines share")
+                write_part(self.predictor, self.parts, inputs)
             except Exception as error:
                 return error
-        return self.trouble
+        return self.error
 
 
-class Taggers:
-    """Actors that are there while there is something to tag. A part that is lost with one of them is done again by
-    Ray: it is either written whole or not at all.
+class RayPartWriter:
+    """Tags posts in Ray actors, which exist only while there are posts to tag.
+
+    If an actor is lost, Ray repeats its part, which is either written completely or not at all. Batches are large
+    because the actors restart whenever the posts of a batch have stale images.
     """
 
-    def __init__(self, pool: RayPool, nodes: Sequence[Node], predictor: Predictor, parts: Parts) -> None:
-        self.each = shares(pool, nodes)
-        self.arguments = (
+    def __init__(
+        self,
+        pool: RayPool,
+        nodes: Sequence[Node],
+        predictor: Predictor,
+        parts: PartFolder,
+        engine: Engine,
+        posts_per_part: int = POSTS_PER_PART,
+    ) -> None:
+        self.parts, self.engine = parts, engine
+        self.posts_per_part, self.posts_per_batch = posts_per_part, 16 * posts_per_part
+        self._share = shares(pool, nodes)
+        self._arguments = (
             predictor.run.folder.absolute(),
             predictor.store.root.absolute(),
             predictor.min_confidence,
             parts,
         )
-        self.idle: list[Any] = []
-        self.busy: dict[Any, Any] = {}
+        self._idle: list[Any] = []
+        self._busy: dict[Any, Any] = {}
 
-    def __enter__(self) -> Taggers:
+    def __enter__(self) -> RayPartWriter:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
-            self.rest()
-        self.kill()
+            self.release()
+        self._kill()
 
-    def write(self, chunk: Sequence[Asked]) -> None:
-        """Hand over posts for a part; it waits where all actors have enough to do.
+    def write(self, inputs: Sequence[TaggingInput]) -> None:
+        """Assign posts to actors, part by part; wait while all actors are busy.
 
         Raises:
-            StageError, OSError, UserError: what an actor said of an earlier part.
+            StageError, OSError, UserError: an earlier part failed in an actor.
         """
-        if not self.idle and not self.busy:
-            self.start()
-        if not self.idle:
-            self.collect()
-        actor = self.idle.pop(0)
-        self.busy[actor.write.remote(list(chunk))] = actor
+        for part in batched(inputs, self.posts_per_part):
+            if not self._idle and not self._busy:
+                self._start()
+            if not self._idle:
+                self._collect()
+            actor = self._idle.pop(0)
+            self._busy[actor.write.remote(part)] = actor
 
-    def start(self) -> None:
+    def release(self) -> None:
+        """Finish all parts and stop the actors."""
+        while self._busy:
+            self._collect()
+        self._kill()
+
+    def _start(self) -> None:
         import ray
 
+        share = self._share
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            kind: Any = ray.remote(
-                num_cpus=self.each.cores, num_gpus=self.each.gpus, max_restarts=-1, max_task_retries=-1
-            )(PartWriter)
-        actors = [kind.remote(*self.arguments) for _ in range(self.each.actors)]
-        self.idle = actors * IN_FLIGHT
+            remote = ray.remote(num_cpus=share.cores, num_gpus=share.gpus, max_restarts=-1, max_task_retries=-1)
+            actor: Any = remote(PartActor)
+        self._idle = [actor.remote(*self._arguments) for _ in range(share.actors)] * PARTS_PER_ACTOR
 
-    def collect(self) -> None:
+    def _collect(self) -> None:
         import ray
 
-        done, _ = ray.wait(list(self.busy), num_returns=1)
-        for one in done:
-            self.idle.append(self.busy.pop(one))
-            trouble = ray.get(one)
-            if trouble is not None:
-                raise trouble
+        (finished,), _ = ray.wait(list(self._busy), num_returns=1)
+        self._idle.append(self._busy.pop(finished))
+        error = ray.get(finished)
+        if error is not None:
+            raise error
 
-    def rest(self) -> None:
-        """Finish what was handed over, and leave the cores to others."""
-        while self.busy:
-            self.collect()
-        self.kill()
-
-    def kill(self) -> None:
+    def _kill(self) -> None:
         import ray
 
-        for actor in {id(actor): actor for actor in (*self.idle, *self.busy.values())}.values():
+        actors = (*self._idle, *self._busy.values())
+        for actor in {id(actor): actor for actor in actors}.values():
             ray.kill(actor)
-        self.idle, self.busy = [], {}
+        self._idle, self._busy = [], {}

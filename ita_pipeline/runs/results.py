@@ -1,4 +1,4 @@
-"""What a run found in one split: predictions of both views on disk, with their scores and their analysis."""
+"""Results of a run on one split: prediction files of both views, scores and error analysis."""
 
 from __future__ import annotations
 
@@ -10,46 +10,50 @@ from ita_pipeline.corpus.formats.conll import format_conll
 from ita_pipeline.ner.metrics.errors import analyze
 from ita_pipeline.ner.prediction import ScoredSpan, ViewPredictions, score_views
 from ita_pipeline.ner.views import EncodedPost
-from ita_pipeline.runs.predictions import Prediction, as_mention
+from ita_pipeline.runs.predictions import Mention, Prediction
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, ViewAnalysis, ViewScores
 
 
 @dataclass(frozen=True, slots=True)
-class SplitResult:
+class SplitOutcome:
+    """Scores and error analysis of a split."""
+
     scores: ViewScores
     analysis: ViewAnalysis
 
 
 def write_split(
     run: Run, split: str, examples: Sequence[EncodedPost], outcome: ViewPredictions, known: frozenset[str]
-) -> SplitResult:
-    """Write the predictions of a split, and measure them; `known` are the surfaces of the mentions of train."""
-    write_predictions(run, split, TEXT, examples, outcome.text)
-    write_predictions(run, split, TEXT_AND_IMAGE, examples, outcome.context)
+) -> SplitOutcome:
+    """Write the predictions of a split and measure them; `known` are the surfaces of the training mentions."""
+    _write_predictions(run, split, TEXT, examples, outcome.text)
+    _write_predictions(run, split, TEXT_AND_IMAGE, examples, outcome.context)
     text, both = score_views(examples, outcome)
     posts = [example.post for example in examples]
-    analyses = ViewAnalysis(
+    analysis = ViewAnalysis(
         text=analyze(posts, outcome.text, known), text_and_image=analyze(posts, outcome.context, known)
     )
-    return SplitResult(ViewScores(text=text, text_and_image=both), analyses)
+    return SplitOutcome(ViewScores(text=text, text_and_image=both), analysis)
 
 
-def write_predictions(
-    run: Run, split: str, view: str, examples: Sequence[EncodedPost], found: Sequence[Sequence[ScoredSpan]]
+def _write_predictions(
+    run: Run, split: str, view: str, examples: Sequence[EncodedPost], mentions: Sequence[Sequence[ScoredSpan]]
 ) -> None:
-    """As CoNLL, beside the gold tags, and with scores as JSON lines. Posts without words are in neither file."""
-    pairs = [(e.post, mentions) for e, mentions in zip(examples, found, strict=True)]
+    """Write CoNLL with gold and predicted tags, and JSON lines with scores; posts without words are left out."""
+    pairs = list(zip(examples, mentions, strict=True))
     file = run.predictions(split, view)
     file.parent.mkdir(exist_ok=True)
-    file.write_text(format_conll((post, [m.span for m in mentions]) for post, mentions in pairs), "utf-8")
-    lines = [
+    conll = format_conll((example.post, [one.span for one in scored]) for example, scored in pairs)
+    file.write_text(conll, "utf-8")
+    predictions = [
         Prediction(
             post=example.post,
             view=view if example.context is not None else TEXT,
             contexts=(),
-            mentions=tuple(as_mention(example.post, mention) for mention in mentions),
-        ).to_json()
-        for example, mentions in zip(examples, found, strict=True)
+            mentions=tuple(Mention.from_scored(example.post, one) for one in scored),
+        )
+        for example, scored in pairs
         if example.post.words
     ]
-    run.mentions(split, view).write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
+    lines = [json.dumps(prediction.to_json()) for prediction in predictions]
+    run.mentions(split, view).write_text("".join(f"{line}\n" for line in lines), "utf-8")

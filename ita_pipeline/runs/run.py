@@ -1,8 +1,8 @@
-"""Run folders: what a training depended on, its key, and where its results lie.
+"""Run folders: the inputs of a training, its key, and the files of its results.
 
 `runs/<dataset>/<first 16 of the run key>/` holds `model/` (Hugging Face format), `run.json`, `history.json`,
 `log.jsonl`, `predictions/*.conll`, the same with scores as `*.jsonl`, `analysis.json`, `report.html` and, written
-last, `scores.json`: a run is complete when that file is there. docs/runs.md describes them.
+last, `scores.json`: a run is complete when that file exists. docs/runs.md describes them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ita_pipeline.cache.keys import SHORT, digest
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
@@ -27,19 +27,25 @@ from ita_pipeline.ner.metrics.scores import Scores
 from ita_pipeline.ner.training.history import EpochScore
 from stages.base import Frozen
 
-# Raised whenever the same inputs would train another model.
+# Raised whenever the same inputs would train a different model.
 TRAINER_VERSION = 3
 
 TEXT, TEXT_AND_IMAGE = "text", "text+image"
 
+Content = TypeVar("Content", bound=Frozen)
+Parsed = TypeVar("Parsed")
+RenderedPosts = Sequence[tuple[Post, tuple[str, ...]]]
+"""Posts, each with its rendered contexts."""
 
-Found = TypeVar("Found", bound=Frozen)
+HISTORY = TypeAdapter(list[EpochScore])
 
 
 class RunRecord(Frozen):
-    """What a run was made from. `captions` is the file that captions were imported from, if any; `components` are
-    those of its key. `source` is what the dataset was asked for by and `folder` where it lay; neither decides
-    anything. Several `processes` trained it together, with dropout of their own each.
+    """The inputs of a run, as `run.json` stores them.
+
+    `components` are the parts of the run's key. `captions` is the file of imported captions, if any. `source` and
+    `folder` locate the dataset at training time; they do not influence the key. `processes` is the number of
+    processes that trained together, each with its own dropout.
     """
 
     key: str
@@ -66,34 +72,36 @@ class RunRecord(Frozen):
     processes: int = 1
 
 
-class BothViews(Frozen, Generic[Found]):
-    """Something of one split in both views."""
+class BothViews(Frozen, Generic[Content]):
+    """The same kind of result for both views of a split."""
 
-    text: Found
-    text_and_image: Found
+    text: Content
+    text_and_image: Content
 
 
-class OfSplits(Frozen, Generic[Found]):
-    """Something of every split in both views, as a file of a run has it; `FORMAT` is the name of its schema."""
+class SplitResults(Frozen, Generic[Content]):
+    """A JSON file with results by split and view; `FORMAT` is the name of its schema."""
 
     FORMAT: ClassVar[str]
-    splits: Mapping[str, BothViews[Found]]
+    splits: Mapping[str, BothViews[Content]]
 
     def views(self) -> dict[str, Any]:
-        """By split, and then by view, for JSON."""
+        """Return the results by split and then by view, for JSON."""
         return {
-            name: {TEXT: s.text.model_dump(), TEXT_AND_IMAGE: s.text_and_image.model_dump()}
-            for name, s in self.splits.items()
+            name: {TEXT: both.text.model_dump(), TEXT_AND_IMAGE: both.text_and_image.model_dump()}
+            for name, both in self.splits.items()
         }
 
     def to_json(self) -> str:
+        """Serialize the results."""
         return json.dumps({"schema": self.FORMAT, **self.views()}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """
+        """Parse what `to_json` returns.
+
         Raises:
-            ValueError: it is of another schema, or incomplete.
+            ValueError: the text has another schema or is incomplete.
         """
         content = json.loads(text)
         if content.pop("schema", None) != cls.FORMAT:
@@ -103,17 +111,16 @@ class OfSplits(Frozen, Generic[Found]):
 
 
 ViewScores = BothViews[Scores]
-
 ViewAnalysis = BothViews[Analysis]
 
 
-class RunScores(OfSplits[Scores]):
+class RunScores(SplitResults[Scores]):
     """The content of `scores.json`."""
 
     FORMAT = "ita.scores/1"
 
 
-class RunAnalysis(OfSplits[Analysis]):
+class RunAnalysis(SplitResults[Analysis]):
     """The content of `analysis.json`."""
 
     FORMAT = "ita.analysis/1"
@@ -126,54 +133,67 @@ class Run:
     folder: Path
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
+        """Whether the training has finished."""
         return self.scores_file.is_file()
 
     @property
+    def has_analysis(self) -> bool:
+        """Whether the run has an error analysis; runs of earlier versions have none."""
+        return (self.folder / "analysis.json").is_file()
+
+    @property
     def model(self) -> Path:
-        """Hugging Face's files: in a folder of their own, or, in an exported run, beside the others."""
-        alone = (self.folder / "config.json").is_file()
-        return self.folder if alone else self.folder / "model"
+        """The folder of Hugging Face's files; in an exported run they are in the run's folder itself."""
+        is_exported = (self.folder / "config.json").is_file()
+        return self.folder if is_exported else self.folder / "model"
 
     @property
     def scores_file(self) -> Path:
+        """The file that is written last."""
         return self.folder / "scores.json"
 
     @property
     def log(self) -> Path:
+        """The training log."""
         return self.folder / "log.jsonl"
 
     @property
     def report(self) -> Path:
+        """The HTML report."""
         return self.folder / "report.html"
 
     def predictions(self, split: str, view: str) -> Path:
+        """Return the CoNLL file with gold and predicted tags."""
         return self.folder / "predictions" / f"{split}.{view.replace('+', '-')}.conll"
 
     def mentions(self, split: str, view: str) -> Path:
-        """The predicted mentions with their scores, one JSON object a post."""
+        """Return the file of predicted mentions with scores, one JSON object per post."""
         return self.predictions(split, view).with_suffix(".jsonl")
 
     def record(self) -> RunRecord:
+        """Read `run.json`."""
         return self.read("run.json", RunRecord.model_validate_json)
 
     def scores(self) -> RunScores:
+        """Read `scores.json`."""
         return self.read("scores.json", RunScores.from_json)
 
-    @property
-    def analysed(self) -> bool:
-        """Whether the run has an analysis, which runs of earlier versions lack."""
-        return (self.folder / "analysis.json").is_file()
-
     def analysis(self) -> RunAnalysis:
+        """Read `analysis.json`."""
         return self.read("analysis.json", RunAnalysis.from_json)
 
     def history(self) -> list[EpochScore]:
-        return self.read(
-            "history.json", lambda text: [EpochScore.model_validate(line) for line in json.loads(text)]
-        )
+        """Read `history.json`."""
+        return self.read("history.json", HISTORY.validate_json)
 
-    def read(self, name: str, parse: Callable[[str], Any]) -> Any:
+    def read(self, name: str, parse: Callable[[str], Parsed]) -> Parsed:
+        """Read and parse a file of the run.
+
+        Raises:
+            MissingError: the file cannot be read.
+            UsageError: the file has other content than a run writes.
+        """
         try:
             return parse((self.folder / name).read_text("utf-8"))
         except OSError as error:
@@ -182,98 +202,92 @@ class Run:
             raise UsageError(f"{self.folder / name} is not what a run writes", "train it anew") from error
 
     def write(self, record: RunRecord, history: Sequence[EpochScore], analysis: RunAnalysis) -> None:
+        """Write everything but the scores."""
         write_atomically(self.folder / "analysis.json", analysis.to_json())
         write_atomically(self.folder / "run.json", record.model_dump_json(indent=2) + "\n")
         lines = [epoch.model_dump() for epoch in history]
         write_atomically(self.folder / "history.json", json.dumps(lines, indent=2) + "\n")
 
     def finish(self, scores: RunScores) -> None:
-        """Write the scores, and with them mark the run as complete."""
+        """Write the scores, which marks the run as complete."""
         write_atomically(self.scores_file, scores.to_json())
 
 
 def run_components(
-    splits: Mapping[str, Sequence[tuple[Post, tuple[str, ...]]]],
-    training: TrainingConfig,
-    encoder_identity: str,
-    types: Sequence[str],
+    splits: Mapping[str, RenderedPosts], training: TrainingConfig, encoder_identity: str, types: Sequence[str]
 ) -> dict[str, Any]:
-    """All that decides a run, in clear: words with mentions and rendered contexts of each split (as digests), the
-    settings, and the encoder.
+    """Return everything that determines a run, in clear; posts and contexts of each split as digests.
 
-    Contexts count as they were rendered: a stage that ran anew and said the same retrains nothing.
+    Contexts count as rendered: a stage that runs again and returns the same text makes no run stale.
     """
 
-    def counted(texts: Sequence[str]) -> list[Any]:
+    def with_limits(texts: Sequence[str]) -> list[Any]:
         return [[text, text.max_subtokens] if isinstance(text, ReservedContext) else text for text in texts]
 
     def sentence(post: Post) -> list[Any]:
         return [post.id, post.words, [[span.start, span.end, span.type] for span in post.gold or ()]]
 
-    # Said only where it is not what it always was, so that older runs keep their keys.
-    usual = {"precision"} if training.precision == "fp32" else None
+    # The default precision is left out, so that runs older than this setting keep their keys.
+    default = {"precision"} if training.precision == "fp32" else None
     return {
         "trainer": TRAINER_VERSION,
         "sentences": {name: digest([sentence(post) for post, _ in posts]) for name, posts in splits.items()},
-        "contexts": {name: digest([counted(texts) for _, texts in posts]) for name, posts in splits.items()},
-        "training": training.model_dump(mode="json", exclude=usual),
+        "contexts": {name: digest([with_limits(texts) for _, texts in posts]) for name, posts in splits.items()},
+        "training": training.model_dump(mode="json", exclude=default),
         "encoder": encoder_identity,
         "types": list(types),
     }
 
 
-def run_key(components: Mapping[str, Any]) -> str:
-    return digest(components)
-
-
-def last_run(runs: Path, dataset: str) -> Run | None:
-    """The run of a dataset that was finished last."""
-    return max(finished_runs(runs / dataset), key=lambda run: run.scores_file.stat().st_mtime, default=None)
+def run_at(runs: Path, dataset: str, key: str) -> Run:
+    """Return the run of a key, whether or not it exists."""
+    return Run(runs / dataset / key[:SHORT])
 
 
 def finished_runs(folder: Path) -> list[Run]:
-    """The finished runs in a folder. Names with a dot are runs in the making."""
+    """Return a dataset's complete runs; folders with a leading dot are unfinished."""
     files = sorted(folder.glob("*/scores.json"))
     return [Run(file.parent) for file in files if not file.parent.name.startswith(".")]
 
 
+def last_run(runs: Path, dataset: str) -> Run | None:
+    """Return the most recently finished run of a dataset."""
+    return max(finished_runs(runs / dataset), key=lambda run: run.scores_file.stat().st_mtime, default=None)
+
+
 def find_run(name: str | Path, runs: Path) -> Run:
-    """A finished run by its folder, by `<dataset>/<key>`, or by a dataset's name if it has a single run.
+    """Find a complete run by its folder, by `<dataset>/<key>`, or by a dataset's name if it has a single run.
 
     Raises:
-        MissingError: there is none.
-        UsageError: the name fits several.
+        MissingError: no run matches.
+        UsageError: several runs match.
     """
     for folder in (Path(name), runs / name):
         if (folder / "run.json").is_file():
             run = Run(folder)
-            if not run.complete:
+            if not run.is_complete:
                 raise MissingError(f"the run {folder} was never finished", "train it again")
             return run
-    found = finished_runs(runs / name)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UsageError(f"{name} has {len(found)} runs", f"name one of them, such as {found[-1].folder}")
+    matches = finished_runs(runs / name)
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise UsageError(f"{name} has {len(matches)} runs", f"name one of them, such as {matches[-1].folder}")
     hint = nearest_run(name, runs) or "ita train --dataset example makes one"
     raise MissingError(f"there is no run {name}", hint)
 
 
 def nearest_run(name: str | Path, runs: Path) -> str:
-    """`did you mean …?` for a misspelt run, or for one whose key was cut short, as titles of pages have it."""
-    asked = Path(name)
-    said = str(asked.relative_to(runs) if asked.is_relative_to(runs) else asked)
-    folders = [run.folder for dataset in sorted(runs.glob("*")) for run in finished_runs(dataset)]
-    known = [str(folder.relative_to(runs)) for folder in folders]
-    begun = [run for run in known if "/" in said and run.startswith(said)]
-    if len(begun) == 1:
-        return f"did you mean {begun[0]}?"
-    dataset, _, key = said.partition("/")
-    datasets = list(dict.fromkeys(folder.parent.name for folder in folders))
+    """Return `did you mean …?` for a misspelled run or one with an abbreviated key, or "" if nothing is near."""
+    path = Path(name)
+    relative = str(path.relative_to(runs) if path.is_relative_to(runs) else path)
+    existing = [run.folder.relative_to(runs) for folder in sorted(runs.glob("*")) for run in finished_runs(folder)]
+    names = [str(folder) for folder in existing]
+    completions = [run for run in names if "/" in relative and run.startswith(relative)]
+    if len(completions) == 1:
+        return f"did you mean {completions[0]}?"
+    dataset, _, key = relative.partition("/")
+    datasets = list(dict.fromkeys(folder.parts[0] for folder in existing))
     if key and dataset in datasets:
-        return nearest(said, known) or f"ls {shlex.quote(str(runs / dataset))} lists its runs"
-    return (nearest(said, known) if key else "") or nearest(dataset, datasets)
-
-
-def run_at(runs: Path, dataset: str, key: str) -> Run:
-    return Run(runs / dataset / key[:SHORT])
+        return nearest(relative, names) or f"ls {shlex.quote(str(runs / dataset))} lists its runs"
+    return (nearest(relative, names) if key else "") or nearest(dataset, datasets)

@@ -1,4 +1,4 @@
-"""Several runs of one dataset: seeds, to tell luck from gain, and contexts, to see what each of them is worth."""
+"""Series of runs on one dataset, over seeds and over contexts, with means and deviations."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ ONLY_TEXT, EVERYTHING = "text", "all"
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
-    """One run of a series; `contexts` names what is appended to the text."""
+class PlannedRun:
+    """A run of a series before training; `contexts` names what is appended to the text."""
 
     contexts: str
     training: TrainOptions
@@ -30,14 +30,14 @@ class Variant:
 
 
 class Mean(Frozen):
-    """Mean over the seeds, and the sample standard deviation, which a single run has not."""
+    """The mean over seeds and the sample standard deviation, which is None for a single run."""
 
     mean: float
     sd: float | None
 
 
 class SeriesRun(Frozen):
-    """One run: its folder, whether it was trained just now, and F1 by split and view."""
+    """A run of a series after training; `new` tells whether it was trained just now, `f1` is by split and view."""
 
     dataset: str
     contexts: str
@@ -48,61 +48,62 @@ class SeriesRun(Frozen):
 
 
 class SeriesRow(Frozen):
-    """All seeds of the same contexts."""
+    """The means over all seeds of the same contexts."""
 
     contexts: str
     seeds: tuple[int, ...]
     f1: Mapping[str, Mapping[str, Mean]]
 
 
-class Series(Frozen):
+class RunSeries(Frozen):
+    """The runs of a series and their means."""
+
     dataset: str
     runs: tuple[SeriesRun, ...]
     rows: tuple[SeriesRow, ...]
 
     def to_json(self) -> dict[str, Any]:
+        """Return the content of `ita train --json`."""
         return {"schema": "ita.series/1", **self.model_dump()}
 
 
-def variants(training: TrainOptions, seeds: Sequence[int], views: Sequence[str]) -> list[Variant]:
-    """Every one of these contexts with every one of these seeds; those of the options where none are given.
+def plan_series(training: TrainOptions, seeds: Sequence[int], views: Sequence[str]) -> list[PlannedRun]:
+    """Combine every one of these contexts with every seed; the options are the default for both.
 
     Raises:
-        UsageError: a name is none of text, all, a context, or contexts joined by plus signs.
+        UsageError: a name is not text, all, a context, or contexts joined by plus signs.
     """
-    options = {name: replace(training, contexts=contexts_of(name)) for name in views} or {
-        name_of(training.contexts): training
+    options = {name: replace(training, contexts=_parse_contexts(name)) for name in views} or {
+        format_contexts(training.contexts): training
     }
     return [
-        Variant(name, with_contexts if seed is None else replace(with_contexts, seed=seed))
+        PlannedRun(name, with_contexts if seed is None else replace(with_contexts, seed=seed))
         for name, with_contexts in options.items()
         for seed in dict.fromkeys(seeds or (training.seed,))
     ]
 
 
-def contexts_of(name: str) -> tuple[str, ...] | None:
-    """The contexts that a name such as caption+ocr asks for; None means all that the preset has."""
+def _parse_contexts(name: str) -> tuple[str, ...] | None:
+    """Parse a name such as caption+ocr; None means all contexts of the preset."""
     if name in (ONLY_TEXT, EVERYTHING):
         return () if name == ONLY_TEXT else None
+    known = [*CONTEXTS, *list_plugin_stages()]
     parts = tuple(name.split("+"))
     for part in parts:
-        if part not in (*CONTEXTS, *list_plugin_stages()):
-            known = [ONLY_TEXT, *CONTEXTS, *list_plugin_stages(), EVERYTHING]
-            hint = nearest(part, known) or f"known are {', '.join(known)}, and such as caption+ocr"
+        if part not in known:
+            names = [ONLY_TEXT, *known, EVERYTHING]
+            hint = nearest(part, names) or f"known are {', '.join(names)}, and such as caption+ocr"
             raise UsageError(f"there is no view {part}", hint)
     return parts
 
 
-def name_of(contexts: Sequence[str] | None) -> str:
+def format_contexts(contexts: Sequence[str] | None) -> str:
+    """Return the name of a selection of contexts."""
     return EVERYTHING if contexts is None else "+".join(contexts) or ONLY_TEXT
 
 
 def series_run(contexts: str, run: Run, new: bool) -> SeriesRun:
-    """A finished run as one of a series; `contexts` names what was appended."""
-    f1 = {
-        split: {TEXT: found.text.micro.f1, TEXT_AND_IMAGE: found.text_and_image.micro.f1}
-        for split, found in run.scores().splits.items()
-    }
+    """Summarize a finished run; `contexts` names what was appended."""
     record = run.record()
     return SeriesRun(
         dataset=record.dataset,
@@ -110,24 +111,27 @@ def series_run(contexts: str, run: Run, new: bool) -> SeriesRun:
         seed=record.training.seed,
         run=str(run.folder),
         new=new,
-        f1=f1,
+        f1={
+            split: {TEXT: scores.text.micro.f1, TEXT_AND_IMAGE: scores.text_and_image.micro.f1}
+            for split, scores in run.scores().splits.items()
+        },
     )
 
 
-def summarise(runs: Sequence[SeriesRun]) -> Series:
-    """The runs, of which there is at least one, and a row for each of their contexts."""
-    return Series(dataset=runs[0].dataset, runs=tuple(runs), rows=tuple(rows_of(runs)))
+def summarize(runs: Sequence[SeriesRun]) -> RunSeries:
+    """Add the means to the runs, of which there is at least one."""
+    return RunSeries(dataset=runs[0].dataset, runs=tuple(runs), rows=tuple(_rows(runs)))
 
 
-def rows_of(runs: Sequence[SeriesRun]) -> Iterator[SeriesRow]:
+def _rows(runs: Sequence[SeriesRun]) -> Iterator[SeriesRow]:
     for contexts in dict.fromkeys(run.contexts for run in runs):
         same = [run for run in runs if run.contexts == contexts]
         f1 = {
-            split: {view: mean([run.f1[split][view] for run in same]) for view in views}
+            split: {view: _mean([run.f1[split][view] for run in same]) for view in views}
             for split, views in same[0].f1.items()
         }
         yield SeriesRow(contexts=contexts, seeds=tuple(run.seed for run in same), f1=f1)
 
 
-def mean(values: Sequence[float]) -> Mean:
+def _mean(values: Sequence[float]) -> Mean:
     return Mean(mean=statistics.fmean(values), sd=statistics.stdev(values) if len(values) > 1 else None)

@@ -1,9 +1,10 @@
-"""What is fresh, stale and failed, and why: a plan in a form to be shown."""
+"""Counts of fresh, stale and failed items for each stage, with the reasons."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ita_pipeline.sources.refs import Unreadable
 
 @dataclass(frozen=True, slots=True)
 class StageStatus:
-    """A row of the table. `seconds_forecast` is nothing where a stage was never measured."""
+    """A row of the table. `seconds_forecast` is None if the stage was never measured."""
 
     stage: str
     key: str
@@ -26,25 +27,12 @@ class StageStatus:
     failures: Mapping[str, int]
     damaged: int = 0
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "stage": self.stage,
-            "key": self.key,
-            "fresh": self.fresh,
-            "stale": self.stale,
-            "failed": self.failed,
-            "reasons": dict(self.reasons),
-            "seconds_forecast": self.seconds_forecast,
-            "failures": dict(self.failures),
-            "damaged": self.damaged,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Every stage, and the training where there is one, with the files that cannot be read.
+    """The status of every stage, of the training if there is one, and the unreadable files.
 
-    `unfinished` are folders of runs that were begun and can be taken up; they say nothing of what is stale.
+    `unfinished` are folders of trainings that can be resumed; they do not make anything stale.
     """
 
     stages: tuple[StageStatus, ...]
@@ -53,22 +41,24 @@ class Status:
 
     @property
     def stale(self) -> bool:
+        """Whether any item is stale."""
         return any(row.stale for row in self.stages)
 
     @property
     def damaged(self) -> bool:
+        """Whether any record is damaged."""
         return any(row.damaged for row in self.stages)
 
     @property
     def clean(self) -> bool:
-        return (
-            not self.stale and not self.damaged and not self.unreadable and not any(r.failed for r in self.stages)
-        )
+        """Whether nothing is stale, damaged, unreadable or failed."""
+        return not (self.stale or self.damaged or self.unreadable or any(row.failed for row in self.stages))
 
     def to_json(self) -> dict[str, Any]:
+        """Return the content of `ita status --json`."""
         return {
             "schema": "ita.status/1",
-            "stages": [row.to_json() for row in self.stages],
+            "stages": [asdict(row) for row in self.stages],
             "unreadable": len(self.unreadable),
             "unfinished": [str(folder) for folder in self.unfinished],
             "clean": self.clean,
@@ -76,16 +66,14 @@ class Status:
 
 
 def status_of(plan: Plan, unreadable: tuple[Unreadable, ...] = (), training: RunState | None = None) -> Status:
-    rows = [row_of(stage) for stage in plan.stages]
+    """Summarize a plan."""
+    rows = [_stage_row(stage) for stage in plan.stages]
     if training is not None:
-        rows.append(training_row(training))
+        rows.append(_training_row(training))
     return Status(tuple(rows), unreadable)
 
 
-def row_of(plan: StagePlan) -> StageStatus:
-    failures: dict[str, int] = {}
-    for failed in plan.failed:
-        failures[failed.failure.kind] = failures.get(failed.failure.kind, 0) + 1
+def _stage_row(plan: StagePlan) -> StageStatus:
     forecast = plan.forecast
     return StageStatus(
         stage=plan.stage.name,
@@ -95,12 +83,12 @@ def row_of(plan: StagePlan) -> StageStatus:
         failed=len(plan.failed),
         reasons=dict(plan.reasons.most_common()),
         seconds_forecast=None if forecast is None else round(forecast, 2),
-        failures=failures,
+        failures=dict(Counter(failed.failure.kind for failed in plan.failed)),
         damaged=len(plan.damage),
     )
 
 
-def training_row(state: RunState) -> StageStatus:
+def _training_row(state: RunState) -> StageStatus:
     reasons = {str(reason): 1 for reason in state.reasons}
     forecast = 0.0 if state.fresh else None
     return StageStatus("training", state.key, int(state.fresh), int(not state.fresh), 0, reasons, forecast, {})

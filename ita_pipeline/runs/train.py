@@ -1,7 +1,8 @@
-"""One training run: what it depends on, and if that is new, the run itself."""
+"""One training run: its inputs and, if they are new, the training itself."""
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -9,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from ita_pipeline.cache.keys import digest
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.datasets import Dataset
-from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.contexts import PostContexts
 from ita_pipeline.extraction.presets import Preset
 from ita_pipeline.ner.config import TrainingConfig
@@ -26,20 +27,18 @@ from ita_pipeline.ner.training.loop import Hearers, Workdir, train
 from ita_pipeline.ner.views import EncodedPost, ViewEncoder, encode_posts
 from ita_pipeline.ner.word_shapes import is_uncased
 from ita_pipeline.runs.results import write_split
-from ita_pipeline.runs.run import Run, RunAnalysis, RunRecord, RunScores, run_at, run_components, run_key
-from ita_pipeline.runs.workdir import making, unfinished
+from ita_pipeline.runs.run import RenderedPosts, Run, RunAnalysis, RunRecord, RunScores, run_at, run_components
+from ita_pipeline.runs.workdir import exclusive_workdir, workdir_path
 from stages.models.loading import load_weights
-
-Split = Sequence[tuple[Post, tuple[str, ...]]]
 
 
 class Talker(Protocol):
     def say(self, line: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Everything that decides a run, and so its key."""
+@dataclass(frozen=True)
+class RunInputs:
+    """Everything that determines a run, and so its key."""
 
     dataset: Dataset
     preset: Preset
@@ -49,31 +48,39 @@ class Wanted:
     captions: str
     command: str
 
-    @property
-    def splits(self) -> Mapping[str, Split]:
+    @functools.cached_property
+    def splits(self) -> Mapping[str, RenderedPosts]:
+        """The posts of each split with their contexts, each rendered once."""
         return {
             name: [(post, self.contexts.of(post)) for post in posts] for name, posts in self.dataset.splits.items()
         }
 
-    @property
+    @functools.cached_property
+    def types(self) -> tuple[str, ...]:
+        """The entity types of the gold mentions."""
+        return tuple(sorted({span.type for post in self.dataset.posts for span in post.gold or ()}))
+
+    @functools.cached_property
     def components(self) -> dict[str, Any]:
+        """The parts of the key, in clear."""
         return run_components(self.splits, self.training, self.encoder.identity, self.types)
 
     @property
-    def types(self) -> tuple[str, ...]:
-        return tuple(sorted({span.type for post in self.dataset.posts for span in post.gold or ()}))
+    def key(self) -> str:
+        """The run key."""
+        return digest(self.components)
 
 
 def check_trainable(dataset: Dataset) -> None:
-    """Raises `UsageError` where a split is empty or a post of it is not labelled."""
+    """Raise `UsageError` if a split is empty or one of its posts has no labels."""
     for name in ("train", "dev", "test"):
         posts = dataset.splits.get(name, ())
         if not posts:
             raise UsageError(f"dataset {dataset.name} has no {name} posts", "training needs train, dev and test")
-        bare = next((post.id for post in posts if post.gold is None), None)
-        if bare is not None:
+        unlabelled = next((post.id for post in posts if post.gold is None), None)
+        if unlabelled is not None:
             hint = "give each post its mentions, an empty list where there are none"
-            raise UsageError(f"dataset {dataset.name}: post {bare} of {name} is not labelled", hint)
+            raise UsageError(f"dataset {dataset.name}: post {unlabelled} of {name} is not labelled", hint)
     if not any(span for post in dataset.splits["train"] for span in post.gold or ()):
         raise UsageError(
             f"dataset {dataset.name} has no mention to learn from in train", f"ita data check {dataset.name}"
@@ -81,47 +88,45 @@ def check_trainable(dataset: Dataset) -> None:
 
 
 def train_if_new(
-    wanted: Wanted, runs: Path, talker: Talker, checkpoint_every: int = 0, report_to: tuple[str, ...] = ()
+    inputs: RunInputs, runs: Path, talker: Talker, checkpoint_every: int = 0, report_to: tuple[str, ...] = ()
 ) -> tuple[Run, bool]:
-    """The run of these inputs, and whether it had to be trained.
+    """Return the run of these inputs and whether it had to be trained.
 
-    A training that was killed is taken up at its last checkpoint. Checkpoints are made at the end of each epoch,
-    and also after each so many updates where `checkpoint_every` says so. `report_to` names reporters, see
-    `ner.reporting`.
+    A training that was killed resumes from its last checkpoint. Checkpoints are made at the end of each epoch and,
+    with `checkpoint_every`, after every so many updates. `report_to` names loggers, see `ner.training.loggers`.
 
-    Where a launcher started several processes, they train together, and the first of them makes the run.
+    If a launcher started several processes, they train together, and the first of them writes the run.
 
     Raises:
-        UsageError: something lies where the run shall be.
+        UsageError: the run's folder exists but contains no complete run.
     """
-    processes = World.connect()
-    components = wanted.components
-    key = run_key(components)
-    run = run_at(runs, wanted.dataset.name, key)
-    if processes.broadcast(run.complete):
+    world = World.connect()
+    run = run_at(runs, inputs.dataset.name, inputs.key)
+    if world.broadcast(run.is_complete):
         return run, False
-    # What is in the making is the first process's; the others only read there.
-    with making(run, talker.say) if processes.is_main else nullcontext(unfinished(run)) as desk:
-        # Another process may have finished it while this one waited.
-        if processes.broadcast(run.complete):
+    # The first process writes to the work folder; the others only read there.
+    with exclusive_workdir(run, talker.say) if world.is_main else nullcontext(workdir_path(run)) as folder:
+        # Another process may have finished the run while this one waited.
+        if world.broadcast(run.is_complete):
             return run, False
-        own = Run(desk / "run")
-        if processes.is_main:
-            shutil.rmtree(own.folder, ignore_errors=True)
-            own.folder.mkdir()
-        trained = train_tagger(wanted, Workdir(desk, checkpoint_every, report_to), talker)
-        if processes.is_main:
-            write_run(own, key, components, wanted, Workdir(desk), trained)
-            if (desk / TENSORBOARD).is_dir():
-                (desk / TENSORBOARD).rename(own.folder / TENSORBOARD)
-            own.folder.rename(run.folder)
-    processes.barrier()
+        workdir = Workdir(folder, checkpoint_every, report_to)
+        new_run = Run(folder / "run")
+        if world.is_main:
+            shutil.rmtree(new_run.folder, ignore_errors=True)
+            new_run.folder.mkdir()
+        trained = _train_tagger(inputs, workdir, talker)
+        if world.is_main:
+            _write_run(new_run, inputs, workdir, trained)
+            if (folder / TENSORBOARD).is_dir():
+                (folder / TENSORBOARD).rename(new_run.folder / TENSORBOARD)
+            new_run.folder.rename(run.folder)
+    world.barrier()
     return run, True
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedTagger:
-    """What a training leaves in memory; its best weights lie on the desk."""
+    """The results of a training in memory; the best weights are in the work folder."""
 
     tokenizer: Any
     examples: Mapping[str, Sequence[EncodedPost]]
@@ -132,19 +137,24 @@ class TrainedTagger:
     word_shapes: bool
 
 
-def train_tagger(wanted: Wanted, desk: Workdir, talker: Talker) -> TrainedTagger:
+def _train_tagger(inputs: RunInputs, workdir: Workdir, talker: Talker) -> TrainedTagger:
+    from transformers import set_seed
+    from transformers.utils import logging
+
     from ita_pipeline.ner.tagger import new_tagger
 
-    splits, types = wanted.splits, wanted.types
-    prepare(wanted.training.seed)
-    encoder, tokenizer = load_encoder(wanted.encoder)
-    training = wanted.training
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    # The new layers are drawn at random.
+    set_seed(inputs.training.seed)
+    training = inputs.training
+    encoder, tokenizer = load_encoder(inputs.encoder)
     max_length = min(training.max_length, max_row_length(encoder, tokenizer))
     word_shapes = is_uncased(tokenizer) if training.word_shapes is None else training.word_shapes
-    tagger = new_tagger(encoder, types, training.word_dropout, max_length, training.objective, word_shapes)
+    tagger = new_tagger(encoder, inputs.types, training.word_dropout, max_length, training.objective, word_shapes)
     layout = ViewEncoder(tokenizer, max_length, word_shapes)
-    examples = {name: encode_posts(posts, layout) for name, posts in splits.items()}
-    trimmed, vanished = count_losses(examples, talker)
+    examples = {name: encode_posts(posts, layout) for name, posts in inputs.splits.items()}
+    trimmed, vanished = _count_losses(examples, talker)
 
     def tell(epoch: EpochScore) -> None:
         talker.say(
@@ -153,81 +163,70 @@ def train_tagger(wanted: Wanted, desk: Workdir, talker: Talker) -> TrainedTagger
         )
 
     hearers, pad = Hearers(talker.say, tell), tokenizer.pad_token_id
-    history = train(tagger, examples["train"], examples["dev"], training, pad, desk, hearers)
+    history = train(tagger, examples["train"], examples["dev"], training, pad, workdir, hearers)
     return TrainedTagger(tokenizer, examples, history, str(tagger.device), trimmed, vanished, word_shapes)
 
 
-def write_run(
-    run: Run, key: str, components: Mapping[str, Any], wanted: Wanted, desk: Workdir, trained: TrainedTagger
-) -> None:
-    """Score the best epoch's weights, and write all that belongs to a run."""
+def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTagger) -> None:
+    """Score the weights of the best epoch and write all files of the run."""
     from ita_pipeline.ner.tagger import Tagger
 
-    tokenizer, examples, history = trained.tokenizer, trained.examples, trained.history
-    splits, types, pad = wanted.splits, wanted.types, tokenizer.pad_token_id
-    best = best_epoch(history)
-    with_context = sum(example.context is not None for found in examples.values() for example in found)
-    tagger = load_weights(Tagger.from_pretrained, str(desk.model(best + 1)), "", trained.device)
+    tokenizer, examples, dataset = trained.tokenizer, trained.examples, inputs.dataset
+    best = best_epoch(trained.history) + 1
+    tagger = load_weights(Tagger.from_pretrained, str(workdir.model(best)), "", trained.device)
     with convert_save_errors():
         tagger.save_pretrained(run.model)
     tokenizer.save_pretrained(run.model)
-    shutil.copyfile(desk.log, run.log)
-    known = surface_forms(post for post, _ in splits["train"])
+    shutil.copyfile(workdir.log, run.log)
+    known = surface_forms(dataset.splits["train"])
     results = {
-        split: write_split(run, split, examples[split], predict_views(tagger, examples[split], pad), known)
+        split: write_split(
+            run, split, examples[split], predict_views(tagger, examples[split], tokenizer.pad_token_id), known
+        )
         for split in ("dev", "test")
     }
     record = RunRecord(
-        key=key,
-        components=components,
-        dataset=wanted.dataset.name,
-        source=wanted.dataset.source,
-        folder=str(wanted.dataset.folder).encode("utf-8", "backslashreplace").decode(),
-        command=wanted.command,
-        preset=wanted.preset.name,
-        stages=without_consent(wanted.preset.stages),
-        stage_keys={name: found.hexdigest for name, found in wanted.contexts.keys.items()},
-        contexts=wanted.contexts.config,
-        captions=wanted.captions,
-        encoder=wanted.encoder.name,
-        encoder_identity=wanted.encoder.identity,
-        training=wanted.training,
-        types=types,
-        posts={name: len(posts) for name, posts in splits.items()},
-        with_context=with_context,
+        key=inputs.key,
+        components=inputs.components,
+        dataset=dataset.name,
+        source=dataset.source,
+        folder=str(dataset.folder).encode("utf-8", "backslashreplace").decode(),
+        command=inputs.command,
+        preset=inputs.preset.name,
+        stages=without_consent(inputs.preset.stages),
+        stage_keys={name: key.hexdigest for name, key in inputs.contexts.keys.items()},
+        contexts=inputs.contexts.config,
+        captions=inputs.captions,
+        encoder=inputs.encoder.name,
+        encoder_identity=inputs.encoder.identity,
+        training=inputs.training,
+        types=inputs.types,
+        posts={name: len(posts) for name, posts in dataset.splits.items()},
+        with_context=sum(example.context is not None for split in examples.values() for example in split),
         trimmed_subtokens=trained.trimmed,
         vanished_words=trained.vanished,
         word_shapes=trained.word_shapes,
-        best_epoch=best + 1,
+        best_epoch=best,
         processes=World.connect().size,
     )
-    run.write(record, history, RunAnalysis(splits={name: found.analysis for name, found in results.items()}))
-    run.finish(RunScores(splits={name: found.scores for name, found in results.items()}))
+    analysis = RunAnalysis(splits={name: result.analysis for name, result in results.items()})
+    run.write(record, trained.history, analysis)
+    run.finish(RunScores(splits={name: result.scores for name, result in results.items()}))
 
 
 def without_consent(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Settings for whoever predicts with the run: to send posts anywhere is for that person to allow."""
+    """Remove the consent to send posts from stage settings: everyone who predicts with the run decides anew."""
     return {
         stage: {name: value for name, value in settings.items() if name != "consent"}
         for stage, settings in stages.items()
     }
 
 
-def prepare(seed: int) -> None:
-    """Quiet libraries, and a seed before the new layers are drawn."""
-    from transformers import set_seed
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    set_seed(seed)
-
-
-def count_losses(examples: Mapping[str, Sequence[EncodedPost]], talker: Talker) -> tuple[int, int]:
-    """Sub-tokens of contexts that found no room, and words that tokenisation left nothing of; both are told."""
-    every = [example for found in examples.values() for example in found]
-    trimmed = sum(example.context.trimmed for example in every if example.context)
-    vanished = sum(example.text.num_vanished for example in every)
+def _count_losses(examples: Mapping[str, Sequence[EncodedPost]], talker: Talker) -> tuple[int, int]:
+    """Count and report trimmed sub-tokens of contexts, and words that the tokenizer reduces to nothing."""
+    views = [example for split in examples.values() for example in split]
+    trimmed = sum(example.context.trimmed for example in views if example.context)
+    vanished = sum(example.text.num_vanished for example in views)
     if trimmed:
         talker.say(f"{trimmed} sub-tokens of contexts found no room and were cut; no word of a post was")
     if vanished:

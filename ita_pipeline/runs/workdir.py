@@ -1,63 +1,72 @@
-"""Runs in the making: the folder in which one process at a time trains, and which a killed one leaves to the next.
+"""Work folders of unfinished runs, each used by one process at a time.
 
-`runs/<dataset>/.<first 16 of the run key>/` holds checkpoints, the best weights so far and the log. The name is
-the key's, so a training finds what an earlier one with the same inputs left, and never that of other inputs. When
-the run is finished it is renamed into place, and the folder is removed.
+`runs/<dataset>/.<first 16 of the run key>/` holds checkpoints, the best weights so far and the log. The name
+contains the key, so a training only resumes one with the same inputs. When the run is finished it is renamed to its
+final folder, and the work folder is removed.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.runs.run import Run
 
 
 @contextmanager
-def making(run: Run, say: Callable[[str], None]) -> Iterator[Path]:
-    """A folder to make a run in, this process's own until the end; it stays where the run was not finished.
+def exclusive_workdir(run: Run, say: Callable[[str], None]) -> Iterator[Path]:
+    """Lock a run's work folder for this process; it remains unless the run is finished in the meantime.
 
-    Waits where another process is making the same run.
+    Waits while another process has the lock.
 
     Raises:
-        UsageError: something else lies where the run shall be.
+        UsageError: the run's final folder exists but contains no complete run.
     """
-    if run.folder.exists() and not run.complete:
+    if run.folder.exists() and not run.is_complete:
         raise UsageError(f"{run.folder} is in the way: it holds no finished run", "move it elsewhere")
-    folder = unfinished(run)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a") as file:
-        take(file, say)
+    folder = workdir_path(run)
+    with _locked(folder / "lock", say):
         for other in unfinished_runs(run.folder.parent):
             if other != folder:
                 say(f"{other} is unfinished and of other inputs; remove it if it is not wanted")
         yield folder
-        if run.complete:
+        if run.is_complete:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def unfinished_runs(folder: Path) -> list[Path]:
-    """The folders of a dataset's runs that were begun and have checkpoints, but are not finished."""
-    return [found.parent for found in sorted(folder.glob(".*/checkpoints"))]
+    """Return the work folders of a dataset that have checkpoints."""
+    return [checkpoints.parent for checkpoints in sorted(folder.glob(".*/checkpoints"))]
 
 
-def unfinished(run: Run) -> Path:
-    """Where a run lies while it is made."""
+def workdir_path(run: Run) -> Path:
+    """Return the path of a run's work folder."""
     return run.folder.parent / f".{run.folder.name}"
 
 
-def take(file: IO[str], say: Callable[[str], None]) -> None:
-    """Lock a file until it is closed; a process that is killed gives it back."""
-    import fcntl
-
+@contextmanager
+def _locked(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold a lock that the system releases when the process ends, even if it is killed."""
+    # A soft lock would outlive a process that is killed on another machine.
+    lock = FileLock(path, fallback_to_soft=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        lock.acquire(blocking=False)
+    except Timeout:
         say("another process is training this very run; waiting for it")
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while not lock.is_locked:
+            # The folder is gone when the other process has finished the run.
+            path.parent.mkdir(exist_ok=True)
+            with suppress(FileNotFoundError):
+                lock.acquire()
     except OSError:
         say("this file system knows no locks: see to it that no other process trains the same run")
+    try:
+        yield
+    finally:
+        lock.release()

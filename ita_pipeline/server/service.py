@@ -52,7 +52,7 @@ class Service:
         """
         for stage in self.eyes.stages:
             allow_sending(stage, "all", self.predictor.consent, self.predictor.listener)
-        self.predictor.notice(stage_keys(self.eyes.stages))
+        self.predictor.note_stage_changes(stage_keys(self.eyes.stages))
         self.eyes.open()
         self.predictor.tag([(Post.from_text("ready"), ())])
 

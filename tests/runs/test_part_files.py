@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from ita_pipeline.core.errors import CorruptCacheError, UsageError
-from ita_pipeline.runs.part_files import Answered, Form, Parts
+from ita_pipeline.corpus.posts import Post
+from ita_pipeline.runs.part_files import PartFolder, PartFormat, PredictedPosts
+from ita_pipeline.runs.predictions import TaggingInput
 
-FORMS = pytest.mark.parametrize("form", list(Form))
+FORMATS = pytest.mark.parametrize("part_format", list(PartFormat))
 
 
 def row(number: int, text: str = "hi kim") -> dict[str, Any]:
@@ -28,56 +30,62 @@ def row(number: int, text: str = "hi kim") -> dict[str, Any]:
     }
 
 
-def parts(form: Form) -> Parts:
-    return Parts.of_run(Path("out"), "run", 0.0, form)
+def tagging_input(id: str, key: str) -> TaggingInput:
+    return TaggingInput(Post.from_text("hi kim", id=id), key=key)
 
 
-@FORMS
-def test_what_is_written_is_known(form: Form):
-    parts(form).write([row(1), row(2)])
-    answered = Answered(parts(form))
-    asked = [("1", "key-hi kim"), ("2", "key-other"), ("3", "key-hi kim")]
-    assert answered.among(asked) == {("1", "key-hi kim")}
-    answered.close()
+def parts(part_format: PartFormat) -> PartFolder:
+    return PartFolder.open(Path("out"), "run", 0.0, part_format)
 
 
-@FORMS
-def test_the_same_rows_written_twice_are_there_once(form: Form):
-    assert parts(form).write([row(1)]) == parts(form).write([row(1)])
-    assert list(parts(form).known()) == [("1", "key-hi kim")]
+@FORMATS
+def test_what_is_written_is_known(part_format: PartFormat):
+    parts(part_format).write([row(1), row(2)])
+    predicted = PredictedPosts(parts(part_format))
+    inputs = [tagging_input("1", "key-hi kim"), tagging_input("2", "key-other"), tagging_input("3", "key-hi kim")]
+    assert predicted.select_new([*inputs, inputs[1]]) == inputs[1:]
+    predicted.add(inputs[1:2])
+    assert predicted.select_new(inputs) == inputs[2:]
+    predicted.close()
 
 
-@FORMS
-def test_a_changed_byte_is_said_with_what_mends_it(form: Form):
-    path = parts(form).write([row(1)])
+@FORMATS
+def test_the_same_rows_written_twice_are_there_once(part_format: PartFormat):
+    assert parts(part_format).write([row(1)]) == parts(part_format).write([row(1)])
+    assert list(parts(part_format).identities()) == [("1", "key-hi kim")]
+
+
+@FORMATS
+def test_a_changed_byte_is_said_with_what_mends_it(part_format: PartFormat):
+    path = parts(part_format).write([row(1)])
     content = path.read_bytes().replace(b'"hi kim', b'"hi tim').replace(b"key-hi", b"key-ho")
     path.write_bytes(content)
     with pytest.raises(CorruptCacheError, match=path.name) as damaged:
-        list(parts(form).known())
+        list(parts(part_format).identities())
     assert damaged.value.hint.startswith("rm ")
 
 
 def test_tables_are_read_by_others(tmp_path: Path):
     import pyarrow.parquet as pq
 
-    path = parts(Form.PARQUET).write([row(1), row(2)])
+    path = parts(PartFormat.PARQUET).write([row(1), row(2)])
     assert pq.read_table(path).to_pylist() == [row(1), row(2)]
 
 
 def test_another_run_another_form_and_another_folder_are_refused():
-    parts(Form.JSONL)
+    parts(PartFormat.JSONL)
     with pytest.raises(UsageError, match="another run run"):
-        Parts.of_run(Path("out"), "other", 0.0, Form.JSONL)
+        PartFolder.open(Path("out"), "other", 0.0, PartFormat.JSONL)
     with pytest.raises(UsageError, match="another format jsonl"):
-        parts(Form.PARQUET)
+        parts(PartFormat.PARQUET)
     Path("full").mkdir()
     Path("full/thing").touch()
     with pytest.raises(UsageError, match="something else"):
-        Parts.of_run(Path("full"), "run", 0.0, Form.JSONL)
+        PartFolder.open(Path("full"), "run", 0.0, PartFormat.JSONL)
 
 
 def test_lines_are_those_of_a_prediction_with_a_check_sum():
-    (line,) = parts(Form.JSONL).write([row(7)]).read_text().splitlines()
-    found = json.loads(line)
-    assert len(found.pop("crc")) == 8
-    assert found == row(7)
+    (line,) = parts(PartFormat.JSONL).write([row(7)]).read_text().splitlines()
+    content = json.loads(line)
+    assert len(content.pop("crc")) == 8
+    assert content == row(7)

@@ -27,9 +27,9 @@ def test_both_views_are_written_with_spans_and_scores():
     examples = [example(0, "Ada", "sings"), example(1, "Bob", "runs"), example(2)]
     text: list[list[ScoredSpan]] = [[ScoredSpan(Span(0, 1, "PER"), 0.75)], [], []]
     both: list[list[ScoredSpan]] = [text[0], [ScoredSpan(Span(0, 1, "PER"), 0.5)], []]
-    found = write_split(run, "test", examples, ViewPredictions(text, both), frozenset({"ada"}))
-    assert (found.scores.text.micro.recall, found.scores.text_and_image.micro.recall) == (0.5, 1)
-    assert (found.analysis.text.seen.support, found.analysis.text.unseen.support) == (1, 1)
+    result = write_split(run, "test", examples, ViewPredictions(text, both), frozenset({"ada"}))
+    assert (result.scores.text.micro.recall, result.scores.text_and_image.micro.recall) == (0.5, 1)
+    assert (result.analysis.text.seen.support, result.analysis.text.unseen.support) == (1, 1)
     predicted = read_conll(run.predictions("test", TEXT))
     assert [post.gold for post in predicted] == [(Span(0, 1, "PER"),), ()]
     gold = read_conll(run.predictions("test", TEXT), column=-2)
@@ -37,6 +37,6 @@ def test_both_views_are_written_with_spans_and_scores():
     lines = [json.loads(line) for line in run.mentions("test", TEXT_AND_IMAGE).read_text().splitlines()]
     assert [line["view"] for line in lines] == ["text", "text+image"]
     assert lines[1]["mentions"] == [{"start": 0, "end": 3, "text": "Bob", "type": "PER", "score": 0.5}]
-    analysis = RunAnalysis(splits={"test": found.analysis})
+    analysis = RunAnalysis(splits={"test": result.analysis})
     assert RunAnalysis.from_json(analysis.to_json()) == analysis
     assert json.loads(analysis.to_json())["test"]["text"]["errors"]["missed"] == 1

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from ita_pipeline.cache.keys import digest
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.metrics.scores import score
-from ita_pipeline.runs.run import RunScores, ViewScores, find_run, run_at, run_components, run_key
+from ita_pipeline.runs.run import RunScores, ViewScores, find_run, run_at, run_components
 
 POST = Post("1", "hi Ada", ("hi", "Ada"), ((0, 2), (3, 6)), gold=(Span(1, 2, "PER"),), picture=Path("a.jpg"))
 CONFIG = TrainingConfig()
@@ -23,7 +24,7 @@ def key(
     config: TrainingConfig = CONFIG,
     encoder: str = "e",
 ) -> str:
-    return run_key(run_components({"train": [(post, texts)]}, config, encoder, ["PER"]))
+    return digest(run_components({"train": [(post, texts)]}, config, encoder, ["PER"]))
 
 
 def test_what_is_trained_on_is_the_key():

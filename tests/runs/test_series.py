@@ -13,13 +13,13 @@ from ita_pipeline.cli.series import seed_numbers, series_table
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.extraction.options import Mute, Once
 from ita_pipeline.runs.plan import TrainOptions
-from ita_pipeline.runs.series import SeriesRun, summarise, variants
+from ita_pipeline.runs.series import SeriesRun, plan_series, summarize
 
 
 def pairs(
     seeds: Sequence[int], views: Sequence[str], training: TrainOptions | None = None
 ) -> list[tuple[str, object]]:
-    return [(one.contexts, one.training.seed) for one in variants(training or TrainOptions(), seeds, views)]
+    return [(one.contexts, one.training.seed) for one in plan_series(training or TrainOptions(), seeds, views)]
 
 
 def test_every_context_is_trained_with_every_seed():
@@ -31,13 +31,13 @@ def test_every_context_is_trained_with_every_seed():
 
 
 def test_the_contexts_of_each_name():
-    found = variants(TrainOptions(), [], ["text", "caption", "caption+ocr", "all"])
-    assert [one.training.contexts for one in found] == [(), ("caption",), ("caption", "ocr"), None]
+    planned = plan_series(TrainOptions(), [], ["text", "caption", "caption+ocr", "all"])
+    assert [one.training.contexts for one in planned] == [(), ("caption",), ("caption", "ocr"), None]
 
 
 def test_a_misspelt_view_gets_the_nearest():
     with pytest.raises(UsageError, match="no view captoin") as caught:
-        variants(TrainOptions(), [], ["text", "ocr+captoin"])
+        plan_series(TrainOptions(), [], ["text", "ocr+captoin"])
     assert caught.value.hint == "did you mean caption?"
 
 
@@ -56,7 +56,7 @@ def run(contexts: str, seed: int, f1: float) -> SeriesRun:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_rows_are_means_and_deviations_of_the_seeds(values: list[float]):
     runs = [run("all", seed, value) for seed, value in enumerate(values)] + [run("text", 0, 0.5)]
-    all_row, text_row = summarise(runs).rows
+    all_row, text_row = summarize(runs).rows
     found = all_row.f1["test"]["text"]
     assert found.mean == pytest.approx(statistics.fmean(values))
     assert all_row.seeds == tuple(range(len(values)))
@@ -68,10 +68,10 @@ def test_rows_are_means_and_deviations_of_the_seeds(values: list[float]):
 
 
 def test_the_table_has_every_run_and_the_means_of_several_seeds():
-    lines = series_table(summarise([run("all", 1, 0.5), run("all", 2, 0.7)])).splitlines()
+    lines = series_table(summarize([run("all", 1, 0.5), run("all", 2, 0.7)])).splitlines()
     assert lines[1].split() == ["all", "1", "50.00", "25.00", "50.00", "25.00", "runs/x/all1"]
     assert lines[-1].split("  ")[-1] == "30.00 ± 7.07"
-    assert len(series_table(summarise([run("text", 1, 0.5), run("all", 1, 0.7)])).splitlines()) == 3
+    assert len(series_table(summarize([run("text", 1, 0.5), run("all", 1, 0.7)])).splitlines()) == 3
 
 
 @pytest.mark.parametrize(("text", "seeds"), [("", ()), ("1,2,3", (1, 2, 3)), (" 7 ,8,", (7, 8))])

@@ -11,7 +11,7 @@ import pytest
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.runs.run import Run, RunScores, find_run, last_run, run_at
-from ita_pipeline.runs.workdir import making, unfinished
+from ita_pipeline.runs.workdir import exclusive_workdir, workdir_path
 
 RUN = run_at(Path("runs"), "mine", "a" * 64)
 
@@ -24,9 +24,9 @@ def finish(run: Run) -> None:
 
 def test_what_is_not_finished_stays_and_is_found_again():
     said: list[str] = []
-    with making(RUN, said.append) as folder:
+    with exclusive_workdir(RUN, said.append) as folder:
         (folder / "checkpoints").mkdir()
-    with making(RUN, said.append) as again:
+    with exclusive_workdir(RUN, said.append) as again:
         assert again == folder
         assert (again / "checkpoints").is_dir()
         finish(RUN)
@@ -36,16 +36,16 @@ def test_what_is_not_finished_stays_and_is_found_again():
 
 def test_what_another_run_left_is_told_and_left_alone():
     other = run_at(Path("runs"), "mine", "b" * 64)
-    (unfinished(other) / "checkpoints").mkdir(parents=True)
+    (workdir_path(other) / "checkpoints").mkdir(parents=True)
     said: list[str] = []
-    with making(RUN, said.append) as folder:
+    with exclusive_workdir(RUN, said.append) as folder:
         assert list(folder.iterdir()) == [folder / "lock"]
-    assert said == [f"{unfinished(other)} is unfinished and of other inputs; remove it if it is not wanted"]
-    assert unfinished(other).is_dir()
+    assert said == [f"{workdir_path(other)} is unfinished and of other inputs; remove it if it is not wanted"]
+    assert workdir_path(other).is_dir()
 
 
 def test_a_run_in_the_making_is_no_run():
-    hidden = Run(unfinished(RUN))
+    hidden = Run(workdir_path(RUN))
     finish(hidden)
     assert last_run(Path("runs"), "mine") is None
     finish(RUN)
@@ -54,17 +54,17 @@ def test_a_run_in_the_making_is_no_run():
 
 def test_what_lies_in_the_way_is_not_overwritten():
     RUN.folder.mkdir(parents=True)
-    with pytest.raises(UsageError, match="is in the way"), making(RUN, print):
+    with pytest.raises(UsageError, match="is in the way"), exclusive_workdir(RUN, print):
         pass
 
 
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from ita_pipeline.runs.workdir import making
 from ita_pipeline.runs.run import Run
+from ita_pipeline.runs.workdir import exclusive_workdir
 
-with making(Run(Path(sys.argv[1])), print) as folder:
+with exclusive_workdir(Run(Path(sys.argv[1])), print) as folder:
     (folder / "begun").touch()
     sys.stdin.read()
 """
@@ -75,13 +75,13 @@ def test_a_second_process_waits_and_a_killed_one_is_not_waited_for():
     command = [sys.executable, "-c", SCRIPT, str(RUN.folder)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
-        while not (unfinished(RUN) / "begun").exists():
+        while not (workdir_path(RUN) / "begun").exists():
             assert process.poll() is None
 
         def say(line: str) -> None:
             said.append(line)
             process.kill()
 
-        with making(RUN, say) as folder:
+        with exclusive_workdir(RUN, say) as folder:
             assert (folder / "begun").exists()
     assert said == ["another process is training this very run; waiting for it"]

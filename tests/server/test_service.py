@@ -53,7 +53,7 @@ def test_whoever_agreed_with_the_command_is_told_and_not_asked_again(monkeypatch
     heard, opened = Attentive(), list[str]()
     with service(heard, consent=True) as agreed:
         monkeypatch.setattr(agreed.eyes, "open", lambda: opened.extend(stage.name for stage in agreed.eyes.stages))
-        monkeypatch.setattr(agreed.predictor, "notice", lambda keys: None, raising=False)
+        monkeypatch.setattr(agreed.predictor, "note_stage_changes", lambda keys: None, raising=False)
         monkeypatch.setattr(agreed.predictor, "tag", lambda posts: [()], raising=False)
         agreed.open()
     assert opened == ["caption"]

@@ -25,11 +25,10 @@ from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.factory import open_engine
 from ita_pipeline.engines.ray.cluster import RayPool, connected
 from ita_pipeline.engines.sandbox import SubprocessExecutor
-from ita_pipeline.extraction.options import Options
-from ita_pipeline.runs import bulk_predict
+from ita_pipeline.runs.bulk_predict import PredictionCounts
 from ita_pipeline.sources.refs import ImageRef, PostRef
 from stages.base import StageError
-from tests.runs.test_bulk_predict import rows
+from tests.runs.test_bulk_predict import predict_small_parts, rows
 from tests.runs.test_predictor import trained as trained  # a fixture
 from tests.support.fakes import DoubleStage, SizeConfig, SizeStage, draw, ref
 from tests.support.odd_stages import Broken, Frugal, Longer, Slow, Touchy, Unready
@@ -273,18 +272,15 @@ def test_a_driver_stopped_and_another_killed_leave_nobody_behind_and_the_third_f
     assert done.stderr.splitlines() == ["preset bundled: asked for", "Ray: 2 actors with 1 core each"]
 
 
-def test_predictions_of_actors_are_those_of_this_machine_and_none_is_made_twice(
-    cluster: str, trained: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(bulk_predict, "PART", 4)
+def test_predictions_of_actors_are_those_of_this_machine_and_none_is_made_twice(cluster: str, trained: Path):
     some = [
         Post.from_text(f"hi kim {n}", draw(Path("in/a.png")) if n % 5 == 1 else None, str(n)) for n in range(10)
     ]
-    options = Options(ray=RayPool(actors=2), workspace=Path("there"))
-    found = predict_parts(trained, some[:7], "out", options)
-    assert found == bulk_predict.Predicted(now=7, before=0, failed=0)
-    found = predict_parts(trained, some, "out", options)
-    assert found == bulk_predict.Predicted(now=3, before=7, failed=0)
+    pool = RayPool(actors=2)
+    counts = predict_small_parts(trained, some[:7], 4, pool, Path("there"))
+    assert counts == PredictionCounts(now=7, before=0, failed=0)
+    counts = predict_small_parts(trained, some, 4, pool, Path("there"))
+    assert counts == PredictionCounts(now=3, before=7, failed=0)
     predict_parts(trained, some, "calm")
     by_number = sorted(rows(Path("out")), key=lambda row: row["number"])
     assert [without_check(row) for row in by_number] == [without_check(row) for row in rows(Path("calm"))]

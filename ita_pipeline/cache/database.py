@@ -10,11 +10,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.records import CRC_LENGTH, Line
+from ita_pipeline.cache.records import Line
 from stages.base import FailureKind
-
-SECONDS = b', "seconds": '
-
 
 ENTER = "INSERT INTO folders (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id"
 
@@ -80,11 +77,8 @@ def numbers(segments: Sequence[int]) -> str:
 
 def row_of(folder: int, segment: int, rank: int, line: Line) -> tuple[Any, ...]:
     """A line's row in `records`, found without reading its value."""
-    content = line.content
     state = State.of(line.failure)
-    at = content.rfind(SECONDS)
-    seconds = float(content[at + len(SECONDS) : -CRC_LENGTH]) if at >= 0 else 0.0
-    return (folder, stored(line.image), segment, line.start, len(content), int(state), seconds, rank)
+    return (folder, stored(line.image), segment, line.start, len(line.content), int(state), line.seconds, rank)
 
 
 VERSION = 6

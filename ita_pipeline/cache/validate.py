@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from ita_pipeline.cache.keys import StageKey, digest
 from ita_pipeline.cache.reasons import GROUPS
-from ita_pipeline.cache.records import Record
+from ita_pipeline.cache.records import Line, Record, decode
+from stages.base import Failure, Value
 
 LONGEST_DESCRIPTION = 1024 * 1024
 
@@ -21,6 +22,23 @@ def sensible(record: Record) -> bool:
     seconds: object = record.seconds
     timed = isinstance(seconds, int | float) and 0 <= seconds <= LONGEST_TIME
     return timed and isinstance(image, str) and bool(image) and is_text(image)
+
+
+def decode_exactly(content: bytes, image: str, value_type: type[Value]) -> Record | None:
+    """Decode a line that another process has encoded; nothing where it may not be appended to a segment as it is.
+
+    Beyond the check sum and the shape of the value, the line must be about `image`, and the index, which does not
+    parse it, must read the same from it.
+
+    Raises:
+        ValueError: the line contains no record of this type.
+    """
+    record = decode(content, value_type)
+    line = Line(1, 0, len(content), content)
+    failure = record.result.kind if isinstance(record.result, Failure) else None
+    if not line.good or not sensible(record) or record.image != image:
+        return None
+    return record if (line.image, line.failure, line.seconds) == (image, failure, record.seconds) else None
 
 
 def is_text(text: str) -> bool:

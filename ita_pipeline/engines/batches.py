@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ita_pipeline.cache.plan import Failed
-from ita_pipeline.cache.records import Record
-from ita_pipeline.engines.executor import Executor, Job, StageResults
+from ita_pipeline.cache.records import Record, encode
+from ita_pipeline.engines.executor import Executor, Job, StageJobs, StageResults
 from ita_pipeline.sources.refs import ItemRef
 from stages.base import Failure, Postponed, Stage, Subject, Value
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What came of a batch: records, failures of the stages above, and why the stage stopped, if it did."""
+    """The outcome of a batch: its records and their lines, failures of the stages above, and why the stage stopped,
+    if it did.
+    """
 
     records: list[Record]
+    lines: bytes
     inherited: list[Failed]
     stop: Postponed | None = None
 
@@ -35,8 +37,9 @@ class Handed:
         seconds = done.seconds / max(1, len(self.jobs))
         pairs = list(zip(self.jobs, done.results, strict=True))
         records = [Record(job.item.key, each, seconds) for job, each in pairs if not isinstance(each, Postponed)]
+        lines = b"".join(done.lines.get(record.image) or encode(record) for record in records)
         stops = [result for result in done.results if isinstance(result, Postponed)]
-        return Batch(records, self.inherited, max(stops, key=lambda stop: stop.broken, default=None))
+        return Batch(records, lines, self.inherited, max(stops, key=lambda stop: stop.broken, default=None))
 
 
 Known = Mapping[str, Mapping[str, Value | Failure]]
@@ -49,7 +52,7 @@ def run_batch(stage: Stage[Any], items: Sequence[ItemRef], known: Known, executo
         StageError: the stage cannot work at all.
     """
     handed = handed_on(items, known)
-    return handed.batch(done_by(executor, stage, handed.jobs))
+    return handed.batch(executor.run_task(StageJobs(stage, handed.jobs)))
 
 
 def handed_on(items: Sequence[ItemRef], known: Known) -> Handed:
@@ -69,12 +72,6 @@ def handed_on(items: Sequence[ItemRef], known: Known) -> Handed:
         elif item.image is None or found.keys() == known.keys():
             jobs.append(Job(item, {n: result for n, result in found.items() if isinstance(result, Value)}))
     return Handed(items, jobs, inherited)
-
-
-def done_by(executor: Executor, stage: Stage[Any], jobs: Sequence[Job]) -> StageResults:
-    began = time.perf_counter()
-    results = executor.run_jobs(stage, jobs) if jobs else []
-    return StageResults(results, time.perf_counter() - began)
 
 
 def read_of(above: Stage[Any], item: ItemRef) -> str:

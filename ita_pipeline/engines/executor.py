@@ -56,10 +56,14 @@ class StageJobs:
 
 @dataclass(frozen=True, slots=True)
 class StageResults:
-    """One result per job, in order, and the seconds that all jobs took together."""
+    """One result per job, in order, and the seconds that all jobs took together.
+
+    `lines` are the records that another process has encoded already, by item key.
+    """
 
     results: list[Result]
     seconds: float
+    lines: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
 
 
 class Executor(Protocol):
@@ -79,6 +83,10 @@ class Executor(Protocol):
         Raises:
             StageError: the stage cannot work at all.
         """
+        ...
+
+    def run_task(self, task: StageJobs) -> StageResults:
+        """As `run_jobs`, with the time and the records that are encoded already."""
         ...
 
     def run_together(self, tasks: Sequence[StageJobs]) -> list[StageResults]:
@@ -115,6 +123,15 @@ class InProcessExecutor:
         """Implement `Executor.run_jobs`."""
         return run_stage(stage, [self._to_item(job) for job in jobs])
 
+    def run_task(self, task: StageJobs) -> StageResults:
+        """Run the jobs in batches. All jobs after a batch in which the stage stopped are postponed too."""
+        start = time.perf_counter()
+        results: list[Result] = []
+        for batch in batched(task.jobs, task.stage.batch_size):
+            stop = next((result for result in results if isinstance(result, Postponed)), None)
+            results += [stop] * len(batch) if stop else self.run_jobs(task.stage, batch)
+        return StageResults(results, time.perf_counter() - start)
+
     def run_together(self, tasks: Sequence[StageJobs]) -> list[StageResults]:
         """Implement `Executor.run_together`."""
         by_device: dict[str, list[StageJobs]] = {}
@@ -124,7 +141,7 @@ class InProcessExecutor:
 
         def run_device(device_tasks: Sequence[StageJobs]) -> None:
             for task in device_tasks:
-                results[task.stage.name] = self._run_in_batches(task)
+                results[task.stage.name] = self.run_task(task)
 
         first, *others = by_device.values()
         with ThreadPoolExecutor(max(1, len(others))) as pool:
@@ -142,15 +159,6 @@ class InProcessExecutor:
 
     def _decode(self, image: ImageRef) -> Image:
         return open_picture(image, self.limits.megabytes * MEGABYTE, self.limits.megapixels * 1_000_000)
-
-    def _run_in_batches(self, task: StageJobs) -> StageResults:
-        """Run the jobs in batches. All jobs after a batch in which the stage stopped are postponed too."""
-        start = time.perf_counter()
-        results: list[Result] = []
-        for batch in batched(task.jobs, task.stage.batch_size):
-            stop = next((result for result in results if isinstance(result, Postponed)), None)
-            results += [stop] * len(batch) if stop else self.run_jobs(task.stage, batch)
-        return StageResults(results, time.perf_counter() - start)
 
     def _to_item(self, job: Job) -> Item:
         item, image = job.item, job.item.image

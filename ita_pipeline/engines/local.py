@@ -19,7 +19,7 @@ from ita_pipeline.cache.records import SegmentWriter
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.engines.base import Interrupted, Progress, StageOutcome
-from ita_pipeline.engines.batches import Handed, done_by, handed_on, new_failures, read_of
+from ita_pipeline.engines.batches import Handed, handed_on, new_failures, read_of
 from ita_pipeline.engines.executor import Executor, StageJobs, StageResults
 from ita_pipeline.sources.refs import ImageRef, ItemRef
 from stages.base import Failure, Postponed, Stage, StageError, Subject, Value
@@ -165,14 +165,14 @@ def work_on(stale: Sequence[Stale], at: StageRun, store: Store, executor: Execut
         if at.stop is not None:
             return
         handed = handed_on(items_of(batch), known_to(at, batch, store))
-        keep(handed, done_by(executor, at.stage, handed.jobs), at, progress)
+        keep(handed, executor.run_task(StageJobs(at.stage, handed.jobs)), at, progress)
         check(at, progress)
 
 
 def keep(handed: Handed, done: StageResults, at: StageRun, progress: Progress) -> None:
     found = handed.batch(done)
     assert at.writer is not None
-    at.writer.append(found.records)
+    at.writer.append_lines(found.lines)
     at.failed += [*found.inherited, *new_failures(handed.items, found.records)]
     at.done += sum(not isinstance(record.result, Failure) for record in found.records)
     at.seconds += done.seconds

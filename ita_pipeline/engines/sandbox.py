@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.records import decode
+from ita_pipeline.cache.validate import decode_exactly
 from ita_pipeline.engines.executor import Job, Limits, StageJobs, StageResults
 from ita_pipeline.engines.failures import broken_stage_error, needs_only_image, plain_image
 from ita_pipeline.engines.protocol import BROKEN, POSTPONED, JobRequest, PrefetchRequest, Request
@@ -89,28 +89,33 @@ class SubprocessExecutor:
 
     def run_jobs(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
         """Implement `Executor.run_jobs`."""
+        return self.run_task(StageJobs(stage, jobs)).results
+
+    def run_task(self, task: StageJobs) -> StageResults:
+        """Implement `Executor.run_task`."""
+        stage, lines = task.stage, dict[str, bytes]()
 
         def ask(jobs: Sequence[Job]) -> list[Result]:
-            return self.ask(stage, jobs)
+            answer = self.ask(stage, jobs)
+            lines.update(answer.lines)
+            return answer.results
 
         def retry(job: Job, lost: SubprocessLostError) -> Result:
-            return self._retry_alone(stage, job, lost)
+            return self._retry_alone(stage, job, lost, ask)
 
-        return self.judged(stage, run_bisected(ask, jobs, retry, SubprocessLostError))
+        start_time = time.perf_counter()
+        results = self.judged(stage, run_bisected(ask, task.jobs, retry, SubprocessLostError))
+        return StageResults(results, time.perf_counter() - start_time, lines)
 
     def run_together(self, tasks: Sequence[StageJobs]) -> list[StageResults]:
         """Where the worker dies, tasks are done one after the other, so that it is seen of which picture."""
         try:
             done = self._request(tasks)
         except SubprocessLostError:
-            return [self.by_itself(task) for task in tasks]
+            return [self.run_task(task) for task in tasks]
         for task, one in zip(tasks, done, strict=True):
             self.judged(task.stage, one.results)
         return done
-
-    def by_itself(self, task: StageJobs) -> StageResults:
-        began = time.perf_counter()
-        return StageResults(self.run_jobs(task.stage, task.jobs), time.perf_counter() - began)
 
     def judged(self, stage: Stage[Any], results: list[Result]) -> list[Result]:
         """Note that a stage is not broken where it made something of something."""
@@ -118,13 +123,19 @@ class SubprocessExecutor:
             self.proved.add(stage.name)
         return results
 
-    def _retry_alone(self, stage: Stage[Any], job: Job, lost: SubprocessLostError) -> Result:
+    def _retry_alone(
+        self,
+        stage: Stage[Any],
+        job: Job,
+        lost: SubprocessLostError,
+        ask: Callable[[Sequence[Job]], list[Result]],
+    ) -> Result:
         """Try a picture again that a worker died of while it was alone with it."""
         for _ in range(TRIES_ALONE - 1):
             if lost.failure.kind is FailureKind.RESOURCE and "longer" in lost.failure.reason:
                 break
             try:
-                return self.ask(stage, [job])[0]
+                return ask([job])[0]
             except SubprocessLostError as again:
                 lost = again
         self.prove(stage, lost)
@@ -147,12 +158,12 @@ class SubprocessExecutor:
                 raise broken_stage_error(stage, lost.failure.reason) from lost
         self.proved.add(stage.name)
 
-    def ask(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
+    def ask(self, stage: Stage[Any], jobs: Sequence[Job]) -> StageResults:
         """
         Raises:
             SubprocessLostError: the worker died of it, or took too long.
         """
-        return self._request([StageJobs(stage, jobs)])[0].results
+        return self._request([StageJobs(stage, jobs)])[0]
 
     def _request(self, tasks: Sequence[StageJobs]) -> list[StageResults]:
         """As `ask`, of several stages at once."""
@@ -161,7 +172,7 @@ class SubprocessExecutor:
                 self.usual.pop(task.stage.name, None)
                 self.open(task.stage)
         self.say([JobRequest(task.stage.name, list(task.jobs)) for task in tasks])
-        lines = self.answer(sum(map(self.allowed, tasks))).splitlines()
+        lines = self.answer(sum(map(self.allowed, tasks))).split(b"\n")[:-1]
         done: list[StageResults] = []
         for task in tasks:
             done.append(self.understood(task, lines[: len(task.jobs)]))
@@ -174,21 +185,27 @@ class SubprocessExecutor:
         return self.limits.seconds * (1 if usual else len(task.jobs)) + 4 * usual * len(task.jobs)
 
     def understood(self, task: StageJobs, lines: Sequence[bytes]) -> StageResults:
-        """What the worker said of a task, a line a job."""
+        """Read the answer of the worker to a task, one line per job.
+
+        Raises:
+            StageError: a line is no record of the item that the stage was asked about.
+        """
         stage, results, seconds = task.stage, list[Result](), 0.0
+        records: dict[str, bytes] = {}
         for line, job in zip(lines, task.jobs, strict=False):
             if line.startswith(POSTPONED):
                 results.append(Postponed.model_validate_json(line.removeprefix(POSTPONED)))
                 continue
-            record = decode(line, stage.value_type)
-            if record.image != job.item.key:
+            record = decode_exactly(line, job.item.key, stage.value_type)
+            if record is None:
                 break
+            records[record.image] = line + b"\n"
             self.usual[stage.name] = max(self.usual.get(stage.name, 0.0), record.seconds)
             seconds += record.seconds
             results.append(record.result)
         if len(results) != len(task.jobs):
             raise StageError(f"the stage {stage.name} answered for other items than it was asked about")
-        return StageResults(results, seconds)
+        return StageResults(results, seconds, records)
 
     def answer(self, allowed: float) -> bytes:
         assert self.process is not None

@@ -7,12 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from ita_pipeline.engines.executor import Job, Limits
+from ita_pipeline.cache.plan import make_plan
+from ita_pipeline.cache.records import encode
+from ita_pipeline.cache.store import Store
+from ita_pipeline.engines import local
+from ita_pipeline.engines.base import Silent
+from ita_pipeline.engines.executor import Job, Limits, StageJobs, StageResults
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from stages.base import Failure, FailureKind, Item, StageError, Value
 from tests.support.fakes import SizeConfig, SizeStage, SizeValue, draw, ref
@@ -141,3 +146,48 @@ def test_it_dies_with_its_parent_and_leaves_nothing_behind(tmp_path: Path):
     assert not Path(folder).exists()
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid), 0)
+
+
+def test_records_are_appended_as_the_worker_wrote_them(tmp_path: Path):
+    names = ["a", "abort", "b", "c"]
+    paths = [job.item for job in jobs(*names)]
+    plan = make_plan([Hostile(SizeConfig(batch=8))], paths, Store(tmp_path / "plan"))
+    (todo,) = plan.stages
+    store = Store(tmp_path / "store")
+    with SubprocessExecutor() as executor:
+        run_task, answers = executor.run_task, list[StageResults]()
+
+        def remember(task: StageJobs) -> StageResults:
+            answers.append(run_task(task))
+            return answers[-1]
+
+        executor.run_task = remember
+        local.run(plan, store, executor, Silent())
+    (segment,) = store.folder(todo.key).glob("*.jsonl")
+    written = segment.read_bytes().splitlines(keepends=True)
+    lines = {image: line for answer in answers for image, line in answer.lines.items()}
+    assert set(lines.values()) <= set(written)
+    assert len(lines) == 3  # the worker died of the fourth, so this process wrote why
+    records = store.results(todo.stage, todo.key)
+    assert sorted(written) == sorted(encode(record) for record in records.values())
+    assert len(records) == 4
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda line: line.replace(b'{"image": "', b'{"image": "0", "image": "'),
+        lambda line: line[:-3] + b'0"}',
+        lambda line: b"",
+    ],
+    ids=["another image for the index", "wrong check sum", "no line"],
+)
+def test_an_answer_that_is_no_record_of_the_item_is_refused(
+    spoil: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+):
+    with SubprocessExecutor() as executor:
+        answer = executor.answer
+        executor.open(stage := SizeStage())
+        monkeypatch.setattr(executor, "answer", lambda allowed: spoil(answer(allowed)[:-1]) + b"\n")
+        with pytest.raises((StageError, ValueError)):
+            executor.run_jobs(stage, jobs("a"))

@@ -176,7 +176,7 @@ class StageActor:
         name = part.stage.name
         above = {other.name: seen_by(other, items, known) for other in part.above}
         found = run_batch(part.stage, items, above, self.worker)
-        self.writers[name].append(found.records)
+        self.writers[name].append_lines(found.lines)
         known.setdefault(name, {}).update({record.image: record.result for record in found.records})
         if found.stop is not None:
             self.stops[name] = found.stop

@@ -28,17 +28,17 @@ from benchmarks.flair_peer import PYTHON, train_flair
 from ita_pipeline.api.train import plan_train
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.config import find_config, parse_config, read_yaml
+from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.executor import InProcessExecutor
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.extraction.contexts import make_contexts
-from ita_pipeline.extraction.options import Mute
 from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
 from ita_pipeline.ner.encoders import MINILM, find_encoder, load_encoder
 from ita_pipeline.ner.tagger import new_tagger
 from ita_pipeline.ner.tags import TagScheme
-from ita_pipeline.ner.training.loop import Hearers, Workdir, train
+from ita_pipeline.ner.training.loop import Workdir, train
 from ita_pipeline.ner.views import EncodedPost, ViewEncoder, encode_posts
 
 EXPERIMENT, ROUNDS, POSTS, LONGEST = "twitter15-bundled", 3, 800, 256
@@ -74,7 +74,7 @@ def material(data: Path, count: int, knowledge: Path | None = None) -> Material:
         wanted = ita.TrainOptions(data, contexts=kinds, captions=str(knowledge or "auto"))
         plan = plan_train("twitter15", options, wanted)
         store = Workspace(Path(folder)).store
-        contexts = make_contexts(plan.contexts, store, LocalEngine(InProcessExecutor()), Mute())
+        contexts = make_contexts(plan.contexts, store, LocalEngine(InProcessExecutor()), NoProgress())
         train_posts = load_dataset("twitter15", data, Path(folder)).splits["train"]
         posts = [(post, contexts.of(post)) for post in train_posts if post.words][:count]
     types = tuple(sorted({span.type for post, _ in posts for span in post.gold or ()}))
@@ -90,9 +90,8 @@ def ours(given: Material, posts: Texts, objective: ObjectiveConfig | None = None
         encoder = copy.deepcopy(given.encoder)
         tagger = new_tagger(encoder, given.types, config.word_dropout, LONGEST, config.objective, word_shapes=True)
         with tempfile.TemporaryDirectory() as folder:
-            hearers = Hearers(lambda line: None, lambda epoch: None)
             began = time.process_time()
-            train(tagger, examples, [], config, given.tokenizer.pad_token_id, Workdir(Path(folder)), hearers)
+            train(tagger, examples, [], config, given.tokenizer.pad_token_id, Workdir(Path(folder)))
             return time.process_time() - began
 
     return run

@@ -23,8 +23,8 @@ from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.shared.store import Shared
 from ita_pipeline.cache.shared.sync import pull, push
 from ita_pipeline.cache.store import Store
+from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines import local
-from ita_pipeline.engines.base import Silent
 from ita_pipeline.engines.executor import InProcessExecutor
 from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.local import LocalFile
@@ -81,7 +81,7 @@ def planned(store: Store, paths: list[Path], **wishes: Any) -> Plan:
 
 def extract(root: Path, paths: list[Path], **wishes: Any) -> None:
     store = Store(root)
-    local.run(planned(store, paths, **wishes), store, InProcessExecutor(), Silent())
+    local.run(planned(store, paths, **wishes), store, InProcessExecutor(), NoProgress())
 
 
 def known(root: Path) -> dict[str, dict[str, Record]]:

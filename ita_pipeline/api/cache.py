@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,29 +18,32 @@ from ita_pipeline.cache.store import KEY_FILE, Store, read_key
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.config_layers import merge_options, read_layers
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.consent import allow_sending
-from ita_pipeline.extraction.options import Listener, Mute, Options, chosen
+from ita_pipeline.extraction.options import Options, chosen
 from ita_pipeline.extraction.presets import build_stages, load_installed_stages
 from ita_pipeline.extraction.recompute import Recomputation
 from ita_pipeline.extraction.recompute import recompute as do_again
 
+logger = logging.getLogger(__name__)
 
-def current_keys(options: Options | None = None, listener: Listener | None = None) -> dict[str, StageKey]:
+
+def current_keys(options: Options | None = None) -> dict[str, StageKey]:
     """The key of each stage that `extract` would work under now.
 
     Raises:
         UserError: a setting is unknown.
         StageError: a model or tool that a stage needs is missing.
     """
-    options, heard = options or Options(), listener or Mute()
+    options = options or Options()
     choice = chosen(options)
-    heard.say(choice.why)
+    logger.info(choice.why)
     return stage_keys(build_stages(choice.preset, options.stages))
 
 
 def recompute(
-    count: int, options: Options | None = None, seed: int = 0, listener: Listener | None = None
+    count: int, options: Options | None = None, seed: int = 0, progress: Progress | None = None
 ) -> Sequence[Recomputation]:
     """Do `count` pictures of each stage again, chosen at random from those that are cached, and compare.
 
@@ -49,14 +53,16 @@ def recompute(
         UserError: a setting is unknown, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing.
     """
-    options, heard = options or Options(), listener or Mute()
+    options = options or Options()
     choice = chosen(options)
-    heard.say(choice.why)
+    logger.info(choice.why)
     stages = build_stages(choice.preset, options.stages)
     for stage in stages:
-        allow_sending(stage, f"up to {count}", options.consent, heard)
+        allow_sending(stage, f"up to {count}", options.consent, options.confirm)
     with SubprocessExecutor(options.limits) as executor:
-        return list(do_again(stages, Workspace(options.workspace).store, executor, heard, count, seed))
+        return list(
+            do_again(stages, Workspace(options.workspace).store, executor, progress or NoProgress(), count, seed)
+        )
 
 
 def shared_cache(url: str = "") -> Shared:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.config import config_files, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.files import new_folder, refuse_existing
+from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.corpus import checks
 from ita_pipeline.corpus.checks import Finding, FindingKind, ImageChecks, ViewFit
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard, find_data_folder, find_split_files, load_dataset
@@ -30,8 +32,9 @@ from ita_pipeline.extraction.contexts import (
     read_contexts,
     read_imported,
 )
-from ita_pipeline.extraction.options import Listener, Mute, Options, chosen
+from ita_pipeline.extraction.options import Options, chosen
 from ita_pipeline.extraction.pictures import Extraction
+from ita_pipeline.extraction.presets import Choice
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder, max_row_length
 from ita_pipeline.ner.views import ViewEncoder
 from ita_pipeline.runs.plan import TrainOptions, plan_dataset_contexts, training_settings
@@ -41,6 +44,8 @@ from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import StageError
 from stages.models.loading import load_pretrained
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +201,14 @@ class Measure:
         settings = training_settings(dataset.card, choice.preset, changes, training)
         tokenizer, longest = tokenizer_of(find_encoder(training.encoder or choice.preset.encoder))
         self.layout = ViewEncoder(tokenizer, min(settings.max_length, longest))
-        self.contexts = self.known_contexts(dataset, options, training)
+        self.remarks.append(choice.why)
+        self.contexts = self.known_contexts(dataset, choice, options, training)
 
-    def known_contexts(self, dataset: Dataset, options: Options, training: TrainOptions) -> PostContexts | None:
+    def known_contexts(
+        self, dataset: Dataset, choice: Choice, options: Options, training: TrainOptions
+    ) -> PostContexts | None:
         try:
-            plan = plan_known(dataset, options, training, self.remarks.append)
+            plan = plan_known(dataset, choice, options, training)
         except StageError as error:
             self.remarks.append(f"lengths are those of the posts alone: {error}")
             return None
@@ -217,17 +225,13 @@ class Measure:
         return ViewFit(len(view.rows), view.trimmed)
 
 
-def plan_known(
-    dataset: Dataset, options: Options, training: TrainOptions, say: Callable[[str], None]
-) -> ContextPlan:
+def plan_known(dataset: Dataset, choice: Choice, options: Options, training: TrainOptions) -> ContextPlan:
     """What has to be done before the contexts of a dataset can be rendered, as `train` would do it.
 
     Raises:
         UsageError: a setting or a context is unknown.
         StageError: a model or tool is missing.
     """
-    choice = chosen(options, also=("training",), contexts=training.contexts or ())
-    say(choice.why)
     store = Workspace(options.workspace).store
     return plan_dataset_contexts(dataset, choice.preset, options, training, store)
 
@@ -258,7 +262,7 @@ def export(
     form: ExportForm = ExportForm.ITA,
     options: Options | None = None,
     training: TrainOptions | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> Exported:
     """A dataset and its contexts for another project, after the pictures that are stale have been looked at.
 
@@ -269,14 +273,16 @@ def export(
         UserError: the dataset or a setting is missing or wrong, or `to` is there already.
         StageError: a model or tool is missing; what was computed before is kept.
     """
-    options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
+    options, training = options or Options(), training or TrainOptions()
     refuse_existing(to)
     workspace = Workspace(options.workspace)
     dataset = load_dataset(name, training.data, workspace.data)
-    plan = plan_known(dataset, options, training, heard.say)
-    ask_consent(plan.plan, options.consent, heard)
+    choice = chosen(options, also=("training",), contexts=training.contexts or ())
+    logger.info(choice.why)
+    plan = plan_known(dataset, choice, options, training)
+    ask_consent(plan.plan, options.consent, options.confirm)
     with SubprocessExecutor(options.limits) as executor:
-        contexts = make_contexts(plan, workspace.store, LocalEngine(executor), heard)
+        contexts = make_contexts(plan, workspace.store, LocalEngine(executor), progress or NoProgress())
     splits = {
         split: [(post, contexts.of(post)) for post in posts if post.words]
         for split, posts in dataset.splits.items()

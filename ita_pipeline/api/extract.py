@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 from ita_pipeline.cache.store import Store
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.engines.factory import open_engine
 from ita_pipeline.extraction.consent import ask_consent
-from ita_pipeline.extraction.options import Listener, Mute, Options, chosen
+from ita_pipeline.extraction.options import Options, chosen
 from ita_pipeline.extraction.pictures import Extraction, ExtractionPlan, execute_plan, plan_images
 from ita_pipeline.extraction.posts import of_posts
 from ita_pipeline.extraction.presets import build_stages
@@ -18,11 +20,13 @@ from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.extraction.targets import resolve_target
 from ita_pipeline.sources.download_cache import Spool
 
+logger = logging.getLogger(__name__)
+
 
 def plan_extraction(
     target: Path | str,
     options: Options | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
     data: Path | None = None,
     only: str | None = None,
     spool: Spool | None = None,
@@ -36,34 +40,34 @@ def plan_extraction(
         UserError: there is nothing to look at, a setting is unknown, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing.
     """
-    with CacheSession(options or Options(), listener, puts=False) as sharing:
-        return planned_extraction(target, sharing.store, options, listener, data, only, spool)
+    with CacheSession(options or Options(), puts=False) as sharing:
+        return planned_extraction(target, sharing.store, options, progress, data, only, spool)
 
 
 def planned_extraction(
     target: Path | str,
     store: Store,
     options: Options | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
     data: Path | None = None,
     only: str | None = None,
     spool: Spool | None = None,
 ) -> ExtractionPlan:
     """As `plan_extraction`, against a store."""
-    options, heard = options or Options(), listener or Mute()
+    options = options or Options()
     workspace = Workspace(options.workspace)
     choice = chosen(options)
     stages = build_stages(choice.preset, options.stages)
     seen = resolve_target(target, bool(of_posts(stages)), data, workspace.data, store.manifest)
     for line in (*seen.notes, choice.why):
-        heard.say(line)
+        logger.info(line)
     source = None if seen.source is None else replace(seen.source, only=only)
     if only is not None and (source is None or not any(post.id == only for post in source.posts)):
         raise UsageError(
             f"there is no post {only} in {target}", "posts go by their id, or else their line's number"
         )
     plan = plan_images(
-        seen.pictures, stages, store, options.wishes, options.limits, source, spool, options.shard, heard
+        seen.pictures, stages, store, options.wishes, options.limits, source, spool, options.shard, progress
     )
     return replace(plan, others=seen.others, unreadable=(*seen.closed, *plan.unreadable))
 
@@ -71,7 +75,7 @@ def planned_extraction(
 def extract(
     target: Path | str,
     options: Options | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
     data: Path | None = None,
 ) -> Extraction:
     """Turn pictures into captions, objects and words, and posts into what a model knows of them, where that is
@@ -83,15 +87,15 @@ def extract(
             machine, the cache is damaged, or Ray is asked for and does not answer.
         StageError: a model or tool that a stage needs is missing; what was computed before is kept.
     """
-    options, heard = options or Options(), listener or Mute()
+    options, progress = options or Options(), progress or NoProgress()
     with (
-        CacheSession(options, heard) as sharing,
-        open_engine(options.ray, options.limits, heard.say) as engine,
+        CacheSession(options) as sharing,
+        open_engine(options.ray, options.limits) as engine,
         Spool() as spool,
     ):
-        plan = planned_extraction(target, sharing.store, options, heard, data, spool=spool)
-        ask_consent(plan.plan, options.consent, heard)
+        plan = planned_extraction(target, sharing.store, options, progress, data, spool=spool)
+        ask_consent(plan.plan, options.consent, options.confirm)
         # Other processes may do the work, of whose segments nobody here is told.
         sharing.owes(part.key for part in plan.plan.stages if part.stale)
-        done = execute_plan(plan, sharing.store, engine, heard)
+        done = execute_plan(plan, sharing.store, engine, progress)
     return replace(done, sharing=sharing.outcome)

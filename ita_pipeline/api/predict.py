@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +12,13 @@ from ita_pipeline.cache.plan import stage_keys
 from ita_pipeline.cache.store import Store
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.iteration import as_available
+from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.factory import open_engine
 from ita_pipeline.engines.ray.cluster import RayPool, connected, require_ray
-from ita_pipeline.extraction.options import Listener, Mute, Options
+from ita_pipeline.extraction.options import Options, decline
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.runs.bulk_predict import (
     POSTS_PER_PART,
@@ -31,6 +33,8 @@ from ita_pipeline.runs.predictions import Prediction
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import find_run
 
+logger = logging.getLogger(__name__)
+
 GROUP = 64
 
 
@@ -39,7 +43,7 @@ def evaluate(
     dataset: str,
     splits: Sequence[str] = ("test",),
     options: Options | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
     data: Path | None = None,
     captions: str = "auto",
 ) -> Evaluation:
@@ -52,15 +56,15 @@ def evaluate(
         UserError: the dataset, or a file of it, is missing or wrong; or a split has no labelled posts.
         StageError: a model or tool that the run's stages need is missing.
     """
-    options, heard = options or Options(), listener or Mute()
+    options, progress = options or Options(), progress or NoProgress()
     found = load_dataset(dataset, data, Workspace(options.workspace).data)
     for note in found.notes:
-        heard.say(note)
-    with CacheSession(options, heard) as sharing:
-        predictor = predictor_of(run, sharing.store, options, heard)
-        evaluation = evaluate_run(predictor, found, splits, captions)
+        logger.info(note)
+    with CacheSession(options) as sharing:
+        predictor = predictor_of(run, sharing.store, options)
+        evaluation = evaluate_run(predictor, found, splits, captions, progress)
     for note in predictor.notes:
-        heard.say(note)
+        logger.info(note)
     return evaluation
 
 
@@ -68,7 +72,7 @@ def predict(
     run: str | Path,
     posts: Iterable[Post],
     options: Options | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
     min_confidence: float = 0.0,
 ) -> Iterator[Prediction]:
     """Mentions in posts, each with its picture where it has one. Labels are neither needed nor looked at.
@@ -83,14 +87,14 @@ def predict(
         UsageError: `min_confidence` is no probability.
         StageError: a model or tool that the run's stages need is missing.
     """
-    options, heard = options or Options(), listener or Mute()
-    with CacheSession(options, heard) as sharing:
-        predictor = predictor_of(run, sharing.store, options, heard, min_confidence)
+    options, progress = options or Options(), progress or NoProgress()
+    with CacheSession(options) as sharing:
+        predictor = predictor_of(run, sharing.store, options, min_confidence)
         told = 0
         for group in as_available(posts, GROUP):
-            yield from predictor.predict(group, heard)
+            yield from predictor.predict(group, progress)
             for note in predictor.notes[told:]:
-                heard.say(note)
+                logger.info(note)
             told = len(predictor.notes)
 
 
@@ -99,7 +103,7 @@ def predict_parts(
     posts: Iterable[Post],
     to: Path | str,
     options: Options | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
     min_confidence: float = 0.0,
     form: PartFormat = PartFormat.JSONL,
     failed: Callable[[str, str], None] | None = None,
@@ -115,16 +119,16 @@ def predict_parts(
         StageError: a model or tool that the run's stages need is missing; parts that are written stay.
         CorruptCacheError: a part is not what was written there.
     """
-    options, heard = options or Options(), listener or Mute()
+    options, progress = options or Options(), progress or NoProgress()
     if options.ray is not None:
         require_ray()
-    with CacheSession(options, heard) as sharing:
-        predictor = predictor_of(run, sharing.store, options, heard, min_confidence)
+    with CacheSession(options) as sharing:
+        predictor = predictor_of(run, sharing.store, options, min_confidence)
         parts = PartFolder.open(Path(to), predictor.record.key, min_confidence, form)
         if options.ray is not None:
             sharing.owes(stage_keys(predictor.stages).values())
-        with open_part_writer(predictor, parts, options.ray, heard.say) as writer:
-            return predict_into(writer, posts, predictor, heard, failed or (lambda *_: None))
+        with open_part_writer(predictor, parts, options.ray) as writer:
+            return predict_into(writer, posts, predictor, progress, failed or (lambda *_: None))
 
 
 @contextmanager
@@ -132,7 +136,6 @@ def open_part_writer(
     predictor: Predictor,
     parts: PartFolder,
     ray: RayPool | None,
-    say: Callable[[str], None],
     posts_per_part: int = POSTS_PER_PART,
 ) -> Iterator[PartWriter]:
     """Open a part writer that works on this machine or, if `ray` is given, in Ray actors.
@@ -146,18 +149,17 @@ def open_part_writer(
     from ita_pipeline.runs.ray_predict import RayPartWriter
 
     with (
-        open_engine(ray, predictor.limits, say) as engine,
+        open_engine(ray, predictor.limits) as engine,
         connected(ray) as nodes,
         RayPartWriter(ray, nodes, predictor, parts, engine, posts_per_part) as writer,
     ):
         yield writer
 
 
-def predictor_of(
-    run: str | Path, store: Store, options: Options, heard: Listener, min_confidence: float = 0.0
-) -> Predictor:
+def predictor_of(run: str | Path, store: Store, options: Options, min_confidence: float = 0.0) -> Predictor:
     found = find_run(run, Workspace(options.workspace).runs)
-    return Predictor(found, store, options.limits, min_confidence, heard, options.consent, options.changes)
+    limits, confirm = options.limits, options.confirm
+    return Predictor(found, store, limits, min_confidence, confirm, options.consent, options.changes)
 
 
 def load(
@@ -165,7 +167,7 @@ def load(
     workspace: Path = Path(),
     limits: Limits | None = None,
     min_confidence: float = 0.0,
-    listener: Listener | None = None,
+    confirm: Callable[[str], bool] = decline,
     consent: bool = False,
     changes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Predictor:
@@ -179,4 +181,4 @@ def load(
     """
     place = Workspace(workspace)
     found = find_run(run, place.runs)
-    return Predictor(found, place.store, limits, min_confidence, listener, consent, changes)
+    return Predictor(found, place.store, limits, min_confidence, confirm, consent, changes)

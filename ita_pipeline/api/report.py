@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ita_pipeline.cache.workspace import Workspace
-from ita_pipeline.extraction.options import Listener
+from ita_pipeline.core.progress import Progress
 from ita_pipeline.reports.build import Report, ReportOptions, make_report
 from ita_pipeline.reports.comparison import report_comparison
 from ita_pipeline.runs.compare import Comparison, compare_runs
@@ -31,22 +31,22 @@ def compare(
 
 
 def compare_page(
-    found: Comparison, html: Path | str, options: ReportOptions | None = None, listener: Listener | None = None
+    found: Comparison, html: Path | str, options: ReportOptions | None = None, progress: Progress | None = None
 ) -> Report:
     """Write a page about two runs that `compare` compared: the tests, and the posts that changed.
 
     Raises:
         UserError: a file of a run cannot be read, or the cache is damaged.
     """
-    return report_comparison(found, Path(html), options, listener)
+    return report_comparison(found, Path(html), options, progress)
 
 
 def report(
-    target: str | Path, html: Path | str, options: ReportOptions | None = None, listener: Listener | None = None
+    target: str | Path, html: Path | str, options: ReportOptions | None = None, progress: Progress | None = None
 ) -> Report:
     """Write a page to look at: about a run, about a dataset without one, or about a folder of pictures.
 
     Raises:
         UserError: there is no such thing, or nothing was extracted from the pictures yet.
     """
-    return make_report(target, Path(html), options, listener)
+    return make_report(target, Path(html), options, progress)

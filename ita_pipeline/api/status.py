@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,9 @@ from ita_pipeline.api.extract import plan_extraction
 from ita_pipeline.api.train import plan_train
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.progress import Progress
 from ita_pipeline.extraction.explain import Explanation, explain
-from ita_pipeline.extraction.options import Listener, Mute, Options, chosen
+from ita_pipeline.extraction.options import Options, chosen
 from ita_pipeline.extraction.pictures import ExtractionPlan, is_pictures, plan_images
 from ita_pipeline.extraction.presets import build_stages
 from ita_pipeline.extraction.session import CacheSession
@@ -22,33 +24,35 @@ from ita_pipeline.runs.workdir import unfinished_runs
 from ita_pipeline.sources.discover import is_source, place_called
 from ita_pipeline.sources.local import LocalFile
 
+logger = logging.getLogger(__name__)
 
-def plan_seen(options: Options | None = None, listener: Listener | None = None) -> ExtractionPlan:
+
+def plan_seen(options: Options | None = None) -> ExtractionPlan:
     """What would be done for every picture that was looked at in this workspace and still lies where it did.
 
     Raises:
         UserError: none was ever looked at, a setting is unknown, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing.
     """
-    options, heard = options or Options(), listener or Mute()
+    options = options or Options()
     store = Workspace(options.workspace).store
     known = store.manifest.paths()
     seen = [Path(os.fsdecode(path)) for path in known if path.startswith(os.fsencode(os.sep))]
     there = [path for path in seen if os.path.exists(path)]  # noqa: PTH110 (there may be a million of them)
     elsewhere = len(known) - len(seen)
     if elsewhere:
-        heard.say(f"{elsewhere} pictures of other sources are not looked at; name the source to see them")
+        logger.info(f"{elsewhere} pictures of other sources are not looked at; name the source to see them")
     if not there:
         raise UsageError(
             "no picture was looked at in this workspace yet", "ita status FOLDER, a folder of pictures"
         )
     choice = chosen(options)
-    heard.say(choice.why)
+    logger.info(choice.why)
     gone = f"; {len(seen) - len(there)} others are gone" if len(there) < len(seen) else ""
-    heard.say(f"{len(there)} pictures that were looked at before{gone}")
+    logger.info(f"{len(there)} pictures that were looked at before{gone}")
     stages = build_stages(choice.preset, options.stages)
     places = [LocalFile(path) for path in there]
-    with CacheSession(options, heard, puts=False) as sharing:
+    with CacheSession(options, puts=False) as sharing:
         return plan_images(places, stages, sharing.store, options.wishes, options.limits, shard=options.shard)
 
 
@@ -56,7 +60,7 @@ def status(
     target: str | Path | None = None,
     options: Options | None = None,
     training: TrainOptions | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> Status:
     """What is fresh, stale and failed for a source of pictures, or for a dataset with its training; without
     either, for all pictures that were looked at in this workspace.
@@ -67,15 +71,15 @@ def status(
     """
     options = options or Options()
     if target is None:
-        found = picture_status(plan_seen(options, listener))
+        found = picture_status(plan_seen(options))
         folders = sorted(Workspace(options.workspace).runs.glob("*"))
         return replace(found, unfinished=tuple(run for folder in folders for run in unfinished_runs(folder)))
     if is_pictures(Path(target)) or is_posts_file(Path(target)) or is_source(str(target)):
-        return picture_status(plan_extraction(target, options, listener))
+        return picture_status(plan_extraction(target, options, progress))
     if options.shard is not None:
         hint = f"ita extract {target} --shard … --dry-run shows a shard of its pictures"
         raise UsageError("a training is not divided into shards", hint)
-    return training_status(plan_train(str(target), options, training, listener), options)
+    return training_status(plan_train(str(target), options, training), options)
 
 
 def picture_status(plan: ExtractionPlan) -> Status:
@@ -88,19 +92,19 @@ def training_status(plan: TrainingPlan, options: Options) -> Status:
     return status_of(plan.contexts.plan, plan.contexts.pictures.unreadable, state)
 
 
-def why(image: Path | str, options: Options | None = None, listener: Listener | None = None) -> Explanation:
+def why(image: Path | str, options: Options | None = None) -> Explanation:
     """Everything about one picture: its records, what decided them, and what has changed since.
 
     Raises:
         UserError: there is no such picture, or a setting is unknown.
         StageError: a model or tool that a stage needs is missing.
     """
-    options, heard = options or Options(), listener or Mute()
+    options = options or Options()
     place = place_called(str(image), Workspace(options.workspace).store.manifest)
     choice = chosen(options)
-    heard.say(choice.why)
+    logger.info(choice.why)
     stages = build_stages(choice.preset, options.stages)
-    with CacheSession(options, heard, puts=False) as sharing:
+    with CacheSession(options, puts=False) as sharing:
         plan = plan_images([place], stages, sharing.store, options.wishes, options.limits)
     if plan.unreadable:
         raise UsageError(
@@ -114,7 +118,7 @@ def why_post(
     target: Path | str,
     post: str,
     options: Options | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
     data: Path | None = None,
 ) -> Explanation:
     """Everything about one post, by its id: what `why` says of a picture, of it and of its picture.
@@ -124,5 +128,5 @@ def why_post(
         StageError: a model or tool that a stage needs is missing.
     """
     options = options or Options()
-    plan = plan_extraction(target, options, listener, data, post)
+    plan = plan_extraction(target, options, progress, data, post)
     return explain(plan, Workspace(options.workspace).store)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.errors import NotCleanError
+from ita_pipeline.core.notes import Notes
+from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.consent import ask_consent
 from ita_pipeline.extraction.contexts import make_contexts, read_contexts
-from ita_pipeline.extraction.options import Listener, Mute, Once, Options, chosen
+from ita_pipeline.extraction.options import Options, chosen
 from ita_pipeline.extraction.pictures import Extraction
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.ner.training.distributed import World
@@ -23,6 +26,8 @@ from ita_pipeline.runs.plan import TrainingPlan, TrainOptions, plan_training
 from ita_pipeline.runs.run import Run
 from ita_pipeline.runs.series import RunSeries, SeriesRun, plan_series, series_run, summarize
 from ita_pipeline.runs.train import train_if_new
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,6 @@ def plan_train(
     dataset: str,
     options: Options | None = None,
     training: TrainOptions | None = None,
-    listener: Listener | None = None,
 ) -> TrainingPlan:
     """What `train` would do: the very plan that it obeys.
 
@@ -54,22 +58,25 @@ def plan_train(
         UserError: the dataset, a file of it or a setting is missing or wrong.
         StageError: a model or tool is missing.
     """
-    options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
+    return _plan(dataset, options or Options(), training or TrainOptions(), Notes(logger))
+
+
+def _plan(dataset: str, options: Options, training: TrainOptions, notes: Notes) -> TrainingPlan:
     workspace = Workspace(options.workspace)
     loaded = load_dataset(dataset, training.data, workspace.data)
     for note in loaded.notes:
-        heard.say(note)
+        notes.add(note)
     choice = chosen(options, also=("training",), contexts=training.contexts or ())
-    heard.say(choice.why)
-    with CacheSession(options, heard, puts=False) as sharing:
-        return plan_training(loaded, choice.preset, options, training, sharing.store, heard.say)
+    notes.add(choice.why)
+    with CacheSession(options, puts=False) as sharing:
+        return plan_training(loaded, choice.preset, options, training, sharing.store, notes)
 
 
 def train(
     dataset: str,
     options: Options | None = None,
     training: TrainOptions | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> Trained:
     """Bring the pictures of a dataset up to date, train the tagger on it, score it and write its report.
 
@@ -81,24 +88,21 @@ def train(
         NotCleanError: a limit left pictures for another time.
         StageError: a model or tool is missing; what was computed before is kept.
     """
-    options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
-    return train_planned(plan_train(dataset, options, training, heard), options, training, heard)
+    options, training = options or Options(), training or TrainOptions()
+    return train_planned(plan_train(dataset, options, training), options, training, progress or NoProgress())
 
 
-def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, heard: Listener) -> Trained:
+def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, progress: Progress) -> Trained:
     workspace, processes = Workspace(options.workspace), World.connect()
     if training.report_to:
         # Before anything is computed for a training that nobody could be told of.
         create_reporters(training.report_to, workspace.runs)
     if processes.is_main:
-        ask_consent(plan.contexts.plan, options.consent, heard)
-    with (
-        CacheSession(options, heard, puts=processes.is_main) as sharing,
-        SubprocessExecutor(options.limits) as executor,
-    ):
+        ask_consent(plan.contexts.plan, options.consent, options.confirm)
+    with CacheSession(options, puts=processes.is_main) as sharing, SubprocessExecutor(options.limits) as executor:
         sharing.owes(plan.contexts.plan.keys.values())
         engine = LocalEngine(executor)
-        contexts = make_contexts(plan.contexts, sharing.store, engine, heard) if processes.is_main else None
+        contexts = make_contexts(plan.contexts, sharing.store, engine, progress) if processes.is_main else None
     processes.barrier()
     # The other processes of a launcher find everything looked at already.
     contexts = contexts or read_contexts(plan.contexts, workspace.store)
@@ -110,11 +114,11 @@ def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, 
             "the same command again takes the next ones",
         )
     run, new = train_if_new(
-        plan.run_inputs(contexts), workspace.runs, heard, training.checkpoint_every, training.report_to
+        plan.run_inputs(contexts), workspace.runs, training.checkpoint_every, training.report_to
     )
     if processes.is_main and (new or not run.report.is_file()):
         wishes = ReportOptions(workspace=options.workspace, pictures=Pictures.INSIDE)
-        report_run(run, run.report, wishes, heard, plan.dataset, MOST_AT_TRAINING)
+        report_run(run, run.report, wishes, progress, plan.dataset, MOST_AT_TRAINING)
     return Trained(run, new, replace(contexts.extraction, sharing=sharing.outcome))
 
 
@@ -124,7 +128,7 @@ def train_series(
     training: TrainOptions | None = None,
     seeds: Sequence[int] = (),
     views: Sequence[str] = (),
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> TrainedSeries:
     """Train with every one of these seeds and contexts, as `train` does each: what is there is not done again.
 
@@ -133,14 +137,14 @@ def train_series(
     Raises:
         As `train`; runs that were finished before are kept.
     """
-    options, training, heard = options or Options(), training or TrainOptions(), listener or Mute()
-    planned_runs = plan_series(training, seeds, views)
-    notes, runs, extractions = Once(heard), list[SeriesRun](), list[Extraction]()
-    for number, planned in enumerate(planned_runs, 1):
-        heard.say(f"run {number} of {len(planned_runs)}: {planned}")
-        plan = plan_train(dataset, options, planned.training, notes)
-        trained = train_planned(plan, options, planned.training, heard)
-        runs.append(series_run(planned.contexts, trained.run, trained.new))
+    options, training = options or Options(), training or TrainOptions()
+    wanted = plan_series(training, seeds, views)
+    notes, runs, extractions = Notes(logger), list[SeriesRun](), list[Extraction]()
+    for number, variant in enumerate(wanted, 1):
+        logger.info(f"run {number} of {len(wanted)}: {variant}")
+        plan = _plan(dataset, options, variant.training, notes)
+        trained = train_planned(plan, options, variant.training, progress or NoProgress())
+        runs.append(series_run(variant.contexts, trained.run, trained.new))
         extractions.append(trained.extraction)
         # What was refreshed for one run is fresh for the next, and what failed again has failed for all of them.
         done = {part.stage.name for part in plan.contexts.plan.stages}

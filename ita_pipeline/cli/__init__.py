@@ -14,6 +14,7 @@ from ita_pipeline.cli.cache_transfer import app as cache
 from ita_pipeline.cli.compare import compare
 from ita_pipeline.cli.config import app as config
 from ita_pipeline.cli.config import init
+from ita_pipeline.cli.console import printed_messages
 from ita_pipeline.cli.data_exchange import app as data
 from ita_pipeline.cli.demo import demo
 from ita_pipeline.cli.doctor import doctor
@@ -80,7 +81,8 @@ def main() -> None:
         app(args=[*arguments, "--help"], prog_name="ita", standalone_mode=False)
         sys.exit(ExitCode.USAGE)
     try:
-        code = app(args=arguments, prog_name="ita", standalone_mode=False, default_map=defaults(arguments))
+        with printed_messages():
+            code = app(args=arguments, prog_name="ita", standalone_mode=False, default_map=defaults(arguments))
         # A reader that went away, as `head` does, is told of here and not while Python shuts down.
         sys.stdout.flush()
     except BrokenPipeError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ita_pipeline.cli.console import Watcher, resumable, say, shown, table
+from ita_pipeline.cli.console import ProgressDisplay, confirm, resumable, say, shown, table
 from ita_pipeline.cli.options import AsJson, Assignments, Preset, Stages, WorkspaceFolder, base_settings
 from ita_pipeline.cli.options import Yes as Consent
 from ita_pipeline.core.errors import ExitCode, UsageError
@@ -63,7 +63,9 @@ def work_folder(workspace: Path) -> Path:
 def options_of(preset: str, stage: list[str] | None, assignments: list[str] | None, workspace: Path) -> Options:
     from ita_pipeline.extraction.options import Options
 
-    return Options(preset, tuple(stage or ()), tuple(assignments or ()), workspace, base=base_settings())
+    return Options(
+        preset, tuple(stage or ()), tuple(assignments or ()), workspace, base=base_settings(), confirm=confirm
+    )
 
 
 @app.command("ls")
@@ -94,7 +96,7 @@ def list_keys(
         with shared.reached():
             found = shared_upkeep.holdings(shared)
     try:
-        wanted = current_keys(options_of(preset, None, assignments, workspace), Watcher())
+        wanted = current_keys(options_of(preset, None, assignments, workspace))
     except StageError as error:
         say(f"which keys are current cannot be said: {error}")
         wanted = {}
@@ -173,10 +175,10 @@ def verify(
             checked = shared_upkeep.verify(shared, work_folder(workspace))
     again: list[Recomputation] = []
     if recompute and not checked.damage:
-        watcher = Watcher()
-        with resumable(watcher):
+        display = ProgressDisplay()
+        with resumable(display):
             options = replace(options_of(preset, stage, assignments, workspace), consent=consent)
-            again = list(upkeep.recompute(recompute, options, seed, watcher))
+            again = list(upkeep.recompute(recompute, options, seed, display))
     if as_json:
         print(json.dumps(verified(checked, again)))
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ita_pipeline.cli.console import Watcher, resumable, say, shown, table
+from ita_pipeline.cli.console import ProgressDisplay, resumable, say, shown, table
 from ita_pipeline.cli.options import AsJson, DatasetFolder, PictureChoice, Thumbnails, WorkspaceFolder
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ def compare(
     import ita_pipeline as ita
     from ita_pipeline.reports.thumbnails import Pictures
 
-    watcher = Watcher()
-    with resumable(watcher):
+    display = ProgressDisplay()
+    with resumable(display):
         found = ita.compare(a, b, split, samples, seed, workspace)
         if html is not None:
             options = ita.ReportOptions(data, dataset, Pictures(pictures), workspace)
-            made = ita.compare_page(found, html, options, watcher)
+            made = ita.compare_page(found, html, options, display)
             say(f"page {shown(made.page)}, {made.shown} posts that changed")
     if as_json:
         print(json.dumps(found.to_json()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import shutil
@@ -37,6 +38,37 @@ def quiet() -> bool:
     return bool(os.environ.get("ITA_QUIET"))
 
 
+class _MessageHandler(logging.Handler):
+    """Prints log records of the package as plain lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+@contextmanager
+def printed_messages() -> Iterator[None]:
+    """Print what the package logs to stderr: everything, or with `--quiet` only warnings."""
+    logger, handler = logging.getLogger("ita_pipeline"), _MessageHandler()
+    level = logger.level
+    logger.setLevel(logging.WARNING if quiet() else logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def silence_messages() -> None:
+    """Print nothing more of what the package logs."""
+    logging.getLogger("ita_pipeline").setLevel(logging.CRITICAL)
+
+
+def confirm(question: str) -> bool:
+    """Ask a question, and return whether the answer is yes; without a terminal it is no."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm(question, err=True)
+
+
 def note(line: str) -> None:
     """One line that is good to know; not said with `--quiet`."""
     if not quiet():
@@ -45,7 +77,7 @@ def note(line: str) -> None:
 
 @contextmanager
 def resumable(
-    watcher: Watcher, told: str = "interrupted; every finished batch is kept", again: str = "resume with"
+    display: ProgressDisplay, told: str = "interrupted; every finished batch is kept", again: str = "resume with"
 ) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the command with what became of it, and with the command that takes it up again.
 
@@ -53,9 +85,9 @@ def resumable(
     """
 
     def stop(*_: object) -> None:
-        if not watcher.working or watcher.stopping:
+        if not display.working or display.stop_requested:
             raise KeyboardInterrupt
-        watcher.stopping = True
+        display.stop_requested = True
         # Not `print`: this may interrupt one.
         os.write(2, b"finishing the batch in hand; once more stops at once\n")
 
@@ -118,26 +150,15 @@ class Count:
         return f"{stage}: {self.done} of {self.total}, {rate:.1f}/s, {left}"
 
 
-class Watcher:
+class ProgressDisplay:
     """Shows the progress of a run: a bar for each stage on a terminal, else a line for each every 30 seconds."""
 
     def __init__(self) -> None:
         self.quiet = quiet()
-        self.working = self.stopping = False
+        self.working = self.stop_requested = False
         self.bar: Progress | None = None
         self.counts: dict[str, Count] = {}
         self.spoken = self.began = 0.0
-
-    def say(self, line: str) -> None:
-        if not self.quiet:
-            say(line)
-
-    def warn(self, line: str) -> None:
-        say(line)
-
-    def agree(self, question: str) -> bool:
-        """Asks where there is a person to answer; nobody is none who agrees."""
-        return sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm(question, err=True)
 
     def start(self, stage: str, total: int) -> None:
         if not self.working:
@@ -158,7 +179,7 @@ class Watcher:
             self.spoken = time.monotonic()
             for name, count in self.counts.items():
                 if count.done < count.total:
-                    self.say(count.line(name, self.spoken - self.began))
+                    note(count.line(name, self.spoken - self.began))
 
     def finish(self) -> None:
         self.working = False

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ita_pipeline.cli.console import Watcher, note, resumable, shown
+from ita_pipeline.cli.console import ProgressDisplay, confirm, note, resumable, shown
 from ita_pipeline.cli.data import Name, app
 from ita_pipeline.cli.extract import tell_failed
 from ita_pipeline.cli.options import (
@@ -131,11 +131,11 @@ def export(
     from ita_pipeline.extraction.options import Options
     from ita_pipeline.runs.plan import TrainOptions
 
-    options = Options(preset, (), tuple(assignments or ()), workspace, base=base_settings())
+    options = Options(preset, (), tuple(assignments or ()), workspace, base=base_settings(), confirm=confirm)
     training = TrainOptions(data, captions, context_names(contexts))
-    watcher = Watcher()
-    with resumable(watcher):
-        found = write(dataset, to, ExportForm(form), options, training, watcher)
+    display = ProgressDisplay()
+    with resumable(display):
+        found = write(dataset, to, ExportForm(form), options, training, display)
     for line in found.notes:
         note(line)
     for file in found.files:

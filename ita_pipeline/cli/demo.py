@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ita_pipeline.cli.console import Watcher, note, resumable, say
+from ita_pipeline.cli.console import ProgressDisplay, confirm, note, resumable, say
 from ita_pipeline.cli.options import WorkspaceFolder, Yes, base_settings
 
 STOPPED = "stopped; nothing of what was typed or dropped is kept"
@@ -30,8 +30,8 @@ def demo(
     """
     import ita_pipeline as ita
 
-    options = ita.Options(workspace=workspace, base=base_settings(), consent=yes)
-    watcher = Watcher()
+    options = ita.Options(workspace=workspace, base=base_settings(), consent=yes, confirm=confirm)
+    display = ProgressDisplay()
 
     def ready(address: str, local: bool, notes: tuple[str, ...]) -> None:
         if not local:
@@ -43,5 +43,5 @@ def demo(
         if show:
             webbrowser.open(address)
 
-    with resumable(watcher, STOPPED, "start it again with"):
-        ita.demo(run, host, port, options, ready, watcher)
+    with resumable(display, STOPPED, "start it again with"):
+        ita.demo(run, host, port, options, ready)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ita_pipeline.cli.console import Watcher, resumable, say
+from ita_pipeline.cli.console import ProgressDisplay, confirm, resumable, say
 from ita_pipeline.cli.extract import outcome_table, tell_failed
 from ita_pipeline.cli.options import (
     AsJson,
@@ -54,10 +54,11 @@ def evaluate(
         base=base_settings(),
         assignments=budget(max_requests, max_tokens),
         consent=yes,
+        confirm=confirm,
     )
-    watcher = Watcher()
-    with resumable(watcher):
-        found = ita.evaluate(run, dataset, tuple(split or ("test",)), options, watcher, data, captions)
+    display = ProgressDisplay()
+    with resumable(display):
+        found = ita.evaluate(run, dataset, tuple(split or ("test",)), options, display, data, captions)
     if found.extraction.stages:
         print(outcome_table(found.extraction), file=sys.stderr)
     tell_failed(found.extraction)

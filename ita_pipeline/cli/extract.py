@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ita_pipeline.cli.console import Watcher, note, resumable, say, shown, table
+from ita_pipeline.cli.console import ProgressDisplay, confirm, note, resumable, say, shown, table
 from ita_pipeline.cli.options import (
     Actors,
     Address,
@@ -118,18 +118,19 @@ def extract(
         limit=limit,
         shard=shard_of(shard),
         consent=yes,
+        confirm=confirm,
         ray=ray_pool(engine, actors, num_gpus, address),
     )
-    watcher = Watcher()
-    with resumable(watcher):
+    display = ProgressDisplay()
+    with resumable(display):
         if dry_run:
-            plan = plan_extraction(target, options, watcher, data)
+            plan = plan_extraction(target, options, display, data)
             plan.plan.check()
             show_status(picture_status(plan), as_json)
             return
-        extraction = ita.extract(target, options, watcher, data)
+        extraction = ita.extract(target, options, display, data)
         report = ita.ReportOptions(workspace=workspace, data=data)
-        page = ita.report(target, show, report, watcher) if show else None
+        page = ita.report(target, show, report, display) if show else None
     print(json.dumps(as_object(extraction)) if as_json else outcome_table(extraction))
     copies = len(extraction.images) - len({image.key for image in extraction.images})
     if copies:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from ita_pipeline.cli.console import Watcher, note, resumable, say, shown
+from ita_pipeline.cli.console import ProgressDisplay, confirm, note, resumable, say, shown
 from ita_pipeline.cli.options import (
     Actors,
     Address,
@@ -109,21 +109,22 @@ def predict(
         base=base_settings(),
         assignments=budget(max_requests, max_tokens),
         consent=yes,
+        confirm=confirm,
         ray=ray,
     )
     if parts is not None:
-        with resumable(watcher := Watcher()), posts_asked_for(file, text, image, jsonl, source) as posts:
+        with resumable(display := ProgressDisplay()), posts_asked_for(file, text, image, jsonl, source) as posts:
             found = ita.predict_parts(
-                run, posts, parts, options, watcher, min_confidence, PartFormat(form.value), tell_failed
+                run, posts, parts, options, display, min_confidence, PartFormat(form.value), tell_failed
             )
         note(f"{found.now} posts are answered in {shown(parts)}, and {found.before} were before")
         if found.failed:
             raise typer.Exit(ExitCode.NOT_CLEAN)
         return
     failed, kept = 0, []
-    watcher = Watcher()
-    with resumable(watcher), posts_asked_for(file, text, image, jsonl, source) as posts:
-        for prediction in ita.predict(run, posts, options, watcher, min_confidence):
+    display = ProgressDisplay()
+    with resumable(display), posts_asked_for(file, text, image, jsonl, source) as posts:
+        for prediction in ita.predict(run, posts, options, display, min_confidence):
             if to is not None:
                 kept.append(prediction)
             else:

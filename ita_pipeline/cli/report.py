@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ita_pipeline.cli.console import Watcher, resumable, shown
+from ita_pipeline.cli.console import ProgressDisplay, resumable, shown
 from ita_pipeline.cli.options import DatasetFolder, PictureChoice, Thumbnails, WorkspaceFolder
 
 
@@ -37,9 +37,9 @@ def report(
     from ita_pipeline.reports.thumbnails import Pictures
 
     options = ita.ReportOptions(data, dataset, Pictures(pictures), workspace)
-    watcher = Watcher()
-    with resumable(watcher):
-        made = ita.report(target, html, options, watcher)
+    display = ProgressDisplay()
+    with resumable(display):
+        made = ita.report(target, html, options, display)
     print(f"report    {shown(made.page)}, {made.shown} {made.what}")
     if made.pictures is not None:
         print(f"pictures  {shown(made.pictures)}, which belongs beside it")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ita_pipeline.cli.console import Watcher, resumable, say, shown, table
+from ita_pipeline.cli.console import ProgressDisplay, resumable, say, shown, table
 from ita_pipeline.cli.options import (
     Alignment,
     AsJson,
@@ -89,9 +89,9 @@ def status(
     )
     names = context_names(contexts, stage)
     training = ita.TrainOptions(data, captions, names, encoder, experiment, alignment, seed)
-    watcher = Watcher()
-    with resumable(watcher):
-        found = ita.status(target, options, training, watcher)
+    display = ProgressDisplay()
+    with resumable(display):
+        found = ita.status(target, options, training, display)
     show_status(found, as_json)
     if found.damaged:
         raise typer.Exit(ExitCode.CORRUPT)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ita_pipeline.cli.console import Watcher, resumable, say, table
+from ita_pipeline.cli.console import ProgressDisplay, confirm, resumable, say, silence_messages, table
 from ita_pipeline.cli.extract import end, outcome_table, tell_failed
 from ita_pipeline.cli.options import (
     Alignment,
@@ -49,7 +49,7 @@ from ita_pipeline.cli.status import show_status
 from ita_pipeline.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from ita_pipeline.extraction.options import Listener, Options
+    from ita_pipeline.extraction.options import Options
     from ita_pipeline.runs.run import RunScores
     from ita_pipeline.runs.series import PlannedRun
 
@@ -92,7 +92,6 @@ def train(
     ita train --dataset twitter15 --data twitter2015/ --views text,caption,all --seeds 1,2,3
     """
     import ita_pipeline as ita
-    from ita_pipeline.extraction.options import Mute
     from ita_pipeline.runs.series import plan_series
 
     options = ita.Options(
@@ -105,6 +104,7 @@ def train(
         refresh=tuple(refresh or ()),
         limit=limit,
         consent=yes,
+        confirm=confirm,
     )
     command = "ita " + shlex.join(sys.argv[1:])
     names = context_names(contexts, stage)
@@ -127,18 +127,20 @@ def train(
     several = seed_numbers(seeds), tuple(filter(None, views.split(",")))
     # Of several processes that a launcher started, only the first speaks; what ends another one is still told.
     first = os.environ.get("RANK", "0") == "0"
-    watcher = Watcher()
-    heard: Listener = watcher if first else Mute()
-    with resumable(watcher) if first else nullcontext():
+    display = ProgressDisplay()
+    progress = display if first else None
+    if not first:
+        silence_messages()
+    with resumable(display) if first else nullcontext():
         if dry_run:
-            show_plans(dataset, options, plan_series(training, *several), heard, as_json)
+            show_plans(dataset, options, plan_series(training, *several), as_json)
             return
         if any(several) or as_json:
-            found = ita.train_series(dataset, options, training, *several, heard)
+            found = ita.train_series(dataset, options, training, *several, progress)
             extractions = found.extractions
             result = json.dumps(found.series.to_json()) if as_json else series_table(found.series)
         else:
-            trained = ita.train(dataset, options, training, heard)
+            trained = ita.train(dataset, options, training, progress)
             extractions = (trained.extraction,)
             if first and not trained.new:
                 say("nothing to do: posts, contexts, settings and encoder are those of the run that is there")
@@ -155,15 +157,13 @@ def train(
     end(*extractions)
 
 
-def show_plans(
-    dataset: str, options: Options, planned_runs: Sequence[PlannedRun], watcher: Listener, as_json: bool
-) -> None:
+def show_plans(dataset: str, options: Options, planned_runs: Sequence[PlannedRun], as_json: bool) -> None:
     """What would be done for each run, and why; as JSON a line for each, named where there are several."""
     from ita_pipeline.api.status import training_status
     from ita_pipeline.api.train import plan_train
 
     for planned in planned_runs:
-        plan = plan_train(dataset, options, planned.training, watcher)
+        plan = plan_train(dataset, options, planned.training)
         plan.contexts.plan.check()
         found = training_status(plan, options)
         if as_json:

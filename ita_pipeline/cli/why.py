@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ita_pipeline.cli.console import Watcher, resumable, shown
+from ita_pipeline.cli.console import ProgressDisplay, resumable, shown
 from ita_pipeline.cli.options import (
     AsJson,
     Assignments,
@@ -60,12 +60,9 @@ def why(
     options = ita.Options(
         preset, tuple(stage or ()), tuple(assignments or ()), workspace, base=base_settings(), shared=shared
     )
-    watcher = Watcher()
-    with resumable(watcher):
-        if post is None:
-            found = ita.why(target, options, watcher)
-        else:
-            found = why_post(target, post, options, watcher, data)
+    display = ProgressDisplay()
+    with resumable(display):
+        found = ita.why(target, options) if post is None else why_post(target, post, options, display, data)
     if as_json:
         print(json.dumps(found.to_json()))
         return

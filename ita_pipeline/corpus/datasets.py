@@ -72,7 +72,7 @@ def load_dataset(
 ) -> Dataset:
     """A dataset by the name of its card, by a card's file, or by a folder with `tweets.jsonl` and pictures.
 
-    `hear` is told of every faulty line; by default the first that reading does not repair ends it.
+    `on_error` is called with every faulty line; by default the first that reading does not repair ends it.
 
     Raises:
         UsageError: there is no such dataset, or its files are not what they should be.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,6 @@ from ita_pipeline.corpus.formats.vinvl import ImportedContexts, read_context_fil
 from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.sources.hub_datasets import load, split_name, split_of_name
 from stages.external import ContextLine, format_contexts
-
-Say = Callable[[str], None]
 
 Rendered = tuple[Post, tuple[str, ...]]
 
@@ -74,12 +72,12 @@ def import_tweets(source: Path, to: Path, like: Dataset | None = None, knowledge
         ids = picture_ids(file, split, read)
         pairs = [as_post(one, f"{split}-{n}", id) for n, (one, id) in enumerate(zip(read, ids, strict=True), 1)]
         if like is not None:
-            pairs = paired(pairs, split, like, found.notes.append)
+            pairs = paired(pairs, split, like, found.notes)
         elif not any(ids) and pairs:
             found.notes.append(
                 f"{split}: no ids of pictures; posts are numbered {pairs[0][0].id} to {pairs[-1][0].id}"
             )
-        tell_contexts(split, pairs, found.notes.append)
+        tell_contexts(split, pairs, found.notes)
         found.splits[split] = [post for post, _ in pairs]
         add_texts(found, pairs, knowledge)
     write_posts(found, to)
@@ -138,7 +136,7 @@ def as_post(late: ContextedTweet, number: str, picture: str | None) -> Rendered:
     return Post(picture or number, text, late.words, offsets, gold, image_id=image), late.contexts
 
 
-def paired(pairs: Sequence[Rendered], split: str, like: Dataset, say: Say) -> list[Rendered]:
+def paired(pairs: Sequence[Rendered], split: str, like: Dataset, notes: list[str]) -> list[Rendered]:
     """Each tweet under the ids of the post with the same words; those that it lacks are named, not guessed."""
     posts = like.splits.get(split, ())
     waiting: dict[tuple[str, ...], list[Post]] = defaultdict(list)
@@ -160,15 +158,15 @@ def paired(pairs: Sequence[Rendered], split: str, like: Dataset, say: Say) -> li
         image = known.image_id or post.image_id
         result.append((replace(post, id=known.id, image_id=image, gold=gold), contexts))
     missing = [post for post in posts if id(post) not in found]
-    say(f"{split}: {len(found)} of the {len(posts)} posts of {like.name} are in the file, by their words")
+    notes.append(f"{split}: {len(found)} of the {len(posts)} posts of {like.name} are in the file, by their words")
     if missing:
         last = " (the last one)" if missing == [posts[-1]] else ""
         names = ", ".join(post.id for post in missing[:5]) + (", …" if len(missing) > 5 else "")
-        say(f"{split}: not in the file: {names}{last}; nothing is made up for them")
+        notes.append(f"{split}: not in the file: {names}{last}; nothing is made up for them")
     if unknown:
-        say(f"{split}: {unknown} tweets are none of {like.name}; they keep numbers of their own")
+        notes.append(f"{split}: {unknown} tweets are none of {like.name}; they keep numbers of their own")
     if other:
-        say(f"{split}: {other} tweets have other labels than in {like.name}; those of the file are taken")
+        notes.append(f"{split}: {other} tweets have other labels than in {like.name}; those of the file are taken")
     return result
 
 
@@ -176,11 +174,11 @@ def renamed(gold: Iterable[Span], types: Mapping[str, str]) -> tuple[Span, ...]:
     return tuple(replace(span, type=types.get(span.type, span.type)) for span in gold)
 
 
-def tell_contexts(split: str, pairs: Sequence[Rendered], say: Say) -> None:
+def tell_contexts(split: str, pairs: Sequence[Rendered], notes: list[str]) -> None:
     bare = [post.id for post, contexts in pairs if not contexts]
     if bare and len(bare) < len(pairs):
         names = ", ".join(bare[:5]) + (", …" if len(bare) > 5 else "")
-        say(f"{split}: {len(bare)} of {len(pairs)} tweets have no context: {names}")
+        notes.append(f"{split}: {len(bare)} of {len(pairs)} tweets have no context: {names}")
 
 
 def add_texts(found: ImportedDataset, pairs: Sequence[Rendered], knowledge: bool) -> None:

@@ -12,34 +12,7 @@ from typing import Protocol
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.plan import Failed, Plan
 from ita_pipeline.cache.store import Store
-
-
-class Progress(Protocol):
-    """Who watches a run, and may ask it to stop after the batch in hand.
-
-    All stages are started before the first one advances, and `finish` ends them all.
-    """
-
-    @property
-    def stopping(self) -> bool: ...
-
-    def start(self, stage: str, total: int) -> None: ...
-
-    def advance(self, stage: str, done: int) -> None: ...
-
-    def finish(self) -> None: ...
-
-
-class Silent:
-    """Watches a run and says nothing."""
-
-    stopping = False
-
-    def start(self, stage: str, total: int) -> None: ...
-
-    def advance(self, stage: str, done: int) -> None: ...
-
-    def finish(self) -> None: ...
+from ita_pipeline.core.progress import Progress
 
 
 class Interrupted(KeyboardInterrupt):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from ita_pipeline.engines.base import Engine
@@ -13,7 +13,7 @@ from ita_pipeline.engines.sandbox import SubprocessExecutor
 
 
 @contextmanager
-def open_engine(ray: RayPool | None, limits: Limits, say: Callable[[str], None]) -> Iterator[Engine]:
+def open_engine(ray: RayPool | None, limits: Limits) -> Iterator[Engine]:
     """Ray where it is asked for, else this machine.
 
     Raises:
@@ -22,7 +22,7 @@ def open_engine(ray: RayPool | None, limits: Limits, say: Callable[[str], None])
     if ray is not None:
         from ita_pipeline.engines.ray.engine import RayEngine
 
-        with closing(RayEngine(ray, limits, say)) as engine:
+        with closing(RayEngine(ray, limits)) as engine:
             yield engine
     else:
         with SubprocessExecutor(limits) as executor:

@@ -18,7 +18,8 @@ from ita_pipeline.cache.plan import Failed, Plan, StagePlan, Stale
 from ita_pipeline.cache.records import SegmentWriter
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.iteration import batched
-from ita_pipeline.engines.base import Interrupted, Progress, StageOutcome
+from ita_pipeline.core.progress import Progress
+from ita_pipeline.engines.base import Interrupted, StageOutcome
 from ita_pipeline.engines.batches import Handed, handed_on, new_failures, read_of
 from ita_pipeline.engines.executor import Executor, StageJobs, StageResults
 from ita_pipeline.sources.refs import ImageRef, ItemRef
@@ -188,7 +189,7 @@ def check(at: StageRun, progress: Progress) -> None:
     """
     if at.stop is not None and at.stop.broken:
         raise StageError(f"the stage {at.stage.name} stopped: {at.stop.reason}", at.stop.hint)
-    if progress.stopping:
+    if progress.stop_requested:
         raise Interrupted
 
 

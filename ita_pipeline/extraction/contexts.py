@@ -10,10 +10,11 @@ from typing import Any
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.plan import Plan, Wishes, make_plan
 from ita_pipeline.cache.store import Store
+from ita_pipeline.core.progress import Progress
 from ita_pipeline.corpus.contexts import ContextConfig, render
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines import local
-from ita_pipeline.engines.base import Engine, Progress
+from ita_pipeline.engines.base import Engine
 from ita_pipeline.engines.executor import InProcessExecutor, Limits
 from ita_pipeline.extraction.pictures import Extraction, ExtractionPlan, execute_plan, plan_images
 from ita_pipeline.extraction.posts import PostSource, of_posts

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ita_pipeline.cache.plan import Wishes
 from ita_pipeline.core.config import merge_settings, parse_assignments, parse_config
 from ita_pipeline.core.errors import UsageError, nearest
 from ita_pipeline.corpus.contexts import CONTEXTS
-from ita_pipeline.engines.base import Progress, Silent
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.ray.cluster import RayPool
 from ita_pipeline.extraction.presets import (
@@ -66,48 +65,9 @@ class Shard:
         return self.has(hashlib.sha256(address).hexdigest())
 
 
-class Listener(Progress, Protocol):
-    """Who is told what happens: progress of the stages, and now and then a line."""
-
-    def say(self, line: str) -> None: ...
-
-    def warn(self, line: str) -> None:
-        """A line that nobody may miss."""
-        ...
-
-    def agree(self, question: str) -> bool:
-        """Whether somebody is there who says yes."""
-        ...
-
-
-class Mute(Silent):
-    """Listens and tells nobody."""
-
-    def say(self, line: str) -> None: ...
-
-    def warn(self, line: str) -> None: ...
-
-    def agree(self, question: str) -> bool:
-        return False
-
-
-class Once(Silent):
-    """Passes each line on the first time that it is said."""
-
-    def __init__(self, listener: Listener) -> None:
-        self.listener = listener
-        self.said: set[str] = set()
-
-    def say(self, line: str) -> None:
-        if line not in self.said:
-            self.said.add(line)
-            self.listener.say(line)
-
-    def warn(self, line: str) -> None:
-        self.listener.warn(line)
-
-    def agree(self, question: str) -> bool:
-        return self.listener.agree(question)
+def decline(question: str) -> bool:
+    """Answer no to any question."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +77,11 @@ class Options:
     `retry_failed` are the kinds of failures to try again, `refresh` the stages that do everything again, `limit`
     the most pictures to work on. `base` are settings by section that `assignments` go over, as from a file; one
     for a section that nobody reads is left alone, while an assignment to it is an error. With `consent` somebody
-    agreed that posts and pictures are sent to other machines, where a stage does that. With `ray`, `extract` and
-    `predict` work in actors of a Ray cluster. `shared` is the address of a cache that machines share, such as
-    `s3://bucket/ita-cache`: its records are used, and what is computed is put there. Of pictures and posts only
-    those of the `shard` are looked at, where there is one.
+    agreed that posts and pictures are sent to other machines, where a stage does that; else `confirm` is asked,
+    which answers a question with yes or no. With `ray`, `extract` and `predict` work in actors of a Ray cluster.
+    `shared` is the address of a cache that machines share, such as `s3://bucket/ita-cache`: its records are used,
+    and what is computed is put there. Of pictures and posts only those of the `shard` are looked at, where there
+    is one.
     """
 
     preset: str = AUTO
@@ -135,6 +96,7 @@ class Options:
     ray: RayPool | None = None
     shared: str = ""
     shard: Shard | None = None
+    confirm: Callable[[str], bool] = decline
 
     @property
     def changes(self) -> dict[str, dict[str, Any]]:

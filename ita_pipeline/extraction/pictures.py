@@ -12,9 +12,10 @@ from ita_pipeline.cache.plan import Failed, Plan, Wishes, make_plan
 from ita_pipeline.cache.shared.sync import SharingOutcome
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.progress import Progress
 from ita_pipeline.corpus.datasets import POSTS_FILES
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.engines.base import Engine, Interrupted, Progress, StageOutcome
+from ita_pipeline.engines.base import Engine, Interrupted, StageOutcome
 from ita_pipeline.engines.executor import MEGABYTE, Limits
 from ita_pipeline.extraction.options import Shard
 from ita_pipeline.extraction.posts import PostSource, make_post_refs, of_posts
@@ -125,7 +126,7 @@ class FetchProgress:
             self.begun = True
             self.progress.start("fetch", sum(place.far for place in self.places))
         self.progress.advance("fetch", count)
-        if self.progress.stopping:
+        if self.progress.stop_requested:
             raise Interrupted
 
     def __exit__(self, *_: object) -> None:

@@ -14,7 +14,8 @@ from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.plan import in_order, stage_keys
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.iteration import batched
-from ita_pipeline.engines.base import Interrupted, Progress
+from ita_pipeline.core.progress import Progress
+from ita_pipeline.engines.base import Interrupted
 from ita_pipeline.engines.executor import Executor, Job
 from ita_pipeline.extraction.posts import from_json
 from ita_pipeline.sources.local import LocalFile, file_digest
@@ -152,7 +153,7 @@ def compared(
             for job, result in zip(batch, executor.run_jobs(stage, batch), strict=True):
                 yield Path(job.item.label), agreement(cached[job.item.key].result, result)
             progress.advance(stage.name, len(batch))
-            if progress.stopping:
+            if progress.stop_requested:
                 raise Interrupted
     finally:
         progress.finish()

@@ -6,6 +6,7 @@ be put stays here, and the next run puts it.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -23,8 +24,10 @@ from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core import remote
 from ita_pipeline.core.errors import UserError
 from ita_pipeline.engines.base import Interrupted
-from ita_pipeline.extraction.options import Listener, Mute, Options
+from ita_pipeline.extraction.options import Options
 from stages.base import Stage
+
+logger = logging.getLogger(__name__)
 
 # In a long run others see what was computed after so many seconds at the latest.
 OLDEST = 300.0
@@ -39,12 +42,11 @@ class CacheSession:
     With `puts` false, as for a plan that nobody carries out, nothing is put. How it ended is in `outcome` then.
     """
 
-    def __init__(self, options: Options, listener: Listener | None = None, puts: bool = True) -> None:
+    def __init__(self, options: Options, puts: bool = True) -> None:
         """
         Raises:
             UserError: there is no such file system, or what it takes is not installed.
         """
-        self.heard = listener or Mute()
         self.shared = Shared(options.shared) if options.shared else None
         self.store = Store(Workspace(options.workspace).store.root, self if self.shared else None)
         self.putter = Uploader(self.shared) if self.shared and puts else None
@@ -96,7 +98,7 @@ class CacheSession:
             self.owed[key.hexdigest] = key
             self.trouble = remote.summarize_error(error)
             line = f"the shared cache {self.shared.url} does not answer ({self.trouble})"
-            self.heard.warn(f"{line}: going on with what is here")
+            logger.warning(f"{line}: going on with what is here")
             return
         if moved.owed:
             self.owed[key.hexdigest] = key
@@ -124,20 +126,20 @@ class CacheSession:
         except Exception as error:  # each file system's library has its own
             found = remote.as_user_error(error, shared.url)
             self.trouble = str(found)
-            self.heard.warn(
+            logger.warning(
                 f"not everything is in the shared cache: {found}; it is kept here, and the next run, or "
                 "ita cache push, puts it"
             )
         if total.segments:
-            self.heard.say(f"put {total.segments} segments, {total.size / 1e6:.2f} MB, to {shared.url}")
+            logger.info(f"put {total.segments} segments, {total.size / 1e6:.2f} MB, to {shared.url}")
 
     def tell(self, moved: Moved, key: StageKey, what: str, shared: Shared) -> None:
         if moved.segments:
             size = f"{moved.size / 1e6:.2f} MB"
-            self.heard.say(f"{key.stage}: {what} {moved.segments} segments, {size}, from {shared.url}")
+            logger.info(f"{key.stage}: {what} {moved.segments} segments, {size}, from {shared.url}")
         for found in moved.damaged:
             self.damaged.append(place_of(*found))
-            self.heard.warn(f"damaged, and left out: {self.damaged[-1]}")
+            logger.warning(f"damaged, and left out: {self.damaged[-1]}")
 
 
 def place_of(address: str, line: int) -> str:

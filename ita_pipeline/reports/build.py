@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.config import config_files
 from ita_pipeline.core.errors import MissingError, UsageError, UserError, nearest
+from ita_pipeline.core.notes import Notes
+from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.core.text import escape_name
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
-from ita_pipeline.extraction.options import Listener, Mute
 from ita_pipeline.extraction.pictures import is_pictures
 from ita_pipeline.reports.cache_lookup import keys_of, look_up
 from ita_pipeline.reports.gallery import Seen, Shown, gold_of, make_gallery, make_picture_gallery
@@ -25,6 +27,8 @@ from ita_pipeline.runs.run import Run, RunRecord, find_run, last_run, nearest_ru
 from ita_pipeline.sources.discover import is_source, sight
 from ita_pipeline.sources.file_list import file_at
 from ita_pipeline.sources.refs import ImageRef
+
+logger = logging.getLogger(__name__)
 
 MOST_AT_TRAINING = 240
 
@@ -53,21 +57,8 @@ class Report:
     what: str
 
 
-class Notes:
-    """Remarks that both the listener hears and the page shows."""
-
-    def __init__(self, heard: Listener) -> None:
-        self.heard = heard
-        self.lines: list[str] = []
-
-    def say(self, line: str) -> None:
-        if line not in self.lines:
-            self.lines.append(line)
-            self.heard.say(line)
-
-
 def make_report(
-    target: str | Path, html: Path, options: ReportOptions | None = None, listener: Listener | None = None
+    target: str | Path, html: Path, options: ReportOptions | None = None, progress: Progress | None = None
 ) -> Report:
     """Write a page about a run (its folder, `dataset/key`, or a dataset that has one), about a dataset without
     runs, or about a folder, or another source, of pictures.
@@ -76,19 +67,19 @@ def make_report(
         UserError: there is no such thing, or nothing was extracted from the pictures yet.
         OSError: the page cannot be written.
     """
-    options, heard = options or ReportOptions(), listener or Mute()
+    options, progress = options or ReportOptions(), progress or NoProgress()
     if html.is_dir():
         raise UsageError(f"{html} is a folder", f"name the page in it: --html {html / 'report.html'}")
     workspace = Workspace(options.workspace)
-    run = run_of(str(target), workspace, heard)
+    run = run_of(str(target), workspace)
     if run is not None:
-        return report_run(run, html, options, heard)
+        return report_run(run, html, options, progress)
     if is_pictures(Path(target)) or is_elsewhere(str(target), workspace):
-        return report_pictures(str(target), html, options, heard)
-    return report_dataset(str(target), html, options, heard)
+        return report_pictures(str(target), html, options, progress)
+    return report_dataset(str(target), html, options, progress)
 
 
-def run_of(target: str, workspace: Workspace, heard: Listener) -> Run | None:
+def run_of(target: str, workspace: Workspace) -> Run | None:
     """The run that is meant; of a dataset's runs the one finished last, which is told."""
     if any((folder / "run.json").is_file() for folder in (Path(target), workspace.runs / target)):
         return find_run(target, workspace.runs)
@@ -100,7 +91,7 @@ def run_of(target: str, workspace: Workspace, heard: Listener) -> Run | None:
     if run is not None:
         others = len(list(run.folder.parent.glob("*/scores.json"))) - 1
         more = f", the last of {others + 1}; name another to see it" if others else ""
-        heard.say(f"run {run.folder}{more}")
+        logger.info(f"run {run.folder}{more}")
     return run
 
 
@@ -115,7 +106,7 @@ def report_run(
     run: Run,
     html: Path,
     options: ReportOptions,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
     dataset: Dataset | None = None,
     most: int | None = None,
 ) -> Report:
@@ -126,41 +117,40 @@ def report_run(
         UserError: a file of the run cannot be read, or the cache is damaged.
         OSError: the page cannot be written.
     """
-    heard = listener or Mute()
-    notes, record, store = Notes(heard), run.record(), Workspace(options.workspace).store
-    dataset = dataset or dataset_again(record, options, notes.say)
-    posts = list(answered(run, dataset, notes.say))
+    notes, record, store = Notes(logger), run.record(), Workspace(options.workspace).store
+    dataset = dataset or dataset_again(record, options, notes)
+    posts = list(answered(run, dataset, notes))
     seen = look_up(
         *asked_of(posts),
         record.contexts,
         store,
-        keys_of(record.stage_keys, store, notes.say),
-        notes.say,
+        keys_of(record.stage_keys, store, notes),
+        notes,
         [shown.post for shown in posts],
     )
     telling = sorted(posts, key=lambda shown: verdict(shown.answers)[1])
-    album, thumbnails = thumbnails_of(in_order(telling, seen)[:most], html, options, heard)
+    album, thumbnails = thumbnails_of(in_order(telling, seen)[:most], html, options, progress or NoProgress())
     gallery = make_gallery(posts, seen, thumbnails)
     part = run_part(run, dataset.card.about if dataset else "", posts)
     return written(Page(f"{record.dataset}, run {record.key[:8]}", gallery, part, tuple(notes.lines)), html, album)
 
 
-def report_dataset(target: str, html: Path, options: ReportOptions, heard: Listener) -> Report:
+def report_dataset(target: str, html: Path, options: ReportOptions, progress: Progress) -> Report:
     workspace = Workspace(options.workspace)
     check_known(target, workspace)
     dataset = load_dataset(target, options.data, workspace.data)
-    notes = Notes(heard)
+    notes = Notes(logger)
     for note in dataset.notes:
-        notes.say(note)
+        notes.add(note)
     posts = [
         Shown(post, split, number, gold_of(post))
         for split, found in dataset.splits.items()
         for number, post in enumerate(found, 1)
     ]
-    seen = look_up(*asked_of(posts), USUAL, workspace.store, None, notes.say, [shown.post for shown in posts])
+    seen = look_up(*asked_of(posts), USUAL, workspace.store, None, notes, [shown.post for shown in posts])
     if not seen.contexts.keys:
-        notes.say(f"nothing was extracted from the pictures of {dataset.name} yet")
-    album, thumbnails = thumbnails_of(in_order(posts, seen), html, options, heard)
+        notes.add(f"nothing was extracted from the pictures of {dataset.name} yet")
+    album, thumbnails = thumbnails_of(in_order(posts, seen), html, options, progress)
     page = Page(dataset.name, make_gallery(posts, seen, thumbnails), notes=(dataset.card.about, *notes.lines))
     return written(page, html, album)
 
@@ -170,17 +160,17 @@ def is_elsewhere(target: str, workspace: Workspace) -> bool:
     return is_source(target) and not (workspace.runs / target.partition("/")[0]).is_dir()
 
 
-def report_pictures(source: str, html: Path, options: ReportOptions, heard: Listener) -> Report:
+def report_pictures(source: str, html: Path, options: ReportOptions, progress: Progress) -> Report:
     store = Workspace(options.workspace).store
-    found, notes = sight(source, store.manifest), Notes(heard)
+    found, notes = sight(source, store.manifest), Notes(logger)
     label = file_at(source).label
     places = {Path(place.label): place for place in found.pictures}
-    seen = look_up(places, (), USUAL, store, None, notes.say, places=places)
+    seen = look_up(places, (), USUAL, store, None, notes, places=places)
     if not seen.contexts.keys:
         raise MissingError(f"nothing was extracted from the pictures in {label} yet", f"ita extract {label}")
     for item in found.closed:
-        notes.say(f"{escape_name(item.label)} cannot be read: {item.reason}")
-    album, thumbnails = thumbnails_of(list(seen.images.values()), html, options, heard)
+        notes.add(f"{escape_name(item.label)} cannot be read: {item.reason}")
+    album, thumbnails = thumbnails_of(list(seen.images.values()), html, options, progress)
     page = Page(
         f"Pictures in {escape_name(label)}",
         make_picture_gallery(Path(label), seen, thumbnails),
@@ -203,7 +193,7 @@ def check_known(target: str, workspace: Workspace) -> None:
     raise UsageError(f"{target} is no run, no dataset and no folder of pictures", hint)
 
 
-def dataset_again(record: RunRecord, options: ReportOptions, say: Callable[[str], None]) -> Dataset | None:
+def dataset_again(record: RunRecord, options: ReportOptions, notes: Notes) -> Dataset | None:
     """The dataset of a run, where it can be found; the page can do without."""
     source = options.dataset or in_workspace(record.source or record.dataset, options.workspace)
     data = options.data or (Path(in_workspace(record.folder, options.workspace)) if record.folder else None)
@@ -212,7 +202,9 @@ def dataset_again(record: RunRecord, options: ReportOptions, say: Callable[[str]
     except UserError as error:
         if options.dataset:
             raise
-        say(f"the pictures of {record.dataset} were not found ({error}); --dataset and --data say where they lie")
+        notes.add(
+            f"the pictures of {record.dataset} were not found ({error}); --dataset and --data say where they lie"
+        )
         return None
 
 
@@ -235,13 +227,13 @@ def in_order(posts: Sequence[Shown], seen: Seen) -> list[ImageRef]:
 
 
 def thumbnails_of(
-    images: Sequence[ImageRef], html: Path, options: ReportOptions, heard: Listener
+    images: Sequence[ImageRef], html: Path, options: ReportOptions, progress: Progress
 ) -> tuple[Album, dict[str, Thumbnail]]:
     html.parent.mkdir(parents=True, exist_ok=True)
     album = album_for(options.pictures, len({image.key for image in images}), html)
     if options.pictures is Pictures.NONE:
         return album, {}
-    return album, make_thumbnails(images, album, heard)
+    return album, make_thumbnails(images, album, progress)
 
 
 def written(page: Page, html: Path, album: Album) -> Report:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import CorruptCacheError, UserError
+from ita_pipeline.core.notes import Notes
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.contexts import PostContexts, Results, parts_of
@@ -28,8 +29,6 @@ EXTERNAL = "external"
 
 Found = Mapping[str, tuple[StageKey, Mapping[str, Record]]]
 
-Say = Callable[[str], None]
-
 
 def look_up(
     paths: Iterable[Path],
@@ -37,7 +36,7 @@ def look_up(
     config: ContextConfig,
     store: Store,
     keys: Mapping[str, StageKey] | None,
-    say: Say,
+    notes: Notes,
     posts: Sequence[Post] = (),
     places: Mapping[Path, Place] | None = None,
 ) -> Seen:
@@ -60,9 +59,9 @@ def look_up(
         else:
             unreadable[path] = found.reason
     wanted = list(dict.fromkeys(image.key for image in images.values()))
-    known = find_records(wanted, ids, store, keys, say)
+    known = find_records(wanted, ids, store, keys, notes)
     imported = known[EXTERNAL][1] if EXTERNAL in known else {}
-    of_posts = {name: records for name, (_, records) in known.items() if is_of_posts(name, say)}
+    of_posts = {name: records for name, (_, records) in known.items() if is_of_posts(name, notes)}
     computed = {name: r for name, (_, r) in known.items() if name != EXTERNAL and name not in of_posts}
     by_file: dict[Path, Results] = {
         path: {name: records[image.key].result for name, records in computed.items() if image.key in records}
@@ -99,17 +98,17 @@ def said_of(
     return said
 
 
-def is_of_posts(name: str, say: Say) -> bool:
-    stage = reader_of(name, say)
+def is_of_posts(name: str, notes: Notes) -> bool:
+    stage = reader_of(name, notes)
     return stage is not None and stage.subject is Subject.POST
 
 
 def find_records(
-    images: Sequence[str], ids: Sequence[str], store: Store, keys: Mapping[str, StageKey] | None, say: Say
+    images: Sequence[str], ids: Sequence[str], store: Store, keys: Mapping[str, StageKey] | None, notes: Notes
 ) -> Found:
     found: dict[str, tuple[StageKey, Mapping[str, Record]]] = {}
     for key in [holding.key for holding in holdings(store)] if keys is None else keys.values():
-        stage = None if key.stage in found else reader_of(key.stage, say)
+        stage = None if key.stage in found else reader_of(key.stage, notes)
         if stage is None:
             continue
         try:
@@ -118,26 +117,26 @@ def find_records(
         except CorruptCacheError:
             if key.components.get("version") == stage.version:
                 raise
-            say(f"what the stage {key.stage} said is of another version of it, and is left out")
+            notes.add(f"what the stage {key.stage} said is of another version of it, and is left out")
             continue
         if records or keys is not None:
             found[key.stage] = (key, records)
     return found
 
 
-def reader_of(name: str, say: Say) -> Stage[Any] | None:
+def reader_of(name: str, notes: Notes) -> Stage[Any] | None:
     """A stage that can read its own records; it will never run."""
     try:
         return build(name, {})
     except (UserError, StageError) as error:
-        say(f"what the stage {name} said is left out: {error}")
+        notes.add(f"what the stage {name} said is left out: {error}")
         return None
 
 
-def keys_of(stage_keys: Mapping[str, str], store: Store, say: Say) -> dict[str, StageKey]:
+def keys_of(stage_keys: Mapping[str, str], store: Store, notes: Notes) -> dict[str, StageKey]:
     """The keys that a run was trained with, as far as the cache still has them."""
     found = {name: store.described(name, hexdigest) for name, hexdigest in stage_keys.items()}
     gone = [name for name, key in found.items() if key is None]
     if gone:
-        say(f"the cache here does not have what the run read of {', '.join(gone)}")
+        notes.add(f"the cache here does not have what the run read of {', '.join(gone)}")
     return {name: key for name, key in found.items() if key is not None}

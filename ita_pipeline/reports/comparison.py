@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -9,12 +10,12 @@ from pathlib import Path
 
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.extraction.options import Listener, Mute
+from ita_pipeline.core.notes import Notes
+from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.ner.metrics.scores import Scores, score
 from ita_pipeline.ner.metrics.significance import Difference
 from ita_pipeline.reports.blocks import Block, Figure, Headline, Row, RunPart, Table
 from ita_pipeline.reports.build import (
-    Notes,
     Report,
     ReportOptions,
     asked_of,
@@ -60,6 +61,8 @@ FILTERS = {
     **PICTURE_FILTERS,
 }
 
+logger = logging.getLogger(__name__)
+
 LEAD = (
     "Both tests draw whole posts. The interval holds 95 in 100 differences when the posts are drawn anew (paired "
     "bootstrap); p is the probability of a difference at least as large if each post's answers had come from A or "
@@ -68,7 +71,7 @@ LEAD = (
 
 
 def report_comparison(
-    found: Comparison, html: Path, options: ReportOptions | None = None, listener: Listener | None = None
+    found: Comparison, html: Path, options: ReportOptions | None = None, progress: Progress | None = None
 ) -> Report:
     """Write the page about two runs that were compared.
 
@@ -76,21 +79,19 @@ def report_comparison(
         UserError: a file of a run cannot be read, or the cache is damaged.
         OSError: the page cannot be written.
     """
-    options, heard = options or ReportOptions(), listener or Mute()
+    options, progress = options or ReportOptions(), progress or NoProgress()
     if html.is_dir():
         raise UsageError(f"{html} is a folder", f"name the page in it: --html {html / 'compare.html'}")
     a, b = Run(Path(found.a)), Run(Path(found.b))
-    notes, record, store = Notes(heard), b.record(), Workspace(options.workspace).store
-    dataset = dataset_again(record, options, notes.say)
-    first, second = (list(answered(run, dataset, notes.say, [found.split])) for run in (a, b))
+    notes, record, store = Notes(logger), b.record(), Workspace(options.workspace).store
+    dataset = dataset_again(record, options, notes)
+    first, second = (list(answered(run, dataset, notes, [found.split])) for run in (a, b))
     posts = list(both(first, second))
-    seen = look_up(
-        *asked_of(posts), record.contexts, store, keys_of(record.stage_keys, store, notes.say), notes.say
-    )
+    seen = look_up(*asked_of(posts), record.contexts, store, keys_of(record.stage_keys, store, notes), notes)
     if a.record().components.get("contexts") != record.components.get("contexts"):
-        notes.say("A read other contexts than B; those of B are shown")
+        notes.add("A read other contexts than B; those of B are shown")
     telling = sorted(posts, key=lambda post: verdict(post.answers, BY_RUN.before, BY_RUN.after)[1])
-    album, thumbnails = thumbnails_of(in_order(telling, seen), html, options, heard)
+    album, thumbnails = thumbnails_of(in_order(telling, seen), html, options, progress)
     gallery = make_gallery(posts, seen, thumbnails, BY_RUN, FILTERS)
     part = comparison_part(found, a.record(), record, first, second, len(posts))
     title = f"{record.dataset}, run B {record.key[:8]} against A {a.record().key[:8]}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel
 
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.notes import Notes
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.corpus.posts import Post, Span
@@ -19,9 +20,7 @@ SPLITS = ("test", "dev")
 VIEWS = {T: TEXT, IT: TEXT_AND_IMAGE}
 
 
-def answered(
-    run: Run, dataset: Dataset | None, say: Callable[[str], None], splits: Sequence[str] = SPLITS
-) -> Iterator[Shown]:
+def answered(run: Run, dataset: Dataset | None, notes: Notes, splits: Sequence[str] = SPLITS) -> Iterator[Shown]:
     """The posts of these splits. Those of the dataset have their pictures and original text; where it is not
     there, or has changed since, the run's own files still have words and mentions.
 
@@ -38,7 +37,9 @@ def answered(
             if [as_written(post) for _, post in loaded] == [post.words for post in written]:
                 posts = loaded
             else:
-                say(f"the {split} posts of {dataset.name} are no longer the run's: no pictures are shown of them")
+                notes.add(
+                    f"the {split} posts of {dataset.name} are no longer the run's: no pictures are shown of them"
+                )
         predicted = {name: scored(run, split, view) for name, view in VIEWS.items()}
         if any(len(found) != len(written) for found in predicted.values()):
             raise UsageError(f"the predictions of {split} in {run.folder} are of different posts", "train it anew")

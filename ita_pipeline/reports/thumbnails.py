@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
-from ita_pipeline.engines.base import Interrupted, Progress
+from ita_pipeline.core.progress import Progress
+from ita_pipeline.engines.base import Interrupted
 from ita_pipeline.sources.decode import open_picture
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import BadItemError
@@ -164,7 +165,7 @@ def in_turn(
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         rest = iter(images)
         while some := list(islice(rest, AT_ONCE)):
-            if progress.stopping:
+            if progress.stop_requested:
                 raise Interrupted
             yield from zip([image.key for image in some], pool.map(work, some), strict=True)
             progress.advance(THUMBNAILS, len(some))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -9,15 +10,17 @@ from pathlib import Path
 from typing import Protocol
 
 from ita_pipeline.core.iteration import batched
+from ita_pipeline.core.progress import Progress
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine
 from ita_pipeline.engines.local import LocalEngine
-from ita_pipeline.extraction.options import Listener
 from ita_pipeline.extraction.posts import as_item
 from ita_pipeline.runs.part_files import PartFolder, PredictedPosts
 from ita_pipeline.runs.predictions import TaggingInput
 from ita_pipeline.runs.predictor import Predictor, failure_reasons
 from ita_pipeline.sources.refs import ImageRef
+
+logger = logging.getLogger(__name__)
 
 POSTS_PER_PART = 1024
 
@@ -86,7 +89,7 @@ def predict_into(
     writer: PartWriter,
     posts: Iterable[Post],
     predictor: Predictor,
-    listener: Listener,
+    progress: Progress,
     on_failure: Callable[[str, str], None] = lambda *_: None,
 ) -> PredictionCounts:
     """Predict the posts that have no prediction in the writer's folder yet.
@@ -115,7 +118,7 @@ def predict_into(
                 plan = predictor.plan(new_posts)
             if plan.plan.stale:
                 writer.release()
-            contexts = predictor.make_contexts(plan, listener, writer.engine)
+            contexts = predictor.make_contexts(plan, progress, writer.engine)
             reasons = failure_reasons(new_posts, contexts)
             inputs = [replace(one, contexts=contexts.of(one.post), failed=reasons.get(one.post, "")) for one in new]
             writer.write(inputs)
@@ -123,7 +126,7 @@ def predict_into(
                 failed += 1
                 on_failure(post.id, reason)
             for note in predictor.notes[notes:]:
-                listener.say(note)
+                logger.info(note)
             notes = len(predictor.notes)
             predicted += len(new)
             finished.add(new)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.progress import Progress
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.contexts import PostContexts, plan_contexts
@@ -40,7 +41,9 @@ class Evaluation:
         }
 
 
-def evaluate_run(predictor: Predictor, dataset: Dataset, splits: Sequence[str], captions: str) -> Evaluation:
+def evaluate_run(
+    predictor: Predictor, dataset: Dataset, splits: Sequence[str], captions: str, progress: Progress
+) -> Evaluation:
     """Bring the images of these splits up to date, tag the posts in both views and score them.
 
     `captions` is as for training; "auto" takes the dataset's file if the run was trained with one.
@@ -51,7 +54,7 @@ def evaluate_run(predictor: Predictor, dataset: Dataset, splits: Sequence[str], 
     """
     posts_by_split = {name: labelled(dataset, name) for name in dict.fromkeys(splits)}
     posts = [post for split in posts_by_split.values() for post in split]
-    contexts = _make_contexts(predictor, dataset, posts, captions)
+    contexts = _make_contexts(predictor, dataset, posts, captions, progress)
     scores = {name: _score_posts(predictor, split, contexts) for name, split in posts_by_split.items()}
     types = {span.type for post in posts for span in post.gold or ()}
     foreign = tuple(sorted(types - set(predictor.record.types)))
@@ -75,7 +78,9 @@ def labelled(dataset: Dataset, split: str) -> tuple[Post, ...]:
     return posts
 
 
-def _make_contexts(predictor: Predictor, dataset: Dataset, posts: Sequence[Post], captions: str) -> PostContexts:
+def _make_contexts(
+    predictor: Predictor, dataset: Dataset, posts: Sequence[Post], captions: str, progress: Progress
+) -> PostContexts:
     record = predictor.record
     plan = plan_contexts(
         posts,
@@ -86,7 +91,7 @@ def _make_contexts(predictor: Predictor, dataset: Dataset, posts: Sequence[Post]
         limits=predictor.limits,
         train=predictor.train,
     )
-    return predictor.make_contexts(plan, predictor.listener)
+    return predictor.make_contexts(plan, progress)
 
 
 def _score_posts(predictor: Predictor, posts: Sequence[Post], contexts: PostContexts) -> ViewScores:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from ita_pipeline.cache.reasons import Cause, Reason, brief, pairs
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.config import config_files, find_config, merge_settings, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
+from ita_pipeline.core.notes import Notes
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
 from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, plan_contexts, read_contexts
@@ -119,7 +120,7 @@ def plan_training(
     options: Options,
     training: TrainOptions,
     store: Store,
-    say: Callable[[str], None],
+    notes: Notes,
 ) -> TrainingPlan:
     """Put together the inputs of a training.
 
@@ -133,7 +134,7 @@ def plan_training(
     contexts = plan_dataset_contexts(dataset, preset, options, training, store)
     captions = caption_file(dataset, training.captions)
     _check_contexts_exist(preset, training.contexts, contexts)
-    _report_images(dataset, captions, contexts, say)
+    _report_images(dataset, captions, contexts, notes)
     return TrainingPlan(dataset, preset, settings, encoder, captions, contexts, training.command)
 
 
@@ -239,9 +240,7 @@ def caption_file(dataset: Dataset, captions: str) -> Path | None:
     raise MissingError(f"there is no caption file {captions}", "give a file, auto, or none: --captions FILE")
 
 
-def _report_images(
-    dataset: Dataset, captions: Path | None, contexts: ContextPlan, say: Callable[[str], None]
-) -> None:
+def _report_images(dataset: Dataset, captions: Path | None, contexts: ContextPlan, notes: Notes) -> None:
     """Report how many images and imported captions the posts have.
 
     Raises:
@@ -251,7 +250,7 @@ def _report_images(
     named = sum(post.image_id is not None for post in posts)
     existing = sum(post.picture is not None for post in posts)
     if named and existing < named:
-        say(f"{existing} of {named} pictures are there; posts without one are read without its contexts")
+        notes.add(f"{existing} of {named} pictures are there; posts without one are read without its contexts")
     if captions is None or not contexts.parts:
         return
     captioned = set(contexts.captioned)
@@ -260,4 +259,4 @@ def _report_images(
     message = f"{kinds} for {count} of {named} pictures imported from {captions.name}"
     if not captioned:
         raise UsageError(f"{message}: its ids are not those of the dataset", "--captions none leaves the file out")
-    say(f"{message} (--captions none leaves them out)")
+    notes.add(f"{message} (--captions none leaves them out)")

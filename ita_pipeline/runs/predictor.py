@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -12,16 +12,17 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.plugins import stage_entry_points
+from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.formats.hf_datasets import posts_in
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.engines.base import Engine, Progress, Silent
+from ita_pipeline.engines.base import Engine
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.consent import ask_consent
 from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, make_contexts, plan_contexts
-from ita_pipeline.extraction.options import Listener, Mute
+from ita_pipeline.extraction.options import decline
 from ita_pipeline.extraction.presets import OPTIONAL, Preset, context_stages, load_stage
 from ita_pipeline.ner.prediction import tag_views
 from ita_pipeline.ner.views import ViewEncoder
@@ -48,14 +49,15 @@ class Predictor:
         store: Store,
         limits: Limits | None = None,
         min_confidence: float = 0.0,
-        listener: Listener | None = None,
+        confirm: Callable[[str], bool] = decline,
         consent: bool = False,
         changes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         """Load the model.
 
         Mentions less probable than `min_confidence` are left out. `changes` override the run's settings by stage,
-        as far as they change no result.
+        as far as they change no result. With `consent`, posts and pictures may be sent to other machines; without
+        it, `confirm` is called with a question and returns whether the answer is yes.
 
         Raises:
             StageError: the model's files are incomplete.
@@ -70,7 +72,7 @@ class Predictor:
         config = self.tagger.config
         self.encoder = ViewEncoder(self.tokenizer, config.max_length, config.word_shapes)
         self.limits = limits or Limits()
-        self.listener, self.consent, self.changes = listener or Mute(), consent, changes or {}
+        self.confirm, self.consent, self.changes = confirm, consent, changes or {}
         self.executor = SubprocessExecutor(self.limits)
         self.notes: list[str] = []
 
@@ -115,7 +117,7 @@ class Predictor:
 
     def predict_all(self, posts: Sequence[Post], progress: Progress | None = None) -> list[Prediction]:
         """Find the mentions in several posts, in their order."""
-        contexts = self.make_contexts(self.plan(posts), progress or Silent())
+        contexts = self.make_contexts(self.plan(posts), progress or NoProgress())
         reasons = failure_reasons(posts, contexts)
         return self.predict_inputs([TaggingInput(post, contexts.of(post), reasons.get(post, "")) for post in posts])
 
@@ -132,7 +134,7 @@ class Predictor:
             UsageError: a stage sends data to another machine without consent.
             StageError: a stage cannot work at all; finished records remain.
         """
-        ask_consent(plan.plan, self.consent, self.listener)
+        ask_consent(plan.plan, self.consent, self.confirm)
         contexts = make_contexts(plan, self.store, engine or LocalEngine(self.executor), progress)
         self.note_stage_changes(contexts.keys)
         return contexts

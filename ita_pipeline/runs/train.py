@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ita_pipeline.cache.keys import digest
 from ita_pipeline.core.errors import UsageError
@@ -23,7 +24,7 @@ from ita_pipeline.ner.training.checkpoints import convert_save_errors
 from ita_pipeline.ner.training.distributed import World
 from ita_pipeline.ner.training.history import EpochScore, best_epoch
 from ita_pipeline.ner.training.loggers import TENSORBOARD
-from ita_pipeline.ner.training.loop import Hearers, Workdir, train
+from ita_pipeline.ner.training.loop import Workdir, train
 from ita_pipeline.ner.views import EncodedPost, ViewEncoder, encode_posts
 from ita_pipeline.ner.word_shapes import is_uncased
 from ita_pipeline.runs.results import write_split
@@ -31,9 +32,7 @@ from ita_pipeline.runs.run import RenderedPosts, Run, RunAnalysis, RunRecord, Ru
 from ita_pipeline.runs.workdir import exclusive_workdir, workdir_path
 from stages.models.loading import load_weights
 
-
-class Talker(Protocol):
-    def say(self, line: str) -> None: ...
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def check_trainable(dataset: Dataset) -> None:
 
 
 def train_if_new(
-    inputs: RunInputs, runs: Path, talker: Talker, checkpoint_every: int = 0, report_to: tuple[str, ...] = ()
+    inputs: RunInputs, runs: Path, checkpoint_every: int = 0, report_to: tuple[str, ...] = ()
 ) -> tuple[Run, bool]:
     """Return the run of these inputs and whether it had to be trained.
 
@@ -105,7 +104,7 @@ def train_if_new(
     if world.broadcast(run.is_complete):
         return run, False
     # The first process writes to the work folder; the others only read there.
-    with exclusive_workdir(run, talker.say) if world.is_main else nullcontext(workdir_path(run)) as folder:
+    with exclusive_workdir(run) if world.is_main else nullcontext(workdir_path(run)) as folder:
         # Another process may have finished the run while this one waited.
         if world.broadcast(run.is_complete):
             return run, False
@@ -114,7 +113,7 @@ def train_if_new(
         if world.is_main:
             shutil.rmtree(new_run.folder, ignore_errors=True)
             new_run.folder.mkdir()
-        trained = _train_tagger(inputs, workdir, talker)
+        trained = _train_tagger(inputs, workdir)
         if world.is_main:
             _write_run(new_run, inputs, workdir, trained)
             if (folder / TENSORBOARD).is_dir():
@@ -137,14 +136,14 @@ class TrainedTagger:
     word_shapes: bool
 
 
-def _train_tagger(inputs: RunInputs, workdir: Workdir, talker: Talker) -> TrainedTagger:
+def _train_tagger(inputs: RunInputs, workdir: Workdir) -> TrainedTagger:
     from transformers import set_seed
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
     from ita_pipeline.ner.tagger import new_tagger
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     # The new layers are drawn at random.
     set_seed(inputs.training.seed)
     training = inputs.training
@@ -154,16 +153,9 @@ def _train_tagger(inputs: RunInputs, workdir: Workdir, talker: Talker) -> Traine
     tagger = new_tagger(encoder, inputs.types, training.word_dropout, max_length, training.objective, word_shapes)
     layout = ViewEncoder(tokenizer, max_length, word_shapes)
     examples = {name: encode_posts(posts, layout) for name, posts in inputs.splits.items()}
-    trimmed, vanished = _count_losses(examples, talker)
-
-    def tell(epoch: EpochScore) -> None:
-        talker.say(
-            f"epoch {epoch.epoch} of {training.epochs}: loss {epoch.loss:.2f}, "
-            f"dev F1 T {100 * epoch.text_f1:.2f}, I+T {100 * epoch.context_f1:.2f}"
-        )
-
-    hearers, pad = Hearers(talker.say, tell), tokenizer.pad_token_id
-    history = train(tagger, examples["train"], examples["dev"], training, pad, workdir, hearers)
+    trimmed, vanished = _count_losses(examples)
+    pad = tokenizer.pad_token_id
+    history = train(tagger, examples["train"], examples["dev"], training, pad, workdir)
     return TrainedTagger(tokenizer, examples, history, str(tagger.device), trimmed, vanished, word_shapes)
 
 
@@ -222,13 +214,13 @@ def without_consent(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[s
     }
 
 
-def _count_losses(examples: Mapping[str, Sequence[EncodedPost]], talker: Talker) -> tuple[int, int]:
+def _count_losses(examples: Mapping[str, Sequence[EncodedPost]]) -> tuple[int, int]:
     """Count and report trimmed sub-tokens of contexts, and words that the tokenizer reduces to nothing."""
     views = [example for split in examples.values() for example in split]
     trimmed = sum(example.context.trimmed for example in views if example.context)
     vanished = sum(example.text.num_vanished for example in views)
     if trimmed:
-        talker.say(f"{trimmed} sub-tokens of contexts found no room and were cut; no word of a post was")
+        logger.info(f"{trimmed} sub-tokens of contexts found no room and were cut; no word of a post was")
     if vanished:
-        talker.say(f"{vanished} words vanish in tokenisation and are read as a zero vector")
+        logger.info(f"{vanished} words vanish in tokenisation and are read as a zero vector")
     return trimmed, vanished

@@ -7,8 +7,9 @@ final folder, and the work folder is removed.
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from filelock import FileLock, Timeout
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.runs.run import Run
 
+logger = logging.getLogger(__name__)
+
 
 @contextmanager
-def exclusive_workdir(run: Run, say: Callable[[str], None]) -> Iterator[Path]:
+def exclusive_workdir(run: Run) -> Iterator[Path]:
     """Lock a run's work folder for this process; it remains unless the run is finished in the meantime.
 
     Waits while another process has the lock.
@@ -30,10 +33,10 @@ def exclusive_workdir(run: Run, say: Callable[[str], None]) -> Iterator[Path]:
     if run.folder.exists() and not run.is_complete:
         raise UsageError(f"{run.folder} is in the way: it holds no finished run", "move it elsewhere")
     folder = workdir_path(run)
-    with _locked(folder / "lock", say):
+    with _locked(folder / "lock"):
         for other in unfinished_runs(run.folder.parent):
             if other != folder:
-                say(f"{other} is unfinished and of other inputs; remove it if it is not wanted")
+                logger.info(f"{other} is unfinished and of other inputs; remove it if it is not wanted")
         yield folder
         if run.is_complete:
             shutil.rmtree(folder, ignore_errors=True)
@@ -50,7 +53,7 @@ def workdir_path(run: Run) -> Path:
 
 
 @contextmanager
-def _locked(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
     """Hold a lock that the system releases when the process ends, even if it is killed."""
     # A soft lock would outlive a process that is killed on another machine.
     lock = FileLock(path, fallback_to_soft=False)
@@ -58,14 +61,14 @@ def _locked(path: Path, say: Callable[[str], None]) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        say("another process is training this very run; waiting for it")
+        logger.info("another process is training this very run; waiting for it")
         while not lock.is_locked:
             # The folder is gone when the other process has finished the run.
             path.parent.mkdir(exist_ok=True)
             with suppress(FileNotFoundError):
                 lock.acquire()
     except OSError:
-        say("this file system knows no locks: see to it that no other process trains the same run")
+        logger.info("this file system knows no locks: see to it that no other process trains the same run")
     try:
         yield
     finally:

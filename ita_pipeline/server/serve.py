@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.engines.executor import MEGABYTE
-from ita_pipeline.extraction.options import Listener, Options
+from ita_pipeline.extraction.options import Options
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import find_run
 
@@ -46,7 +46,6 @@ def serve(
     place: Place | None = None,
     options: Options | None = None,
     ready: Callable[[str, bool, tuple[str, ...]], None] = lambda *_: None,
-    listener: Listener | None = None,
 ) -> None:
     """Serve a run until a signal or `KeyboardInterrupt` ends it. `ready` is told the address once it answers there,
     whether only this machine reaches it, and what is to be said of the run.
@@ -65,8 +64,8 @@ def serve(
         from ita_pipeline.server.middleware import Bounds
         from ita_pipeline.server.service import Service
 
-        consent, changes = options.consent, options.changes
-        service = Service(Predictor(found, where.store, limits, 0.0, listener, consent, changes))
+        consent, confirm, changes = options.consent, options.confirm, options.changes
+        service = Service(Predictor(found, where.store, limits, 0.0, confirm, consent, changes))
         try:
             service.open()
             bounds = Bounds(bytes=(limits.megabytes + 1) * MEGABYTE)
@@ -148,7 +147,6 @@ def demo(
     port: int = 8765,
     options: Options | None = None,
     ready: Callable[[str, bool, tuple[str, ...]], None] | None = None,
-    listener: Listener | None = None,
 ) -> None:
     """Serve a page to try a run on, until Ctrl-C. `ready` is told the address, whether only this machine reaches
     it, and what is to be said of the run.
@@ -158,4 +156,4 @@ def demo(
         UsageError: there is no such address, its port is taken, or nobody agreed that pictures are sent away.
         StageError: a model or tool that the run's stages need is missing.
     """
-    serve(run, Place(host, port), options, ready or (lambda *_: None), listener)
+    serve(run, Place(host, port), options, ready or (lambda *_: None))

@@ -51,7 +51,7 @@ class Service:
             UsageError: a stage sends pictures to another machine, and nobody agreed to that.
         """
         for stage in self.eyes.stages:
-            allow_sending(stage, "all", self.predictor.consent, self.predictor.listener)
+            allow_sending(stage, "all", self.predictor.consent, self.predictor.confirm)
         self.predictor.note_stage_changes(stage_keys(self.eyes.stages))
         self.eyes.open()
         self.predictor.tag([(Post.from_text("ready"), ())])

@@ -11,8 +11,9 @@ import pytest
 
 from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
+from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines import local
-from ita_pipeline.engines.base import Silent, StageOutcome
+from ita_pipeline.engines.base import StageOutcome
 from ita_pipeline.engines.executor import Executor, InProcessExecutor
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.sources.refs import ImageRef
@@ -97,7 +98,7 @@ def images(*names: str) -> list[ImageRef]:
 
 def run(stages: Sequence[SizeStage], found: list[ImageRef], executor: Executor) -> tuple[StageOutcome, ...]:
     store = Store(Path("store"))
-    return local.run(make_plan(stages, found, store), store, executor, Silent())
+    return local.run(make_plan(stages, found, store), store, executor, NoProgress())
 
 
 def said(stage: SizeStage, outcome: StageOutcome) -> list[Result]:
@@ -153,8 +154,8 @@ def test_one_that_cannot_go_on_ends_the_run_and_what_the_other_found_is_kept(exe
 
 
 def test_who_is_asked_to_stop_keeps_what_both_found():
-    class Stopping(Silent):
-        stopping = True
+    class Stopping(NoProgress):
+        stop_requested = True
 
     found, store = images(*NAMES), Store(Path("store"))
     stages = [SizeStage(SizeConfig(batch=2)), FarAway(SizeConfig(batch=1))]

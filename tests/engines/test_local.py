@@ -10,8 +10,9 @@ import pytest
 
 from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
+from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines import local
-from ita_pipeline.engines.base import Silent, StageOutcome
+from ita_pipeline.engines.base import StageOutcome
 from ita_pipeline.engines.executor import InProcessExecutor
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import Failure, FailureKind, Item, Postponed, Result, StageError, Value
@@ -35,7 +36,7 @@ def images(folder: Path, *names: str) -> list[ImageRef]:
 
 
 def run(stage: Any, found: list[ImageRef], store: Store, *more: Any) -> tuple[StageOutcome, ...]:
-    return local.run(make_plan([stage, *more], found, store), store, InProcessExecutor(), Silent())
+    return local.run(make_plan([stage, *more], found, store), store, InProcessExecutor(), NoProgress())
 
 
 def test_the_one_that_makes_a_stage_raise_fails_alone(tmp_path: Path):
@@ -126,8 +127,8 @@ def test_values_reach_the_store(tmp_path: Path):
 
 
 def test_asked_to_stop_it_finishes_the_batch_in_hand(tmp_path: Path):
-    class Stopping(Silent):
-        stopping = True
+    class Stopping(NoProgress):
+        stop_requested = True
 
     found = images(tmp_path / "in", "a", "b", "c")
     store = Store(tmp_path)

@@ -15,8 +15,8 @@ import pytest
 from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.records import encode
 from ita_pipeline.cache.store import Store
+from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines import local
-from ita_pipeline.engines.base import Silent
 from ita_pipeline.engines.executor import Job, Limits, StageJobs, StageResults
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from stages.base import Failure, FailureKind, Item, StageError, Value
@@ -162,7 +162,7 @@ def test_records_are_appended_as_the_worker_wrote_them(tmp_path: Path):
             return answers[-1]
 
         executor.run_task = remember
-        local.run(plan, store, executor, Silent())
+        local.run(plan, store, executor, NoProgress())
     (segment,) = store.folder(todo.key).glob("*.jsonl")
     written = segment.read_bytes().splitlines(keepends=True)
     lines = {image: line for answer in answers for image, line in answer.lines.items()}

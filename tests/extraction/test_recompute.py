@@ -9,8 +9,8 @@ import pytest
 
 from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
+from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines import local
-from ita_pipeline.engines.base import Silent
 from ita_pipeline.engines.executor import InProcessExecutor
 from ita_pipeline.extraction.recompute import Agreement, Recomputation, agreement, near, recompute
 from ita_pipeline.sources.identify import identify
@@ -27,12 +27,12 @@ def paths(tmp_path: Path) -> list[Path]:
     store = Store(tmp_path)
     images = [image for image in identify(map(LocalFile, found), store.manifest) if isinstance(image, ImageRef)]
     plan = make_plan([SizeStage(), DoubleStage()], images, store)
-    local.run(plan, store, InProcessExecutor(), Silent())
+    local.run(plan, store, InProcessExecutor(), NoProgress())
     return found
 
 
 def again(tmp_path: Path, *stages: Stage[Any], count: int = 4, seed: int = 0) -> list[Recomputation]:
-    return list(recompute(stages, Store(tmp_path), InProcessExecutor(), Silent(), count, seed))
+    return list(recompute(stages, Store(tmp_path), InProcessExecutor(), NoProgress(), count, seed))
 
 
 def test_a_stage_that_says_the_same_is_equal(tmp_path: Path, paths: list[Path]):

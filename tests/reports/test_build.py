@@ -12,35 +12,27 @@ from typing import Any
 import pytest
 
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.extraction.options import Mute
 from ita_pipeline.reports.build import ReportOptions, make_report
 from ita_pipeline.reports.thumbnails import Pictures
 from ita_pipeline.sources.local import file_digest
 from stages.external import ExternalValue
 from tests.support.fakes import SizeValue, draw
+from tests.support.messages import logged_messages
 from tests.support.report_site import build_site, caption, key_of, objects, remember, words
 
 PAGE = Path("page.html")
 
 
-class Heard(Mute):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
-
-
 def report(target: str | Path, **options: Any) -> tuple[dict[str, Any], list[str]]:
     """The data of the page, and what was told."""
-    heard = Heard()
-    made = make_report(target, PAGE, ReportOptions(**options), heard)
+    with logged_messages() as messages:
+        made = make_report(target, PAGE, ReportOptions(**options))
     page = PAGE.read_text("utf-8")
     words = html.unescape(page)
     data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
     assert made.shown == len(data.get("entries", []))
-    assert all(line in words or line.startswith("run ") for line in heard.lines)
-    return data, heard.lines
+    assert all(line in words or line.startswith("run ") for line in messages)
+    return data, messages
 
 
 def test_a_run_goes_by_its_folder_by_its_name_and_by_its_dataset():

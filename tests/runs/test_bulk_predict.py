@@ -12,9 +12,9 @@ import pytest
 import ita_pipeline as ita
 from ita_pipeline.api.predict import open_part_writer
 from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.ray.cluster import RayPool
-from ita_pipeline.extraction.options import Mute
 from ita_pipeline.runs.bulk_predict import PredictionCounts, predict_into
 from ita_pipeline.runs.part_files import PartFolder, PartFormat
 from ita_pipeline.runs.predictor import Predictor
@@ -39,8 +39,8 @@ def predict_small_parts(
     """Do what `predict_parts` does, with parts of another size."""
     predictor = Predictor(Run(run), Workspace(workspace).store)
     parts = PartFolder.open(Path("out"), predictor.record.key, 0.0, PartFormat.JSONL)
-    with open_part_writer(predictor, parts, ray, print, posts_per_part) as writer:
-        return predict_into(writer, posts, predictor, Mute())
+    with open_part_writer(predictor, parts, ray, posts_per_part) as writer:
+        return predict_into(writer, posts, predictor, NoProgress())
 
 
 def test_parts_say_what_predict_says_in_the_order_of_the_source(trained: Path):

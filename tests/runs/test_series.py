@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from ita_pipeline.cli.series import seed_numbers, series_table
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.extraction.options import Mute, Once
 from ita_pipeline.runs.plan import TrainOptions
 from ita_pipeline.runs.series import SeriesRun, plan_series, summarize
 
@@ -83,16 +82,3 @@ def test_lists_of_seeds(text: str, seeds: tuple[int, ...]):
 def test_what_is_no_list_of_seeds(text: str):
     with pytest.raises(UsageError, match="no list of seeds"):
         seed_numbers(text)
-
-
-def test_a_line_is_said_once():
-    said: list[str] = []
-
-    class Listener(Mute):
-        def say(self, line: str) -> None:
-            said.append(line)
-
-    once = Once(Listener())
-    for line in "abab":
-        once.say(line)
-    assert said == ["a", "b"]

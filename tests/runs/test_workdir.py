@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.runs.run import Run, RunScores, find_run, last_run, run_at
 from ita_pipeline.runs.workdir import exclusive_workdir, workdir_path
+from tests.support.messages import logged_messages
 
 RUN = run_at(Path("runs"), "mine", "a" * 64)
 
@@ -23,24 +25,22 @@ def finish(run: Run) -> None:
 
 
 def test_what_is_not_finished_stays_and_is_found_again():
-    said: list[str] = []
-    with exclusive_workdir(RUN, said.append) as folder:
+    with logged_messages() as messages, exclusive_workdir(RUN) as folder:
         (folder / "checkpoints").mkdir()
-    with exclusive_workdir(RUN, said.append) as again:
+    with logged_messages() as more, exclusive_workdir(RUN) as again:
         assert again == folder
         assert (again / "checkpoints").is_dir()
         finish(RUN)
     assert not folder.exists()
-    assert said == []
+    assert messages == more == []
 
 
 def test_what_another_run_left_is_told_and_left_alone():
     other = run_at(Path("runs"), "mine", "b" * 64)
     (workdir_path(other) / "checkpoints").mkdir(parents=True)
-    said: list[str] = []
-    with exclusive_workdir(RUN, said.append) as folder:
+    with logged_messages() as messages, exclusive_workdir(RUN) as folder:
         assert list(folder.iterdir()) == [folder / "lock"]
-    assert said == [f"{workdir_path(other)} is unfinished and of other inputs; remove it if it is not wanted"]
+    assert messages == [f"{workdir_path(other)} is unfinished and of other inputs; remove it if it is not wanted"]
     assert workdir_path(other).is_dir()
 
 
@@ -54,7 +54,7 @@ def test_a_run_in_the_making_is_no_run():
 
 def test_what_lies_in_the_way_is_not_overwritten():
     RUN.folder.mkdir(parents=True)
-    with pytest.raises(UsageError, match="is in the way"), exclusive_workdir(RUN, print):
+    with pytest.raises(UsageError, match="is in the way"), exclusive_workdir(RUN):
         pass
 
 
@@ -64,24 +64,28 @@ from pathlib import Path
 from ita_pipeline.runs.run import Run
 from ita_pipeline.runs.workdir import exclusive_workdir
 
-with exclusive_workdir(Run(Path(sys.argv[1])), print) as folder:
+with exclusive_workdir(Run(Path(sys.argv[1]))) as folder:
     (folder / "begun").touch()
     sys.stdin.read()
 """
 
 
 def test_a_second_process_waits_and_a_killed_one_is_not_waited_for():
-    said: list[str] = []
     command = [sys.executable, "-c", SCRIPT, str(RUN.folder)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
         while not (workdir_path(RUN) / "begun").exists():
             assert process.poll() is None
 
-        def say(line: str) -> None:
-            said.append(line)
+        def kill(record: logging.LogRecord) -> bool:
             process.kill()
+            return True
 
-        with exclusive_workdir(RUN, say) as folder:
-            assert (folder / "begun").exists()
-    assert said == ["another process is training this very run; waiting for it"]
+        logger = logging.getLogger("ita_pipeline.runs.workdir")
+        logger.addFilter(kill)
+        try:
+            with logged_messages() as messages, exclusive_workdir(RUN) as folder:
+                assert (folder / "begun").exists()
+        finally:
+            logger.removeFilter(kill)
+    assert messages == ["another process is training this very run; waiting for it"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -10,29 +11,20 @@ import pytest
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.engines.executor import Limits
-from ita_pipeline.extraction.options import Mute
+from ita_pipeline.extraction.options import decline
 from ita_pipeline.server.service import Service
 from stages.caption.schema import CaptionConfig
 from stages.caption.stage import CaptionStage
-
-
-class Attentive(Mute):
-    """Hears what leaves the machine, and agrees to nothing."""
-
-    def __init__(self) -> None:
-        self.warned: list[str] = []
-
-    def warn(self, line: str) -> None:
-        self.warned.append(line)
+from tests.support.messages import logged_messages
 
 
 @contextmanager
-def service(listener: Attentive, consent: bool = False) -> Iterator[Service]:
+def service(consent: bool = False) -> Iterator[Service]:
     """A run whose captions come from another machine, as far as that is asked about."""
     stage = CaptionStage(CaptionConfig(endpoint="https://captions.example/v1", model="a-model"))
     record = SimpleNamespace(contexts=ContextConfig())
     predictor: Any = SimpleNamespace(
-        stages=[stage], record=record, limits=Limits(), consent=consent, listener=listener, notes=[]
+        stages=[stage], record=record, limits=Limits(), consent=consent, confirm=decline, notes=[]
     )
     found = Service(predictor)
     try:
@@ -42,20 +34,23 @@ def service(listener: Attentive, consent: bool = False) -> Iterator[Service]:
 
 
 def test_no_picture_is_sent_to_another_machine_unless_somebody_agreed():
-    heard = Attentive()
-    with service(heard) as asking, pytest.raises(UsageError, match="would send all pictures to captions") as caught:
+    with (
+        logged_messages(logging.WARNING) as messages,
+        service() as asking,
+        pytest.raises(UsageError, match="would send all pictures to captions") as caught,
+    ):
         asking.open()
     assert "--yes" in caught.value.hint
-    assert heard.warned == ["caption: all pictures leave this machine, for captions.example"]
+    assert messages == ["caption: all pictures leave this machine, for captions.example"]
 
 
 def test_whoever_agreed_with_the_command_is_told_and_not_asked_again(monkeypatch: pytest.MonkeyPatch):
-    heard, opened = Attentive(), list[str]()
-    with service(heard, consent=True) as agreed:
+    opened: list[str] = []
+    with logged_messages(logging.WARNING) as messages, service(consent=True) as agreed:
         monkeypatch.setattr(agreed.eyes, "open", lambda: opened.extend(stage.name for stage in agreed.eyes.stages))
         monkeypatch.setattr(agreed.predictor, "note_stage_changes", lambda keys: None, raising=False)
         monkeypatch.setattr(agreed.predictor, "tag", lambda posts: [()], raising=False)
         agreed.open()
     assert opened == ["caption"]
     assert agreed.eyes.stages[0].agreed
-    assert len(heard.warned) == 1
+    assert len(messages) == 1

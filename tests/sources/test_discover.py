@@ -11,8 +11,9 @@ import pytest
 
 from ita_pipeline.api.extract import plan_extraction
 from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines.base import Interrupted
-from ita_pipeline.extraction.options import Mute, Options
+from ita_pipeline.extraction.options import Options
 from ita_pipeline.sources.discover import is_source, place_called, sight
 from ita_pipeline.sources.refs import Unreadable
 from tests.support.fakes import Answer, draw, ita_here
@@ -82,34 +83,34 @@ def test_pictures_of_other_sources_are_worked_on_without_a_second_fetch(pictures
 
 
 def test_fetching_is_told_and_can_be_stopped(pictures: list[Path], monkeypatch: pytest.MonkeyPatch):
-    class Heard(Mute):
+    class Recorder(NoProgress):
         def __init__(self) -> None:
-            self.told: list[object] = []
+            self.calls: list[object] = []
 
         def start(self, stage: str, total: int) -> None:
-            self.told.append((stage, total))
+            self.calls.append((stage, total))
 
         def advance(self, stage: str, done: int) -> None:
-            self.told.append((stage, done))
-            self.stopping = stage == "fetch" and len(self.told) == 3
+            self.calls.append((stage, done))
+            self.stop_requested = stage == "fetch" and len(self.calls) == 3
 
         def finish(self) -> None:
-            self.told.append("finish")
+            self.calls.append("finish")
 
     monkeypatch.setattr("ita_pipeline.sources.identify.NOTED_AT_ONCE", 1)
     options = Options("bundled", ("ocr",))
     with serving({path.name: path.read_bytes() for path in pictures}) as server:
         Path("web.txt").write_text("\n".join(server.url(path.name) for path in pictures))
-        heard = Heard()
+        recorder = Recorder()
         with pytest.raises(Interrupted):
-            plan_extraction("web.txt", options, heard)
-        assert heard.told == [("fetch", 4), ("fetch", 1), ("fetch", 1), "finish"]
+            plan_extraction("web.txt", options, recorder)
+        assert recorder.calls == [("fetch", 4), ("fetch", 1), ("fetch", 1), "finish"]
         sent = sum(server.sent.values())
         plan_extraction("web.txt", options)
         assert sum(server.sent.values()) == sum(len(path.read_bytes()) for path in pictures) > sent
-    quiet = Heard()
+    quiet = Recorder()
     plan_extraction("images", options, quiet)
-    assert quiet.told == []
+    assert quiet.calls == []
 
 
 def test_the_planner_says_the_same_of_a_source(pictures: list[Path]):

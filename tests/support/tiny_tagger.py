@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
 from ita_pipeline.ner.tagger import Tagger, new_tagger
 from ita_pipeline.ner.training.history import EpochScore
-from ita_pipeline.ner.training.loop import Hearers, Workdir, train
+from ita_pipeline.ner.training.loop import Workdir, train
 from ita_pipeline.ner.views import EncodedPost, ViewEncoder, encode_posts
+from tests.support.messages import logged_messages
 from tests.support.tiny_encoder import load
 
 QUICK = TrainingConfig(
@@ -37,12 +38,9 @@ def posts(repeated: int = 4) -> list[tuple[Post, tuple[str, ...]]]:
     return [*found, (Post("empty", text, (), offsets, gold=()), ("a sign",))]
 
 
-def ignore(_: object) -> None: ...
-
-
 @dataclass
 class Bench:
-    """A tagger and its posts, before or after training. `lines` is what was said."""
+    """A tagger and its posts, before or after training. `lines` are the messages but for those of each epoch."""
 
     tagger: Tagger
     examples: Sequence[EncodedPost]
@@ -51,9 +49,12 @@ class Bench:
     desk: Workdir
     lines: list[str] = field(default_factory=list)
 
-    def train(self, tell: Callable[[EpochScore], None] = ignore) -> list[EpochScore]:
-        hearers = Hearers(self.lines.append, tell)
-        return train(self.tagger, self.examples, self.examples, self.config, self.pad, self.desk, hearers)
+    def train(self) -> list[EpochScore]:
+        with logged_messages() as messages:
+            try:
+                return train(self.tagger, self.examples, self.examples, self.config, self.pad, self.desk)
+            finally:
+                self.lines += [line for line in messages if not line.startswith("epoch ")]
 
 
 def bench(

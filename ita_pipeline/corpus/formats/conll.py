@@ -56,7 +56,7 @@ def read_conll(
     """The posts of a file; `types` renames types, such as OTHER to MISC. Tags are those of the last column, or of
     another: a file of predictions has the gold ones in column -2.
 
-    `hear` is told of every faulty line. Where it raises nothing, a bad tag counts as O.
+    `on_error` is called with every faulty line. Where it raises nothing, a bad tag counts as O.
 
     Raises:
         MissingError: the file cannot be read.

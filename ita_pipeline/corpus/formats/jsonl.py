@@ -80,7 +80,8 @@ class ParsedPost:
 def read_jsonl(
     path: Path, types: Mapping[str, str] | None = None, on_error: OnLineError = raise_unless_tolerated
 ) -> list[ParsedPost]:
-    """The posts of a file. `hear` is told of every faulty line; where it raises nothing, the line is left out.
+    """The posts of a file. `on_error` is called with every faulty line; where it raises nothing, the line is
+    left out.
 
     Raises:
         MissingError: the file cannot be read.
@@ -104,27 +105,27 @@ def parse_posts(
     number = 0
     try:
         for number, text in enumerate(lines, 1):
-            if text.strip() and (found := heard_line(text, number, where, folder, types, on_error)):
+            if text.strip() and (found := _read_line(text, number, where, folder, types, on_error)):
                 yield found
     except UnicodeDecodeError as error:
         raise UsageError(f"{where}, behind line {number}: this is not UTF-8 text", TO_UTF8) from error
 
 
-def heard_line(
-    text: str, number: int, where: str, folder: Path, types: Mapping[str, str], hear: OnLineError
+def _read_line(
+    text: str, number: int, where: str, folder: Path, types: Mapping[str, str], on_error: OnLineError
 ) -> ParsedPost | None:
     try:
         line = parse_line(text, number, where)
         found = labelled(line, number, folder, types)
     except LineError as fault:
-        hear(fault)
+        on_error(fault)
         return None
     except ValueError as error:
-        hear(LineError(LineErrorKind.BAD_LINE, where, number, str(error), "each line is one JSON object"))
+        on_error(LineError(LineErrorKind.BAD_LINE, where, number, str(error), "each line is one JSON object"))
         return None
     for place in find_orphans(line.tags or (), types):
         reason = f"{(line.tags or ())[place]} of {found.post.words[place]!r} continues no mention"
-        hear(LineError(LineErrorKind.ORPHAN_TAG, where, number, reason, ORPHANS))
+        on_error(LineError(LineErrorKind.ORPHAN_TAG, where, number, reason, ORPHANS))
     return found
 
 

@@ -9,8 +9,9 @@ is given out again.
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +22,9 @@ from ita_pipeline.cache.index import Entry
 from ita_pipeline.cache.plan import Plan, StagePlan, Stale
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.iteration import batched
+from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.engines import local
-from ita_pipeline.engines.base import Interrupted, Progress, Silent, StageOutcome
+from ita_pipeline.engines.base import Interrupted, StageOutcome
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.ray.actor import Flag, Orders, Part, Report, StageActor, Task
 from ita_pipeline.engines.ray.cluster import RayPool, Shares, connected, quiet_data, require_ray, shares
@@ -30,6 +32,8 @@ from ita_pipeline.engines.ray.progress import StageProgress
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from stages.base import Postponed, Stage, StageError, Subject
 from stages.models.threads import limit_cores
+
+logger = logging.getLogger(__name__)
 
 # Ray keeps an account of every block; a task takes several groups where there would be more.
 MOST_BLOCKS = 20_000
@@ -42,13 +46,13 @@ LOST = Postponed(reason="actors died again before anything more was done; ray st
 class RayEngine:
     """Runs plans in actors. It starts or reaches a cluster only where there is something to do."""
 
-    def __init__(self, pool: RayPool, limits: Limits | None = None, say: Callable[[str], None] = lambda _: None):
+    def __init__(self, pool: RayPool, limits: Limits | None = None) -> None:
         """
         Raises:
             MissingError: Ray is not installed.
         """
         require_ray()
-        self.pool, self.limits, self.say = pool, limits or Limits(), say
+        self.pool, self.limits = pool, limits or Limits()
         # For stages that keep count; it lasts from one plan to the next, and so does the count.
         self.executor = SubprocessExecutor(self.limits)
 
@@ -78,7 +82,7 @@ class RayEngine:
         outcomes: dict[str, StageOutcome] = {}
         with connected(self.pool) as nodes, quiet_data():
             each = shares(self.pool, nodes)
-            self.say(f"Ray: {each}")
+            logger.info(f"Ray: {each}")
             try:
                 for todo in plan.stages:
                     if todo.stale:
@@ -97,7 +101,7 @@ class RayEngine:
     def by_one(self, names: set[str], plan: Plan, store: Store, progress: Progress) -> dict[str, StageOutcome]:
         """Stages that keep count of a whole run work where the run was started, as without Ray."""
         rest = tuple(todo if todo.stage.name in names else replace(todo, stale=()) for todo in plan.stages)
-        outcomes = local.run(Plan(rest), store, self.executor, Advancing(progress))
+        outcomes = local.run(Plan(rest), store, self.executor, _AdvanceOnly(progress))
         return {outcome.key.stage: outcome for outcome in outcomes if outcome.key.stage in names}
 
     def by_actors(
@@ -154,20 +158,20 @@ class RayEngine:
                     stopped.add(report.actor)
                     if len(stopped) == each.actors:
                         break
-        if progress.stopping:
+        if progress.stop_requested:
             raise Interrupted
         return told == len(tasks)
 
 
-class Advancing(Silent):
-    """Passes on how far a stage is to who watches the whole run."""
+class _AdvanceOnly(NoProgress):
+    """Progress of a run within another run, which starts and finishes the display itself."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
 
     @property
-    def stopping(self) -> bool:
-        return self.progress.stopping
+    def stop_requested(self) -> bool:
+        return self.progress.stop_requested
 
     def advance(self, stage: str, done: int) -> None:
         self.progress.advance(stage, done)
@@ -281,7 +285,7 @@ def watching(progress: Progress, flag: Any) -> Iterator[None]:
 
     def watch() -> None:
         while not over.wait(SECONDS_BETWEEN_LOOKS):
-            if progress.stopping:
+            if progress.stop_requested:
                 flag.raise_it.remote()
                 return
 

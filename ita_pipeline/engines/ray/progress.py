@@ -10,7 +10,8 @@ from ita_pipeline.cache.index import Entry
 from ita_pipeline.cache.plan import Failed, StagePlan, Stale
 from ita_pipeline.cache.records import generation
 from ita_pipeline.cache.store import Store
-from ita_pipeline.engines.base import Progress, StageOutcome
+from ita_pipeline.core.progress import Progress
+from ita_pipeline.engines.base import StageOutcome
 from ita_pipeline.engines.ray.actor import Through
 from stages.base import Failure, Postponed
 

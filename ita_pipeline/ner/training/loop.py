@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ita_pipeline.ner.tagger import Tagger
     from ita_pipeline.ner.training.trainer import TaggerTrainer
 
+
+logger = logging.getLogger(__name__)
 
 # Updates between two that reporters hear of: they may be on another machine.
 REPORTED_EVERY = 10
@@ -51,14 +54,6 @@ class Workdir:
         return self.folder / "best" / f"epoch-{epoch:03d}"
 
 
-@dataclass(frozen=True, slots=True)
-class Hearers:
-    """Who is told a line now and then, and the scores of each epoch."""
-
-    say: Callable[[str], None]
-    tell: Callable[[EpochScore], None]
-
-
 def train(
     tagger: Tagger,
     examples: Sequence[EncodedPost],
@@ -66,15 +61,15 @@ def train(
     config: TrainingConfig,
     pad: int,
     workdir: Workdir,
-    hearers: Hearers,
 ) -> list[EpochScore]:
     """Train, or go on with what lies on the desk, and leave the best epoch's weights there.
 
-    Posts without words are left out. Returns the history, one entry an epoch. On a CPU, with as many threads, a
+    Posts without words are left out. Returns the history, one
+    entry an epoch. On a CPU, with as many threads, a
     training that was killed and resumed ends with the very weights and losses of one that was not.
 
     Where a launcher started several processes, each of them calls this with the same arguments: they share the
-    posts of every update, and only the first writes to the desk.
+    posts of every update, and only the first writes to the workdir.
 
     Raises:
         UsageError: memory does not suffice for one post, the loss is no number any more, or a checkpoint cannot
@@ -88,22 +83,26 @@ def train(
     usable = [example for example in examples if example.post.words]
     batcher = Batcher(tagger.config.scheme, usable, pad)
     processes = World.connect()
-    trainer = TaggerTrainer(tagger, batcher, config, workdir.checkpoints, hearers.say, processes, workdir.report_to)
+    trainer = TaggerTrainer(tagger, batcher, config, workdir.checkpoints, processes, workdir.report_to)
     checkpoint = workdir.checkpoints.newest()
     log = TrainingLog(workdir.log, silent=not processes.is_main)
     log.rewind(checkpoint.progress.step if checkpoint else 0)
     if checkpoint:
         trainer.take_up(checkpoint)
-        hearers.say(f"resuming from {checkpoint.progress}")
+        logger.info(f"resuming from {checkpoint.progress}")
         log.write("resume", checkpoint.progress.step, {})
-    trainer.add_callback(watch(trainer, dev, pad, workdir, log, hearers))
+    trainer.add_callback(watch(trainer, dev, pad, workdir, log))
     if len(trainer.history) < config.epochs and not should_stop(trainer.history, config.patience):
         trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
     return trainer.history
 
 
 def watch(
-    trainer: TaggerTrainer, dev: Sequence[EncodedPost], pad: int, desk: Workdir, log: TrainingLog, hearers: Hearers
+    trainer: TaggerTrainer,
+    dev: Sequence[EncodedPost],
+    pad: int,
+    desk: Workdir,
+    log: TrainingLog,
 ) -> Any:
     """What is done after each update and each epoch, as a callback of the trainer."""
     from transformers import TrainerCallback
@@ -145,10 +144,13 @@ def watch(
             log.write("epoch", state.global_step, epoch.model_dump())
             if desk.report_to:
                 trainer.log({"dev_f1_text": text_f1, "dev_f1_text_image": context_f1, "epoch_loss": epoch.loss})
-            hearers.tell(epoch)
+            logger.info(
+                f"epoch {epoch.epoch} of {config.epochs}: loss {epoch.loss:.2f}, "
+                f"dev F1 T {100 * epoch.text_f1:.2f}, I+T {100 * epoch.context_f1:.2f}"
+            )
             control.should_save = True
             if should_stop(history, config.patience) and len(history) < config.epochs:
-                hearers.say(f"stopping early: epoch {best_epoch(history) + 1} is the best")
+                logger.info(f"stopping early: epoch {best_epoch(history) + 1} is the best")
                 control.should_training_stop = True
             self.began = time.monotonic()
 

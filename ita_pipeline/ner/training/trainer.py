@@ -11,9 +11,10 @@ from __future__ import annotations
 import dataclasses
 import gc
 import json
+import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,9 @@ class OneDevice(TrainingArguments):
         return 1
 
 
+logger = logging.getLogger(__name__)
+
+
 class TaggerTrainer(Trainer):
     """One step is one update: a batch of posts, computed in as many parts as memory asks for."""
 
@@ -70,13 +74,12 @@ class TaggerTrainer(Trainer):
         batcher: Batcher,
         config: TrainingConfig,
         checkpoints: Checkpoints,
-        say: Callable[[str], None],
         processes: World = ALONE,
         report_to: Sequence[str] = (),
     ) -> None:
         self.processes = processes
         self.tagger, self.batcher, self.config = tagger, batcher, config
-        self.checkpoints, self.say = checkpoints, say
+        self.checkpoints = checkpoints
         self.history: list[EpochScore] = []
         self.micro_batch = config.batch_size
         self.sums: Counter[str] = Counter()
@@ -195,7 +198,7 @@ class TaggerTrainer(Trainer):
             torch.cuda.empty_cache()
         self.micro_batch = max(1, self.micro_batch // 2)
         posts = self.config.posts_an_update
-        self.say(f"out of memory: {self.micro_batch} posts at a time from here, {posts} an update as before")
+        logger.info(f"out of memory: {self.micro_batch} posts at a time from here, {posts} an update as before")
 
     def epoch_means(self) -> dict[str, float]:
         """Means over the posts of the epoch that ends, of the loss and its parts."""

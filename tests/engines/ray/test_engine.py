@@ -18,9 +18,10 @@ import pytest
 from ita_pipeline.api.predict import predict_parts
 from ita_pipeline.cache.plan import Failed, Plan, Wishes, make_plan
 from ita_pipeline.cache.store import Store
+from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines import local
-from ita_pipeline.engines.base import Engine, Interrupted, Silent, StageOutcome
+from ita_pipeline.engines.base import Engine, Interrupted, StageOutcome
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.factory import open_engine
 from ita_pipeline.engines.ray.cluster import RayPool, connected
@@ -53,13 +54,13 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     if request.param == "ray":
         request.getfixturevalue("cluster")
         pool = RayPool(actors=2)
-    with open_engine(pool, Limits(), lambda _: None) as engine:
+    with open_engine(pool, Limits()) as engine:
         yield engine
 
 
 @pytest.fixture
 def over_ray(cluster: str) -> Iterator[Engine]:
-    with open_engine(RayPool(actors=2), Limits(), lambda _: None) as engine:
+    with open_engine(RayPool(actors=2), Limits()) as engine:
         yield engine
 
 
@@ -98,10 +99,10 @@ def planned(store: Store, images: Sequence[ImageRef], *stages: Any, **more: Any)
 def by_hand(plan: Plan, store: Store) -> tuple[StageOutcome, ...]:
     """What the local engine makes of a plan."""
     with SubprocessExecutor() as executor:
-        return local.run(plan, store, executor, Silent())
+        return local.run(plan, store, executor, NoProgress())
 
 
-class Told(Silent):
+class Told(NoProgress):
     """Adds up what a watcher is told; after a number of items it asks to stop."""
 
     def __init__(self, enough: int | None = None) -> None:
@@ -110,7 +111,7 @@ class Told(Silent):
         self.enough = enough
 
     @property
-    def stopping(self) -> bool:
+    def stop_requested(self) -> bool:
         return self.enough is not None and sum(self.done.values()) >= self.enough
 
     def start(self, stage: str, total: int) -> None:
@@ -148,7 +149,7 @@ def test_pictures_posts_and_all_that_is_wrong_with_them(engine: Engine):
 
 def test_a_budget_holds_for_the_whole_run(engine: Engine):
     images, store = pictures(*"abcdefg"), Store(Path("new"))
-    looked, doubled = engine.run(planned(store, images, Frugal(), DoubleStage()), store, Silent())
+    looked, doubled = engine.run(planned(store, images, Frugal(), DoubleStage()), store, NoProgress())
     assert (looked.done, looked.waiting, looked.note) == (3, 4, "the budget is spent")
     assert (doubled.done, doubled.waiting, doubled.failed) == (3, 4, ())
 
@@ -156,7 +157,7 @@ def test_a_budget_holds_for_the_whole_run(engine: Engine):
 def test_a_stage_that_cannot_go_on_stops_the_run_and_says_why(engine: Engine):
     images, store = pictures(*"abcdef", "last"), Store(Path("new"))
     with pytest.raises(StageError, match="the stage size stopped: the server is gone") as stopped:
-        engine.run(planned(store, images, Broken(SizeConfig(batch=1))), store, Silent())
+        engine.run(planned(store, images, Broken(SizeConfig(batch=1))), store, NoProgress())
     assert stopped.value.hint == "start it"
     assert ("size", images[6].key) not in kept(Path("new"))
 
@@ -164,7 +165,7 @@ def test_a_stage_that_cannot_go_on_stops_the_run_and_says_why(engine: Engine):
 def test_a_stage_that_cannot_be_opened_is_told_with_what_mends_it(engine: Engine):
     store = Store(Path("new"))
     with pytest.raises(StageError, match="the weights are gone") as unready:
-        engine.run(planned(store, pictures("a"), Unready()), store, Silent())
+        engine.run(planned(store, pictures("a"), Unready()), store, NoProgress())
     assert unready.value.hint == "get them"
     assert not kept(Path("new"))
 
@@ -185,7 +186,7 @@ def test_what_is_refreshed_outranks_what_was_there(engine: Engine):
     images, store = pictures("a", "b", "c"), Store(Path("new"))
     by_hand(planned(store, images, SizeStage()), store)
     wishes = Wishes(refresh=frozenset({"size"}))
-    (again,) = engine.run(planned(store, images, SizeStage(), wishes=wishes), store, Silent())
+    (again,) = engine.run(planned(store, images, SizeStage(), wishes=wishes), store, NoProgress())
     assert (again.fresh, again.done) == (0, 3)
     store.index.refresh(store.folder(again.key))
     segments = {entry.segment.name for entry in store.index.entries(store.folder(again.key))}

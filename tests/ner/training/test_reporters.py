@@ -9,7 +9,7 @@ from transformers.integrations import integration_utils
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.ner.training.loggers import create_reporters
-from ita_pipeline.ner.training.loop import Hearers, Workdir, train
+from ita_pipeline.ner.training.loop import Workdir, train
 from tests.support.tiny_encoder import build_bert
 from tests.support.tiny_tagger import QUICK, bench
 
@@ -35,8 +35,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 def test_updates_and_epochs_are_reported(tmp_path: Path, recorder: Recorder):
     made = bench(build_bert(tmp_path / "bert"), tmp_path, QUICK.model_copy(update={"epochs": 2}))
     desk = Workdir(tmp_path / "desk", report_to=("tensorboard",))
-    hearers = Hearers(lambda line: None, lambda epoch: None)
-    history = train(made.tagger, made.examples, made.examples, made.config, made.pad, desk, hearers)
+    history = train(made.tagger, made.examples, made.examples, made.config, made.pad, desk)
     assert recorder.logging_dir == str(desk.folder / "tensorboard")
     epochs = [logs for _, logs in recorder.heard if "epoch_loss" in logs]
     assert [logs["dev_f1_text"] for logs in epochs] == [epoch.text_f1 for epoch in history]

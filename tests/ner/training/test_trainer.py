@@ -26,7 +26,7 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_bert(tmp_path_factory.mktemp("bert"))
 
 
-def trainer(encoder_folder: Path, folder: Path, config: TrainingConfig, said: list[str]) -> TaggerTrainer:
+def trainer(encoder_folder: Path, folder: Path, config: TrainingConfig) -> TaggerTrainer:
     """A trainer without any dropout, whose gradients are thus the same every time."""
     made = bench(encoder_folder, folder, config.model_copy(update={"word_dropout": 0.0}))
     for module in made.tagger.modules():
@@ -36,7 +36,7 @@ def trainer(encoder_folder: Path, folder: Path, config: TrainingConfig, said: li
     # Some without a context, so that the parts differ in how many views they have.
     usable = [type(e)(e.post, e.text, None if n % 3 else e.context) for n, e in enumerate(usable)]
     batcher = Batcher(made.tagger.config.scheme, usable, made.pad)
-    return TaggerTrainer(made.tagger, batcher, made.config, Checkpoints(folder), said.append)
+    return TaggerTrainer(made.tagger, batcher, made.config, Checkpoints(folder))
 
 
 def gradients(found: TaggerTrainer) -> tuple[dict[str, float] | None, list[torch.Tensor]]:
@@ -46,8 +46,8 @@ def gradients(found: TaggerTrainer) -> tuple[dict[str, float] | None, list[torch
 
 
 def test_in_bf16_the_encoder_rounds_and_weights_and_gradients_do_not(encoder_folder: Path, tmp_path: Path):
-    exact = trainer(encoder_folder, tmp_path / "fp32", QUICK, [])
-    lowered = trainer(encoder_folder, tmp_path / "bf16", QUICK.model_copy(update={"precision": "bf16"}), [])
+    exact = trainer(encoder_folder, tmp_path / "fp32", QUICK)
+    lowered = trainer(encoder_folder, tmp_path / "bf16", QUICK.model_copy(update={"precision": "bf16"}))
     (whole, _), (half, grads) = gradients(exact), gradients(lowered)
     assert whole is not None
     assert half is not None
@@ -61,13 +61,13 @@ def test_the_environment_does_not_decide_the_precision(
     encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
-    found = trainer(encoder_folder, tmp_path, QUICK, [])
+    found = trainer(encoder_folder, tmp_path, QUICK)
     assert found.accelerator.mixed_precision == "no"
 
 
 @pytest.mark.parametrize("micro_batch", [1, 4, 5])
 def test_an_update_in_parts_is_the_update_in_one(encoder_folder: Path, tmp_path: Path, micro_batch: int):
-    found = trainer(encoder_folder, tmp_path, QUICK.model_copy(update={"batch_size": 13}), [])
+    found = trainer(encoder_folder, tmp_path, QUICK.model_copy(update={"batch_size": 13}))
     whole, at_once = gradients(found)
     found.micro_batch = micro_batch
     parts, summed = gradients(found)
@@ -129,7 +129,7 @@ def test_an_error_that_is_not_about_memory_is_not_hidden(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("shapes do not match")
 
-    found = trainer(encoder_folder, tmp_path, QUICK, [])
+    found = trainer(encoder_folder, tmp_path, QUICK)
     monkeypatch.setattr(found.tagger, "forward", fail)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         found.gradient(found.tagger, [0])

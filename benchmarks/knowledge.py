@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx2 as httpx
 
 from stages.base import Item
-from stages.knowledge.stage import KnowledgeConfig, KnowledgeStage, KnowledgeValue
+from stages.knowledge.schema import KnowledgeConfig, KnowledgeValue
+from stages.knowledge.stage import KnowledgeStage
 
 POSTS, SECONDS, IN_FLIGHT = 1000, 0.05, 16
 MOST = 1.3

@@ -17,7 +17,7 @@ from ita_pipeline.core.text import clean_line
 from stages.base import Failure, Frozen, Value
 from stages.caption.schema import CaptionValue
 from stages.external import TextValue
-from stages.knowledge.stage import KnowledgeValue
+from stages.knowledge.schema import KnowledgeValue
 from stages.objects.schema import Object, ObjectsValue, tag
 from stages.ocr.schema import OcrValue, Word
 

@@ -1,4 +1,7 @@
-"""The stage `caption`: sentences about an image, by a captioning model, a server or a template (ITA's GA)."""
+"""The stage `caption`: sentences about an image, by a captioning model, a server or a template (ITA's GA).
+
+To add a captioner, implement `stage.Captioner` in a module here and choose it in `stage.load_captioner`.
+"""
 
 from stages.caption.schema import Caption, CaptionConfig, CaptionValue
 from stages.caption.stage import CaptionStage

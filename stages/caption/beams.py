@@ -1,37 +1,30 @@
-"""What a search left: captions with scores."""
+"""Decode the result of a beam search into captions with scores."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
+
+from stages.caption.schema import Caption
 
 
-class Beam(NamedTuple):
-    """`score`, in 0..1, is the probability a token, the geometric mean; a search without beams has none."""
-
-    text: str
-    score: float | None
-
-
-Beams: TypeAlias = tuple[Beam, ...]
-
-
-def beams_of(found: Any, processor: Any, before: int, each: int) -> list[Beams]:
-    """What `generate` found, `each` beams a picture, best first.
+def decode_beams(output: Any, processor: Any, prompt_length: int, beams: int) -> list[tuple[Caption, ...]]:
+    """Return the captions of each image, best first.
 
     Args:
-        found: Its answer, with `sequences` (pictures × each, tokens) and, of a beam search, `sequences_scores`.
-        processor: Turns tokens into text.
-        before: How many tokens of each sequence were there before the search.
-        each: Beams a picture.
+        output: The output of `generate`, with `sequences` (images × beams, tokens) and, from a beam search,
+            `sequences_scores` (images × beams,).
+        processor: Decodes tokens to text.
+        prompt_length: Number of tokens at the start of each sequence that are not part of the caption.
+        beams: Number of sequences per image.
     """
-    texts = processor.batch_decode(found.sequences[:, before:], skip_special_tokens=True)
-    scores = getattr(found, "sequences_scores", None)
-    known = [None] * len(texts) if scores is None else [round(math.exp(score), 6) for score in scores.tolist()]
-    beams = [Beam(one_line(text), score) for text, score in zip(texts, known, strict=True)]
-    return [tuple(beams[start : start + each]) for start in range(0, len(beams), each)]
+    texts = processor.batch_decode(output.sequences[:, prompt_length:], skip_special_tokens=True)
+    log_scores = getattr(output, "sequences_scores", None)
+    scores = [None] * len(texts) if log_scores is None else [round(math.exp(s), 6) for s in log_scores.tolist()]
+    captions = [Caption(text=join_lines(text), score=score) for text, score in zip(texts, scores, strict=True)]
+    return [tuple(captions[start : start + beams]) for start in range(0, len(captions), beams)]
 
 
-def one_line(text: str) -> str:
-    """A model may answer in paragraphs; a caption is a sentence among others."""
+def join_lines(text: str) -> str:
+    """Return `text` on one line with single spaces, since a model may answer in paragraphs."""
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""Captions of any model that turns a picture and a prompt into text: BLIP-2, GIT, Florence-2, SmolVLM, Qwen-VL."""
+"""Captions by any model that maps an image and a prompt to text: BLIP-2, GIT, Florence-2, SmolVLM, Qwen-VL."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stages.base import StageError
-from stages.caption.beams import Beams, beams_of
+from stages.caption.beams import decode_beams
 from stages.models.devices import pick_device
 from stages.models.loading import load_model_type, load_pretrained, load_weights, summarize_error
 
@@ -14,105 +14,76 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from stages.caption.schema import CaptionConfig
+    from stages.caption.schema import Caption, CaptionConfig
 
 
 CHAT_PROMPT = "Describe this picture in one short sentence."
 
-# What models that were trained with a word for each task want to hear. The others do without a prompt.
-PROMPTS = {"florence2": "<CAPTION>", "paligemma": "caption en"}
+# Prompts of models that were trained with a word for each task. Other models need no prompt.
+TASK_PROMPTS = {"florence2": "<CAPTION>", "paligemma": "caption en"}
 
 
-class ImageText:
+class ImageTextCaptioner:
     """Beam search with a model of `AutoModelForImageTextToText`."""
 
     def __init__(self, config: CaptionConfig, identity: str, dtype: str) -> None:
         """Load the model `config.model`, exactly the weights of `identity`.
 
         Raises:
-            StageError: it is incomplete, of a kind that writes no captions, or cannot do with the prompt.
+            StageError: The model is incomplete, writes no captions, or does not accept the prompt.
         """
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         self.config = config
-        self.source = captioning(config.model, load_model_type(config.model, identity))
+        self.source = load_model_type(config.model, identity)
+        _require_captioner(config.model, self.source)
         self.device = pick_device(config.device)
         self.processor: Any = load_pretrained(AutoProcessor.from_pretrained, config.model, identity)
         self.model: Any = load_weights(
             AutoModelForImageTextToText.from_pretrained, config.model, identity, self.device, dtype=dtype
         )
         self.tokenizer: Any = getattr(self.processor, "tokenizer", self.processor)
-        # Shorter beginnings are filled up in front, so that all captions of a batch start at one place.
+        # Padding precedes short prompts, so that all captions of a batch start at the same position.
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
-        self.chats = config.chat == "yes" or (config.chat == "auto" and bool(template_of(self.processor)))
-        self.prompt = config.prompt or (CHAT_PROMPT if self.chats else PROMPTS.get(self.source, ""))
-        self.try_out()
+        has_template = bool(getattr(self.processor, "chat_template", None))
+        self.uses_chat = config.chat == "yes" or (config.chat == "auto" and has_template)
+        self.prompt = config.prompt or (CHAT_PROMPT if self.uses_chat else TASK_PROMPTS.get(self.source, ""))
+        self._try_prompt()
 
-    def try_out(self) -> None:
-        """
-        Raises:
-            StageError: the processor cannot do with the prompt.
-        """
+    def _try_prompt(self) -> None:
         from PIL import Image
 
         try:
-            self.inputs([Image.new("RGB", (64, 64))])
-        except Exception as error:  # templates and processors raise what they like
+            self._build_inputs([Image.new("RGB", (64, 64))])
+        except Exception as error:  # templates and processors may raise any exception
             raise StageError(
                 f"the model {self.config.model} cannot be asked {self.prompt!r}: {summarize_error(error)}",
                 "set caption.prompt to what its model card says, caption.chat to yes or no",
             ) from error
 
-    def prepare(self, picture: Image) -> Image:
-        """The picture, made smaller where it is larger than it may be."""
-        return shrunk(picture, self.config.max_side)
+    def prepare(self, image: Image) -> Image:
+        """Return the image, reduced to the maximum side of the settings."""
+        return shrink_image(image, self.config.max_side)
 
-    def inputs(self, pictures: Sequence[Image]) -> Any:
-        """What `generate` takes for these pictures with the prompt."""
-        if self.chats:
-            asked: list[Any] = [
-                [{"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": text}]}]
-                for picture, text in zip(pictures, [self.prompt] * len(pictures), strict=True)
-            ]
-            return self.processor.apply_chat_template(
-                asked,
-                add_generation_prompt=True,
-                tokenize=True,
-                return_dict=True,
-                return_tensors="pt",
-                processor_kwargs={"padding": True},
-            )
-        options: dict[str, Any] = {"images": list(pictures), "return_tensors": "pt"}
-        if self.prompt:
-            options |= {"text": [self.prompt] * len(pictures), "padding": True}
-        if self.prompt and self.source == "git":
-            # The caption goes on from the prompt, so no token may end it.
-            text = self.tokenizer.cls_token + self.prompt
-            options |= {"text": [text] * len(pictures), "add_special_tokens": False}
-        made = self.processor(**options)
-        if self.source == "git":
-            made.pop("token_type_ids", None)  # BERT's tokenizer numbers sentences, GIT has no such numbers
-        return made
-
-    def describe(self, pictures: Iterable[Image]) -> list[Beams]:
-        """The captions of each picture, best first."""
+    def describe(self, prepared: Iterable[Image]) -> list[tuple[Caption, ...]]:
+        """Return the captions of each image, best first."""
         import torch
 
-        asked = list(pictures)
-        if not asked:
+        images = list(prepared)
+        if not images:
             return []
-        inputs = self.inputs(asked).to(self.device, self.model.dtype)
-        each = min(self.config.captions, self.config.beams)
+        inputs = self._build_inputs(images).to(self.device, self.model.dtype)
+        count = min(self.config.captions, self.config.beams)
         with torch.inference_mode():
-            found = self.model.generate(
+            output = self.model.generate(
                 **inputs,
                 num_beams=self.config.beams,
-                num_return_sequences=each,
+                num_return_sequences=count,
                 max_new_tokens=self.config.max_new_tokens,
                 do_sample=False,
-                # What a model's own settings have for sampling, or to favour length, is not for this search.
+                # The model's own settings for sampling or for longer texts do not apply to this search.
                 temperature=1.0,
                 top_k=50,
                 top_p=1.0,
@@ -121,45 +92,66 @@ class ImageText:
                 output_scores=True,
                 return_dict_in_generate=True,
             )
-        return beams_of(found, self.processor, repeated(inputs.get("input_ids"), found.sequences, each), each)
+        prompt_length = _count_repeated_tokens(inputs.get("input_ids"), output.sequences, count)
+        return decode_beams(output, self.processor, prompt_length, count)
 
+    def _build_inputs(self, images: Sequence[Image]) -> Any:
+        """Return the arguments of `generate` for these images with the prompt."""
+        if self.uses_chat:
+            return self._build_chat_inputs(images)
+        options: dict[str, Any] = {"images": list(images), "return_tensors": "pt"}
+        if self.prompt:
+            options |= {"text": [self.prompt] * len(images), "padding": True}
+        if self.prompt and self.source == "git":
+            # The caption continues the prompt, so no end token may follow it.
+            text = self.tokenizer.cls_token + self.prompt
+            options |= {"text": [text] * len(images), "add_special_tokens": False}
+        inputs = self.processor(**options)
+        if self.source == "git":
+            inputs.pop("token_type_ids", None)  # BERT's tokenizer numbers sentences, which GIT does not accept
+        return inputs
 
-def captioning(model: str, kind: str) -> str:
-    """The kind of a model, if it is one that writes text about pictures.
-
-    Raises:
-        StageError: it is another.
-    """
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as KNOWN
-
-    if kind not in KNOWN:
-        raise StageError(
-            f"the model {model} is of the kind {kind}, which writes no captions",
-            "name one of AutoModelForImageTextToText, such as BLIP, BLIP-2, GIT, Florence-2, SmolVLM or Qwen-VL",
+    def _build_chat_inputs(self, images: Sequence[Image]) -> Any:
+        text = {"type": "text", "text": self.prompt}
+        chats: list[Any] = [
+            [{"role": "user", "content": [{"type": "image", "image": image}, text]}] for image in images
+        ]
+        return self.processor.apply_chat_template(
+            chats,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True},
         )
-    return kind
 
 
-def template_of(processor: Any) -> Any:
-    return getattr(processor, "chat_template", None)
-
-
-def repeated(asked: torch.Tensor | None, sequences: torch.Tensor, each: int) -> int:
-    """How many tokens at the start of the answers (n × each, tokens) only repeat what was asked (n, tokens)."""
-    import torch
-
-    if asked is None or asked.shape[1] > sequences.shape[1]:
-        return 0
-    length = asked.shape[1]
-    return length if torch.equal(sequences[:, :length], asked.repeat_interleave(each, dim=0)) else 0
-
-
-def shrunk(picture: Image, side: int) -> Image:
-    """The picture with no side longer than `side` pixels, and none shorter than one."""
-    if max(picture.size) <= side:
-        return picture
+def shrink_image(image: Image, max_side: int) -> Image:
+    """Return the image with no side longer than `max_side` pixels, and none shorter than one."""
+    if max(image.size) <= max_side:
+        return image
     from PIL.Image import Resampling
 
-    scale = side / max(picture.size)
-    width, height = (max(1, round(length * scale)) for length in picture.size)
-    return picture.resize((width, height), Resampling.LANCZOS)
+    scale = max_side / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return image.resize((width, height), Resampling.LANCZOS)
+
+
+def _require_captioner(model: str, model_type: str) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    if model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        raise StageError(
+            f"the model {model} is of the kind {model_type}, which writes no captions",
+            "name one of AutoModelForImageTextToText, such as BLIP, BLIP-2, GIT, Florence-2, SmolVLM or Qwen-VL",
+        )
+
+
+def _count_repeated_tokens(prompts: torch.Tensor | None, sequences: torch.Tensor, count: int) -> int:
+    """Return how many tokens at the start of the sequences (n × count, tokens) repeat the prompts (n, tokens)."""
+    import torch
+
+    if prompts is None or prompts.shape[1] > sequences.shape[1]:
+        return 0
+    length = prompts.shape[1]
+    return length if torch.equal(sequences[:, :length], prompts.repeat_interleave(count, dim=0)) else 0

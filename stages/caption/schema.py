@@ -6,27 +6,31 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stages.base import (
-    EXECUTION,
-    SEMANTIC,
-    Frozen,
-    StageConfig,
-    Text,
-    Value,
-)
+from stages.base import EXECUTION, SEMANTIC, Frozen, StageConfig, Text, Value
 
 TEMPLATE = "template"
 
 
 class CaptionConfig(StageConfig):
-    """`captions` is at most; a search with fewer beams gives as many as it has.
+    """Settings of the stage.
 
-    An empty `prompt` is the model's usual one. `dtype: auto` is half precision on a CUDA device and float32
-    elsewhere. `chat` says whether the prompt goes through the chat template of the processor: `auto`, if it has
-    one. `max_side`, in pixels, is for models that take pictures of any size.
-
-    `endpoint` is the address of an OpenAI-compatible server, `consent` to send pictures to another machine,
-    `concurrency` how many requests are under way at once, and `timeout` the seconds that one of them may take.
+    Attributes:
+        model: `template`, or a captioning model: its hub name, its folder, or its name on the server.
+        revision: The branch, tag or commit on the hub.
+        prompt: The beginning of the caption, or the question; empty for the model's usual one.
+        chat: Whether the prompt goes through the processor's chat template; `auto` if it has one.
+        beams: Beams of the search.
+        captions: Maximum number of captions; a search with fewer beams gives fewer.
+        max_new_tokens: Maximum length of a caption in tokens.
+        max_side: Maximum side in pixels of the images for models that take images of any size.
+        dtype: Type of the weights; `auto` is half precision on a CUDA device and float32 on all others.
+        template_floor: Minimum score of an object in the template's sentence.
+        batch: Number of images at once.
+        device: Device of torch, or `auto`.
+        endpoint: Address of an OpenAI-compatible server.
+        consent: Whether the user agreed to sending images to another machine.
+        concurrency: Maximum number of requests in flight.
+        timeout: Timeout of a request in seconds.
     """
 
     model: Annotated[str, SEMANTIC] = TEMPLATE
@@ -48,15 +52,17 @@ class CaptionConfig(StageConfig):
 
 
 class Caption(Frozen):
-    """`score`, in 0..1, is the beam's probability a token (its geometric mean); a template has none."""
+    """A caption. `score`, in 0..1, is the beam's geometric mean probability per token; a template has none."""
 
     text: Text
     score: float | None
 
 
 class CaptionValue(Value):
-    """`source` is "template", the kind of model ("blip"), the name of a model that is served over HTTP, or that of
-    the file that captions came from.
+    """Captions of an image, best first.
+
+    `source` is `template`, the model's type (such as `blip`), the model's name on a server, or the name of the file
+    that the captions come from.
     """
 
     source: str

@@ -1,28 +1,20 @@
-"""A sentence about the whole picture: ITA's global alignment (GA).
+"""The stage `caption`: a sentence about the whole image, ITA's global alignment (GA).
 
-`model: template` writes one from the objects that were found and says so in every record. Any other name is
-a model that writes captions, by hub name or folder; with an `endpoint`, one that a server answers with over HTTP.
-BLIP says five, from five beams, as in ITA (Wang et al., NAACL 2022, section 3).
+`model: template` builds one from the detected objects, and every record says so. Any other name is a captioning
+model, by hub name or folder; with an `endpoint`, a model that a server runs. BLIP gives five captions from five
+beams, as in ITA (Wang et al., NAACL 2022, section 3).
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stages.base import (
-    Failure,
-    Identity,
-    Item,
-    Result,
-    Stage,
-    Value,
-    guarded,
-)
+from stages.base import Failure, Identity, Item, Result, Stage, guarded
 from stages.caption.schema import TEMPLATE, Caption, CaptionConfig, CaptionValue
-from stages.caption.template import sentence
+from stages.caption.template import build_sentence
 from stages.models.devices import pick_dtype
 from stages.models.identity import identify
 from stages.models.loading import load_model_type
@@ -31,28 +23,29 @@ from stages.objects.schema import ObjectsValue
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from stages.caption.beams import Beams
 
-
-# Keys had this kind when BLIP was the only one; the weights in the key tell models apart.
-MODEL = "blip"
+# The kind of all local models in keys. It dates from when BLIP was the only one; the weights distinguish models.
+LOCAL_MODEL_KIND = "blip"
 
 
 class Captioner(Protocol):
-    """`prepare` is called ahead, in another thread; `describe` takes what it made of each picture."""
+    """A captioning model on this machine. `source` is its model type, `device` a device of torch."""
 
     source: str
     device: str
 
-    def prepare(self, picture: Image) -> Any: ...
+    def prepare(self, image: Image) -> Any:
+        """Return the input of `describe` for one image; called ahead in another thread."""
+        ...
 
-    def describe(self, prepared: Iterable[Any], /) -> list[Beams]: ...
-
-
-Look = Callable[[Sequence[Item]], Sequence[Result]]
+    def describe(self, prepared: Iterable[Any], /) -> list[tuple[Caption, ...]]:
+        """Return the captions of each prepared image, best first."""
+        ...
 
 
 class CaptionStage(Stage[CaptionConfig]):
+    """Describe each image in sentences."""
+
     name = "caption"
     version = 1
     config_type = CaptionConfig
@@ -61,129 +54,146 @@ class CaptionStage(Stage[CaptionConfig]):
     def __init__(self, config: CaptionConfig) -> None:
         super().__init__(config)
         self.agreed = config.consent
-        self.look: Look | None = None
-        self.where = "cpu"
+        self._run: Callable[[Sequence[Item]], Sequence[Result]] | None = None
+        self._device = "cpu"
 
     @property
-    def served(self) -> bool:
+    def is_served(self) -> bool:
+        """Whether a server runs the model."""
         return bool(self.config.endpoint)
 
     @property
-    def from_template(self) -> bool:
-        return self.config.model == TEMPLATE and not self.served
+    def is_template(self) -> bool:
+        """Whether captions are built from detected objects."""
+        return self.config.model == TEMPLATE and not self.is_served
 
     @property
     def alone(self) -> bool:
-        return self.served
+        """A server does the computing."""
+        return self.is_served
 
     @property
     def device(self) -> str:
-        return self.where
+        """The model's device, or `server`."""
+        return self._device
 
     @property
     def sends_to(self) -> str:
-        """The host to which pictures are sent where that is another machine; else nothing."""
-        if not self.served:
+        """The server's host if it is another machine."""
+        if not self.is_served:
             return ""
-        from stages.caption.served import endpoint_of
+        from stages.caption.served import build_endpoint
 
-        endpoint = endpoint_of(self.config)
-        return endpoint.host if endpoint.remote else ""
+        endpoint = build_endpoint(self.config)
+        return endpoint.host if endpoint.is_remote else ""
 
     @property
     def reads(self) -> tuple[str, ...]:
-        return ("objects",) if self.from_template else ()
+        """The template needs the detected objects."""
+        return ("objects",) if self.is_template else ()
 
     @property
     def batch_size(self) -> int:
-        if self.served:
+        """Several rounds of requests for a server, many images for the template."""
+        if self.is_served:
             return 4 * self.config.concurrency
-        return 256 if self.from_template else self.config.batch
+        return 256 if self.is_template else self.config.batch
 
     def parameters(self) -> dict[str, Any]:
-        """Those of later versions only where they are not as they were, so that old captions stay fresh."""
-        if self.from_template:
-            return {"kind": TEMPLATE, "template_floor": self.config.template_floor}
-        if self.served:
-            from stages.caption.served import parameters
+        """Return the settings that matter; those added later only if they differ from the default.
 
-            return parameters(self.config)
-        always = ("beams", "captions", "max_new_tokens")
-        changed = [
-            name
-            for name in ("prompt", "chat", "max_side")
-            if getattr(self.config, name) != CaptionConfig.model_fields[name].default
-        ]
-        return {"kind": MODEL, **{name: getattr(self.config, name) for name in (*always, *changed)}}
+        This keeps captions fresh that were computed before a setting existed.
+        """
+        if self.is_template:
+            return {"kind": TEMPLATE, "template_floor": self.config.template_floor}
+        if self.is_served:
+            from stages.caption.served import semantic_parameters
+
+            return semantic_parameters(self.config)
+        names = ["beams", "captions", "max_new_tokens"]
+        for name in ("prompt", "chat", "max_side"):
+            if getattr(self.config, name) != CaptionConfig.model_fields[name].default:
+                names.append(name)
+        return {"kind": LOCAL_MODEL_KIND, **{name: getattr(self.config, name) for name in names}}
 
     def identity(self) -> Identity:
-        if self.from_template:
+        """Return the model's exact weights and data type; of a served model its name and revision."""
+        config = self.config
+        if self.is_template:
             return Identity()
-        if self.served:
-            return Identity(models={"captioner": f"{self.config.model}@{self.config.revision}"})
+        if self.is_served:
+            return Identity(models={"captioner": f"{config.model}@{config.revision}"})
         return Identity(
-            models={"captioner": identify(self.config.model, self.config.revision)},
-            numerics={"dtype": pick_dtype(self.config.dtype, self.config.device)},
+            models={"captioner": identify(config.model, config.revision)},
+            numerics={"dtype": pick_dtype(config.dtype, config.device)},
         )
 
     def open(self) -> None:
-        if self.look is not None or self.from_template:
+        """Load the model, or prepare the client of the server."""
+        if self._run is not None:
             return
-        if self.served:
+        if self.is_template:
+            self._run = self._fill_templates
+        elif self.is_served:
             from stages.caption.served import ServedCaptioner
 
-            self.look, self.where = ServedCaptioner(self.config, self.agreed).run, "server"
+            self._run, self._device = ServedCaptioner(self.config, self.agreed).run, "server"
         else:
-            captioner = load(self.config, self.identity())
-            self.look, self.where = functools.partial(describe, captioner), captioner.device
+            captioner = load_captioner(self.config, self.identity())
+            self._run, self._device = functools.partial(_run_captioner, captioner), captioner.device
 
     def run(self, items: Sequence[Item]) -> Sequence[Result]:
-        if self.from_template:
-            return [guarded(self.fill_in, item) for item in items]
+        """Return one `CaptionValue` or failure per item; postponed if a server does not answer."""
         self.open()
-        assert self.look is not None
-        return self.look(items)
+        assert self._run is not None
+        return self._run(items)
 
-    def fill_in(self, item: Item) -> CaptionValue:
-        objects = item.upstream["objects"]
-        assert isinstance(objects, ObjectsValue)
-        seen = [thing for thing in objects.objects if thing.score >= self.config.template_floor]
-        captions = (Caption(text=sentence(seen), score=None),) if seen else ()
+    def _fill_templates(self, items: Sequence[Item]) -> list[Result]:
+        return [guarded(self._fill_template, item) for item in items]
+
+    def _fill_template(self, item: Item) -> CaptionValue:
+        value = item.upstream["objects"]
+        assert isinstance(value, ObjectsValue)
+        objects = [detected for detected in value.objects if detected.score >= self.config.template_floor]
+        captions = (Caption(text=build_sentence(objects), score=None),) if objects else ()
         return CaptionValue(source=TEMPLATE, captions=captions)
 
 
-def load(config: CaptionConfig, identity: Identity) -> Captioner:
-    """
+def load_captioner(config: CaptionConfig, identity: Identity) -> Captioner:
+    """Load the captioning model of the settings.
+
     Raises:
-        StageError: the model is incomplete, or of a kind that writes no captions.
+        StageError: The model is incomplete, or writes no captions.
     """
     model, dtype = identity.models["captioner"], identity.numerics["dtype"]
     if load_model_type(config.model, model) == "blip":
-        from stages.caption.blip import Blip
+        from stages.caption.blip import BlipCaptioner
 
-        return Blip(config, model, dtype)
-    from stages.caption.image_text import ImageText
+        return BlipCaptioner(config, model, dtype)
+    from stages.caption.image_text import ImageTextCaptioner
 
-    return ImageText(config, model, dtype)
+    return ImageTextCaptioner(config, model, dtype)
 
 
-def describe(captioner: Captioner, items: Sequence[Item]) -> list[Value | Failure]:
-    """One result an item. Pictures are decoded and made small in a thread, while the model looks at others."""
-    failed: dict[int, Failure] = {}
-    with ThreadPoolExecutor(1) as ahead:
-        made = ahead.map(lambda item: guarded(lambda item: captioner.prepare(item.picture()), item), items)
+def _run_captioner(captioner: Captioner, items: Sequence[Item]) -> list[Result]:
+    """Return one result per item. A thread decodes and prepares images while the model describes earlier ones."""
+    failures: dict[int, Failure] = {}
 
-        def good() -> Iterable[Any]:
-            for place, prepared in enumerate(made):
-                if isinstance(prepared, Failure):
-                    failed[place] = prepared
+    def prepare(item: Item) -> Any:
+        return captioner.prepare(item.picture())
+
+    with ThreadPoolExecutor(1) as pool:
+        prepared = pool.map(lambda item: guarded(prepare, item), items)
+
+        def keep_successes() -> Iterator[Any]:
+            for number, result in enumerate(prepared):
+                if isinstance(result, Failure):
+                    failures[number] = result
                 else:
-                    yield prepared
+                    yield result
 
-        found = iter(captioner.describe(good()))
-    return [failed[place] if place in failed else value_of(captioner, next(found)) for place in range(len(items))]
-
-
-def value_of(captioner: Captioner, beams: Beams) -> CaptionValue:
-    captions = tuple(Caption(text=beam.text, score=beam.score) for beam in beams)
-    return CaptionValue(source=captioner.source, captions=captions)
+        captions = iter(captioner.describe(keep_successes()))
+    return [
+        failures.get(number) or CaptionValue(source=captioner.source, captions=next(captions))
+        for number in range(len(items))
+    ]

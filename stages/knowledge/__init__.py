@@ -1,5 +1,6 @@
 """The stage `knowledge`: what a language model knows about a post (PGIM)."""
 
-from stages.knowledge.stage import KnowledgeConfig, KnowledgeStage, KnowledgeValue
+from stages.knowledge.schema import KnowledgeConfig, KnowledgeValue
+from stages.knowledge.stage import KnowledgeStage
 
 __all__ = ["KnowledgeConfig", "KnowledgeStage", "KnowledgeValue"]

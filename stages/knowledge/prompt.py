@@ -1,4 +1,4 @@
-"""Prompts: YAML files with a version, filled in from a post. What they say is part of the stage key."""
+"""Prompts: versioned YAML files that are filled in from a post. Their content is part of the stage key."""
 
 from __future__ import annotations
 
@@ -15,18 +15,25 @@ from pydantic import Field, ValidationError
 from stages.base import Example, Frozen, StageError
 from stages.llm.messages import Message
 
-MOST_BYTES = 1 << 16
+MAX_BYTES = 1 << 16
 
-ONE = "docs/knowledge.md shows one; knowledge.prompt takes its name or file"
+HINT = "docs/knowledge.md shows one; knowledge.prompt takes its name or file"
 
-PLACE = re.compile(r"\{(text|answer|caption|objects|ocr|examples)\}")
+PLACEHOLDER = re.compile(r"\{(text|answer|caption|objects|ocr|examples)\}")
+
+CONTEXTS = ("caption", "objects", "ocr")
 
 
 class Prompt(Frozen):
-    """`user` is the question; `caption`, `objects` and `ocr` are lines of it, left out where nothing was seen.
+    """The templates of a chat. Names in braces are placeholders; text that is filled in is not searched for them.
 
-    `example` is how another post and its answer are shown. Names in braces are filled in; nothing that is filled in
-    is looked at again, so that a tweet with braces stays one.
+    Attributes:
+        version: The author's number.
+        about: A description for people.
+        system: The system message.
+        user: The question.
+        caption: The line for the image's caption, left out if there is none; `objects` and `ocr` likewise.
+        example: The form of another post and its answer.
     """
 
     version: Annotated[int, Field(ge=1)]
@@ -41,64 +48,73 @@ class Prompt(Frozen):
     @property
     def identity(self) -> str:
         """The version, and a digest of everything that reaches the model."""
-        said = json.dumps(self.model_dump(exclude={"about", "version"}), sort_keys=True)
-        return f"v{self.version} sha256:{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        content = json.dumps(self.model_dump(exclude={"about", "version"}), sort_keys=True)
+        return f"v{self.version} sha256:{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
-    def messages(
-        self, text: str, seen: Mapping[str, str], examples: Sequence[Example] = (), images: tuple[str, ...] = ()
+    def build_messages(
+        self, text: str, contexts: Mapping[str, str], examples: Sequence[Example] = (), images: tuple[str, ...] = ()
     ) -> list[Message]:
-        """The chat for one post. `seen` is what stages said of its picture, by their names."""
-        shown = [filled(self.example, {"text": one.text, "answer": one.answer}) for one in examples]
-        lines = {
-            name: filled(getattr(self, name), {name: said}) for name, said in seen.items() if said and name in LINES
-        }
-        known = {"text": text, "examples": "\n\n".join(shown) + ("\n" if shown else ""), **lines}
-        user = Message("user", filled(self.user, known), images)
+        """Return the chat for one post.
+
+        Args:
+            text: The text of the post.
+            contexts: What stages found in the post's image, in words, by stage name.
+            examples: Other posts with their answers.
+            images: Data URLs.
+        """
+        shown = [_fill(self.example, {"text": example.text, "answer": example.answer}) for example in examples]
+        values = {"text": text, "examples": "\n\n".join(shown) + ("\n" if shown else "")}
+        for name, words in contexts.items():
+            if words and name in CONTEXTS:
+                values[name] = _fill(getattr(self, name), {name: words})
+        user = Message("user", _fill(self.user, values), images)
         return [Message("system", self.system), user] if self.system else [user]
 
 
-LINES = ("caption", "objects", "ocr")
-
-
-def filled(template: str, known: Mapping[str, str]) -> str:
-    """A template line by line; a line of a single place that nothing is known for is left out."""
-    lines = (line for line in template.split("\n") if not (alone := PLACE.fullmatch(line)) or known.get(alone[1]))
-    return PLACE.sub(lambda place: known.get(place[1], ""), "\n".join(lines)).strip()
-
-
 def load_prompt(name: str) -> Prompt:
-    """A prompt that comes with the project, by name, or a YAML file.
+    """Load a bundled prompt by its name, or a YAML file.
 
     Raises:
-        StageError: there is none, or it is not as it should be.
+        StageError: There is no such prompt, or its content is invalid.
     """
-    file = find(name)
+    file = _find_file(name)
     try:
         content = file.read_bytes()
-        if len(content) > MOST_BYTES:
-            raise StageError(f"{file} is too large for a prompt", ONE)
+        if len(content) > MAX_BYTES:
+            raise StageError(f"{file} is too large for a prompt", HINT)
         return Prompt.model_validate(yaml.safe_load(content))
     except OSError as error:
-        raise StageError(f"the prompt {file} cannot be read: {error.strerror}", ONE) from error
+        raise StageError(f"the prompt {file} cannot be read: {error.strerror}", HINT) from error
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise StageError(f"{file} is no prompt: {place}: {first['msg']}", ONE) from error
+        field = ".".join(map(str, first["loc"]))
+        raise StageError(f"{file} is no prompt: {field}: {first['msg']}", HINT) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        what = " ".join(str(error).split())
-        raise StageError(f"{file} is not valid YAML: {what}", ONE) from error
+        reason = " ".join(str(error).split())
+        raise StageError(f"{file} is not valid YAML: {reason}", HINT) from error
 
 
-def find(name: str) -> Path:
-    known = known_prompts()
-    if name in known:
-        return known[name]
+def list_bundled_prompts() -> dict[str, Path]:
+    """Return the files of the bundled prompts by name."""
+    return {file.stem: file for file in sorted((Path(__file__).parent / "prompts").glob("*.yaml"))}
+
+
+def _find_file(name: str) -> Path:
+    bundled = list_bundled_prompts()
+    if name in bundled:
+        return bundled[name]
     path = Path(name).expanduser()
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return path
-    raise StageError(f"there is no prompt {name}", f"known are {', '.join(known)}; or give a YAML file")
+    raise StageError(f"there is no prompt {name}", f"known are {', '.join(bundled)}; or give a YAML file")
 
 
-def known_prompts() -> dict[str, Path]:
-    """Names and files of the prompts that come with the stage."""
-    return {file.stem: file for file in sorted((Path(__file__).parent / "prompts").glob("*.yaml"))}
+def _fill(template: str, values: Mapping[str, str]) -> str:
+    """Fill in a template; a line that is a single placeholder without a value is left out."""
+    lines = [line for line in template.split("\n") if not _is_unfilled(line, values)]
+    return PLACEHOLDER.sub(lambda match: values.get(match[1], ""), "\n".join(lines)).strip()
+
+
+def _is_unfilled(line: str, values: Mapping[str, str]) -> bool:
+    match = PLACEHOLDER.fullmatch(line)
+    return match is not None and not values.get(match[1])

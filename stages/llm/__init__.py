@@ -1,1 +1,4 @@
-"""Clients of language models: OpenAI-compatible servers, and models on this machine."""
+"""Clients of language models: OpenAI-compatible servers, and models on this machine.
+
+Stages use `messages.ChatModel`; `client.ChatClient` and `local.LocalChat` implement it.
+"""

@@ -1,4 +1,4 @@
-"""An address where a language model is served over HTTP, and what is allowed with it."""
+"""The address of a language model that is served over HTTP, and the rules for using it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,24 @@ from stages.base import Frozen, StageError
 
 
 class Endpoint(Frozen):
-    """Where a model is served, and how it is asked. Of all this only `model` and `extra` change what it says.
+    """Where a model is served and how requests are sent. Only `model` and `extra` change what the model answers.
 
-    `url` is the base that ends in `/v1`, as OpenAI's clients take it. The key is read from the environment variable
-    `key_variable` when a request is made, and stays there. `consent` is needed for any host but this machine.
-    `connect`, `read` and `total` are seconds for the connection, the next bytes, and one request from end to end.
-    `longest_wait` is the longest `Retry-After`, in seconds, that is waited for; a longer one ends the run.
-    `max_requests` and `max_tokens` bound what one client spends; retries count. `extra` goes into each request.
+    Attributes:
+        url: The base address that ends in `/v1`, as OpenAI's clients take it.
+        model: The name of the model on the server.
+        key_variable: The environment variable that holds the API key. It is read for each request and not stored.
+        consent: Whether the user agreed to sending data to another machine.
+        concurrency: Maximum number of requests in flight.
+        connect: Timeout of the connection in seconds.
+        read: Timeout of the next bytes in seconds.
+        total: Timeout of a whole request in seconds.
+        tries: Maximum number of tries of a question.
+        back_off: Seconds before the first retry; each further retry waits twice as long.
+        longest_wait: Maximum `Retry-After` in seconds that the client waits for. A longer one ends the run.
+        max_bytes: Maximum size of a response.
+        max_requests: Maximum number of requests of one client, retries included.
+        max_tokens: Maximum number of tokens of one client.
+        extra: Further fields of each request.
     """
 
     url: str
@@ -40,35 +51,42 @@ class Endpoint(Frozen):
 
     @property
     def host(self) -> str:
-        return parsed(self.url).hostname or ""
+        """The host name in `url`.
+
+        Raises:
+            StageError: `url` is not a web address.
+        """
+        return _parse_url(self.url).hostname or ""
 
     @property
-    def remote(self) -> bool:
-        """Whether what is sent leaves this machine."""
+    def is_remote(self) -> bool:
+        """Whether the data sent leaves this machine."""
         return not is_loopback(self.host)
 
     def check(self) -> None:
-        """
+        """Check that requests may be sent.
+
         Raises:
-            StageError: the address is none or holds a password, the key would travel in clear, or nobody agreed
-                that anything leaves this machine.
+            StageError: The address is invalid or contains a password, the key would be sent unencrypted, or the
+                user did not agree to sending data to another machine.
         """
-        url = parsed(self.url)
+        url = _parse_url(self.url)
         if "@" in url.netloc or url.query:
             raise StageError("the endpoint's address holds a password or a query", f"export {self.key_variable}=…")
-        key = self.key()
-        if key and self.remote and url.scheme != "https":
+        key = self.read_key()
+        if key and self.is_remote and url.scheme != "https":
             raise StageError(
                 f"the key in {self.key_variable} would travel in clear to {self.host}",
                 f"use an https endpoint, or: unset {self.key_variable}",
             )
-        if self.remote and not self.consent:
+        if self.is_remote and not self.consent:
             raise StageError(f"nobody agreed that anything is sent to {self.host}", "--yes agrees")
 
-    def key(self) -> str:
-        """
+    def read_key(self) -> str:
+        """Return the API key in the environment, empty if there is none.
+
         Raises:
-            StageError: it holds what cannot be sent. The message does not say what.
+            StageError: The key contains characters that cannot be sent. The message does not contain the key.
         """
         key = os.environ.get(self.key_variable, "").strip()
         if not (key.isascii() and key.isprintable()):
@@ -76,26 +94,23 @@ class Endpoint(Frozen):
         return key
 
 
-def parsed(url: str) -> SplitResult:
-    """
-    Raises:
-        StageError: it is no address of a web server.
-    """
-    try:
-        found = urlsplit(url)
-        _ = found.port
-    except ValueError as error:
-        raise StageError("the endpoint is no address", "such as http://localhost:11434/v1") from error
-    if found.scheme not in ("http", "https") or not found.hostname:
-        raise StageError("the endpoint is no address", "such as http://localhost:11434/v1")
-    return found
-
-
 def is_loopback(host: str) -> bool:
-    """Whether a host is this very machine. Other names are not looked up, and count as elsewhere."""
+    """Return whether `host` is this machine. Names other than `localhost` are not looked up and count as remote."""
     if host.rstrip(".").lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _parse_url(url: str) -> SplitResult:
+    error = StageError("the endpoint is no address", "such as http://localhost:11434/v1")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises for a port that is not a number
+    except ValueError as cause:
+        raise error from cause
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise error
+    return parts

@@ -1,6 +1,6 @@
-"""A chat or image–text model of transformers on this machine, answering one chat after the other, greedily.
+"""Chat and image–text models of transformers on this machine, decoded greedily, one chat at a time.
 
-Weights come from safetensors only, and no code of a repository is executed; a chat template is a Jinja text, which
+Weights come from safetensors only, and no code of a repository is executed. A chat template is a Jinja text that
 transformers renders in a sandbox.
 """
 
@@ -11,8 +11,8 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from stages.base import Failure, FailureKind, Postponed
-from stages.llm.messages import Messages, Reply, Sampling, Usage
+from stages.base import Failure, FailureKind
+from stages.llm.messages import ChatOutcome, Message, Messages, Reply, Sampling, Usage, has_text
 from stages.models.devices import pick_device
 from stages.models.identity import short_name
 from stages.models.loading import load_pretrained, load_weights
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 
 class LocalChat:
-    """`model` is a hub name or folder, `identity` the exact weights that `identify` found for it."""
+    """A chat model of transformers, with or without image input."""
 
     def __init__(self, model: str, identity: str, device: str, sampling: Sampling) -> None:
-        """
+        """Load `model`, a hub name or folder, with exactly the weights of `identity`.
+
         Raises:
-            StageError: the weights are missing, damaged or no chat model's.
+            StageError: The weights are missing or damaged, or are not those of a chat model.
         """
         from transformers import (
             AutoConfig,
@@ -36,75 +37,77 @@ class LocalChat:
             AutoProcessor,
             AutoTokenizer,
         )
+        from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
         self.name, self.sampling = short_name(model), sampling
         self.device = pick_device(device)
         config = load_pretrained(AutoConfig.from_pretrained, model, identity)
-        self.sees = type(config) in AutoModelForImageTextToText._model_mapping
-        factory = AutoModelForImageTextToText if self.sees else AutoModelForCausalLM
-        reader = AutoProcessor if self.sees else AutoTokenizer
-        self.processor: Any = load_pretrained(reader.from_pretrained, model, identity)
-        self.model: Any = load_weights(factory.from_pretrained, model, identity, self.device)
-        self.most: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
+        self.reads_images = config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+        model_type = AutoModelForImageTextToText if self.reads_images else AutoModelForCausalLM
+        processor_type = AutoProcessor if self.reads_images else AutoTokenizer
+        self.processor: Any = load_pretrained(processor_type.from_pretrained, model, identity)
+        self.model: Any = load_weights(model_type.from_pretrained, model, identity, self.device)
+        self.max_length: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
 
-    def ask(self, questions: Sequence[Messages]) -> list[Reply | Failure | Postponed]:
-        return [self.answer(messages) for messages in questions]
+    def ask(self, chats: Sequence[Messages]) -> list[ChatOutcome]:
+        """Return one outcome per chat, in order.
 
-    def answer(self, messages: Messages) -> Reply | Failure:
-        """One reply; a text of blanks is a failure, which greedy search would only repeat. So is a chat longer than
-        the model was made for: some models break there, others say what means nothing.
+        A blank answer is a failure, since greedy decoding would only repeat it. A chat that is longer than the
+        model's context is one too: some models crash on it, others return nonsense.
         """
+        return [self._answer(messages) for messages in chats]
+
+    def _answer(self, messages: Messages) -> Reply | Failure:
         import torch
 
-        if not self.sees and any(message.images for message in messages):
+        if not self.reads_images and any(message.images for message in messages):
             return Failure(kind=FailureKind.PERMANENT, reason=f"{self.name} reads no pictures")
-        inputs = self.prepared(messages).to(self.device)
-        length, most = inputs["input_ids"].shape[1], self.sampling.max_tokens
-        if self.most is not None and length + most > self.most:
-            reason = f"{length} tokens of prompt and {most} of answer are more than the {self.most} that"
+        inputs = self._prepare(messages).to(self.device)
+        length, max_tokens = inputs["input_ids"].shape[1], self.sampling.max_tokens
+        if self.max_length is not None and length + max_tokens > self.max_length:
+            reason = (
+                f"{length} tokens of prompt and {max_tokens} of answer are more than the {self.max_length} that"
+            )
             return Failure(kind=FailureKind.PERMANENT, reason=f"{reason} {self.name} takes")
         with torch.inference_mode():
-            found = self.model.generate(
+            sequences = self.model.generate(
                 **inputs,
-                max_new_tokens=most,
+                max_new_tokens=max_tokens,
                 do_sample=False,
                 num_beams=1,
                 temperature=None,
                 top_p=None,
                 top_k=None,
             )
-        new = found[0, length:]
-        text = self.processor.decode(new, skip_special_tokens=True).strip()
-        if not any(character.isalnum() for character in text):
+        answer = sequences[0, length:]
+        text = self.processor.decode(answer, skip_special_tokens=True).strip()
+        if not has_text(text):
             return Failure(kind=FailureKind.PERMANENT, reason="the model answered with no text")
-        finish = "length" if len(new) >= most else "stop"
-        return Reply(text, self.name, finish, Usage(prompt_tokens=length, completion_tokens=len(new)))
+        finish = "length" if len(answer) >= max_tokens else "stop"
+        return Reply(text, self.name, finish, Usage(prompt_tokens=length, completion_tokens=len(answer)))
 
-    def prepared(self, messages: Messages) -> Any:
-        """Tensors of a chat in the model's own template, or as plain text where it has none."""
+    def _prepare(self, messages: Messages) -> Any:
+        """Return the tensors of a chat in the model's own template, or as plain text if it has none."""
         if getattr(self.processor, "chat_template", None):
-            chat = [
-                {"role": message.role, "content": self.content(message.text, message.images)}
-                for message in messages
-            ]
+            chat = [{"role": message.role, "content": self._content_of(message)} for message in messages]
             return self.processor.apply_chat_template(
                 chat, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
             )
         text = "\n\n".join(message.text for message in messages) + "\n"
-        images = [decoded(url) for message in messages for url in message.images]
-        if self.sees:
-            return self.processor(images=images or None, text=text, return_tensors="pt")
-        return self.processor(text, return_tensors="pt")
+        if not self.reads_images:
+            return self.processor(text, return_tensors="pt")
+        images = [_decode_image(url) for message in messages for url in message.images]
+        return self.processor(images=images or None, text=text, return_tensors="pt")
 
-    def content(self, text: str, images: Sequence[str]) -> Any:
-        if not self.sees:
-            return text
-        parts: list[dict[str, Any]] = [{"type": "image", "image": decoded(url)} for url in images]
-        return [*parts, {"type": "text", "text": text}]
+    def _content_of(self, message: Message) -> str | list[dict[str, Any]]:
+        if not self.reads_images:
+            return message.text
+        parts: list[dict[str, Any]] = [{"type": "image", "image": _decode_image(url)} for url in message.images]
+        return [*parts, {"type": "text", "text": message.text}]
 
 
-def decoded(url: str) -> Image:
-    """The picture of a data URL that we made ourselves."""
+def _decode_image(url: str) -> Image:
+    """Return the image in a data URL of `encode_image`."""
     from PIL import Image as Pillow
 
     return Pillow.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))

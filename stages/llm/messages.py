@@ -1,6 +1,6 @@
-"""A chat with a language model, as the OpenAI-compatible servers understand it: what is said, and what comes back.
+"""Chats with a language model in the format of OpenAI-compatible servers: requests and replies.
 
-vLLM, Ollama, llama.cpp and hosted models use this form. Nothing here touches the network: see `stages.llm.client`.
+vLLM, Ollama, llama.cpp and hosted models use this format. Nothing here accesses the network; `client` does.
 """
 
 from __future__ import annotations
@@ -11,36 +11,35 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, Field, ValidationError
 
-from stages.base import FailureKind, Frozen, replace_surrogates
+from stages.base import Failure, FailureKind, Frozen, Postponed, replace_surrogates
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-Role = Literal["system", "user", "assistant"]
+# Maximum length of a server's own error message in ours, in characters.
+MAX_ERROR_LENGTH = 200
 
-# What a server says of its own errors is shown so far.
-MOST_SAID = 200
-
-# A rough upper bound of the tokens of an image and of a text's bytes, for budgets; no tokenizer is asked.
-TOKENS_AN_IMAGE, BYTES_A_TOKEN = 1200, 3
+# Rough upper bounds for budgets, which no tokenizer is loaded for.
+TOKENS_PER_IMAGE, BYTES_PER_TOKEN, TOKENS_PER_MESSAGE = 1200, 3, 8
 
 JPEG_QUALITY = 90
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. `images` are data URLs (see `data_url`) and come before the text."""
+    """One turn of a chat. `images` are data URLs (see `encode_image`) and come before the text."""
 
-    role: Role
+    role: Literal["system", "user", "assistant"]
     text: str
     images: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
+        """Return the message as in a request."""
         if not self.images:
             return {"role": self.role, "content": self.text}
         parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in self.images]
@@ -50,31 +49,39 @@ class Message:
 Messages = Sequence[Message]
 
 
-def data_url(picture: Image, longest_side: int = 768) -> str:
-    """A picture as JPEG in a data URL, made smaller where its longest side in pixels is longer than that."""
-    from PIL import Image as Pillow
+def encode_image(image: Image, longest_side: int = 768) -> str:
+    """Return a data URL of the image as JPEG, reduced so that no side is longer than `longest_side` pixels."""
+    from PIL.Image import Resampling
 
-    small = picture.convert("RGB")
-    small.thumbnail((longest_side, longest_side), Pillow.Resampling.LANCZOS)
+    reduced = image.convert("RGB")
+    reduced.thumbnail((longest_side, longest_side), Resampling.LANCZOS)
     encoded = io.BytesIO()
-    small.save(encoded, "JPEG", quality=JPEG_QUALITY)
+    reduced.save(encoded, "JPEG", quality=JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
+
+
+def estimate_tokens(messages: Messages) -> int:
+    """Return a generous estimate of the tokens of a prompt."""
+    images = sum(len(message.images) for message in messages)
+    text = _estimate_text_tokens(*(message.text for message in messages))
+    return text + TOKENS_PER_IMAGE * images + TOKENS_PER_MESSAGE * len(messages)
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the answer is chosen. At temperature 0 a server takes the likeliest token; few are exact about it."""
+    """How the answer is sampled. At temperature 0 most servers take the likeliest token, but not always exactly."""
 
     max_tokens: int = 256
     temperature: float = 0.0
     seed: int = 0
 
     def to_json(self) -> dict[str, Any]:
+        """Return the settings as in a request."""
         return {"max_tokens": self.max_tokens, "temperature": self.temperature, "seed": self.seed}
 
 
 class Usage(Frozen):
-    """Tokens read and written, and the requests it took. `estimated` where the server did not count them."""
+    """Tokens read and written, and the number of requests. `estimated` is true if the server did not count."""
 
     prompt_tokens: Annotated[int, Field(ge=0)]
     completion_tokens: Annotated[int, Field(ge=0)]
@@ -83,12 +90,13 @@ class Usage(Frozen):
 
     @property
     def tokens(self) -> int:
+        """Tokens read and written together."""
         return self.prompt_tokens + self.completion_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the model answered: never blank. `model` is what the server says it is, `finish` why it stopped."""
+    """A model's answer, never blank. `model` is the name that the server gives, `finish` why the model stopped."""
 
     text: str
     model: str
@@ -96,92 +104,119 @@ class Reply:
     usage: Usage
 
 
+ChatOutcome = Reply | Failure | Postponed
+
+
+class ChatModel(Protocol):
+    """A model that answers chats, over HTTP or on this machine."""
+
+    def ask(self, chats: Sequence[Messages]) -> list[ChatOutcome]:
+        """Return one outcome per chat, in order."""
+        ...
+
+
 class UnusableReplyError(Exception):
-    """An answer that gives no text. `again` says whether asking again may help at once."""
+    """Raised for a response without a usable text. `is_retryable` is true if an immediate retry may help."""
 
-    def __init__(self, reason: str, kind: FailureKind, again: bool = False) -> None:
+    def __init__(self, reason: str, kind: FailureKind, is_retryable: bool = False) -> None:
         super().__init__(reason)
-        self.kind, self.again = kind, again
+        self.kind, self.is_retryable = kind, is_retryable
 
 
-class Said(BaseModel):
+class CompletionMessage(BaseModel):
+    """The message in a choice of a completion."""
+
     content: str | None = None
     refusal: str | None = None
 
 
-class Choice(BaseModel):
-    message: Said
+class CompletionChoice(BaseModel):
+    """One of the answers in a completion."""
+
+    message: CompletionMessage
     finish_reason: str | None = None
 
 
-class Counted(BaseModel):
+class TokenCounts(BaseModel):
+    """The server's token counts in a completion."""
+
     prompt_tokens: Annotated[int, Field(ge=0)]
     completion_tokens: Annotated[int, Field(ge=0)] = 0
 
 
 class Completion(BaseModel):
-    """The parts of an answer that are read; servers add others."""
+    """The fields of a response that are read; servers add others."""
 
-    choices: Annotated[list[Choice], Field(min_length=1)]
+    choices: Annotated[list[CompletionChoice], Field(min_length=1)]
     model: str = ""
-    usage: Counted | None = None
+    usage: TokenCounts | None = None
 
 
-def read_reply(content: bytes, prompt_tokens: int) -> Reply:
-    """The answer in a body of status 200. `prompt_tokens` is an estimate for servers that do not count.
+def parse_reply(content: bytes, prompt_tokens: int) -> Reply:
+    """Parse the body of a response with status 200.
+
+    Args:
+        content: The body.
+        prompt_tokens: An estimate for servers that do not count tokens.
 
     Raises:
-        UnusableReplyError: the body is no JSON, has another form, or holds no text.
+        UnusableReplyError: The body is not JSON, has another format, or contains no text.
     """
+    completion = _parse_completion(content)
+    choice = completion.choices[0]
+    finish = tidy_text(choice.finish_reason or "")
+    text = replace_surrogates(choice.message.content or "").strip()
+    if has_text(text):
+        usage = _usage_of(completion.usage, prompt_tokens, text)
+        return Reply(text, tidy_text(completion.model), finish, usage)
+    if choice.message.refusal or finish == "content_filter":
+        raise UnusableReplyError("the model refused to answer", FailureKind.PERMANENT)
+    raise UnusableReplyError(f"the model answered with no text (finish: {finish})", FailureKind.TRANSIENT)
+
+
+def has_text(text: str) -> bool:
+    """Return whether an answer contains at least one letter or digit."""
+    return any(character.isalnum() for character in text)
+
+
+def find_error(data: Any) -> str:
+    """Return the error message in a response: `{"error": {"message": …}}`, `{"error": …}` or `{"detail": …}`."""
+    error = data.get("error", data.get("detail", "")) if isinstance(data, dict) else ""
+    if isinstance(error, dict):
+        error = error.get("message", "")
+    return tidy_text(error if isinstance(error, str) else "")
+
+
+def tidy_text(text: str) -> str:
+    """Return a server's text as one short printable line."""
+    printable = "".join(c if c.isprintable() else " " for c in replace_surrogates(text))
+    return re.sub(r"\s+", " ", printable).strip()[:MAX_ERROR_LENGTH]
+
+
+def _parse_completion(content: bytes) -> Completion:
+    transient = FailureKind.TRANSIENT
     try:
         data = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise UnusableReplyError("the endpoint answered with something that is no JSON", TRANSIENT, True) from error
+        raise UnusableReplyError("the endpoint answered with something that is no JSON", transient, True) from error
     if isinstance(data, dict) and data.get("error") and "choices" not in data:
-        raise UnusableReplyError(f"the endpoint answered: {error_in(data)}", TRANSIENT, True)
+        raise UnusableReplyError(f"the endpoint answered: {find_error(data)}", transient, True)
     try:
-        found = Completion.model_validate(data)
+        return Completion.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        reason = f"the endpoint answered in another form: {place}: {first['msg']}"
-        raise UnusableReplyError(reason, PERMANENT) from error
-    choice = found.choices[0]
-    finish = tidy(choice.finish_reason or "")
-    text = replace_surrogates(choice.message.content or "").strip()
-    if not any(character.isalnum() for character in text):
-        refused = bool(choice.message.refusal) or finish == "content_filter"
-        why = "the model refused to answer" if refused else f"the model answered with no text (finish: {finish})"
-        raise UnusableReplyError(why, PERMANENT if refused else TRANSIENT)
-    return Reply(text, tidy(found.model), finish, usage_of(found.usage, prompt_tokens, text))
+        field = ".".join(map(str, first["loc"]))
+        reason = f"the endpoint answered in another form: {field}: {first['msg']}"
+        raise UnusableReplyError(reason, FailureKind.PERMANENT) from error
 
 
-TRANSIENT, PERMANENT = FailureKind.TRANSIENT, FailureKind.PERMANENT
-
-
-def usage_of(counted: Counted | None, prompt_tokens: int, text: str) -> Usage:
-    if counted is None:
-        tokens = -(-len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN)
+def _usage_of(counts: TokenCounts | None, prompt_tokens: int, text: str) -> Usage:
+    if counts is None:
+        tokens = _estimate_text_tokens(text)
         return Usage(prompt_tokens=prompt_tokens, completion_tokens=tokens, estimated=True)
-    return Usage(prompt_tokens=counted.prompt_tokens, completion_tokens=counted.completion_tokens)
+    return Usage(prompt_tokens=counts.prompt_tokens, completion_tokens=counts.completion_tokens)
 
 
-def estimated_tokens(messages: Messages) -> int:
-    """Tokens that a prompt may take, rather too many than too few."""
-    text = sum(len(message.text.encode("utf-8", "replace")) for message in messages)
-    images = sum(len(message.images) for message in messages)
-    return -(-text // BYTES_A_TOKEN) + TOKENS_AN_IMAGE * images + 8 * len(messages)
-
-
-def error_in(data: Any) -> str:
-    """What a server says went wrong: `{"error": {"message": …}}`, `{"error": …}` or `{"detail": …}`."""
-    found = data.get("error", data.get("detail", "")) if isinstance(data, dict) else ""
-    if isinstance(found, dict):
-        found = found.get("message", "")
-    return tidy(found if isinstance(found, str) else "")
-
-
-def tidy(text: str) -> str:
-    """A server's words in one short line that can be shown."""
-    shown = "".join(c if c.isprintable() else " " for c in replace_surrogates(text))
-    return re.sub(r"\s+", " ", shown).strip()[:MOST_SAID]
+def _estimate_text_tokens(*texts: str) -> int:
+    size = sum(len(text.encode("utf-8", "replace")) for text in texts)
+    return -(-size // BYTES_PER_TOKEN)

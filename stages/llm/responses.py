@@ -1,4 +1,4 @@
-"""What an HTTP answer without a reply means: to be asked again, a failure of the item, or of the endpoint."""
+"""Classify HTTP responses without a reply: retry, fail the item, or stop using the endpoint."""
 
 from __future__ import annotations
 
@@ -6,110 +6,130 @@ import contextlib
 import json
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from stages.base import FailureKind
-from stages.llm.messages import Reply, error_in, tidy
+from stages.llm.messages import Reply, find_error, tidy_text
 
-# The server is there but cannot answer anybody now.
+# The server is running but cannot answer any request now.
 UNAVAILABLE = frozenset({429, 502, 503, 529})
 
-AGAIN = frozenset({408, 425, 504, *UNAVAILABLE})
+RETRYABLE = frozenset({408, 425, 504, *UNAVAILABLE})
 
-# The address, the model's name or the key are wrong, rather than the question.
+# The address, the model's name or the key is wrong, not the question.
 REFUSALS = frozenset({401, 403, 404, 405, 410})
+
+TOO_MANY_REDIRECTS = 508
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A server's answer; `wait` is its `Retry-After` in seconds, and `too_long` has lost its content."""
+class HttpResponse:
+    """A response that was read up to the size limit.
+
+    Attributes:
+        status: The HTTP status.
+        content: The body; empty if `is_too_long`.
+        wait: The `Retry-After` in seconds.
+        is_too_long: Whether the body is longer than the limit.
+        location: The target of a redirect.
+    """
 
     status: int
     content: bytes
     wait: float | None = None
-    too_long: bool = False
+    is_too_long: bool = False
     location: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one request came to: a `reply`, or the reason why there is none.
+class RequestOutcome:
+    """The outcome of one request: a `reply`, or the reason why there is none.
 
-    `again`: asking again may help. `unavailable`: nobody would have been answered. `busy`: too much was asked at
-    once. `refusal`: the endpoint is not to be asked in this way, at all where it is `fatal`.
+    Attributes:
+        reason: What went wrong.
+        hint: The remedy.
+        kind: The kind of the item's failure.
+        is_retryable: Whether another try may succeed.
+        is_unavailable: Whether the server would not have answered any other request either.
+        is_timeout: Whether the response did not come in time.
+        is_busy: Whether the server received too many requests at once.
+        is_refusal: Whether the endpoint rejects requests of this form.
+        is_fatal: Whether such a refusal ends the run even after successes.
+        wait: Seconds that the server wants to be left alone.
+        reply: The answer.
     """
 
     reason: str
     hint: str = ""
     kind: FailureKind = FailureKind.TRANSIENT
-    again: bool = False
-    unavailable: bool = False
-    busy: bool = False
-    refusal: bool = False
-    fatal: bool = False
+    is_retryable: bool = False
+    is_unavailable: bool = False
+    is_timeout: bool = False
+    is_busy: bool = False
+    is_refusal: bool = False
+    is_fatal: bool = False
     wait: float | None = None
     reply: Reply | None = None
 
-    def said(self, reason: str) -> Verdict:
-        return replace(self, reason=reason)
 
-
-def judge(answer: Answer, where: str, key_variable: str) -> Verdict:
-    """What a status other than 200 means."""
-    status = answer.status
-    said = said_in(answer.content)
-    reason = f"{where} answered {status}{f': {said}' if said else ''}"
-    if 300 <= status < 400 or status == 508:
-        target = f" to {tidy(answer.location)}" if answer.location else ""
+def classify_response(response: HttpResponse, host: str, key_variable: str) -> RequestOutcome:
+    """Return what a status other than 200 means."""
+    status = response.status
+    message = _find_error_in(response.content)
+    reason = f"{host} answered {status}{f': {message}' if message else ''}"
+    if 300 <= status < 400 or status == TOO_MANY_REDIRECTS:
+        target = f" to {tidy_text(response.location)}" if response.location else ""
         hint = "if that is right, make it the endpoint"
-        return Verdict(f"{where} redirects{target}", hint, refusal=True, fatal=True)
+        return RequestOutcome(f"{host} redirects{target}", hint, is_refusal=True, is_fatal=True)
     if status in (401, 403):
-        hint = f"export {key_variable}=… with a key that {where} accepts"
-        return Verdict(reason, hint, FailureKind.PERMANENT, refusal=True, fatal=status == 401)
+        hint = f"export {key_variable}=… with a key that {host} accepts"
+        return RequestOutcome(reason, hint, FailureKind.PERMANENT, is_refusal=True, is_fatal=status == 401)
     if status in REFUSALS:
         hint = "check endpoint, which ends in /v1, and model"
-        return Verdict(reason, hint, FailureKind.PERMANENT, refusal=True)
-    if status in AGAIN or status >= 500:
-        return Verdict(
+        return RequestOutcome(reason, hint, FailureKind.PERMANENT, is_refusal=True)
+    if status in RETRYABLE or status >= 500:
+        return RequestOutcome(
             reason,
             "the same command goes on where it stopped",
-            again=True,
-            unavailable=status in UNAVAILABLE,
-            busy=status in (429, 503),
-            wait=answer.wait,
+            is_retryable=True,
+            is_unavailable=status in UNAVAILABLE,
+            is_busy=status in (429, 503),
+            wait=response.wait,
         )
-    return Verdict(reason, kind=FailureKind.PERMANENT)
+    return RequestOutcome(reason, kind=FailureKind.PERMANENT)
 
 
-def said_in(content: bytes) -> str:
-    """The error that a server names in its answer, or nothing."""
-    with contextlib.suppress(ValueError, RecursionError):
-        return error_in(json.loads(content))
-    return ""
+def parse_retry_after(header: str | None, date: str | None = None, now: datetime | None = None) -> float | None:
+    """Return the seconds in a `Retry-After` header of seconds or a date (RFC 9110, section 10.2.3), else None.
 
-
-def retry_after(header: str | None, date: str | None = None, now: datetime | None = None) -> float | None:
-    """Seconds to wait by a `Retry-After` of seconds or of a date (RFC 9110, section 10.2.3); None for any other.
-
-    A date is meant by the server's clock, which `date`, its `Date` header, tells.
+    Args:
+        header: The value of `Retry-After`.
+        date: The value of `Date`, the server's clock, which a date in `header` refers to.
+        now: The time to use without a `date`.
     """
     if header is None:
         return None
     if re.fullmatch(r"\d{1,9}(\.\d*)?", header.strip()):
         return float(header)
-    until = as_date(header)
+    until = _parse_date(header)
     if until is None:
         return None
-    since = as_date(date) or now or datetime.now(UTC)
+    since = _parse_date(date) or now or datetime.now(UTC)
     seconds = (until - since).total_seconds()
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def as_date(text: str | None) -> datetime | None:
+def _find_error_in(content: bytes) -> str:
+    with contextlib.suppress(ValueError, RecursionError):
+        return find_error(json.loads(content))
+    return ""
+
+
+def _parse_date(text: str | None) -> datetime | None:
     try:
-        found = parsedate_to_datetime(text or "")
+        date = parsedate_to_datetime(text or "")
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -16,7 +16,7 @@ from ita_pipeline.ner.views import ViewEncoder, allocate_subtokens
 from ita_pipeline.runs.run import run_components
 from ita_pipeline.runs.train import without_consent
 from stages.external import TextValue, read_contexts
-from stages.knowledge.stage import KnowledgeValue
+from stages.knowledge.schema import KnowledgeValue
 from tests.support.chat_server import Asked, says, serving
 from tests.support.fakes import ita_here
 from tests.support.tiny_encoder import build_bert

@@ -8,9 +8,8 @@ import pytest
 import torch
 from transformers import BlipForConditionalGeneration, BlipProcessor
 
-from stages.caption.beams import Beam
-from stages.caption.blip import Blip
-from stages.caption.schema import CaptionConfig
+from stages.caption.blip import BlipCaptioner
+from stages.caption.schema import Caption, CaptionConfig
 from stages.models.identity import identify
 from tests.support.stages_fixtures import noise
 from tests.support.tiny_models import build_blip
@@ -23,9 +22,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_blip(tmp_path_factory.mktemp("blip"))
 
 
-def captions(folder: Path, dtype: str = "float32", **settings: object) -> list[tuple[Beam, ...]]:
+def captions(folder: Path, dtype: str = "float32", **settings: object) -> list[tuple[Caption, ...]]:
     config = CaptionConfig(model=str(folder), device="cpu", **settings)
-    blip = Blip(config, identify(str(folder)), dtype)
+    blip = BlipCaptioner(config, identify(str(folder)), dtype)
     return blip.describe(blip.prepare(picture) for picture in PICTURES)
 
 
@@ -57,15 +56,15 @@ def test_a_prompt_is_gone_on_from_and_not_repeated(folder: Path):
 
 
 def test_nothing_of_a_batch_is_kept(folder: Path):
-    blip = Blip(CaptionConfig(model=str(folder), device="cpu"), identify(str(folder)), "float32")
+    blip = BlipCaptioner(CaptionConfig(model=str(folder), device="cpu"), identify(str(folder)), "float32")
     first = blip.describe(map(blip.prepare, PICTURES[:3]))
     blip.describe(map(blip.prepare, PICTURES[3:]))
     assert blip.describe(map(blip.prepare, PICTURES[:3])) == first
-    assert all(attention.keys is None for attention in blip.shared)
+    assert all(attention.keys is None for attention in blip.shared_attentions)
 
 
 def test_no_pictures(folder: Path):
-    blip = Blip(CaptionConfig(model=str(folder), device="cpu"), identify(str(folder)), "float32")
+    blip = BlipCaptioner(CaptionConfig(model=str(folder), device="cpu"), identify(str(folder)), "float32")
     assert blip.describe([]) == []
 
 

@@ -13,7 +13,7 @@ from PIL.Image import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from stages.base import Failure, StageError
-from stages.caption.image_text import CHAT_PROMPT, shrunk
+from stages.caption.image_text import CHAT_PROMPT, shrink_image
 from stages.caption.schema import CaptionConfig, CaptionValue
 from stages.caption.stage import CaptionStage
 from tests.support import tiny_captioners
@@ -161,6 +161,6 @@ def test_a_bad_picture_leaves_its_neighbours_alone(folders: dict[str, Path]):
 
 
 def test_large_pictures_are_made_smaller():
-    assert shrunk(noise(300, 30), 100).size == (100, 10)
-    assert shrunk(noise(30, 3000), 100).size == (1, 100)
-    assert shrunk(noise(30, 20), 100).size == (30, 20)
+    assert shrink_image(noise(300, 30), 100).size == (100, 10)
+    assert shrink_image(noise(30, 3000), 100).size == (1, 100)
+    assert shrink_image(noise(30, 20), 100).size == (30, 20)

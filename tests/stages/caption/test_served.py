@@ -14,6 +14,7 @@ from PIL import Image
 from stages.base import Failure, FailureKind, Postponed, Result, StageError
 from stages.caption.schema import CaptionConfig, CaptionValue
 from stages.caption.stage import CaptionStage
+from stages.llm.client import ChatClient
 from tests.support.chat_server import Act, Asked, Behaviour, ChatServer, says, serving
 from tests.support.fakes import Answer, draw, ita_here
 from tests.support.stages_fixtures import bad_item, item_of, noise
@@ -23,7 +24,7 @@ RED, BLUE = Image.new("RGB", (400, 200), "red"), Image.new("RGB", (400, 200), "b
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.llm.client.LONGEST_BACK_OFF", 0.01)
+    monkeypatch.setattr(ChatClient, "back_off", lambda self, tries: 0.01)
 
 
 def stage_of(server: ChatServer, **settings: object) -> CaptionStage:

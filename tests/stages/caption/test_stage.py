@@ -10,7 +10,7 @@ import pytest
 from stages.base import EXECUTION, SEMANTIC, Failure
 from stages.caption.schema import CaptionConfig, CaptionValue
 from stages.caption.stage import CaptionStage
-from stages.caption.template import plural, sentence
+from stages.caption.template import build_sentence, pluralize
 from stages.objects.schema import Attribute, Object, ObjectsValue
 from tests.support.stages_fixtures import bad_item, item_of, noise
 from tests.support.tiny_models import build_blip
@@ -46,13 +46,13 @@ def fill_in(*things: Object) -> CaptionValue:
     ],
 )
 def test_sentence(things: list[Object], said: str):
-    assert sentence(things) == said
+    assert build_sentence(things) == said
 
 
 def test_the_best_of_equal_things_gives_the_attribute():
     with_attribute, without = thing("bus", 0.8, "red"), thing("bus", 0.7)
-    assert sentence([with_attribute, without]) == "a picture of two buses"
-    assert sentence([with_attribute]) == "a picture of a red bus"
+    assert build_sentence([with_attribute, without]) == "a picture of two buses"
+    assert build_sentence([with_attribute]) == "a picture of a red bus"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_the_best_of_equal_things_gives_the_attribute():
     ],
 )
 def test_plural(one: str, many: str):
-    assert plural(one) == many
+    assert pluralize(one) == many
 
 
 def test_a_template_says_so_in_its_record():

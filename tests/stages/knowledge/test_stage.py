@@ -13,8 +13,9 @@ from PIL import Image
 
 from stages.base import Example, Failure, Item, Postponed, StageError, Value
 from stages.caption.schema import Caption, CaptionValue
-from stages.knowledge.prompt import Prompt, known_prompts, load_prompt
-from stages.knowledge.stage import KnowledgeConfig, KnowledgeStage, KnowledgeValue
+from stages.knowledge.prompt import Prompt, list_bundled_prompts, load_prompt
+from stages.knowledge.schema import KnowledgeConfig, KnowledgeValue
+from stages.knowledge.stage import KnowledgeStage
 from tests.support.chat_server import Act, Asked, Behaviour, echo, says, serving
 from tests.support.fakes import Answer, draw, ita_here
 
@@ -82,16 +83,16 @@ words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), m
 @given(text=words, caption=words)
 def test_what_is_filled_in_is_never_looked_at_again(text: str, caption: str) -> None:
     prompt = Prompt(version=1, user="A {text} B\n{caption}", caption="C {caption} D")
-    (message,) = prompt.messages(text, {"caption": caption})
+    (message,) = prompt.build_messages(text, {"caption": caption})
     assert message.text == f"A {text} B\nC {caption} D"
 
 
 def test_prompts_of_ours_are_sound_and_their_content_is_the_key(tmp_path: Path) -> None:
-    assert {"tweet", "short"} <= known_prompts().keys()
-    identities = {load_prompt(name).identity for name in known_prompts()}
-    assert len(identities) == len(known_prompts())
+    assert {"tweet", "short"} <= list_bundled_prompts().keys()
+    identities = {load_prompt(name).identity for name in list_bundled_prompts()}
+    assert len(identities) == len(list_bundled_prompts())
     copy = tmp_path / "mine.yaml"
-    copy.write_bytes(known_prompts()["tweet"].read_bytes())
+    copy.write_bytes(list_bundled_prompts()["tweet"].read_bytes())
     assert load_prompt(str(copy)).identity == load_prompt("tweet").identity
     copy.write_text("version: 2\nuser: '{text}?'\n")
     assert load_prompt(str(copy)).identity != load_prompt("tweet").identity

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from stages.base import Failure, Postponed
-from stages.llm.client import MOST_IN_A_ROW, ChatClient
+from stages.llm.client import MAX_FAILURES, ChatClient
 from stages.llm.endpoint import Endpoint
-from stages.llm.messages import Message, Reply, Sampling, data_url
+from stages.llm.messages import Message, Reply, Sampling, encode_image
 from tests.support.chat_server import Act, Asked, Behaviour, ChatServer, echo, says, serving
 
 KEY = "sk-secret-0123456789"
@@ -54,7 +54,7 @@ def test_replies_come_in_order_however_long_each_takes() -> None:
 
 
 def test_a_request_says_all_that_decides_the_answer_and_images_come_as_data() -> None:
-    picture = data_url(Image.new("RGBA", (2000, 1000), "red"), 100)
+    picture = encode_image(Image.new("RGBA", (2000, 1000), "red"), 100)
     with serving() as server:
         asker = client(server, extra={"seed": None, "top_k": 1})
         asker.ask([[Message("user", "what is this?", (picture,))]])
@@ -205,8 +205,8 @@ def test_a_question_that_breaks_the_answer_is_to_blame_while_others_are_answered
 def test_a_server_that_is_of_no_use_to_anybody_is_left_alone() -> None:
     with serving(lambda asked: Act(status=500)) as server:
         found = client(server, tries=1, concurrency=1).ask([question(str(n)) for n in range(40)])
-    assert len(server.asked) == MOST_IN_A_ROW
-    assert [type(outcome) for outcome in found] == [Failure] * MOST_IN_A_ROW + [Postponed] * (40 - MOST_IN_A_ROW)
+    assert len(server.asked) == MAX_FAILURES
+    assert [type(outcome) for outcome in found] == [Failure] * MAX_FAILURES + [Postponed] * (40 - MAX_FAILURES)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405])

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from stages.base import Example, Failure, FailureKind, Item
-from stages.knowledge.stage import KnowledgeConfig, KnowledgeStage, KnowledgeValue
+from stages.knowledge.schema import KnowledgeConfig, KnowledgeValue
+from stages.knowledge.stage import KnowledgeStage
 from tests.support import tiny_captioners
 
 

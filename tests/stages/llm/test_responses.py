@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.llm.responses import retry_after
+from stages.llm.responses import parse_retry_after
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -30,14 +30,14 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     ],
 )
 def test_retry_after_in_seconds_and_as_a_date(header: str | None, seconds: float | None) -> None:
-    assert retry_after(header, now=NOW) == seconds
+    assert parse_retry_after(header, now=NOW) == seconds
 
 
 def test_a_date_is_meant_by_the_servers_clock() -> None:
-    assert retry_after("Fri, 02 Jan 2026 03:05:05 GMT", "Fri, 02 Jan 2026 03:05:00 GMT", NOW) == 5.0
+    assert parse_retry_after("Fri, 02 Jan 2026 03:05:05 GMT", "Fri, 02 Jan 2026 03:05:00 GMT", NOW) == 5.0
 
 
 @given(header=st.text(max_size=40))
 def test_retry_after_is_never_an_error(header: str) -> None:
-    found = retry_after(header)
+    found = parse_retry_after(header)
     assert found is None or found >= 0

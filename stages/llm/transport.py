@@ -1,0 +1,140 @@
+"""Send single chat requests to an endpoint and classify what comes back, however broken it is."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import httpx2 as httpx
+
+from stages.base import FailureKind
+from stages.llm.endpoint import Endpoint
+from stages.llm.messages import Messages, Sampling, UnusableReplyError, parse_reply
+from stages.llm.responses import (
+    TOO_MANY_REDIRECTS,
+    HttpResponse,
+    RequestOutcome,
+    classify_response,
+    parse_retry_after,
+)
+
+MAX_REDIRECTS = 3
+
+
+class ChatTransport:
+    """Requests to one endpoint. API keys are removed from everything that a server returns."""
+
+    def __init__(self, endpoint: Endpoint, sampling: Sampling) -> None:
+        """
+        Raises:
+            StageError: See `Endpoint.check`.
+        """
+        endpoint.check()
+        self.endpoint, self.sampling = endpoint, sampling
+        self.url = httpx.URL(endpoint.url.rstrip("/") + "/chat/completions")
+        self.host = f"{self.url.host}:{self.url.port}" if self.url.port else self.url.host
+        # Loaded once: reading this machine's certificates takes longer than a local server takes to answer.
+        self.tls = httpx.create_ssl_context() if self.url.scheme == "https" else False
+
+    def connect(self) -> httpx.AsyncClient:
+        """Return a client whose connections are closed with it."""
+        endpoint = self.endpoint
+        # No compression, since a small compressed response may unpack to gigabytes.
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        if key := endpoint.read_key():
+            headers["Authorization"] = f"Bearer {key}"
+        limit = endpoint.concurrency
+        return httpx.AsyncClient(
+            headers=headers,
+            verify=self.tls,
+            timeout=httpx.Timeout(endpoint.read, connect=endpoint.connect, pool=None),
+            limits=httpx.Limits(max_connections=limit, max_keepalive_connections=limit),
+            follow_redirects=False,
+            trust_env=endpoint.is_remote,  # a proxy is another machine
+        )
+
+    def build_body(self, messages: Messages) -> dict[str, Any]:
+        """Return the JSON of a request. A field that `Endpoint.extra` sets to None is left out."""
+        body: dict[str, Any] = {
+            "model": self.endpoint.model,
+            "messages": [message.to_json() for message in messages],
+            **self.sampling.to_json(),
+            "stream": False,
+            **self.endpoint.extra,
+        }
+        return {name: value for name, value in body.items() if value is not None}
+
+    async def send(self, http: httpx.AsyncClient, body: dict[str, Any], prompt_tokens: int) -> RequestOutcome:
+        """Send one request, follow redirects within the host, and return the outcome.
+
+        Args:
+            http: The client of `connect`.
+            body: The JSON of `build_body`.
+            prompt_tokens: An estimate for servers that do not count tokens.
+        """
+        timeout = RequestOutcome("", "is it the right endpoint?", is_retryable=True, is_timeout=True)
+        try:
+            async with asyncio.timeout(self.endpoint.total):
+                response = await self._fetch(http, body)
+        except TimeoutError:
+            return replace(timeout, reason=f"no whole answer within {self.endpoint.total:g} s")
+        except httpx.TimeoutException as error:
+            return replace(timeout, reason=f"no answer in time ({type(error).__name__})")
+        except httpx.ConnectError:
+            hint = "start the server, or check the endpoint; the same command goes on"
+            return RequestOutcome(f"{self.host} does not answer", hint, is_retryable=True, is_unavailable=True)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return RequestOutcome(f"the answer broke off ({type(error).__name__})", is_retryable=True)
+        outcome = self._read(response, prompt_tokens)
+        return replace(outcome, reason=self._without_key(outcome.reason))
+
+    def _read(self, response: HttpResponse, prompt_tokens: int) -> RequestOutcome:
+        if response.status != 200:
+            return classify_response(response, self.host, self.endpoint.key_variable)
+        if response.is_too_long:
+            reason = f"the answer is longer than {self.endpoint.max_bytes} bytes"
+            return RequestOutcome(reason, kind=FailureKind.PERMANENT)
+        try:
+            reply = parse_reply(response.content, prompt_tokens)
+        except UnusableReplyError as error:
+            return RequestOutcome(str(error), kind=error.kind, is_retryable=error.is_retryable)
+        text, model, finish = map(self._without_key, (reply.text, reply.model, reply.finish))
+        return RequestOutcome("", reply=replace(reply, text=text, model=model, finish=finish))
+
+    def _without_key(self, text: str) -> str:
+        key = self.endpoint.read_key()
+        return text.replace(key, "[key]") if key else text
+
+    async def _fetch(self, http: httpx.AsyncClient, body: dict[str, Any]) -> HttpResponse:
+        url = self.url
+        for _ in range(MAX_REDIRECTS + 1):
+            async with http.stream("POST", url, json=body) as response:
+                target = self._find_redirect(response)
+                if target is None:
+                    return await self._receive(response)
+                url = target
+        return HttpResponse(TOO_MANY_REDIRECTS, b"")
+
+    def _find_redirect(self, response: httpx.Response) -> httpx.URL | None:
+        """Return the target of a redirect that keeps the method and stays on this server, else None."""
+        if response.status_code not in (307, 308) or "location" not in response.headers:
+            return None
+        target = response.url.join(response.headers["location"])
+        server = (self.url.scheme, self.url.host, self.url.port)
+        return target if (target.scheme, target.host, target.port) == server else None
+
+    async def _receive(self, response: httpx.Response) -> HttpResponse:
+        """Read a response up to the size limit, which also ends a response that is endless."""
+        encoding = response.headers.get("content-encoding", "identity").lower()
+        wait = parse_retry_after(response.headers.get("retry-after"), response.headers.get("date"))
+        content = bytearray()
+        async for chunk in response.aiter_raw():
+            content += chunk
+            if len(content) > self.endpoint.max_bytes:
+                return HttpResponse(response.status_code, b"", wait, is_too_long=True)
+        if encoding not in ("identity", ""):
+            content.clear()  # compressed although `connect` declined it
+        return HttpResponse(
+            response.status_code, bytes(content), wait, location=response.headers.get("location", "")
+        )

@@ -72,8 +72,9 @@ class KnowledgeConfig(StageConfig):
     def build_endpoint(self, consent: bool = False) -> Endpoint:
         """Return the endpoint of the settings of the same names."""
         names = Endpoint.model_fields.keys() & type(self).model_fields.keys()
-        settings = {name: getattr(self, name) for name in names}
-        return Endpoint(url=self.endpoint, **settings | {"consent": consent})
+        settings: dict[str, Any] = {name: getattr(self, name) for name in names}
+        settings["consent"] = consent
+        return Endpoint(url=self.endpoint, **settings)
 
 
 class KnowledgeValue(Value):

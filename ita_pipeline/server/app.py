@@ -1,6 +1,7 @@
 """The web application: the page, `POST /predict`, and their description. Needs the extra `demo`."""
 
-# No postponed annotations here: FastAPI reads those of a function inside another one, and they name its variables.
+# Annotations are not postponed: FastAPI evaluates those of a nested function, and they use its local variables.
+from collections.abc import Callable, Coroutine
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -11,10 +12,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
-from ita_pipeline.server.middleware import Bounds, Guard, Hosts, problem
+from ita_pipeline.server.middleware import AllowedHosts, RequestFilter, RequestLimits, error_response
 from ita_pipeline.server.page import demo_page
-from ita_pipeline.server.schemas import Answer, Problem
-from ita_pipeline.server.service import RefusedError, Service
+from ita_pipeline.server.schemas import ErrorResponse, PredictResponse
+from ita_pipeline.server.service import PredictionService, RejectedPostError
 from stages.base import StageError
 
 ABOUT = """Named entities of a tweet, read alone (T) and together with what is found in its picture (I+T).
@@ -22,84 +23,88 @@ ABOUT = """Named entities of a tweet, read alone (T) and together with what is f
     curl -F text='Big night for Ashby' -F image=@sign.jpg http://127.0.0.1:8765/predict
 """
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    403: {"model": Problem, "description": "The request comes from another site's page"},
-    408: {"model": Problem, "description": "It was sent too slowly"},
-    413: {"model": Problem, "description": "Too many bytes"},
-    421: {"model": Problem, "description": "The Host header is none of this server's names"},
-    422: {"model": Problem, "description": "There is nothing to read, or it cannot be read"},
-    503: {"model": Problem, "description": "Too many posts at one time; Retry-After says when to come again"},
+ERRORS: dict[int | str, dict[str, Any]] = {
+    403: {"model": ErrorResponse, "description": "The request comes from another site's page"},
+    408: {"model": ErrorResponse, "description": "It was sent too slowly"},
+    413: {"model": ErrorResponse, "description": "Too many bytes"},
+    421: {"model": ErrorResponse, "description": "The Host header is none of this server's names"},
+    422: {"model": ErrorResponse, "description": "There is nothing to read, or it cannot be read"},
+    503: {"model": ErrorResponse, "description": "Too many posts at one time; Retry-After says when to come again"},
 }
 
 NOT_A_FILE = "image: send the picture as a file, as curl does with -F image=@sign.jpg"
 
+# The server writes the traceback to standard error, for the user who started the demo.
+UNEXPECTED = "this should not have happened; the demo's own window says more"
 
-def make_app(service: Service, bounds: Bounds | None = None, hosts: Hosts | None = None) -> Guard:
-    """The whole application behind its guard. The service answers one post after the other, in a thread."""
-    bounds = bounds or Bounds()
-    # The pages that a framework offers to browse its description load scripts from elsewhere.
+
+def make_app(
+    service: PredictionService, limits: RequestLimits | None = None, hosts: AllowedHosts | None = None
+) -> RequestFilter:
+    """Return the whole application. The service answers one post after another, in a thread."""
+    limits = limits or RequestLimits()
+    # The pages that FastAPI offers for its description load scripts from other sites.
     app = FastAPI(
         title="ita demo",
         description=ABOUT,
         version=version("ita-pipeline"),
         docs_url=None,
         redoc_url=None,
-        form_limits={"max_files": 1, "max_fields": 4, "max_part_size": 16 * bounds.characters},
+        form_limits={"max_files": 1, "max_fields": 4, "max_part_size": 16 * limits.max_characters},
         exception_handlers={
-            HTTPException: as_problem,
-            RequestValidationError: as_sentence,
-            RefusedError: as_refusal,
-            StageError: as_trouble,
-            Exception: as_accident,
+            HTTPException: _on_http_error,
+            RequestValidationError: _on_invalid_request,
+            RejectedPostError: _error_handler(422),
+            StageError: _error_handler(500),
+            Exception: _error_handler(500, UNEXPECTED),
         },
     )
-    page = demo_page(service.predictor.run, bounds, service.notes)
-    turn = anyio.CapacityLimiter(1)
+    page = demo_page(service.predictor.run, limits, service.notes)
+    one_at_a_time = anyio.CapacityLimiter(1)
 
     @app.get("/", include_in_schema=False)
     async def show() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": "frame-ancestors 'none'"})
 
-    @app.post("/predict", responses=PROBLEMS, summary="Contexts and mentions of a post")
+    @app.post("/predict", responses=ERRORS, summary="Contexts and mentions of a post")
     async def predict(
-        text: Annotated[str, Form(max_length=bounds.characters, description="The tweet.")] = "",
+        text: Annotated[str, Form(max_length=limits.max_characters, description="The tweet.")] = "",
         image: Annotated[
             UploadFile | None, File(description="Its picture: JPEG, PNG, WebP, GIF, BMP or TIFF.")
         ] = None,
-    ) -> Answer:
+    ) -> PredictResponse:
         """Either may be missing, but not both."""
-        picture = image.file if image is not None else None
-        return await anyio.to_thread.run_sync(service.answer, text, picture, limiter=turn, abandon_on_cancel=True)
+        file = image.file if image is not None else None
+        return await anyio.to_thread.run_sync(
+            service.predict, text, file, limiter=one_at_a_time, abandon_on_cancel=True
+        )
 
-    return Guard(app, bounds, hosts or Hosts())
+    return RequestFilter(app, limits, hosts or AllowedHosts())
 
 
-async def as_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    said = begun_small(error.detail)
+def _error_handler(status: int, message: str = "") -> Callable[[Request, Exception], Coroutine[Any, Any, Response]]:
+    """Return a handler that responds with a fixed message or that of the error."""
+
+    async def handle(_: Request, error: Exception) -> Response:
+        return error_response(status, message or str(error))
+
+    return handle
+
+
+async def _on_http_error(request: Request, error: HTTPException) -> Response:
+    message = _lower_first(error.detail)
     if error.status_code in (404, 405):
-        said = f"there is no {request.method} {request.url.path[:100]}; POST /predict answers, / is a page"
-    return problem(error.status_code, said, **dict(error.headers or {}))
+        message = f"there is no {request.method} {request.url.path[:100]}; POST /predict answers, / is a page"
+    return error_response(error.status_code, message, **dict(error.headers or {}))
 
 
-async def as_sentence(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    named = [(str(one["loc"][-1]), begun_small(one["msg"])) for one in error.errors()]
-    return problem(422, "; ".join(NOT_A_FILE if name == "image" else f"{name}: {said}" for name, said in named))
+async def _on_invalid_request(_: Request, error: RequestValidationError) -> Response:
+    messages = []
+    for detail in error.errors():
+        name, text = str(detail["loc"][-1]), _lower_first(detail["msg"])
+        messages.append(NOT_A_FILE if name == "image" else f"{name}: {text}")
+    return error_response(422, "; ".join(messages))
 
 
-def begun_small(text: str) -> str:
+def _lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
-
-
-async def as_refusal(_: Request, error: Exception) -> Response:
-    return problem(422, str(error))
-
-
-async def as_trouble(_: Request, error: Exception) -> Response:
-    return problem(500, str(error))
-
-
-async def as_accident(_: Request, error: Exception) -> Response:
-    """The traceback is for whoever started the demo: the server writes it to standard error."""
-    return problem(500, "this should not have happened; the demo's own window says more")

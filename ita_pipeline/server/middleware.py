@@ -1,8 +1,8 @@
-"""Who may ask what, and how much: the gate before the application.
+"""ASGI middleware that limits which requests reach the application.
 
-The page is for the person at this machine. Other pages that the person's browser has open must not use it, be it
-by a form or a script that posts across sites, or by a name of their own that they let point here (DNS rebinding).
-What comes in is counted while it comes, and no more posts are taken in than can be answered soon.
+The page is for the user of this machine. Pages of other sites in the user's browser must not use it, neither with a
+form or script that posts across sites nor with a host name that resolves to this machine (DNS rebinding).
+Bodies are measured while they arrive, and the number of posts in progress is limited.
 """
 
 from __future__ import annotations
@@ -11,29 +11,19 @@ import asyncio
 import contextlib
 import ipaddress
 import math
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ita_pipeline.server.schemas import Problem
+from ita_pipeline.server.schemas import ErrorResponse
 
-Message = MutableMapping[str, Any]
+DRAIN_SECONDS = 5.0
 
-Receive = Callable[[], Awaitable[Message]]
-
-Send = Callable[[Message], Awaitable[None]]
-
-Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
-
-
-SECONDS_TO_DRAIN = 5.0
-
-LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -45,33 +35,31 @@ HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """What may come in: bytes of a request, characters of a text, posts that are sent or answered at one time, and
-    the seconds that sending one may take.
-    """
+class RequestLimits:
+    """Limits for bytes of a request, characters of a text, posts in progress, and seconds to send a request."""
 
-    bytes: int = 26 * 1024 * 1024
-    characters: int = 2_000
-    posts: int = 32
-    seconds: float = 60.0
+    max_bytes: int = 26 * 1024 * 1024
+    max_characters: int = 2_000
+    max_posts: int = 32
+    max_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Hosts:
-    """The names that this server goes by. `addresses`: also any IP address, which no foreign page can pretend."""
+class AllowedHosts:
+    """Host names of this server; with `any_address`, also every IP address, which no other site can use."""
 
-    names: frozenset[str] = LOCAL
-    addresses: bool = False
+    names: frozenset[str] = LOOPBACK_NAMES
+    any_address: bool = False
 
-    def known(self, header: str) -> bool:
+    def __contains__(self, header: str) -> bool:
         try:
             name = urlsplit(f"//{header}").hostname or ""
         except ValueError:
             return False
-        return name in self.names or (self.addresses and is_address(name))
+        return name in self.names or (self.any_address and _is_address(name))
 
 
-def is_address(name: str) -> bool:
+def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -79,8 +67,8 @@ def is_address(name: str) -> bool:
     return True
 
 
-def from_elsewhere(headers: Headers) -> bool:
-    """Whether a browser says that another site's page is behind a request; programs say nothing of the kind."""
+def _is_cross_site(headers: Headers) -> bool:
+    """Whether a browser sent the request for a page of another site; other programs send no such header."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site not in ("same-origin", "none")
@@ -88,96 +76,92 @@ def from_elsewhere(headers: Headers) -> bool:
     return origin is not None and urlsplit(origin).netloc != headers.get("host")
 
 
-def problem(status: int, error: str, **headers: str) -> JSONResponse:
-    content = Problem(error=error).model_dump(mode="json", by_alias=True)
+def error_response(status: int, error: str, **headers: str) -> JSONResponse:
+    """Return an error as JSON; underscores in the names of headers stand for hyphens."""
+    content = ErrorResponse(error=error).model_dump(mode="json", by_alias=True)
     return JSONResponse(content, status, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
-class Guard:
-    """ASGI middleware around the whole application."""
+class RequestFilter:
+    """The middleware, around the whole application."""
 
-    def __init__(self, app: Application, bounds: Bounds, hosts: Hosts) -> None:
-        self.app, self.bounds, self.hosts = app, bounds, hosts
-        self.inside = 0
+    def __init__(self, app: ASGIApp, limits: RequestLimits, hosts: AllowedHosts) -> None:
+        self.app, self.limits, self.hosts = app, limits, hosts
+        self._active_posts = 0
+        self._size_error = f"a text and its picture may take {limits.max_bytes / 1024**2:.0f} MB together, not more"
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request to the application or refuse it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
 
-        async def sent(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
         headers = Headers(scope=scope)
-        refusal = self.refusal(scope["method"], headers)
+        refusal = self._refusal(scope["method"], headers)
         if refusal is not None:
-            if "expect" not in headers:  # one who asks before sending needs no more than the answer
-                await self.drain(receive)
-            await refusal(scope, receive, sent)
+            if "expect" not in headers:  # a client that asks before sending waits for the response
+                await self._drain(receive)
+            await refusal(scope, receive, send_with_headers)
         elif scope["method"] == "POST":
-            self.inside += 1
+            self._active_posts += 1
             try:
-                await self.app(scope, self.counted(receive), sent)
+                await self.app(scope, self._limited(receive), send_with_headers)
             finally:
-                self.inside -= 1
+                self._active_posts -= 1
         else:
-            await self.app(scope, receive, sent)
+            await self.app(scope, receive, send_with_headers)
 
-    def refusal(self, method: str, headers: Headers) -> JSONResponse | None:
+    def _refusal(self, method: str, headers: Headers) -> JSONResponse | None:
         host = headers.get("host", "")
-        if not self.hosts.known(host):
-            return problem(421, f"this server does not go by the name {host[:100] or '(none)'}")
-        if method not in ("GET", "HEAD") and from_elsewhere(headers):
-            return problem(403, "another site's page may not ask here")
+        if host not in self.hosts:
+            return error_response(421, f"this server does not go by the name {host[:100] or '(none)'}")
+        if method not in ("GET", "HEAD") and _is_cross_site(headers):
+            return error_response(403, "another site's page may not ask here")
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self.bounds.bytes:
-            return problem(413, self.too_much, Connection="close")
-        if method == "POST" and self.inside >= self.bounds.posts:
-            said = f"{self.inside} posts are being answered already; try again in a moment"
-            return problem(503, said, Retry_After=str(math.ceil(self.inside / 16)), Connection="close")
+        if not length.isdecimal() or int(length) > self.limits.max_bytes:
+            return error_response(413, self._size_error, Connection="close")
+        if method == "POST" and self._active_posts >= self.limits.max_posts:
+            message = f"{self._active_posts} posts are being answered already; try again in a moment"
+            retry_after = str(math.ceil(self._active_posts / 16))
+            return error_response(503, message, Retry_After=retry_after, Connection="close")
         return None
 
-    @property
-    def too_much(self) -> str:
-        return f"a text and its picture may take {self.bounds.bytes / 1024**2:.0f} MB together, not more"
-
-    async def drain(self, receive: Receive) -> None:
-        """Read on for a moment without keeping anything: a program hears an answer only when it has sent all."""
-        taken, more = 0, True
+    async def _drain(self, receive: Receive) -> None:
+        """Discard the body for a short time: many clients read the response only after sending everything."""
+        size, has_more = 0, True
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SECONDS_TO_DRAIN):
-                while more and taken < 4 * self.bounds.bytes:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while has_more and size < 4 * self.limits.max_bytes:
                     message = await receive()
-                    taken += len(message.get("body", b""))
-                    more = message.get("more_body", False)
+                    size += len(message.get("body", b""))
+                    has_more = message.get("more_body", False)
 
-    def counted(self, receive: Receive) -> Receive:
-        """The request's body, as far as it keeps within the bounds of size and time.
+    def _limited(self, receive: Receive) -> Receive:
+        """Return a function that receives the body and raises `HTTPException` if it is too large or too slow."""
+        size = 0
+        deadline = asyncio.get_running_loop().time() + self.limits.max_seconds
+        is_complete = False
 
-        Raises:
-            HTTPException: it does not, from the returned function.
-        """
-        taken = 0
-        until = asyncio.get_running_loop().time() + self.bounds.seconds
-        arrived = False
-
-        async def more() -> Message:
-            nonlocal taken, arrived
-            if arrived:  # what is still listened for is that the other end went away
+        async def receive_limited() -> Message:
+            nonlocal size, is_complete
+            if is_complete:  # the application only waits for the client to disconnect
                 return await receive()
             try:
-                async with asyncio.timeout_at(until):
+                async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
-                raise HTTPException(408, f"sending it took more than {self.bounds.seconds:.0f} s") from None
-            taken += len(message.get("body", b""))
-            if taken > self.bounds.bytes:
+                raise HTTPException(408, f"sending it took more than {self.limits.max_seconds:.0f} s") from None
+            size += len(message.get("body", b""))
+            if size > self.limits.max_bytes:
                 if message.get("more_body", False):
-                    await self.drain(receive)
-                raise HTTPException(413, self.too_much)
-            arrived = not message.get("more_body", False)
+                    await self._drain(receive)
+                raise HTTPException(413, self._size_error)
+            is_complete = not message.get("more_body", False)
             return message
 
-        return more
+        return receive_limited

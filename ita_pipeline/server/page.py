@@ -1,24 +1,27 @@
-"""The page of the demo, in the style of the reports and by their machinery."""
+"""HTML page of the demo, rendered like the reports."""
 
 from __future__ import annotations
 
 from ita_pipeline.reports.gallery import BY_PICTURE, NOT_APPENDED, Telling
 from ita_pipeline.reports.page import Sheet, render
 from ita_pipeline.runs.run import Run
-from ita_pipeline.server.middleware import Bounds
+from ita_pipeline.server.middleware import RequestLimits
 from stages.base import Frozen
 
 SHEET = Sheet("demo.html", ("elements", "picture", "post", "demo"), ("page", "demo"))
 
-# A picture that was dropped is shown from the browser's own memory.
+# The page shows a dropped picture from the browser's own memory.
 RULES = {"img-src": "data: blob:", "connect-src": "'self'"}
 
 UNSHOWN = "The browser cannot show a picture of this format; it was looked at all the same."
 
 
-class Setting(Frozen):
-    """What the page's script gets: how both views are compared, what it says of findings that are not used and of a
-    picture that the browser cannot show, types in the order of their colours, and what may come in.
+class DemoData(Frozen):
+    """The data of the page's script.
+
+    `telling` configures the comparison of both views. `unused` and `unshown` are texts for findings that are not
+    appended and for pictures that the browser cannot show. `types` are in the order of their colors. `characters`
+    and `bytes` are limits.
     """
 
     telling: Telling
@@ -29,30 +32,31 @@ class Setting(Frozen):
     bytes: int
 
 
-def demo_page(run: Run, bounds: Bounds, notes: tuple[str, ...]) -> str:
+def demo_page(run: Run, limits: RequestLimits, notes: tuple[str, ...]) -> str:
+    """Render the page for a run."""
     record = run.record()
     values = {
         "title": f"Try {record.dataset}, run {record.key[:8]}",
-        "about": " · ".join(about(run)),
+        "about": " · ".join(_facts(run)),
         "notes": notes,
-        "characters": bounds.characters,
-        "megabytes": bounds.bytes // 1024**2,
+        "characters": limits.max_characters,
+        "megabytes": limits.max_bytes // 1024**2,
     }
-    setting = Setting(
+    data = DemoData(
         telling=BY_PICTURE,
         unused=NOT_APPENDED,
         unshown=UNSHOWN,
         types=tuple(sorted(record.types)),
-        characters=bounds.characters,
-        bytes=bounds.bytes,
+        characters=limits.max_characters,
+        bytes=limits.max_bytes,
     )
-    return render(SHEET, setting, RULES, values)
+    return render(SHEET, data, RULES, values)
 
 
-def about(run: Run) -> list[str]:
+def _facts(run: Run) -> list[str]:
     record, splits = run.record(), run.scores().splits
-    said = [f"preset {record.preset}", f"encoder {record.encoder}", f"finds {', '.join(sorted(record.types))}"]
+    facts = [f"preset {record.preset}", f"encoder {record.encoder}", f"finds {', '.join(sorted(record.types))}"]
     if "test" in splits:
         both, text = splits["test"].text_and_image.micro.f1, splits["test"].text.micro.f1
-        said.append(f"test F1 {100 * both:.2f} with the picture, {100 * text:.2f} without")
-    return said
+        facts.append(f"test F1 {100 * both:.2f} with the picture, {100 * text:.2f} without")
+    return facts

@@ -1,4 +1,4 @@
-"""What `POST /predict` answers. These models are its OpenAPI description too."""
+"""Responses of `POST /predict`, which are its OpenAPI description too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ita_pipeline.reports.models import Findings
 from stages.base import Frozen
 
 
-class FoundMention(Frozen):
+class ScoredMention(Frozen):
     """A mention: characters from `start` up to, not including, `end`, counted in code points of `text`."""
 
     start: int
@@ -23,13 +23,13 @@ class FoundMention(Frozen):
 class Views(Frozen):
     """The mentions of both views. T reads the text alone, I+T also what was found in the picture."""
 
-    text: tuple[FoundMention, ...]
-    text_and_image: tuple[FoundMention, ...] | None = Field(
+    text: tuple[ScoredMention, ...]
+    text_and_image: tuple[ScoredMention, ...] | None = Field(
         serialization_alias="text+image", description="null where there was no picture"
     )
 
 
-class Answer(Frozen):
+class PredictResponse(Frozen):
     """What a run makes of a post. `text` is the post as it was read, with U+FFFD for each half of a character."""
 
     format: Literal["ita.answer/1"] = Field(default="ita.answer/1", serialization_alias="schema")
@@ -41,7 +41,7 @@ class Answer(Frozen):
     seconds: float
 
 
-class Problem(Frozen):
+class ErrorResponse(Frozen):
     """Why there is no answer, in a sentence."""
 
     format: Literal["ita.problem/1"] = Field(default="ita.problem/1", serialization_alias="schema")

@@ -1,12 +1,10 @@
-"""Answers one post at a time: what is found in its picture, and the mentions of both views."""
+"""Prediction service of the demo: findings in one picture and the mentions of both views."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,8 +16,8 @@ from ita_pipeline.extraction.contexts import Results
 from ita_pipeline.reports.findings import findings
 from ita_pipeline.runs.predictions import Mention
 from ita_pipeline.runs.predictor import Predictor
-from ita_pipeline.server.schemas import Answer, FoundMention, Views
-from ita_pipeline.server.stage_workers import Eyes
+from ita_pipeline.server.schemas import PredictResponse, ScoredMention, Views
+from ita_pipeline.server.stage_workers import StageWorkers
 from ita_pipeline.sources.decode import peek
 from ita_pipeline.sources.local import LocalFile, file_digest
 from ita_pipeline.sources.refs import ImageRef
@@ -28,87 +26,87 @@ from stages.base import Failure, Subject
 MILLION = 1_000_000
 
 
-class RefusedError(Exception):
-    """What was asked cannot be answered, for the reason told."""
+class RejectedPostError(Exception):
+    """The post cannot be read; the message is the reason."""
 
 
-class Service:
-    """A run at work. It belongs to one thread at a time."""
+class PredictionService:
+    """A run in use by one thread at a time."""
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
         self.config = predictor.record.contexts
-        looking = [stage for stage in predictor.stages if stage.subject is Subject.PICTURE]
-        self.eyes = Eyes(looking, predictor.limits)
-        self.left_out = [stage.name for stage in predictor.stages if stage not in looking]
-        self.folder = tempfile.TemporaryDirectory(prefix="ita-demo-")
+        image_stages = [stage for stage in predictor.stages if stage.subject is Subject.PICTURE]
+        self.stage_workers = StageWorkers(image_stages, predictor.limits)
+        self._skipped = [stage.name for stage in predictor.stages if stage not in image_stages]
+        self._folder = tempfile.TemporaryDirectory(prefix="ita-demo-")
 
     def open(self) -> None:
-        """Make everything ready, so that the first answer takes no longer than the others.
+        """Load all models, so that the first prediction is as fast as the others.
 
         Raises:
-            StageError: a model or tool that a stage needs is missing.
-            UsageError: a stage sends pictures to another machine, and nobody agreed to that.
+            StageError: a model or tool is missing.
+            UsageError: a stage sends pictures to another machine without consent.
         """
-        for stage in self.eyes.stages:
+        stages = self.stage_workers.stages
+        for stage in stages:
             allow_sending(stage, "all", self.predictor.consent, self.predictor.confirm)
-        self.predictor.note_stage_changes(stage_keys(self.eyes.stages))
-        self.eyes.open()
+        self.predictor.note_stage_changes(stage_keys(stages))
+        self.stage_workers.open()
         self.predictor.tag([(Post.from_text("ready"), ())])
 
     def close(self) -> None:
-        self.eyes.close()
-        self.folder.cleanup()
+        """Stop all stages and remove temporary files."""
+        self.stage_workers.close()
+        self._folder.cleanup()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        left_out = [f"{name} is not asked here, so mentions are found without it" for name in self.left_out]
-        return (*left_out, *self.predictor.notes)
+        """Remarks on how predictions differ from those of `ita predict` or of training."""
+        skipped = [f"{name} is not asked here, so mentions are found without it" for name in self._skipped]
+        return (*skipped, *self.predictor.notes)
 
-    def answer(self, text: str, picture: BinaryIO | None) -> Answer:
-        """
+    def predict(self, text: str, picture: BinaryIO | None) -> PredictResponse:
+        """Find the mentions of a post in both views.
+
         Raises:
-            RefusedError: there is neither text nor picture, or the picture cannot be read.
+            RejectedPostError: the post has neither text nor picture, or the picture cannot be read.
             StageError: a stage cannot work at all.
         """
-        began = time.perf_counter()
+        start = time.perf_counter()
         post = Post.from_text(text)
         if picture is None and not post.words:
-            raise RefusedError("there is neither a text nor a picture")
-        results = self.seen(picture) if picture is not None else {}
+            raise RejectedPostError("there is neither a text nor a picture")
+        results = self._read_picture(picture) if picture is not None else {}
         contexts = render(results, self.config)
-        alone, both = self.predictor.tag([(post, ()), (post, contexts)])
-        return Answer(
+        text_mentions, both_mentions = self.predictor.tag([(post, ()), (post, contexts)])
+        return PredictResponse(
             text=post.text,
-            views=Views(text=as_found(alone), text_and_image=as_found(both) if picture is not None else None),
+            views=Views(
+                text=_scored(text_mentions),
+                text_and_image=_scored(both_mentions) if picture is not None else None,
+            ),
             contexts=contexts,
             found=findings(results, self.config, ()) if picture is not None else None,
             notes=self.notes,
-            seconds=round(time.perf_counter() - began, 3),
+            seconds=round(time.perf_counter() - start, 3),
         )
 
-    def seen(self, picture: BinaryIO) -> Results:
-        """What the stages say of a picture; of one that none of them could read there is nothing to say."""
-        with self.kept(picture) as path:
-            problem = peek(path, self.predictor.limits.megapixels * MILLION)
-            if problem:
-                raise RefusedError(f"the picture cannot be read: {problem}")
-            results = self.eyes.look(ImageRef(file_digest(path), LocalFile(path)))
-        failures = [result for result in results.values() if isinstance(result, Failure)]
-        if failures and len(failures) == len(results):
-            raise RefusedError(f"the picture cannot be read: {failures[0].reason}")
-        return results
-
-    @contextmanager
-    def kept(self, picture: BinaryIO) -> Iterator[Path]:
-        """A picture as a file of our own, for as long as it is looked at."""
-        with tempfile.NamedTemporaryFile(dir=self.folder.name) as file:
+    def _read_picture(self, picture: BinaryIO) -> Results:
+        """Run the stages on a picture, which is a temporary file meanwhile."""
+        with tempfile.NamedTemporaryFile(dir=self._folder.name) as file:
             shutil.copyfileobj(picture, file)
             file.flush()
-            yield Path(file.name)
+            path = Path(file.name)
+            problem = peek(path, self.predictor.limits.megapixels * MILLION)
+            if problem:
+                raise RejectedPostError(f"the picture cannot be read: {problem}")
+            results = self.stage_workers.run(ImageRef(file_digest(path), LocalFile(path)))
+        failures = [result for result in results.values() if isinstance(result, Failure)]
+        if failures and len(failures) == len(results):
+            raise RejectedPostError(f"the picture cannot be read: {failures[0].reason}")
+        return results
 
 
-def as_found(mentions: tuple[Mention, ...]) -> tuple[FoundMention, ...]:
-    return tuple(
-        FoundMention(start=m.start, end=m.end, text=m.text, type=m.type, score=round(m.score, 4)) for m in mentions
-    )
+def _scored(mentions: tuple[Mention, ...]) -> tuple[ScoredMention, ...]:
+    return tuple(ScoredMention.model_validate(mention.to_json()) for mention in mentions)

@@ -1,4 +1,4 @@
-"""Looks at pictures with the stages of a run, and keeps their models ready in between."""
+"""Processes that run the stages of the demo and keep their models loaded."""
 
 from __future__ import annotations
 
@@ -13,61 +13,61 @@ from ita_pipeline.extraction.contexts import Results
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import Failure, FailureKind, Postponed, Stage, Value
 
-REMEMBERED = 32
 
+class StageWorkers:
+    """One process per stage, so that each keeps its model and a hostile image stops only its own process.
 
-class Eyes:
-    """One process a stage, so that each keeps its model and a hostile picture kills nobody else.
-
-    Nothing of a picture is written to the workspace's cache: it is a visitor's. What the last few showed is
-    remembered in memory, so that another text beside the same picture is answered at once.
+    Results are not written to the workspace's cache, because the image belongs to a visitor. Those of the last
+    `cache_size` images stay in memory, for further texts about the same image.
     """
 
-    def __init__(self, stages: Sequence[Stage[Any]], limits: Limits) -> None:
+    def __init__(self, stages: Sequence[Stage[Any]], limits: Limits, cache_size: int = 32) -> None:
         self.stages = in_order(stages)
-        self.executors = {stage.name: SubprocessExecutor(limits) for stage in stages}
-        self.seen: OrderedDict[str, Results] = OrderedDict()
+        self._executors = {stage.name: SubprocessExecutor(limits) for stage in stages}
+        self._cache: OrderedDict[str, Results] = OrderedDict()
+        self._cache_size = cache_size
 
     def open(self) -> None:
-        """Make every stage ready.
+        """Start every stage.
 
         Raises:
             StageError: a model or tool is missing.
         """
         for stage in self.stages:
-            self.executors[stage.name].open(stage)
+            self._executors[stage.name].open(stage)
 
     def close(self) -> None:
-        for executor in self.executors.values():
+        """Stop all processes."""
+        for executor in self._executors.values():
             executor.close()
 
-    def look(self, image: ImageRef) -> Results:
-        """What each stage says of a picture.
+    def run(self, image: ImageRef) -> Results:
+        """Run every stage on an image.
 
         Raises:
             StageError: a stage cannot work at all.
         """
-        if image.key in self.seen:
-            self.seen.move_to_end(image.key)
-            return self.seen[image.key]
-        found: dict[str, Value | Failure] = {}
+        if image.key in self._cache:
+            self._cache.move_to_end(image.key)
+            return self._cache[image.key]
+        results: dict[str, Value | Failure] = {}
         for stage in self.stages:
-            found[stage.name] = self.ask(stage, image, found)
-        # What failed may go well another time.
-        if not any(isinstance(result, Failure) for result in found.values()):
-            self.seen[image.key] = found
-            if len(self.seen) > REMEMBERED:
-                self.seen.popitem(last=False)
-        return found
+            results[stage.name] = self._run_stage(stage, image, results)
+        # A failed stage may succeed next time.
+        if not any(isinstance(result, Failure) for result in results.values()):
+            self._cache[image.key] = results
+            if len(self._cache) > self._cache_size:
+                self._cache.popitem(last=False)
+        return results
 
-    def ask(self, stage: Stage[Any], image: ImageRef, found: Results) -> Value | Failure:
+    def _run_stage(self, stage: Stage[Any], image: ImageRef, results: Results) -> Value | Failure:
         upstream: dict[str, Value] = {}
         for name in stage.reads:
-            result = found[name]
+            result = results[name]
             if isinstance(result, Failure):
                 return Failure(kind=result.kind, reason=f"{name}: {result.reason}")
             upstream[name] = result
-        result = self.executors[stage.name].run_jobs(stage, [Job(image, upstream)])[0]
+        result = self._executors[stage.name].run_jobs(stage, [Job(image, upstream)])[0]
         if isinstance(result, Postponed):
             return Failure(kind=FailureKind.TRANSIENT, reason=result.reason)
         return result

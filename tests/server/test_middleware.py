@@ -15,13 +15,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from ita_pipeline.server.middleware import HEADERS, LOCAL, Bounds, Guard, Hosts
+from ita_pipeline.server.middleware import HEADERS, LOOPBACK_NAMES, AllowedHosts, RequestFilter, RequestLimits
 
-SMALL = Bounds(bytes=100, posts=2, seconds=0.2)
+SMALL = RequestLimits(max_bytes=100, max_posts=2, max_seconds=0.2)
 
 
 async def echo(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-    """Reads all of a request, and says how much that was; what the guard raises becomes an answer."""
+    """Reads all of a request, and says how much that was; what the middleware raises becomes an answer."""
     try:
         body = await Request(scope, receive).body()
         await PlainTextResponse(str(len(body)))(scope, receive, send)
@@ -30,15 +30,19 @@ async def echo(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None
 
 
 @dataclass(frozen=True)
-class Answer:
+class Reply:
     status: int
     headers: dict[str, str]
     body: str
 
 
 async def ask(
-    guard: Guard, method: str = "POST", parts: Sequence[bytes] = (b"hi",), pause: float = 0.0, **headers: str
-) -> Answer:
+    middleware: RequestFilter,
+    method: str = "POST",
+    parts: Sequence[bytes] = (b"hi",),
+    pause: float = 0.0,
+    **headers: str,
+) -> Reply:
     given = {"host": "localhost:80", **{name.replace("_", "-"): value for name, value in headers.items()}}
     scope = {
         "type": "http",
@@ -58,13 +62,13 @@ async def ask(
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
-    await guard(scope, receive, send)
+    await middleware(scope, receive, send)
     found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return Answer(sent[0]["status"], found, b"".join(message.get("body", b"") for message in sent[1:]).decode())
+    return Reply(sent[0]["status"], found, b"".join(message.get("body", b"") for message in sent[1:]).decode())
 
 
-def asked(guard: Guard | None = None, **request: Any) -> Answer:
-    return asyncio.run(ask(guard or Guard(echo, SMALL, Hosts()), **request))
+def asked(middleware: RequestFilter | None = None, **request: Any) -> Reply:
+    return asyncio.run(ask(middleware or RequestFilter(echo, SMALL, AllowedHosts()), **request))
 
 
 def test_a_request_from_here_passes_and_its_answer_is_for_nobody_else():
@@ -89,8 +93,8 @@ def test_another_name_is_refused_even_to_look(host: str):
 
 
 def test_where_others_may_come_an_address_is_a_name_and_a_foreign_name_is_not():
-    hosts = Hosts(LOCAL | {"box.lan"}, addresses=True)
-    assert [hosts.known(name) for name in ("192.168.1.5:80", "[fe80::1]", "box.lan:80", "evil.example")] == [
+    hosts = AllowedHosts(LOOPBACK_NAMES | {"box.lan"}, any_address=True)
+    assert [name in hosts for name in ("192.168.1.5:80", "[fe80::1]", "box.lan:80", "evil.example")] == [
         True,
         True,
         True,
@@ -100,7 +104,7 @@ def test_where_others_may_come_an_address_is_a_name_and_a_foreign_name_is_not():
 
 @given(st.text())
 def test_no_host_header_is_too_odd(host: str):
-    assert Hosts().known(host) in (True, False)
+    assert (host in AllowedHosts()) in (True, False)
 
 
 @pytest.mark.parametrize(
@@ -141,14 +145,14 @@ def test_a_slow_sender_is_not_waited_for():
 
 
 def test_a_crowd_is_told_when_to_come_again_and_afterwards_it_is_free_again():
-    guard = Guard(echo, Bounds(bytes=100, posts=2), Hosts())
+    middleware = RequestFilter(echo, RequestLimits(max_bytes=100, max_posts=2), AllowedHosts())
 
-    async def crowd() -> list[Answer]:
-        return await asyncio.gather(*(ask(guard, pause=0.05) for _ in range(5)))
+    async def crowd() -> list[Reply]:
+        return await asyncio.gather(*(ask(middleware, pause=0.05) for _ in range(5)))
 
     answers = asyncio.run(crowd())
     assert sorted(answer.status for answer in answers) == [200, 200, 503, 503, 503]
     refused = next(answer for answer in answers if answer.status == 503)
     assert refused.headers["retry-after"] == "1"
     assert "try again" in json.loads(refused.body)["error"]
-    assert asked(guard).status == 200
+    assert asked(middleware).status == 200

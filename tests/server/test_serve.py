@@ -25,7 +25,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 import ita_pipeline as ita
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.server import serve
-from ita_pipeline.server.serve import Place, check_installed, hosts_of, listening
+from ita_pipeline.server.serve import allowed_hosts, bind_socket, check_installed
 from tests.support.browsers import CHROMIUM, NO_BROWSER
 from tests.support.fakes import ita as command
 from tests.support.fakes import ita_here
@@ -214,7 +214,7 @@ def test_its_description_has_the_answer_and_every_refusal(server: Server):
     post = said["paths"]["/predict"]["post"]
     assert set(post["responses"]) >= {"200", "403", "408", "413", "421", "422", "503"}
     assert set(post["requestBody"]["content"]) == {"multipart/form-data"}
-    answer = said["components"]["schemas"]["Answer"]["properties"]
+    answer = said["components"]["schemas"]["PredictResponse"]["properties"]
     assert set(answer) == {"schema", "text", "views", "contexts", "found", "notes", "seconds"}
     assert set(said["components"]["schemas"]["Views"]["properties"]) == {"text", "text+image"}
 
@@ -328,7 +328,7 @@ def test_what_is_missing_is_a_sentence(server: Server, monkeypatch: pytest.Monke
     assert "--port 0" in answer.err
     assert ita_here("demo", "nothing").code == 3
     with pytest.raises(UsageError, match="cannot listen at no such host"):
-        listening(Place("no such host", 0))
+        bind_socket("no such host", 0)
     monkeypatch.setattr(serve, "find_spec", lambda name: None if name == "uvicorn" else object())
     with pytest.raises(MissingError, match="the demo needs uvicorn") as caught:
         check_installed()
@@ -336,10 +336,10 @@ def test_what_is_missing_is_a_sentence(server: Server, monkeypatch: pytest.Monke
 
 
 def test_other_machines_come_in_only_by_wish():
-    with listening(Place("127.0.0.1", 0)) as ear:
-        assert not hosts_of("127.0.0.1", ear).addresses
-    with listening(Place("0.0.0.0", 0)) as ear:
-        assert hosts_of("0.0.0.0", ear).addresses
+    with bind_socket("127.0.0.1", 0) as server_socket:
+        assert not allowed_hosts("127.0.0.1", server_socket).any_address
+    with bind_socket("0.0.0.0", 0) as server_socket:
+        assert allowed_hosts("0.0.0.0", server_socket).any_address
 
 
 def test_help_says_how(server: Server):

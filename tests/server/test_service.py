@@ -12,25 +12,25 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.extraction.options import decline
-from ita_pipeline.server.service import Service
+from ita_pipeline.server.service import PredictionService
 from stages.caption.schema import CaptionConfig
 from stages.caption.stage import CaptionStage
 from tests.support.messages import logged_messages
 
 
 @contextmanager
-def service(consent: bool = False) -> Iterator[Service]:
+def service(consent: bool = False) -> Iterator[PredictionService]:
     """A run whose captions come from another machine, as far as that is asked about."""
     stage = CaptionStage(CaptionConfig(endpoint="https://captions.example/v1", model="a-model"))
     record = SimpleNamespace(contexts=ContextConfig())
     predictor: Any = SimpleNamespace(
         stages=[stage], record=record, limits=Limits(), consent=consent, confirm=decline, notes=[]
     )
-    found = Service(predictor)
+    prediction_service = PredictionService(predictor)
     try:
-        yield found
+        yield prediction_service
     finally:
-        found.close()
+        prediction_service.close()
 
 
 def test_no_picture_is_sent_to_another_machine_unless_somebody_agreed():
@@ -47,10 +47,11 @@ def test_no_picture_is_sent_to_another_machine_unless_somebody_agreed():
 def test_whoever_agreed_with_the_command_is_told_and_not_asked_again(monkeypatch: pytest.MonkeyPatch):
     opened: list[str] = []
     with logged_messages(logging.WARNING) as messages, service(consent=True) as agreed:
-        monkeypatch.setattr(agreed.eyes, "open", lambda: opened.extend(stage.name for stage in agreed.eyes.stages))
+        workers = agreed.stage_workers
+        monkeypatch.setattr(workers, "open", lambda: opened.extend(stage.name for stage in workers.stages))
         monkeypatch.setattr(agreed.predictor, "note_stage_changes", lambda keys: None, raising=False)
         monkeypatch.setattr(agreed.predictor, "tag", lambda posts: [()], raising=False)
         agreed.open()
     assert opened == ["caption"]
-    assert agreed.eyes.stages[0].agreed
+    assert agreed.stage_workers.stages[0].agreed
     assert len(messages) == 1

@@ -181,21 +181,21 @@ def typed_post(text: str, image: Path | None) -> Post:
 
 
 def posts_of_file(path: Path) -> Iterator[Post]:
-    """A file's posts; JSON lines by its name, else CoNLL."""
-    from ita_pipeline.corpus.formats.conll import read_conll
+    """Posts of a file in the format that its suffix stands for."""
+    from ita_pipeline.corpus.formats import find_format, parse_posts
 
-    if path.suffix.lower() in (".jsonl", ".json", ".ndjson"):
+    if find_format(path) == "jsonl":
         return posts_of_jsonl(path)
-    return iter(read_conll(path))
+    return (parsed.post for parsed in parse_posts(path))
 
 
 def posts_of_jsonl(path: Path) -> Iterator[Post]:
     """Posts one by one, as their lines come; pictures are looked for beside the file, or here for a pipe."""
-    from ita_pipeline.corpus.formats.jsonl import parse_posts
+    from ita_pipeline.corpus.formats.jsonl import parse_lines
 
     def found(lines: BinaryIO, where: str, folder: Path) -> Iterator[Post]:
         with io.TextIOWrapper(lines, encoding="utf-8-sig", errors="strict") as text:
-            yield from (line.post for line in parse_posts(text, where, folder, {}))
+            yield from (parsed.post for parsed in parse_lines(text, where, folder, {}))
 
     if str(path) == "-":
         return found(sys.stdin.buffer, "standard input", Path())

@@ -1,6 +1,6 @@
-"""What is wrong with a dataset: pure functions from posts to findings.
+"""Checks of a dataset: pure functions from posts to findings.
 
-Nothing here opens a picture or loads a model; whoever calls says which picture is which and how long a view is.
+No function opens an image or loads a model; the caller provides the content of images and the length of views.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ita_pipeline.corpus.line_errors import LineError, LineErrorKind
+from ita_pipeline.core.errors import UsageError
+from ita_pipeline.corpus.datasets import Dataset
+from ita_pipeline.corpus.line_errors import LineError
 from ita_pipeline.corpus.posts import Post
 
 Splits = Mapping[str, Sequence[Post]]
@@ -19,7 +21,7 @@ Splits = Mapping[str, Sequence[Post]]
 
 @dataclass(frozen=True, slots=True)
 class FindingKind:
-    """A kind of finding: its name in JSON and in `--ignore`, a title, and what it means or what to do."""
+    """A kind of finding: its name in JSON and in `--ignore`, its title, and what it means or what to do."""
 
     name: str
     title: str
@@ -103,18 +105,10 @@ KINDS = (
     DUPLICATE_TEXT, CONFLICT, LEAKED_TEXT, LEAKED_PICTURE, MISSING_PICTURE, BAD_PICTURE, LONG_POST, TRIMMED,
 )  # fmt: skip
 
-OF_FAULT = {
-    LineErrorKind.BAD_TAG: BAD_TAG,
-    LineErrorKind.CONTEXT_TAG: CONTEXT_TAG,
-    LineErrorKind.MISSING_TAG: MISSING_TAG,
-    LineErrorKind.BAD_LINE: BAD_LINE,
-    LineErrorKind.ORPHAN_TAG: ORPHAN_TAG,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was found: where, and what. A finding in a file has a line, any other a split."""
+    """Something wrong in a dataset, with its place: a line of a file, or a split and perhaps a post."""
 
     kind: FindingKind
     what: str
@@ -125,6 +119,7 @@ class Finding:
 
     @property
     def where(self) -> str:
+        """The place, for people."""
         if self.file:
             return f"{self.file}, line {self.line}"
         return f"{self.split}, post {self.post}" if self.post else self.split
@@ -132,7 +127,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ViewFit:
-    """How a post and its contexts fit the encoder: whether it takes several windows, and sub-tokens cut off."""
+    """How a post with its contexts fits the encoder: the number of windows, and of sub-tokens cut off."""
 
     windows: int
     trimmed: int
@@ -140,82 +135,93 @@ class ViewFit:
 
 @dataclass(frozen=True, slots=True)
 class ImageChecks:
-    """What is known of the files: a key by content for those that were read, a reason for those that are none."""
+    """Results of reading image files: content keys of readable files, and reasons why the others are bad."""
 
     keys: Mapping[Path, str] = field(default_factory=dict)
     bad: Mapping[Path, str] = field(default_factory=dict)
 
-    def key(self, post: Post) -> str | None:
-        """Content where it was read, else the picture's name in the dataset."""
+    def identify(self, post: Post) -> str | None:
+        """A post's image by its content if the file was read, else by its id in the dataset."""
         content = self.keys.get(post.picture) if post.picture else None
         return content or (f"id {post.image_id}" if post.image_id else None)
 
 
-def check_lines(faults: Iterable[LineError]) -> Iterator[Finding]:
-    for fault in faults:
-        yield Finding(OF_FAULT[fault.kind], fault.reason, file=fault.file, line=fault.line)
+def require_labels(dataset: Dataset, split: str, hint: str) -> Sequence[Post]:
+    """The posts of a split, none of which may be unlabeled.
+
+    Raises:
+        UsageError: a post is unlabeled; `hint` says what to do.
+    """
+    posts = dataset.splits.get(split, ())
+    unlabeled = next((post.id for post in posts if post.gold is None), None)
+    if unlabeled is not None:
+        raise UsageError(f"dataset {dataset.name}: post {unlabeled} of {split} is not labelled", hint)
+    return posts
+
+
+def check_lines(errors: Iterable[LineError]) -> Iterator[Finding]:
+    """Findings for faulty lines; the kinds of both have the same names."""
+    kinds = {kind.name: kind for kind in KINDS}
+    for error in errors:
+        yield Finding(kinds[error.kind], error.reason, file=error.file, line=error.line)
 
 
 def check_posts(splits: Splits) -> Iterator[Finding]:
-    """Posts without words, without labels, of types never seen, with the id or the text of another."""
-    yield from empty_posts(splits)
-    yield from unlabelled(splits)
-    yield from unseen_types(splits)
-    yield from duplicates(splits)
-    yield from leaked(LEAKED_TEXT, splits, fingerprint, lambda post: post.text)
+    """Posts without words or labels, with unseen types, or with the id or text of another post."""
+    for split, posts in splits.items():
+        yield from (Finding(EMPTY_POST, "no word", split, post.id) for post in posts if not post.words)
+    yield from _find_unlabeled(splits)
+    yield from _find_unseen_types(splits)
+    yield from _find_duplicates(splits)
+    yield from _find_leaks(LEAKED_TEXT, splits, fingerprint, lambda post: post.text)
 
 
-def check_images(splits: Splits, pictures: ImageChecks) -> Iterator[Finding]:
-    """Pictures that are missing, unreadable, or in two splits."""
+def check_images(splits: Splits, images: ImageChecks) -> Iterator[Finding]:
+    """Images that are missing, unreadable, or in two splits."""
     for split, posts in splits.items():
         for post in posts:
             if post.image_id is not None and post.picture is None:
                 yield Finding(MISSING_PICTURE, f"there is no picture {post.image_id}", split, post.id)
-            elif post.picture is not None and post.picture in pictures.bad:
-                what = f"{post.picture.name}: {pictures.bad[post.picture]}"
+            elif post.picture is not None and post.picture in images.bad:
+                what = f"{post.picture.name}: {images.bad[post.picture]}"
                 yield Finding(BAD_PICTURE, what, split, post.id)
-    yield from leaked(LEAKED_PICTURE, splits, pictures.key, lambda post: post.image_id or "")
+    yield from _find_leaks(LEAKED_PICTURE, splits, images.identify, lambda post: post.image_id or "")
 
 
 def check_lengths(splits: Splits, measure: Callable[[Post], ViewFit]) -> Iterator[Finding]:
-    """Posts that the encoder does not read at once, and contexts that it has no room for."""
+    """Posts that the encoder reads in several windows, and contexts that are cut."""
     for split, posts in splits.items():
         for post in posts:
-            room = measure(post)
-            if room.windows > 1:
-                yield Finding(LONG_POST, f"{len(post.words)} words take {room.windows} windows", split, post.id)
-            if room.trimmed:
-                yield Finding(TRIMMED, f"{room.trimmed} sub-tokens are cut", split, post.id)
+            fit = measure(post)
+            if fit.windows > 1:
+                yield Finding(LONG_POST, f"{len(post.words)} words take {fit.windows} windows", split, post.id)
+            if fit.trimmed:
+                yield Finding(TRIMMED, f"{fit.trimmed} sub-tokens are cut", split, post.id)
 
 
-def empty_posts(splits: Splits) -> Iterator[Finding]:
-    for split, posts in splits.items():
-        yield from (Finding(EMPTY_POST, "no word", split, post.id) for post in posts if not post.words)
-
-
-def unlabelled(splits: Splits) -> Iterator[Finding]:
-    """Where nothing at all is labelled, the dataset is one for prediction, and nothing is wrong with it."""
+def _find_unlabeled(splits: Splits) -> Iterator[Finding]:
+    """Unlabeled posts of a labeled dataset. A dataset without any label is one for prediction."""
     if not any(post.gold is not None for posts in splits.values() for post in posts):
         return
     for split, posts in splits.items():
         yield from (Finding(UNLABELLED, "no labels", split, post.id) for post in posts if post.gold is None)
 
 
-def unseen_types(splits: Splits) -> Iterator[Finding]:
+def _find_unseen_types(splits: Splits) -> Iterator[Finding]:
     if "train" not in splits:
         return
     known = {span.type for post in splits["train"] for span in post.gold or ()}
     for split, posts in splits.items():
-        first: dict[str, Post] = {}
+        unseen: dict[str, Post] = {}
         for post in posts:
             for span in post.gold or ():
-                first.setdefault(span.type, post)
-        for name, post in first.items():
-            if name not in known:
-                yield Finding(UNSEEN_TYPE, f"{name} is no type of train", split, post.id)
+                if span.type not in known:
+                    unseen.setdefault(span.type, post)
+        for name, post in unseen.items():
+            yield Finding(UNSEEN_TYPE, f"{name} is no type of train", split, post.id)
 
 
-def duplicates(splits: Splits) -> Iterator[Finding]:
+def _find_duplicates(splits: Splits) -> Iterator[Finding]:
     for split, posts in splits.items():
         ids: dict[str, Post] = {}
         texts: dict[Hashable, Post] = {}
@@ -224,41 +230,41 @@ def duplicates(splits: Splits) -> Iterator[Finding]:
                 yield Finding(DUPLICATE_ID, "another post has this id", split, post.id)
             first = texts.setdefault(fingerprint(post), post) if post.words else post
             if first is not post:
-                yield Finding(DUPLICATE_TEXT, f"as post {first.id}: {shortened(post.text)}", split, post.id)
+                yield Finding(DUPLICATE_TEXT, f"as post {first.id}: {_shorten(post.text)}", split, post.id)
                 if first.gold != post.gold and len(first.words) == len(post.words):
-                    yield Finding(CONFLICT, f"than post {first.id}: {shortened(post.text)}", split, post.id)
+                    yield Finding(CONFLICT, f"than post {first.id}: {_shorten(post.text)}", split, post.id)
 
 
-def leaked(
+def _find_leaks(
     kind: FindingKind, splits: Splits, key: Callable[[Post], Hashable | None], show: Callable[[Post], str]
 ) -> Iterator[Finding]:
-    """Posts whose key stands in an earlier split too."""
-    seen: dict[Hashable, tuple[str, Post]] = {}
+    """Posts whose key is also in an earlier split."""
+    earlier: dict[Hashable, tuple[str, Post]] = {}
     for split, posts in splits.items():
-        here: dict[Hashable, tuple[str, Post]] = {}
+        current: dict[Hashable, tuple[str, Post]] = {}
         for post in posts:
-            if not post.words or (mark := key(post)) is None:
+            if not post.words or (post_key := key(post)) is None:
                 continue
-            if mark in seen:
-                other, first = seen[mark]
-                yield Finding(kind, f"as post {first.id} of {other}: {shortened(show(post))}", split, post.id)
-            here.setdefault(mark, (split, post))
-        seen = {**here, **seen}
+            if post_key in earlier:
+                other, first = earlier[post_key]
+                yield Finding(kind, f"as post {first.id} of {other}: {_shorten(show(post))}", split, post.id)
+            current.setdefault(post_key, (split, post))
+        earlier = {**current, **earlier}
 
 
 def fingerprint(post: Post) -> Hashable:
-    """What stays of a text when it is posted again: links and capitals differ, and so may Unicode's forms."""
+    """The words of a post without links, capitals and variants of Unicode, which differ when a text is reposted."""
     words = [word for word in post.words if not word.lower().startswith(("http://", "https://"))]
     return tuple(unicodedata.normalize("NFKC", word).casefold() for word in words or post.words)
 
 
-def shortened(text: str, most: int = 60) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+def _shorten(text: str, max_characters: int = 60) -> str:
+    return text if len(text) <= max_characters else text[: max_characters - 1] + "…"
 
 
 def group_by_kind(findings: Iterable[Finding]) -> dict[FindingKind, list[Finding]]:
-    """Findings by kind, in the order of `KINDS`."""
-    found: dict[FindingKind, list[Finding]] = defaultdict(list)
+    """Group findings by kind, in the order of `KINDS`."""
+    groups: dict[FindingKind, list[Finding]] = defaultdict(list)
     for finding in findings:
-        found[finding.kind].append(finding)
-    return {kind: found[kind] for kind in KINDS if kind in found}
+        groups[finding.kind].append(finding)
+    return {kind: groups[kind] for kind in KINDS if kind in groups}

@@ -1,9 +1,9 @@
-"""Contexts: what the stages found in a picture, as the text that is appended to a tweet.
+"""Contexts: the text that is appended to a tweet, rendered from the values of the stages.
 
 The three alignments of ITA (Wang et al., NAACL 2022): LA, object tags with attributes, "attr obj, attr obj";
-GA, captions; OCA, the words in the picture. After PGIM (Li et al., Findings of EMNLP 2023), what a language model
-knows about the post. The cache holds everything a stage found; thresholds, counts and order are applied here, so
-changing them runs no stage again.
+GA, captions; OCA, the words in the image. After PGIM (Li et al., Findings of EMNLP 2023), a language model's
+knowledge about the post. The cache holds the complete values; thresholds, counts and order are applied here, so
+that changing them reruns no stage.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from stages.ocr.schema import OcrValue, Word
 
 CONTEXTS = ("objects", "caption", "ocr", "extra", "knowledge")
 
-# Ready-made and from a file; every other context is what the stage of that name finds.
+# The context that a file contains as text; every other context is the value of the stage of that name.
 READY_MADE = "extra"
 
 ContextName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
@@ -32,11 +32,11 @@ Unit = Annotated[float, Field(ge=0, le=1)]
 
 
 class ContextConfig(Frozen):
-    """Which contexts are appended, in which order, and how much of each. `extra` is what a file has ready-made; any
-    other name that is not ours is a stage of somebody else's, whose values say what is appended of them.
+    """Which contexts are appended, in which order, and how much of each.
 
-    The default order, objects · captions · OCR words, is the one that a re-implementation quotes from the
-    paper; the reference data's folder name has captions first.
+    `extra` is text from a file. Any name that is not in `CONTEXTS` is a stage of another package, whose values
+    render themselves. The default order, objects · captions · OCR words, is the one that a re-implementation quotes
+    from the paper; the reference data's folder name has captions first.
     """
 
     order: tuple[ContextName, ...] = CONTEXTS
@@ -52,83 +52,96 @@ class ContextConfig(Frozen):
 
 
 class ReservedContext(str):
-    """A context with room of its own: `most` sub-tokens at most, for which the others make room."""
+    """A context that is allocated up to `max_subtokens` sub-tokens before all other contexts."""
 
     max_subtokens: int
 
-    def __new__(cls, text: str, most: int) -> ReservedContext:
-        made = super().__new__(cls, text)
-        made.max_subtokens = most
-        return made
+    def __new__(cls, text: str, max_subtokens: int) -> ReservedContext:
+        """Create the text with its allocation."""
+        context = super().__new__(cls, text)
+        context.max_subtokens = max_subtokens
+        return context
 
 
 def stage_names(order: Iterable[str]) -> list[str]:
-    """The stages that find these contexts."""
+    """The stages that these contexts are rendered from."""
     return [name for name in order if name != READY_MADE]
 
 
 def render(results: Mapping[str, Value | Failure], config: ContextConfig) -> tuple[str, ...]:
-    """The contexts of one picture in their order; an empty one, or one whose stage failed, is left out."""
-    texts: list[str] = []
+    """Render the contexts of one image, in their order, without empty ones and those whose stage failed."""
+    contexts: list[str] = []
     for name in config.order:
         result = results.get(name)
-        if result is not None and not isinstance(result, Failure):
-            rendered = RENDERERS[name](result, config) if name in RENDERERS else result.as_context()
-            said = [clean_line(text) for text in rendered]
-            texts += [ReservedContext(t, config.knowledge_subtokens) for t in said] if name == "knowledge" else said
-    return tuple(text for text in texts if text)
+        if result is None or isinstance(result, Failure):
+            continue
+        texts = RENDERERS[name](result, config) if name in RENDERERS else result.as_context()
+        for text in filter(None, map(clean_line, texts)):
+            contexts.append(ReservedContext(text, config.knowledge_subtokens) if name == "knowledge" else text)
+    return tuple(contexts)
 
 
-def render_objects(value: Value, config: ContextConfig) -> list[str]:
+def select_objects(value: Value, config: ContextConfig) -> list[str]:
+    """The tags of the objects that are appended, best first, each once."""
     assert isinstance(value, ObjectsValue)
-    kept = [thing for thing in value.objects if thing.score >= config.object_score]
-    tags = unique(format_object(thing, config) for thing in kept)[: config.objects]
-    return [", ".join(tags)]
+    objects = [item for item in value.objects if item.score >= config.object_score]
+    return unique(format_object(item, config) for item in objects)[: config.objects]
 
 
-def format_object(thing: Object, config: ContextConfig) -> str:
-    """In small letters, as VinVL's labels are: COCO writes "person", and Objects365 "Person"."""
-    attributes = [a.label for a in thing.attributes if a.score >= config.attribute_score]
-    return tag(thing.label.lower(), attributes[: config.attributes])
+def format_object(item: Object, config: ContextConfig) -> str:
+    """An object's tag in lower case, as in VinVL: COCO writes "person" and Objects365 "Person"."""
+    attributes = [a.label for a in item.attributes if a.score >= config.attribute_score]
+    return tag(item.label.lower(), attributes[: config.attributes])
 
 
-def render_caption(value: Value, config: ContextConfig) -> list[str]:
+def select_captions(value: Value, config: ContextConfig) -> list[str]:
+    """The captions that are appended, best first, each once."""
     assert isinstance(value, CaptionValue)
     return unique(caption.text for caption in value.captions)[: config.captions]
 
 
-def render_ocr(value: Value, config: ContextConfig) -> list[str]:
+def select_words(value: Value, config: ContextConfig) -> list[Word]:
+    """The words of the image that are appended, in reading order."""
     assert isinstance(value, OcrValue)
-    kept = [word.text for word in value.words if is_trusted(word, config)]
-    return [" ".join(kept[: config.words])]
+    return [word for word in value.words if is_trusted(word, config)][: config.words]
 
 
 def is_trusted(word: Word, config: ContextConfig) -> bool:
-    letters = sum(character.isalnum() for character in word.text)
-    return word.confidence >= config.word_confidence and letters >= config.word_characters
+    """Whether the OCR read a word with enough confidence and enough letters or digits."""
+    characters = sum(character.isalnum() for character in word.text)
+    return word.confidence >= config.word_confidence and characters >= config.word_characters
 
 
-def render_extra(value: Value, config: ContextConfig) -> list[str]:
+def _render_objects(value: Value, config: ContextConfig) -> Iterable[str]:
+    return [", ".join(select_objects(value, config))]
+
+
+def _render_ocr(value: Value, config: ContextConfig) -> Iterable[str]:
+    return [" ".join(word.text for word in select_words(value, config))]
+
+
+def _render_extra(value: Value, config: ContextConfig) -> Iterable[str]:
     assert isinstance(value, TextValue)
-    return list(value.texts)
+    return value.texts
 
 
-def render_knowledge(value: Value, config: ContextConfig) -> list[str]:
-    """One text, however many a file has, since they share the room."""
+def _render_knowledge(value: Value, config: ContextConfig) -> Iterable[str]:
+    """One text, however many texts a file contains, since they share the allocated sub-tokens."""
     if isinstance(value, TextValue):
         return [" ".join(value.texts)]
     assert isinstance(value, KnowledgeValue)
     return [value.text]
 
 
-RENDERERS: dict[str, Callable[[Value, ContextConfig], list[str]]] = {
-    "objects": render_objects,
-    "caption": render_caption,
-    "ocr": render_ocr,
-    "extra": render_extra,
-    "knowledge": render_knowledge,
+RENDERERS: dict[str, Callable[[Value, ContextConfig], Iterable[str]]] = {
+    "objects": _render_objects,
+    "caption": select_captions,
+    "ocr": _render_ocr,
+    "extra": _render_extra,
+    "knowledge": _render_knowledge,
 }
 
 
 def unique(texts: Iterable[str]) -> list[str]:
+    """The distinct texts, in order."""
     return list(dict.fromkeys(texts))

@@ -1,4 +1,4 @@
-"""Dataset cards: where the files of a dataset lie, what is in them, and where a person gets them."""
+"""Dataset cards: where a dataset's files are, what they contain, and where to get them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
 from ita_pipeline.core.config import config_files, find_config, package_data_folder, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.corpus.formats.conll import read_conll
-from ita_pipeline.corpus.formats.jsonl import ParsedPost, read_jsonl
+from ita_pipeline.corpus.formats import FormatName, parse_posts
 from ita_pipeline.corpus.line_errors import OnLineError, raise_unless_tolerated
-from ita_pipeline.corpus.posts import Post
+from ita_pipeline.corpus.posts import ParsedPost, Post
 from stages.base import Frozen
 
-# Contexts made elsewhere, beside the posts of a folder.
+# Contexts from other programs, next to the posts of a folder.
 CONTEXTS_FILE = "contexts.jsonl"
 
-# What a folder is looked through for that is a dataset without a card.
+# A folder without a card is a dataset if it has one of these files.
 POSTS_FILES = ("tweets.jsonl", "train.jsonl", "train.txt")
 
 CONLL_FILES = {"train": ["train.txt"], "dev": ["dev.txt", "valid.txt"], "test": ["test.txt"]}
@@ -32,16 +30,17 @@ SPLITS = ("train", "dev", "test")
 
 
 class DatasetCard(Frozen):
-    """`files`, `images` and `captions` list alternatives relative to the dataset's folder; the first found wins.
+    """A dataset's card.
 
-    `files` has one entry a split, or a single entry `all` for a JSONL file whose lines name their split.
-    `images` are patterns with `{id}`. `captions` are files of captions, or other contexts, made elsewhere.
+    `files`, `images` and `captions` list alternatives relative to the dataset's folder; the first that exists wins.
+    `files` has one entry per split, or a single entry `all` for a JSONL file whose lines name their split.
+    `images` are patterns with `{id}`. `captions` are files of captions, or other contexts, from other programs.
     """
 
     about: str
     source: str = ""
     licence: str = ""
-    format: Literal["conll", "jsonl"] = "conll"
+    format: FormatName = "conll"
     folder: str = ""
     files: Mapping[str, Sequence[str]] = Field(min_length=1)
     images: Sequence[str] = ()
@@ -52,7 +51,7 @@ class DatasetCard(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Posts by split. `notes` are things to tell about how they were read; `source` is what it was asked for by."""
+    """Posts by split. `notes` describe how they were read; `source` is the name or path that was loaded."""
 
     name: str
     card: DatasetCard
@@ -64,54 +63,71 @@ class Dataset:
 
     @property
     def posts(self) -> tuple[Post, ...]:
+        """The posts of all splits, in order."""
         return tuple(post for posts in self.splits.values() for post in posts)
 
 
 def load_dataset(
     name: str, data: Path | None, workspace_data: Path, on_error: OnLineError = raise_unless_tolerated
 ) -> Dataset:
-    """A dataset by the name of its card, by a card's file, or by a folder with `tweets.jsonl` and pictures.
+    """Load a dataset by the name of its card, a card's file, or a folder with `tweets.jsonl` and images.
 
-    `on_error` is called with every faulty line; by default the first that reading does not repair ends it.
+    Faulty lines go to `on_error`. By default the first line that the reader cannot repair raises.
 
     Raises:
-        UsageError: there is no such dataset, or its files are not what they should be.
+        UsageError: there is no such dataset, or a file of it is faulty.
         MissingError: a file is missing; the message names it and where to get it.
     """
     as_folder = Path(name).expanduser()
     if name not in config_files("datasets") and as_folder.is_dir():
-        label, card, folder = as_folder.resolve().name, infer_card(as_folder), as_folder
+        label, card, folder = as_folder.resolve().name, _infer_card(as_folder), as_folder
     else:
         file = find_dataset(name)
         label = file.stem
         card = parse_config(DatasetCard, read_yaml(file), f"dataset card {file.name}")
         folder = find_data_folder(label, card, data, workspace_data)
-    if card.format == "jsonl":
-        splits, notes = read_split_jsonl(label, card, folder, on_error)
-    else:
-        splits, notes = read_split_conll(label, card, folder, on_error), ()
-    return Dataset(label, card, folder, splits, first_file(folder, card.captions), notes, name)
+    parsed = {
+        split: list(parse_posts(file, card.format, card.types, on_error))
+        for split, file in find_split_files(label, card, folder).items()
+    }
+    notes = []
+    if "all" in parsed:
+        unassigned = sum(one.split is None for one in parsed["all"])
+        if unassigned:
+            notes.append(
+                f"{unassigned} posts name no split: put into train, dev and test 8:1:1 by a hash of their id"
+            )
+        parsed = _divide(parsed["all"])
+    widened = sum(one.widened for posts in parsed.values() for one in posts)
+    if widened:
+        notes.append(f"{widened} mentions ended inside a word and were widened to whole words")
+    splits = {split: tuple(_find_image(one.post, card, folder) for one in posts) for split, posts in parsed.items()}
+    return Dataset(label, card, folder, splits, _first_file(folder, card.captions), tuple(notes), name)
 
 
 def find_dataset(name: str) -> Path:
+    """Find the card of a dataset.
+
+    Raises:
+        UsageError: there is no such card.
+    """
     try:
         return find_config("datasets", name)
     except UsageError as error:
         folder = "; or give a folder with tweets.jsonl and pictures"
-        hint = error.hint + ("" if error.hint.endswith("?") else folder)
-        raise UsageError(str(error), hint) from error
+        raise UsageError(str(error), error.hint + ("" if error.hint.endswith("?") else folder)) from error
 
 
-def infer_card(folder: Path) -> DatasetCard:
+def _infer_card(folder: Path) -> DatasetCard:
+    """The card of a folder that has none, from the names of its files."""
+    about, captions = "a folder of posts", [CONTEXTS_FILE]
     if (folder / "tweets.jsonl").is_file():
-        return DatasetCard(
-            about="a folder of posts", format="jsonl", files={"all": ["tweets.jsonl"]}, captions=[CONTEXTS_FILE]
-        )
+        return DatasetCard(about=about, format="jsonl", files={"all": ["tweets.jsonl"]}, captions=captions)
     if (folder / "train.jsonl").is_file():
         files = {split: [f"{split}.jsonl"] for split in SPLITS}
-        return DatasetCard(about="a folder of posts", format="jsonl", files=files, captions=[CONTEXTS_FILE])
+        return DatasetCard(about=about, format="jsonl", files=files, captions=captions)
     if (folder / "train.txt").is_file():
-        return DatasetCard(about="a folder of posts", files=CONLL_FILES, images=IMAGES, captions=[CONTEXTS_FILE])
+        return DatasetCard(about=about, files=CONLL_FILES, images=IMAGES, captions=captions)
     raise MissingError(
         f"{folder} has neither tweets.jsonl nor train.jsonl nor train.txt",
         'write lines of {"text": …, "image": "x.jpg", "mentions": […]}, or give files in CoNLL form the names '
@@ -120,79 +136,68 @@ def infer_card(folder: Path) -> DatasetCard:
 
 
 def find_data_folder(name: str, card: DatasetCard, data: Path | None, workspace_data: Path) -> Path:
-    """Where the files lie: `--data` itself or a folder of the dataset's name in it, else the workspace's data."""
+    """Find a dataset's files: in `data` or its subfolder `name`, or without `data` in the workspace's data.
+
+    Raises:
+        MissingError: the files are in none of these folders.
+    """
     if card.folder:
         return package_data_folder("examples").parent / card.folder
-    roots = [data] if data is not None else [workspace_data]
-    for folder in [root / name for root in roots] + ([data] if data is not None else []):
-        if folder.is_dir() and any(first_file(folder, options) for options in card.files.values()):
+    folders = [workspace_data / name] if data is None else [data / name, data]
+    for folder in folders:
+        if folder.is_dir() and any(_first_file(folder, options) for options in card.files.values()):
             return folder
-    wanted = ", ".join(options[0] for options in card.files.values())
-    place = f"{data} or {data / name}" if data is not None else f"{workspace_data / name}"
+    files = ", ".join(options[0] for options in card.files.values())
+    places = f"{workspace_data / name}" if data is None else f"{data} or {data / name}"
     raise MissingError(
-        f"dataset {name}: its files ({wanted}) are not in {place}",
+        f"dataset {name}: its files ({files}) are not in {places}",
         f"{f'get them from {card.source} and ' if card.source else ''}give their folder: --data FOLDER",
     )
 
 
-def first_file(folder: Path, options: Sequence[str]) -> Path | None:
+def _first_file(folder: Path, options: Sequence[str]) -> Path | None:
     return next((folder / option for option in options if (folder / option).is_file()), None)
 
 
-def read_split_conll(
-    name: str, card: DatasetCard, folder: Path, on_error: OnLineError
-) -> dict[str, tuple[Post, ...]]:
-    return {
-        split: tuple(attach_image(post, card, folder) for post in read_conll(file, card.types, on_error))
-        for split, file in find_split_files(name, card, folder).items()
-    }
-
-
 def find_split_files(name: str, card: DatasetCard, folder: Path) -> dict[str, Path]:
+    """Find the file of each split.
+
+    Raises:
+        MissingError: a split has no file.
+    """
     files = {}
     for split, options in card.files.items():
-        found = first_file(folder, options)
-        if found is None:
+        file = _first_file(folder, options)
+        if file is None:
             hint = f"get it from {card.source}" if card.source else ""
             raise MissingError(f"dataset {name}: {folder / options[0]} is missing", hint)
-        files[split] = found
+        files[split] = file
     return files
 
 
-def attach_image(post: Post, card: DatasetCard, folder: Path) -> Post:
-    if post.image_id is None:
-        return post
+def _find_image(post: Post, card: DatasetCard, folder: Path) -> Post:
+    """The post with its image file, by the card's patterns if the post's line does not name the file."""
+    if post.picture is not None or post.image_id is None:
+        return drop_missing_image(post)
     paths = (folder / pattern.replace("{id}", post.image_id) for pattern in card.images)
     return replace(post, picture=next((path for path in paths if path.is_file()), None))
 
 
-def read_split_jsonl(
-    name: str, card: DatasetCard, folder: Path, on_error: OnLineError
-) -> tuple[dict[str, tuple[Post, ...]], tuple[str, ...]]:
-    files = find_split_files(name, card, folder)
-    read = {split: read_jsonl(file, card.types, on_error) for split, file in files.items()}
-    notes = []
-    if "all" in read:
-        by_hash = sum(found.split is None for found in read["all"])
-        if by_hash:
-            notes.append(f"{by_hash} posts name no split: put into train, dev and test 8:1:1 by a hash of their id")
-        divided = {split: [f for f in read["all"] if (f.split or hash_to_split(f)) == split] for split in SPLITS}
-        read = {split: found for split, found in divided.items() if found}
-    widened = sum(found.widened for posts in read.values() for found in posts)
-    if widened:
-        notes.append(f"{widened} mentions ended inside a word and were widened to whole words")
-    posts = {
-        split: tuple(drop_missing_image(found.post) for found in found_posts) for split, found_posts in read.items()
-    }
-    return posts, tuple(notes)
-
-
-def hash_to_split(found: ParsedPost) -> str:
-    """A split that depends on nothing but the post's id, so that adding posts moves none."""
-    number = int(hashlib.sha256(found.post.id.encode()).hexdigest()[:8], 16) % 10
-    return "train" if number < 8 else "dev" if number == 8 else "test"
-
-
 def drop_missing_image(post: Post) -> Post:
-    there = post.picture is not None and post.picture.is_file()
-    return post if there else replace(post, picture=None)
+    """The post without an image file that does not exist."""
+    exists = post.picture is not None and post.picture.is_file()
+    return post if exists else replace(post, picture=None)
+
+
+def _divide(posts: Sequence[ParsedPost]) -> dict[str, list[ParsedPost]]:
+    """Assign posts to splits: to the split that the line names, or by a hash of the post's id."""
+    divided: dict[str, list[ParsedPost]] = {split: [] for split in SPLITS}
+    for parsed in posts:
+        divided[parsed.split or _hash_to_split(parsed.post.id)].append(parsed)
+    return {split: members for split, members in divided.items() if members}
+
+
+def _hash_to_split(post_id: str) -> str:
+    """A split that depends on nothing but the post's id, so that adding posts moves none."""
+    number = int(hashlib.sha256(post_id.encode()).hexdigest()[:8], 16) % 10
+    return "train" if number < 8 else "dev" if number == 8 else "test"

@@ -1,4 +1,4 @@
-"""Datasets with their contexts in the forms of other projects: what `ita data export` does."""
+"""Write datasets with their contexts in the formats of other projects, for `ita data export`."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from pathlib import Path
 
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.formats.kbner import ExportForm, escape_word, format_contexted_tweets
-from ita_pipeline.corpus.posts import Post
-
-Rendered = tuple[Post, tuple[str, ...]]
+from ita_pipeline.corpus.posts import PostWithContexts
 
 
-def write_export(folder: Path, name: str, splits: Mapping[str, Sequence[Rendered]], form: ExportForm) -> list[Path]:
-    files: list[Path] = []
-
-    def write(place: Path, text: str) -> None:
-        place.parent.mkdir(exist_ok=True)
-        place.write_text(text, "utf-8")
-        files.append(place)
-
+def write_export(
+    folder: Path, name: str, splits: Mapping[str, Sequence[PostWithContexts]], form: ExportForm
+) -> list[Path]:
+    """Write the files of each split. Returns their paths."""
+    files: dict[Path, str] = {}
     for split, pairs in splits.items():
+        file, with_contexts = f"{split}.txt", format_contexted_tweets(pairs, form.mark)
         if form is ExportForm.ADASEQ:
-            write(folder / f"{split}.txt", format_contexted_tweets(pairs, form.mark))
-            continue
-        write(folder / name / f"{split}.txt", format_contexted_tweets([(post, ()) for post, _ in pairs], form.mark))
-        write(folder / f"{name}_doc" / f"{split}.txt", format_contexted_tweets(pairs, form.mark))
-        write(folder / "img" / f"{split}.txt", "".join(f"{post.image_id or ''}\n" for post, _ in pairs))
-    return files
+            files[folder / file] = with_contexts
+        else:
+            files[folder / name / file] = format_contexted_tweets([(post, ()) for post, _ in pairs], form.mark)
+            files[folder / f"{name}_doc" / file] = with_contexts
+            files[folder / "img" / file] = "".join(f"{post.image_id or ''}\n" for post, _ in pairs)
+    for path, text in files.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
+    return list(files)
 
 
-def describe_changes(dataset: Dataset, splits: Mapping[str, Sequence[Rendered]]) -> Iterator[str]:
-    pairs = [pair for found in splits.values() for pair in found]
-    left = len(dataset.posts) - len(pairs)
-    bare = sum(post.gold is None for post, _ in pairs)
-    changed = sum(word != escape_word(word) for post, _ in pairs for word in post.words)
-    without = sum(not contexts for _, contexts in pairs)
-    if left:
-        yield f"{left} posts have no word and are left out"
-    if bare:
-        yield f"{bare} posts have no labels; each of their words is written as O, since the readers want a tag"
-    if changed:
-        yield f"{changed} words hold white space or are <EOS>; they are written with _ or as EOS"
-    if without:
-        yield f"{without} of {len(pairs)} posts have no context"
+def describe_changes(dataset: Dataset, splits: Mapping[str, Sequence[PostWithContexts]]) -> Iterator[str]:
+    """Notes about posts that are left out, written differently, or have no context."""
+    pairs = [pair for split in splits.values() for pair in split]
+    left_out = len(dataset.posts) - len(pairs)
+    unlabeled = sum(post.gold is None for post, _ in pairs)
+    escaped = sum(word != escape_word(word) for post, _ in pairs for word in post.words)
+    without_context = sum(not contexts for _, contexts in pairs)
+    if left_out:
+        yield f"{left_out} posts have no word and are left out"
+    if unlabeled:
+        yield f"{unlabeled} posts have no labels; each of their words is written as O, since the readers want a tag"
+    if escaped:
+        yield f"{escaped} words hold white space or are <EOS>; they are written with _ or as EOS"
+    if without_context:
+        yield f"{without_context} of {len(pairs)} posts have no context"

@@ -1,4 +1,4 @@
-"""What is wrong with a line of a dataset's file, and who hears of it."""
+"""Errors in single lines of a dataset file, and how a reader reports them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from ita_pipeline.core.errors import UsageError
 
 
 class LineErrorKind(StrEnum):
-    """Lines of the first three kinds are not what they should be. An orphan is repaired in reading, and a tweet
-    with a missing tag is read as one that nobody labelled.
+    """What is wrong with a line.
+
+    A reader repairs an orphan tag. It reads a tweet with a missing tag as unlabeled. It refuses all other kinds.
     """
 
     BAD_TAG = "bad-tag"
@@ -24,7 +25,7 @@ TOLERATED = frozenset({LineErrorKind.MISSING_TAG, LineErrorKind.ORPHAN_TAG})
 
 
 class LineError(UsageError):
-    """One line of a file, and what is wrong with it."""
+    """An error in one line of a file."""
 
     def __init__(self, kind: LineErrorKind, file: str, line: int, reason: str, hint: str) -> None:
         super().__init__(f"{file}, line {line}: {reason}", hint)
@@ -34,11 +35,11 @@ class LineError(UsageError):
 OnLineError = Callable[[LineError], None]
 
 
-def raise_unless_tolerated(fault: LineError) -> None:
-    """The ordinary hearer: whatever reading cannot bear ends it.
+def raise_unless_tolerated(error: LineError) -> None:
+    """Raise an error that the reader cannot repair: the default `on_error` of all readers.
 
     Raises:
-        LineError: the fault itself.
+        LineError: the error itself.
     """
-    if fault.kind not in TOLERATED:
-        raise fault
+    if error.kind not in TOLERATED:
+        raise error

@@ -1,14 +1,20 @@
-"""A post: words, perhaps gold mentions, perhaps a picture."""
+"""Posts: words, and where they are known, gold mentions and an image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from ita_pipeline.core.text import whole_text
+from ita_pipeline.corpus.tokenizer import tokenize
+
+Split = Literal["train", "dev", "test"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """A mention in words: from `start` up to, not including, `end`."""
+    """A mention: the words from `start` up to, not including, `end`."""
 
     start: int
     end: int
@@ -17,8 +23,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """`offsets` are character positions of the words in `text`, end exclusive. `gold` is None where nobody
-    labelled the post. `image_id` names the picture in the dataset, `picture` is its file where there is one.
+    """A post. `offsets` are character positions of the words in `text`, end exclusive.
+
+    `gold` is None for an unlabeled post. `image_id` names the image in the dataset; `picture` is its file, or None
+    if the file is missing.
     """
 
     id: str
@@ -31,19 +39,35 @@ class Post:
 
     @classmethod
     def from_text(cls, text: str, picture: Path | str | None = None, id: str = "1") -> Post:
-        """A post as somebody wrote it, its words found by the tweet tokenizer."""
-        from ita_pipeline.core.text import whole_text
-        from ita_pipeline.corpus.tokenizer import tokenize
-
+        """Split raw text into words with the tweet tokenizer."""
         text = whole_text(text)
         path = Path(picture) if picture is not None else None
         offsets = tuple(tokenize(text))
         words = tuple(text[start:end] for start, end in offsets)
         return cls(id, text, words, offsets, image_id=path.stem if path else None, picture=path)
 
+    @classmethod
+    def from_words(cls, post_id: str, words: tuple[str, ...], gold: tuple[Span, ...] | None = None) -> Post:
+        """Join words with spaces to the text of a post."""
+        text, offsets = join_words(words)
+        return cls(post_id, text, words, offsets, gold)
+
+
+PostWithContexts = tuple[Post, tuple[str, ...]]
+"""A post and the rendered contexts of its image. Render once per post, and pass the pair on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedPost:
+    """A post from a file, the split that its line names, and how many mentions were widened to whole words."""
+
+    post: Post
+    split: Split | None = None
+    widened: int = 0
+
 
 def join_words(words: tuple[str, ...]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Words with one space between them, and where each one stands in that text."""
+    """Join words with single spaces. Returns the text and each word's offsets in it."""
     offsets, position = [], 0
     for word in words:
         offsets.append((position, position + len(word)))

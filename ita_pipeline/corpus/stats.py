@@ -10,7 +10,11 @@ from stages.base import Frozen
 
 
 class SplitStats(Frozen):
-    """`unseen` counts mentions that, with their type, are none of train's; `pictures` counts different ones."""
+    """Numbers of one split.
+
+    `unseen` counts mentions whose words and type are no mention of train. `named_pictures` counts posts that name
+    an image, `pictures` distinct image files.
+    """
 
     posts: int
     labelled: int
@@ -26,28 +30,28 @@ class SplitStats(Frozen):
 
 def compute_stats(splits: Mapping[str, Sequence[Post]]) -> dict[str, SplitStats]:
     """Numbers of every split, in order."""
-    known = {words for post in splits.get("train", ()) for words in mentions(post)}
-    return {name: of_split(posts, known) for name, posts in splits.items()}
+    known = {mention for post in splits.get("train", ()) for mention in _iterate_mentions(post)}
+    return {name: _compute_split(posts, known) for name, posts in splits.items()}
 
 
-def of_split(posts: Sequence[Post], known: set[tuple[str, ...]]) -> SplitStats:
-    labelled = [post for post in posts if post.gold is not None]
-    types = Counter(span.type for post in labelled for span in post.gold or ())
+def _compute_split(posts: Sequence[Post], known: set[tuple[str, ...]]) -> SplitStats:
+    labeled = [post for post in posts if post.gold is not None]
+    types = Counter(span.type for post in labeled for span in post.gold or ())
     return SplitStats(
         posts=len(posts),
-        labelled=len(labelled),
+        labelled=len(labeled),
         words=sum(len(post.words) for post in posts),
         longest=max((len(post.words) for post in posts), default=0),
         mentions=types.total(),
         types=dict(sorted(types.items())),
-        without_mention=sum(not post.gold for post in labelled),
-        unseen=sum(words not in known for post in labelled for words in mentions(post)),
+        without_mention=sum(not post.gold for post in labeled),
+        unseen=sum(mention not in known for post in labeled for mention in _iterate_mentions(post)),
         named_pictures=sum(post.image_id is not None for post in posts),
         pictures=len({post.picture for post in posts} - {None}),
     )
 
 
-def mentions(post: Post) -> Iterator[tuple[str, ...]]:
-    """Each mention as its type and its words, capitals aside."""
+def _iterate_mentions(post: Post) -> Iterator[tuple[str, ...]]:
+    """Each mention as its type and its case-folded words."""
     for span in post.gold or ():
         yield (span.type, *(word.casefold() for word in post.words[span.start : span.end]))

@@ -1,6 +1,6 @@
-"""Words of raw tweets, by NLTK's tweet tokenizer: handles, hashtags, links and emoticons stay whole.
+"""Words of raw tweets, from NLTK's tweet tokenizer: handles, hashtags, links and emoticons are one word each.
 
-So do, which it would divide, emoji of several characters and the entities of HTML, such as `&amp;`.
+Emoji of several characters and HTML entities such as `&amp;`, which NLTK divides, are one word each, too.
 """
 
 from __future__ import annotations
@@ -13,55 +13,50 @@ from typing import Any
 
 ENTITY = re.compile(r"&(?:#\w{1,8}|[A-Za-z]\w{1,31});")
 
-# An emoji with a variation selector or the colour of a skin, and those that U+200D joins.
-LOOK = "[\ufe0f\U0001f3fb-\U0001f3ff]"
+# An emoji with variation selectors or skin tones, and emoji joined by U+200D.
+MODIFIER = "[\ufe0f\U0001f3fb-\U0001f3ff]"
 
-EMOJI = re.compile(f"\\S{LOOK}*(?:\u200d\\S{LOOK}*)+|\\S{LOOK}+")
+EMOJI = re.compile(f"\\S{MODIFIER}*(?:\u200d\\S{MODIFIER}*)+|\\S{MODIFIER}+")
+
+NON_SPACE = re.compile(r"\S+")
 
 
 @functools.cache
-def pattern() -> Any:
+def _word_pattern() -> Any:
     from nltk.tokenize import TweetTokenizer
 
     return TweetTokenizer().WORD_RE
 
 
 def tokenize(text: str) -> list[tuple[int, int]]:
-    """Character spans of the words of `text`, in order, end exclusive; together they cover all but white space."""
+    """Character spans of the words of `text`, in order, end exclusive. Together they cover all but white space."""
     spans: list[tuple[int, int]] = []
     position = 0
-    for match in pattern().finditer(text):
-        spans += gaps(text, position, match.start())
-        spans += [trimmed(text, *match.span())]
+    for match in _word_pattern().finditer(text):
+        spans += _find_gap_words(text, position, match.start())
+        start = match.end() - len(match[0].lstrip())
+        spans.append((start, start + len(match[0].strip())))
         position = match.end()
-    spans += gaps(text, position, len(text))
-    return list(mended(text, (span for span in spans if span[0] < span[1])))
+    spans += _find_gap_words(text, position, len(text))
+    return list(_merge_indivisible(text, (span for span in spans if span[0] < span[1])))
 
 
-def mended(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The same words, but those that are parts of one emoji or entity are one."""
-    whole = [match.span() for match in ENTITY.finditer(text) if html.unescape(match[0]) != match[0]]
-    whole += [match.span() for match in EMOJI.finditer(text)]
-    inside = {place for start, end in whole for place in range(start + 1, end)}
-    begin = before = 0
+def _merge_indivisible(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Merge the words that are parts of one emoji or entity."""
+    indivisible = [match.span() for match in ENTITY.finditer(text) if html.unescape(match[0]) != match[0]]
+    indivisible += [match.span() for match in EMOJI.finditer(text)]
+    inner_positions = {position for start, end in indivisible for position in range(start + 1, end)}
+    word_start = previous_end = 0
     for start, end in spans:
-        if start not in inside or start != before:
-            if begin < before:
-                yield begin, before
-            begin = start
-        before = end
-    if begin < before:
-        yield begin, before
+        if start not in inner_positions or start != previous_end:
+            if word_start < previous_end:
+                yield word_start, previous_end
+            word_start = start
+        previous_end = end
+    if word_start < previous_end:
+        yield word_start, previous_end
 
 
-def gaps(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    """Whatever the tokenizer passed over, such as a lone variation selector, is a word too."""
-    return [match.span() for match in re.compile(r"\S+").finditer(text, start, end)]
-
-
-def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    while start < end and text[start].isspace():
-        start += 1
-    while start < end and text[end - 1].isspace():
-        end -= 1
-    return start, end
+def _find_gap_words(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Words of what the tokenizer skipped, such as a lone variation selector."""
+    return [match.span() for match in NON_SPACE.finditer(text, start, end)]

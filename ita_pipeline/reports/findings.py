@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from ita_pipeline.corpus.contexts import ContextConfig, format_object, is_trusted, unique
+from ita_pipeline.corpus.contexts import ContextConfig, format_object, is_trusted, select_captions, select_objects
 from ita_pipeline.extraction.contexts import Results
 from ita_pipeline.reports.models import Box, Findings, FoundCaption, FoundObject, FoundWord, Trouble
 from stages.base import Failure, Value
@@ -49,8 +49,7 @@ def size_of(results: Results) -> tuple[int, int]:
 def found_objects(value: Value | Failure | None, config: ContextConfig) -> Iterator[FoundObject]:
     if not isinstance(value, ObjectsValue):
         return
-    kept = [thing for thing in value.objects if thing.score >= config.object_score]
-    tags = set(unique(format_object(thing, config) for thing in kept)[: config.objects])
+    tags = set(select_objects(value, config))
     for thing in value.objects:
         tag = format_object(thing, config)
         used = "objects" in config.order and thing.score >= config.object_score
@@ -77,7 +76,7 @@ def found_words(value: Value | Failure | None, config: ContextConfig) -> Iterato
 def found_captions(value: Value | Failure | None, config: ContextConfig) -> Iterator[FoundCaption]:
     if not isinstance(value, CaptionValue):
         return
-    kept = set(unique(caption.text for caption in value.captions)[: config.captions])
+    kept = set(select_captions(value, config))
     for caption in value.captions:
         score = None if caption.score is None else round(caption.score, 4)
         yield FoundCaption(text=caption.text, score=score, used="caption" in config.order and caption.text in kept)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Progress
+from ita_pipeline.corpus.checks import require_labels
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.contexts import PostContexts, plan_contexts
@@ -52,7 +53,7 @@ def evaluate_run(
         UsageError: a split is empty or has a post without labels.
         StageError: a model or tool is missing; finished records remain.
     """
-    posts_by_split = {name: labelled(dataset, name) for name in dict.fromkeys(splits)}
+    posts_by_split = {name: _labeled_posts(dataset, name) for name in dict.fromkeys(splits)}
     posts = [post for split in posts_by_split.values() for post in split]
     contexts = _make_contexts(predictor, dataset, posts, captions, progress)
     scores = {name: _score_posts(predictor, split, contexts) for name, split in posts_by_split.items()}
@@ -61,20 +62,11 @@ def evaluate_run(
     return Evaluation(predictor.run.folder, dataset.name, RunScores(splits=scores), foreign, contexts.extraction)
 
 
-def labelled(dataset: Dataset, split: str) -> tuple[Post, ...]:
-    """Return the posts of a split.
-
-    Raises:
-        UsageError: the split is empty or has a post without labels.
-    """
-    posts = dataset.splits.get(split, ())
+def _labeled_posts(dataset: Dataset, split: str) -> Sequence[Post]:
+    posts = require_labels(dataset, split, "ita predict finds mentions in posts without labels")
     if not posts:
-        names = ", ".join(name for name, posts in dataset.splits.items() if posts)
-        raise UsageError(f"dataset {dataset.name} has no posts in {split}", f"it has {names}: --split NAME")
-    unlabelled = next((post.id for post in posts if post.gold is None), None)
-    if unlabelled is not None:
-        hint = "ita predict finds mentions in posts without labels"
-        raise UsageError(f"dataset {dataset.name}: post {unlabelled} of {split} is not labelled", hint)
+        others = ", ".join(name for name, members in dataset.splits.items() if members)
+        raise UsageError(f"dataset {dataset.name} has no posts in {split}", f"it has {others}: --split NAME")
     return posts
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ita_pipeline.cache.keys import digest
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.corpus.checks import require_labels
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.extraction.contexts import PostContexts
 from ita_pipeline.extraction.presets import Preset
@@ -73,13 +74,9 @@ class RunInputs:
 def check_trainable(dataset: Dataset) -> None:
     """Raise `UsageError` if a split is empty or one of its posts has no labels."""
     for name in ("train", "dev", "test"):
-        posts = dataset.splits.get(name, ())
-        if not posts:
+        hint = "give each post its mentions, an empty list where there are none"
+        if not require_labels(dataset, name, hint):
             raise UsageError(f"dataset {dataset.name} has no {name} posts", "training needs train, dev and test")
-        unlabelled = next((post.id for post in posts if post.gold is None), None)
-        if unlabelled is not None:
-            hint = "give each post its mentions, an empty list where there are none"
-            raise UsageError(f"dataset {dataset.name}: post {unlabelled} of {name} is not labelled", hint)
     if not any(span for post in dataset.splits["train"] for span in post.gold or ()):
         raise UsageError(
             f"dataset {dataset.name} has no mention to learn from in train", f"ita data check {dataset.name}"

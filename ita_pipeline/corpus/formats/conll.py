@@ -1,34 +1,36 @@
 """CoNLL files of tweets: `IMGID:<id>`, then a word and its BIO tag a line, a blank line between tweets.
 
-Read are: tabs or spaces, LF or CRLF, with or without `IMGID:` lines and byte order mark, and files without tags.
+The reader accepts tabs or spaces, LF or CRLF, a byte order mark, and files without `IMGID:` lines or without tags.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError, raise_unless_tolerated
-from ita_pipeline.corpus.posts import Post, Span, join_words
+from ita_pipeline.corpus.posts import ParsedPost, Post, Span
 
 TAG = re.compile(r"(?:O|[BI]-\S+)")
 
-# How ITA (B-X), its IOBES form (S-X), AdaSeq and PGIM (X) mark the words of a context behind a tweet.
+# How ITA (B-X), its IOBES form (S-X), AdaSeq and PGIM (X) tag the words of a context that follows a tweet.
 CONTEXT_TAGS = frozenset({"X", "B-X", "S-X", "I-X"})
 
 ORPHANS = "it is read as the beginning of one, as conlleval does; B- says so"
 
 TO_UTF8 = "iconv -f latin1 -t utf-8 FILE > NEW, or from whatever it is in"
 
-SAFE_ID = re.compile(r"[^/\\\x00]+")
+REPLACEMENT = "\ufffd"
+
+SAFE_ID = re.compile(r"(?!\.{1,2}\Z)[^/\\\x00]+")
 
 
 @dataclass
 class TaggedSentence:
-    """Lines of one tweet as they are collected."""
+    """The lines of one tweet."""
 
     image_id: str | None = None
     words: list[str] = field(default_factory=list)
@@ -38,7 +40,7 @@ class TaggedSentence:
 
 @dataclass(frozen=True, slots=True)
 class ColumnLayout:
-    """Which column holds the tags, and whether words of a context, with tags of their own, are expected."""
+    """Which column holds the tags, and whether the words of contexts, which have their own tags, are expected."""
 
     column: int = -1
     contexts: bool = False
@@ -53,24 +55,30 @@ def read_conll(
     on_error: OnLineError = raise_unless_tolerated,
     column: int = -1,
 ) -> list[Post]:
-    """The posts of a file; `types` renames types, such as OTHER to MISC. Tags are those of the last column, or of
-    another: a file of predictions has the gold ones in column -2.
+    """Read the posts of a file. `types` renames types, such as OTHER to MISC.
 
-    `on_error` is called with every faulty line. Where it raises nothing, a bad tag counts as O.
+    `column` holds the tags: a file of predictions has the gold tags in column -2. If `on_error` returns, a bad tag
+    counts as O.
 
     Raises:
         MissingError: the file cannot be read.
-        UsageError: a line is neither a word nor a word and a tag; says which.
+        UsageError: a line is neither a word nor a word and a tag.
     """
-    found = parse_sentences(read_text(path), path, on_error, ColumnLayout(column))
-    return [build_post(sentence, number, path, types or {}, on_error) for number, sentence in enumerate(found, 1)]
+    sentences = parse_sentences(read_text(path), path, on_error, ColumnLayout(column))
+    return [_build_post(sentence, n, path, types or {}, on_error) for n, sentence in enumerate(sentences, 1)]
+
+
+def parse_file(path: Path, types: Mapping[str, str], on_error: OnLineError) -> Iterator[ParsedPost]:
+    """Read the posts of a file, as `read_conll` does."""
+    return map(ParsedPost, read_conll(path, types, on_error))
 
 
 def read_text(path: Path) -> str:
-    """
+    """Read a UTF-8 file, with or without a byte order mark.
+
     Raises:
         MissingError: the file cannot be read.
-        UsageError: it is not UTF-8.
+        UsageError: the file is not UTF-8.
     """
     try:
         return path.read_text("utf-8-sig")
@@ -81,109 +89,84 @@ def read_text(path: Path) -> str:
 
 
 def parse_sentences(
-    text: str, path: Path, on_error: OnLineError = raise_unless_tolerated, layout: ColumnLayout = LAST_COLUMN
+    text: str,
+    path: Path,
+    on_error: OnLineError = raise_unless_tolerated,
+    layout: ColumnLayout = LAST_COLUMN,
 ) -> Iterator[TaggedSentence]:
-    """Words and tags of each tweet; tags of a context's words are a fault unless the layout expects them."""
-    current = TaggedSentence()
+    """Words and tags of each tweet. The tag of a context's word is an error unless the layout expects contexts."""
+    sentence = TaggedSentence()
     for number, line in enumerate(text.split("\n"), 1):
         line = line.rstrip("\r")
-        if is_image_line(line):
-            if current.words:
-                yield current
-            current = TaggedSentence(image_id=image_id(line, path, number))
-        elif not line.strip():
-            if current.words:
-                yield current
-            current = TaggedSentence() if current.words else current
-        else:
-            add_word(current, line, path, number, on_error, layout)
-    if current.words:
-        yield current
+        if line.strip() and not _is_image_line(line):
+            _add_word(sentence, line, f"{path}", number, on_error, layout)
+            continue
+        if sentence.words:
+            yield sentence
+            sentence = TaggedSentence()
+        if line.strip():
+            sentence = TaggedSentence(image_id=_parse_image_id(line, path, number))
+    if sentence.words:
+        yield sentence
 
 
-def is_image_line(line: str) -> bool:
-    """Whether a line is `IMGID:<id>`, and not a word of that look with its tag."""
-    columns = line.split("\t") if "\t" in line else line.split()
-    others = [column.strip() for column in columns[1:] if column.strip()]
-    return line.startswith("IMGID:") and ("\t" not in line or not others) and not any(map(is_tag, others[-1:]))
+def _split_columns(line: str) -> list[str]:
+    return line.split("\t") if "\t" in line else line.split()
 
 
-def is_tag(text: str) -> bool:
-    return text in CONTEXT_TAGS or TAG.fullmatch(text) is not None
+def _is_image_line(line: str) -> bool:
+    """Whether a line is `IMGID:<id>`, and not a word of that form with its tag."""
+    others = [column.strip() for column in _split_columns(line)[1:] if column.strip()]
+    is_tagged = any(tag in CONTEXT_TAGS or TAG.fullmatch(tag) for tag in others[-1:])
+    return line.startswith("IMGID:") and ("\t" not in line or not others) and not is_tagged
 
 
-def image_id(line: str, path: Path, number: int) -> str:
+def _parse_image_id(line: str, path: Path, number: int) -> str:
     name = line.removeprefix("IMGID:").strip()
-    if not SAFE_ID.fullmatch(name) or name in (".", ".."):
-        raise UsageError(
-            f"{path}, line {number}: {name!r} is no name of a picture",
-            "IMGID: and the name of a file without its ending",
-        )
+    if not SAFE_ID.fullmatch(name):
+        what = f"{path}, line {number}: {name!r} is no name of a picture"
+        raise UsageError(what, "IMGID: and the name of a file without its ending")
     return name
 
 
-def add_word(
-    sentence: TaggedSentence, line: str, path: Path, number: int, on_error: OnLineError, layout: ColumnLayout
+def _add_word(
+    sentence: TaggedSentence, line: str, file: str, number: int, on_error: OnLineError, layout: ColumnLayout
 ) -> None:
-    columns = line.split("\t") if "\t" in line else line.split()
+    columns = _split_columns(line)
     word, tag = columns[0].strip(), columns[layout.column].strip() if len(columns) > -layout.column else ""
-    fault = None if layout.contexts and tag in CONTEXT_TAGS else check_tag(tag, path, number)
-    if fault is not None:
-        on_error(fault)
+    if tag in CONTEXT_TAGS and not layout.contexts:
+        reason = f"{tag!r} marks a word of a context, not of the tweet"
+        hint = f"ita data import {file} --to FOLDER takes tweets and contexts apart"
+        on_error(LineError(LineErrorKind.CONTEXT_TAG, file, number, reason, hint))
         tag = "O"
-    # A line that is only a tag's column, as a word of odd white space leaves it, still counts as a word.
-    sentence.words.append(word or "\ufffd")
+    elif tag and tag not in CONTEXT_TAGS and not TAG.fullmatch(tag):
+        hint = "a line is a word, a tab, and O, B-TYPE or I-TYPE"
+        on_error(LineError(LineErrorKind.BAD_TAG, file, number, f"{tag!r} is no BIO tag", hint))
+        tag = "O"
+    # A line with a tag but no word, as a word of unusual white space leaves it, still counts as a word.
+    sentence.words.append(word or REPLACEMENT)
     sentence.tags.append(tag)
     sentence.lines.append(number)
 
 
-def check_tag(tag: str, path: Path, number: int) -> LineError | None:
-    """What is wrong with a tag, if anything; none at all is nothing wrong, for prediction needs none."""
-    if tag in CONTEXT_TAGS:
-        return LineError(
-            LineErrorKind.CONTEXT_TAG,
-            str(path),
-            number,
-            f"{tag!r} marks a word of a context, not of the tweet",
-            f"ita data import {path} --to FOLDER takes tweets and contexts apart",
-        )
-    if tag and not TAG.fullmatch(tag):
-        hint = "a line is a word, a tab, and O, B-TYPE or I-TYPE"
-        return LineError(LineErrorKind.BAD_TAG, str(path), number, f"{tag!r} is no BIO tag", hint)
-    return None
-
-
-def build_post(
-    sentence: TaggedSentence,
-    number: int,
-    path: Path,
-    types: Mapping[str, str],
-    on_error: OnLineError = raise_unless_tolerated,
+def _build_post(
+    sentence: TaggedSentence, number: int, path: Path, types: Mapping[str, str], on_error: OnLineError
 ) -> Post:
-    words = tuple(sentence.words)
-    text, offsets = join_words(words)
-    if any(sentence.tags) and not all(sentence.tags):
-        bare = sentence.tags.index("")
-        reason = f"{words[bare]!r} has no tag, while other words of the tweet have one"
+    words, tags, lines = tuple(sentence.words), sentence.tags, sentence.lines
+    if any(tags) and not all(tags):
+        first = tags.index("")
+        reason = f"{words[first]!r} has no tag, while other words of the tweet have one"
         hint = "give all words a tag, O where there is no mention"
-        on_error(LineError(LineErrorKind.MISSING_TAG, str(path), sentence.lines[bare], reason, hint))
-    for orphan in find_orphans(sentence.tags, types):
-        tag, line = sentence.tags[orphan], sentence.lines[orphan]
-        reason = f"{tag} of {words[orphan]!r} continues no mention"
-        on_error(LineError(LineErrorKind.ORPHAN_TAG, str(path), line, reason, ORPHANS))
-    gold = tuple(decode_bio(sentence.tags, types)) if all(sentence.tags) else None
-    return Post(
-        id=sentence.image_id or str(number),
-        text=text,
-        words=words,
-        offsets=offsets,
-        gold=gold,
-        image_id=sentence.image_id,
-    )
+        on_error(LineError(LineErrorKind.MISSING_TAG, str(path), lines[first], reason, hint))
+    for orphan in find_orphans(tags, types):
+        reason = f"{tags[orphan]} of {words[orphan]!r} continues no mention"
+        on_error(LineError(LineErrorKind.ORPHAN_TAG, str(path), lines[orphan], reason, ORPHANS))
+    gold = tuple(decode_bio(tags, types)) if all(tags) else None
+    return replace(Post.from_words(sentence.image_id or str(number), words, gold), image_id=sentence.image_id)
 
 
 def decode_bio(tags: Sequence[str], types: Mapping[str, str]) -> Iterator[Span]:
-    """Mentions of BIO tags. An `I-x` that continues no mention of type x starts one, as UMT and ITA read it."""
+    """Mentions of BIO tags. An `I-x` that continues no mention of type x starts one, as in UMT and ITA."""
     start: int | None = None
     current = ""
     for position, tag in enumerate([*tags, "O"]):
@@ -197,16 +180,16 @@ def decode_bio(tags: Sequence[str], types: Mapping[str, str]) -> Iterator[Span]:
 
 
 def find_orphans(tags: Sequence[str], types: Mapping[str, str]) -> list[int]:
-    """Places of `I-x` that continue no mention of type x."""
-    found: list[int] = []
-    before = ""
-    for place, tag in enumerate(tags):
+    """Positions of each `I-x` that continues no mention of type x."""
+    positions: list[int] = []
+    previous = ""
+    for position, tag in enumerate(tags):
         prefix, _, name = tag.partition("-")
         name = types.get(name, name)
-        if prefix == "I" and name != before:
-            found.append(place)
-        before = name
-    return found
+        if prefix == "I" and name != previous:
+            positions.append(position)
+        previous = name
+    return positions
 
 
 def encode_bio(length: int, spans: Iterable[Span]) -> list[str]:
@@ -217,19 +200,19 @@ def encode_bio(length: int, spans: Iterable[Span]) -> list[str]:
     return tags
 
 
-def escape_column(word: str) -> str:
-    """A word without what would end its column or its line."""
-    return re.sub(r"[\t\r\n]+", "_", word.strip("\t\r\n")) or "\ufffd"
+def _escape_column(word: str) -> str:
+    """Replace what would end the word's column or line."""
+    return re.sub(r"[\t\r\n]+", "_", word.strip("\t\r\n")) or REPLACEMENT
 
 
 def format_conll(posts: Iterable[tuple[Post, Sequence[Span]]]) -> str:
-    """Posts with predicted mentions: word, gold tag where there is one, predicted tag; tabs between."""
+    """Format posts with predicted mentions: word, gold tag if there is one, predicted tag, separated by tabs."""
     blocks = []
     for post, predicted in posts:
-        columns = [tuple(map(escape_column, post.words))]
+        columns = [[_escape_column(word) for word in post.words]]
         if post.gold is not None:
-            columns.append(tuple(encode_bio(len(post.words), post.gold)))
-        columns.append(tuple(encode_bio(len(post.words), predicted)))
+            columns.append(encode_bio(len(post.words), post.gold))
+        columns.append(encode_bio(len(post.words), predicted))
         lines = [f"IMGID:{post.image_id}"] if post.image_id else []
         lines += ["\t".join(row) for row in zip(*columns, strict=True)]
         blocks.append("\n".join(lines) + "\n")

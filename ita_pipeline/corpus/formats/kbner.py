@@ -1,5 +1,7 @@
-"""Tweets with their contexts in one file, as ITA, MoRe, PGIM and AdaSeq keep them: a word and its tag a line, and
-behind the tweet each context after a line `<EOS>`, its words tagged `B-X` (ITA), `S-X` (its IOBES form) or `X`.
+"""Tweets and their contexts in one file, as ITA, MoRe, PGIM and AdaSeq store them.
+
+Each line is a word and its tag. After the tweet, each context follows a line `<EOS>`; its words have the tag `B-X`
+(ITA), `S-X` (ITA's IOBES form) or `X`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from ita_pipeline.corpus.formats.conll import (
     CONTEXT_TAGS,
+    REPLACEMENT,
     ColumnLayout,
     TaggedSentence,
     encode_bio,
@@ -19,27 +22,26 @@ from ita_pipeline.corpus.formats.conll import (
     read_text,
 )
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind
-from ita_pipeline.corpus.posts import Post
+from ita_pipeline.corpus.posts import PostWithContexts
 
 EOS = "<EOS>"
 
-REPLACEMENT = "\ufffd"
-
 
 class ExportForm(StrEnum):
-    """Which project reads it: KB-NER, the code of ITA, or AdaSeq."""
+    """The project that reads the files: KB-NER, which is ITA's code, or AdaSeq."""
 
     ITA = "ita"
     ADASEQ = "adaseq"
 
     @property
     def mark(self) -> str:
+        """The tag of a context's words."""
         return "B-X" if self is ExportForm.ITA else "X"
 
 
 @dataclass(frozen=True, slots=True)
 class ContextedTweet:
-    """A tweet taken apart from its contexts. `tags` is None where no word has one."""
+    """A tweet separated from its contexts. `tags` is None if a word has no tag."""
 
     words: tuple[str, ...]
     tags: tuple[str, ...] | None
@@ -48,39 +50,35 @@ class ContextedTweet:
 
 
 def read_contexted_tweets(path: Path) -> list[ContextedTweet]:
-    """The tweets of a file, with or without contexts.
+    """Read the tweets of a file, with or without contexts.
 
     Raises:
         MissingError: the file cannot be read.
-        UsageError: a line is neither a word nor a word and a tag; says which.
+        UsageError: a line is neither a word nor a word and a tag.
     """
-    return [
-        split_contexts(sentence, path)
-        for sentence in parse_sentences(read_text(path), path, layout=ColumnLayout(contexts=True))
-    ]
+    sentences = parse_sentences(read_text(path), path, layout=ColumnLayout(contexts=True))
+    return [_split_contexts(sentence, path) for sentence in sentences]
 
 
-def split_contexts(sentence: TaggedSentence, path: Path) -> ContextedTweet:
+def _split_contexts(sentence: TaggedSentence, path: Path) -> ContextedTweet:
     """Every word from the first `<EOS>`, or the first word tagged as a context, belongs to the contexts."""
     words, tags = sentence.words, sentence.tags
-    starts = (place for place, word in enumerate(words) if word == EOS or tags[place] in CONTEXT_TAGS)
+    starts = (i for i, word in enumerate(words) if word == EOS or tags[i] in CONTEXT_TAGS)
     end = next(starts, len(words))
-    for place in range(end, len(words)):
-        if tags[place] not in CONTEXT_TAGS and tags[place] not in ("", "O"):
-            reason = f"{tags[place]!r} stands behind the beginning of a context"
-            raise LineError(
-                LineErrorKind.BAD_TAG, str(path), sentence.lines[place], reason, "a context has the tag X or O"
-            )
-    labelled = all(tags[:end])
+    for position in range(end, len(words)):
+        if tags[position] not in (*CONTEXT_TAGS, "", "O"):
+            reason = f"{tags[position]!r} stands behind the beginning of a context"
+            hint = "a context has the tag X or O"
+            raise LineError(LineErrorKind.BAD_TAG, str(path), sentence.lines[position], reason, hint)
     return ContextedTweet(
         tuple(escape_word(word) for word in words[:end]),
-        tuple(tags[:end]) if labelled else None,
-        tuple(contexts_of(words[end:])),
+        tuple(tags[:end]) if all(tags[:end]) else None,
+        tuple(_join_contexts(words[end:])),
         sentence.image_id,
     )
 
 
-def contexts_of(words: Sequence[str]) -> Iterator[str]:
+def _join_contexts(words: Sequence[str]) -> Iterator[str]:
     context: list[str] = []
     for word in [*words, EOS]:
         if word != EOS:
@@ -90,10 +88,10 @@ def contexts_of(words: Sequence[str]) -> Iterator[str]:
             context = []
 
 
-def format_contexted_tweets(posts: Iterable[tuple[Post, Sequence[str]]], mark: str) -> str:
-    """Posts with their contexts, a blank line behind each; `mark` tags the words of contexts.
+def format_contexted_tweets(posts: Iterable[PostWithContexts], mark: str) -> str:
+    """Format posts with their contexts, a blank line after each. `mark` tags the words of contexts.
 
-    A post without labels gets O for every word, since the readers want a tag. A post without words is left out.
+    The words of an unlabeled post get the tag O, since the readers require a tag. Posts without words are left out.
     """
     blocks = []
     for post, contexts in posts:
@@ -107,7 +105,7 @@ def format_contexted_tweets(posts: Iterable[tuple[Post, Sequence[str]]], mark: s
 
 
 def escape_word(word: str) -> str:
-    """A word as a column: white space inside it would end it, and `<EOS>` would begin a context."""
+    """Replace white space, which would end the word's column, and `<EOS>`, which would start a context."""
     if word == EOS:
         return "EOS"
     return re.sub(r"\s+", "_", word.strip()) or REPLACEMENT

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.contexts import ContextConfig, render
-from ita_pipeline.corpus.formats import vinvl as foreign
 from ita_pipeline.corpus.formats.vinvl import read_context_files
 from stages.base import StageError
 from stages.external import ExternalConfig, ExternalStage, format_contexts
@@ -126,10 +125,9 @@ def test_other_files_are_refused(content: str):
     assert "predictions.tsv" in caught.value.hint
 
 
-def test_a_line_without_end_is_not_read_into_memory(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(foreign, "MOST_LINE", 1000)
+def test_a_line_without_end_is_not_read_into_memory():
     with pytest.raises(UsageError, match="line 1 is longer than"):
-        read_context_files([vinvl(THING)])
+        read_context_files([vinvl(THING)], max_line_bytes=1000)
 
 
 def test_a_missing_file_is_named():

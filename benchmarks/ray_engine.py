@@ -18,7 +18,7 @@ import ita_pipeline as ita
 from benchmarks.extraction import chosen
 from benchmarks.timing import HEADER, Comparison, compare
 from ita_pipeline.core.config import package_data_folder
-from ita_pipeline.engines.ray.cluster import RayPool, connected
+from ita_pipeline.engines.ray.cluster import RayPool, connect
 
 PICTURES, PAIRS, ACTORS = 300, 3, 2
 
@@ -33,7 +33,7 @@ def extract(images: Path, ray: RayPool | None) -> None:
 
 def run(folder: Path, count: int = PICTURES, pairs: int = PAIRS) -> Iterator[Comparison]:
     pool = RayPool(actors=ACTORS)
-    with connected(RayPool(address="local")), tempfile.TemporaryDirectory() as place:
+    with connect(RayPool(address="local")), tempfile.TemporaryDirectory() as place:
         for some in (count, 4):
             paths = chosen(folder, some)
             images = Path(place) / str(some)

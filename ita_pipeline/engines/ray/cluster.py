@@ -1,4 +1,4 @@
-"""Ray as it is started or reached, quietly, and how its cores and GPUs are divided among actors."""
+"""Start or join a Ray cluster without its output, and divide its cores and GPUs among actors."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from typing import Any
 
 from ita_pipeline.core.errors import MissingError, UsageError
 
-INSTALL = "pip install 'ita-pipeline[ray]'"
+INSTALL_COMMAND = "pip install 'ita-pipeline[ray]'"
 
-SECONDS_TO_ANSWER = 10.0
+START_HINT = "ray start --head starts one on this machine; --address local needs none"
 
-START = "ray start --head starts one on this machine; --address local needs none"
+CONNECT_TIMEOUT_SECONDS = 10.0
 
-CORES_AN_ACTOR = 4
+CORES_PER_ACTOR = 4
 
-# Only paths and keys travel, so what Ray holds in memory is small.
-STORE_BYTES = 256 * 1024 * 1024
+# Only paths and keys travel, so the object store stays small.
+OBJECT_STORE_BYTES = 256 * 1024 * 1024
 
-QUIET = {
+QUIET_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
@@ -38,9 +38,11 @@ QUIET = {
 
 @dataclass(frozen=True, slots=True)
 class RayPool:
-    """What is asked of Ray: how many actors, by default as many as fit; the GPUs of each, of which a part will do;
-    and the cluster's address. By default that is `RAY_ADDRESS`, else a cluster that was started on this machine,
-    else one that lasts as long as the run, as with `local`.
+    """Settings of the Ray engine: the number of actors, by default as many as fit; the GPUs of each actor, which
+    may be a fraction; and the address of the cluster.
+
+    The default address is `RAY_ADDRESS`, else a cluster that was started on this machine, else one that lasts as
+    long as the run, as with `local`.
     """
 
     actors: int | None = None
@@ -50,15 +52,20 @@ class RayPool:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What a machine of a cluster has."""
+    """The cores and GPUs of one machine in a cluster."""
 
     cores: float
     gpus: float
 
+    def count_actors(self, cores: float, gpus: float) -> int:
+        """How many actors with these cores and GPUs fit on the machine."""
+        by_cores = int(self.cores / cores + 1e-6)
+        return min(by_cores, int(self.gpus / gpus + 1e-6)) if gpus else by_cores
+
 
 @dataclass(frozen=True, slots=True)
-class Shares:
-    """How many actors there are, and what each has. Less than one core is a core that several share."""
+class ActorResources:
+    """The number of actors, and the cores and GPUs of each. Several actors share a core if `cores` is below one."""
 
     actors: int
     cores: float
@@ -66,6 +73,7 @@ class Shares:
 
     @property
     def whole_cores(self) -> int:
+        """The number of threads that an actor may use."""
         return max(1, int(self.cores))
 
     def __str__(self) -> str:
@@ -74,100 +82,104 @@ class Shares:
         return f"{actors} with {each}{f' and {self.gpus:g} GPU' if self.gpus else ''} each"
 
 
-def shares(pool: RayPool, nodes: Sequence[Node]) -> Shares:
-    """Divide the cores of a cluster among as many actors as are asked for, or as have GPUs, or as four cores each
-    make. Each is on one machine.
+def divide_cluster(pool: RayPool, nodes: Sequence[Node]) -> ActorResources:
+    """Divide the cores of a cluster among the actors asked for, else one actor per GPU share or per four cores.
+
+    Each actor fits on one machine.
 
     Raises:
-        UsageError: no machine has what one actor wants.
+        UsageError: no machine has the resources of one actor.
     """
-    most = max((node.gpus for node in nodes), default=0.0)
-    if pool.gpus > most:
-        have = f"the largest machine of the cluster has {most:g}"
+    most_gpus = max((node.gpus for node in nodes), default=0.0)
+    if pool.gpus > most_gpus:
+        have = f"the largest machine of the cluster has {most_gpus:g}"
         raise UsageError(f"an actor wants {pool.gpus:g} GPU, and {have}", "--num-gpus 0.5 lets two share one")
-    actors = pool.actors or sum(fitting(node, pool.gpus) for node in nodes)
-    whole = range(int(max((node.cores for node in nodes), default=1)), 0, -1)
-    parts = (1 / number for number in range(2, actors + 1))
-    for cores in (*whole, *parts):
-        if sum(room(node, cores, pool.gpus) for node in nodes) >= actors:
-            return Shares(actors, cores, pool.gpus)
-    place = f"{sum(node.cores for node in nodes):g} cores and {sum(node.gpus for node in nodes):g} GPUs"
-    raise UsageError(f"the cluster has no place for {actors} actors: it has {place}", "--actors with fewer")
+    actors = pool.actors or sum(_default_actors(node, pool.gpus) for node in nodes)
+    most_cores = int(max((node.cores for node in nodes), default=1))
+    whole_cores = range(most_cores, 0, -1)
+    core_fractions = (1 / number for number in range(2, actors + 1))
+    for cores in (*whole_cores, *core_fractions):
+        if sum(node.count_actors(cores, pool.gpus) for node in nodes) >= actors:
+            return ActorResources(actors, cores, pool.gpus)
+    total = f"{sum(node.cores for node in nodes):g} cores and {sum(node.gpus for node in nodes):g} GPUs"
+    raise UsageError(f"the cluster has no place for {actors} actors: it has {total}", "--actors with fewer")
 
 
-def fitting(node: Node, gpus: float) -> int:
-    return int(node.gpus / gpus + 1e-6) if gpus else max(1, int(node.cores) // CORES_AN_ACTOR)
-
-
-def room(node: Node, cores: float, gpus: float) -> int:
-    """How many actors with so much have their place on a machine."""
-    by_cores = int(node.cores / cores + 1e-6)
-    return min(by_cores, int(node.gpus / gpus + 1e-6)) if gpus else by_cores
+def _default_actors(node: Node, gpus: float) -> int:
+    return int(node.gpus / gpus + 1e-6) if gpus else max(1, int(node.cores) // CORES_PER_ACTOR)
 
 
 def require_ray() -> None:
-    """
+    """Check that Ray is installed.
+
     Raises:
         MissingError: the extra `ray` is not installed.
     """
     if find_spec("ray") is None or find_spec("ray.data") is None:
-        raise MissingError("--engine ray needs Ray, which is not installed", INSTALL)
+        raise MissingError("--engine ray needs Ray, which is not installed", INSTALL_COMMAND)
 
 
 @contextmanager
-def connected(pool: RayPool) -> Iterator[Sequence[Node]]:
-    """The machines of a cluster, as long as this process belongs to it. A process that does already, stays.
+def connect(pool: RayPool) -> Iterator[Sequence[Node]]:
+    """Connect to a cluster and give its machines. A connection that exists already is used and kept.
 
     Raises:
         MissingError: Ray is not installed, or no cluster answers.
         UsageError: the cluster runs another version of Ray or of Python.
     """
     require_ray()
-    for name, value in QUIET.items():
+    for name, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
 
     if ray.is_initialized():
-        yield machines()
+        yield _list_nodes()
         return
-    with keep_signal_handlers(), silence_stderr():
-        join(pool.address)
+    with _keep_signal_handlers(), _silence_stderr():
+        join_cluster(pool.address)
     try:
-        yield machines()
+        yield _list_nodes()
     finally:
-        with keep_signal_handlers(), silence_stderr():
+        with _keep_signal_handlers(), _silence_stderr():
             ray.shutdown()
 
 
-def join(address: str | None) -> None:
-    """
+def join_cluster(address: str | None) -> None:
+    """Connect this process to the cluster at an address; see `RayPool` for the default.
+
     Raises:
-        MissingError: nobody answers.
-        UsageError: it is no address, or the cluster runs another version of Ray or of Python.
+        MissingError: no cluster answers.
+        UsageError: the address is invalid, or the cluster runs another version of Ray or of Python.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     if address is not None and "://" in address:
         raise UsageError(f"Ray Data does not work from {address}", "--address HOST:6379, that of the head node")
     try:
-        if address is None or address == "auto":
-            there = recorded_address()
-            if there is not None and listens(there):
-                address = there
-            elif address == "auto":
-                raise ConnectionError("none was started on this machine, or it is gone")
-        elif address != "local" and not listens(address):
-            raise ConnectionError("nobody listens there")
-        reach(address or "local")
+        address = _resolve_address(address)
+        start_ray(address)
     except (ConnectionError, ValueError) as error:
-        raise MissingError(f"no Ray cluster answers at {address}: {first_line(error)}", START) from error
+        message = f"no Ray cluster answers at {address}: {_first_line(error)}"
+        raise MissingError(message, START_HINT) from error
     except RuntimeError as error:
-        raise UsageError(
-            f"the Ray cluster cannot be used: {first_line(error)}", "ray --version, there too"
-        ) from error
+        message = f"the Ray cluster cannot be used: {_first_line(error)}"
+        raise UsageError(message, "ray --version, there too") from error
+
+
+def _resolve_address(address: str | None) -> str:
+    if address is None or address == "auto":
+        recorded = recorded_address()
+        if recorded is not None and _is_listening(recorded):
+            return recorded
+        if address == "auto":
+            raise ConnectionError("none was started on this machine, or it is gone")
+        return "local"
+    if address != "local" and not _is_listening(address):
+        raise ConnectionError("nobody listens there")
+    return address
 
 
 def recorded_address() -> str | None:
-    """Where the last cluster of this machine was started; it may be gone."""
+    """The address of the cluster that was last started on this machine; that cluster may be gone."""
     from ray._private.services import get_ray_address_from_environment
 
     try:
@@ -176,89 +188,82 @@ def recorded_address() -> str | None:
         return None
 
 
-def listens(address: str) -> bool:
-    """Whether a connection is taken. Ray itself waits many minutes for a cluster that is gone.
+def _is_listening(address: str) -> bool:
+    """Whether the address accepts connections. Ray itself waits many minutes for a cluster that is gone.
 
     Raises:
-        ValueError: it is not of the form host:port.
+        ValueError: the address does not have the form host:port.
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise ValueError("it is not of the form host:port")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_ANSWER):
+        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_SECONDS):
             return True
     except (OSError, OverflowError):
         return False
 
 
-def reach(address: str) -> None:
+def start_ray(address: str) -> None:
+    """Connect to a cluster, or start one for `local`, whose processes import from the same folders as this one."""
     import ray
 
-    more: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE_BYTES}
-    if address != "local":
-        more.clear()
-    with same_modules():
-        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **more)
+    local_options: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    options = local_options if address == "local" else {}
+    previous = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
+    finally:
+        if previous is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = previous
 
 
-def first_line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0][:200]
 
 
-def machines() -> list[Node]:
+def _list_nodes() -> list[Node]:
     import ray
 
-    found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [Node(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in found]
+    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Node(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in resources]
 
 
 @contextmanager
-def same_modules() -> Iterator[None]:
-    """What is started here finds the modules that this process finds."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+def _silence_stderr() -> Iterator[None]:
+    """Discard the file descriptor of stderr, to which Ray's libraries write without Python."""
+    original = os.dup(2)
+    null_device = os.open(os.devnull, os.O_WRONLY)
     try:
+        os.dup2(null_device, 2)
         yield
     finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+        os.dup2(original, 2)
+        os.close(null_device)
+        os.close(original)
 
 
 @contextmanager
-def silence_stderr() -> Iterator[None]:
-    """Nothing of what Ray's libraries, which know nothing of Python's streams, have to say reaches a terminal."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(nowhere)
-        os.close(kept)
-
-
-@contextmanager
-def keep_signal_handlers() -> Iterator[None]:
-    """Ray answers SIGTERM in its own way from its start on; we answer it in ours."""
+def _keep_signal_handlers() -> Iterator[None]:
+    """Restore the handlers of SIGINT and SIGTERM, which Ray replaces when it starts and stops."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             with contextlib.suppress(TypeError):
                 signal.signal(number, handler)
 
 
 @contextmanager
-def quiet_data() -> Iterator[None]:
-    """Ray Data without its bars and its log lines, and with blocks as small as ours are; afterwards as before."""
+def silence_ray_data() -> Iterator[None]:
+    """Run Ray Data without progress bars and log lines, with small blocks, and with failed tasks reported."""
     from ray.data import DataContext
 
     with warnings.catch_warnings():
@@ -266,7 +271,7 @@ def quiet_data() -> Iterator[None]:
         context = DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    # A dead actor's tasks are ours to give to another one.
+    # The engine itself gives the tasks of a dead actor to another one.
     context.max_errored_blocks = -1
     context.target_max_block_size = 1024 * 1024
     logger = logging.getLogger("ray.data")

@@ -27,7 +27,14 @@ from ita_pipeline.engines import local
 from ita_pipeline.engines.base import Interrupted, StageOutcome
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.ray.actor import Flag, Orders, Part, Report, StageActor, Task
-from ita_pipeline.engines.ray.cluster import RayPool, Shares, connected, quiet_data, require_ray, shares
+from ita_pipeline.engines.ray.cluster import (
+    ActorResources,
+    RayPool,
+    connect,
+    divide_cluster,
+    require_ray,
+    silence_ray_data,
+)
 from ita_pipeline.engines.ray.progress import StageProgress
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from stages.base import Postponed, Stage, StageError, Subject
@@ -105,7 +112,7 @@ class RayEngine:
         return {outcome.key.stage: outcome for outcome in outcomes if outcome.key.stage in names}
 
     def by_actors(
-        self, tallies: Sequence[StageProgress], plan: Plan, store: Store, progress: Progress, each: Shares
+        self, tallies: Sequence[StageProgress], plan: Plan, store: Store, progress: Progress, each: ActorResources
     ) -> None:
         """Give out what is left, and once more what was lost, as long as something gets done."""
         before, whole = 0, False
@@ -131,7 +138,7 @@ class RayEngine:
         plan: Plan,
         store: Store,
         progress: Progress,
-        each: Shares,
+        each: ActorResources,
     ) -> bool:
         """Whether actors said of every task what became of it."""
         parts = [part_of(tally.todo, plan) for tally in tallies]
@@ -238,7 +245,9 @@ def group_size(stages: Sequence[Stage[Any]], cores: int) -> int:
 
 
 @contextmanager
-def reports(orders: Orders, tasks: Sequence[Task], each: Shares, progress: Progress) -> Iterator[Iterable[Report]]:
+def reports(
+    orders: Orders, tasks: Sequence[Task], each: ActorResources, progress: Progress
+) -> Iterator[Iterable[Report]]:
     """What actors say of the tasks, in whichever order they are through with them."""
     import ray
     import ray.data

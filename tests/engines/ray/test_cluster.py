@@ -12,7 +12,7 @@ import pytest
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.engines.ray import cluster
-from ita_pipeline.engines.ray.cluster import Node, RayPool, Shares, shares
+from ita_pipeline.engines.ray.cluster import ActorResources, Node, RayPool, divide_cluster
 from tests.support.fakes import draw, ita_here
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray")
@@ -35,7 +35,7 @@ def dead_port() -> int:
 def reached(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses that Ray is asked to reach, which it does not."""
     asked: list[str] = []
-    monkeypatch.setattr(cluster, "reach", asked.append)
+    monkeypatch.setattr(cluster, "start_ray", asked.append)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     return asked
 
@@ -91,7 +91,7 @@ def test_a_cluster_of_this_machine_is_joined_and_a_name_of_one_that_is_gone_is_n
 ):
     for noted in (f"127.0.0.1:{port}", f"127.0.0.1:{dead_port}", None):
         noting(monkeypatch, noted)
-        cluster.join(None)
+        cluster.join_cluster(None)
     assert reached == [f"127.0.0.1:{port}", "local", "local"]
 
 
@@ -99,7 +99,7 @@ def test_auto_means_a_cluster_of_this_machine_and_nothing_else(
     port: int, dead_port: int, reached: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     noting(monkeypatch, f"127.0.0.1:{port}")
-    cluster.join("auto")
+    cluster.join_cluster("auto")
     assert reached == [f"127.0.0.1:{port}"]
     if find_spec("ray"):
         noting(monkeypatch, f"127.0.0.1:{dead_port}")
@@ -125,22 +125,24 @@ def test_options_of_ray_belong_to_it():
 
 
 @pytest.mark.parametrize(
-    ("pool", "nodes", "found"),
+    ("pool", "nodes", "resources"),
     [
-        (RayPool(), [Node(2, 0)], Shares(1, 2, 0)),
-        (RayPool(), [Node(16, 0), Node(8, 0)], Shares(6, 4, 0)),
-        (RayPool(actors=2), [Node(2, 0)], Shares(2, 1, 0)),
-        (RayPool(actors=3), [Node(4, 0), Node(4, 0)], Shares(3, 2, 0)),
-        (RayPool(actors=4), [Node(2, 0)], Shares(4, 0.5, 0)),
-        (RayPool(gpus=0.5), [Node(16, 2)], Shares(4, 4, 0.5)),
-        (RayPool(gpus=1.0), [Node(8, 0), Node(8, 2)], Shares(2, 4, 1.0)),
+        (RayPool(), [Node(2, 0)], ActorResources(1, 2, 0)),
+        (RayPool(), [Node(16, 0), Node(8, 0)], ActorResources(6, 4, 0)),
+        (RayPool(actors=2), [Node(2, 0)], ActorResources(2, 1, 0)),
+        (RayPool(actors=3), [Node(4, 0), Node(4, 0)], ActorResources(3, 2, 0)),
+        (RayPool(actors=4), [Node(2, 0)], ActorResources(4, 0.5, 0)),
+        (RayPool(gpus=0.5), [Node(16, 2)], ActorResources(4, 4, 0.5)),
+        (RayPool(gpus=1.0), [Node(8, 0), Node(8, 2)], ActorResources(2, 4, 1.0)),
     ],
 )
-def test_cores_are_divided_so_that_every_actor_has_its_place(pool: RayPool, nodes: list[Node], found: Shares):
-    assert shares(pool, nodes) == found
+def test_cores_are_divided_so_that_every_actor_has_its_place(
+    pool: RayPool, nodes: list[Node], resources: ActorResources
+):
+    assert divide_cluster(pool, nodes) == resources
 
 
 @pytest.mark.parametrize("pool", [RayPool(gpus=0.5), RayPool(actors=3, gpus=1.0)])
 def test_what_no_machine_has_is_refused_rather_than_waited_for(pool: RayPool):
     with pytest.raises(UsageError, match="cluster"):
-        shares(pool, [Node(8, 2)] if pool.actors else [Node(8, 0)])
+        divide_cluster(pool, [Node(8, 2)] if pool.actors else [Node(8, 0)])

@@ -24,7 +24,7 @@ from ita_pipeline.engines import local
 from ita_pipeline.engines.base import Engine, Interrupted, StageOutcome
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.factory import open_engine
-from ita_pipeline.engines.ray.cluster import RayPool, connected
+from ita_pipeline.engines.ray.cluster import RayPool, connect
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.runs.bulk_predict import PredictionCounts
 from ita_pipeline.sources.refs import ImageRef, PostRef
@@ -43,7 +43,7 @@ MANY = 320  # ten batches of the stage ocr with one core
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """The address of a cluster with the two cores of this machine, which this process belongs to."""
-    with connected(RayPool(address="local")) as nodes:
+    with connect(RayPool(address="local")) as nodes:
         assert nodes
         yield ray.get_runtime_context().gcs_address
 

@@ -49,6 +49,14 @@ SEMANTIC = Role.SEMANTIC
 EXECUTION = Role.EXECUTION
 
 
+class ModelName:
+    """The type of `MODEL`."""
+
+
+# Marks a setting that names a model, beside its role: `model: Annotated[str, SEMANTIC, MODEL] = ""`.
+MODEL = ModelName()
+
+
 class StageConfig(Frozen):
     """Base of a stage's settings. Declare each as `name: Annotated[type, SEMANTIC] = default`, or `EXECUTION`.
 
@@ -68,6 +76,11 @@ class StageConfig(Frozen):
         """Return the settings of one role as plain JSON values."""
         names = {name for name, info in type(self).model_fields.items() if role in info.metadata}
         return self.model_dump(mode="json", include=names)
+
+    @classmethod
+    def list_model_settings(cls) -> list[str]:
+        """Return the names of the settings that are marked with `MODEL`."""
+        return [name for name, info in cls.model_fields.items() if MODEL in info.metadata]
 
 
 def replace_surrogates(text: str) -> str:

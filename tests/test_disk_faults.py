@@ -24,8 +24,8 @@ from ita_pipeline.cache.shared.store import Shared
 from ita_pipeline.cache.shared.sync import pull, push
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress
-from ita_pipeline.engines import local
 from ita_pipeline.engines.executor import InProcessExecutor
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
@@ -81,7 +81,7 @@ def planned(store: Store, paths: list[Path], **wishes: Any) -> Plan:
 
 def extract(root: Path, paths: list[Path], **wishes: Any) -> None:
     store = Store(root)
-    local.run(planned(store, paths, **wishes), store, InProcessExecutor(), NoProgress())
+    LocalEngine(InProcessExecutor()).run(planned(store, paths, **wishes), store, NoProgress())
 
 
 def known(root: Path) -> dict[str, dict[str, Record]]:

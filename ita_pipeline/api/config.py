@@ -21,7 +21,7 @@ from ita_pipeline.core.config_layers import (
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import DatasetCard, find_dataset
 from ita_pipeline.engines.executor import Limits
-from ita_pipeline.extraction.presets import Choice, add_plugin_stages, build, choose
+from ita_pipeline.extraction.presets import PresetChoice, add_plugin_stages, build_stage, choose_preset
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.runs.plan import default_experiment
 
@@ -60,7 +60,7 @@ def settings(
         check_section(name, "--set")
     found = [*read_layers(), Layer("flag", flags or {}), Layer("--set", sections=said)]
     options = merge_options(found)
-    choice = choose(options.get("preset", DEFAULTS["preset"]))
+    choice = choose_preset(options.get("preset", DEFAULTS["preset"]))
     order = merge_sections(found).get("contexts", {}).get("order", choice.preset.contexts.order)
     choice = replace(
         choice, preset=add_plugin_stages(choice.preset, order if isinstance(order, list | tuple) else ())
@@ -76,7 +76,7 @@ def settings(
     return Settings(tuple(rows), choice.why)
 
 
-def of_options(found: Sequence[Layer], choice: Choice) -> Iterator[Setting]:
+def of_options(found: Sequence[Layer], choice: PresetChoice) -> Iterator[Setting]:
     preset = Layer(f"preset {choice.preset.name}", {"encoder": choice.preset.encoder})
     for name in OPTION_NAMES:
         said = [(layer.options[name], layer.origin) for layer in [preset, *found] if name in layer.options]
@@ -84,11 +84,11 @@ def of_options(found: Sequence[Layer], choice: Choice) -> Iterator[Setting]:
         yield Setting(name, value, origin)
 
 
-def of_stages(found: Sequence[Layer], choice: Choice) -> Iterator[Setting]:
+def of_stages(found: Sequence[Layer], choice: PresetChoice) -> Iterator[Setting]:
     """The settings of the preset's stages, the third parties' among them."""
     preset = Layer(f"preset {choice.preset.name}", sections=choice.preset.stages)
     for name in choice.preset.stages:
-        model = build(name, {}).config_type
+        model = build_stage(name, {}).config_type
         yield from of_section(name, model, [preset, *found])
 
 
@@ -121,7 +121,7 @@ def as_said(config: BaseModel) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude_unset=True)
 
 
-def experiment_file(choice: Choice, name: str | None, dataset: str | None) -> Path:
+def experiment_file(choice: PresetChoice, name: str | None, dataset: str | None) -> Path:
     if name is not None:
         return find_config("experiments", name)
     wanted = "default"

@@ -34,7 +34,7 @@ from ita_pipeline.extraction.contexts import (
 )
 from ita_pipeline.extraction.options import Options, chosen
 from ita_pipeline.extraction.pictures import Extraction
-from ita_pipeline.extraction.presets import Choice
+from ita_pipeline.extraction.presets import PresetChoice
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder, max_row_length
 from ita_pipeline.ner.views import ViewEncoder
 from ita_pipeline.runs.plan import TrainOptions, plan_dataset_contexts, training_settings
@@ -205,7 +205,7 @@ class Measure:
         self.contexts = self.known_contexts(dataset, choice, options, training)
 
     def known_contexts(
-        self, dataset: Dataset, choice: Choice, options: Options, training: TrainOptions
+        self, dataset: Dataset, choice: PresetChoice, options: Options, training: TrainOptions
     ) -> PostContexts | None:
         try:
             plan = plan_known(dataset, choice, options, training)
@@ -225,7 +225,7 @@ class Measure:
         return ViewFit(len(view.rows), view.trimmed)
 
 
-def plan_known(dataset: Dataset, choice: Choice, options: Options, training: TrainOptions) -> ContextPlan:
+def plan_known(dataset: Dataset, choice: PresetChoice, options: Options, training: TrainOptions) -> ContextPlan:
     """What has to be done before the contexts of a dataset can be rendered, as `train` would do it.
 
     Raises:

@@ -14,7 +14,7 @@ from ita_pipeline.engines.factory import open_engine
 from ita_pipeline.extraction.consent import ask_consent
 from ita_pipeline.extraction.options import Options, chosen
 from ita_pipeline.extraction.pictures import Extraction, ExtractionPlan, execute_plan, plan_images
-from ita_pipeline.extraction.posts import of_posts
+from ita_pipeline.extraction.posts import select_post_stages
 from ita_pipeline.extraction.presets import build_stages
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.extraction.targets import resolve_target
@@ -58,7 +58,7 @@ def planned_extraction(
     workspace = Workspace(options.workspace)
     choice = chosen(options)
     stages = build_stages(choice.preset, options.stages)
-    seen = resolve_target(target, bool(of_posts(stages)), data, workspace.data, store.manifest)
+    seen = resolve_target(target, bool(select_post_stages(stages)), data, workspace.data, store.manifest)
     for line in (*seen.notes, choice.why):
         logger.info(line)
     source = None if seen.source is None else replace(seen.source, only=only)

@@ -17,7 +17,7 @@ from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.factory import open_engine
-from ita_pipeline.engines.ray.cluster import RayPool, connected, require_ray
+from ita_pipeline.engines.ray.cluster import RayPool, connect, require_ray
 from ita_pipeline.extraction.options import Options, decline
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.runs.bulk_predict import (
@@ -150,7 +150,7 @@ def open_part_writer(
 
     with (
         open_engine(ray, predictor.limits) as engine,
-        connected(ray) as nodes,
+        connect(ray) as nodes,
         RayPartWriter(ray, nodes, predictor, parts, engine, posts_per_part) as writer,
     ):
         yield writer

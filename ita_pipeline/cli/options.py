@@ -13,7 +13,7 @@ from ita_pipeline.core.errors import UsageError
 
 if TYPE_CHECKING:
     from ita_pipeline.engines.ray.cluster import RayPool
-    from ita_pipeline.extraction.options import Shard
+    from ita_pipeline.extraction.shard import Shard
     from stages.base import FailureKind
 
 
@@ -230,7 +230,7 @@ def shard_of(text: str | None) -> Shard | None:
     Raises:
         UsageError: there is no such shard.
     """
-    from ita_pipeline.extraction.options import Shard
+    from ita_pipeline.extraction.shard import Shard
 
     return None if text is None else Shard.parse(text)
 

@@ -77,14 +77,14 @@ def told(answer: StageExplanation) -> Iterator[str]:
     """What a stage says, in lines for a person."""
     from ita_pipeline.extraction.explain import list_components
 
-    yield f"{answer.stage}: {answer.standing}"
+    yield f"{answer.stage}: {answer.status}"
     for reason in answer.reasons:
         yield f"  because  {clean_line(whole_text(reason))}"
     place = answer.record
     if place is None:
         yield "  record   none under any key"
     else:
-        yield f"  {'older' if answer.older else 'record':<7}  {shown(place.segment)}, line {place.line}"
+        yield f"  {'older' if answer.is_outdated else 'record':<7}  {shown(place.segment)}, line {place.line}"
         yield f"  says     {said(place.content)}"
         yield f"  took     {place.content.get('seconds', 0)} s"
     yield f"  key      {answer.key.hexdigest}, of"

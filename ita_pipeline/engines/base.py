@@ -1,7 +1,8 @@
-"""The contract of an engine: what it is given, what it gives back, how it is watched, and how it stops.
+# pyright: strict
+"""The engine protocol: run a plan and return the outcome of each stage.
 
-Engines differ in where the work is done and in how many pieces, and in nothing else. Each obeys the same plan, and
-what it leaves in the store is the same, but for the seconds that were measured and the names of segments.
+Engines differ only in where they run the stages. For the same plan they leave the same records in the store, except
+for measured seconds and names of segments.
 """
 
 from __future__ import annotations
@@ -16,16 +17,14 @@ from ita_pipeline.core.progress import Progress
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run was asked to stop, and did so between two batches."""
+    """A run stopped between two batches because it was asked to."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageOutcome:
-    """What became of a stage: counts of items, all failures old and new, and the seconds it took, of all processes
-    that worked on it together.
+    """The outcome of a stage: counts of items, all failures old and new, and the seconds of all its processes.
 
-    `waiting` items are still stale: a limit or a budget kept them for another time, and `note` is what the stage
-    said about that.
+    `waiting` items are still stale, because of a limit or a budget; `note` is the stage's explanation.
     """
 
     key: StageKey
@@ -38,19 +37,19 @@ class StageOutcome:
 
 
 class Engine(Protocol):
-    """Whoever does what a plan says."""
+    """Runs plans."""
 
     def run(self, plan: Plan, store: Store, progress: Progress) -> tuple[StageOutcome, ...]:
-        """Look at every stale item and keep what was found, batch by batch; one outcome a stage, in their order.
+        """Process every stale item, store the results batch by batch, and return one outcome per stage, in order.
 
-        A batch is safe on disk before another is begun by the same process. Whatever stops a run, finished batches
-        stay. An item that a stage dies of fails alone. What was done is what the store holds, never what an engine
-        remembers, so that a run which was stopped goes on with a new plan.
+        A process writes a batch to disk before it begins the next one, and finished batches survive whatever stops
+        the run. An item that crashes a stage fails alone. Only the store remembers what was done, so a run that was
+        stopped is resumed with a new plan.
 
         Raises:
-            CorruptCacheError: the cache is damaged; nothing is done then.
-            StageError: a stage cannot work at all, or not go on.
+            CorruptCacheError: the cache is damaged; nothing was run.
+            StageError: a stage cannot work at all, or not continue.
             OSError: the store cannot be written.
-            Interrupted: whoever watches asked for it.
+            Interrupted: `progress` asked the run to stop.
         """
         ...

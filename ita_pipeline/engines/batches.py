@@ -1,4 +1,5 @@
-"""What of a batch is handed to a stage, and what comes back: the same for every engine."""
+# pyright: strict
+"""Batches for every engine: which items a stage gets, and which records and failures result."""
 
 from __future__ import annotations
 
@@ -12,75 +13,83 @@ from ita_pipeline.engines.executor import Executor, Job, StageJobs, StageResults
 from ita_pipeline.sources.refs import ItemRef
 from stages.base import Failure, Postponed, Stage, Subject, Value
 
+# The results of the stages that a stage reads, by stage and by the key of the item that is processed now.
+UpstreamResults = Mapping[str, Mapping[str, Value | Failure]]
+
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """The outcome of a batch: its records and their lines, failures of the stages above, and why the stage stopped,
-    if it did.
+class BatchOutcome:
+    """The outcome of a batch: its records and their lines, the failures among them, the failures of upstream
+    stages, which get no record, and why the stage stopped, if it did.
     """
 
     records: list[Record]
     lines: bytes
+    failed: list[Failed]
     inherited: list[Failed]
     stop: Postponed | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
-    """The items of a batch, those of them that the stage has to look at, and those that a stage above failed on."""
+class PreparedBatch:
+    """The items of a batch, the jobs for the stage, and the failures inherited from upstream stages."""
 
     items: Sequence[ItemRef]
     jobs: list[Job]
     inherited: list[Failed]
 
-    def batch(self, done: StageResults) -> Batch:
-        seconds = done.seconds / max(1, len(self.jobs))
-        pairs = list(zip(self.jobs, done.results, strict=True))
-        records = [Record(job.item.key, each, seconds) for job, each in pairs if not isinstance(each, Postponed)]
-        lines = b"".join(done.lines.get(record.image) or encode(record) for record in records)
-        stops = [result for result in done.results if isinstance(result, Postponed)]
-        return Batch(records, lines, self.inherited, max(stops, key=lambda stop: stop.broken, default=None))
+    def outcome(self, results: StageResults) -> BatchOutcome:
+        """The outcome of the batch from the results of its jobs."""
+        seconds = results.seconds / max(1, len(self.jobs))
+        records: list[Record] = []
+        failed: list[Failed] = []
+        stops: list[Postponed] = []
+        for job, result in zip(self.jobs, results.results, strict=True):
+            if isinstance(result, Postponed):
+                stops.append(result)
+                continue
+            records.append(Record(job.item.key, result, seconds))
+            if isinstance(result, Failure):
+                failed.append(Failed(job.item, result))
+        lines = b"".join(results.lines.get(record.image) or encode(record) for record in records)
+        stop = max(stops, key=lambda postponed: postponed.broken, default=None)
+        return BatchOutcome(records, lines, failed, self.inherited, stop)
 
 
-Known = Mapping[str, Mapping[str, Value | Failure]]
-
-
-def run_batch(stage: Stage[Any], items: Sequence[ItemRef], known: Known, executor: Executor) -> Batch:
-    """Have a stage look at a batch; `known` as in `handed_on`.
+def run_batch(
+    stage: Stage[Any], items: Sequence[ItemRef], upstream: UpstreamResults, executor: Executor
+) -> BatchOutcome:
+    """Run a stage on a batch.
 
     Raises:
         StageError: the stage cannot work at all.
     """
-    handed = handed_on(items, known)
-    return handed.batch(executor.run_task(StageJobs(stage, handed.jobs)))
+    batch = prepare_batch(items, upstream)
+    return batch.outcome(executor.run_task(StageJobs(stage, batch.jobs)))
 
 
-def handed_on(items: Sequence[ItemRef], known: Known) -> Handed:
-    """Items are looked at unless a stage above failed on them: they fail with it, without a record of their own.
+def prepare_batch(items: Sequence[ItemRef], upstream: UpstreamResults) -> PreparedBatch:
+    """Make jobs of the items that a stage can process now.
 
-    So they are looked at as soon as the stage above has read them after all. One that a stage above has left for
-    another time is left too. `known` is what the stages above said, by their name and the item's key.
+    An item on which an upstream stage failed fails too, but gets no record, so that it is processed as soon as the
+    upstream stage succeeds. An item that an upstream stage has postponed is left out.
     """
     jobs: list[Job] = []
     inherited: list[Failed] = []
     for item in items:
-        found = {name: results[item.key] for name, results in known.items() if item.key in results}
-        broken = [(name, result) for name, result in found.items() if isinstance(result, Failure)]
-        if broken:
-            name, failure = broken[0]
+        results = {name: by_item[item.key] for name, by_item in upstream.items() if item.key in by_item}
+        values = {name: result for name, result in results.items() if isinstance(result, Value)}
+        failures = {name: result for name, result in results.items() if isinstance(result, Failure)}
+        if failures:
+            name, failure = next(iter(failures.items()))
             inherited.append(Failed(item, Failure(kind=failure.kind, reason=f"{name}: {failure.reason}")))
-        elif item.image is None or found.keys() == known.keys():
-            jobs.append(Job(item, {n: result for n, result in found.items() if isinstance(result, Value)}))
-    return Handed(items, jobs, inherited)
+        elif item.image is None or values.keys() == upstream.keys():
+            jobs.append(Job(item, values))
+    return PreparedBatch(items, jobs, inherited)
 
 
-def read_of(above: Stage[Any], item: ItemRef) -> str:
-    """The key of that of an item which a stage above has looked at: itself, or its picture, if it has one."""
+def upstream_key(above: Stage[Any], item: ItemRef) -> str:
+    """The key of the item that an upstream stage has processed: the item, or its image; empty if it has none."""
     if above.subject is Subject.POST:
         return item.key
     return item.image.key if item.image else ""
-
-
-def new_failures(items: Sequence[ItemRef], records: Sequence[Record]) -> list[Failed]:
-    by_key = {item.key: item for item in items}
-    return [Failed(by_key[r.image], r.result) for r in records if isinstance(r.result, Failure)]

@@ -1,8 +1,9 @@
-"""Which engine runs a plan."""
+# pyright: strict
+"""The choice of the engine that runs a plan."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 
 from ita_pipeline.engines.base import Engine
@@ -13,8 +14,8 @@ from ita_pipeline.engines.sandbox import SubprocessExecutor
 
 
 @contextmanager
-def open_engine(ray: RayPool | None, limits: Limits) -> Iterator[Engine]:
-    """Ray where it is asked for, else this machine.
+def open_engine(ray: RayPool | None, limits: Limits) -> Generator[Engine]:
+    """Open the Ray engine if a pool is given, else the local engine.
 
     Raises:
         MissingError: Ray is not installed.

@@ -1,91 +1,68 @@
-"""Run stages in a process of their own, so that whatever a picture does to it hurts that picture only."""
+# pyright: strict
+"""The executor that runs stages in a process of its own, so that an image that crashes it fails alone."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-import weakref
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ita_pipeline.cache.validate import decode_exactly
 from ita_pipeline.engines.executor import Job, Limits, StageJobs, StageResults
 from ita_pipeline.engines.failures import broken_stage_error, needs_only_image, plain_image
-from ita_pipeline.engines.protocol import BROKEN, POSTPONED, JobRequest, PrefetchRequest, Request
+from ita_pipeline.engines.process import SubprocessLostError, WorkerProcess
+from ita_pipeline.engines.protocol import POSTPONED, JobRequest, PrefetchRequest
 from ita_pipeline.sources.local import LocalFile, file_digest
 from ita_pipeline.sources.refs import ImageRef
-from stages.base import Failure, FailureKind, Postponed, Result, Stage, StageError, run_bisected
-
-# A process may be killed by chance while a picture is alone in it; by chance twice running is another matter.
-TRIES_ALONE = 2
-
-
-class SubprocessLostError(Exception):
-    """The worker died, or took too long and was stopped."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.reason)
-        self.failure = failure
-
-
-@dataclass(slots=True)
-class Process:
-    """A running worker and the two ends that lead to it."""
-
-    child: subprocess.Popen[bytes]
-    socket: Connection
-    lifeline: int
-    folder: tempfile.TemporaryDirectory[str]
+from stages.base import Failure, Postponed, Result, Stage, StageError, run_bisected
 
 
 class SubprocessExecutor:
-    """`Executor` in another process, started with the first stage and again after each death.
+    """An `Executor` in another process, which starts with the first stage and again after it died.
 
-    Stages stay open in it side by side, so that a picture which is decoded once can be shown to all of them.
+    Its stages stay open side by side, so that an image is decoded once for all of them.
     """
 
     def __init__(self, limits: Limits | None = None, cores: int | None = None) -> None:
-        """With `cores`, stages divide their work for so many, where others work on the same machine."""
+        """With `cores`, stages use as many threads, since other work runs on the same machine."""
         self.limits, self.cores = limits or Limits(), cores
-        self.process: Process | None = None
-        self.stop: Callable[[], int | None] = lambda: 0
-        self.opened: dict[str, Stage[Any]] = {}
-        self.proved: set[str] = set()
-        self.usual: dict[str, float] = {}
+        self.process: WorkerProcess | None = None
+        self.open_stages: dict[str, Stage[Any]] = {}
+        self.working_stages: set[str] = set()
+        self.longest_seconds: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Implement `Executor.close`: end the process."""
+        if self.process is not None:
+            self.process.end()
 
     def open(self, stage: Stage[Any]) -> str:
-        if self.process is None:
-            self.process = start(self.limits, self.cores)
-            self.stop = weakref.finalize(self, stop, self.process)
+        """Implement `Executor.open`."""
+        if self.process is None or not self.process.is_running:
+            self.process = WorkerProcess(self.limits, self.cores)
+            self.open_stages.clear()
+        self.process.send(stage)
         try:
-            self.say(stage)
-            device = self.answer(math.inf).decode()
-        except SubprocessLostError as lost:
-            reason = lost.failure.reason
-            raise StageError(f"the stage {stage.name} cannot be made ready: {reason}", "ita --debug …") from lost
-        self.opened[stage.name] = stage
+            device = self.process.receive(math.inf).decode()
+        except SubprocessLostError as error:
+            reason = error.failure.reason
+            raise StageError(f"the stage {stage.name} cannot be made ready: {reason}", "ita --debug …") from error
+        self.open_stages[stage.name] = stage
         return device
 
     def prefetch(self, images: Sequence[ImageRef]) -> None:
-        """Only a hint: a worker that is not there, or dies of it, does without."""
-        if self.process is not None:
-            self.say(PrefetchRequest(list(images)))
-
-    def say(self, order: Request) -> None:
-        assert self.process is not None
-        with contextlib.suppress(OSError):  # it died since the last answer; the next one will say so
-            self.process.socket.send(order)
+        """Implement `Executor.prefetch`."""
+        if self.process is not None and self.process.is_running:
+            self.process.send(PrefetchRequest(list(images)))
 
     def run_jobs(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
         """Implement `Executor.run_jobs`."""
@@ -93,106 +70,93 @@ class SubprocessExecutor:
 
     def run_task(self, task: StageJobs) -> StageResults:
         """Implement `Executor.run_task`."""
-        stage, lines = task.stage, dict[str, bytes]()
+        lines: dict[str, bytes] = {}
 
-        def ask(jobs: Sequence[Job]) -> list[Result]:
-            answer = self.ask(stage, jobs)
-            lines.update(answer.lines)
-            return answer.results
+        def run(jobs: Sequence[Job]) -> list[Result]:
+            (results,) = self._request([StageJobs(task.stage, jobs)])
+            lines.update(results.lines)
+            return results.results
 
-        def retry(job: Job, lost: SubprocessLostError) -> Result:
-            return self._retry_alone(stage, job, lost, ask)
+        def retry(job: Job, error: SubprocessLostError) -> Result:
+            """Run a job again, since a process may be killed by chance once, but hardly twice."""
+            if not error.timed_out:
+                try:
+                    return run([job])[0]
+                except SubprocessLostError as second_error:
+                    error = second_error
+            self._check_stage(task.stage, error)
+            return error.failure
 
-        start_time = time.perf_counter()
-        results = self.judged(stage, run_bisected(ask, task.jobs, retry, SubprocessLostError))
-        return StageResults(results, time.perf_counter() - start_time, lines)
+        start = time.perf_counter()
+        results = run_bisected(run, task.jobs, retry, SubprocessLostError)
+        self._note_success(task.stage, results)
+        return StageResults(results, time.perf_counter() - start, lines)
 
     def run_together(self, tasks: Sequence[StageJobs]) -> list[StageResults]:
-        """Where the worker dies, tasks are done one after the other, so that it is seen of which picture."""
+        """Implement `Executor.run_together`. If the process dies, run the tasks in turn to find the culprit."""
         try:
-            done = self._request(tasks)
+            all_results = self._request(tasks)
         except SubprocessLostError:
             return [self.run_task(task) for task in tasks]
-        for task, one in zip(tasks, done, strict=True):
-            self.judged(task.stage, one.results)
-        return done
+        for task, results in zip(tasks, all_results, strict=True):
+            self._note_success(task.stage, results.results)
+        return all_results
 
-    def judged(self, stage: Stage[Any], results: list[Result]) -> list[Result]:
-        """Note that a stage is not broken where it made something of something."""
+    def _note_success(self, stage: Stage[Any], results: Sequence[Result]) -> None:
         if any(not isinstance(result, Failure) for result in results):
-            self.proved.add(stage.name)
-        return results
+            self.working_stages.add(stage.name)
 
-    def _retry_alone(
-        self,
-        stage: Stage[Any],
-        job: Job,
-        lost: SubprocessLostError,
-        ask: Callable[[Sequence[Job]], list[Result]],
-    ) -> Result:
-        """Try a picture again that a worker died of while it was alone with it."""
-        for _ in range(TRIES_ALONE - 1):
-            if lost.failure.kind is FailureKind.RESOURCE and "longer" in lost.failure.reason:
-                break
-            try:
-                return ask([job])[0]
-            except SubprocessLostError as again:
-                lost = again
-        self.prove(stage, lost)
-        return lost.failure
-
-    def prove(self, stage: Stage[Any], lost: SubprocessLostError) -> None:
-        """Make sure that it is the picture: a stage that dies of any picture is broken.
+    def _check_stage(self, stage: Stage[Any], error: SubprocessLostError) -> None:
+        """Check that a stage works on a plain image.
 
         Raises:
-            StageError: it is the stage.
+            StageError: the process dies at the plain image too.
         """
-        if stage.name in self.proved or not needs_only_image(stage):
+        if stage.name in self.working_stages or not needs_only_image(stage):
             return
         with tempfile.TemporaryDirectory() as folder:
-            plain = Path(folder) / "plain.png"
-            plain_image().save(plain)
+            file = Path(folder) / "plain.png"
+            plain_image().save(file)
             try:
-                self.ask(stage, [Job(ImageRef(file_digest(plain), LocalFile(plain)))])
+                self._request([StageJobs(stage, [Job(ImageRef(file_digest(file), LocalFile(file)))])])
             except SubprocessLostError:
-                raise broken_stage_error(stage, lost.failure.reason) from lost
-        self.proved.add(stage.name)
-
-    def ask(self, stage: Stage[Any], jobs: Sequence[Job]) -> StageResults:
-        """
-        Raises:
-            SubprocessLostError: the worker died of it, or took too long.
-        """
-        return self._request([StageJobs(stage, jobs)])[0]
+                raise broken_stage_error(stage, error.failure.reason) from error
+        self.working_stages.add(stage.name)
 
     def _request(self, tasks: Sequence[StageJobs]) -> list[StageResults]:
-        """As `ask`, of several stages at once."""
+        """Run tasks in the process.
+
+        Raises:
+            SubprocessLostError: the process died, or took too long.
+        """
         for task in tasks:
-            if self.opened.get(task.stage.name) is not task.stage:
-                self.usual.pop(task.stage.name, None)
+            if not self._is_open(task.stage):
+                self.longest_seconds.pop(task.stage.name, None)
                 self.open(task.stage)
-        self.say([JobRequest(task.stage.name, list(task.jobs)) for task in tasks])
-        lines = self.answer(sum(map(self.allowed, tasks))).split(b"\n")[:-1]
-        done: list[StageResults] = []
-        for task in tasks:
-            done.append(self.understood(task, lines[: len(task.jobs)]))
-            del lines[: len(task.jobs)]
-        return done
+        assert self.process is not None
+        self.process.send([JobRequest(task.stage.name, list(task.jobs)) for task in tasks])
+        answer = self.process.receive(sum(map(self._find_timeout, tasks)))
+        lines = iter(answer.split(b"\n")[:-1])
+        return [self._decode_results(task, lines) for task in tasks]
 
-    def allowed(self, task: StageJobs) -> float:
-        """Seconds: the slowest picture may take its limit, the others take what pictures took so far."""
-        usual = self.usual.get(task.stage.name, 0.0)
-        return self.limits.seconds * (1 if usual else len(task.jobs)) + 4 * usual * len(task.jobs)
+    def _is_open(self, stage: Stage[Any]) -> bool:
+        is_running = self.process is not None and self.process.is_running
+        return is_running and self.open_stages.get(stage.name) is stage
 
-    def understood(self, task: StageJobs, lines: Sequence[bytes]) -> StageResults:
-        """Read the answer of the worker to a task, one line per job.
+    def _find_timeout(self, task: StageJobs) -> float:
+        """Seconds for a task: the limit for the slowest item, and four times the longest time so far for each."""
+        longest = self.longest_seconds.get(task.stage.name, 0.0)
+        return self.limits.seconds * (1 if longest else len(task.jobs)) + 4 * longest * len(task.jobs)
+
+    def _decode_results(self, task: StageJobs, lines: Iterator[bytes]) -> StageResults:
+        """Decode the answer to a task from the next lines, one per job.
 
         Raises:
             StageError: a line is no record of the item that the stage was asked about.
         """
         stage, results, seconds = task.stage, list[Result](), 0.0
         records: dict[str, bytes] = {}
-        for line, job in zip(lines, task.jobs, strict=False):
+        for job, line in zip(task.jobs, lines, strict=False):
             if line.startswith(POSTPONED):
                 results.append(Postponed.model_validate_json(line.removeprefix(POSTPONED)))
                 continue
@@ -200,97 +164,10 @@ class SubprocessExecutor:
             if record is None:
                 break
             records[record.image] = line + b"\n"
-            self.usual[stage.name] = max(self.usual.get(stage.name, 0.0), record.seconds)
+            longest = self.longest_seconds.get(stage.name, 0.0)
+            self.longest_seconds[stage.name] = max(longest, record.seconds)
             seconds += record.seconds
             results.append(record.result)
         if len(results) != len(task.jobs):
             raise StageError(f"the stage {stage.name} answered for other items than it was asked about")
         return StageResults(results, seconds, records)
-
-    def answer(self, allowed: float) -> bytes:
-        assert self.process is not None
-        socket = self.process.socket
-        try:
-            if not socket.poll(None if allowed == math.inf else allowed):
-                self.kill()
-                reason = f"took longer than {self.limits.seconds:.0f} s"
-                raise SubprocessLostError(Failure(kind=FailureKind.RESOURCE, reason=reason))
-            kind, _, rest = socket.recv_bytes().partition(b"\n")
-        except (EOFError, OSError):
-            code = self.kill()
-            raise SubprocessLostError(as_failure(code)) from None
-        except BaseException:
-            self.kill()  # interrupted: what the worker still says would be taken for another answer
-            raise
-        if kind == BROKEN:
-            message, hint = json.loads(rest)
-            raise StageError(message, hint)
-        return rest
-
-    def kill(self) -> int:
-        """End the worker and all that it has started; its exit code."""
-        self.process = None
-        self.opened.clear()
-        return self.stop() or 0
-
-    def close(self) -> None:
-        self.kill()
-
-    def __enter__(self) -> SubprocessExecutor:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def start(limits: Limits, cores: int | None) -> Process:
-    ours, theirs = Pipe()
-    held, lifeline = os.pipe()
-    folder = tempfile.TemporaryDirectory(prefix="ita-")
-    here = os.getcwd()  # noqa: PTH109
-    places = os.pathsep.join(place or here for place in sys.path)
-    environment = {**os.environ, "PYTHONPATH": places, "TMPDIR": folder.name}
-    # -P: a folder of pictures may hold a file that is called like one of our modules.
-    command = [sys.executable, "-P", "-m", "ita_pipeline.engines.worker"]
-    command += [str(theirs.fileno()), str(held), str(cores or 0)]
-    # A session of its own: the terminal's Ctrl-C is for us, and all that it starts can be ended at once.
-    child = subprocess.Popen(
-        command,
-        env=environment,
-        pass_fds=(theirs.fileno(), held),
-        stdin=subprocess.DEVNULL,
-        stdout=sys.stderr.fileno() if has_descriptor() else subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    theirs.close()
-    os.close(held)
-    ours.send(limits)
-    return Process(child, ours, lifeline, folder)
-
-
-def has_descriptor() -> bool:
-    try:
-        return sys.stderr.fileno() >= 0
-    except (AttributeError, OSError, ValueError):
-        return False
-
-
-def stop(process: Process) -> int:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.child.pid, signal.SIGKILL)
-    code = process.child.wait()
-    process.socket.close()
-    with contextlib.suppress(OSError):
-        os.close(process.lifeline)
-    process.folder.cleanup()
-    return code
-
-
-def as_failure(code: int) -> Failure:
-    """What the death of a worker says of the picture that it died of."""
-    try:
-        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    except ValueError:
-        name = f"signal {-code}"
-    kind = FailureKind.RESOURCE if code == -signal.SIGKILL else FailureKind.PERMANENT
-    return Failure(kind=kind, reason=f"the process that looked at it died of it ({name})")

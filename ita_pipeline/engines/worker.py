@@ -1,6 +1,7 @@
-"""The process in which stages meet pictures: `python -m ita_pipeline.engines.worker`, started by `isolation`.
+# pyright: strict
+"""The worker process of a subprocess executor: `python -m ita_pipeline.engines.worker`, started by `process`.
 
-It is told what to do over a socket, and dies with whoever started it, taking along all that it has started itself.
+It receives requests over a socket, and ends with its parent and with everything that it has started itself.
 """
 
 from __future__ import annotations
@@ -24,91 +25,87 @@ from stages.models.threads import limit_cores
 
 
 def main() -> None:
+    """Serve requests until the parent ends."""
     socket, lifeline, cores = (int(number) for number in sys.argv[1:4])
     limit_cores(cores or None)
-    ending = threading.Thread(target=die_with_parent, args=[lifeline], daemon=True)
+    ending = threading.Thread(target=_end_with_parent, args=[lifeline], daemon=True)
     ending.start()
-    # Those who stop a run tell its parent; a Ctrl-C meant for the parent must not tear a batch.
+    # A stop request goes to the parent; Ctrl-C must not interrupt a batch here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    serve(Connection(socket))
-    ending.join()  # the parent is gone: to end before its folder is removed would leave it behind
+    _serve(Connection(socket))
+    ending.join()  # ending before the temporary folder is removed would leave it behind
 
 
-def die_with_parent(lifeline: int) -> None:
-    """Wait for the other end of a pipe to close, which even SIGKILL does, and end this whole process group."""
+def _end_with_parent(lifeline: int) -> None:
+    """Wait until the other end of a pipe closes, which even SIGKILL causes, and end this process group."""
     os.read(lifeline, 1)
-    for _ in range(3):  # a stage may write to it at this very moment
+    for _ in range(3):  # a stage may be writing to the folder
         shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
 
 
-def serve(socket: Connection) -> None:
-    """Carry out orders until the other end is gone."""
+def _serve(socket: Connection) -> None:
+    stages: dict[str, Stage[Any]] = {}
     try:
         executor = InProcessExecutor(socket.recv())
-    except (EOFError, ConnectionError):
-        return
-    stages: dict[str, Stage[Any]] = {}
-    while True:
-        try:
-            order: Request = socket.recv()
-        except (EOFError, ConnectionError):
-            return
-        answer = carried_out(order, executor, stages)
-        try:
+        while True:
+            answer = _handle(socket.recv(), executor, stages)
             if answer is not None:
                 socket.send_bytes(answer)
-        except ConnectionError:
-            return
+    except (EOFError, ConnectionError):
+        return  # the parent has ended
 
 
-def carried_out(order: Request, executor: InProcessExecutor, stages: dict[str, Stage[Any]]) -> bytes | None:
-    """What is to be said of an order, if anything is."""
+def _handle(request: Request, executor: InProcessExecutor, stages: dict[str, Stage[Any]]) -> bytes | None:
+    """Handle a request and return the answer, if it has one."""
     try:
-        if isinstance(order, Stage):
-            stages[order.name] = order
-            limit_memory(None)
-            device = executor.open(order)
-            limit_memory(executor.limits.memory_megabytes)
+        if isinstance(request, Stage):
+            stages[request.name] = request
+            _limit_memory(None)
+            device = executor.open(request)
+            _limit_memory(executor.limits.memory_megabytes)
             return READY + b"\n" + device.encode()
-        if isinstance(order, PrefetchRequest):
-            executor.prefetch(order.images)
+        if isinstance(request, PrefetchRequest):
+            executor.prefetch(request.images)
             return None
-        return RESULTS + b"\n" + answers(executor, [StageJobs(stages[ask.stage], ask.jobs) for ask in order])
+        tasks = [StageJobs(stages[part.stage], part.jobs) for part in request]
+        return RESULTS + b"\n" + _run_tasks(executor, tasks)
     except StageError as error:
         return BROKEN + b"\n" + json.dumps([str(error), error.hint]).encode()
 
 
-def answers(executor: InProcessExecutor, tasks: Sequence[StageJobs]) -> bytes:
-    """A line a job, those of one task after those of another."""
-    return b"".join(
-        told(job.item.key, result, done.seconds / len(task.jobs))
-        for task, done in zip(tasks, executor.run_together(tasks), strict=True)
-        for job, result in zip(task.jobs, done.results, strict=True)
-    )
+def _run_tasks(executor: InProcessExecutor, tasks: Sequence[StageJobs]) -> bytes:
+    """Run tasks and encode their results, one line per job."""
+    lines: list[bytes] = []
+    for task, results in zip(tasks, executor.run_together(tasks), strict=True):
+        seconds = results.seconds / max(1, len(task.jobs))
+        for job, result in zip(task.jobs, results.results, strict=True):
+            lines.append(_encode_result(job.item.key, result, seconds))
+    return b"".join(lines)
 
 
-def told(key: str, result: Result, seconds: float) -> bytes:
-    """A result as the line of its record, or of why there is none."""
+def _encode_result(key: str, result: Result, seconds: float) -> bytes:
     if isinstance(result, Postponed):
         return POSTPONED + result.model_dump_json().encode() + b"\n"
     return encode(Record(key, result, seconds))
 
 
-def limit_memory(megabytes: int | None) -> None:
-    """Let this process take so much more than it has now, or what it may: a picture beyond it is a MemoryError."""
+def _limit_memory(megabytes: int | None) -> None:
+    """Limit the memory that this process may allocate from now on, or lift the limit.
+
+    An image that needs more raises MemoryError. A system without such limits limits only the number of pixels.
+    """
     try:
         import resource
 
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
-        if megabytes is None:
-            resource.setrlimit(resource.RLIMIT_AS, (most, most))
-            return
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-        wanted = pages * resource.getpagesize() + megabytes * MEGABYTE
-        resource.setrlimit(resource.RLIMIT_AS, (wanted, most))
+        _, hard_limit = resource.getrlimit(resource.RLIMIT_AS)
+        limit = hard_limit
+        if megabytes is not None:
+            pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+            limit = pages * resource.getpagesize() + megabytes * MEGABYTE
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard_limit))
     except (ImportError, OSError, ValueError):
-        return  # a system without such limits; pixels are limited everywhere
+        return
 
 
 if __name__ == "__main__":

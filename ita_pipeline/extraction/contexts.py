@@ -13,11 +13,11 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.corpus.contexts import ContextConfig, render
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.engines import local
 from ita_pipeline.engines.base import Engine
 from ita_pipeline.engines.executor import InProcessExecutor, Limits
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.extraction.pictures import Extraction, ExtractionPlan, execute_plan, plan_images
-from ita_pipeline.extraction.posts import PostSource, of_posts
+from ita_pipeline.extraction.posts import PostSource, select_post_stages
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef, PostRef
 from stages.base import Failure, Item, Result, Stage, Subject, Value
@@ -88,7 +88,7 @@ def plan_contexts(
     parts = tuple(name for name in config.order if external is not None and name in external.parts)
     left = filter_stages(stages, {str(name) for name in config.order if name not in parts})
     paths = list(dict.fromkeys(post.picture for post in posts if post.picture is not None))
-    source = PostSource(tuple(posts), tuple(train), origin) if of_posts(left) and posts else None
+    source = PostSource(tuple(posts), tuple(train), origin) if select_post_stages(left) and posts else None
     if left and (paths or source):
         pictures = plan_images([LocalFile(path) for path in paths], left, store, wishes, limits, source)
     else:
@@ -115,7 +115,7 @@ def make_contexts(todo: ContextPlan, store: Store, engine: Engine, progress: Pro
         StageError: a stage cannot work at all; what was computed before is kept.
     """
     extraction = execute_plan(todo.pictures, store, engine, progress)
-    local.run(todo.imported, store, InProcessExecutor(), progress)
+    LocalEngine(InProcessExecutor()).run(todo.imported, store, progress)
     return replace(read_contexts(todo, store), extraction=extraction)
 
 
@@ -134,7 +134,7 @@ def read_contexts(todo: ContextPlan, store: Store) -> PostContexts:
         for image in images
         if image.path is not None
     }
-    readers = [stage for stage in of_posts(todo.stages) if stage.name in keys]
+    readers = [stage for stage in select_post_stages(todo.stages) if stage.name in keys]
     own = [item.key for item in todo.pictures.posts.values()]
     said = {stage.name: store.results(stage, keys[stage.name], own) for stage in readers}
     by_post = {

@@ -1,4 +1,4 @@
-"""Everything about one picture: its records, where they lie, what decided them, and what has changed since."""
+"""Explain one image or post: its records, where they are stored, what determined their keys, and what changed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from ita_pipeline.extraction.pictures import ExtractionPlan
 from stages.base import Subject
 
 
-class Standing(StrEnum):
-    """How a stage stands to a picture."""
+class ItemStatus(StrEnum):
+    """A stage's status for one image or post."""
 
     FRESH = "fresh"
     STALE = "stale"
@@ -28,39 +28,41 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A record as it lies in the cache: its segment, the line counted from 1, and its content."""
+class StoredRecord:
+    """A record in the cache: its segment, its line number counted from 1, and its content."""
 
     segment: Path
     line: int
     content: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
+        """The record as JSON values."""
         return {"segment": str(self.segment), "line": self.line, "content": self.content}
 
 
 @dataclass(frozen=True, slots=True)
 class StageExplanation:
-    """What one stage has to say of a picture. `record` is the one that holds now, or else the latest older one,
-    under `record_key`.
+    """One stage's status for an item. `record` is the current record, else the latest older one, and `record_key`
+    its key.
     """
 
     stage: str
-    standing: Standing
+    status: ItemStatus
     reasons: tuple[str, ...]
     key: StageKey
-    record: Place | None
-    record_key: StageKey | None
+    record: StoredRecord | None = None
+    record_key: StageKey | None = None
 
     @property
-    def older(self) -> bool:
-        """Whether the record is from another key than the one wanted now."""
+    def is_outdated(self) -> bool:
+        """Whether the record has another key than the current one."""
         return self.record_key is not None and self.record_key.hexdigest != self.key.hexdigest
 
     def to_json(self) -> dict[str, Any]:
+        """The explanation as JSON values."""
         return {
             "stage": self.stage,
-            "state": self.standing,
+            "state": self.status,
             "reasons": list(self.reasons),
             "key": self.key.hexdigest,
             "components": self.key.components,
@@ -71,64 +73,66 @@ class StageExplanation:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A picture or a post by what it is called and its key, and every stage's answer."""
+    """The label and key of an image or a post, and the explanation of every stage."""
 
     label: str
     key: str
     stages: tuple[StageExplanation, ...]
 
     def to_json(self) -> dict[str, Any]:
+        """The explanation as JSON values."""
         return {
             "schema": "ita.why/1",
             "path": self.label.encode("utf-8", "backslashreplace").decode(),
             "image": self.key,
-            "stages": [answer.to_json() for answer in self.stages],
+            "stages": [stage.to_json() for stage in self.stages],
         }
 
 
 def explain(plan: ExtractionPlan, store: Store) -> Explanation:
-    """The answers of all stages of a plan for its only picture, or its only post and the picture of that."""
+    """Explain the only image of a plan, or its only post with the image of that post."""
     image = plan.images[0] if plan.images else None
     post = next(iter(plan.posts.values()), None)
-    keys = {Subject.PICTURE: image.key if image else None, Subject.POST: post.key if post else None}
-    answers = tuple(
-        answer(part, key, store) for part in plan.plan.stages if (key := keys[part.stage.subject]) is not None
+    items = {Subject.PICTURE: image, Subject.POST: post}
+    stages = tuple(
+        _explain_stage(stage_plan, item.key, store)
+        for stage_plan in plan.plan.stages
+        if (item := items[stage_plan.stage.subject]) is not None
     )
-    if post is not None:
-        return Explanation(post.label, post.key, answers)
-    assert image is not None
-    return Explanation(image.label, image.key, answers)
+    item = post or image
+    assert item is not None
+    return Explanation(item.label, item.key, stages)
 
 
-def answer(part: StagePlan, image: str, store: Store) -> StageExplanation:
-    standing, reasons = status_of(part)
-    for key in [part.key, *store.other_keys(part.key)]:
+def _explain_stage(plan: StagePlan, item_key: str, store: Store) -> StageExplanation:
+    status, reasons = _find_status(plan)
+    for key in [plan.key, *store.other_keys(plan.key)]:
         folder = store.folder(key)
         store.index.refresh(folder)
-        for entry in store.index.entries(folder, [image]):
-            return StageExplanation(part.stage.name, standing, reasons, part.key, place_of(entry), key)
-    return StageExplanation(part.stage.name, standing, reasons, part.key, None, None)
+        for entry in store.index.entries(folder, [item_key]):
+            return StageExplanation(plan.stage.name, status, reasons, plan.key, _read_record(entry), key)
+    return StageExplanation(plan.stage.name, status, reasons, plan.key)
 
 
-def status_of(part: StagePlan) -> tuple[Standing, tuple[str, ...]]:
-    if part.stale:
-        return Standing.STALE, tuple(str(reason) for reason in part.stale[0].reasons)
-    if part.failed:
-        failure = part.failed[0].failure
-        return Standing.FAILED, (f"{failure.reason} ({failure.kind})",)
-    return Standing.FRESH, ()
+def _find_status(plan: StagePlan) -> tuple[ItemStatus, tuple[str, ...]]:
+    if plan.stale:
+        return ItemStatus.STALE, tuple(str(reason) for reason in plan.stale[0].reasons)
+    if plan.failed:
+        failure = plan.failed[0].failure
+        return ItemStatus.FAILED, (f"{failure.reason} ({failure.kind})",)
+    return ItemStatus.FRESH, ()
 
 
-def place_of(entry: Entry) -> Place:
+def _read_record(entry: Entry) -> StoredRecord:
     with Reader() as reader:
         content = json.loads(reader.line(entry))
-    with entry.segment.open("rb") as opened:
-        number = next(line.number for line in scan(opened) if line.start == entry.start)
-    return Place(entry.segment, number, content)
+    with entry.segment.open("rb") as file:
+        number = next(line.number for line in scan(file) if line.start == entry.start)
+    return StoredRecord(entry.segment, number, content)
 
 
 def list_components(key: StageKey) -> Iterator[tuple[str, str]]:
-    """The components of a key, one by one."""
+    """The names and values of a key's components."""
     yield "version", str(key.components.get("version"))
     for group, name in {**GROUPS, "reads": "reads"}.items():
         for part, value in key.components.get(group, {}).items():

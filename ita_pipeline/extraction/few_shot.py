@@ -1,7 +1,8 @@
-"""Posts for training that are like a given one: the examples in a prompt, chosen as PGIM does, by similarity.
+"""Few-shot examples for a prompt: labeled training posts, selected by similarity as in PGIM.
 
-Only posts for training come in, and a post is never an example of itself, nor is one of the same words.
-(Li et al., Prompting ChatGPT in MNER, Findings of EMNLP 2023, section 3.2; there of pictures too, here of texts.)
+Only training posts are candidates, and a post is never an example for itself or for a post of the same words.
+(Li et al., Prompting ChatGPT in MNER, Findings of EMNLP 2023, section 3.2; that paper compares texts and pictures,
+this module compares texts.)
 """
 
 from __future__ import annotations
@@ -21,92 +22,103 @@ from stages.base import Example
 if TYPE_CHECKING:
     import numpy as np
 
+BATCH_SIZE = 32
 
-BATCH = 32
+# Thousands of posts take minutes on a CPU: saved every N texts, so an interrupt loses at most N.
+SAVE_EVERY = 1024
 
-# Thousands of posts take minutes on a CPU: who interrupts that loses no more than so many texts.
-KEPT_EVERY = 1024
-
-MOST_SUBTOKENS = 128
+MAX_SUBTOKENS = 128
 
 NO_NAMES = "none"
 
-KINDS = {"PER": "person", "LOC": "location", "ORG": "organisation", "MISC": "other name", "OTHER": "other name"}
+TYPE_NAMES = {
+    "PER": "person",
+    "LOC": "location",
+    "ORG": "organisation",
+    "MISC": "other name",
+    "OTHER": "other name",
+}
 
 LINK = re.compile(r"https?\s*:?\s*/\s*/\s*\S+|\b[\w.]+\.co/\S+")
 
 
 class ExampleSelector:
-    """`train` are posts with gold mentions, `encoder` a text encoder by name; vectors are kept below `root`."""
+    """Selects examples among training posts with gold mentions by the similarity of their texts.
+
+    `encoder` is the name of a text encoder; vectors are cached below `root`.
+    """
 
     def __init__(self, train: Sequence[Post], encoder: str, root: Path) -> None:
-        self.pool = list({post.text: post for post in train if post.gold is not None}.values())
-        self.sayings = [words_of(post.text) for post in self.pool]
+        self.candidates = list({post.text: post for post in train if post.gold is not None}.values())
+        self.normalized = [normalize(post.text) for post in self.candidates]
         self.encoder, self.root = encoder, root
 
-    def choose(self, texts: Sequence[str], shots: int) -> dict[str, tuple[Example, ...]]:
-        """For each text the most similar examples, the most similar one last, beside the question.
+    def select(self, texts: Sequence[str], shots: int) -> dict[str, tuple[Example, ...]]:
+        """The most similar examples for each text. The most similar one is the last, next to the question.
 
         Raises:
             StageError: the encoder is missing.
         """
         import numpy as np
 
-        if not self.pool or not texts:
+        if not self.candidates or not texts:
             return {}
-        wanted = list(dict.fromkeys(texts))
-        vectors = Vectors(self.encoder, self.root).of([*wanted, *(post.text for post in self.pool)])
-        asked, pool = vectors[: len(wanted)], vectors[len(wanted) :]
-        found: dict[str, tuple[Example, ...]] = {}
-        for text, vector in zip(wanted, asked, strict=True):
-            # Rounded, so that another thread count does not turn two that are as near around.
-            order = np.lexsort((np.arange(len(pool)), -np.round(pool @ vector, 4)))
-            own = words_of(text)
-            best = list(islice((number for number in order if self.sayings[number] != own), shots))
-            found[text] = tuple(as_example(self.pool[number]) for number in reversed(best))
-        return found
+        queries = list(dict.fromkeys(texts))
+        candidate_texts = [post.text for post in self.candidates]
+        vectors = TextVectors(self.encoder, self.root).encode([*queries, *candidate_texts])
+        query_vectors, candidate_vectors = vectors[: len(queries)], vectors[len(queries) :]
+        positions = np.arange(len(candidate_vectors))
+        examples: dict[str, tuple[Example, ...]] = {}
+        for text, vector in zip(queries, query_vectors, strict=True):
+            # Rounded, so that another number of threads does not swap two candidates of equal similarity.
+            order = np.lexsort((positions, -np.round(candidate_vectors @ vector, 4)))
+            words = normalize(text)
+            best = list(islice((number for number in order if self.normalized[number] != words), shots))
+            examples[text] = tuple(_make_example(self.candidates[number]) for number in reversed(best))
+        return examples
 
 
-def words_of(text: str) -> str:
-    """A text without what a retweet changes: case, links, punctuation, and the `RT @somebody` before it."""
+def normalize(text: str) -> str:
+    """Remove from a text what a retweet changes: case, links, punctuation, and the `RT @user` before it."""
     words = re.findall(r"@?\w+", re.sub(r"@\s+", "@", LINK.sub(" ", text.casefold())))
     while words and words[0] == "rt":
-        somebody = len(words) > 1 and words[1].startswith("@")
-        words = words[2:] if somebody else words[1:]
+        has_user = len(words) > 1 and words[1].startswith("@")
+        words = words[2:] if has_user else words[1:]
     return " ".join(word.lstrip("@") for word in words)
 
 
-def as_example(post: Post) -> Example:
-    names = []
+def _make_example(post: Post) -> Example:
+    mentions: list[str] = []
     for span in post.gold or ():
         start, end = post.offsets[span.start][0], post.offsets[span.end - 1][1]
-        names.append(f"{post.text[start:end]} ({KINDS.get(span.type, span.type)})")
-    return Example(post.text, ", ".join(names) or NO_NAMES)
+        mentions.append(f"{post.text[start:end]} ({TYPE_NAMES.get(span.type, span.type)})")
+    return Example(post.text, ", ".join(mentions) or NO_NAMES)
 
 
-class Vectors:
-    """Texts as unit vectors, the mean over an encoder's sub-tokens; each text is encoded once."""
+class TextVectors:
+    """Encodes texts as unit vectors, the mean over an encoder's sub-tokens, and caches them in a file."""
 
-    def __init__(self, encoder: str, root: Path) -> None:
+    def __init__(self, encoder: str, root: Path, save_every: int = SAVE_EVERY) -> None:
         from ita_pipeline.ner.encoders import find_encoder
 
         self.encoder = find_encoder(encoder)
+        self.save_every = save_every
         self.file = root / "similarity" / f"{hashlib.sha256(self.encoder.identity.encode()).hexdigest()[:16]}.npz"
 
-    def of(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
-        """(N, H) of float32, in order."""
+    def encode(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
+        """The vectors of the texts in their order: (N, H), float32."""
         import numpy as np
 
         names = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
-        known = self.kept()
-        new = {name: text for name, text in zip(names, texts, strict=True) if name not in known}
-        for some in batched(new, KEPT_EVERY):
-            known |= dict(zip(some, self.encoded([new[name] for name in some]), strict=True))
-            self.keep(known)
-        return np.stack([known[name] for name in names])
+        vectors = self._read_file()
+        missing = {name: text for name, text in zip(names, texts, strict=True) if name not in vectors}
+        for batch in batched(missing, self.save_every):
+            vectors |= dict(zip(batch, self.compute([missing[name] for name in batch]), strict=True))
+            self._write_file(vectors)
+        return np.stack([vectors[name] for name in names])
 
-    def kept(self) -> dict[str, np.ndarray[Any, Any]]:
-        """What was encoded before; a damaged file is as good as none."""
+    def _read_file(self) -> dict[str, np.ndarray[Any, Any]]:
+        """The cached vectors; none if the file is damaged."""
         import numpy as np
 
         try:
@@ -115,36 +127,35 @@ class Vectors:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return {}
 
-    def keep(self, vectors: dict[str, np.ndarray[Any, Any]]) -> None:
+    def _write_file(self, vectors: dict[str, np.ndarray[Any, Any]]) -> None:
         import numpy as np
 
         from ita_pipeline.core.files import open_atomically
 
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            with open_atomically(self.file) as opened:
-                np.savez(opened, names=np.array(list(vectors)), vectors=np.stack(list(vectors.values())))
+            with open_atomically(self.file) as file:
+                np.savez(file, names=np.array(list(vectors)), vectors=np.stack(list(vectors.values())))
         except OSError:
-            return  # they are encoded again next time
+            return  # the texts are encoded again next time
 
-    def encoded(self, texts: Sequence[str]) -> list[np.ndarray[Any, Any]]:
+    def compute(self, texts: Sequence[str]) -> list[np.ndarray[Any, Any]]:
         import torch
 
         from ita_pipeline.ner.encoders import load_encoder, max_row_length
 
         model, tokenizer = load_encoder(self.encoder)
         model.eval()
-        longest = min(MOST_SUBTOKENS, max_row_length(model, tokenizer))
-        found: list[Any] = [None] * len(texts)
-        # Texts of a length together, so that little is padded.
+        max_length = min(MAX_SUBTOKENS, max_row_length(model, tokenizer))
+        vectors: dict[int, np.ndarray[Any, Any]] = {}
+        # Texts of similar length share a batch, so that little is padded.
         order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
-        for start in range(0, len(texts), BATCH):
-            numbers = order[start : start + BATCH]
+        for numbers in batched(order, BATCH_SIZE):
             batch = tokenizer(
-                [texts[n] for n in numbers],
+                [texts[number] for number in numbers],
                 padding=True,
                 truncation=True,
-                max_length=longest,
+                max_length=max_length,
                 return_tensors="pt",
                 verbose=False,
             )
@@ -153,6 +164,5 @@ class Vectors:
             mask = batch["attention_mask"][:, :, None]
             mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
             unit = torch.nn.functional.normalize(mean, dim=1).numpy()
-            for number, vector in zip(numbers, unit, strict=True):
-                found[number] = vector
-        return found
+            vectors |= zip(numbers, unit, strict=True)
+        return [vectors[number] for number in range(len(texts))]

@@ -1,9 +1,7 @@
-"""A share of the work for each of several jobs that know nothing of each other."""
+"""The options of every command that runs stages."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,52 +15,15 @@ from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.ray.cluster import RayPool
 from ita_pipeline.extraction.presets import (
     AUTO,
-    OPTIONAL,
-    Choice,
+    OPTIONAL_STAGES,
+    PresetChoice,
     add_plugin_stages,
     apply_changes,
-    choose,
+    choose_preset,
     list_plugin_stages,
 )
+from ita_pipeline.extraction.shard import Shard
 from stages.base import FailureKind
-
-FORM = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """The `number`th of `of` shares, counted from 1. Each thing is in exactly one, by its key alone.
-
-    Raises:
-        UsageError: there is no such share.
-    """
-
-    number: int
-    of: int
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.number <= self.of:
-            what = f"there is no shard {self.number}/{self.of}"
-            raise UsageError(what, f"shards are counted from 1: 1/{max(1, self.of)} is the first")
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """
-        Raises:
-            UsageError: it is not of the form 3/16.
-        """
-        found = FORM.fullmatch(text.strip())
-        if found is None:
-            raise UsageError(f"{text!r} is no shard", "--shard 3/16, the third of sixteen")
-        return cls(int(found[1]), int(found[2]))
-
-    def has(self, key: str) -> bool:
-        """Whether a picture or post is in it; `key` is the sha256 that it is known by."""
-        return int(key[:16], 16) % self.of == self.number - 1
-
-    def contains_address(self, address: bytes) -> bool:
-        """The same for a picture that could not be read, so that nobody knows its key."""
-        return self.has(hashlib.sha256(address).hexdigest())
 
 
 def decline(question: str) -> bool:
@@ -120,7 +81,7 @@ class Options:
         return parse_config(Limits, self.changes.get("limits", {}), "limits")
 
 
-def chosen(options: Options, also: Sequence[str] = (), contexts: Sequence[str] = ()) -> Choice:
+def chosen(options: Options, also: Sequence[str] = (), contexts: Sequence[str] = ()) -> PresetChoice:
     """The preset with `--set` applied; `also` names sections that somebody else will read.
 
     A stage of somebody else's is added where `--stage`, the order of the contexts or `contexts` names it.
@@ -128,10 +89,10 @@ def chosen(options: Options, also: Sequence[str] = (), contexts: Sequence[str] =
     Raises:
         UsageError: `--set`, `--refresh` or the order of the contexts names a stage that the preset has not.
     """
-    choice = choose(options.preset)
+    choice = choose_preset(options.preset)
     order = apply_changes(choice.preset, {"contexts": options.changes.get("contexts", {})}).contexts.order
     preset = add_plugin_stages(choice.preset, (*options.stages, *order, *contexts))
-    stages = list({**preset.stages, **dict.fromkeys(OPTIONAL)})
+    stages = list({**preset.stages, **dict.fromkeys(OPTIONAL_STAGES)})
     known = [*stages, "contexts", "limits", *also]
     for name in order:
         if name not in (*CONTEXTS, *stages):

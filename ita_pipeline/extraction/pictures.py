@@ -17,8 +17,8 @@ from ita_pipeline.corpus.datasets import POSTS_FILES
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine, Interrupted, StageOutcome
 from ita_pipeline.engines.executor import MEGABYTE, Limits
-from ita_pipeline.extraction.options import Shard
-from ita_pipeline.extraction.posts import PostSource, make_post_refs, of_posts
+from ita_pipeline.extraction.posts import PostSource, make_post_refs, select_post_stages
+from ita_pipeline.extraction.shard import Shard
 from ita_pipeline.sources.base import Place
 from ita_pipeline.sources.download_cache import Spool
 from ita_pipeline.sources.identify import Found, find, identify
@@ -162,15 +162,15 @@ def plan_images(
     unreadable = tuple(image for image in identified if isinstance(image, Unreadable))
     if shard is not None:
         here = os.getcwd()  # noqa: PTH109
-        images = tuple(image for image in images if shard.has(image.key))
+        images = tuple(image for image in images if shard.contains(image.key))
         unreadable = tuple(bad for bad in unreadable if shard.contains_address(bad.place.address(here)))
-    readers = of_posts(stages)
+    readers = select_post_stages(stages)
     if source is None or not readers:
         plan = make_plan([stage for stage in stages if stage not in readers], images, store, wishes)
         return ExtractionPlan(images, (), unreadable, plan)
     posts = make_post_refs(source, everywhere, readers, store)
     if shard is not None:
-        posts = {post: item for post, item in posts.items() if shard.has((item.image or item).key)}
+        posts = {post: item for post, item in posts.items() if shard.contains((item.image or item).key)}
     if source.only is not None:
         wanted = {post.picture for post in posts}
         images = tuple(image for image in images if image.path in wanted)

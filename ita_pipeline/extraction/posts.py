@@ -1,9 +1,10 @@
-"""Posts as the planner knows them: by a key of all that a stage gets to see of each, gold labels never among it."""
+"""Posts for the planner: each gets a key of all that a stage can read of it, but never of its gold labels."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +22,10 @@ from stages.base import Example, Stage, Subject
 
 @dataclass(frozen=True, slots=True)
 class PostSource:
-    """Posts to look at; `train` are those that examples may be taken from, and no others.
+    """Posts, and the training posts that few-shot examples may be taken from.
 
-    `origin` says where they are from, so that a post is known again whose text has changed; without it they are
-    not remembered. With `only` a single one is wanted, by its id, the first where several have it.
+    `origin` is where the posts come from: a post whose text has changed is recognized by its origin and id.
+    Without an origin, posts are not recognized. `only` selects one post by its id, the first if several share it.
     """
 
     posts: tuple[Post, ...]
@@ -33,82 +34,87 @@ class PostSource:
     only: str | None = None
 
 
-def of_posts(stages: Sequence[Stage[Any]]) -> list[Stage[Any]]:
+def select_post_stages(stages: Sequence[Stage[Any]]) -> list[Stage[Any]]:
+    """The stages that process posts, not images."""
     return [stage for stage in stages if stage.subject is Subject.POST]
 
 
 def make_post_refs(
     source: PostSource, images: Sequence[ImageRef], stages: Sequence[Stage[Any]], store: Store
 ) -> dict[Post, PostRef]:
-    """Each post with its key; of pictures and examples only as much as these stages want.
+    """A reference with a key for each post, with an image and examples only if one of the stages reads them.
 
     Raises:
-        StageError: the encoder that says which posts are alike is missing.
+        StageError: the encoder that measures the similarity of posts is missing.
     """
-    pictured = any(stage.sees_picture for stage in stages)
+    need_images = any(stage.sees_picture for stage in stages)
     shots = max((stage.shots for stage in stages), default=0)
     by_path = {image.path: image for image in images}
-    chooser = ExampleSelector(source.train, stages[0].similarity, store.root) if shots else None
-    examples = chooser.choose([post.text for post in source.posts], shots) if chooser else {}
-    found: dict[Post, PostRef] = {}
+    examples: dict[str, tuple[Example, ...]] = {}
+    if shots:
+        selector = ExampleSelector(source.train, stages[0].similarity, store.root)
+        examples = selector.select([post.text for post in source.posts], shots)
+    refs: dict[Post, PostRef] = {}
     for post in source.posts:
-        image = by_path.get(post.picture) if pictured and post.picture is not None else None
-        found[post] = as_item(post, image, examples.get(post.text, ()))
-    items = remembered(found, source.origin, store)
+        image = by_path.get(post.picture) if need_images and post.picture is not None else None
+        refs[post] = make_post_ref(post, image, examples.get(post.text, ()))
+    refs = _add_changes(refs, source.origin, store)
     if source.only is None:
-        return items
-    return dict([(post, item) for post, item in items.items() if post.id == source.only][:1])
+        return refs
+    return dict([(post, ref) for post, ref in refs.items() if post.id == source.only][:1])
 
 
-def as_item(post: Post, image: ImageRef | None, examples: tuple[Example, ...]) -> PostRef:
+def make_post_ref(post: Post, image: ImageRef | None, examples: tuple[Example, ...]) -> PostRef:
+    """A reference to a post, whose key is a digest of the text, the image and the examples."""
     parts = {"text": hashlib.sha256(post.text.encode("utf-8", "surrogatepass")).hexdigest()}
     if image is not None:
         parts["picture"] = image.key
     if examples:
-        parts["examples"] = digest([[one.text, one.answer] for one in examples])
+        parts["examples"] = digest([[example.text, example.answer] for example in examples])
     return PostRef(digest(parts), post.id, post.text, image, examples, parts)
 
 
-def remembered(items: Mapping[Post, PostRef], origin: str, store: Store) -> dict[Post, PostRef]:
-    """The posts with what stood in their places before; and from now on they are what stands there."""
-    times: dict[str, int] = {}
+def _add_changes(refs: Mapping[Post, PostRef], origin: str, store: Store) -> dict[Post, PostRef]:
+    """Add to each post how it differs from the last post of the same place, and note it as the last one."""
+    counts: Counter[str] = Counter()
     places: dict[Post, str] = {}
-    for post in items:
-        times[post.id] = times.get(post.id, 0) + 1
-        places[post] = f"{origin}\n{post.id}\n{times[post.id]}" if origin else items[post].key
-    known = store.manifest.noted(list(places.values()))
-    found: dict[Post, PostRef] = {}
+    for post, ref in refs.items():
+        counts[post.id] += 1
+        places[post] = f"{origin}\n{post.id}\n{counts[post.id]}" if origin else ref.key
+    last_notes = store.manifest.noted(list(places.values()))
+    updated: dict[Post, PostRef] = {}
     notes: list[Noted] = []
-    for post, item in items.items():
-        before = known.get(places[post])
-        if before is None:
-            found[post] = item
-        elif before.key == item.key:
-            found[post] = replace(item, before=before.before, changed=before.changed)
-        else:
-            was = json.loads(before.post)["parts"]
-            changed = tuple(sorted(name for name in {*was, *item.parts} if was.get(name) != item.parts.get(name)))
-            found[post] = replace(item, before=before.key, changed=changed)
-        note = Noted(places[post], item.key, as_json(item), found[post].before, found[post].changed)
-        if note != before:
+    for post, ref in refs.items():
+        last = last_notes.get(places[post])
+        updated[post] = ref if last is None else _compare_with_last(ref, last)
+        note = Noted(places[post], ref.key, _encode(ref), updated[post].before, updated[post].changed)
+        if note != last:
             notes.append(note)
     store.manifest.note(notes)
-    return found
+    return updated
 
 
-def as_json(item: PostRef) -> str:
+def _compare_with_last(ref: PostRef, last: Noted) -> PostRef:
+    if last.key == ref.key:
+        return replace(ref, before=last.before, changed=last.changed)
+    last_parts = json.loads(last.post)["parts"]
+    changed = [name for name in {*last_parts, *ref.parts} if last_parts.get(name) != ref.parts.get(name)]
+    return replace(ref, before=last.key, changed=tuple(sorted(changed)))
+
+
+def _encode(ref: PostRef) -> str:
     content = {
-        "id": item.id,
-        "text": item.text,
-        "picture": str(item.image.path.absolute()) if item.image and item.image.path else None,
-        "examples": [[one.text, one.answer] for one in item.examples],
-        "parts": dict(item.parts),
+        "id": ref.id,
+        "text": ref.text,
+        "picture": str(ref.image.path.absolute()) if ref.image and ref.image.path else None,
+        "examples": [[example.text, example.answer] for example in ref.examples],
+        "parts": dict(ref.parts),
     }
     return json.dumps(content)
 
 
-def from_json(key: str, text: str) -> PostRef:
-    """A post as it was noted; its picture may have gone since."""
+def decode_post_ref(key: str, text: str) -> PostRef:
+    """A post from its note in the manifest. The image's file may no longer exist."""
     content = json.loads(text)
     parts = content["parts"]
     image = ImageRef(parts["picture"], LocalFile(Path(content["picture"]))) if content["picture"] else None

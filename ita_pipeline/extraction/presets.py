@@ -1,4 +1,4 @@
-"""Presets: which models are used together, which of them `auto` means here and why, and their stages."""
+"""Presets: which models are used together, how `auto` chooses between presets, and how their stages are built."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from stages.base import Frozen, Stage, StageConfig, StageError, Value
 
 AUTO = "auto"
 
-# Stages that are in no preset of ours, and join one as soon as somebody sets something of theirs.
-OPTIONAL = ("knowledge",)
+# Built-in stages that belong to no preset, and join one as soon as one of their settings is set.
+OPTIONAL_STAGES = ("knowledge",)
 
-
-# Reads a file that must be named, so it is nothing to add by its name.
+# Reads a file that must be named, so it cannot be added by its name.
 EXTERNAL = "external"
 
 
 class Preset(Frozen):
-    """Which models the stages use, how their results are rendered, and which encoder reads them.
+    """The settings of the stages and of the contexts, and the encoder that reads the contexts.
 
-    `recipe` chooses among the experiments of a dataset the one whose settings suit the encoder.
+    `recipe` selects the experiment of a dataset whose settings suit the encoder.
     """
 
     name: str
@@ -38,58 +37,57 @@ class Preset(Frozen):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A preset and the sentence that explains it."""
+class PresetChoice:
+    """A preset and the sentence that explains why it was chosen."""
 
     preset: Preset
     why: str
 
 
 def load_preset(name: str) -> Preset:
+    """Read the file of a preset."""
     file = find_config("presets", name)
     return parse_config(Preset, {"name": file.stem, **read_yaml(file)}, file.name)
 
 
 def apply_changes(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Preset:
-    """A preset with `--set` applied to its stages and contexts."""
+    """A preset with changed settings of its stages and contexts, as from `--set`."""
     stages = dict(preset.stages)
     for section, values in changes.items():
-        if section in stages or (section in OPTIONAL and values):
+        if section in stages or (section in OPTIONAL_STAGES and values):
             stages[section] = merge_settings(stages.get(section, {}), values)
     contexts = merge_settings(preset.contexts.model_dump(), changes.get("contexts", {}))
-    return parse_config(
-        Preset, {**preset.model_dump(), "stages": stages, "contexts": contexts}, f"preset {preset.name}"
-    )
+    values = {**preset.model_dump(), "stages": stages, "contexts": contexts}
+    return parse_config(Preset, values, f"preset {preset.name}")
 
 
 def add_plugin_stages(preset: Preset, names: Iterable[str]) -> Preset:
-    """A preset with those of the named stages that are somebody else's and installed, in their default settings.
+    """A preset with those of the named stages that plugins install, in their default settings.
 
-    So a stage takes part as soon as a context's order, `--stage` or `--contexts` names it.
+    So a stage takes part as soon as the order of the contexts, `--stage` or `--contexts` names it.
     """
     added = {name: {} for name in names if name in list_plugin_stages() and name not in preset.stages}
     return preset.model_copy(update={"stages": {**preset.stages, **added}}) if added else preset
 
 
 def list_plugin_stages() -> list[str]:
-    """The installed stages that are not ours."""
+    """The installed stages that are not built in."""
     return [name for name in stage_entry_points() if name not in (*CONTEXTS, EXTERNAL)]
 
 
-def choose(name: str) -> Choice:
-    """The preset of a name; `auto` is `paper` where its weights can be had, else `bundled`."""
+def choose_preset(name: str) -> PresetChoice:
+    """The preset of a name; `auto` is `paper` if all its models are available, else `bundled`."""
     if name != AUTO:
-        return Choice(load_preset(name), f"preset {name}: asked for")
+        return PresetChoice(load_preset(name), f"preset {name}: asked for")
     paper = load_preset("paper")
-    missing = unavailable(paper)
-    if missing is None:
-        return Choice(paper, "preset paper: its models are on this machine, or the hub answers")
-    why = f"preset bundled: {missing} (--preset paper insists)"
-    return Choice(load_preset("bundled"), why)
+    problem = find_missing_model(paper)
+    if problem is None:
+        return PresetChoice(paper, "preset paper: its models are on this machine, or the hub answers")
+    return PresetChoice(load_preset("bundled"), f"preset bundled: {problem} (--preset paper insists)")
 
 
-def unavailable(preset: Preset) -> str | None:
-    """Why a preset's models cannot be had, or nothing where they can."""
+def find_missing_model(preset: Preset) -> str | None:
+    """Why a model of a preset is unavailable, or None if all are available."""
     from stages.models.identity import identify
 
     for model in list_hub_models(preset):
@@ -101,87 +99,101 @@ def unavailable(preset: Preset) -> str | None:
 
 
 def list_hub_models(preset: Preset) -> list[str]:
-    """The models of a preset that a hub would have to give, the encoder first."""
-    names = [preset.encoder]
-    for settings in preset.stages.values():
-        names += [str(settings[part]) for part in ("model", "detector", "attributes") if part in settings]
-    return [name for name in names if "/" in name]
+    """The models of a preset that come from a hub, the encoder first."""
+    return [name for name in [preset.encoder, *list_models(preset.stages)] if "/" in name]
+
+
+def list_models(stages: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The models that the settings of stages name; settings of a stage that is not installed are left out."""
+    entry_points = stage_entry_points()
+    models: list[str] = []
+    for stage, settings in stages.items():
+        if stage in entry_points:
+            names = load_stage(entry_points[stage]).config_type.list_model_settings()
+            models += [str(settings[name]) for name in names if name in settings]
+    return models
 
 
 def build_stages(preset: Preset, only: Sequence[str] = ()) -> list[Stage[Any]]:
     """The stages of a preset, or those named and the ones they read.
 
     Raises:
-        UsageError: an unknown stage or an impossible setting.
+        UsageError: a stage is unknown or a setting is invalid.
     """
     for name in only:
         if name not in preset.stages:
             hint = nearest(name, preset.stages) or f"known are {', '.join(sorted(preset.stages))}"
             raise UsageError(f"preset {preset.name} has no stage {name}", hint)
-    built = {name: build(name, settings) for name, settings in preset.stages.items()}
-    wanted = set(only or built)
-    while more := {read for name in wanted for read in built[name].reads} - wanted:
-        if lacking := more - set(built):
-            reader = next(name for name in wanted if set(built[name].reads) & lacking)
+    stages = {name: build_stage(name, settings) for name, settings in preset.stages.items()}
+    selected = set(only or stages)
+    while required := {read for name in selected for read in stages[name].reads} - selected:
+        if missing := required - set(stages):
+            reader = next(name for name in selected if set(stages[name].reads) & missing)
             raise UsageError(
-                f"the stage {reader} reads {min(lacking)}, which preset {preset.name} does not have",
-                f"add it below stages: in the preset's file, or name it too: --stage {min(lacking)}",
+                f"the stage {reader} reads {min(missing)}, which preset {preset.name} does not have",
+                f"add it below stages: in the preset's file, or name it too: --stage {min(missing)}",
             )
-        wanted |= more
-    return [stage for name, stage in built.items() if name in wanted]
+        selected |= required
+    return [stage for name, stage in stages.items() if name in selected]
 
 
-def context_stages(preset: Preset, config: ContextConfig) -> list[Stage[Any]]:
-    """The stages that find these contexts; one that joins a preset only when it is asked for may be missing.
+def build_context_stages(preset: Preset, config: ContextConfig) -> list[Stage[Any]]:
+    """The stages that compute these contexts. An optional stage that the preset does not have is left out.
 
     Raises:
-        UsageError: an impossible setting.
+        UsageError: a setting is invalid.
     """
-    names = [name for name in stage_names(config.order) if name in preset.stages or name not in OPTIONAL]
+    names = [name for name in stage_names(config.order) if name in preset.stages or name not in OPTIONAL_STAGES]
     return build_stages(preset, names) if names else []
 
 
-def build(name: str, settings: Mapping[str, Any]) -> Stage[Any]:
-    known = stage_entry_points()
-    if name not in known:
-        hint = nearest(name, known) or f"install the package it comes in; installed are {', '.join(sorted(known))}"
+def build_stage(name: str, settings: Mapping[str, Any]) -> Stage[Any]:
+    """A stage with these settings.
+
+    Raises:
+        UsageError: there is no such stage, or a setting is invalid.
+    """
+    entry_points = stage_entry_points()
+    if name not in entry_points:
+        installed = ", ".join(sorted(entry_points))
+        hint = nearest(name, entry_points) or f"install the package it comes in; installed are {installed}"
         raise UsageError(f"there is no stage {name}", hint)
-    stage = load_stage(known[name])
+    stage = load_stage(entry_points[name])
     config: StageConfig = parse_config(stage.config_type, settings, f"stage {name}")
     return stage(config)
 
 
 def load_stage(entry: EntryPoint) -> type[Stage[Any]]:
-    """
+    """Import the class of a stage.
+
     Raises:
-        StageError: its module cannot be imported, or what it names is no stage.
+        StageError: its module cannot be imported, or the entry point does not name a stage.
     """
     try:
-        found = entry.load()
+        stage = entry.load()
     except Exception as error:
         hint = f"mend or remove the package {package_names(entry)}" if package_names(entry) else ""
         raise StageError(f"the stage {entry.name} ({entry.value}) cannot be loaded: {error}", hint) from error
-    wrong = fault(found, entry.name)
-    if wrong:
-        raise StageError(
-            f"the stage {entry.name} ({entry.value}) {wrong}", "its author can mend that; see docs/own-stage.md"
-        )
-    return found
+    fault = _find_fault(stage, entry.name)
+    if fault:
+        hint = "its author can mend that; see docs/own-stage.md"
+        raise StageError(f"the stage {entry.name} ({entry.value}) {fault}", hint)
+    return stage
 
 
-def fault(found: Any, name: str) -> str:
-    """What keeps a class from being the stage of this name, or nothing."""
-    if not (isinstance(found, type) and issubclass(found, Stage)):
+def _find_fault(stage: Any, name: str) -> str:
+    """What is wrong with the class of a stage; empty if nothing is."""
+    if not (isinstance(stage, type) and issubclass(stage, Stage)):
         return "is no subclass of stages.base.Stage"
     declared = {"name": str, "version": int, "config_type": type, "value_type": type}
     for attribute, kind in declared.items():
-        if not isinstance(getattr(found, attribute, None), kind):
+        if not isinstance(getattr(stage, attribute, None), kind):
             return f"does not declare its {attribute}"
-    if not issubclass(found.config_type, StageConfig):
+    if not issubclass(stage.config_type, StageConfig):
         return "has a config_type that is no StageConfig"
-    if not issubclass(found.value_type, Value):
+    if not issubclass(stage.value_type, Value):
         return "has a value_type that is no Value"
-    return "" if found.name == name else f"calls itself {found.name}, and its entry point {name}"
+    return "" if stage.name == name else f"calls itself {stage.name}, and its entry point {name}"
 
 
 def load_installed_stages() -> dict[str, type[Stage[Any]]]:

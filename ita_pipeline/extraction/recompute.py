@@ -17,7 +17,7 @@ from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.engines.base import Interrupted
 from ita_pipeline.engines.executor import Executor, Job
-from ita_pipeline.extraction.posts import from_json
+from ita_pipeline.extraction.posts import decode_post_ref
 from ita_pipeline.sources.local import LocalFile, file_digest
 from ita_pipeline.sources.refs import ImageRef, ItemRef
 from stages.base import Result, Stage, Subject, Value
@@ -112,7 +112,7 @@ def sampled(
 def known_items(stage: Stage[Any], keys: Sequence[str], store: Store) -> dict[str, ItemRef]:
     """Those of these pictures, or posts, that are still known and as they were."""
     if stage.subject is Subject.POST:
-        posts = {key: from_json(key, note.post) for key, note in store.manifest.noted_as(keys).items()}
+        posts = {key: decode_post_ref(key, note.post) for key, note in store.manifest.noted_as(keys).items()}
         return {k: p for k, p in posts.items() if p.image is None or holds(p.image.path, p.image.key)}
     places = store.manifest.paths_of(keys)
     found = {key: next((p for p in map(as_path, places.get(key, [])) if holds(p, key)), None) for key in keys}

@@ -16,8 +16,8 @@ from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.contexts import PostContexts, Results, parts_of
 from ita_pipeline.extraction.pictures import Extraction
-from ita_pipeline.extraction.posts import from_json
-from ita_pipeline.extraction.presets import build
+from ita_pipeline.extraction.posts import decode_post_ref
+from ita_pipeline.extraction.presets import build_stage
 from ita_pipeline.reports.gallery import Seen
 from ita_pipeline.sources.base import Place
 from ita_pipeline.sources.identify import identify
@@ -82,7 +82,7 @@ def said_of(
 ) -> dict[Post, Results]:
     """What was said of posts by their text and, where several have it, by their picture."""
     noted = store.manifest.noted_as([key for records in found.values() for key in records]) if found else {}
-    items = [from_json(key, note.post) for key, note in noted.items()]
+    items = [decode_post_ref(key, note.post) for key, note in noted.items()]
     by_text: dict[str, list[PostRef]] = {}
     for item in items:
         by_text.setdefault(item.text, []).append(item)
@@ -127,7 +127,7 @@ def find_records(
 def reader_of(name: str, notes: Notes) -> Stage[Any] | None:
     """A stage that can read its own records; it will never run."""
     try:
-        return build(name, {})
+        return build_stage(name, {})
     except (UserError, StageError) as error:
         notes.add(f"what the stage {name} said is left out: {error}")
         return None

@@ -10,7 +10,7 @@ from typing import Any
 
 from ita_pipeline.core.errors import UserError
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
-from ita_pipeline.extraction.presets import OPTIONAL
+from ita_pipeline.extraction.presets import OPTIONAL_STAGES
 from ita_pipeline.reports.blocks import Block, Figure, Row, Table
 from ita_pipeline.reports.models import IT, T
 from ita_pipeline.reports.plots import Series, bars
@@ -85,10 +85,10 @@ def appended(record: RunRecord) -> str:
     Without a file of contexts made elsewhere, its context is empty where it was not.
     """
     order, usual = record.contexts.order, ContextConfig().order
-    if any(name in record.stage_keys for name in OPTIONAL):
+    if any(name in record.stage_keys for name in OPTIONAL_STAGES):
         return format_contexts(order)
     if not record.captions:
-        order, usual = (tuple(name for name in names if name not in OPTIONAL) for names in (order, usual))
+        order, usual = (tuple(name for name in names if name not in OPTIONAL_STAGES) for names in (order, usual))
     return format_contexts(None if order == usual else order)
 
 

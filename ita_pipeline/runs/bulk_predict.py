@@ -14,7 +14,7 @@ from ita_pipeline.core.progress import Progress
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine
 from ita_pipeline.engines.local import LocalEngine
-from ita_pipeline.extraction.posts import as_item
+from ita_pipeline.extraction.posts import make_post_ref
 from ita_pipeline.runs.part_files import PartFolder, PredictedPosts
 from ita_pipeline.runs.predictions import TaggingInput
 from ita_pipeline.runs.predictor import Predictor, failure_reasons
@@ -136,4 +136,4 @@ def predict_into(
 def _post_key(post: Post, images: Mapping[Path | None, ImageRef]) -> str:
     """Return a digest of a post's text and, if the run reads images, of its image's content."""
     image = images.get(post.picture) if post.picture is not None else None
-    return as_item(post, image, ()).key
+    return make_post_ref(post, image, ()).key

@@ -6,12 +6,11 @@ import re
 
 import yaml
 
+from ita_pipeline.extraction.presets import list_models
 from ita_pipeline.ner.metrics.scores import Score
 from ita_pipeline.runs.run import RunRecord, RunScores
 
 DIGEST_LENGTH = 12
-
-MODELS = ("model", "detector", "attributes")
 
 
 def model_card(record: RunRecord, scores: RunScores) -> str:
@@ -25,7 +24,6 @@ def model_card(record: RunRecord, scores: RunScores) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"escaped": escape_markdown, "percent": _percent, "percents": _percents}
-    settings = [pair for stage in record.stages.values() for pair in stage.items()]
 
     def component_digest(component: str, split: str) -> str:
         return str(record.components.get(component, {}).get(split, "unknown"))[:DIGEST_LENGTH]
@@ -36,7 +34,7 @@ def model_card(record: RunRecord, scores: RunScores) -> str:
         scores=scores,
         digests=component_digest,
         training=yaml.safe_dump(record.training.model_dump(mode="json"), sort_keys=False),
-        models=sorted({str(value) for name, value in settings if name in MODELS}),
+        models=sorted(set(list_models(record.stages))),
     )
 
 

@@ -16,7 +16,7 @@ from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
 from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, plan_contexts, read_contexts
 from ita_pipeline.extraction.options import Options
-from ita_pipeline.extraction.presets import OPTIONAL, Preset, context_stages
+from ita_pipeline.extraction.presets import OPTIONAL_STAGES, Preset, build_context_stages
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder
 from ita_pipeline.runs.run import Run, last_run, run_at
@@ -151,7 +151,7 @@ def plan_dataset_contexts(
     captions = caption_file(dataset, training.captions)
     return plan_contexts(
         dataset.posts,
-        context_stages(preset, config),
+        build_context_stages(preset, config),
         config,
         store,
         captions,
@@ -218,7 +218,7 @@ def _check_contexts_exist(preset: Preset, names: Sequence[str] | None, contexts:
     """Raise `UsageError` if a context that was named explicitly has neither a stage nor an imported file."""
     if names is None or set(names) == set(CONTEXTS):
         return
-    for name in set(names) & set(OPTIONAL):
+    for name in set(names) & set(OPTIONAL_STAGES):
         if name not in preset.stages and name not in contexts.parts:
             hint = f"--set {name}.endpoint=… --set {name}.model=…, or a file that has it: --captions FILE"
             raise UsageError(f"preset {preset.name} has no stage {name}, and no file has it ready-made", hint)

@@ -23,7 +23,7 @@ from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.consent import ask_consent
 from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, make_contexts, plan_contexts
 from ita_pipeline.extraction.options import decline
-from ita_pipeline.extraction.presets import OPTIONAL, Preset, context_stages, load_stage
+from ita_pipeline.extraction.presets import OPTIONAL_STAGES, Preset, build_context_stages, load_stage
 from ita_pipeline.ner.prediction import tag_views
 from ita_pipeline.ner.views import ViewEncoder
 from ita_pipeline.runs.predictions import Mention, Prediction, TaggingInput, add_predictions
@@ -85,7 +85,7 @@ class Predictor:
             for name, settings in record.stages.items()
         }
         preset = Preset(name=record.preset, about="", encoder=record.encoder, stages=stages)
-        return context_stages(preset, record.contexts)
+        return build_context_stages(preset, record.contexts)
 
     @functools.cached_property
     def train(self) -> tuple[Post, ...]:
@@ -183,7 +183,7 @@ class Predictor:
 
 def _reads_posts(record: RunRecord) -> bool:
     """Whether a post without a picture can have contexts too."""
-    return any(name in record.contexts.order and name in record.stages for name in OPTIONAL)
+    return any(name in record.contexts.order and name in record.stages for name in OPTIONAL_STAGES)
 
 
 def _with_execution_settings(name: str, settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

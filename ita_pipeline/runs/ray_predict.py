@@ -10,7 +10,7 @@ from typing import Any
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.engines.base import Engine
-from ita_pipeline.engines.ray.cluster import Node, RayPool, shares
+from ita_pipeline.engines.ray.cluster import Node, RayPool, divide_cluster
 from ita_pipeline.runs.bulk_predict import POSTS_PER_PART, write_part
 from ita_pipeline.runs.part_files import PartFolder
 from ita_pipeline.runs.predictions import TaggingInput
@@ -63,7 +63,7 @@ class RayPartWriter:
     ) -> None:
         self.parts, self.engine = parts, engine
         self.posts_per_part, self.posts_per_batch = posts_per_part, 16 * posts_per_part
-        self._share = shares(pool, nodes)
+        self._share = divide_cluster(pool, nodes)
         self._arguments = (
             predictor.run.folder.absolute(),
             predictor.store.root.absolute(),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stages.base import EXECUTION, SEMANTIC, Frozen, StageConfig, Text, Value
+from stages.base import EXECUTION, MODEL, SEMANTIC, Frozen, StageConfig, Text, Value
 
 TEMPLATE = "template"
 
@@ -33,7 +33,7 @@ class CaptionConfig(StageConfig):
         timeout: Timeout of a request in seconds.
     """
 
-    model: Annotated[str, SEMANTIC] = TEMPLATE
+    model: Annotated[str, SEMANTIC, MODEL] = TEMPLATE
     revision: Annotated[str, SEMANTIC] = "main"
     prompt: Annotated[str, SEMANTIC, Field(max_length=4000)] = ""
     chat: Annotated[Literal["auto", "yes", "no"], SEMANTIC] = "auto"

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from stages.base import EXECUTION, SEMANTIC, Label, StageConfig, Value
+from stages.base import EXECUTION, MODEL, SEMANTIC, Label, StageConfig, Value
 from stages.llm.endpoint import Endpoint
 
 
@@ -35,7 +35,7 @@ class KnowledgeConfig(StageConfig):
     """
 
     endpoint: Annotated[str, EXECUTION] = ""
-    model: Annotated[str, SEMANTIC] = ""
+    model: Annotated[str, SEMANTIC, MODEL] = ""
     revision: Annotated[str, SEMANTIC] = "main"
     prompt: Annotated[str, SEMANTIC] = "tweet"
     picture: Annotated[bool, SEMANTIC] = False

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from stages.base import (
     EXECUTION,
+    MODEL,
     SEMANTIC,
     Frozen,
     Label,
@@ -32,14 +33,14 @@ class ObjectsConfig(StageConfig):
     `vocabulary` is what `stages.objects.vocabulary.words_of` takes.
     """
 
-    detector: Annotated[str, SEMANTIC] = NANODET
+    detector: Annotated[str, SEMANTIC, MODEL] = NANODET
     detector_revision: Annotated[str, SEMANTIC] = "main"
     vocabulary: Annotated[str, SEMANTIC] = COMMON  # for detectors that are asked with words
     floor: Annotated[float, SEMANTIC, UNIT] = 0.2
     overlap_within: Annotated[float, SEMANTIC, UNIT] = 0.5
     overlap_across: Annotated[float, SEMANTIC, UNIT] = 0.65
     most: Annotated[int, SEMANTIC, Field(ge=1)] = 50
-    attributes: Annotated[str, SEMANTIC] = EFFICIENTNET
+    attributes: Annotated[str, SEMANTIC, MODEL] = EFFICIENTNET
     attributes_revision: Annotated[str, SEMANTIC] = "main"
     attribute_floor: Annotated[float, SEMANTIC, UNIT] = 0.3
     attribute_side: Annotated[int, SEMANTIC, Field(ge=1)] = 32

@@ -22,8 +22,8 @@ from ita_pipeline.cache.inventory import verify
 from ita_pipeline.cache.plan import Plan, Wishes, make_plan, stage_keys
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress
-from ita_pipeline.engines import local
 from ita_pipeline.engines.executor import InProcessExecutor, Job
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
@@ -210,7 +210,7 @@ class AnythingHappens(RuleBasedStateMachine):
             images = {self.key(name) for name in self.there}
             assert part.fresh + len(part.stale) + len(part.failed) == len(images)
         try:
-            local.run(plan, store, executor, NoProgress())
+            LocalEngine(executor).run(plan, store, NoProgress())
         except Killed:
             self.remember(executor)
             self.tear(store, plan, executor, torn)

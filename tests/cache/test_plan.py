@@ -14,9 +14,9 @@ from ita_pipeline.cache.reasons import Cause
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import CorruptCacheError
 from ita_pipeline.core.progress import NoProgress
-from ita_pipeline.engines import local
 from ita_pipeline.engines.base import StageOutcome
 from ita_pipeline.engines.executor import InProcessExecutor
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.sources.decode import open_picture
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
@@ -29,7 +29,7 @@ COLOURS = ["red", "green", "blue", "white"]
 
 def run(stages: list[Stage[Any]], paths: list[Path], store: Store) -> tuple[StageOutcome, ...]:
     plan = make_plan(stages, [ref(path) for path in paths], store)
-    return local.run(plan, store, InProcessExecutor(), NoProgress())
+    return LocalEngine(InProcessExecutor()).run(plan, store, NoProgress())
 
 
 def causes(plan: StagePlan) -> list[Cause]:
@@ -152,7 +152,7 @@ def test_a_refresh_does_everything_again_with_those_that_read_it_and_its_results
     plan = whole([SizeStage(), DoubleStage()], paths, Store(tmp_path), refresh=frozenset({"size"}))
     assert [causes(part) for part in plan.stages] == [[Cause.REFRESH] * 4] * 2
     monkeypatch.setattr(SizeStage, "measure", lambda self, item: self.value_type(width=7, height=7))
-    local.run(plan, Store(tmp_path), InProcessExecutor(), NoProgress())
+    LocalEngine(InProcessExecutor()).run(plan, Store(tmp_path), NoProgress())
     records = Store(tmp_path).results(SizeStage(), plan.keys["size"])
     assert {record.result.width for record in records.values()} == {7}
     assert not whole([SizeStage(), DoubleStage()], paths, Store(tmp_path)).stale
@@ -163,7 +163,7 @@ def test_a_limit_takes_the_same_first_pictures_through_all_stages(tmp_path: Path
     assert [[s.item.path for s in part.stale] for part in plan.stages] == [paths[:3]] * 2
     assert [part.waiting for part in plan.stages] == [1, 1]
     assert plan.stale
-    local.run(plan, Store(tmp_path), InProcessExecutor(), NoProgress())
+    LocalEngine(InProcessExecutor()).run(plan, Store(tmp_path), NoProgress())
     rest = whole([SizeStage(), DoubleStage()], paths, Store(tmp_path), limit=3)
     assert [[s.item.path for s in part.stale] for part in rest.stages] == [paths[3:]] * 2
 
@@ -176,7 +176,7 @@ def test_a_damaged_record_is_told_and_nothing_is_run(tmp_path: Path, paths: list
     assert causes(plan.stages[0]) == [Cause.CORRUPT]
     assert [(found.segment, found.line) for found in plan.stages[0].damage] == [(segment, 1)]
     with pytest.raises(CorruptCacheError, match="line 1"):
-        local.run(plan, Store(tmp_path), InProcessExecutor(), NoProgress())
+        LocalEngine(InProcessExecutor()).run(plan, Store(tmp_path), NoProgress())
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import pytest
 from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress
-from ita_pipeline.engines import local
 from ita_pipeline.engines.base import StageOutcome
 from ita_pipeline.engines.executor import Executor, InProcessExecutor
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import Failure, Item, Postponed, Result, StageError
@@ -98,7 +98,7 @@ def images(*names: str) -> list[ImageRef]:
 
 def run(stages: Sequence[SizeStage], found: list[ImageRef], executor: Executor) -> tuple[StageOutcome, ...]:
     store = Store(Path("store"))
-    return local.run(make_plan(stages, found, store), store, executor, NoProgress())
+    return LocalEngine(executor).run(make_plan(stages, found, store), store, NoProgress())
 
 
 def said(stage: SizeStage, outcome: StageOutcome) -> list[Result]:
@@ -160,5 +160,5 @@ def test_who_is_asked_to_stop_keeps_what_both_found():
     found, store = images(*NAMES), Store(Path("store"))
     stages = [SizeStage(SizeConfig(batch=2)), FarAway(SizeConfig(batch=1))]
     with pytest.raises(KeyboardInterrupt):
-        local.run(make_plan(stages, found, store), store, InProcessExecutor(), Stopping())
+        LocalEngine(InProcessExecutor()).run(make_plan(stages, found, store), store, Stopping())
     assert [outcome.fresh for outcome in run(stages, found, InProcessExecutor())] == [2, 2]

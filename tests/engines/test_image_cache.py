@@ -16,9 +16,9 @@ from PIL import Image
 from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress
-from ita_pipeline.engines import local
 from ita_pipeline.engines.executor import InProcessExecutor
 from ita_pipeline.engines.image_cache import DecodedImageCache
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.sources.decode import open_picture
 from ita_pipeline.sources.local import LocalFile
@@ -147,7 +147,7 @@ def test_all_stages_of_a_run_share_one_decoding(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("ita_pipeline.engines.executor.open_picture", opening)
     found = [ref(draw(tmp_path / f"{n}.png", size=(n + 1, 5))) for n in range(7)]
     store, stages = Store(tmp_path), [SizeStage(SizeConfig(batch=3)), Other(SizeConfig(batch=2))]
-    outcomes = local.run(make_plan(stages, found, store), store, InProcessExecutor(), NoProgress())
+    outcomes = LocalEngine(InProcessExecutor()).run(make_plan(stages, found, store), store, NoProgress())
     assert [outcome.done for outcome in outcomes] == [7, 7]
     assert opening.seen == {f"{n}.png": 1 for n in range(7)}
 
@@ -168,7 +168,7 @@ def test_several_stages_side_by_side_survive_the_death_of_their_process(tmp_path
     found = [ref(draw(tmp_path / f"{name}.png", size=(n + 1, 5))) for n, name in enumerate(names)]
     store, stages = Store(tmp_path), [SizeStage(SizeConfig(batch=2)), Crashing(SizeConfig(batch=2))]
     with SubprocessExecutor() as executor:
-        calm, hurt = local.run(make_plan(stages, found, store), store, executor, NoProgress())
+        calm, hurt = LocalEngine(executor).run(make_plan(stages, found, store), store, NoProgress())
     assert calm.done == 6
     assert hurt.done == 5
     assert [Path(failed.item.label).name for failed in hurt.failed] == ["abort.png"]

@@ -11,9 +11,9 @@ import pytest
 from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress
-from ita_pipeline.engines import local
 from ita_pipeline.engines.base import StageOutcome
 from ita_pipeline.engines.executor import InProcessExecutor
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import Failure, FailureKind, Item, Postponed, Result, StageError, Value
 from tests.support.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ref
@@ -36,7 +36,7 @@ def images(folder: Path, *names: str) -> list[ImageRef]:
 
 
 def run(stage: Any, found: list[ImageRef], store: Store, *more: Any) -> tuple[StageOutcome, ...]:
-    return local.run(make_plan([stage, *more], found, store), store, InProcessExecutor(), NoProgress())
+    return LocalEngine(InProcessExecutor()).run(make_plan([stage, *more], found, store), store, NoProgress())
 
 
 def test_the_one_that_makes_a_stage_raise_fails_alone(tmp_path: Path):
@@ -133,7 +133,7 @@ def test_asked_to_stop_it_finishes_the_batch_in_hand(tmp_path: Path):
     found = images(tmp_path / "in", "a", "b", "c")
     store = Store(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        local.run(make_plan([SizeStage()], found, store), store, InProcessExecutor(), Stopping())
+        LocalEngine(InProcessExecutor()).run(make_plan([SizeStage()], found, store), store, Stopping())
     rest = SizeStage()
     run(rest, found, Store(tmp_path))
     assert rest.asked == ["c.png"]

@@ -16,8 +16,8 @@ from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.records import encode
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress
-from ita_pipeline.engines import local
 from ita_pipeline.engines.executor import Job, Limits, StageJobs, StageResults
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from stages.base import Failure, FailureKind, Item, StageError, Value
 from tests.support.fakes import SizeConfig, SizeStage, SizeValue, draw, ref
@@ -162,7 +162,7 @@ def test_records_are_appended_as_the_worker_wrote_them(tmp_path: Path):
             return answers[-1]
 
         executor.run_task = remember
-        local.run(plan, store, executor, NoProgress())
+        LocalEngine(executor).run(plan, store, NoProgress())
     (segment,) = store.folder(todo.key).glob("*.jsonl")
     written = segment.read_bytes().splitlines(keepends=True)
     lines = {image: line for answer in answers for image, line in answer.lines.items()}
@@ -186,8 +186,9 @@ def test_an_answer_that_is_no_record_of_the_item_is_refused(
     spoil: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
 ):
     with SubprocessExecutor() as executor:
-        answer = executor.answer
         executor.open(stage := SizeStage())
-        monkeypatch.setattr(executor, "answer", lambda allowed: spoil(answer(allowed)[:-1]) + b"\n")
+        assert executor.process is not None
+        receive = executor.process.receive
+        monkeypatch.setattr(executor.process, "receive", lambda timeout: spoil(receive(timeout)[:-1]) + b"\n")
         with pytest.raises((StageError, ValueError)):
             executor.run_jobs(stage, jobs("a"))

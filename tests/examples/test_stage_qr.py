@@ -16,7 +16,7 @@ from PIL import Image
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.plugins import stage_entry_points
-from ita_pipeline.extraction.presets import build
+from ita_pipeline.extraction.presets import build_stage
 from tests.support.fakes import Answer, draw, ita, ita_here
 
 PACKAGE = Path(__file__).parents[2] / "examples" / "stage-qr"
@@ -139,5 +139,5 @@ def test_what_the_codes_say_reaches_the_tagger(here: None):
 
 def test_without_the_package_its_stage_is_told_to_be_missing():
     with pytest.raises(UsageError, match="there is no stage qr") as caught:
-        build("qr", {})
+        build_stage("qr", {})
     assert "install the package it comes in" in caught.value.hint

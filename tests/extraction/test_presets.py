@@ -12,17 +12,17 @@ from ita_pipeline.extraction.presets import (
     Preset,
     apply_changes,
     build_stages,
-    choose,
+    choose_preset,
+    find_missing_model,
     list_hub_models,
     load_preset,
     load_stage,
-    unavailable,
 )
 from stages.base import StageError
 
 
 def test_auto_is_bundled_where_no_hub_answers_and_says_why():
-    choice = choose("auto")
+    choice = choose_preset("auto")
     assert choice.preset.name == "bundled"
     assert choice.why.startswith("preset bundled: the model FacebookAI/xlm-roberta-large is not on this machine")
     assert "--preset paper" in choice.why
@@ -33,7 +33,7 @@ def test_auto_is_paper_where_every_model_can_be_had(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(
         "stages.models.identity.identify", lambda model, revision="main": asked.append(model) or f"{model}@1"
     )
-    choice = choose("auto")
+    choice = choose_preset("auto")
     assert choice.preset.name == "paper"
     assert asked == list_hub_models(load_preset("paper"))
     assert len(asked) == 4
@@ -41,7 +41,7 @@ def test_auto_is_paper_where_every_model_can_be_had(monkeypatch: pytest.MonkeyPa
 
 def test_bundled_needs_no_hub():
     assert list_hub_models(load_preset("bundled")) == []
-    assert unavailable(load_preset("bundled")) is None
+    assert find_missing_model(load_preset("bundled")) is None
 
 
 def test_our_stages_come_in_by_the_entry_point():

@@ -10,8 +10,8 @@ import pytest
 from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress
-from ita_pipeline.engines import local
 from ita_pipeline.engines.executor import InProcessExecutor
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.extraction.recompute import Agreement, Recomputation, agreement, near, recompute
 from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.local import LocalFile
@@ -27,7 +27,7 @@ def paths(tmp_path: Path) -> list[Path]:
     store = Store(tmp_path)
     images = [image for image in identify(map(LocalFile, found), store.manifest) if isinstance(image, ImageRef)]
     plan = make_plan([SizeStage(), DoubleStage()], images, store)
-    local.run(plan, store, InProcessExecutor(), NoProgress())
+    LocalEngine(InProcessExecutor()).run(plan, store, NoProgress())
     return found
 
 

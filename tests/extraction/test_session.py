@@ -18,9 +18,9 @@ from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import NoProgress
-from ita_pipeline.engines import local
 from ita_pipeline.engines.base import Interrupted
 from ita_pipeline.engines.executor import InProcessExecutor
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.extraction import session as sharing_module
 from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.session import CacheSession
@@ -212,7 +212,7 @@ def run(place: str, paths: list[Path], url: str = URL, executor: InProcessExecut
     with CacheSession(Options(workspace=Path(place), shared=url)) as sharing:
         stages = [SizeStage(), DoubleStage()]
         plan = make_plan(stages, [ref(path) for path in paths], sharing.store)
-        local.run(plan, sharing.store, executor or InProcessExecutor(), NoProgress())
+        LocalEngine(executor or InProcessExecutor()).run(plan, sharing.store, NoProgress())
     return sharing
 
 

@@ -1,6 +1,6 @@
-"""What runs in an actor of Ray: stages opened once, in a process of their own, and segments for it alone.
+"""The Ray actor: it opens stages once, in a process of its own, and writes segments of its own.
 
-It is handed paths, keys and places in the cache, never pixels or results, and returns counts.
+It receives paths, keys and positions in the cache, never pixels or results, and returns counts.
 """
 
 from __future__ import annotations
@@ -21,52 +21,51 @@ from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.records import SegmentWriter
 from ita_pipeline.cache.store import KEY_FILE, Reader, Store
 from ita_pipeline.core.iteration import batched
-from ita_pipeline.engines.batches import read_of, run_batch
+from ita_pipeline.engines.batches import run_batch, upstream_key
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.sources.refs import ItemRef
 from stages.base import Failure, Postponed, Stage, StageError, Value
 from stages.models.threads import limit_cores
 
-Known = dict[str, dict[str, Value | Failure]]
+# The results of stages by stage and item.
+StageItemResults = dict[str, dict[str, Value | Failure]]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A stage, its key, whether it replaces earlier results, and the stages that it reads."""
+class StageSpec:
+    """A stage, its key, whether its results replace earlier ones, and the stages that it reads."""
 
     stage: Stage[Any]
     key: StageKey
     anew: bool
-    above: tuple[Stage[Any], ...]
+    upstream: tuple[Stage[Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
-    """What every actor of a round is told: where the store is, `here` the folder of the driver, and the stages."""
+class ActorConfig:
+    """The settings of all actors: the store, the driver's working folder, the limits, the cores, and the stages."""
 
-    root: Path
-    here: Path
+    store_root: Path
+    driver_folder: Path
     limits: Limits
     cores: int
-    parts: tuple[Part, ...]
+    stages: tuple[StageSpec, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """Items, by stage those of them that it has to look at, and by stage and key where it is written what a stage
-    above said of them before.
-    """
+class ActorTask:
+    """Items, the positions of each stage's stale items, and the earlier records of upstream stages by item."""
 
     items: tuple[ItemRef, ...]
-    todo: Mapping[str, tuple[int, ...]]
-    places: Mapping[str, Mapping[str, Entry]]
+    stale: Mapping[str, tuple[int, ...]]
+    entries: Mapping[str, Mapping[str, Entry]]
 
 
 @dataclass(frozen=True, slots=True)
-class Through:
-    """What a stage went through: a number of items; those that failed with a stage above, for which no record
-    stands; and why it stopped, if it did.
+class BatchReport:
+    """A batch that a stage processed: its number of items, its seconds, the failures of upstream stages, which get
+    no record, and why the stage stopped, if it did.
     """
 
     stage: str
@@ -77,129 +76,135 @@ class Through:
 
 
 @dataclass(slots=True)
-class Report:
-    """What an actor says of a task, done or half done: whether it was told to stop, or what keeps it from it.
-    Where a segment was gone that says what other stages found, it `missed` something.
+class TaskReport:
+    """An actor's report on a task: the batches it processed, and why it did not finish the task, if it did not.
+
+    `is_incomplete` tells that a segment with upstream results no longer exists, so that some items stay stale.
     """
 
     actor: str
-    through: list[Through] = field(default_factory=list)
-    missed: bool = False
-    stopped: bool = False
+    batches: list[BatchReport] = field(default_factory=list)
+    is_incomplete: bool = False
+    is_stopped: bool = False
     error: Exception | None = None
 
 
-class Flag:
-    """An actor of its own that says to the others that a run is to stop."""
+class StopFlag:
+    """An actor that tells the other actors whether the run should stop."""
 
     def __init__(self) -> None:
-        self.up = False
+        self.value = False
 
-    def raise_it(self) -> None:
-        self.up = True
+    def set(self) -> None:
+        """Ask the actors to stop."""
+        self.value = True
 
-    def is_up(self) -> bool:
-        return self.up
+    def is_set(self) -> bool:
+        """Whether the actors should stop."""
+        return self.value
 
 
 class StageActor:
-    """Goes through tasks, one after the other. It never raises, for what is wrong is for the driver to tell."""
+    """Runs tasks one after the other. It never raises: the driver raises the errors that it reports."""
 
-    def __init__(self, orders: Orders, flag: Any) -> None:
+    def __init__(self, config: ActorConfig, stop_flag: Any) -> None:
         self.name = f"{socket.gethostname()}-{os.getpid()}"
-        self.orders, self.flag = orders, flag
-        limit_cores(orders.cores)
-        self.worker = SubprocessExecutor(orders.limits, orders.cores)
+        self.config, self.stop_flag = config, stop_flag
+        limit_cores(config.cores)
+        self.executor = SubprocessExecutor(config.limits, config.cores)
         self.writers: dict[str, SegmentWriter] = {}
         self.stops: dict[str, Postponed] = {}
-        self.opening: list[Through] = []
-        self.stack = ExitStack()
-        self.trouble: Exception | None = None
+        self.opening: list[BatchReport] = []
+        self.exit_stack = ExitStack()
+        self.error: Exception | None = None
         try:
-            self.make_ready()
+            self._open_stages()
         except Exception as error:
-            self.trouble = error
+            self.error = error
 
-    def make_ready(self) -> None:
-        """
+    def _open_stages(self) -> None:
+        """Open the stages and their segments.
+
         Raises:
-            StageError: this machine does not see the workspace, or a stage cannot be opened.
+            StageError: this machine cannot access the workspace, or a stage cannot be opened.
         """
-        with contextlib.suppress(OSError):  # where no path starts from it, it need not be there
-            os.chdir(self.orders.here)
-        store = Store(self.orders.root)
-        for part in self.orders.parts:
-            if not (store.folder(part.key) / KEY_FILE).is_file():
-                where = f"{self.orders.root} of the driver is not on {socket.gethostname()}"
+        with contextlib.suppress(OSError):  # the folder is needed only for relative paths
+            os.chdir(self.config.driver_folder)
+        store = Store(self.config.store_root)
+        for spec in self.config.stages:
+            if not (store.folder(spec.key) / KEY_FILE).is_file():
+                where = f"{self.config.store_root} of the driver is not on {socket.gethostname()}"
                 raise StageError(f"{where}, where an actor runs", "--workspace DIR on a file system that all share")
-        for part in self.orders.parts:
-            began = time.perf_counter()
-            self.worker.open(part.stage)
-            self.writers[part.stage.name] = self.stack.enter_context(writing(store, part.key, part.anew))
-            self.opening.append(Through(part.stage.name, 0, time.perf_counter() - began))
+        for spec in self.config.stages:
+            start = time.perf_counter()
+            self.executor.open(spec.stage)
+            self.writers[spec.stage.name] = self.exit_stack.enter_context(writing(store, spec.key, spec.anew))
+            self.opening.append(BatchReport(spec.stage.name, 0, time.perf_counter() - start))
 
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Report]]:
-        return {"report": [self.report(task) for task in batch["task"]]}
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[TaskReport]]:
+        """Run the tasks of a Ray Data batch."""
+        return {"report": [self._report_task(task) for task in batch["task"]]}
 
-    def report(self, task: Task) -> Report:
-        report = Report(self.name, self.opening, error=self.trouble)
+    def _report_task(self, task: ActorTask) -> TaskReport:
+        report = TaskReport(self.name, self.opening, error=self.error)
         self.opening = []
         if report.error is None:
             try:
-                self.go_through(task, report)
+                self._run_task(task, report)
             except Exception as error:
                 report.error = error
         return report
 
-    def go_through(self, task: Task, report: Report) -> None:
-        known = read_places(task, self.orders.parts)
-        report.missed = any(entries.keys() - known[name].keys() for name, entries in task.places.items())
-        self.worker.prefetch([item.image for item in task.items if item.image is not None])
-        for part in self.orders.parts:
-            stale = [task.items[number] for number in task.todo.get(part.stage.name, ())]
-            for batch in batched(stale, part.stage.batch_size):
-                if part.stage.name in self.stops:
+    def _run_task(self, task: ActorTask, report: TaskReport) -> None:
+        results = _read_entries(task, self.config.stages)
+        report.is_incomplete = any(entries.keys() - results[name].keys() for name, entries in task.entries.items())
+        self.executor.prefetch([item.image for item in task.items if item.image is not None])
+        for spec in self.config.stages:
+            stale = [task.items[number] for number in task.stale.get(spec.stage.name, ())]
+            for batch in batched(stale, spec.stage.batch_size):
+                if spec.stage.name in self.stops:
                     break
-                report.stopped = self.told_to_stop()
-                if report.stopped:
+                report.is_stopped = self._should_stop()
+                if report.is_stopped:
                     return
-                report.through.append(self.work_on(part, batch, known))
-        report.stopped = self.told_to_stop()
+                report.batches.append(self._run_batch(spec, batch, results))
+        report.is_stopped = self._should_stop()
 
-    def told_to_stop(self) -> bool:
+    def _should_stop(self) -> bool:
         import ray
 
-        return bool(ray.get(self.flag.is_up.remote()))
+        return bool(ray.get(self.stop_flag.is_set.remote()))
 
-    def work_on(self, part: Part, items: Sequence[ItemRef], known: Known) -> Through:
-        began = time.perf_counter()
-        name = part.stage.name
-        above = {other.name: seen_by(other, items, known) for other in part.above}
-        found = run_batch(part.stage, items, above, self.worker)
-        self.writers[name].append_lines(found.lines)
-        known.setdefault(name, {}).update({record.image: record.result for record in found.records})
-        if found.stop is not None:
-            self.stops[name] = found.stop
-        inherited = {failed.item.key: failed.failure for failed in found.inherited}
-        return Through(name, len(items), time.perf_counter() - began, inherited, found.stop)
-
-
-def seen_by(above: Stage[Any], items: Sequence[ItemRef], known: Known) -> dict[str, Value | Failure]:
-    """What a stage above said, by the key of the item that is worked on now."""
-    said = known.get(above.name, {})
-    return {item.key: said[read] for item in items if (read := read_of(above, item)) in said}
+    def _run_batch(self, spec: StageSpec, items: Sequence[ItemRef], results: StageItemResults) -> BatchReport:
+        start = time.perf_counter()
+        name = spec.stage.name
+        upstream = {above.name: _select_results(above, items, results) for above in spec.upstream}
+        outcome = run_batch(spec.stage, items, upstream, self.executor)
+        self.writers[name].append_lines(outcome.lines)
+        results.setdefault(name, {}).update({record.image: record.result for record in outcome.records})
+        if outcome.stop is not None:
+            self.stops[name] = outcome.stop
+        inherited = {failed.item.key: failed.failure for failed in outcome.inherited}
+        return BatchReport(name, len(items), time.perf_counter() - start, inherited, outcome.stop)
 
 
-def read_places(task: Task, parts: Sequence[Part]) -> Known:
-    """What was said before, read from where it stands. A segment that was tidied away meanwhile is left out: what
-    needs it stays stale.
-    """
-    stages = {stage.name: stage for part in parts for stage in part.above}
-    known: Known = {}
+def _select_results(
+    above: Stage[Any], items: Sequence[ItemRef], results: StageItemResults
+) -> dict[str, Value | Failure]:
+    """The results of an upstream stage, by the keys of the items that are processed now."""
+    upstream = results.get(above.name, {})
+    keys = {item.key: upstream_key(above, item) for item in items}
+    return {item_key: upstream[key] for item_key, key in keys.items() if key in upstream}
+
+
+def _read_entries(task: ActorTask, specs: Sequence[StageSpec]) -> StageItemResults:
+    """Read the earlier records of upstream stages. A segment that was removed meanwhile is left out."""
+    stages = {stage.name: stage for spec in specs for stage in spec.upstream}
+    results: StageItemResults = {}
     with Reader() as reader:
-        for name, entries in task.places.items():
-            known[name] = {}
+        for name, entries in task.entries.items():
+            results[name] = {}
             for key, entry in entries.items():
                 with contextlib.suppress(FileNotFoundError):
-                    known[name][key] = reader.read(entry, stages[name]).result
-    return known
+                    results[name][key] = reader.read(entry, stages[name]).result
+    return results

@@ -1,9 +1,8 @@
-"""Run a plan on the machines of a Ray cluster. Ray Data only executes: the plan says what is to be done, and the
-store what was done.
+"""The engine that runs a plan on a Ray cluster. Ray Data executes tasks; the store tells what was done.
 
-Stages that look at pictures go together through the same tasks, so that each picture is decoded once; those that
-look at posts follow, as they may read what was seen. What was lost with an actor is found missing in the store, and
-is given out again.
+Stages that process images run together on the same tasks, so that each image is decoded once. Stages that process
+posts follow, as they may read results of images. Items whose actor died are missing in the store and are assigned
+again.
 """
 
 from __future__ import annotations
@@ -23,10 +22,11 @@ from ita_pipeline.cache.plan import Plan, StagePlan, Stale
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.progress import NoProgress, Progress
-from ita_pipeline.engines import local
 from ita_pipeline.engines.base import Interrupted, StageOutcome
+from ita_pipeline.engines.batches import upstream_key
 from ita_pipeline.engines.executor import Limits
-from ita_pipeline.engines.ray.actor import Flag, Orders, Part, Report, StageActor, Task
+from ita_pipeline.engines.local import LocalEngine
+from ita_pipeline.engines.ray.actor import ActorConfig, ActorTask, StageActor, StageSpec, StopFlag, TaskReport
 from ita_pipeline.engines.ray.cluster import (
     ActorResources,
     RayPool,
@@ -37,137 +37,85 @@ from ita_pipeline.engines.ray.cluster import (
 )
 from ita_pipeline.engines.ray.progress import StageProgress
 from ita_pipeline.engines.sandbox import SubprocessExecutor
+from ita_pipeline.sources.refs import ItemRef
 from stages.base import Postponed, Stage, StageError, Subject
 from stages.models.threads import limit_cores
 
 logger = logging.getLogger(__name__)
 
-# Ray keeps an account of every block; a task takes several groups where there would be more.
-MOST_BLOCKS = 20_000
+# Ray accounts for every block; with more tasks, a block holds several.
+MAX_BLOCKS = 20_000
 
-SECONDS_BETWEEN_LOOKS = 0.2
+STOP_POLL_SECONDS = 0.2
 
 LOST = Postponed(reason="actors died again before anything more was done; ray status and ray list actors say more")
 
 
 class RayEngine:
-    """Runs plans in actors. It starts or reaches a cluster only where there is something to do."""
+    """Runs plans in actors. It starts or joins a cluster only if a plan has stale items."""
 
     def __init__(self, pool: RayPool, limits: Limits | None = None) -> None:
-        """
+        """Check that Ray is installed.
+
         Raises:
             MissingError: Ray is not installed.
         """
         require_ray()
         self.pool, self.limits = pool, limits or Limits()
-        # For stages that keep count; it lasts from one plan to the next, and so does the count.
+        # For stages that run alone. It lasts from one plan to the next, and so do their budgets.
         self.executor = SubprocessExecutor(self.limits)
 
     def close(self) -> None:
+        """End the executor's process."""
         self.executor.close()
 
     def run(self, plan: Plan, store: Store, progress: Progress) -> tuple[StageOutcome, ...]:
-        """As `Engine.run`.
+        """Implement `Engine.run`.
 
         Raises:
             MissingError: no cluster answers.
-            UsageError: the cluster has not what is asked of it.
+            UsageError: the cluster does not have the resources that the pool asks for.
         """
         plan.check()
-        tallies = {todo.stage.name: StageProgress.begun(todo, store) for todo in plan.stages}
-        if any(todo.stale for todo in plan.stages):
-            outcomes = self.outcomes(plan, tallies, store, progress)
-        else:
-            outcomes = {name: tally.outcome(store) for name, tally in tallies.items()}
-        for todo in plan.stages:
-            store.mark_used(todo.key)
-        return tuple(outcomes[todo.stage.name] for todo in plan.stages)
+        stages = [StageProgress.start(stage_plan, store) for stage_plan in plan.stages]
+        local_outcomes: dict[str, StageOutcome] = {}
+        if any(stage.plan.stale for stage in stages):
+            local_outcomes = self._run_stages(stages, plan, store, progress)
+        for stage in stages:
+            store.mark_used(stage.plan.key)
+        return tuple(local_outcomes.get(stage.name) or stage.outcome(store) for stage in stages)
 
-    def outcomes(
-        self, plan: Plan, tallies: Mapping[str, StageProgress], store: Store, progress: Progress
+    def _run_stages(
+        self, stages: Sequence[StageProgress], plan: Plan, store: Store, progress: Progress
     ) -> dict[str, StageOutcome]:
-        outcomes: dict[str, StageOutcome] = {}
-        with connected(self.pool) as nodes, quiet_data():
-            each = shares(self.pool, nodes)
-            logger.info(f"Ray: {each}")
+        """Run the stages, and return the outcomes of those that ran here instead of in actors."""
+        local_outcomes: dict[str, StageOutcome] = {}
+        with connect(self.pool) as nodes, silence_ray_data():
+            resources = divide_cluster(self.pool, nodes)
+            logger.info(f"Ray: {resources}")
+            run = _ActorRun(plan, store, progress, self.limits, resources)
             try:
-                for todo in plan.stages:
-                    if todo.stale:
-                        progress.start(todo.stage.name, len(todo.stale))
-                for part in rounds(plan.stages):
-                    names = {todo.stage.name for todo in part}
-                    if part[0].stage.alone:
-                        outcomes |= self.by_one(names, plan, store, progress)
+                for stage in stages:
+                    if stage.plan.stale:
+                        progress.start(stage.name, len(stage.plan.stale))
+                for group in _group_stages(stages):
+                    if group[0].plan.stage.alone:
+                        names = {stage.name for stage in group}
+                        local_outcomes |= self._run_locally(names, plan, store, progress)
                     else:
-                        self.by_actors([tallies[name] for name in names_of(part)], plan, store, progress, each)
-                        outcomes |= {name: tallies[name].outcome(store) for name in names}
+                        run.run_stages(group)
             finally:
                 progress.finish()
-        return outcomes
+        return local_outcomes
 
-    def by_one(self, names: set[str], plan: Plan, store: Store, progress: Progress) -> dict[str, StageOutcome]:
-        """Stages that keep count of a whole run work where the run was started, as without Ray."""
-        rest = tuple(todo if todo.stage.name in names else replace(todo, stale=()) for todo in plan.stages)
-        outcomes = local.run(Plan(rest), store, self.executor, _AdvanceOnly(progress))
+    def _run_locally(
+        self, names: set[str], plan: Plan, store: Store, progress: Progress
+    ) -> dict[str, StageOutcome]:
+        """Run stages with a budget for the whole run in one process on this machine."""
+        stage_plans = [each if each.stage.name in names else replace(each, stale=()) for each in plan.stages]
+        engine = LocalEngine(self.executor)
+        outcomes = engine.run(Plan(tuple(stage_plans)), store, _AdvanceOnly(progress))
         return {outcome.key.stage: outcome for outcome in outcomes if outcome.key.stage in names}
-
-    def by_actors(
-        self, tallies: Sequence[StageProgress], plan: Plan, store: Store, progress: Progress, each: ActorResources
-    ) -> None:
-        """Give out what is left, and once more what was lost, as long as something gets done."""
-        before, whole = 0, False
-        while True:
-            left = {tally.name: tally.left(store) for tally in tallies}
-            for tally in tallies:
-                tally.catch_up(left[tally.name], progress)
-            number = sum(map(len, left.values()))
-            if not number or whole:
-                return
-            if number == before:
-                for tally in tallies:
-                    tally.stop = tally.stop or (LOST if left[tally.name] else None)
-                return
-            before = number
-            some = [tally for tally in tallies if left[tally.name]]
-            whole = self.give_out(some, left, plan, store, progress, each)
-
-    def give_out(
-        self,
-        tallies: Sequence[StageProgress],
-        left: Mapping[str, Sequence[Stale]],
-        plan: Plan,
-        store: Store,
-        progress: Progress,
-        each: ActorResources,
-    ) -> bool:
-        """Whether actors said of every task what became of it."""
-        parts = [part_of(tally.todo, plan) for tally in tallies]
-        for part in parts:  # so that an actor sees whether it sees our store
-            with writing(store, part.key):
-                pass
-        orders = Orders(store.root.absolute(), Path.cwd(), self.limits, each.whole_cores, tuple(parts))
-        tasks = list(tasks_of(parts, left, plan, store, each.whole_cores))
-        by_name = {tally.name: tally for tally in tallies}
-        with reports(orders, tasks, each, progress) as answers:
-            stopped: set[str] = set()
-            told = 0
-            for report in answers:
-                told += not report.missed
-                for through in report.through:
-                    by_name[through.stage].note(through, progress)
-                if report.error is not None:
-                    raise report.error
-                stop = next((through.stop for through in report.through if through.stop), None)
-                if stop is not None and stop.broken:
-                    name = next(through.stage for through in report.through if through.stop is stop)
-                    raise StageError(f"the stage {name} stopped: {stop.reason}", stop.hint)
-                if report.stopped:
-                    stopped.add(report.actor)
-                    if len(stopped) == each.actors:
-                        break
-        if progress.stop_requested:
-            raise Interrupted
-        return told == len(tasks)
 
 
 class _AdvanceOnly(NoProgress):
@@ -184,124 +132,178 @@ class _AdvanceOnly(NoProgress):
         self.progress.advance(stage, done)
 
 
-def rounds(stages: Sequence[StagePlan]) -> list[list[StagePlan]]:
-    """Stages that can go through the same items together, in an order in which each finds what it reads."""
+class _ActorRun:
+    """The part of a run that takes place in actors."""
 
-    def kind(todo: StagePlan) -> tuple[Subject, bool]:
-        return todo.stage.subject, todo.stage.alone
+    def __init__(
+        self, plan: Plan, store: Store, progress: Progress, limits: Limits, resources: ActorResources
+    ) -> None:
+        self.plan, self.store, self.progress = plan, store, progress
+        self.limits, self.resources = limits, resources
 
-    in_order = sorted(stages, key=lambda todo: todo.stage.subject is Subject.POST)
-    return [list(group) for _, group in itertools.groupby(in_order, kind)]
+    def run_stages(self, stages: Sequence[StageProgress]) -> None:
+        """Assign the remaining items to actors, and lost ones again, as long as the number of items decreases."""
+        previous_count, all_reported = 0, False
+        while True:
+            remaining = {stage.name: stage.find_remaining(self.store) for stage in stages}
+            for stage in stages:
+                stage.catch_up(len(remaining[stage.name]), self.progress)
+            count = sum(map(len, remaining.values()))
+            if not count or all_reported:
+                return
+            unfinished = [stage for stage in stages if remaining[stage.name]]
+            if count == previous_count:
+                for stage in unfinished:
+                    stage.stop = LOST
+                return
+            previous_count = count
+            all_reported = self._assign(unfinished, remaining)
+
+    def _assign(self, stages: Sequence[StageProgress], remaining: Mapping[str, Sequence[Stale]]) -> bool:
+        """Assign items to actors, and return whether the actors reported on every task completely."""
+        specs = [self._make_spec(stage.plan) for stage in stages]
+        for spec in specs:  # creates the key file by which an actor recognizes the store
+            with writing(self.store, spec.key):
+                pass
+        cores = self.resources.whole_cores
+        config = ActorConfig(self.store.root.absolute(), Path.cwd(), self.limits, cores, tuple(specs))
+        tasks = list(self._make_tasks(specs, remaining))
+        by_name = {stage.name: stage for stage in stages}
+        complete_reports = 0
+        stopped_actors: set[str] = set()
+        with _run_tasks(config, tasks, self.resources, self.progress) as reports:
+            for report in reports:
+                complete_reports += not report.is_incomplete
+                for batch in report.batches:
+                    by_name[batch.stage].add(batch, self.progress)
+                _raise_error(report)
+                if report.is_stopped:
+                    stopped_actors.add(report.actor)
+                    if len(stopped_actors) == self.resources.actors:
+                        break
+        if self.progress.stop_requested:
+            raise Interrupted
+        return complete_reports == len(tasks)
+
+    def _make_spec(self, stage_plan: StagePlan) -> StageSpec:
+        stage = stage_plan.stage
+        upstream = tuple(other.stage for other in self.plan.stages if other.stage.name in stage.reads)
+        return StageSpec(stage, stage_plan.key, stage_plan.anew, upstream)
+
+    def _make_tasks(
+        self, specs: Sequence[StageSpec], remaining: Mapping[str, Sequence[Stale]]
+    ) -> Iterator[ActorTask]:
+        """Tasks of remaining items with the earlier records of upstream stages. Actors pass new results on."""
+        stale_keys = {spec.stage.name: {stale.item.key for stale in remaining[spec.stage.name]} for spec in specs}
+        items = {stale.item.key: stale.item for spec in specs for stale in remaining[spec.stage.name]}
+        for name in {above.name for spec in specs for above in spec.upstream}:
+            self.store.index.refresh(self.store.folder(self.plan.keys[name]))
+        size = _find_task_size([spec.stage for spec in specs], self.resources.whole_cores)
+        for group in batched(items.values(), size):
+            positions = {
+                name: tuple(number for number, item in enumerate(group) if item.key in keys)
+                for name, keys in stale_keys.items()
+            }
+            entries: dict[str, dict[str, Entry]] = {}
+            for spec in specs:
+                stage_items = [group[number] for number in positions[spec.stage.name]]
+                for above in spec.upstream:
+                    new_keys = stale_keys.get(above.name, set())
+                    found = self._find_entries(above, stage_items, new_keys)
+                    entries.setdefault(above.name, {}).update(found)
+            yield ActorTask(tuple(group), positions, entries)
+
+    def _find_entries(self, above: Stage[Any], items: Sequence[ItemRef], new_keys: set[str]) -> dict[str, Entry]:
+        """The earlier records of an upstream stage, by item, for items that it will not process in this run."""
+        keys = {key for item in items if (key := upstream_key(above, item))} - new_keys
+        if not keys:
+            return {}
+        entries = self.store.index.entries(self.store.folder(self.plan.keys[above.name]), sorted(keys))
+        return {entry.image: replace(entry, segment=entry.segment.absolute()) for entry in entries}
 
 
-def names_of(part: Sequence[StagePlan]) -> list[str]:
-    return [todo.stage.name for todo in part]
+def _group_stages(stages: Sequence[StageProgress]) -> list[list[StageProgress]]:
+    """Groups of stages that can run together on the same items, in an order in which each can read the others."""
+
+    def group_key(stage: StageProgress) -> tuple[Subject, bool]:
+        return stage.plan.stage.subject, stage.plan.stage.alone
+
+    images_first = sorted(stages, key=lambda stage: stage.plan.stage.subject is Subject.POST)
+    return [list(group) for _, group in itertools.groupby(images_first, group_key)]
 
 
-def part_of(todo: StagePlan, plan: Plan) -> Part:
-    above = tuple(other.stage for other in plan.stages if other.stage.name in todo.stage.reads)
-    return Part(todo.stage, todo.key, todo.anew, above)
-
-
-def tasks_of(
-    parts: Sequence[Part], left: Mapping[str, Sequence[Stale]], plan: Plan, store: Store, cores: int
-) -> Iterator[Task]:
-    """The items that are left, as many at once as the stages want that read no other, and where it is written what
-    the stages above said of them. What is found within a task is no business of the driver.
-    """
-    wanted = {part.stage.name: {stale.item.key for stale in left[part.stage.name]} for part in parts}
-    items = list({stale.item.key: stale.item for part in parts for stale in left[part.stage.name]}.values())
-    keys = plan.keys
-    for name in {above.name for part in parts for above in part.above}:
-        store.index.refresh(store.folder(keys[name]))
-    for group in batched(items, group_size([part.stage for part in parts], cores)):
-        todo = {
-            name: tuple(number for number, item in enumerate(group) if item.key in mine)
-            for name, mine in wanted.items()
-        }
-        places: dict[str, dict[str, Entry]] = {}
-        for part in parts:
-            mine = [group[number] for number in todo[part.stage.name]]
-            for above in part.above:
-                reads = {read_key for item in mine if (read_key := local.read_of(above, item))}
-                old = sorted(reads - wanted.get(above.name, set()))
-                found = store.index.entries(store.folder(keys[above.name]), old) if old else ()
-                places.setdefault(above.name, {}).update((entry.image, whole(entry)) for entry in found)
-        yield Task(tuple(group), todo, places)
-
-
-def whole(entry: Entry) -> Entry:
-    return replace(entry, segment=entry.segment.absolute())
-
-
-def group_size(stages: Sequence[Stage[Any]], cores: int) -> int:
-    """How many items a task has: a batch of the stage that wants most at once, with the cores of an actor."""
-    before = limit_cores(cores)
+def _find_task_size(stages: Sequence[Stage[Any]], cores: int) -> int:
+    """The number of items per task: the largest batch size of the stages that read no other, with these cores."""
+    previous = limit_cores(cores)
     try:
-        lookers = [stage for stage in stages if not stage.reads] or stages
-        return max(stage.batch_size for stage in lookers)
+        readers = [stage for stage in stages if not stage.reads] or stages
+        return max(stage.batch_size for stage in readers)
     finally:
-        limit_cores(before)
+        limit_cores(previous)
+
+
+def _raise_error(report: TaskReport) -> None:
+    """Raise the error of an actor, or the reason for which a stage cannot continue."""
+    if report.error is not None:
+        raise report.error
+    for batch in report.batches:
+        if batch.stop is not None and batch.stop.broken:
+            raise StageError(f"the stage {batch.stage} stopped: {batch.stop.reason}", batch.stop.hint)
 
 
 @contextmanager
-def reports(
-    orders: Orders, tasks: Sequence[Task], each: ActorResources, progress: Progress
-) -> Iterator[Iterable[Report]]:
-    """What actors say of the tasks, in whichever order they are through with them."""
+def _run_tasks(
+    config: ActorConfig, tasks: Sequence[ActorTask], resources: ActorResources, progress: Progress
+) -> Iterator[Iterable[TaskReport]]:
+    """Run the tasks in actors and give the reports in the order in which they arrive."""
     import ray
     import ray.data
 
-    flag: Any = ray.remote(num_cpus=0)(Flag).remote()
-    pool = ray.data.ActorPoolStrategy(size=min(each.actors, len(tasks)), max_tasks_in_flight_per_actor=2)
-    rows = ray.data.from_items(
-        [{"task": task} for task in tasks], override_num_blocks=min(len(tasks), MOST_BLOCKS)
+    stop_flag: Any = ray.remote(num_cpus=0)(StopFlag).remote()
+    pool = ray.data.ActorPoolStrategy(size=min(resources.actors, len(tasks)), max_tasks_in_flight_per_actor=2)
+    dataset = ray.data.from_items(
+        [{"task": task} for task in tasks], override_num_blocks=min(len(tasks), MAX_BLOCKS)
     ).map_batches(
         StageActor,
         batch_size=1,
         batch_format="numpy",
         compute=pool,
-        fn_constructor_args=(orders, flag),
-        num_cpus=each.cores,
-        num_gpus=each.gpus or None,
+        fn_constructor_args=(config, stop_flag),
+        num_cpus=resources.cores,
+        num_gpus=resources.gpus or None,
         max_restarts=-1,
-        # An actor that died may have been through with some batches: what is left of its task is found out later.
+        # An actor that died may have finished some batches; the store tells what remains of its task.
         max_task_retries=0,
     )
-    with watching(progress, flag):
-        found = iter(rows.iter_rows())
-        answers = (row["report"] for row in found)
+    with _forward_stop(progress, stop_flag):
+        rows: Any = iter(dataset.iter_rows())
+        reports = (row["report"] for row in rows)
         try:
-            yield answers
+            yield reports
         finally:
-            # Ended here and not when somebody forgets them: once Ray was left, that would make it connect anew,
-            # and wait for a cluster that may be gone.
-            answers.close()
-            close(found)
-            ray.kill(flag)
-
-
-def close(found: Iterator[Any]) -> None:
-    end = getattr(found, "close", None)
-    if end is not None:
-        end()
+            # Closed here, not by garbage collection: after Ray was left, that would connect to Ray again and wait
+            # for a cluster that may no longer exist.
+            reports.close()
+            if hasattr(rows, "close"):
+                rows.close()
+            ray.kill(stop_flag)
 
 
 @contextmanager
-def watching(progress: Progress, flag: Any) -> Iterator[None]:
-    """Pass the wish to stop on to the actors, however long the next report may take."""
-    over = threading.Event()
+def _forward_stop(progress: Progress, stop_flag: Any) -> Iterator[None]:
+    """Set the stop flag as soon as `progress` asks to stop, however long the next report takes."""
+    finished = threading.Event()
 
-    def watch() -> None:
-        while not over.wait(SECONDS_BETWEEN_LOOKS):
+    def poll() -> None:
+        while not finished.wait(STOP_POLL_SECONDS):
             if progress.stop_requested:
-                flag.raise_it.remote()
+                stop_flag.set.remote()
                 return
 
-    thread = threading.Thread(target=watch, daemon=True)
+    thread = threading.Thread(target=poll, daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        finished.set()
         thread.join()

@@ -1,8 +1,8 @@
-"""What is known of a stage while it runs elsewhere: what actors say of it, and in the end what the store says."""
+# pyright: strict
+"""The progress of a stage that runs in actors: what they report, and in the end what the store contains."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ita_pipeline.cache.database import State
@@ -12,70 +12,81 @@ from ita_pipeline.cache.records import generation
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.engines.base import StageOutcome
-from ita_pipeline.engines.ray.actor import Through
+from ita_pipeline.engines.ray.actor import BatchReport
 from stages.base import Failure, Postponed
 
 
 @dataclass(slots=True)
 class StageProgress:
-    """What is known of a stage while it runs. Segments of its `generation`, or a later one, are of this run.
+    """A stage in a run. Segments of its `generation` or a later one belong to this run.
 
-    `inherited` are failures of stages above; `shown` is how many items the watcher was told of.
+    `inherited` are the failures of upstream stages by item; `shown` is the number of items in the progress display.
     """
 
-    todo: StagePlan
+    plan: StagePlan
     generation: int
-    inherited: dict[str, Failure] = field(default_factory=dict)
+    inherited: dict[str, Failure] = field(default_factory=dict[str, Failure])
     seconds: float = 0.0
     stop: Postponed | None = None
     shown: int = 0
 
     @classmethod
-    def begun(cls, todo: StagePlan, store: Store) -> StageProgress:
-        there = max((generation(path) for path in store.folder(todo.key).glob("*.jsonl")), default=0)
-        return cls(todo, there + 1 if todo.anew else 1)
+    def start(cls, plan: StagePlan, store: Store) -> StageProgress:
+        """The progress of a stage before its first item."""
+        latest = max((generation(path) for path in store.folder(plan.key).glob("*.jsonl")), default=0)
+        return cls(plan, latest + 1 if plan.anew else 1)
 
     @property
     def name(self) -> str:
-        return self.todo.stage.name
+        """The name of the stage."""
+        return self.plan.stage.name
 
-    def found(self, store: Store) -> dict[str, Entry]:
-        """Where it is written what this run found, by key."""
-        folder = store.folder(self.todo.key)
-        store.index.refresh(folder)
-        entries = store.index.entries(folder, [stale.item.key for stale in self.todo.stale])
-        return {entry.image: entry for entry in entries if generation(entry.segment) >= self.generation}
-
-    def left(self, store: Store) -> list[Stale]:
-        if self.stop is not None or not self.todo.stale:
+    def find_remaining(self, store: Store) -> list[Stale]:
+        """The stale items that this run has not processed yet; none after a stop."""
+        if self.stop is not None or not self.plan.stale:
             return []
-        found = self.found(store)
-        return [one for one in self.todo.stale if one.item.key not in found and one.item.key not in self.inherited]
+        entries = self._find_entries(store)
+        return [
+            stale
+            for stale in self.plan.stale
+            if stale.item.key not in entries and stale.item.key not in self.inherited
+        ]
 
-    def note(self, through: Through, progress: Progress) -> None:
-        self.inherited.update(through.inherited)
-        self.seconds += through.seconds
-        self.stop = self.stop or through.stop
-        self.shown += through.items
-        if through.items:
-            progress.advance(self.name, through.items)
+    def add(self, batch: BatchReport, progress: Progress) -> None:
+        """Add a batch that an actor reported."""
+        self.inherited.update(batch.inherited)
+        self.seconds += batch.seconds
+        self.stop = self.stop or batch.stop
+        self.shown += batch.items
+        if batch.items:
+            progress.advance(self.name, batch.items)
 
-    def catch_up(self, left: Sequence[Stale], progress: Progress) -> None:
-        """Tell the watcher of items whose actor died before it could say that it was through with them."""
-        through = len(self.todo.stale) - len(left)
-        if self.stop is None and through > self.shown:
-            progress.advance(self.name, through - self.shown)
-            self.shown = through
+    def catch_up(self, remaining: int, progress: Progress) -> None:
+        """Show the items whose actor died before it could report them."""
+        processed = len(self.plan.stale) - remaining
+        if self.stop is None and processed > self.shown:
+            progress.advance(self.name, processed - self.shown)
+            self.shown = processed
 
     def outcome(self, store: Store) -> StageOutcome:
-        """Counted in the store."""
-        todo = self.todo
-        found = self.found(store) if todo.stale else {}
-        bad = [key for key, entry in found.items() if entry.state is not State.VALUE]
-        failures = {key: record.result for key, record in store.results(todo.stage, todo.key, bad).items()}
-        new = self.inherited | {key: result for key, result in failures.items() if isinstance(result, Failure)}
-        failed = [Failed(stale.item, new[stale.item.key]) for stale in todo.stale if stale.item.key in new]
-        done = len(found) - len(bad)
-        waiting = todo.waiting + len(todo.stale) - done - len(failed)
+        """The outcome of the stage after the run, counted in the store."""
+        plan = self.plan
+        entries = self._find_entries(store) if plan.stale else {}
+        failed_keys = [key for key, entry in entries.items() if entry.state is not State.VALUE]
+        failures = dict(self.inherited)
+        for key, record in store.results(plan.stage, plan.key, failed_keys).items():
+            if isinstance(record.result, Failure):
+                failures[key] = record.result
+        failed_items = [stale.item for stale in plan.stale if stale.item.key in failures]
+        failed = [Failed(item, failures[item.key]) for item in failed_items]
+        done = len(entries) - len(failed_keys)
+        waiting = plan.waiting + len(plan.stale) - done - len(failed)
         note = self.stop.reason if self.stop else ""
-        return StageOutcome(todo.key, todo.fresh, done, (*todo.failed, *failed), self.seconds, waiting, note)
+        return StageOutcome(plan.key, plan.fresh, done, (*plan.failed, *failed), self.seconds, waiting, note)
+
+    def _find_entries(self, store: Store) -> dict[str, Entry]:
+        """The records that this run has written, by item."""
+        folder = store.folder(self.plan.key)
+        store.index.refresh(folder)
+        entries = store.index.entries(folder, [stale.item.key for stale in self.plan.stale])
+        return {entry.image: entry for entry in entries if generation(entry.segment) >= self.generation}

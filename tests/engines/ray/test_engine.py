@@ -20,10 +20,10 @@ from ita_pipeline.cache.plan import Failed, Plan, Wishes, make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.engines import local
 from ita_pipeline.engines.base import Engine, Interrupted, StageOutcome
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.factory import open_engine
+from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.ray.cluster import RayPool, connect
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.runs.bulk_predict import PredictionCounts
@@ -99,7 +99,7 @@ def planned(store: Store, images: Sequence[ImageRef], *stages: Any, **more: Any)
 def by_hand(plan: Plan, store: Store) -> tuple[StageOutcome, ...]:
     """What the local engine makes of a plan."""
     with SubprocessExecutor() as executor:
-        return local.run(plan, store, executor, NoProgress())
+        return LocalEngine(executor).run(plan, store, NoProgress())
 
 
 class Told(NoProgress):

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.extraction.options import Shard
 from ita_pipeline.extraction.pictures import plan_images
 from ita_pipeline.extraction.posts import PostSource
+from ita_pipeline.extraction.shard import Shard
 from ita_pipeline.sources.local import LocalFile
 from stages.base import Subject
 from tests.support.fakes import SizeStage, draw, ita_here
@@ -37,13 +37,13 @@ def test_every_key_is_in_exactly_one_shard(things: list[bytes], of: int):
     shards = [Shard(number, of) for number in range(1, of + 1)]
     for thing in things:
         key = hashlib.sha256(thing).hexdigest()
-        assert sum(shard.has(key) for shard in shards) == 1
+        assert sum(shard.contains(key) for shard in shards) == 1
         assert sum(shard.contains_address(thing) for shard in shards) == 1
 
 
 def test_shards_are_of_about_the_same_size():
     keys = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(4000)]
-    sizes = [sum(map(Shard(number, 16).has, keys)) for number in range(1, 17)]
+    sizes = [sum(map(Shard(number, 16).contains, keys)) for number in range(1, 17)]
     assert min(sizes) > 180
     assert max(sizes) < 320
 

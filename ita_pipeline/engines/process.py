@@ -1,0 +1,125 @@
+# pyright: strict
+"""The worker process of a subprocess executor: how it is started, reached and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import weakref
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+
+from ita_pipeline.engines.executor import Limits
+from ita_pipeline.engines.protocol import BROKEN, Request
+from stages.base import Failure, FailureKind, StageError
+
+
+class SubprocessLostError(Exception):
+    """The worker process died, or took too long and was killed."""
+
+    def __init__(self, failure: Failure, timed_out: bool = False) -> None:
+        super().__init__(failure.reason)
+        self.failure, self.timed_out = failure, timed_out
+
+
+class WorkerProcess:
+    """A running worker, its socket, its temporary folder, and the pipe whose closing ends it.
+
+    It ends with this object, or with the process that started it.
+    """
+
+    def __init__(self, limits: Limits, cores: int | None) -> None:
+        self.limits = limits
+        self.socket, child_socket = Pipe()
+        child_lifeline, lifeline = os.pipe()
+        self.folder = tempfile.TemporaryDirectory(prefix="ita-")
+        working_folder = os.getcwd()  # noqa: PTH109
+        python_path = os.pathsep.join(folder or working_folder for folder in sys.path)
+        # -P: the current folder may contain a file with the name of a module.
+        command = [sys.executable, "-P", "-m", "ita_pipeline.engines.worker"]
+        command += [str(child_socket.fileno()), str(child_lifeline), str(cores or 0)]
+        # A session of its own: the terminal's Ctrl-C does not reach it, and its children end with it.
+        self.child = subprocess.Popen(
+            command,
+            env={**os.environ, "PYTHONPATH": python_path, "TMPDIR": self.folder.name},
+            pass_fds=(child_socket.fileno(), child_lifeline),
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno() if _has_stderr() else subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        child_socket.close()
+        os.close(child_lifeline)
+        self._end = weakref.finalize(self, _end_process, self.child, self.socket, lifeline, self.folder)
+        self.socket.send(limits)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the worker was not ended yet. It may have died since the last answer."""
+        return self._end.alive
+
+    def send(self, request: Request) -> None:
+        """Send a request. If the worker has died, `receive` raises."""
+        with contextlib.suppress(OSError):
+            self.socket.send(request)
+
+    def receive(self, timeout: float) -> bytes:
+        """Wait for the answer to a request; `timeout` is in seconds.
+
+        Raises:
+            StageError: a stage cannot work at all.
+            SubprocessLostError: the worker died, or took too long.
+        """
+        try:
+            if not self.socket.poll(None if timeout == math.inf else timeout):
+                reason = f"took longer than {self.limits.seconds:.0f} s"
+                raise SubprocessLostError(Failure(kind=FailureKind.RESOURCE, reason=reason), timed_out=True)
+            kind, _, content = self.socket.recv_bytes().partition(b"\n")
+        except (EOFError, OSError):
+            raise SubprocessLostError(_explain_exit(self.end())) from None
+        except BaseException:
+            self.end()  # a later answer would be taken for that to another request
+            raise
+        if kind == BROKEN:
+            message, hint = json.loads(content)
+            raise StageError(message, hint)
+        return content
+
+    def end(self) -> int:
+        """Kill the worker and its children, and return its exit code; 0 if it was ended before."""
+        return self._end() or 0
+
+
+def _has_stderr() -> bool:
+    try:
+        return sys.stderr.fileno() >= 0
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def _end_process(
+    child: subprocess.Popen[bytes], socket: Connection, lifeline: int, folder: tempfile.TemporaryDirectory[str]
+) -> int:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    code = child.wait()
+    socket.close()
+    with contextlib.suppress(OSError):
+        os.close(lifeline)
+    folder.cleanup()
+    return code
+
+
+def _explain_exit(code: int) -> Failure:
+    """The failure of an item at which the worker died with this exit code."""
+    try:
+        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    except ValueError:
+        name = f"signal {-code}"
+    kind = FailureKind.RESOURCE if code == -signal.SIGKILL else FailureKind.PERMANENT
+    return Failure(kind=kind, reason=f"the process that looked at it died of it ({name})")

@@ -107,7 +107,7 @@ def predict_into(
         for batch in batched(enumerate(posts, 1), writer.posts_per_batch):
             plan = predictor.plan([post for _, post in batch])
             images = {image.path: image for image in plan.pictures.images}
-            new = finished.select_new(
+            new = finished.add_new(
                 TaggingInput(post, number=number, key=_post_key(post, images)) for number, post in batch
             )
             skipped += len(batch) - len(new)
@@ -129,7 +129,6 @@ def predict_into(
                 logger.info(note)
             notes = len(predictor.notes)
             predicted += len(new)
-            finished.add(new)
     return PredictionCounts(predicted, skipped, failed)
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from ita_pipeline.cache.records import checked, signed
 from ita_pipeline.core.errors import CorruptCacheError, UsageError
 from ita_pipeline.core.files import open_atomically, write_atomically
-from ita_pipeline.core.iteration import batched
 from ita_pipeline.runs.predictions import MENTION_TYPES, TaggingInput
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ MANIFEST = "predictions.json"
 SCHEMA = "ita.predictions/1"
 
 COLUMNS = ("number", "key", "schema", "id", "text", "view", "mentions", "failed")
-
-DIGESTS_PER_QUERY = 500
 
 PostIdentity = tuple[str, str]
 """The id of a post and the digest of its text and image."""
@@ -149,33 +146,20 @@ class PredictedPosts:
         """
         self._database = sqlite3.connect("")
         self._database.execute("CREATE TABLE posts (digest BLOB PRIMARY KEY) WITHOUT ROWID")
-        self._add(parts.identities())
+        with self._database:
+            for identity in parts.identities():
+                self._insert(identity)
 
-    def add(self, inputs: Iterable[TaggingInput]) -> None:
-        """Add posts to the set."""
-        self._add((one.post.id, one.key) for one in inputs)
-
-    def select_new(self, inputs: Iterable[TaggingInput]) -> list[TaggingInput]:
-        """Return the posts that are not in the set, without duplicates, in their order."""
-        new: dict[bytes, TaggingInput] = {}
-        for one in inputs:
-            new.setdefault(_digest((one.post.id, one.key)), one)
-        for digests in batched(list(new), DIGESTS_PER_QUERY):
-            marks = ", ".join("?" * len(digests))
-            query = f"SELECT digest FROM posts WHERE digest IN ({marks})"
-            for (digest,) in self._database.execute(query, digests):
-                del new[digest]
-        return list(new.values())
+    def add_new(self, inputs: Iterable[TaggingInput]) -> list[TaggingInput]:
+        """Add posts to the set and return those that were not in it yet, in their order and without duplicates."""
+        with self._database:
+            return [one for one in inputs if self._insert((one.post.id, one.key))]
 
     def close(self) -> None:
         """Delete the database."""
         self._database.close()
 
-    def _add(self, identities: Iterable[PostIdentity]) -> None:
-        rows = ((_digest(identity),) for identity in identities)
-        with self._database:
-            self._database.executemany("INSERT OR IGNORE INTO posts VALUES (?)", rows)
-
-
-def _digest(identity: PostIdentity) -> bytes:
-    return hashlib.blake2b(json.dumps(identity).encode(), digest_size=16).digest()
+    def _insert(self, identity: PostIdentity) -> bool:
+        """Insert a post and return whether it was new."""
+        digest = hashlib.blake2b(json.dumps(identity).encode(), digest_size=16).digest()
+        return self._database.execute("INSERT OR IGNORE INTO posts VALUES (?)", (digest,)).rowcount == 1

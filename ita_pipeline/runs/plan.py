@@ -19,7 +19,7 @@ from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.presets import OPTIONAL_STAGES, Preset, build_context_stages
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder
-from ita_pipeline.runs.run import Run, last_run, run_at
+from ita_pipeline.runs.run import last_run, run_at
 from ita_pipeline.runs.train import RunInputs, check_trainable
 
 COMPONENT_CAUSES: Mapping[str, Cause] = {
@@ -64,7 +64,6 @@ class RunState:
     """Why a training is stale, if it is. `key` is empty while the training depends on stale stages."""
 
     key: str
-    run: Run | None
     reasons: tuple[Reason, ...]
 
     @property
@@ -94,16 +93,15 @@ class TrainingPlan:
         """Compare the inputs with those of the finished runs; reasons refer to the most recent one."""
         stale = [part.stage.name for part in self.contexts.plan.stages if part.stale or part.waiting]
         if stale:
-            return RunState("", None, (Reason(Cause.UNKNOWN, ", ".join(stale)),))
+            return RunState("", (Reason(Cause.UNKNOWN, ", ".join(stale)),))
         inputs = self.run_inputs(read_contexts(self.contexts, store))
-        run = run_at(runs, self.dataset.name, inputs.key)
-        if run.is_complete:
-            return RunState(inputs.key, run, ())
+        if run_at(runs, self.dataset.name, inputs.key).is_complete:
+            return RunState(inputs.key, ())
         last = last_run(runs, self.dataset.name)
         if last is None:
-            return RunState(inputs.key, None, (Reason(Cause.NEVER),))
+            return RunState(inputs.key, (Reason(Cause.NEVER),))
         changes = pairs(last.record().components, inputs.components)
-        return RunState(inputs.key, None, tuple(_reason(*change) for change in changes))
+        return RunState(inputs.key, tuple(_reason(*change) for change in changes))
 
 
 def _reason(name: str, before: object, after: object) -> Reason:

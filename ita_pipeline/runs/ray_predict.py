@@ -70,8 +70,8 @@ class RayPartWriter:
             predictor.min_confidence,
             parts,
         )
-        self._idle: list[Any] = []
-        self._busy: dict[Any, Any] = {}
+        self._actors: list[Any] = []
+        self._pool: Any = None
 
     def __enter__(self) -> RayPartWriter:
         return self
@@ -88,42 +88,38 @@ class RayPartWriter:
             StageError, OSError, UserError: an earlier part failed in an actor.
         """
         for part in batched(inputs, self.posts_per_part):
-            if not self._idle and not self._busy:
+            if not self._actors:
                 self._start()
-            if not self._idle:
+            if not self._pool.has_free():
                 self._collect()
-            actor = self._idle.pop(0)
-            self._busy[actor.write.remote(part)] = actor
+            self._pool.submit(lambda actor, inputs: actor.write.remote(inputs), part)
 
     def release(self) -> None:
         """Finish all parts and stop the actors."""
-        while self._busy:
+        while self._actors and self._pool.has_next():
             self._collect()
         self._kill()
 
     def _start(self) -> None:
         import ray
+        from ray.util import ActorPool
 
         share = self._share
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             remote = ray.remote(num_cpus=share.cores, num_gpus=share.gpus, max_restarts=-1, max_task_retries=-1)
             actor: Any = remote(PartActor)
-        self._idle = [actor.remote(*self._arguments) for _ in range(share.actors)] * PARTS_PER_ACTOR
+        self._actors = [actor.remote(*self._arguments) for _ in range(share.actors)]
+        self._pool = ActorPool(self._actors * PARTS_PER_ACTOR)
 
     def _collect(self) -> None:
-        import ray
-
-        (finished,), _ = ray.wait(list(self._busy), num_returns=1)
-        self._idle.append(self._busy.pop(finished))
-        error = ray.get(finished)
+        error = self._pool.get_next_unordered()
         if error is not None:
             raise error
 
     def _kill(self) -> None:
         import ray
 
-        actors = (*self._idle, *self._busy.values())
-        for actor in {id(actor): actor for actor in actors}.values():
+        for actor in self._actors:
             ray.kill(actor)
-        self._idle, self._busy = [], {}
+        self._actors = []

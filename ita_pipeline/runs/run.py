@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from ita_pipeline.cache.keys import SHORT, digest
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
@@ -75,8 +75,10 @@ class RunRecord(Frozen):
 class BothViews(Frozen, Generic[Content]):
     """The same kind of result for both views of a split."""
 
+    model_config = ConfigDict(validate_by_name=True)
+
     text: Content
-    text_and_image: Content
+    text_and_image: Content = Field(validation_alias=TEXT_AND_IMAGE, serialization_alias=TEXT_AND_IMAGE)
 
 
 class SplitResults(Frozen, Generic[Content]):
@@ -87,10 +89,7 @@ class SplitResults(Frozen, Generic[Content]):
 
     def views(self) -> dict[str, Any]:
         """Return the results by split and then by view, for JSON."""
-        return {
-            name: {TEXT: both.text.model_dump(), TEXT_AND_IMAGE: both.text_and_image.model_dump()}
-            for name, both in self.splits.items()
-        }
+        return {name: views.model_dump(by_alias=True) for name, views in self.splits.items()}
 
     def to_json(self) -> str:
         """Serialize the results."""
@@ -106,8 +105,7 @@ class SplitResults(Frozen, Generic[Content]):
         content = json.loads(text)
         if content.pop("schema", None) != cls.FORMAT:
             raise ValueError(f"not of the schema {cls.FORMAT}")
-        splits = {n: {"text": s[TEXT], "text_and_image": s[TEXT_AND_IMAGE]} for n, s in content.items()}
-        return cls.model_validate({"splits": splits})
+        return cls.model_validate({"splits": content})
 
 
 ViewScores = BothViews[Scores]

@@ -43,9 +43,8 @@ def test_what_is_written_is_known(part_format: PartFormat):
     parts(part_format).write([row(1), row(2)])
     predicted = PredictedPosts(parts(part_format))
     inputs = [tagging_input("1", "key-hi kim"), tagging_input("2", "key-other"), tagging_input("3", "key-hi kim")]
-    assert predicted.select_new([*inputs, inputs[1]]) == inputs[1:]
-    predicted.add(inputs[1:2])
-    assert predicted.select_new(inputs) == inputs[2:]
+    assert predicted.add_new([*inputs[:2], inputs[1]]) == inputs[1:2]
+    assert predicted.add_new(inputs) == inputs[2:]
     predicted.close()
 
 

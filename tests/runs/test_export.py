@@ -13,7 +13,6 @@ import yaml
 import ita_pipeline as ita
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.runs.export import export_model
-from ita_pipeline.runs.model_card import escape_markdown
 from tests.support.fakes import draw, ita_here
 from tests.support.tiny_encoder import build_bert
 
@@ -121,7 +120,3 @@ def test_what_is_there_stays_and_what_is_missing_is_named(trained: Path, exporte
     with pytest.raises(MissingError, match="has no weights"):
         export_model(copy, tmp_path / "x")
     assert not (tmp_path / "x").exists()
-
-
-def test_text_stays_text_in_markdown():
-    assert escape_markdown("a|b\n`c` [d](e) <f> *g* _h_") == r"a\|b \`c\` \[d\](e) \<f\> \*g\* \_h\_"

@@ -6,6 +6,8 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -59,33 +61,60 @@ def test_what_lies_in_the_way_is_not_overwritten():
 
 
 SCRIPT = """
-import sys, time
+import sys
 from pathlib import Path
-from ita_pipeline.runs.run import Run
+from ita_pipeline.runs.run import Run, RunScores
 from ita_pipeline.runs.workdir import exclusive_workdir
 
-with exclusive_workdir(Run(Path(sys.argv[1]))) as folder:
+run = Run(Path(sys.argv[1]))
+with exclusive_workdir(run) as folder:
     (folder / "begun").touch()
     sys.stdin.read()
+    run.folder.mkdir()
+    run.finish(RunScores(splits={}))
 """
+WAITING = "another process is training this very run; waiting for it"
 
 
-def test_a_second_process_waits_and_a_killed_one_is_not_waited_for():
+@contextmanager
+def other_process() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has the work folder, and finishes the run when its standard input ends."""
     command = [sys.executable, "-c", SCRIPT, str(RUN.folder)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
         while not (workdir_path(RUN) / "begun").exists():
             assert process.poll() is None
+        yield process
 
-        def kill(record: logging.LogRecord) -> bool:
-            process.kill()
-            return True
 
-        logger = logging.getLogger("ita_pipeline.runs.workdir")
-        logger.addFilter(kill)
-        try:
-            with logged_messages() as messages, exclusive_workdir(RUN) as folder:
-                assert (folder / "begun").exists()
-        finally:
-            logger.removeFilter(kill)
-    assert messages == ["another process is training this very run; waiting for it"]
+@contextmanager
+def when_waiting(action: Callable[[], object]) -> Iterator[list[str]]:
+    """Call a function as soon as this process waits; gives the messages."""
+
+    def act(record: logging.LogRecord) -> bool:
+        action()
+        return True
+
+    logger = logging.getLogger("ita_pipeline.runs.workdir")
+    logger.addFilter(act)
+    try:
+        with logged_messages() as messages:
+            yield messages
+    finally:
+        logger.removeFilter(act)
+
+
+def test_a_second_process_waits_and_a_killed_one_is_not_waited_for():
+    with other_process() as process, when_waiting(process.kill) as messages, exclusive_workdir(RUN) as folder:
+        assert (folder / "begun").exists()
+    assert messages == [WAITING]
+
+
+def test_a_waiting_process_goes_on_when_the_other_one_has_finished_the_run():
+    with other_process() as process:
+        assert process.stdin is not None
+        with when_waiting(process.stdin.close) as messages, exclusive_workdir(RUN):
+            assert RUN.is_complete
+    assert process.returncode == 0
+    assert messages == [WAITING]
+    assert not workdir_path(RUN).exists()

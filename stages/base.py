@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+# Suffixes of the image formats that are read.
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+
+
 class Frozen(BaseModel):
     """Base of immutable data classes that reject unknown names and numbers that are not finite."""
 

@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from stages.base import (
     EXECUTION,
+    IMAGE_SUFFIXES,
     BadItemError,
     Failure,
     Frozen,
@@ -38,8 +39,6 @@ from stages.caption.schema import Caption, CaptionValue
 from stages.objects.schema import ObjectsValue
 
 MAX_BYTES = 1 << 30
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
 SCHEMA = "ita.contexts/1"
 

@@ -38,7 +38,7 @@ from ita_pipeline.extraction.presets import PresetChoice
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder, max_row_length
 from ita_pipeline.ner.views import ViewEncoder
 from ita_pipeline.runs.plan import TrainOptions, plan_dataset_contexts, training_settings
-from ita_pipeline.sources.decode import peek
+from ita_pipeline.sources.decode import find_image_problem
 from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
@@ -180,7 +180,7 @@ def look_at_pictures(dataset: Dataset, workspace: Workspace) -> ImageChecks:
             bad[path] = found.reason
             continue
         keys[path] = found.key
-        reason = peek(path)
+        reason = find_image_problem(path)
         if reason:
             bad[path] = reason
     return ImageChecks(keys, bad)

@@ -18,7 +18,7 @@ from ita_pipeline.extraction.posts import select_post_stages
 from ita_pipeline.extraction.presets import build_stages
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.extraction.targets import resolve_target
-from ita_pipeline.sources.download_cache import Spool
+from ita_pipeline.sources.download_cache import DownloadCache
 
 logger = logging.getLogger(__name__)
 
@@ -29,19 +29,19 @@ def plan_extraction(
     progress: Progress | None = None,
     data: Path | None = None,
     only: str | None = None,
-    spool: Spool | None = None,
+    download_cache: DownloadCache | None = None,
 ) -> ExtractionPlan:
     """What `extract` would do for the pictures of a source, or for posts: the very plan that it obeys.
 
     Posts are those of a dataset, of a folder that is one, or of a file of JSON lines; `only` names one of them.
-    What has to be fetched to be known is kept in the `spool`.
+    What has to be fetched to be known is kept in the `download_cache`.
 
     Raises:
         UserError: there is nothing to look at, a setting is unknown, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing.
     """
     with CacheSession(options or Options(), puts=False) as sharing:
-        return planned_extraction(target, sharing.store, options, progress, data, only, spool)
+        return planned_extraction(target, sharing.store, options, progress, data, only, download_cache)
 
 
 def planned_extraction(
@@ -51,25 +51,34 @@ def planned_extraction(
     progress: Progress | None = None,
     data: Path | None = None,
     only: str | None = None,
-    spool: Spool | None = None,
+    download_cache: DownloadCache | None = None,
 ) -> ExtractionPlan:
     """As `plan_extraction`, against a store."""
     options = options or Options()
     workspace = Workspace(options.workspace)
     choice = chosen(options)
     stages = build_stages(choice.preset, options.stages)
-    seen = resolve_target(target, bool(select_post_stages(stages)), data, workspace.data, store.manifest)
-    for line in (*seen.notes, choice.why):
+    contents = resolve_target(target, bool(select_post_stages(stages)), data, workspace.data, store.manifest)
+    listing = contents.listing
+    for line in (*listing.notes, choice.why):
         logger.info(line)
-    source = None if seen.source is None else replace(seen.source, only=only)
+    source = None if contents.posts is None else replace(contents.posts, only=only)
     if only is not None and (source is None or not any(post.id == only for post in source.posts)):
         raise UsageError(
             f"there is no post {only} in {target}", "posts go by their id, or else their line's number"
         )
     plan = plan_images(
-        seen.pictures, stages, store, options.wishes, options.limits, source, spool, options.shard, progress
+        listing.images,
+        stages,
+        store,
+        options.wishes,
+        options.limits,
+        source,
+        download_cache,
+        options.shard,
+        progress,
     )
-    return replace(plan, others=seen.others, unreadable=(*seen.closed, *plan.unreadable))
+    return replace(plan, others=listing.others, unreadable=(*listing.unreadable, *plan.unreadable))
 
 
 def extract(
@@ -91,9 +100,9 @@ def extract(
     with (
         CacheSession(options) as sharing,
         open_engine(options.ray, options.limits) as engine,
-        Spool() as spool,
+        DownloadCache() as download_cache,
     ):
-        plan = planned_extraction(target, sharing.store, options, progress, data, spool=spool)
+        plan = planned_extraction(target, sharing.store, options, progress, data, download_cache=download_cache)
         ask_consent(plan.plan, options.consent, options.confirm)
         # Other processes may do the work, of whose segments nobody here is told.
         sharing.owes(part.key for part in plan.plan.stages if part.stale)

@@ -14,14 +14,14 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.extraction.explain import Explanation, explain
 from ita_pipeline.extraction.options import Options, chosen
-from ita_pipeline.extraction.pictures import ExtractionPlan, is_pictures, plan_images
+from ita_pipeline.extraction.pictures import ExtractionPlan, plan_images
 from ita_pipeline.extraction.presets import build_stages
 from ita_pipeline.extraction.session import CacheSession
-from ita_pipeline.extraction.targets import is_posts_file
 from ita_pipeline.runs.plan import TrainingPlan, TrainOptions
 from ita_pipeline.runs.status import Status, status_of
 from ita_pipeline.runs.workdir import unfinished_runs
-from ita_pipeline.sources.discover import is_source, place_called
+from ita_pipeline.sources.classify import TargetKind, classify
+from ita_pipeline.sources.discover import find_image
 from ita_pipeline.sources.local import LocalFile
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,8 @@ def status(
         found = picture_status(plan_seen(options))
         folders = sorted(Workspace(options.workspace).runs.glob("*"))
         return replace(found, unfinished=tuple(run for folder in folders for run in unfinished_runs(folder)))
-    if is_pictures(Path(target)) or is_posts_file(Path(target)) or is_source(str(target)):
+    kind = classify(target)
+    if kind.is_source or kind.is_image_folder or kind is TargetKind.POSTS_FILE:
         return picture_status(plan_extraction(target, options, progress))
     if options.shard is not None:
         hint = f"ita extract {target} --shard … --dry-run shows a shard of its pictures"
@@ -100,7 +101,7 @@ def why(image: Path | str, options: Options | None = None) -> Explanation:
         StageError: a model or tool that a stage needs is missing.
     """
     options = options or Options()
-    place = place_called(str(image), Workspace(options.workspace).store.manifest)
+    place = find_image(str(image), Workspace(options.workspace).store.manifest)
     choice = chosen(options)
     logger.info(choice.why)
     stages = build_stages(choice.preset, options.stages)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ita_pipeline.core.errors import ExitCode
-from ita_pipeline.core.text import clean_line, whole_text
+from ita_pipeline.core.text import clean_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -30,7 +30,7 @@ SECONDS_BETWEEN_LINES = 30.0
 def say(line: str) -> None:
     """One line for the person; whatever stands in it cannot move the cursor or start another line."""
     indent = line[: len(line) - len(line.lstrip(" "))]
-    print(indent + clean_line(whole_text(line)), file=sys.stderr, flush=True)
+    print(indent + clean_line(line), file=sys.stderr, flush=True)
 
 
 def quiet() -> bool:

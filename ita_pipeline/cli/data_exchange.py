@@ -68,9 +68,9 @@ def import_(
     from ita_pipeline.cache.workspace import Workspace
     from ita_pipeline.corpus.datasets import CONTEXTS_FILE, load_dataset
     from ita_pipeline.corpus.importing import import_dataset, import_tweets
-    from ita_pipeline.sources.hub_datasets import is_dataset
+    from ita_pipeline.sources.hub_datasets import is_loadable
 
-    if is_dataset(source):
+    if is_loadable(source):
         found = import_dataset(source, to, tag_names)
     else:
         model = load_dataset(like, data, Workspace(workspace).data) if like else None

@@ -20,7 +20,7 @@ from ita_pipeline.cli.options import (
     WorkspaceFolder,
     base_settings,
 )
-from ita_pipeline.core.text import clean_line, whole_text
+from ita_pipeline.core.text import clean_line
 
 if TYPE_CHECKING:
     from ita_pipeline.extraction.explain import StageExplanation
@@ -79,7 +79,7 @@ def told(answer: StageExplanation) -> Iterator[str]:
 
     yield f"{answer.stage}: {answer.status}"
     for reason in answer.reasons:
-        yield f"  because  {clean_line(whole_text(reason))}"
+        yield f"  because  {clean_line(reason)}"
     place = answer.record
     if place is None:
         yield "  record   none under any key"
@@ -89,11 +89,11 @@ def told(answer: StageExplanation) -> Iterator[str]:
         yield f"  took     {place.content.get('seconds', 0)} s"
     yield f"  key      {answer.key.hexdigest}, of"
     for name, value in list_components(answer.key):
-        yield f"           {name} = {clean_line(whole_text(value))}"
+        yield f"           {name} = {clean_line(value)}"
 
 
 def said(content: Any) -> str:
     """A record's value or failure, cut to what a person reads at a glance."""
     part = content.get("value", content.get("failure"))
-    text = clean_line(whole_text(json.dumps(part, ensure_ascii=False)))
+    text = clean_line(json.dumps(part, ensure_ascii=False))
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} … ({len(text):,} characters)"

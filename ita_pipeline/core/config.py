@@ -1,4 +1,4 @@
-"""Configuration files: found by name, read from YAML, checked, and changed by `--set`."""
+"""Configuration files: found by name, read from YAML, validated, and changed by `--set`."""
 
 from __future__ import annotations
 
@@ -6,37 +6,39 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, Union, get_origin
+from typing import Any, TypeVar, Union, cast, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from typing_extensions import override
 
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 
 MAX_BYTES = 1 << 20
 
-_SHOULD_BE = "Input should be "
+_EXPECTATION = "Input should be "
 
-Model = TypeVar("Model", bound=BaseModel)
+_FILE_HINT = "each line is NAME: VALUE; ita init writes one"
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
-def package_data_folder(name: str) -> Path:
-    """A folder that travels with the code: inside the package in a wheel, beside it in a checkout."""
-    package = Path(__file__).parents[1]
+def package_data_folder(name: str, package: Path = Path(__file__).parents[1]) -> Path:
+    """Return a data folder of the project: inside the package in a wheel, and beside it in a checkout."""
     inside = package / name
     return inside if inside.is_dir() else package.parent / name
 
 
 def config_files(kind: str) -> dict[str, Path]:
-    """Names and files of the presets, experiments or datasets that come with the project."""
+    """Return the presets, experiments or datasets that come with the package: their files by name."""
     return {file.stem: file for file in sorted((package_data_folder("configs") / kind).glob("*.yaml"))}
 
 
 def find_config(kind: str, name: str) -> Path:
-    """A configuration by name, or by the path of a YAML file.
+    """Find a configuration by its name, or by the path of a YAML file.
 
     Raises:
-        UsageError: there is none; the hint has the nearest name.
+        UsageError: the configuration does not exist; the hint has the nearest name.
     """
     known = config_files(kind)
     if name in known:
@@ -44,17 +46,16 @@ def find_config(kind: str, name: str) -> Path:
     path = Path(name).expanduser()
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return path
-    what = kind.removesuffix("s")
     hint = nearest(name, known) or f"known are {', '.join(known)}; or give a YAML file"
-    raise UsageError(f"there is no {what} {name}", hint)
+    raise UsageError(f"there is no {kind.removesuffix('s')} {name}", hint)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds one mapping. No tags, no repeated keys, at most 1 MB.
+    """Read a YAML file with one mapping: without tags and repeated keys, and of at most 1 MB.
 
     Raises:
         MissingError: the file cannot be read.
-        UsageError: it is not such a file.
+        UsageError: the content is not such a mapping.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -63,66 +64,63 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise unreadable_file_error(path, error) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        what = " ".join(str(error).split())
-        raise UsageError(
-            f"{path} is not valid YAML: {what}", "each line is NAME: VALUE; ita init writes one"
-        ) from error
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{path} is not valid YAML: {reason}", _FILE_HINT) from error
     if not isinstance(content, dict):
-        raise UsageError(
-            f"{path} does not hold a mapping of names to values", "each line is NAME: VALUE; ita init writes one"
-        )
-    return content
+        raise UsageError(f"{path} does not hold a mapping of names to values", _FILE_HINT)
+    return cast("dict[str, Any]", content)
 
 
 def unreadable_file_error(path: Path, error: OSError) -> MissingError:
-    """The error to raise where a configuration file is there and the system does not give it."""
-    denied = isinstance(error, PermissionError)
-    hint = f"chmod u+r {path}, or remove it" if denied else f"mend or remove {path}"
+    """Return the error for a configuration file that exists and cannot be read."""
+    is_denied = isinstance(error, PermissionError)
+    hint = f"chmod u+r {path}, or remove it" if is_denied else f"mend or remove {path}"
     return MissingError(f"{path} cannot be read: {error.strerror}", hint)
 
 
 class StrictLoader(yaml.SafeLoader):
-    """Refuses a key given twice, which YAML would quietly let the last one win."""
+    """A YAML loader that refuses repeated keys. By the standard, the last one would silently win."""
 
+    @override
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
+        names: list[object] = [self.construct_object(key, deep=True) for key, _ in node.value]  # pyright: ignore[reportUnknownMemberType]
         for name in names:
             if names.count(name) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"{name!r} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
-def parse_config(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
-    """`values` as a configuration.
+def parse_config(model: type[_Model], values: Mapping[str, Any], where: str) -> _Model:
+    """Validate `values` as a configuration.
 
     Raises:
-        UsageError: a name is unknown or a value impossible; says which, and suggests the nearest name.
+        UsageError: a name is unknown, with the nearest one as the hint, or a value is impossible.
     """
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise UsageError(*_explain(error, model, where)) from error
+        raise UsageError(*_describe_error(error, model, where)) from error
 
 
-def _explain(error: ValidationError, model: type[BaseModel], where: str) -> tuple[str, str]:
+def _describe_error(error: ValidationError, model: type[BaseModel], where: str) -> tuple[str, str]:
     first = error.errors()[0]
     path = _setting_path(model, first["loc"])
-    place = ".".join(path)
+    setting = ".".join(path)
     if first["type"] == "extra_forbidden":
         known = _setting_names(model, first["loc"][:-1])
         hint = nearest(str(first["loc"][-1]), known) or f"known are {', '.join(known)}"
-        return f"{where} has no setting {place}", hint
-    given = first.get("input")
-    shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
-    # Of a setting that takes several kinds of value, each kind says what it wants.
-    reasons = [found["msg"] for found in error.errors() if _setting_path(model, found["loc"]) == path]
-    either = [reasons[0][:1].lower() + reasons[0][1:], *(text.removeprefix(_SHOULD_BE) for text in reasons[1:])]
-    reason = ", or ".join(either)
-    return f"{where}: {place}: {reason}{shown}", "ita config show --origin says what is set, and where"
+        return f"{where} has no setting {setting}", hint
+    value = first.get("input")
+    shown = f", not {value!r}" if isinstance(value, str | int | float | bool) else ""
+    # A setting that accepts values of several types has one error for each type.
+    messages = [details["msg"] for details in error.errors() if _setting_path(model, details["loc"]) == path]
+    alternatives = [text.removeprefix(_EXPECTATION) for text in messages[1:]]
+    reason = ", or ".join([messages[0][:1].lower() + messages[0][1:], *alternatives])
+    return f"{where}: {setting}: {reason}{shown}", "ita config show --origin says what is set, and where"
 
 
 def _setting_path(model: type[BaseModel], location: Sequence[int | str]) -> tuple[str, ...]:
-    """Where a value stands, without the kind that pydantic adds where a setting takes values of several kinds."""
+    """Return the names that lead to a setting, without the type that pydantic appends for a union of types."""
     path = [str(part) for part in location]
     inner: Any = model
     for number, part in enumerate(path):
@@ -144,10 +142,10 @@ def _setting_names(model: type[BaseModel], path: Sequence[int | str]) -> list[st
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """`["ocr.page_mode=6"]` as `{"ocr": {"page_mode": 6}}`; values are read as YAML, and none is an empty text.
+    """Parse `["ocr.page_mode=6"]` to `{"ocr": {"page_mode": 6}}`. Values are YAML; no value is an empty text.
 
     Raises:
-        UsageError: not of the form SECTION.NAME=VALUE.
+        UsageError: an assignment is not of the form SECTION.NAME=VALUE.
     """
     parsed: dict[str, dict[str, Any]] = {}
     for text in assignments:
@@ -156,24 +154,23 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
             raise UsageError(f"--set {text} is not of the form STAGE.PARAMETER=VALUE", "--set ocr.page_mode=6")
         section, name, value = match.groups()
         try:
-            place = parsed.setdefault(section, {})
+            settings = parsed.setdefault(section, {})
             *parents, last = name.split(".")
             for parent in parents:
-                place = place.setdefault(parent, {})
-            place[last] = yaml.safe_load(value) if value.strip() else ""
+                settings = settings.setdefault(parent, {})
+            settings[last] = yaml.safe_load(value) if value.strip() else ""
         except (yaml.YAMLError, ValueError, AttributeError, TypeError) as error:
-            raise UsageError(
-                f"--set {text} is no value, or contradicts another --set",
-                "a value is written as in YAML: --set ocr.page_mode=6",
-            ) from error
+            hint = "a value is written as in YAML: --set ocr.page_mode=6"
+            raise UsageError(f"--set {text} is no value, or contradicts another --set", hint) from error
     return parsed
 
 
 def merge_settings(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` over it, mappings merged to any depth."""
+    """Return `base` with `changes` over it. Mappings are merged at every depth."""
     result = dict(base)
     for name, value in changes.items():
-        before = result.get(name)
-        both = isinstance(before, Mapping) and isinstance(value, Mapping)
-        result[name] = merge_settings(before, value) if both else value  # type: ignore[arg-type]
+        old = result.get(name)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            value = merge_settings(cast("Mapping[str, Any]", old), cast("Mapping[str, Any]", value))
+        result[name] = value
     return result

@@ -1,4 +1,4 @@
-"""Errors a person can mend: one sentence, a hint, and the exit code it ends the command with."""
+"""Errors that users can fix: one sentence, a hint, and the exit code of the command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the shell is told."""
+    """The exit codes of `ita`."""
 
     DONE = 0
     NOT_CLEAN = 1
@@ -19,7 +19,7 @@ class ExitCode(IntEnum):
 
 
 class UserError(Exception):
-    """What is wrong and where; `hint` is what mends it, best a command to paste."""
+    """An error that a user can fix: what is wrong and where, and a `hint`, ideally a command to paste."""
 
     exit_code = ExitCode.USAGE
 
@@ -29,17 +29,17 @@ class UserError(Exception):
 
 
 class NotCleanError(UserError):
-    """Something was done, but not all that was asked for."""
+    """Some of the work was done, but not all of it."""
 
     exit_code = ExitCode.NOT_CLEAN
 
 
 class UsageError(UserError):
-    """The command, a setting or a configuration file asks for something that cannot be."""
+    """A command, a setting or a configuration file asks for something impossible."""
 
 
 class MissingError(UserError):
-    """A tool, a model or a file is not there."""
+    """A tool, a model or a file is missing."""
 
     exit_code = ExitCode.MISSING
 
@@ -51,6 +51,6 @@ class CorruptCacheError(UserError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """` Did you mean …?` for a misspelt name, or nothing."""
+    """Return `did you mean …?` for a misspelled name, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"did you mean {close[0]}?" if close else ""

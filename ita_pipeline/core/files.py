@@ -5,22 +5,30 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from ita_pipeline.core.errors import UsageError
 
+# A file that changed this recently may change again within the same tick of its clock.
+SETTLED_SECONDS, COARSE_SETTLED_SECONDS = 0.1, 2.5
+
 
 def refuse_existing(to: Path) -> None:
+    """Refuse to write where a file or a folder with content is.
+
+    Raises:
+        UsageError: `to` exists.
+    """
     if to.is_file() or (to.is_dir() and any(to.iterdir())):
         raise UsageError(f"{to} is there already", "name another place: --to …")
 
 
 @contextmanager
-def new_folder(to: Path) -> Iterator[Path]:
-    """A folder that is there when all of it is written, and not before."""
+def new_folder(to: Path) -> Generator[Path]:
+    """Yield a temporary folder that takes the name `to` once everything in it is written."""
     to.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=to.parent) as name:
         folder = Path(name) / "new"
@@ -31,16 +39,13 @@ def new_folder(to: Path) -> Iterator[Path]:
         folder.rename(to)
 
 
-# A file that changed this shortly before it was looked at may change again within the same tick of its clock.
-SETTLED_SECONDS, COARSE_SETTLED_SECONDS = 0.1, 2.5
-
-
 def file_stamp(status: os.stat_result) -> str:
+    """Return a text that changes whenever the file changes."""
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
 
 def wait_until_settled(path: Path) -> tuple[bool, os.stat_result]:
-    """The state of a file, after a short wait where it changed just now, and whether it can be relied on."""
+    """Return whether a file is settled, and its status, after a short wait if it has changed just now."""
     status = path.stat()
     if not is_settled(status):
         time.sleep(SETTLED_SECONDS)
@@ -49,50 +54,51 @@ def wait_until_settled(path: Path) -> tuple[bool, os.stat_result]:
 
 
 def is_settled(status: os.stat_result) -> bool:
-    """Whether a file changed long enough ago for its next change to show in its times."""
-    coarse = status.st_mtime_ns % 1_000_000_000 == 0
-    wait = COARSE_SETTLED_SECONDS if coarse else SETTLED_SECONDS
+    """Whether a file changed so long ago that its next change will have another time."""
+    is_coarse = status.st_mtime_ns % 1_000_000_000 == 0
+    wait = COARSE_SETTLED_SECONDS if is_coarse else SETTLED_SECONDS
     return abs(time.time() - status.st_mtime) > wait
 
 
 def is_older_than(path: Path, seconds: float) -> bool:
-    """Whether a file changed last longer ago than this."""
+    """Whether the last change of a file is longer ago than this."""
     return time.time() - path.stat().st_mtime > seconds
 
 
 def write_atomically(file: Path, text: str) -> None:
-    """Write a file so that it is either the old one or the new one, whatever happens.
+    """Write a file so that it holds either its old or its new content, whatever happens.
 
     Raises:
-        OSError: the disk is full or fails; the old file still stands.
+        OSError: the disk is full or fails; the old file is unchanged.
     """
     with open_atomically(file) as opened:
         opened.write(text.encode())
 
 
 @contextmanager
-def open_atomically(file: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of another when it is complete, and else leaves nothing.
+def open_atomically(file: Path) -> Generator[BinaryIO]:
+    """Yield a temporary file that replaces `file` when it is complete, and otherwise leaves nothing.
 
     Raises:
-        OSError: the disk is full or fails; the old file still stands.
+        OSError: the disk is full or fails; the old file is unchanged.
     """
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as opened:
             yield opened
             opened.flush()
             os.fsync(opened.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(file)
+        temporary.chmod(0o644)
+        temporary.replace(file)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     sync_folder(file.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a new name in a folder survive a crash."""
+    """Make the names in a folder survive a crash."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -8,50 +8,47 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
-Element = TypeVar("Element")
+_Item = TypeVar("_Item")
 
 
-def batched(elements: Iterable[Element], size: int) -> Iterator[list[Element]]:
-    rest = iter(elements)
-    while group := list(islice(rest, size)):
-        yield group
+def batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """Yield lists of `size` items in order; the last one may be shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
 
 
-class End:
-    """What comes after the last thing: nothing, or the error that ended it."""
+class _End:
+    """The end of the items, with the error that caused it, if any."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
 
 
-def as_available(elements: Iterable[Element], most: int) -> Iterator[list[Element]]:
-    """Lists of 1 to `most` things in order, each handed over as soon as the next thing is not there yet.
+def as_available(items: Iterable[_Item], max_size: int) -> Iterator[list[_Item]]:
+    """Yield lists of 1 to `max_size` items in order, each as soon as the next item would have to be waited for.
 
-    An error of the source is raised after the things that came before it.
+    An error of `items` is raised after the items that came before it.
     """
-    waiting: queue.Queue[Element | End] = queue.Queue(maxsize=4 * most)
+    waiting: queue.Queue[_Item | _End] = queue.Queue(maxsize=4 * max_size)
 
     def read() -> None:
         try:
-            for thing in elements:
-                waiting.put(thing)
+            for item in items:
+                waiting.put(item)
         except BaseException as error:
-            waiting.put(End(error))
+            waiting.put(_End(error))
         else:
-            waiting.put(End())
+            waiting.put(_End())
 
     threading.Thread(target=read, daemon=True).start()
-    end: End | None = None
-    while end is None:
-        group: list[Element] = []
-        found = waiting.get()
-        while not isinstance(found, End):
-            group.append(found)
-            if len(group) == most or waiting.empty():
-                break
-            found = waiting.get()
-        end = found if isinstance(found, End) else None
-        if group:
-            yield group
-    if end.error is not None:
-        raise end.error
+    batch: list[_Item] = []
+    while not isinstance(item := waiting.get(), _End):
+        batch.append(item)
+        if len(batch) == max_size or waiting.empty():
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+    if item.error is not None:
+        raise item.error

@@ -11,21 +11,21 @@ ENTRY_POINT_GROUP = "ita.stages"
 
 
 def package_names(*entries: EntryPoint) -> str:
+    """Return the names of the packages that provide entry points, joined by "and"."""
     return " and ".join(sorted({entry.dist.name for entry in entries if entry.dist is not None}))
 
 
 @functools.cache
 def stage_entry_points() -> dict[str, EntryPoint]:
-    """Every installed stage by name; ours come in by the same door as anybody's.
+    """Return every installed stage by name. The built-in stages are entry points too.
 
     Raises:
-        UsageError: two packages bring a stage of the same name.
+        UsageError: two packages provide a stage of the same name.
     """
-    found: dict[str, EntryPoint] = {}
+    stages: dict[str, EntryPoint] = {}
     for entry in entry_points(group=ENTRY_POINT_GROUP):
-        before = found.setdefault(entry.name, entry)
-        if before.value != entry.value:
-            raise UsageError(
-                f"two packages bring a stage {entry.name}: {package_names(before, entry)}", "uninstall one of them"
-            )
-    return found
+        first = stages.setdefault(entry.name, entry)
+        if first.value != entry.value:
+            problem = f"two packages bring a stage {entry.name}: {package_names(first, entry)}"
+            raise UsageError(problem, "uninstall one of them")
+    return stages

@@ -1,8 +1,11 @@
-"""Other file systems, through fsspec: opened with time-outs, tried again by one rule, and wrong in a sentence.
+# fsspec has no types.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+"""Access other file systems through fsspec, with timeouts, retries and errors in one sentence.
 
-Credentials are those that the file system's own library finds (environment, profile, instance), and nothing here
-keeps or says them. The libraries' own repetitions are cut to one where they can be, so that trying again does not
-multiply: whoever calls a file system does so through `attempt`.
+The library of a file system finds credentials itself (environment, profile, instance); nothing here stores or shows
+them. Where possible the libraries' own retries are switched off, so that they do not multiply: every call of a file
+system goes through `retry`.
 """
 
 from __future__ import annotations
@@ -12,30 +15,31 @@ import random
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ita_pipeline.core.errors import MissingError, UsageError, UserError
 
-URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
-
 WEB_PROTOCOLS = ("http", "https")
 
-# The file systems that an extra of ours brings.
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 
-CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
+# The extras of this package that install a file system.
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 
-TRIES = 5
+_MAX_REASON_LENGTH = 200
 
-FIRST_WAIT, LONGEST_WAIT = 0.25, 8.0
+# A retry cannot change these errors.
+_PERMANENT_ERRORS = (
+    FileNotFoundError,
+    PermissionError,
+    IsADirectoryError,
+    NotADirectoryError,
+    FileExistsError,
+)
 
-LONGEST_REASON = 200
-
-
-# What trying again cannot change, and, by the names of their libraries, what it can.
-SETTLED = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
-
-PASSING = {
+# A retry may change these errors, here by name since their libraries are optional.
+_TRANSIENT_ERRORS = {
     "OSError",
     "ConnectionError",
     "HTTPClientError",
@@ -45,132 +49,160 @@ PASSING = {
     "ClientError",
 }
 
-# Errors that say that nobody knows who is asking.
-NAMELESS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError"}
+_CREDENTIAL_ERRORS = {
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "CredentialRetrievalError",
+    "TokenRetrievalError",
+}
+
+_Result = TypeVar("_Result")
 
 
-Answer = TypeVar("Answer")
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """How long requests may take, in seconds, and how often they are tried.
+
+    Waits between tries double from `first_wait` to `max_wait`. `file_seconds` limits the transfer of one file.
+    """
+
+    tries: int = 5
+    first_wait: float = 0.25
+    max_wait: float = 8.0
+    connect_seconds: float = 10.0
+    read_seconds: float = 60.0
+    file_seconds: float = 120.0
+
+
+REQUEST_LIMITS = RequestLimits()
 
 
 def is_url(text: str) -> bool:
-    return URL.match(text) is not None
+    """Whether a text begins with a protocol and `://`."""
+    return _URL.match(text) is not None
 
 
 def protocol_of(url: str) -> str:
-    found = URL.match(url)
-    return found[1].lower() if found else ""
+    """Return the protocol of a URL in lower case; empty for other texts."""
+    match = _URL.match(url)
+    return match[1].lower() if match else ""
 
 
 def find_filesystem(url: str) -> tuple[Any, str]:
-    """The file system of a URL, and the path in it. Nothing is asked of it yet.
+    """Return the file system of a URL and the path in it, without a request.
 
     Raises:
-        MissingError: the extra that brings it is not installed.
-        UsageError: there is no such file system.
+        MissingError: the extra that installs the file system is missing.
+        UsageError: the protocol is unknown.
     """
     from fsspec.registry import get_filesystem_class
 
     protocol = protocol_of(url)
     try:
-        kind = get_filesystem_class(protocol)
+        system_class: Any = get_filesystem_class(protocol)
     except ImportError as error:
-        extra = EXTRAS.get(protocol)
+        extra = _EXTRAS.get(protocol)
         hint = f"pip install 'ita-pipeline[{extra}]'" if extra else summarize_error(error)
         raise MissingError(f"{protocol}:// needs a library that is not installed", hint) from error
     except ValueError as error:
         hint = "known are s3://, gs://, hf://, https:// and what fsspec knows"
         raise UsageError(f"nothing is known that reads {protocol}://", hint) from error
     try:
-        found = opened(kind, tuple(kind._get_kwargs_from_urls(url).items()))
-    except Exception as error:  # libraries that look for credentials raise nearly anything
+        options = tuple(system_class._get_kwargs_from_urls(url).items())
+        system = open_filesystem(system_class, options)
+    except Exception as error:  # libraries that look for credentials raise anything
         raise as_user_error(error, url) from error
-    return found, str(kind._strip_protocol(url))
+    return system, str(system_class._strip_protocol(url))
 
 
 @functools.cache
-def opened(kind: Any, named: tuple[tuple[str, Any], ...]) -> Any:
-    """One for all threads of the process, so that connections are used again."""
-    protocols = (kind.protocol,) if isinstance(kind.protocol, str) else kind.protocol
-    found = kind(**dict(named), **options(protocols[0]), skip_instance_cache=True)
-    if hasattr(found, "retries"):
-        found.retries = 1
-    return found
+def open_filesystem(system_class: type[Any], options: tuple[tuple[str, Any], ...]) -> Any:
+    """Open a file system that all threads of the process share, so that connections are reused."""
+    kind = system_class.protocol
+    protocol = kind if isinstance(kind, str) else kind[0]
+    system = system_class(**dict(options), **_timeouts(protocol), skip_instance_cache=True)
+    if hasattr(system, "retries"):
+        system.retries = 1
+    return system
 
 
-def options(protocol: str) -> dict[str, Any]:
-    """Time-outs for those that take them, over whatever `FSSPEC_…` in the environment or its files say."""
-    if EXTRAS.get(protocol) != "s3":
+def _timeouts(protocol: str) -> dict[str, Any]:
+    """Return timeouts for file systems that accept them; values of `FSSPEC_…` go over ours."""
+    if _EXTRAS.get(protocol) != "s3":
         return {}
     from fsspec.config import conf
 
-    given = conf.get(protocol, {}).get("config_kwargs", {})
     ours = {
-        "connect_timeout": CONNECT_SECONDS,
-        "read_timeout": READ_SECONDS,
+        "connect_timeout": REQUEST_LIMITS.connect_seconds,
+        "read_timeout": REQUEST_LIMITS.read_seconds,
         "retries": {"max_attempts": 1, "mode": "standard"},
     }
-    return {"config_kwargs": {**ours, **given}}
+    return {"config_kwargs": {**ours, **conf.get(protocol, {}).get("config_kwargs", {})}}
 
 
-def retry(call: Callable[[], Answer], tries: int = TRIES) -> Answer:
-    """What a call says, which is made again, a little later each time, where what went wrong may pass.
+def retry(call: Callable[[], _Result], limits: RequestLimits = REQUEST_LIMITS) -> _Result:
+    """Return the result of a call, which is repeated with growing waits after errors that may pass.
 
     Raises:
-        Exception: whatever the last call raised.
+        Exception: the error of the last call.
     """
-    for number in range(tries - 1):
+    for number in range(limits.tries - 1):
         try:
             return call()
         except Exception as error:
             if not is_transient(error):
                 raise
-        time.sleep(random.uniform(0.5, 1) * min(LONGEST_WAIT, FIRST_WAIT * 2**number))
+        time.sleep(random.uniform(0.5, 1) * min(limits.max_wait, limits.first_wait * 2**number))
     return call()
 
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed later."""
-    if isinstance(error, SETTLED):
-        return False
-    return bool(PASSING & names_of(error))
+    return not isinstance(error, _PERMANENT_ERRORS) and bool(_TRANSIENT_ERRORS & _class_names(error))
 
 
-def names_of(error: BaseException) -> set[str]:
+def lacks_credentials(error: BaseException) -> bool:
+    """Whether a library has found no credentials."""
+    return bool(_CREDENTIAL_ERRORS & _class_names(error))
+
+
+def _class_names(error: BaseException) -> set[str]:
     return {kind.__name__ for kind in type(error).__mro__}
 
 
 def as_user_error(error: Exception, url: str) -> UserError:
-    """What is wrong with a place as a whole, so that nothing can be done there."""
-    place = without_query(url)
+    """Return the error to show when a location as a whole cannot be used."""
     if isinstance(error, UserError):
         return error
+    location, reason = without_query(url), summarize_error(error)
     if isinstance(error, FileNotFoundError):
-        return UsageError(f"there is nothing at {place}", "a bucket's or folder's name may be misspelt")
-    if isinstance(error, PermissionError) or NAMELESS & names_of(error):
+        return UsageError(f"there is nothing at {location}", "a bucket's or folder's name may be misspelt")
+    if isinstance(error, PermissionError) or lacks_credentials(error):
         hint = "credentials are taken from where the library of the file system looks: see docs/sources.md"
-        return MissingError(f"{place} may not be read: {summarize_error(error)}", hint)
+        return MissingError(f"{location} may not be read: {reason}", hint)
     if is_transient(error):
-        return MissingError(
-            f"{place} does not answer: {summarize_error(error)}", "try again, or see docs/sources.md"
-        )
-    return UsageError(f"{place} cannot be read: {summarize_error(error)}", "docs/sources.md says what can be")
+        return MissingError(f"{location} does not answer: {reason}", "try again, or see docs/sources.md")
+    return UsageError(f"{location} cannot be read: {reason}", "docs/sources.md says what can be")
 
 
 def summarize_error(error: BaseException) -> str:
-    """An error on one line, without the part of an address that may hold a secret."""
+    """Describe an error on one line, without the part of an address that may hold a secret."""
     if isinstance(error, TimeoutError) and not str(error).strip():
         return "it took too long"
     text = " ".join(str(error).split()) or type(error).__name__
-    text = re.sub(r"\?[^\s\"'<>)]+", "?…", text)
-    text = re.sub(r"(?<=://)[^/\s@]+@", "", text)
-    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"
+    text = _without_login(re.sub(r"\?[^\s\"'<>)]+", "?…", text))
+    return text if len(text) <= _MAX_REASON_LENGTH else f"{text[:_MAX_REASON_LENGTH]}…"
 
 
 def without_query(url: str) -> str:
-    """An address as it may be shown: queries hold signatures, and a name before the host a password.
+    """Return an address that may be shown: queries hold signatures, and logins passwords.
 
-    Only a web address has a query; elsewhere a question mark is a character like others.
+    Only a web address has a query. In other addresses a question mark is an ordinary character.
     """
     if protocol_of(url) in WEB_PROTOCOLS:
         url = re.sub(r"[?#].*", "", url, flags=re.DOTALL)
-    return re.sub(r"(?<=://)[^/\s@]+@", "", url)
+    return _without_login(url)
+
+
+def _without_login(text: str) -> str:
+    return re.sub(r"(?<=://)[^/\s@]+@", "", text)

@@ -1,46 +1,51 @@
-"""Make text safe to print: no lone surrogates, no invisible or direction-changing characters."""
+"""Make text safe to show: no lone surrogates, and no invisible or direction-changing characters."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias, cast
 
+JsonValue: TypeAlias = "str | int | float | bool | Mapping[str, JsonValue] | Sequence[JsonValue] | None"
 
-def whole_text(text: str) -> str:
-    """Text with U+FFFD for each lone surrogate, which no encoding and no tokenizer takes."""
-    return re.sub(r"[\ud800-\udfff]", "\ufffd", text)
+_LINE_BREAKS = frozenset(("Cc", "Zl", "Zp"))
+
+_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+
+# Flags of England, Scotland and Wales are written with tag characters, emoji and Indic scripts with joiners.
+_KEPT = re.compile("\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f|[\u200c\u200d]|[\n\t]")
+
+_UNDECODED_BYTE = re.compile("[\udc80-\udcff]")
+
+_PLAIN = re.compile("[ -~\n\t]*")
 
 
 def clean_line(text: str) -> str:
-    """One line without control or direction-changing characters, which could disguise what it says."""
-    kept = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
-    escape_hidden = "".join(c for c in kept if unicodedata.category(c) != "Cf" or c == "\u200d")
-    return re.sub(r"\s+", " ", escape_hidden).strip()
+    """Join text to one line, without control or direction-changing characters that could disguise it."""
+    return re.sub(r"\s+", " ", "".join(map(_clean, text))).strip()
 
 
-# Flags of England, Scotland and Wales are written with tag characters, emoji and Indic scripts with joiners.
-KEPT = re.compile("\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f|[\u200c\u200d]|[\n\t]")
-
-BYTES = re.compile("[\udc80-\udcff]")
-
-HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
-
-QUICK = re.compile("[ -~\n\t]*")
+def _clean(character: str) -> str:
+    category = unicodedata.category(character)
+    if category == "Cs":
+        return "\ufffd"
+    if category == "Cf" and character != "\u200d":
+        return ""
+    return " " if category in _LINE_BREAKS else character
 
 
 def escape_hidden(text: str) -> str:
-    """`text` with what cannot be seen written out: `␛`, `‹U+202E›` for a right-to-left override, `\\xff` for a byte
-    of a file name that is no text.
+    r"""Write out characters that are invisible, but for line feeds and tabs.
 
-    Line feeds and tabs stay, since a page shows them as the white space they are.
+    Examples are `␛`, `‹U+202E›` for a right-to-left override, and `\xff` for an undecoded byte of a file name.
     """
-    if QUICK.fullmatch(text):
+    if _PLAIN.fullmatch(text):
         return text
     parts: list[str] = []
     position = 0
-    for kept in KEPT.finditer(text):
+    for kept in _KEPT.finditer(text):
         parts += map(_escape, text[position : kept.start()])
         parts.append(kept[0])
         position = kept.end()
@@ -49,29 +54,31 @@ def escape_hidden(text: str) -> str:
 
 
 def _escape(character: str) -> str:
-    if unicodedata.category(character) not in HIDDEN:
+    if unicodedata.category(character) not in _HIDDEN:
         return character
     code = ord(character)
     if code < 0x20:
         return chr(0x2400 + code)
     if code == 0x7F:
         return "␡"
-    if BYTES.fullmatch(character):
+    if _UNDECODED_BYTE.fullmatch(character):
         return f"\\x{code - 0xDC00:02x}"
     return "\ufffd" if unicodedata.category(character) == "Cs" else f"‹U+{code:04X}›"
 
 
 def escape_name(path: Path | str) -> str:
-    """A file's name or an id on one line."""
+    """Write out the hidden characters of a file name or an id, on one line."""
     return escape_hidden(str(path)).replace("\n", "␊").replace("\t", "␉")
 
 
-def escape_texts(value: Any) -> Any:
-    """A JSON value with every text in it made visible, names of entries included."""
+def map_texts(value: object, change: Callable[[str], str]) -> JsonValue:
+    """Apply `change` to every text in a JSON value, names of entries included."""
     if isinstance(value, str):
-        return escape_hidden(value)
+        return change(value)
     if isinstance(value, dict):
-        return {escape_hidden(str(name)): escape_texts(item) for name, item in value.items()}
+        entries = cast("dict[object, object]", value)
+        return {change(str(name)): map_texts(item, change) for name, item in entries.items()}
     if isinstance(value, list | tuple):
-        return [escape_texts(item) for item in value]
-    return value
+        items = cast("Sequence[object]", value)
+        return [map_texts(item, change) for item in items]
+    return cast("JsonValue", value)

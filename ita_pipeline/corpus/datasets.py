@@ -19,9 +19,6 @@ from stages.base import Frozen
 # Contexts from other programs, next to the posts of a folder.
 CONTEXTS_FILE = "contexts.jsonl"
 
-# A folder without a card is a dataset if it has one of these files.
-POSTS_FILES = ("tweets.jsonl", "train.jsonl", "train.txt")
-
 CONLL_FILES = {"train": ["train.txt"], "dev": ["dev.txt", "valid.txt"], "test": ["test.txt"]}
 
 IMAGES = [f"{place}{{id}}.{suffix}" for place in ("images/", "") for suffix in ("jpg", "png")]

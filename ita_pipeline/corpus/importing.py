@@ -18,7 +18,7 @@ from ita_pipeline.corpus.formats.hf_datasets import import_posts
 from ita_pipeline.corpus.formats.kbner import ContextedTweet, escape_word, read_contexted_tweets
 from ita_pipeline.corpus.formats.vinvl import ImportedContexts, read_context_files
 from ita_pipeline.corpus.posts import Post, PostWithContexts
-from ita_pipeline.sources.hub_datasets import load, split_name, split_of_name
+from ita_pipeline.sources.hub_datasets import find_split, load, split_from_name
 from stages.external import ContextLine, format_contexts
 
 Notify = Callable[[str], None]
@@ -97,7 +97,7 @@ def import_dataset(source: str, to: Path, tag_names: str | None = None) -> Impor
     imported = ImportedDataset()
     with new_folder(to) as folder:
         for name, rows in load(source).items():
-            split = split_name(name)
+            split = split_from_name(name)
             if split in imported.splits:
                 what = f"{source} has several splits for {split}"
                 raise UsageError(what, "save the one that you mean as a folder")
@@ -109,13 +109,13 @@ def import_dataset(source: str, to: Path, tag_names: str | None = None) -> Impor
 def _find_tweet_files(source: Path) -> dict[str, Path]:
     """The file of each split. Of ITA's two folders, the one with contexts is used; its name contains `doc`."""
     if source.is_file():
-        return {split_of_name(source.name) or "train": source}
+        return {find_split(source.name) or "train": source}
     if not source.is_dir():
         raise MissingError(f"there is no file or folder {source}", "ita data import FOLDER --to FOLDER")
     for folder in [source, *sorted(path for path in source.iterdir() if path.is_dir() and "doc" in path.name)]:
         files: dict[str, Path] = {}
         for file in sorted(path for path in folder.iterdir() if path.is_file()):
-            split = split_of_name(file.name)
+            split = find_split(file.name)
             if split is None or file.suffix.lower() not in FORMATS["conll"].suffixes:
                 continue
             if split in files:
@@ -131,7 +131,7 @@ def _describe_skipped_files(files: Mapping[str, Path]) -> Iterator[str]:
     """Notes about files next to these that are named after a split but have another suffix."""
     for folder in {file.parent for file in files.values()}:
         for path in sorted(folder.iterdir()):
-            split = split_of_name(path.name)
+            split = find_split(path.name)
             if path.is_file() and split in SPLITS and split not in files:
                 yield f"{split}: {path.name} is not read; if it is in CoNLL form, call it {split}.txt"
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ita_pipeline.core.text import whole_text
 from ita_pipeline.corpus.tokenizer import tokenize
+from stages.base import replace_surrogates
 
 Split = Literal["train", "dev", "test"]
 
@@ -40,7 +40,7 @@ class Post:
     @classmethod
     def from_text(cls, text: str, picture: Path | str | None = None, id: str = "1") -> Post:
         """Split raw text into words with the tweet tokenizer."""
-        text = whole_text(text)
+        text = replace_surrogates(text)
         path = Path(picture) if picture is not None else None
         offsets = tuple(tokenize(text))
         words = tuple(text[start:end] for start, end in offsets)

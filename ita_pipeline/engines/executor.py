@@ -15,7 +15,7 @@ from pydantic import Field
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.engines.failures import run_stage
 from ita_pipeline.engines.image_cache import DecodedImageCache
-from ita_pipeline.sources.decode import open_picture
+from ita_pipeline.sources.decode import open_image
 from ita_pipeline.sources.refs import ImageRef, ItemRef, PostRef
 from stages.base import Frozen, Item, Postponed, Result, Stage, Value
 
@@ -158,11 +158,11 @@ class InProcessExecutor:
         """Implement `Executor.close`; there is nothing to end."""
 
     def _decode(self, image: ImageRef) -> Image:
-        return open_picture(image, self.limits.megabytes * MEGABYTE, self.limits.megapixels * 1_000_000)
+        return open_image(image, self.limits.megabytes * MEGABYTE, self.limits.megapixels * 1_000_000)
 
     def _to_item(self, job: Job) -> Item:
         item, image = job.item, job.item.image
         decode = None if image is None else partial(self.image_cache.get, image)
         if isinstance(item, PostRef):
             return Item(item.key, item.label, decode, job.upstream, item.text, item.examples)
-        return Item(item.key, image.place.name if image else item.label, decode, job.upstream)
+        return Item(item.key, image.source.name if image else item.label, decode, job.upstream)

@@ -34,7 +34,7 @@ class DecodedImageCache:
         """Return a decoded image.
 
         Raises:
-            BadItemError: as `sources.decode.open_picture`. The error is not cached: each stage decodes again.
+            BadItemError: as `sources.decode.open_image`. The error is not cached: each stage decodes again.
         """
         with self.lock:
             pending = self.pending.pop(ref.key, None)

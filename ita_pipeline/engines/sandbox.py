@@ -15,7 +15,7 @@ from ita_pipeline.engines.executor import Job, Limits, StageJobs, StageResults
 from ita_pipeline.engines.failures import broken_stage_error, needs_only_image, plain_image
 from ita_pipeline.engines.process import SubprocessLostError, WorkerProcess
 from ita_pipeline.engines.protocol import POSTPONED, JobRequest, PrefetchRequest
-from ita_pipeline.sources.local import LocalFile, file_digest
+from ita_pipeline.sources.local import LocalFile, hash_file
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import Failure, Postponed, Result, Stage, StageError, run_bisected
 
@@ -118,7 +118,7 @@ class SubprocessExecutor:
             file = Path(folder) / "plain.png"
             plain_image().save(file)
             try:
-                self._request([StageJobs(stage, [Job(ImageRef(file_digest(file), LocalFile(file)))])])
+                self._request([StageJobs(stage, [Job(ImageRef(hash_file(file), LocalFile(file)))])])
             except SubprocessLostError:
                 raise broken_stage_error(stage, error.failure.reason) from error
         self.working_stages.add(stage.name)

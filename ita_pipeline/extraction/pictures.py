@@ -5,23 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from ita_pipeline.cache.plan import Failed, Plan, Wishes, make_plan
 from ita_pipeline.cache.shared.sync import SharingOutcome
 from ita_pipeline.cache.store import Store
-from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Progress
-from ita_pipeline.corpus.datasets import POSTS_FILES
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine, Interrupted, StageOutcome
 from ita_pipeline.engines.executor import MEGABYTE, Limits
 from ita_pipeline.extraction.posts import PostSource, make_post_refs, select_post_stages
 from ita_pipeline.extraction.shard import Shard
-from ita_pipeline.sources.base import Place
-from ita_pipeline.sources.download_cache import Spool
-from ita_pipeline.sources.identify import Found, find, identify
+from ita_pipeline.sources.base import ImageSource
+from ita_pipeline.sources.download_cache import DownloadCache
+from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.refs import ImageRef, ItemRef, PostRef, Unreadable
 from stages.base import Failure, Stage
 
@@ -65,31 +63,6 @@ class Extraction:
         return not self.failed and not self.unreadable and self.sharing.clean
 
 
-def is_pictures(path: Path) -> bool:
-    """Whether a folder holds pictures rather than a dataset of posts."""
-    return path.is_dir() and not any((path / name).is_file() for name in POSTS_FILES)
-
-
-def pictures_in(folder: Path) -> Found:
-    """The pictures below a folder.
-
-    Raises:
-        UsageError: there is no such folder, it is a file, or there is no picture in it.
-    """
-    if not folder.exists():
-        raise UsageError(f"there is no folder {folder}", "ita extract FOLDER, a folder with pictures")
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is a file, not a folder of pictures", f"ita extract {folder.parent}")
-    found = find(folder)
-    if not found.pictures:
-        others = f" ({len(found.others)} other files)" if found.others else ""
-        raise UsageError(
-            f"there is no picture in {folder}{others}",
-            "pictures are files ending in .jpg .jpeg .png .webp .gif .bmp .tif .tiff",
-        )
-    return found
-
-
 @dataclass(frozen=True, slots=True)
 class ExtractionPlan:
     """Which stages have to look at which of these pictures, and posts, and why."""
@@ -108,8 +81,8 @@ class ExtractionPlan:
 class FetchProgress:
     """Tells whoever watches of pictures that are fetched; nothing where all are known or lie here."""
 
-    def __init__(self, places: Sequence[Place], progress: Progress | None) -> None:
-        self.places, self.progress = places, progress
+    def __init__(self, sources: Sequence[ImageSource], progress: Progress | None) -> None:
+        self.sources, self.progress = sources, progress
         self.begun = False
 
     def __enter__(self) -> FetchProgress:
@@ -124,7 +97,7 @@ class FetchProgress:
             return
         if not self.begun:
             self.begun = True
-            self.progress.start("fetch", sum(place.far for place in self.places))
+            self.progress.start("fetch", sum(source.is_remote for source in self.sources))
         self.progress.advance("fetch", count)
         if self.progress.stop_requested:
             raise Interrupted
@@ -135,13 +108,13 @@ class FetchProgress:
 
 
 def plan_images(
-    places: Sequence[Place],
+    sources: Sequence[ImageSource],
     stages: Sequence[Stage[Any]],
     store: Store,
     wishes: Wishes | None = None,
     limits: Limits | None = None,
     source: PostSource | None = None,
-    spool: Spool | None = None,
+    download_cache: DownloadCache | None = None,
     shard: Shard | None = None,
     progress: Progress | None = None,
 ) -> ExtractionPlan:
@@ -156,14 +129,14 @@ def plan_images(
         Interrupted: whoever watches asked for it, while pictures were fetched.
     """
     most = (limits or Limits()).megabytes * MEGABYTE
-    with FetchProgress(places, progress) as told:
-        identified = list(identify(places, store.manifest, most, spool, told))
+    with FetchProgress(sources, progress) as told:
+        identified = list(identify(sources, store.manifest, most, download_cache, told))
     images = everywhere = tuple(image for image in identified if isinstance(image, ImageRef))
     unreadable = tuple(image for image in identified if isinstance(image, Unreadable))
     if shard is not None:
         here = os.getcwd()  # noqa: PTH109
         images = tuple(image for image in images if shard.contains(image.key))
-        unreadable = tuple(bad for bad in unreadable if shard.contains_address(bad.place.address(here)))
+        unreadable = tuple(bad for bad in unreadable if shard.contains_address(bad.source.address(here)))
     readers = select_post_stages(stages)
     if source is None or not readers:
         plan = make_plan([stage for stage in stages if stage not in readers], images, store, wishes)

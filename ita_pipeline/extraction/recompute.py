@@ -18,7 +18,7 @@ from ita_pipeline.core.progress import Progress
 from ita_pipeline.engines.base import Interrupted
 from ita_pipeline.engines.executor import Executor, Job
 from ita_pipeline.extraction.posts import decode_post_ref
-from ita_pipeline.sources.local import LocalFile, file_digest
+from ita_pipeline.sources.local import LocalFile, hash_file
 from ita_pipeline.sources.refs import ImageRef, ItemRef
 from stages.base import Result, Stage, Subject, Value
 
@@ -130,7 +130,7 @@ def as_path(name: bytes) -> Path:
 def holds(path: Path | None, key: str) -> bool:
     """Whether a file still has the content that it had."""
     try:
-        return path is not None and path.is_file() and file_digest(path) == key
+        return path is not None and path.is_file() and hash_file(path) == key
     except OSError:
         return False
 

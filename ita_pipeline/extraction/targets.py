@@ -1,102 +1,94 @@
-"""What a person means by a target: a source of pictures, a file of posts, or a dataset."""
+"""Find the images and posts that a target names: a source of images, a file of posts, or a dataset."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from ita_pipeline.cache.manifest import Manifest
+from ita_pipeline.core.config import config_files
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.corpus.datasets import Dataset, drop_missing_image, find_dataset, load_dataset
+from ita_pipeline.corpus.datasets import Dataset, drop_missing_image, load_dataset
 from ita_pipeline.corpus.formats.jsonl import read_jsonl
-from ita_pipeline.corpus.posts import Post
-from ita_pipeline.extraction.pictures import is_pictures, pictures_in
 from ita_pipeline.extraction.posts import PostSource
-from ita_pipeline.sources.base import Place
-from ita_pipeline.sources.discover import is_source, sight
-from ita_pipeline.sources.file_list import is_picture_list
+from ita_pipeline.sources.classify import TargetKind, classify
+from ita_pipeline.sources.discover import discover
+from ita_pipeline.sources.file_list import JSON_LINES_SUFFIXES
 from ita_pipeline.sources.local import LocalFile
-from ita_pipeline.sources.refs import Unreadable
+from ita_pipeline.sources.refs import SourceListing
 
-POSTS = (".jsonl", ".ndjson")
+_FOLDER_HINT = "ita extract FOLDER, a folder with pictures"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """Pictures, and posts where there are any; the rest as `Found` has it."""
+class TargetContents:
+    """The images of a target, and its posts if it has any."""
 
-    pictures: tuple[Place, ...]
-    others: tuple[PurePath, ...] = ()
-    closed: tuple[Unreadable, ...] = ()
-    source: PostSource | None = None
-    notes: tuple[str, ...] = ()
-
-
-def is_posts_file(path: Path) -> bool:
-    return path.suffix.lower() in POSTS and path.is_file() and not is_picture_list(path)
+    listing: SourceListing
+    posts: PostSource | None = None
 
 
 def resolve_target(
     target: Path | str, posts_are_read: bool, data: Path | None, workspace_data: Path, manifest: Manifest
-) -> Seen:
-    """What there is to look at. Of a folder it is the pictures below it, and its posts if any stage reads posts.
+) -> TargetContents:
+    """Find the images of a target, and its posts. The posts of a folder count only if a stage reads posts.
 
     Raises:
-        UserError: there is no such thing, or nothing in it.
+        UserError: the target is missing or empty.
     """
-    path = Path(target)
-    if is_source(str(target)):
-        return seen_at(str(target), manifest)
-    if is_posts_file(path):
-        read = read_jsonl(path)
-        posts = tuple(drop_missing_image(found.post) for found in read)
-        train = tuple(post for post, found in zip(posts, read, strict=True) if found.split == "train")
-        source = PostSource(posts, train, str(path.absolute()))
-        return with_posts(source, posts_are_read, target)
-    if path.is_dir():
-        dataset = (
-            load_dataset(str(path), None, workspace_data) if posts_are_read and not is_pictures(path) else None
-        )
-        if dataset is None:
-            return seen_at(str(target), manifest)
-        return with_posts(source_of(dataset), True, target, dataset.notes)
-    if path.exists() or path.suffix in POSTS or len(path.parts) > 1:
-        pictures_in(path)  # which says what is the matter with it
+    path, kind = Path(target), classify(target)
+    if kind is TargetKind.POSTS_FILE:
+        return _with_images(_read_posts(path), target, posts_are_read)
+    if kind is TargetKind.POSTS_FOLDER and posts_are_read:
+        dataset = load_dataset(str(path), None, workspace_data)
+    elif kind.is_source or path.is_dir():
+        return TargetContents(discover(str(target), manifest))
+    else:
+        dataset = _load_by_name(target, kind, data, workspace_data)
+    train = dataset.splits.get("train", ())
+    source = PostSource(dataset.posts, train, str(dataset.folder.absolute()))
+    return _with_images(source, target, posts_are_read, dataset.notes)
+
+
+def _read_posts(path: Path) -> PostSource:
+    records = read_jsonl(path)
+    posts = tuple(drop_missing_image(record.post) for record in records)
+    train = tuple(post for post, record in zip(posts, records, strict=True) if record.split == "train")
+    return PostSource(posts, train, str(path.absolute()))
+
+
+def _load_by_name(target: Path | str, kind: TargetKind, data: Path | None, workspace_data: Path) -> Dataset:
+    """Load a dataset by the name of its card.
+
+    Raises:
+        UserError: the target is a path rather than a name, or the dataset is missing or malformed.
+    """
+    name, path = str(target), Path(target)
+    if kind is TargetKind.OTHER_FILE:
+        raise UsageError(f"{path} is a file, not a folder of pictures", f"ita extract {path.parent}")
+    if path.suffix in JSON_LINES_SUFFIXES or len(path.parts) > 1:
+        raise UsageError(f"there is no folder {path}", _FOLDER_HINT)
     try:
-        dataset = load_dataset(str(target), data, workspace_data)
+        return load_dataset(name, data, workspace_data)
     except UsageError as error:
-        if find_or_none(str(target)):
+        if name in config_files("datasets"):
             raise
-        hint = error.hint if error.hint.endswith("?") else "ita extract FOLDER, a folder with pictures"
-        raise UsageError(f"there is no folder {target}, and no dataset of that name", hint) from error
-    return with_posts(source_of(dataset), posts_are_read, target, dataset.notes)
+        hint = error.hint if error.hint.endswith("?") else _FOLDER_HINT
+        raise UsageError(f"there is no folder {name}, and no dataset of that name", hint) from error
 
 
-def seen_at(target: str, manifest: Manifest) -> Seen:
-    found = sight(target, manifest)
-    return Seen(found.pictures, found.others, found.closed, notes=found.notes)
+def _with_images(
+    source: PostSource, target: Path | str, posts_are_read: bool, notes: tuple[str, ...] = ()
+) -> TargetContents:
+    """Return posts with their images.
 
-
-def find_or_none(name: str) -> Path | None:
-    try:
-        return find_dataset(name)
-    except UsageError:
-        return None
-
-
-def source_of(dataset: Dataset) -> PostSource:
-    return PostSource(dataset.posts, dataset.splits.get("train", ()), str(dataset.folder.absolute()))
-
-
-def with_posts(source: PostSource, posts_are_read: bool, target: Path | str, notes: tuple[str, ...] = ()) -> Seen:
-    pictures = tuple(dict.fromkeys(pictures_of(source.posts)))
+    Raises:
+        UsageError: there are no posts, or no images while no stage reads posts.
+    """
     if not source.posts:
         raise UsageError(f"there is no post in {target}", 'write lines of {"text": …, "image": "x.jpg"}')
-    if not pictures and not posts_are_read:
+    paths = dict.fromkeys(post.picture for post in source.posts if post.picture is not None)
+    if not paths and not posts_are_read:
         hint = "--set knowledge.endpoint=… --set knowledge.model=… asks a language model"
         raise UsageError(f"the posts of {target} have no pictures, and no stage reads posts", hint)
-    return Seen(tuple(map(LocalFile, pictures)), source=source, notes=notes)
-
-
-def pictures_of(posts: tuple[Post, ...]) -> list[Path]:
-    return [post.picture for post in posts if post.picture is not None]
+    return TargetContents(SourceListing(tuple(map(LocalFile, paths)), notes=notes), source)

@@ -15,7 +15,6 @@ from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.core.text import escape_name
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
-from ita_pipeline.extraction.pictures import is_pictures
 from ita_pipeline.reports.cache_lookup import keys_of, look_up
 from ita_pipeline.reports.gallery import Seen, Shown, gold_of, make_gallery, make_picture_gallery
 from ita_pipeline.reports.models import verdict
@@ -24,8 +23,9 @@ from ita_pipeline.reports.predictions import answered
 from ita_pipeline.reports.run_section import run_part
 from ita_pipeline.reports.thumbnails import Album, Pictures, Thumbnail, album_for, make_thumbnails
 from ita_pipeline.runs.run import Run, RunRecord, find_run, last_run, nearest_run
-from ita_pipeline.sources.discover import is_source, sight
-from ita_pipeline.sources.file_list import file_at
+from ita_pipeline.sources.classify import classify
+from ita_pipeline.sources.discover import discover
+from ita_pipeline.sources.file_list import open_source
 from ita_pipeline.sources.refs import ImageRef
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def make_report(
     run = run_of(str(target), workspace)
     if run is not None:
         return report_run(run, html, options, progress)
-    if is_pictures(Path(target)) or is_elsewhere(str(target), workspace):
+    if classify(target).is_image_folder or is_elsewhere(str(target), workspace):
         return report_pictures(str(target), html, options, progress)
     return report_dataset(str(target), html, options, progress)
 
@@ -85,7 +85,7 @@ def run_of(target: str, workspace: Workspace) -> Run | None:
         return find_run(target, workspace.runs)
     folder = Path(target)
     inside = folder.is_dir() and folder.resolve().parent == workspace.runs.resolve()
-    if is_pictures(folder) and not inside:
+    if classify(folder).is_image_folder and not inside:
         return None
     run = last_run(workspace.runs, dataset_name(folder))
     if run is not None:
@@ -157,18 +157,18 @@ def report_dataset(target: str, html: Path, options: ReportOptions, progress: Pr
 
 def is_elsewhere(target: str, workspace: Workspace) -> bool:
     """Whether it is a source of pictures, and not a run that is not there."""
-    return is_source(target) and not (workspace.runs / target.partition("/")[0]).is_dir()
+    return classify(target).is_source and not (workspace.runs / target.partition("/")[0]).is_dir()
 
 
 def report_pictures(source: str, html: Path, options: ReportOptions, progress: Progress) -> Report:
     store = Workspace(options.workspace).store
-    found, notes = sight(source, store.manifest), Notes(logger)
-    label = file_at(source).label
-    places = {Path(place.label): place for place in found.pictures}
+    found, notes = discover(source, store.manifest), Notes(logger)
+    label = open_source(source).label
+    places = {Path(source.label): source for source in found.images}
     seen = look_up(places, (), USUAL, store, None, notes, places=places)
     if not seen.contexts.keys:
         raise MissingError(f"nothing was extracted from the pictures in {label} yet", f"ita extract {label}")
-    for item in found.closed:
+    for item in found.unreadable:
         notes.add(f"{escape_name(item.label)} cannot be read: {item.reason}")
     album, thumbnails = thumbnails_of(list(seen.images.values()), html, options, progress)
     page = Page(

@@ -19,7 +19,7 @@ from ita_pipeline.extraction.pictures import Extraction
 from ita_pipeline.extraction.posts import decode_post_ref
 from ita_pipeline.extraction.presets import build_stage
 from ita_pipeline.reports.gallery import Seen
-from ita_pipeline.sources.base import Place
+from ita_pipeline.sources.base import ImageSource
 from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef, PostRef
@@ -38,7 +38,7 @@ def look_up(
     keys: Mapping[str, StageKey] | None,
     notes: Notes,
     posts: Sequence[Post] = (),
-    places: Mapping[Path, Place] | None = None,
+    places: Mapping[Path, ImageSource] | None = None,
 ) -> Seen:
     """What stages said of these pictures and posts, and files of captions of pictures with these ids.
 

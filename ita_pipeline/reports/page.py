@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.core.files import write_atomically
-from ita_pipeline.core.text import escape_hidden, escape_texts
+from ita_pipeline.core.text import escape_hidden, map_texts
 from ita_pipeline.reports.blocks import RunPart
 from ita_pipeline.reports.gallery import Gallery
 from stages.base import Frozen
@@ -124,7 +124,7 @@ def object_json(model: Frozen, without: set[str] | None = None) -> str:
     if text.isascii() and "\\u" not in text and "\x7f" not in text:
         return text
     content = model.model_dump(mode="json", exclude_defaults=True, exclude=without)
-    return json.dumps(escape_texts(content), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(map_texts(content, escape_hidden), ensure_ascii=False, separators=(",", ":"))
 
 
 @functools.cache

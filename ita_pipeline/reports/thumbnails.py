@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.engines.base import Interrupted
-from ita_pipeline.sources.decode import open_picture
+from ita_pipeline.sources.decode import open_image
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import BadItemError
 
@@ -130,7 +130,7 @@ def album_for(wish: Pictures, count: int, page: Path) -> Album:
 
 def small_jpeg(image: ImageRef) -> bytes:
     """The picture upright, its longer side at most `SIDE` pixels; nothing of its metadata is kept."""
-    picture = open_picture(image)
+    picture = open_image(image)
     picture.thumbnail((SIDE, SIDE), reducing_gap=2.0)
     picture.info.clear()
     buffer = io.BytesIO()

@@ -18,8 +18,8 @@ from ita_pipeline.runs.predictions import Mention
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.server.schemas import PredictResponse, ScoredMention, Views
 from ita_pipeline.server.stage_workers import StageWorkers
-from ita_pipeline.sources.decode import peek
-from ita_pipeline.sources.local import LocalFile, file_digest
+from ita_pipeline.sources.decode import find_image_problem
+from ita_pipeline.sources.local import LocalFile, hash_file
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import Failure, Subject
 
@@ -98,10 +98,10 @@ class PredictionService:
             shutil.copyfileobj(picture, file)
             file.flush()
             path = Path(file.name)
-            problem = peek(path, self.predictor.limits.megapixels * MILLION)
+            problem = find_image_problem(path, self.predictor.limits.megapixels * MILLION)
             if problem:
                 raise RejectedPostError(f"the picture cannot be read: {problem}")
-            results = self.stage_workers.run(ImageRef(file_digest(path), LocalFile(path)))
+            results = self.stage_workers.run(ImageRef(hash_file(path), LocalFile(path)))
         failures = [result for result in results.values() if isinstance(result, Failure)]
         if failures and len(failures) == len(results):
             raise RejectedPostError(f"the picture cannot be read: {failures[0].reason}")

@@ -1,148 +1,205 @@
-"""The protocol of an image source, and how parts of large files are read."""
+"""The protocol of an image source, and random access to large files."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from typing_extensions import override
+
+from ita_pipeline.core.remote import summarize_error
 from stages.base import BadItemError, FailureKind
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """A picture's key, and the stamp of its place when it was read: empty where a change could hide behind it.
+class Fetched:
+    """The key of an image, and the stamp of its source at the time it was read.
 
-    `content` are its bytes where they had to be fetched whole.
+    The stamp is empty if the source could change without changing its stamp. `content` holds the bytes of an image
+    that had to be fetched whole.
     """
 
     stamp: str
     key: str
     content: bytes | None = None
 
+    @classmethod
+    def from_content(cls, stamp: str, content: bytes) -> Fetched:
+        """Return the key of `content` together with the content."""
+        return cls(stamp, hashlib.sha256(content).hexdigest(), content)
 
-class Place(Protocol):
-    """Small, frozen and picklable, since it travels to whoever looks at the picture."""
+
+class ImageSource(Protocol):
+    """Where one image comes from. Sources are small, frozen and picklable, to travel to workers."""
+
+    __slots__ = ()
 
     @property
     def label(self) -> str:
-        """What a person calls it; it holds no secret."""
+        """The name shown to people. It contains no secret."""
         ...
 
     @property
     def name(self) -> str:
-        """The last part of the label, as a file has it."""
+        """The last part of the label, like a file name."""
         ...
 
-    def address(self, here: str) -> bytes:
-        """What the manifest knows it by: the same on every run, and without a secret. That of a file on this
-        machine is its absolute path; no other begins with a slash. Relative paths start from `here`.
+    def address(self, folder: str) -> bytes:
+        """Return the name in the manifest: the same in every run, and without secrets.
+
+        The address of a local file is its absolute path, and relative paths start from `folder`. No other address
+        begins with a slash.
         """
         ...
 
     @property
-    def far(self) -> bool:
-        """Whether reading it may mean waiting for another machine."""
+    def is_remote(self) -> bool:
+        """Whether reading may wait for another machine."""
         ...
 
     def stamp(self) -> str:
-        """How it stands, as far as that is told without reading or asking; empty where it is not."""
+        """Return the stamp, if it is available without reading or a request; otherwise an empty string."""
         ...
 
-    def look(self, most: int, known: str) -> Looked | None:
-        """Its key; or nothing where it says that it stands as it did under the stamp `known`.
+    def fetch_if_changed(self, max_bytes: int, known_stamp: str) -> Fetched | None:
+        """Return the key, or None if the source still has the stamp `known_stamp`.
 
         Raises:
-            BadItemError: it cannot be read, or has more than `most` bytes.
+            BadItemError: the source cannot be read, or has more than `max_bytes` bytes.
         """
         ...
 
-    def read(self, most: int) -> bytes:
-        """
+    def read(self, max_bytes: int) -> bytes:
+        """Return the bytes of the image.
+
         Raises:
-            BadItemError: it cannot be read, or has more than `most` bytes.
+            BadItemError: the source cannot be read, or has more than `max_bytes` bytes.
         """
         ...
 
 
-class File(Place, Protocol):
-    """A place that may be large and hold many pictures, such as an archive; its parts can be read by themselves."""
+class RandomAccessFile(ImageSource, Protocol):
+    """A file of which ranges can be read, such as an archive with many images."""
+
+    __slots__ = ()
 
     def size(self) -> int:
-        """
+        """Return the size in bytes.
+
         Raises:
-            OSError: it cannot be told.
+            OSError: the size is unknown.
         """
         ...
 
-    def standing(self) -> str:
-        """A stamp of how it stands now, be it by asking; empty where a change could hide behind it.
+    def current_stamp(self) -> str:
+        """Return the stamp, with a request if necessary; empty if a change could leave it as it is.
 
         Raises:
-            OSError: it cannot be told.
+            OSError: the file cannot be examined.
         """
         ...
 
-    def part(self, start: int, size: int) -> bytes:
-        """So many bytes from there on, or fewer where it ends before.
+    def read_range(self, start: int, size: int) -> bytes:
+        """Return `size` bytes from `start`, or fewer at the end of the file.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
         ...
 
 
-class Parts(io.RawIOBase):
-    """A file to be read here and there, as archives and tables are, whatever it lies on."""
+@dataclass(frozen=True, slots=True)
+class ContainedImage(ImageSource):
+    """The base of images inside a container, such as an archive. The stamp is that of the container."""
 
-    def __init__(self, file: File) -> None:
-        self.file = file
-        self.length = file.size()
-        self.position = 0
+    container: RandomAccessFile
+    container_stamp: str
 
+    @property
+    @override
+    def is_remote(self) -> bool:
+        return self.container.is_remote
+
+    @override
+    def stamp(self) -> str:
+        return self.container_stamp
+
+    @override
+    def fetch_if_changed(self, max_bytes: int, known_stamp: str) -> Fetched:
+        fetched = Fetched.from_content(self.container_stamp, self.read(max_bytes))
+        return fetched if self.is_remote else Fetched(fetched.stamp, fetched.key)
+
+
+class RangeReader(io.RawIOBase):
+    """A seekable stream over a random-access file, for libraries that read archives and tables."""
+
+    def __init__(self, file: RandomAccessFile) -> None:
+        self._file = file
+        self._size = file.size()
+        self._position = 0
+
+    @override
     def readable(self) -> bool:
         return True
 
+    @override
     def seekable(self) -> bool:
         return True
 
+    @override
     def tell(self) -> int:
-        return self.position
+        return self._position
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.length}[whence]
+    @override
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if base + offset < 0:
             raise OSError("there is nothing before the start")
-        self.position = base + offset
-        return self.position
+        self._position = base + offset
+        return self._position
 
-    def readinto(self, buffer: Any) -> int:
-        wanted = min(len(buffer), max(0, self.length - self.position))
-        found = self.file.part(self.position, wanted) if wanted else b""
-        buffer[: len(found)] = found
-        self.position += len(found)
-        return len(found)
+    @override
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        size = min(len(view), max(0, self._size - self._position))
+        content = self._file.read_range(self._position, size) if size else b""
+        view[: len(content)] = content
+        self._position += len(content)
+        return len(content)
 
 
-def opened(file: File, buffered: int) -> io.BufferedReader:
-    """A file whose bytes come `buffered` at once.
+def open_buffered(file: RandomAccessFile, buffer_size: int) -> io.BufferedReader:
+    """Open a file as a stream that reads `buffer_size` bytes at a time.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
-    return io.BufferedReader(Parts(file), buffered)
+    return io.BufferedReader(RangeReader(file), buffer_size)
 
 
-def check_size(size: int, most: int) -> None:
-    """
+def check_size(size: int, max_bytes: int) -> None:
+    """Refuse an image that is too large.
+
     Raises:
-        BadItemError: it is more.
+        BadItemError: `size` exceeds `max_bytes`.
     """
-    if size > most:
-        raise BadItemError(f"{size:,} bytes are more than {most:,}", FailureKind.RESOURCE)
+    if size > max_bytes:
+        raise BadItemError(f"{size:,} bytes are more than {max_bytes:,}", FailureKind.RESOURCE)
 
 
-def looked(stamp: str, content: bytes) -> Looked:
-    """What was fetched, whole."""
-    return Looked(stamp, hashlib.sha256(content).hexdigest(), content)
+@contextmanager
+def report_bad_item(problem: str) -> Generator[None]:
+    """Turn every error of a library into a `BadItemError` that may pass; third-party code may raise anything."""
+    try:
+        yield
+    except BadItemError:
+        raise
+    except Exception as error:
+        raise BadItemError(f"{problem}: {summarize_error(error)}", FailureKind.TRANSIENT) from error

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import BadItemError, FailureKind
@@ -17,86 +19,87 @@ if TYPE_CHECKING:
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
-MOST_BYTES = 25 * 1024 * 1024
+MAX_BYTES = 25 * 1024 * 1024
 
-MOST_PIXELS = 40_000_000
+MAX_PIXELS = 40_000_000
+
+_UNKNOWN_FORMAT = "not a picture of a known format, whatever its name says"
 
 
-def open_picture(image: ImageRef, most_bytes: int = MOST_BYTES, most_pixels: int = MOST_PIXELS) -> Image:
-    """The picture upright and in RGB; of an animation the first frame, transparency on white.
-
-    Size and format are judged from the header, before anything is decoded.
+def open_image(image: ImageRef, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Image:
+    """Decode an image, upright and in RGB: the first frame of an animation, transparency on white.
 
     Raises:
-        BadItemError: the file is too large, not a picture, damaged, or no longer the one that was identified.
+        BadItemError: the file is too large, damaged, not an image, or has changed since it was identified.
     """
-    from PIL import Image as Pillow
-    from PIL import ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
 
-    content = read(image, most_bytes)
+    content = image.source.read(max_bytes)
+    if hashlib.sha256(content).hexdigest() != image.key:
+        raise BadItemError("changed while it was being worked on", FailureKind.TRANSIENT)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged metadata; the limits are checked below
-            with Pillow.open(io.BytesIO(content), formats=FORMATS) as opened:
-                if opened.width * opened.height > most_pixels:
-                    raise BadItemError(
-                        f"{opened.width}×{opened.height} is more than {most_pixels:,} pixels",
-                        FailureKind.RESOURCE,
-                    )
-                opened.load()
-                upright = ImageOps.exif_transpose(opened)
-                return on_white(upright)
-    except UnidentifiedImageError as error:
-        raise BadItemError("not a picture of a known format, whatever its name says") from error
-    except Pillow.DecompressionBombError as error:
-        raise BadItemError("too many pixels", FailureKind.RESOURCE) from error
+        with _open_header(io.BytesIO(content), max_pixels) as opened:
+            opened.load()
+            return _to_rgb(ImageOps.exif_transpose(opened))
     except MemoryError as error:
         raise BadItemError("not enough memory to decode it", FailureKind.RESOURCE) from error
     except BadItemError:
         raise
-    except Exception as error:  # decoders raise nearly anything on damaged data
+    except Exception as error:  # decoders raise anything on damaged data
         raise BadItemError(f"damaged picture: {' '.join(str(error).split())[:160]}") from error
 
 
-def peek(path: Path, most_pixels: int = MOST_PIXELS) -> str:
-    """Why a file is no picture as far as its header tells, or nothing. No pixel is decoded."""
+def find_image_problem(path: Path, max_pixels: int = MAX_PIXELS) -> str:
+    """Return why a file is not a usable image, judged by its header; empty if it is one. No pixel is decoded."""
+    try:
+        with _open_header(path, max_pixels):
+            return ""
+    except BadItemError as error:
+        return error.failure.reason
+    except Exception:  # decoders raise anything on damaged data
+        return _UNKNOWN_FORMAT
+
+
+@contextmanager
+def _open_header(file: Path | IO[bytes], max_pixels: int) -> Generator[Image]:
+    """Open an image without decoding it.
+
+    Raises:
+        BadItemError: the format is unknown, or the image has too many pixels.
+    """
     from PIL import Image as Pillow
+    from PIL import UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Pillow.open(path, formats=FORMATS) as opened:
-                too_many = opened.width * opened.height > most_pixels
-                return f"{opened.width}×{opened.height} is more than {most_pixels:,} pixels" if too_many else ""
-    except Pillow.DecompressionBombError:
-        return "too many pixels"
-    except Exception:  # decoders raise nearly anything on damaged data
-        return "not a picture of a known format, whatever its name says"
+            warnings.simplefilter("ignore")  # damaged metadata, and large images, which are checked below
+            with Pillow.open(file, formats=FORMATS) as opened:
+                if opened.width * opened.height > max_pixels:
+                    size = f"{opened.width}×{opened.height}"
+                    raise BadItemError(f"{size} is more than {max_pixels:,} pixels", FailureKind.RESOURCE)
+                yield opened
+    except UnidentifiedImageError as error:
+        raise BadItemError(_UNKNOWN_FORMAT) from error
+    except Pillow.DecompressionBombError as error:
+        raise BadItemError("too many pixels", FailureKind.RESOURCE) from error
 
 
-def read(image: ImageRef, most_bytes: int) -> bytes:
-    content = image.place.read(most_bytes)
-    if hashlib.sha256(content).hexdigest() != image.key:
-        raise BadItemError("changed while it was being worked on", FailureKind.TRANSIENT)
-    return content
-
-
-def on_white(picture: Image) -> Image:
+def _to_rgb(image: Image) -> Image:
     from PIL import Image as Pillow
 
-    if picture.mode.startswith(("I", "F")):
-        picture = stretched(picture)
-    if "A" in picture.getbands() or "transparency" in picture.info:
-        rgba = picture.convert("RGBA")
+    if image.mode.startswith(("I", "F")):
+        image = _to_8_bits(image)
+    if "A" in image.getbands() or "transparency" in image.info:
+        rgba = image.convert("RGBA")
         return Pillow.alpha_composite(Pillow.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return picture.convert("RGB")
+    return image.convert("RGB")
 
 
-def stretched(picture: Image) -> Image:
-    """A picture of 16 or 32 bits a pixel brought to 8, its own range spread over the whole."""
+def _to_8_bits(image: Image) -> Image:
+    """Convert an image of 16 or 32 bits a pixel to 8, with its range of values spread over all of them."""
     import numpy as np
     from PIL import Image as Pillow
 
-    values = np.asarray(picture, np.float64)
+    values = np.asarray(image, np.float64)
     low, high = values.min(), values.max()
     return Pillow.fromarray(((values - low) / max(high - low, 1e-9) * 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Pictures fetched from other machines, kept on disk for as long as a run, so that no stage fetches them again."""
+"""Copies of fetched images, kept on disk during a run so that no stage fetches an image again."""
 
 from __future__ import annotations
 
@@ -9,84 +9,93 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ita_pipeline.sources.base import Looked, Place, check_size
+from typing_extensions import override
 
-MOST_BYTES = 2 * 1024**3
+from ita_pipeline.sources.base import Fetched, ImageSource, check_size
 
-# Somebody else may need the disk too.
-SHARE_OF_ROOM = 1 / 4
+MAX_BYTES = 2 * 1024**3
+
+# Other programs need the disk too.
+_MAX_SHARE_OF_FREE_SPACE = 1 / 4
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A place of which a copy lies in the spool. Where the copy is gone, as on another machine, it is fetched."""
+class CachedCopy(ImageSource):
+    """A source with a copy on disk. Where the copy is missing, as on another machine, the source is read."""
 
-    place: Place
+    source: ImageSource
     copy: Path
 
     @property
+    @override
     def label(self) -> str:
-        return self.place.label
+        return self.source.label
 
     @property
+    @override
     def name(self) -> str:
-        return self.place.name
+        return self.source.name
 
-    def address(self, here: str) -> bytes:
-        return self.place.address(here)
+    @override
+    def address(self, folder: str) -> bytes:
+        return self.source.address(folder)
 
     @property
-    def far(self) -> bool:
-        return self.place.far
+    @override
+    def is_remote(self) -> bool:
+        return self.source.is_remote
 
+    @override
     def stamp(self) -> str:
-        return self.place.stamp()
+        return self.source.stamp()
 
-    def look(self, most: int, known: str) -> Looked | None:
-        return self.place.look(most, known)
+    @override
+    def fetch_if_changed(self, max_bytes: int, known_stamp: str) -> Fetched | None:
+        return self.source.fetch_if_changed(max_bytes, known_stamp)
 
-    def read(self, most: int) -> bytes:
+    @override
+    def read(self, max_bytes: int) -> bytes:
         try:
-            check_size(self.copy.stat().st_size, most)
+            check_size(self.copy.stat().st_size, max_bytes)
             return self.copy.read_bytes()
         except OSError:
-            return self.place.read(most)
+            return self.source.read(max_bytes)
 
 
-class Spool:
-    """A folder among the temporary ones, removed at the end. What comes when it is full is not kept."""
+class DownloadCache:
+    """A temporary folder of image copies, removed at the end. Once it is full, no more copies are kept."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self.most_bytes = most_bytes
-        self.bytes = 0
-        self.lock = threading.Lock()
-        self.folder: tempfile.TemporaryDirectory[str] | None = None
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
-    def keep(self, place: Place, key: str, content: bytes) -> Place:
-        """The place with a copy where there is room for one."""
-        with self.lock:
-            folder = self.made()
-            copy = folder / key
-            if self.bytes + len(content) > self.most_bytes:
-                return place
-            self.bytes += len(content)
-        with suppress(OSError):  # a full disk
-            making = folder / f"{key}.{threading.get_ident()}"
-            making.write_bytes(content)
-            making.replace(copy)
-            return Kept(place, copy)
-        return place
+    def add(self, source: ImageSource, key: str, content: bytes) -> ImageSource:
+        """Return the source with a copy, or the source itself if there is no space for a copy."""
+        with self._lock:
+            folder = self._open_folder()
+            if self._bytes + len(content) > self._max_bytes:
+                return source
+            self._bytes += len(content)
+        copy = folder / key
+        with suppress(OSError):  # the disk is full
+            partial = folder / f"{key}.{threading.get_ident()}"
+            partial.write_bytes(content)
+            partial.replace(copy)
+            return CachedCopy(source, copy)
+        return source
 
-    def made(self) -> Path:
-        if self.folder is None:
-            self.folder = tempfile.TemporaryDirectory(prefix="ita-spool-")
-            room = shutil.disk_usage(self.folder.name).free
-            self.most_bytes = min(self.most_bytes, int(room * SHARE_OF_ROOM))
-        return Path(self.folder.name)
+    def _open_folder(self) -> Path:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="ita-spool-")
+            free = shutil.disk_usage(self._folder.name).free
+            self._max_bytes = min(self._max_bytes, int(free * _MAX_SHARE_OF_FREE_SPACE))
+        return Path(self._folder.name)
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> DownloadCache:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.folder is not None:
-            self.folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()

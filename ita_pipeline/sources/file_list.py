@@ -1,4 +1,4 @@
-"""Lists of pictures: a text file of paths and URLs, one a line; or JSON lines with a column of them."""
+"""Image source: lists, either text files with a path or URL a line or JSON lines with a column of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,167 +13,143 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.remote import WEB_PROTOCOLS, is_url, protocol_of, summarize_error
-from ita_pipeline.sources.base import File, Place, opened
+from ita_pipeline.sources.base import RandomAccessFile, open_buffered
+from ita_pipeline.sources.columns import IMAGE_PATH_COLUMNS, POST_COLUMNS
 from ita_pipeline.sources.local import LocalFile
-from ita_pipeline.sources.object_store import FarFile
-from ita_pipeline.sources.web import WebFile
+from ita_pipeline.sources.object_store import RemoteFile
+from ita_pipeline.sources.refs import SourceListing
+from ita_pipeline.sources.web import HttpFile
 
-BUFFERED = 256 * 1024
+JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
 
-JSON_LINES = (".jsonl", ".ndjson")
+LIST_SUFFIXES = (".txt", *JSON_LINES_SUFFIXES)
 
-# What makes a line of JSON a post, and else where its picture stands; the first line decides for a file.
-OF_POSTS = ("text", "tokens")
+_BUFFER_BYTES = 256 * 1024
 
-COLUMNS = ("image", "path", "file", "file_name", "image_path", "url", "image_url")
+_MAX_LINE_LENGTH = 1024 * 1024
 
-LONGEST_LINE = 1024 * 1024
+_MAX_EXPANDED_NAMES = 100_000
 
-BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
+_BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 
-MOST_OF_A_PATTERN = 100_000
+_TOO_MANY_HINT = "several of them, one after the other, or a list in a text file"
 
-FEWER = "several of them, one after the other, or a list in a text file"
-
-ONE_A_LINE = "a list is a text file with one path or address a line"
+_LIST_HINT = "a list is a text file with one path or address a line"
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """The places in a list, and remarks about lines that name none."""
-
-    places: tuple[Place, ...]
-    notes: tuple[str, ...] = ()
-
-
-def file_at(text: str) -> File:
-    """What lies at a path or URL; it is not looked for."""
+def open_source(text: str) -> RandomAccessFile:
+    """Return the file with a path or URL, without access to it."""
     protocol = protocol_of(text)
     if protocol in WEB_PROTOCOLS:
-        return WebFile(text)
+        return HttpFile(text)
     if protocol == "file":
         return LocalFile(Path(unquote(urlsplit(text).path)))
-    return FarFile(text) if protocol else LocalFile(Path(text))
+    return RemoteFile(text) if protocol else LocalFile(Path(text))
 
 
-def named_in(text: str, base: File) -> File:
-    """What a line of a list names; relative paths start from the folder of the list."""
+def _open_listed(text: str, file: RandomAccessFile) -> RandomAccessFile:
+    """Return the file that a line of a list names. Relative paths start from the list's folder."""
     if is_url(text):
-        return file_at(text)
-    if isinstance(base, LocalFile):
-        return LocalFile(base.path.parent / text)
-    if isinstance(base, WebFile):
-        return WebFile(urljoin(base.url, text))
-    folder = base.label.rpartition("/")[0]
-    return FarFile(text if text.startswith("/") else f"{folder}/{text}")
+        return open_source(text)
+    if isinstance(file, LocalFile):
+        return LocalFile(file.path.parent / text)
+    if isinstance(file, HttpFile):
+        return HttpFile(urljoin(file.url, text))
+    folder = file.label.rpartition("/")[0]
+    return RemoteFile(text if text.startswith("/") else f"{folder}/{text}")
 
 
-def is_json_lines(name: str) -> bool:
-    return name.lower().endswith(JSON_LINES)
-
-
-def is_text_list(name: str) -> bool:
-    return name.lower().endswith(".txt")
-
-
-def is_picture_list(path: Path) -> bool:
-    """Whether a local file is a list of pictures: any .txt; of JSON lines, where the first is no post."""
-    if not path.is_file():
-        return False
-    return is_text_list(path.name) or (is_json_lines(path.name) and column_of(LocalFile(path)) is not None)
-
-
-def column_of(file: File) -> str | None:
-    """The column of pictures of JSON lines that are no posts.
+def find_path_column(file: RandomAccessFile) -> str | None:
+    """Find the column of images in JSON lines by the first line; None if the lines are posts.
 
     Raises:
         MissingError: the file cannot be read.
     """
-    for _, line in lines_of(file):
+    for _, line in _read_lines(file):
         try:
-            first = json.loads(line)
+            first: Any = json.loads(line)
         except (ValueError, RecursionError):
             return None
-        if not isinstance(first, dict) or any(name in first for name in OF_POSTS):
+        if not isinstance(first, dict) or any(name in first for name in POST_COLUMNS):
             return None
-        return next((name for name in COLUMNS if isinstance(first.get(name), str)), None)
+        return next((name for name in IMAGE_PATH_COLUMNS if isinstance(first.get(name), str)), None)
     return None
 
 
-def read_list(file: File) -> Listed:
-    """
+def read_list(file: RandomAccessFile) -> SourceListing:
+    """Read the images of a list.
+
     Raises:
         MissingError: the list cannot be read.
-        UsageError: a line is not what it should be.
+        UsageError: a line is malformed.
     """
-    if not is_json_lines(file.name):
-        return Listed(tuple(named_in(line, file) for _, line in lines_of(file)))
-    column = column_of(file)
+    if not file.name.lower().endswith(JSON_LINES_SUFFIXES):
+        return SourceListing(tuple(_open_listed(line, file) for _, line in _read_lines(file)))
+    column = find_path_column(file)
     if column is None:
-        hint = f'{{"path": "a.jpg"}}, one a line; known are {", ".join(COLUMNS)}'
+        hint = f'{{"path": "a.jpg"}}, one a line; known are {", ".join(IMAGE_PATH_COLUMNS)}'
         raise UsageError(f"the first line of {file.label} names no picture", hint)
-    names = [value_in(line, column, number, file) for number, line in lines_of(file)]
-    without = sum(name is None for name in names)
-    notes = (f"{without} lines of {file.label} have no {column}",) if without else ()
-    return Listed(tuple(named_in(name, file) for name in names if name is not None), notes)
+    values = [_parse_line(line, column, number, file) for number, line in _read_lines(file)]
+    paths = [value for value in values if isinstance(value, str) and value.strip()]
+    missing = len(values) - len(paths)
+    notes = (f"{missing} lines of {file.label} have no {column}",) if missing else ()
+    return SourceListing(tuple(_open_listed(path, file) for path in paths), notes=notes)
 
 
-def value_in(line: str, column: str, number: int, file: File) -> str | None:
+def _parse_line(line: str, column: str, number: int, file: RandomAccessFile) -> object:
     try:
-        value: Any = json.loads(line).get(column)
+        return json.loads(line).get(column)
     except (ValueError, RecursionError, AttributeError) as error:
-        what = f"{file.label}, line {number}, is no JSON object: {summarize_error(error)}"
-        raise UsageError(what, "each line is one JSON object") from error
-    return value if isinstance(value, str) and value.strip() else None
+        problem = f"{file.label}, line {number}, is no JSON object: {summarize_error(error)}"
+        raise UsageError(problem, "each line is one JSON object") from error
 
 
-def lines_of(file: File) -> Iterator[tuple[int, str]]:
-    """The lines that say anything, counted from 1. Bytes that are no UTF-8 are those of a file's name."""
+def _read_lines(file: RandomAccessFile) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not blank, counted from 1. Bytes that are not UTF-8 are kept as in file names."""
     try:
-        with io.TextIOWrapper(opened(file, BUFFERED), "utf-8-sig", "surrogateescape") as text:
+        with io.TextIOWrapper(open_buffered(file, _BUFFER_BYTES), "utf-8-sig", "surrogateescape") as lines:
             number = 0
-            while line := text.readline(LONGEST_LINE):
+            while line := lines.readline(_MAX_LINE_LENGTH):
                 number += 1
-                if len(line) == LONGEST_LINE:
-                    raise UsageError(f"{file.label}, line {number}, has more than a million characters", ONE_A_LINE)
+                where = f"{file.label}, line {number}"
+                if len(line) == _MAX_LINE_LENGTH:
+                    raise UsageError(f"{where}, has more than a million characters", _LIST_HINT)
                 if "\0" in line:
-                    raise UsageError(
-                        f"{file.label}, line {number}, holds a zero byte, so this is no list", ONE_A_LINE
-                    )
+                    raise UsageError(f"{where}, holds a zero byte, so this is no list", _LIST_HINT)
                 if line.strip():
                     yield number, line.strip("\r\n")
     except UsageError:
         raise
-    except Exception as error:  # libraries of file systems raise nearly anything
-        raise MissingError(
-            f"{file.label} cannot be read: {summarize_error(error)}", "a path or an address that can be"
-        ) from error
+    except Exception as error:  # libraries of file systems raise anything
+        problem = f"{file.label} cannot be read: {summarize_error(error)}"
+        raise MissingError(problem, "a path or an address that can be") from error
 
 
-def expanded(pattern: str) -> list[str]:
-    """`shard-{000..012}.tar` and `{train,test}.tar` as the names that they stand for, in order.
+def expand_braces(pattern: str) -> list[str]:
+    """Expand `shard-{000..012}.tar` and `{train,test}.tar` to all names, in order, as a shell does.
 
     Raises:
-        UsageError: they are too many.
+        UsageError: the names are too many.
     """
     parts: list[list[str]] = []
     position, count = 0, 1
-    for found in BRACES.finditer(pattern):
-        parts += [[pattern[position : found.start()]], choices(found)]
-        count *= len(parts[-1])
-        position = found.end()
-        if count > MOST_OF_A_PATTERN:
-            raise UsageError(f"{pattern} stands for more than {MOST_OF_A_PATTERN:,} names", FEWER)
-    return ["".join(chosen) for chosen in product(*parts, [pattern[position:]])]
+    for match in _BRACES.finditer(pattern):
+        choices = _expand_match(match)
+        parts += [[pattern[position : match.start()]], choices]
+        count *= len(choices)
+        position = match.end()
+        if count > _MAX_EXPANDED_NAMES:
+            raise UsageError(f"{pattern} stands for more than {_MAX_EXPANDED_NAMES:,} names", _TOO_MANY_HINT)
+    return ["".join(combination) for combination in product(*parts, [pattern[position:]])]
 
 
-def choices(found: re.Match[str]) -> list[str]:
-    first, last, names = found.groups()
+def _expand_match(match: re.Match[str]) -> list[str]:
+    first, last, names = match.groups()
     if names is not None:
         return names.split(",")
     start, end = int(first), int(last)
-    if abs(end - start) >= MOST_OF_A_PATTERN:
-        raise UsageError(f"{found[0]} stands for more than {MOST_OF_A_PATTERN:,} names", FEWER)
+    if abs(end - start) >= _MAX_EXPANDED_NAMES:
+        raise UsageError(f"{match[0]} stands for more than {_MAX_EXPANDED_NAMES:,} names", _TOO_MANY_HINT)
     width = len(first) if first.startswith("0") or len(first) == len(last) else 0
     step = 1 if end >= start else -1
     return [str(number).zfill(width) for number in range(start, end + step, step)]

@@ -1,3 +1,5 @@
+# The library `datasets` has no types.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 """Find and load datasets of the library `datasets`: saved folders, Parquet or Arrow files, and names on the hub.
 
 Only data is read; the library runs no code of a repository.
@@ -14,97 +16,100 @@ from ita_pipeline.core.errors import MissingError
 
 HUB_TIMEOUT = 3.0  # seconds
 
-HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?(?:@[\w./-]+)?")
+_TIMEOUT_SECONDS = 3.0
 
-HINT = "give a file or folder, or where there is a connection owner/name; HF_HUB_OFFLINE=1 takes one loaded before"
+# Files of a dataset that was saved with `save_to_disk`.
+SAVED_FILES = ("dataset_dict.json", "dataset_info.json", "state.json")
 
-SAVED = ("dataset_dict.json", "dataset_info.json", "state.json")
+_HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?(?:@[\w./-]+)?")
 
-TABLES = {".parquet": "parquet", ".arrow": "arrow"}
+_HINT = "give a file or folder, or where there is a connection owner/name; HF_HUB_OFFLINE=1 takes one loaded before"
 
-WORDS, TAGS = ("tokens", "words"), ("ner_tags", "tags", "labels", "ner")
+_TABLE_FORMATS = {".parquet": "parquet", ".arrow": "arrow"}
 
-IDS, PICTURES = ("id", "tweet_id", "image_id", "img_id"), ("image", "img", "picture")
+SPLIT_ALIASES = {"valid": "dev", "validation": "dev", "val": "dev"}
 
 
-def is_dataset(source: str) -> bool:
-    """Whether a source is one of this kind: by what lies in a folder, else by not being there at all."""
+def is_loadable(source: str) -> bool:
+    """Whether `load` accepts a source: a folder with such files, or a missing path that may be a hub name."""
     path = Path(source)
     if path.is_dir():
-        return any((path / name).is_file() for name in SAVED) or tables(path) != {}
-    return not path.exists() and HUB_NAME.fullmatch(source) is not None and not source.startswith(".")
+        return _has_saved_file(path) or _list_tables(path) != {}
+    return not path.exists() and _HUB_NAME.fullmatch(source) is not None and not source.startswith(".")
 
 
-def tables(folder: Path) -> dict[str, list[str]]:
-    """Parquet or Arrow files of a folder by suffix."""
-    found: dict[str, list[str]] = {}
+def _has_saved_file(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in SAVED_FILES)
+
+
+def _list_tables(folder: Path) -> dict[str, list[str]]:
+    """List the Parquet and Arrow files of a folder by suffix."""
+    tables: dict[str, list[str]] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix in TABLES:
-            found.setdefault(path.suffix, []).append(str(path))
-    return found
+        if path.suffix in _TABLE_FORMATS:
+            tables.setdefault(path.suffix, []).append(str(path))
+    return tables
 
 
 def load(source: str) -> Mapping[str, Any]:
-    """Splits by name.
+    """Load a dataset as rows by split.
 
     Raises:
-        MissingError: there is no such dataset, here or on the hub.
+        MissingError: the dataset is missing, both here and on the hub.
     """
     import datasets
 
     path = Path(source)
     datasets.disable_progress_bars()
-    name, revision = (source, None) if path.is_dir() else on_hub(source)
+    name, revision = (source, None) if path.is_dir() else _resolve_on_hub(source)
     try:
-        if path.is_dir() and any((path / saved).is_file() for saved in SAVED):
-            found = datasets.load_from_disk(str(path))
+        if path.is_dir() and _has_saved_file(path):
+            dataset = datasets.load_from_disk(str(path))
         elif path.is_dir():
-            suffix, files = next(iter(tables(path).items()))
+            suffix, files = next(iter(_list_tables(path).items()))
             by_split: dict[str, list[str]] = {}
             for file in files:
-                by_split.setdefault(split_name(Path(file).stem), []).append(file)
-            found = datasets.load_dataset(TABLES[suffix], data_files=by_split)
+                by_split.setdefault(split_from_name(Path(file).stem), []).append(file)
+            dataset = datasets.load_dataset(_TABLE_FORMATS[suffix], data_files=by_split)
         else:
-            found = datasets.load_dataset(name, revision=revision)
-    except Exception as error:  # the library and what it is built on raise nearly anything
+            dataset = datasets.load_dataset(name, revision=revision)
+    except Exception as error:  # the library and its dependencies raise anything
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise MissingError(f"the dataset {source} cannot be had: {first}", HINT) from error
-    if not isinstance(found, Mapping):
-        return {"train": found}
-    return {str(split): rows for split, rows in found.items()}
+        raise MissingError(f"the dataset {source} cannot be had: {first}", _HINT) from error
+    if not isinstance(dataset, Mapping):
+        return {"train": dataset}
+    return {str(split): rows for split, rows in dataset.items()}
 
 
-def on_hub(source: str) -> tuple[str, str | None]:
-    """A dataset's name and its commit. Asked for once: the library by itself tries again for half a minute.
+def _resolve_on_hub(source: str) -> tuple[str, str | None]:
+    """Return a dataset's name and commit after a single request: the library itself retries for half a minute.
 
     Raises:
-        MissingError: the hub knows no such dataset, or does not answer.
+        MissingError: the dataset is not on the hub, or the hub does not answer.
     """
     from huggingface_hub import HfApi, is_offline_mode
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     name, _, revision = source.partition("@")
-    if is_offline_mode():  # what was downloaded before will do
+    if is_offline_mode():  # an earlier download is enough
         return name, revision or None
     try:
         return name, HfApi().dataset_info(name, revision=revision or None, timeout=HUB_TIMEOUT).sha
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise MissingError(f"there is no folder {source}, and the hub knows no such dataset", HINT) from error
+        raise MissingError(f"there is no folder {source}, and the hub knows no such dataset", _HINT) from error
     except Exception as error:
-        raise MissingError(f"there is no folder {source}, and the hub does not answer", HINT) from error
+        raise MissingError(f"there is no folder {source}, and the hub does not answer", _HINT) from error
 
 
-def split_name(name: str) -> str:
-    pass
-
-    return ALIASES.get(name, name if name in ("train", "dev", "test") else split_of_name(name) or "train")
-
-
-ALIASES = {"valid": "dev", "validation": "dev", "val": "dev"}
+def split_from_name(name: str) -> str:
+    """Return the split that a split's or file's name stands for; `train` if it names none."""
+    if name in ("train", "dev", "test"):
+        return name
+    return SPLIT_ALIASES.get(name) or find_split(name) or "train"
 
 
-def split_of_name(name: str) -> str | None:
-    """The split that a file's name stands for, by the rule of KB-NER's reader."""
+def find_split(name: str) -> str | None:
+    """Find the split in a file's name, by the rule of KB-NER's reader."""
     name = name.lower()
     if "train" in name:
         return "train"

@@ -1,4 +1,4 @@
-"""Find images in folders and identify them by content."""
+"""Identify images by content: the key of an image is the sha256 of its bytes."""
 
 from __future__ import annotations
 
@@ -7,152 +7,111 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 from ita_pipeline.core.iteration import batched
-from ita_pipeline.sources.base import Looked, Place
-from ita_pipeline.sources.decode import MOST_BYTES
-from ita_pipeline.sources.download_cache import Spool
-from ita_pipeline.sources.local import LocalFile
+from ita_pipeline.sources.base import ImageSource
+from ita_pipeline.sources.decode import MAX_BYTES
+from ita_pipeline.sources.download_cache import DownloadCache
 from ita_pipeline.sources.refs import ImageRef, Stamped, Unreadable
 from stages.base import BadItemError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+_BATCH_SIZE = 10_000
 
-IDENTIFIED_AT_ONCE = 10_000
+_FETCH_THREADS = 16
 
-FETCHED_AT_ONCE, NOTED_AT_ONCE = 16, 256
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The pictures below a folder, in a stable order; the files that are none by their name; and folders that
-    could not be entered.
-    """
-
-    pictures: tuple[Path, ...]
-    others: tuple[Path, ...]
-    closed: tuple[Unreadable, ...]
-
-
-Outcome = tuple[Place, Looked] | Unreadable | None
+# Fetching is expensive, so fetched images are recorded often.
+_FETCHED_BATCH_SIZE = 256
 
 
 class KnownFiles(Protocol):
-    """What is remembered of files that were read before, so that they need not be read again.
+    """Keys of files that were read before, so that unchanged files are not read again.
 
     `cache.manifest.Manifest` implements it. Reading and writing never raise.
     """
 
     def get(self, paths: Sequence[bytes]) -> Mapping[bytes, Stamped]:
-        """The stamp and the key of each of these files that is known, by its address."""
+        """Return the recorded stamp and key of each known file, by its address."""
         ...
 
     def put(self, files: Iterable[Stamped]) -> None:
-        """Remember these files."""
+        """Record these files."""
         ...
 
     def archive(self, address: bytes, stamp: str) -> str | None:
-        """The contents of an archive, as `note_archive` took them, if its stamp is still this one."""
+        """Return the contents recorded by `note_archive`, if the archive still has this stamp."""
         ...
 
     def note_archive(self, address: bytes, stamp: str, contents: str) -> None:
-        """Remember the contents of an archive."""
+        """Record the contents of an archive."""
         ...
 
 
-def find(folder: Path) -> Found:
-    """Every file below `folder`, hidden ones left out; links to folders are not followed, so no loop can be."""
-    pictures: list[Path] = []
-    others: list[Path] = []
-    closed: list[Unreadable] = []
-
-    def tell(error: OSError) -> None:
-        closed.append(Unreadable(LocalFile(Path(error.filename)), error.strerror or type(error).__name__))
-
-    for directory, names, files in os.walk(folder, onerror=tell):
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        here = Path(directory)
-        for name in sorted(files):
-            if not name.startswith("."):
-                suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (a folder may hold a million of them)
-                (pictures if suffix in SUFFIXES else others).append(here / name)
-    return Found(tuple(pictures), tuple(others), tuple(closed))
-
-
 def identify(
-    places: Iterable[Place],
+    sources: Iterable[ImageSource],
     known_files: KnownFiles,
-    most_bytes: int = MOST_BYTES,
-    spool: Spool | None = None,
-    told: Callable[[int], None] | None = None,
+    max_bytes: int = MAX_BYTES,
+    download_cache: DownloadCache | None = None,
+    on_fetched: Callable[[int], None] | None = None,
 ) -> Iterator[ImageRef | Unreadable]:
-    """The key of each picture, in order; a file whose stamp is known is not read again.
+    """Yield a reference to each image, in order. A file with a known stamp is not read again.
 
-    Pictures that had to be fetched from elsewhere are kept in the `spool` for whoever looks at them next, and
-    `told` hears how many more were fetched, now and then.
+    The `download_cache` keeps images that were fetched from elsewhere. `on_fetched` is called after every batch of
+    such images with their number.
     """
-    look = partial(look_at, most_bytes=most_bytes, spool=spool)
-    near = min(8, (os.cpu_count() or 1) * 2)
-    with ThreadPoolExecutor(near) as reading, ThreadPoolExecutor(FETCHED_AT_ONCE) as fetching:
-        for some in batched(places, IDENTIFIED_AT_ONCE):
-            yield from identified(some, known_files, lambda far: fetching if far else reading, look, told)
+    fetch = partial(_fetch, max_bytes=max_bytes, download_cache=download_cache)
+    local_threads = min(8, (os.cpu_count() or 1) * 2)
+    with ThreadPoolExecutor(local_threads) as readers, ThreadPoolExecutor(_FETCH_THREADS) as fetchers:
+        for batch in batched(sources, _BATCH_SIZE):
+            entries = _compare_stamps(batch, known_files)
+            unknown = [entry for entry in entries if entry.image is None]
+            local = [entry for entry in unknown if not entry.source.is_remote]
+            known_files.put(list(filter(None, readers.map(fetch, local))))
+            for remote in batched((entry for entry in unknown if entry.source.is_remote), _FETCHED_BATCH_SIZE):
+                known_files.put(list(filter(None, fetchers.map(fetch, remote))))
+                if on_fetched is not None:
+                    on_fetched(len(remote))
+            yield from (entry.image for entry in entries if entry.image is not None)
 
 
-def identified(
-    places: Sequence[Place],
-    known_files: KnownFiles,
-    pool: Callable[[bool], ThreadPoolExecutor],
-    look: Callable[[Place, str], Outcome],
-    told: Callable[[int], None] | None,
-) -> list[ImageRef | Unreadable]:
-    here = os.getcwd()  # noqa: PTH109
-    names = [place.address(here) for place in places]
-    known = known_files.get(names)
-    found: list[ImageRef | Unreadable | None] = []
-    for place, name in zip(places, names, strict=True):
-        before = known.get(name)
-        fits = before is not None and place.stamp() == before.stamp != ""
-        found.append(ImageRef(before.key, place, before.before) if before and fits else None)
-    unknown = [number for number, image in enumerate(found) if image is None]
-    far = [number for number in unknown if places[number].far]
-    near = [number for number in unknown if not places[number].far] if far else unknown
-    for some in (near, *batched(far, NOTED_AT_ONCE)):  # what was fetched is noted soon: it was dear
-        stamps = [known[names[number]].stamp if names[number] in known else "" for number in some]
-        outcomes = pool(some is not near).map(look, [places[number] for number in some], stamps)
-        fresh: list[Stamped] = []
-        for number, outcome in zip(some, outcomes, strict=True):
-            image = found[number] = as_found(outcome, places[number], known.get(names[number]))
-            if isinstance(outcome, tuple) and isinstance(image, ImageRef):
-                fresh.append(Stamped(names[number], outcome[1].stamp, image.key, image.before))
-        known_files.put(fresh)
-        if told is not None and some is not near:
-            told(len(some))
-    return [image for image in found if image is not None]
+@dataclass(slots=True)
+class _Entry:
+    """A source with its record in the manifest, and its image once that is known."""
+
+    source: ImageSource
+    address: bytes
+    record: Stamped | None
+    image: ImageRef | Unreadable | None = None
 
 
-def as_found(outcome: Outcome, place: Place, earlier: Stamped | None) -> ImageRef | Unreadable:
-    if isinstance(outcome, Unreadable):
-        return outcome
-    if outcome is None:
-        assert earlier is not None
-        return ImageRef(earlier.key, place, earlier.before)
-    there, seen = outcome
-    before = "" if earlier is None else earlier.key if earlier.key != seen.key else earlier.before
-    return ImageRef(seen.key, there, before)
+def _compare_stamps(sources: Sequence[ImageSource], known_files: KnownFiles) -> list[_Entry]:
+    folder = os.getcwd()  # noqa: PTH109 (a string is needed)
+    addresses = [source.address(folder) for source in sources]
+    known = known_files.get(addresses)
+    entries = [_Entry(source, name, known.get(name)) for source, name in zip(sources, addresses, strict=True)]
+    for entry in entries:
+        record = entry.record
+        if record is not None and entry.source.stamp() == record.stamp != "":
+            entry.image = ImageRef(record.key, entry.source, record.before)
+    return entries
 
 
-def look_at(place: Place, known: str, most_bytes: int, spool: Spool | None) -> Outcome:
-    """A picture with its key, and with a copy of it where it was fetched; nothing where it stands as it did."""
+def _fetch(entry: _Entry, max_bytes: int, download_cache: DownloadCache | None) -> Stamped | None:
+    """Set the image of an entry, and return what to record; None if its source has not changed."""
+    source, record = entry.source, entry.record
     try:
-        seen = place.look(most_bytes, known)
+        fetched = source.fetch_if_changed(max_bytes, "" if record is None else record.stamp)
     except BadItemError as error:
-        return Unreadable(place, error.failure.reason)
-    if seen is None:
+        entry.image = Unreadable(source, error.failure.reason)
         return None
-    if seen.content is None:
-        return place, seen
-    if spool is not None:
-        place = spool.keep(place, seen.key, seen.content)
-    return place, Looked(seen.stamp, seen.key)
+    if fetched is None:
+        assert record is not None
+        entry.image = ImageRef(record.key, source, record.before)
+        return None
+    before = ""
+    if record is not None:
+        before = record.key if record.key != fetched.key else record.before
+    if download_cache is not None and fetched.content is not None:
+        source = download_cache.add(source, fetched.key, fetched.content)
+    entry.image = ImageRef(fetched.key, source, before)
+    return Stamped(entry.address, fetched.stamp, fetched.key, before)

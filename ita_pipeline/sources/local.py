@@ -8,80 +8,92 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from typing_extensions import override
+
 from ita_pipeline.core.files import file_stamp, is_settled
-from ita_pipeline.sources.base import Looked, Place, check_size
+from ita_pipeline.sources.base import Fetched, RandomAccessFile, check_size
 from stages.base import BadItemError, FailureKind
 
-MOST_READ_AT_ONCE = 1 << 20
+_MAX_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class LocalFile:
-    """A file on this machine. It is never kept in memory for the sake of its key."""
+class LocalFile(RandomAccessFile):
+    """A file on this machine. Its key is computed without keeping its content in memory."""
 
     path: Path
 
     @property
+    @override
     def label(self) -> str:
         return str(self.path)
 
     @property
+    @override
     def name(self) -> str:
         return self.path.name
 
-    def address(self, here: str) -> bytes:
+    @override
+    def address(self, folder: str) -> bytes:
         text = str(self.path)
-        return os.fsencode(text if text.startswith(os.sep) else f"{here}{os.sep}{text}")
+        return os.fsencode(text if text.startswith(os.sep) else f"{folder}{os.sep}{text}")
 
     @property
-    def far(self) -> bool:
+    @override
+    def is_remote(self) -> bool:
         return False
 
+    @override
     def stamp(self) -> str:
         try:
-            return file_stamp(os.stat(self.path))  # noqa: PTH116
+            return file_stamp(os.stat(self.path))  # noqa: PTH116 (called a million times)
         except OSError:
             return ""
 
-    def look(self, most: int, known: str) -> Looked:
+    @override
+    def fetch_if_changed(self, max_bytes: int, known_stamp: str) -> Fetched:
         try:
             status = self.path.stat()
-            if not stat.S_ISREG(status.st_mode):  # a pipe or device would block a reader
+            if not stat.S_ISREG(status.st_mode):  # a pipe or device would block the reader
                 raise BadItemError("not a regular file", FailureKind.TRANSIENT)
-            check_size(status.st_size, most)
-            return Looked(file_stamp(status) if is_settled(status) else "", file_digest(self.path))
+            check_size(status.st_size, max_bytes)
+            return Fetched(file_stamp(status) if is_settled(status) else "", hash_file(self.path))
         except OSError as error:
             raise BadItemError(error.strerror or type(error).__name__, FailureKind.TRANSIENT) from error
 
-    def read(self, most: int) -> bytes:
+    @override
+    def read(self, max_bytes: int) -> bytes:
         try:
-            check_size(self.path.stat().st_size, most)
+            check_size(self.path.stat().st_size, max_bytes)
             return self.path.read_bytes()
         except OSError as error:
             raise BadItemError(f"cannot be read: {error.strerror}", FailureKind.TRANSIENT) from error
 
+    @override
     def size(self) -> int:
         return self.path.stat().st_size
 
-    def standing(self) -> str:
+    @override
+    def current_stamp(self) -> str:
         status = self.path.stat()
         return file_stamp(status) if is_settled(status) else ""
 
-    def part(self, start: int, size: int) -> bytes:
-        with self.path.open("rb", buffering=0) as opened:
-            return os.pread(opened.fileno(), size, start)
+    @override
+    def read_range(self, start: int, size: int) -> bytes:
+        with self.path.open("rb", buffering=0) as file:
+            return os.pread(file.fileno(), size, start)
 
 
-def path_of(place: Place) -> Path | None:
-    """The path of a picture that is a file on this machine."""
-    return place.path if isinstance(place, LocalFile) else None
+def hash_file(path: Path) -> str:
+    """Return the sha256 of a file's content as hexadecimal digits.
 
-
-def file_digest(path: Path) -> str:
-    found = hashlib.sha256()
-    # Not `hashlib.file_digest`, whose buffer costs a picture of 100 KB a sixth of the time.
-    with path.open("rb", buffering=0) as opened:
-        size = os.fstat(opened.fileno()).st_size
-        while part := opened.read(min(size + 1, MOST_READ_AT_ONCE)):
-            found.update(part)
-    return found.hexdigest()
+    Raises:
+        OSError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    # `hashlib.file_digest` allocates a buffer that costs a 100 KB image a sixth of the time.
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        while chunk := file.read(min(size + 1, _MAX_CHUNK_BYTES)):
+            digest.update(chunk)
+    return digest.hexdigest()

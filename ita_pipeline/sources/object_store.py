@@ -1,172 +1,178 @@
-"""Files on other file systems, such as object storage: listed with what tells whether they have changed."""
+# fsspec has no types.
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false
+"""Image source: files on other file systems, such as object storage, listed with stamps."""
 
 from __future__ import annotations
 
 import errno
 import threading
 from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
+from typing_extensions import override
+
 from ita_pipeline.core.files import COARSE_SETTLED_SECONDS
-from ita_pipeline.core.remote import as_user_error, find_filesystem, retry, summarize_error, without_query
-from ita_pipeline.sources.base import Looked, check_size, looked
-from stages.base import BadItemError, FailureKind
+from ita_pipeline.core.remote import (
+    REQUEST_LIMITS,
+    RequestLimits,
+    as_user_error,
+    find_filesystem,
+    retry,
+    without_query,
+)
+from ita_pipeline.sources.base import Fetched, RandomAccessFile, check_size, report_bad_item
 
-SECONDS_A_FILE = 120.0
+# Names that file systems give to the tag of a content, best first, and to the time of a change.
+_TAG_NAMES = ("ETag", "etag", "md5Hash", "content_md5", "blob_id", "sha256", "generation")
 
-# What tells one content from another, by the names that file systems have for it; then what nearly does.
-TAGS = ("ETag", "etag", "md5Hash", "content_md5", "blob_id", "sha256", "generation")
+_TIME_NAMES = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
 
-TIMES = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
-
-# Files of this one are objects with a position of their own.
-MEMORY = threading.Lock()
+# Files in memory share one position for all readers.
+_MEMORY_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class FarFile:
-    """A file by its URL, and how it stood when it was listed."""
+class RemoteFile(RandomAccessFile):
+    """A file by its URL, with its stamp and size from a listing."""
 
     url: str
-    listed: str = ""
-    length: int = -1
+    listed_stamp: str = ""
+    listed_size: int = -1
+    limits: RequestLimits = field(default=REQUEST_LIMITS, repr=False, compare=False)
 
     @property
+    @override
     def label(self) -> str:
         return without_query(self.url)
 
     @property
+    @override
     def name(self) -> str:
         return PurePosixPath(self.label).name
 
     @property
-    def far(self) -> bool:
+    @override
+    def is_remote(self) -> bool:
         return True
 
-    def address(self, here: str) -> bytes:
+    @override
+    def address(self, folder: str) -> bytes:
         return self.label.encode("utf-8", "surrogateescape")
 
+    @override
     def stamp(self) -> str:
-        return self.listed
+        return self.listed_stamp
 
-    def standing(self) -> str:
-        return self.listed or self.now().listed
+    @override
+    def current_stamp(self) -> str:
+        return self.listed_stamp or self.examine().listed_stamp
 
-    def now(self) -> FarFile:
-        """
+    def examine(self) -> RemoteFile:
+        """Return the file with its current stamp and size.
+
         Raises:
-            OSError: it is not there.
+            OSError: the file is missing.
         """
         system, path = find_filesystem(self.url)
-        return of_info(self.url, retry(lambda: system.info(path)))
+        return _with_info(self, retry(lambda: system.info(path), self.limits))
 
-    def look(self, most: int, known: str) -> Looked | None:
-        try:
-            there = self if self.listed else self.now()
-        except Exception as error:  # libraries of file systems raise nearly anything
-            raise BadItemError(f"cannot be read: {summarize_error(error)}", FailureKind.TRANSIENT) from error
-        if known and there.listed == known:
+    @override
+    def fetch_if_changed(self, max_bytes: int, known_stamp: str) -> Fetched | None:
+        with report_bad_item("cannot be read"):
+            file = self if self.listed_stamp else self.examine()
+        if known_stamp and file.listed_stamp == known_stamp:
             return None
-        return looked(there.listed, there.read(most))
+        return Fetched.from_content(file.listed_stamp, file.read(max_bytes))
 
-    def read(self, most: int) -> bytes:
-        check_size(self.length, most)
-        try:
-            content = self.part(0, most + 1)
-        except Exception as error:  # libraries of file systems raise nearly anything
-            raise BadItemError(f"cannot be read: {summarize_error(error)}", FailureKind.TRANSIENT) from error
-        check_size(len(content), most)
+    @override
+    def read(self, max_bytes: int) -> bytes:
+        check_size(self.listed_size, max_bytes)
+        with report_bad_item("cannot be read"):
+            content = self.read_range(0, max_bytes + 1)
+        check_size(len(content), max_bytes)
         return content
 
+    @override
     def size(self) -> int:
-        return self.length if self.length >= 0 else max(0, self.now().length)
+        return self.listed_size if self.listed_size >= 0 else max(0, self.examine().listed_size)
 
-    def part(self, start: int, size: int) -> bytes:
+    @override
+    def read_range(self, start: int, size: int) -> bytes:
         system, path = find_filesystem(self.url)
-        return retry(lambda: fetched(system, path, start, start + size))
+        return retry(lambda: self._read(system, path, start, start + size), self.limits)
+
+    def _read(self, system: Any, path: str, start: int, end: int) -> bytes:
+        try:
+            if getattr(system, "async_impl", False):
+                from fsspec.asyn import sync
+
+                read = system._cat_file
+                content: Any = sync(system.loop, read, path, start=start, end=end, timeout=self.limits.file_seconds)
+            else:
+                with _MEMORY_LOCK if system.protocol == "memory" else nullcontext():
+                    content = system.cat_file(path, start=start, end=end)
+            return bytes(content or b"")
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # some stores refuse a range behind the end
+                return b""
+            raise
 
 
-def fetched(system: Any, path: str, start: int, end: int) -> bytes:
-    """The bytes of a file from `start` to `end`, as far as there are so many, within the time for one file."""
-    try:
-        if getattr(system, "async_impl", False):
-            from fsspec.asyn import sync
-
-            content = sync(system.loop, system._cat_file, path, start=start, end=end, timeout=SECONDS_A_FILE)
-        else:
-            with ExitStack() as stack:
-                if system.protocol == "memory":
-                    stack.enter_context(MEMORY)
-                content = system.cat_file(path, start=start, end=end)
-        return content if isinstance(content, bytes) else bytes(content or b"")
-    except OSError as error:
-        if error.errno == errno.EINVAL:  # what stores say where nothing lies behind `start`
-            return b""
-        raise
-
-
-def far_file(url: str) -> FarFile:
-    """A file as it stands now.
+def examine_file(url: str) -> RemoteFile:
+    """Return a file with its current stamp and size.
 
     Raises:
-        UserError: it is not there, or may not be read.
+        UserError: the file is missing, or access is denied.
     """
     find_filesystem(url)[0].invalidate_cache()
     try:
-        return FarFile(url).now()
+        return RemoteFile(url).examine()
     except Exception as error:
         raise as_user_error(error, url) from error
 
 
-def files_below(url: str) -> list[FarFile]:
-    """Every file below a folder, or the file itself, hidden ones left out, in a stable order.
+def list_files(url: str) -> list[RemoteFile]:
+    """List every file below a folder, or the file itself, without hidden files, in a stable order.
 
     Raises:
-        UserError: it is not there, or may not be read.
+        UserError: the folder is missing, or access is denied.
     """
     system, root = find_filesystem(url)
     system.invalidate_cache()
     try:
-        found = retry(lambda: system.find(root, detail=True))
+        infos = retry(lambda: system.find(root, detail=True))
     except Exception as error:
         raise as_user_error(error, url) from error
     start = len(root.rstrip("/"))
     return [
-        of_info(system.unstrip_protocol(path), info)
-        for path, info in sorted(found.items())
-        if info.get("type") != "directory" and not hidden(path[start:])
+        _with_info(RemoteFile(system.unstrip_protocol(path)), info)
+        for path, info in sorted(infos.items())
+        if info.get("type") != "directory" and not any(part.startswith(".") for part in path[start:].split("/"))
     ]
 
 
-def hidden(path: str) -> bool:
-    return any(part.startswith(".") for part in path.split("/"))
-
-
-def of_info(url: str, info: Mapping[str, Any]) -> FarFile:
+def _with_info(file: RemoteFile, info: Mapping[str, Any]) -> RemoteFile:
     size = info.get("size")
-    return FarFile(url, stamp_of(info), -1 if size is None else int(size))
+    return replace(file, listed_stamp=info_stamp(info), listed_size=-1 if size is None else int(size))
 
 
-def stamp_of(info: Mapping[str, Any]) -> str:
-    """What a file system says of a file that changes with its content, or nothing where there is no such thing."""
-    for name in TAGS:
-        if info.get(name):
-            return f"{info.get('size')} {name} {info[name]}"
-    for name in TIMES:
-        if info.get(name) and settled(info[name]):
+def info_stamp(info: Mapping[str, Any]) -> str:
+    """Return a stamp that changes with the file's content, or an empty string if the file system has none."""
+    for name in (*_TAG_NAMES, *_TIME_NAMES):
+        if info.get(name) and (name in _TAG_NAMES or _is_settled(info[name])):
             return f"{info.get('size')} {name} {info[name]}"
     return ""
 
 
-def settled(moment: Any) -> bool:
-    """Whether a time lies so far back that a later change would show another one."""
-    if isinstance(moment, str):
-        return True  # in the words of the file system; a change within a second of it would go unseen
-    if isinstance(moment, datetime):
-        moment = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+def _is_settled(changed: object) -> bool:
+    """Whether a time is so long ago that a later change has another time."""
+    if isinstance(changed, str):
+        return True  # in a format of the file system's own; a change within the same second stays unnoticed
+    if isinstance(changed, datetime):
+        changed = changed.replace(tzinfo=changed.tzinfo or UTC).timestamp()
     now = datetime.now(UTC).timestamp()
-    return isinstance(moment, int | float) and abs(now - moment) > COARSE_SETTLED_SECONDS
+    return isinstance(changed, int | float) and abs(now - changed) > COARSE_SETTLED_SECONDS

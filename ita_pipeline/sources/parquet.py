@@ -1,4 +1,7 @@
-"""Pictures in columns of Parquet and Arrow tables, cell by cell, so that a table is never in memory as a whole."""
+# pyarrow has no types.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+"""Image source: cells of Parquet and Arrow tables, read in batches so that a table is never in memory whole."""
 
 from __future__ import annotations
 
@@ -11,254 +14,244 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.remote import summarize_error
-from ita_pipeline.sources.base import File, Looked, check_size, looked, opened
+from ita_pipeline.sources.base import ContainedImage, RandomAccessFile, check_size, open_buffered, report_bad_item
+from ita_pipeline.sources.columns import IMAGE_BYTES_COLUMNS
 from ita_pipeline.sources.local import LocalFile
-from stages.base import BadItemError, FailureKind
+from stages.base import BadItemError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-COLUMNS = ("image", "img", "picture", "jpg", "png", "webp", "bytes", "content", "data")
+_BATCH_ROWS, _BATCHES_HELD, _COLUMNS_HELD = 16, 4, 8
 
-ROWS_AT_ONCE, BATCHES_HELD, GROUPS_HELD = 16, 4, 8
+_BUFFER_BYTES = 4 * 1024 * 1024
 
-BUFFERED = 4 * 1024 * 1024
+_MAX_ROWS = 100_000_000
 
-MOST_ROWS = 100_000_000
-
-MAGIC = b"PAR1"
+_MAGIC = b"PAR1"
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """The picture in a row of a table: row `row` of the row group `group`, the `number`th of the file.
+class Cell(ContainedImage):
+    """The image in a table: row `row` of the row group `group`, which is the row `number` of the file.
 
-    Of an Arrow file all rows are one group. A cell holds bytes, or as `datasets` has it a struct of bytes and path.
+    All rows of an Arrow file are one group. A cell holds bytes, or a struct of bytes and path as in `datasets`.
     """
 
-    table: File
     column: str
     group: int
     row: int
     number: int
-    table_stamp: str
 
     @property
+    @override
     def label(self) -> str:
-        return f"{self.table.label}::{self.number}"
+        return f"{self.container.label}::{self.number}"
 
     @property
+    @override
     def name(self) -> str:
-        return f"{PurePosixPath(self.table.name).stem}-{self.number}"
+        return f"{PurePosixPath(self.container.name).stem}-{self.number}"
 
-    @property
-    def far(self) -> bool:
-        return self.table.far
-
-    def address(self, here: str) -> bytes:
+    @override
+    def address(self, folder: str) -> bytes:
         column = self.column.encode("utf-8", "surrogateescape")
-        return b"cell:%b#%b/%d" % (self.table.address(here), column, self.number)
+        return b"cell:%b#%b/%d" % (self.container.address(folder), column, self.number)
 
-    def stamp(self) -> str:
-        return self.table_stamp
-
-    def look(self, most: int, known: str) -> Looked:
-        found = looked(self.table_stamp, self.read(most))
-        return found if self.far else Looked(found.stamp, found.key)
-
-    def read(self, most: int) -> bytes:
-        try:
-            cell = rows_of(self.table, self.column, self.group, self.table_stamp).cell(self.row)
-        except Exception as error:  # readers raise nearly anything on damaged data
-            raise BadItemError(f"cannot be read: {summarize_error(error)}", FailureKind.TRANSIENT) from error
-        content = cell.get("bytes") if isinstance(cell, Mapping) else cell
-        if content is None and isinstance(cell, Mapping) and cell.get("path"):
-            return self.beside(str(cell["path"])).read(most)
+    @override
+    def read(self, max_bytes: int) -> bytes:
+        with report_bad_item("cannot be read"):
+            value = open_column(self.container, self.column, self.group, self.container_stamp).read(self.row)
+        content = value.get("bytes") if isinstance(value, Mapping) else value
+        if content is None and isinstance(value, Mapping) and value.get("path"):
+            return self._open_path(str(value["path"])).read(max_bytes)
         if not isinstance(content, bytes):
             raise BadItemError("there is no picture in this row")
-        check_size(len(content), most)
+        check_size(len(content), max_bytes)
         return content
 
-    def beside(self, path: str) -> LocalFile:
-        """The file that a cell names instead of holding it. One that `datasets` has noted lies anywhere; one that a
-        Parquet file names lies beside it.
+    def _open_path(self, path: str) -> LocalFile:
+        """Return the file that a cell names instead of its bytes.
+
+        A path that `datasets` has saved may lead anywhere. A path in a Parquet file must stay in the file's folder.
 
         Raises:
-            BadItemError: it is not on this machine, or lies elsewhere.
+            BadItemError: the path leads elsewhere, or the table is not on this machine.
         """
-        if isinstance(self.table, LocalFile) and "\0" not in path:
-            folder = self.table.path.parent
+        if isinstance(self.container, LocalFile) and "\0" not in path:
+            folder = self.container.path.parent
             file = folder / path
-            if is_arrow(self.table.name) or file.resolve().is_relative_to(folder.resolve()):
+            if _is_arrow(self.container.name) or file.resolve().is_relative_to(folder.resolve()):
                 return LocalFile(file)
         raise BadItemError("the row holds no picture, only a path that leads elsewhere")
 
 
-class Rows:
-    """One column of a row group, read forwards; the last batches are remembered, since readers come in threads."""
+class ParquetColumn:
+    """One column of a row group, read forwards. The last batches are kept, since readers come in threads."""
 
-    def __init__(self, table: File, column: str, group: int) -> None:
-        self.table, self.column, self.group = table, column, group
-        self.lock = threading.Lock()
-        self.restart()
+    def __init__(self, table: RandomAccessFile, column: str, group: int) -> None:
+        self._table, self._column, self._group = table, column, group
+        self._lock = threading.Lock()
+        self._restart()
 
-    def restart(self) -> None:
-        self.batches = batches_of(self.table, self.column, self.group)
-        self.held: deque[tuple[int, Any]] = deque(maxlen=BATCHES_HELD)
-        self.next = 0
+    def _restart(self) -> None:
+        self._batches = self._read_batches()
+        self._held: deque[tuple[int, Any]] = deque(maxlen=_BATCHES_HELD)
+        self._next_row = 0
 
-    def cell(self, row: int) -> Any:
-        """
+    def _read_batches(self) -> Iterator[Any]:
+        with _open_parquet(self._table) as file:
+            groups, columns = [self._group], [self._column]
+            for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns, use_threads=False):
+                yield batch.column(0)
+
+    def read(self, row: int) -> Any:
+        """Return the value of a row.
+
         Raises:
-            StopIteration: there are not so many rows.
+            StopIteration: the group has fewer rows.
         """
-        with self.lock:
-            if row < (self.held[0][0] if self.held else self.next):
-                self.restart()
-            while row >= self.next:
-                batch = next(self.batches)
-                self.held.append((self.next, batch))
-                self.next += len(batch)
-            start, batch = next(one for one in reversed(self.held) if one[0] <= row)
+        with self._lock:
+            if row < (self._held[0][0] if self._held else self._next_row):
+                self._restart()
+            while row >= self._next_row:
+                batch = next(self._batches)
+                self._held.append((self._next_row, batch))
+                self._next_row += len(batch)
+            start, batch = next(held for held in reversed(self._held) if held[0] <= row)
             return batch[row - start].as_py()
 
 
-@functools.lru_cache(GROUPS_HELD)
-def rows_of(table: File, column: str, group: int, stamp: str) -> Rows | Mapped:
-    return (
-        Mapped(table.path, column)
-        if isinstance(table, LocalFile) and is_arrow(table.name)
-        else Rows(table, column, group)
-    )
-
-
-def batches_of(table: File, column: str, group: int) -> Iterator[Any]:
-    with parquet(table) as found:
-        for batch in found.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[column], use_threads=False):
-            yield batch.column(0)
-
-
-def parquet(table: File) -> Any:
-    import pyarrow.parquet as pq
-
-    source = table.path if isinstance(table, LocalFile) else opened(table, BUFFERED)
-    return pq.ParquetFile(source, buffer_size=BUFFERED, pre_buffer=False)
-
-
-def cells(table: File, stamp: str) -> Iterator[Cell]:
-    """The cells of the column of pictures of a Parquet file, in order.
-
-    Raises:
-        UsageError: it is no such file, or has no such column.
-        OSError: it cannot be read.
-    """
-    if not stamp:
-        rows_of.cache_clear()  # it may be another than before, and nothing would show it
-    magic = table.part(0, len(MAGIC))
-    try:
-        if magic != MAGIC:
-            raise ValueError("it does not begin like one")
-        found = parquet(table)
-    except Exception as error:  # readers raise nearly anything on damaged data
-        raise UsageError(
-            f"{table.label} is no Parquet file, or damaged: {summarize_error(error)}", "fetch or write it anew"
-        ) from error
-    with found:
-        column = picture_column(found.schema_arrow, table.label)
-        metadata = found.metadata
-        sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-    if not all(0 <= size <= MOST_ROWS for size in sizes) or sum(sizes) > MOST_ROWS:
-        raise UsageError(f"{table.label} says that it has more than {MOST_ROWS:,} rows", "divide it into several")
-    number = 0
-    for group, size in enumerate(sizes):
-        for row in range(size):
-            yield Cell(table, column, group, row, number + row, stamp)
-        number += size
-
-
-def picture_column(schema: pa.Schema, label: str) -> str:
-    """The column that `datasets` has noted to be pictures, else one by its name, else the only one of bytes.
-
-    Raises:
-        UsageError: there is none, or nothing tells which it is.
-    """
-    able = [field.name for field in schema if holds_bytes(field.type)]
-    noted = [name for name in noted_pictures(schema.metadata or {}) if name in able]
-    named = [name for name in COLUMNS if name in able]
-    for names in (noted, named, able if len(able) == 1 else []):
-        if names:
-            return names[0]
-    hint = (
-        f"a column of bytes called {COLUMNS[0]}, as the library datasets writes it; known are {', '.join(COLUMNS)}"
-    )
-    raise UsageError(f"{label} has no column of pictures: its columns are {', '.join(schema.names)}", hint)
-
-
-def holds_bytes(kind: Any) -> bool:
-    import pyarrow.types as types
-
-    if types.is_struct(kind):
-        return any(
-            kind.field(i).name == "bytes" and holds_bytes(kind.field(i).type) for i in range(kind.num_fields)
-        )
-    return types.is_binary(kind) or types.is_large_binary(kind)
-
-
-def noted_pictures(metadata: Mapping[bytes, bytes]) -> list[str]:
-    """Columns of the type Image, by what the library `datasets` has written into the table."""
-    try:
-        features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        return [name for name, kind in features.items() if isinstance(kind, dict) and kind.get("_type") == "Image"]
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
-        return []
-
-
-class Mapped:
-    """A column of an Arrow file, mapped into memory rather than read."""
+class ArrowColumn:
+    """One column of an Arrow file, mapped into memory."""
 
     def __init__(self, path: Path, column: str) -> None:
-        self.cells = mapped(path).column(column)
+        self._values = _map_table(path).column(column)
 
-    def cell(self, row: int) -> Any:
-        return self.cells[row].as_py()
+    def read(self, row: int) -> Any:
+        """Return the value of a row."""
+        return self._values[row].as_py()
 
 
-def mapped(path: Path) -> pa.Table:
+@functools.lru_cache(_COLUMNS_HELD)
+def open_column(table: RandomAccessFile, column: str, group: int, stamp: str) -> ParquetColumn | ArrowColumn:
+    """Open a column of a row group. Open columns are shared, as long as the stamp of the table is the same."""
+    if isinstance(table, LocalFile) and _is_arrow(table.name):
+        return ArrowColumn(table.path, column)
+    return ParquetColumn(table, column, group)
+
+
+def is_table(name: str) -> bool:
+    """Whether a file name is that of a Parquet table."""
+    return name.lower().endswith(".parquet")
+
+
+def _is_arrow(name: str) -> bool:
+    return name.lower().endswith(".arrow")
+
+
+def _open_parquet(table: RandomAccessFile) -> Any:
+    import pyarrow.parquet as pq
+
+    file = table.path if isinstance(table, LocalFile) else open_buffered(table, _BUFFER_BYTES)
+    return pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+
+
+def _map_table(path: Path) -> pa.Table:
     import pyarrow as pa
 
     with pa.memory_map(str(path)) as source:
         return pa.ipc.open_stream(source).read_all()
 
 
-def dataset_cells(splits: Mapping[str, Any]) -> list[Cell]:
-    """The cells of the column of pictures of datasets that lie in Arrow files, as the library leaves them.
+def list_table_cells(table: RandomAccessFile, stamp: str) -> Iterator[Cell]:
+    """Yield the cells of the image column of a Parquet file, in order.
 
     Raises:
-        UsageError: there is no such column, or a dataset does not lie in files.
+        UsageError: the file is not a Parquet file, or has no such column.
+        OSError: the file cannot be read.
     """
-    found: list[Cell] = []
+    if not stamp:
+        open_column.cache_clear()  # the table may have changed without another stamp
+    magic = table.read_range(0, len(_MAGIC))
+    try:
+        if magic != _MAGIC:
+            raise ValueError("it does not begin like one")
+        file = _open_parquet(table)
+    except Exception as error:  # readers raise anything on damaged data
+        problem = f"{table.label} is no Parquet file, or damaged: {summarize_error(error)}"
+        raise UsageError(problem, "fetch or write it anew") from error
+    with file:
+        column = find_image_column(file.schema_arrow, table.label)
+        metadata = file.metadata
+        sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    if not all(0 <= size <= _MAX_ROWS for size in sizes) or sum(sizes) > _MAX_ROWS:
+        problem = f"{table.label} says that it has more than {_MAX_ROWS:,} rows"
+        raise UsageError(problem, "divide it into several")
+    number = 0
+    for group, size in enumerate(sizes):
+        for row in range(size):
+            yield Cell(table, stamp, column, group, row, number + row)
+        number += size
+
+
+def list_dataset_cells(splits: Mapping[str, Any]) -> list[Cell]:
+    """List the cells of the image column of datasets that the library keeps in Arrow files.
+
+    Raises:
+        UsageError: a dataset has no such column, or is not in files.
+    """
+    cells: list[Cell] = []
     for split, rows in splits.items():
         files: Sequence[Mapping[str, str]] = rows.cache_files
-        column = picture_column(rows.features.arrow_schema, f"the split {split}")
-        before = len(found)
+        column = find_image_column(rows.features.arrow_schema, f"the split {split}")
+        first = len(cells)
         for file in files:
             table = LocalFile(Path(file["filename"]))
-            stamp = table.standing()
+            stamp = table.current_stamp()
             if not stamp:
-                rows_of.cache_clear()
-            length = len(mapped(table.path))
-            found += [Cell(table, column, 0, row, row, stamp) for row in range(length)]
-        if len(found) - before != len(rows):
+                open_column.cache_clear()
+            cells += [Cell(table, stamp, column, 0, row, row) for row in range(len(_map_table(table.path)))]
+        if len(cells) - first != len(rows):
             raise UsageError(f"the split {split} is no dataset as it was saved", "save it: save_to_disk")
-    return found
+    return cells
 
 
-def is_table(name: str) -> bool:
-    return name.lower().endswith(".parquet")
+def find_image_column(schema: pa.Schema, label: str) -> str:
+    """Find the column that `datasets` has marked as images, else one by its name, else the only one of bytes.
+
+    Raises:
+        UsageError: the table has no such column, or several unknown ones.
+    """
+    candidates = [field.name for field in schema if _holds_bytes(field.type)]
+    marked = [name for name in _list_marked_columns(schema.metadata or {}) if name in candidates]
+    known = [name for name in IMAGE_BYTES_COLUMNS if name in candidates]
+    for names in (marked, known, candidates if len(candidates) == 1 else []):
+        if names:
+            return names[0]
+    first, known_names = IMAGE_BYTES_COLUMNS[0], ", ".join(IMAGE_BYTES_COLUMNS)
+    hint = f"a column of bytes called {first}, as the library datasets writes it; known are {known_names}"
+    raise UsageError(f"{label} has no column of pictures: its columns are {', '.join(schema.names)}", hint)
 
 
-def is_arrow(name: str) -> bool:
-    return name.lower().endswith(".arrow")
+def _holds_bytes(kind: pa.DataType) -> bool:
+    import pyarrow.types as types
+
+    if types.is_struct(kind):
+        fields = [kind.field(number) for number in range(kind.num_fields)]
+        return any(field.name == "bytes" and _holds_bytes(field.type) for field in fields)
+    return types.is_binary(kind) or types.is_large_binary(kind)
+
+
+def _list_marked_columns(metadata: Mapping[bytes, bytes]) -> list[str]:
+    """List the columns of the type Image in the metadata of the library `datasets`."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        return [name for name, kind in features.items() if isinstance(kind, dict) and kind.get("_type") == "Image"]
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        return []

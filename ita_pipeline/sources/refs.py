@@ -1,108 +1,133 @@
-"""References to images and posts: what the planner and the engines handle, each under the key of its content."""
+"""References to images and posts, which the planner and the engines handle by the key of their content."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Protocol
 
-from ita_pipeline.sources.base import Place
-from ita_pipeline.sources.local import path_of
+from ita_pipeline.sources.base import ImageSource
+from ita_pipeline.sources.local import LocalFile
 from stages.base import Example
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A picture that could not even be read, and why."""
+    """An image, folder or container that cannot be read, and the reason."""
 
-    place: Place
+    source: ImageSource
     reason: str
 
     @property
     def label(self) -> str:
-        return self.place.label
+        """The name shown to people."""
+        return self.source.label
 
     @property
     def path(self) -> Path | None:
-        """Its file, where it is one on this machine."""
-        return path_of(self.place)
+        """The path of a local file."""
+        return self.source.path if isinstance(self.source, LocalFile) else None
 
 
 @dataclass(frozen=True, slots=True)
-class ImageRef:
-    """A picture: the sha256 of its bytes, one of the places where it lies, and the key that place had before."""
+class SourceListing:
+    """The images of a source in a stable order, and what else is there.
 
-    key: str
-    place: Place
-    before: str = ""
+    `others` are files without an image suffix, `unreadable` are folders and containers that cannot be read, and
+    `notes` are remarks to show.
+    """
 
-    @property
-    def label(self) -> str:
-        return self.place.label
-
-    @property
-    def path(self) -> Path | None:
-        """Its file, where it is one on this machine."""
-        return path_of(self.place)
-
-    @property
-    def changed(self) -> tuple[str, ...]:
-        """A picture is one thing, so there is nothing to name."""
-        return ()
-
-    @property
-    def image(self) -> ImageRef:
-        return self
-
-
-@dataclass(frozen=True, slots=True)
-class Stamped:
-    """A file as it stood when it was hashed; an empty stamp fits no file. `before` is the key it had earlier."""
-
-    path: bytes
-    stamp: str
-    key: str
-    before: str = ""
+    images: tuple[ImageSource, ...] = ()
+    others: tuple[PurePath, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class ItemRef(Protocol):
-    """A thing that stages look at. `label` is what a person calls it.
+    """The reference to an item that stages process: an image or a post."""
 
-    `before` is the key that the thing in its place had earlier, and `changed` names what of it is another now.
-    """
-
-    @property
-    def key(self) -> str: ...
+    __slots__ = ()
 
     @property
-    def label(self) -> str: ...
+    def key(self) -> str:
+        """The digest of the item's content."""
+        ...
 
     @property
-    def before(self) -> str: ...
+    def label(self) -> str:
+        """The name shown to people."""
+        ...
 
     @property
-    def changed(self) -> tuple[str, ...]: ...
+    def before(self) -> str:
+        """The key that the item had earlier, if its content has changed."""
+        ...
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The names of the item's parts that have changed."""
+        ...
 
     @property
     def image(self) -> ImageRef | None:
-        """The picture that stages above may have looked at."""
+        """The image whose records upstream stages hold."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
+class ImageRef:
+    """An image: the sha256 of its bytes, one of its sources, and the key that this source had before."""
+
+    key: str
+    source: ImageSource
+    before: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name shown to people."""
+        return self.source.label
+
+    @property
+    def path(self) -> Path | None:
+        """The path of a local file."""
+        return self.source.path if isinstance(self.source, LocalFile) else None
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Nothing, since an image has only one part."""
+        return ()
+
+    @property
+    def image(self) -> ImageRef:
+        """The image itself."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
 class PostRef:
-    """A post: `key` is a digest of its `parts`, the text, the picture's key and the examples chosen for it."""
+    """A post. `key` is a digest of its `parts`: the text, the image's key and the examples chosen for it."""
 
     key: str
     id: str
     text: str
     image: ImageRef | None = None
     examples: tuple[Example, ...] = ()
-    parts: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict[str, str])
     before: str = ""
     changed: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
+        """The name shown to people."""
         return f"post {self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """A file at the time it was hashed. An empty stamp matches no file; `before` is the key it had earlier."""
+
+    path: bytes
+    stamp: str
+    key: str
+    before: str = ""

@@ -1,4 +1,4 @@
-"""Pictures in .tar archives, WebDataset shards among them, read where they lie: nothing is unpacked."""
+"""Image source: members of tar archives, such as WebDataset shards, read in place without unpacking."""
 
 from __future__ import annotations
 
@@ -9,158 +9,157 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from typing_extensions import override
+
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.remote import summarize_error
-from ita_pipeline.sources.base import File, Looked, check_size, looked, opened
+from ita_pipeline.sources.base import ContainedImage, RandomAccessFile, check_size, open_buffered, report_bad_item
 from stages.base import BadItemError, FailureKind
 
-# Headers are read from the archive this many bytes at once, and no header may have more.
-BUFFERED_NEAR, BUFFERED_FAR = 4096, 256 * 1024
+_LOCAL_BUFFER_BYTES, _REMOTE_BUFFER_BYTES = 4096, 256 * 1024
 
-MOST_IN_HEADER = 1024 * 1024
+_MAX_HEADER_BYTES = 1024 * 1024
 
-MOST_MEMBERS_HELD = 1000
+# `tarfile` keeps every member in memory; more than this many are dropped.
+_MAX_MEMBERS_HELD = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """A file in an archive: `size` bytes from `offset`. `reason` says why it cannot be read, where it cannot."""
+class Member(ContainedImage):
+    """A file in an archive: `size` bytes from `offset`. A `reason` explains why it cannot be read."""
 
-    archive: File
     path: str
     offset: int
     size: int
-    archive_stamp: str
     reason: str = ""
 
     @property
+    @override
     def label(self) -> str:
-        return f"{self.archive.label}::{self.path}"
+        return f"{self.container.label}::{self.path}"
 
     @property
+    @override
     def name(self) -> str:
         return PurePosixPath(self.path).name
 
-    @property
-    def far(self) -> bool:
-        return self.archive.far
+    @override
+    def address(self, folder: str) -> bytes:
+        return b"part:%b#%d+%d" % (self.container.address(folder), self.offset, self.size)
 
-    def address(self, here: str) -> bytes:
-        return b"part:%b#%d+%d" % (self.archive.address(here), self.offset, self.size)
-
-    def stamp(self) -> str:
-        return self.archive_stamp
-
-    def look(self, most: int, known: str) -> Looked:
-        found = looked(self.archive_stamp, self.read(most))
-        return found if self.far else Looked(found.stamp, found.key)
-
-    def read(self, most: int) -> bytes:
+    @override
+    def read(self, max_bytes: int) -> bytes:
         if self.reason:
             raise BadItemError(self.reason)
-        check_size(self.size, most)
-        try:
-            content = self.archive.part(self.offset, self.size)
-        except Exception as error:  # libraries of file systems raise nearly anything
-            raise BadItemError(f"cannot be read: {summarize_error(error)}", FailureKind.TRANSIENT) from error
+        check_size(self.size, max_bytes)
+        with report_bad_item("cannot be read"):
+            content = self.container.read_range(self.offset, self.size)
         if len(content) != self.size:
             raise BadItemError("the archive ends in the middle of it", FailureKind.TRANSIENT)
         return content
 
 
-class Careful(io.RawIOBase):
-    """What `tarfile` reads an archive through: it may seek anywhere, but take only what a header may have."""
-
-    def __init__(self, file: File) -> None:
-        self.inside = opened(file, BUFFERED_FAR if file.far else BUFFERED_NEAR)
-
-    def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= MOST_IN_HEADER:
-            raise tarfile.ReadError("a header of more than a megabyte")
-        return self.inside.read(size)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self.inside.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self.inside.tell()
-
-
 @dataclass(frozen=True, slots=True)
-class Contents:
-    """The files of an archive in its order, and what is wrong with it behind them, if anything."""
+class ArchiveContents:
+    """The files of an archive in its order, and the damage that follows them, if any."""
 
     members: tuple[Member, ...]
     damage: str = ""
 
+    def to_json(self) -> str:
+        """Return the contents as JSON, without what all members share."""
+        return json.dumps([[member.path, member.offset, member.size, member.reason] for member in self.members])
 
-def contents(archive: File, stamp: str) -> Contents:
-    """What is in an archive, hidden files left out; links and files with holes have a reason.
+    @classmethod
+    def from_json(cls, text: str, archive: RandomAccessFile, stamp: str) -> ArchiveContents:
+        """Restore the contents of an archive from `to_json`."""
+        return cls(tuple(Member(archive, stamp, *member) for member in json.loads(text)))
+
+
+class HeaderReader(io.RawIOBase):
+    """A stream over an archive for `tarfile`. It seeks anywhere and refuses headers of more than a megabyte."""
+
+    def __init__(self, file: RandomAccessFile) -> None:
+        self._file = open_buffered(file, _REMOTE_BUFFER_BYTES if file.is_remote else _LOCAL_BUFFER_BYTES)
+
+    @override
+    def read(self, size: int = -1, /) -> bytes:
+        if not 0 <= size <= _MAX_HEADER_BYTES:
+            raise tarfile.ReadError("a header of more than a megabyte")
+        return self._file.read(size)
+
+    @override
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._file.seek(offset, whence)
+
+    @override
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file name is that of an archive."""
+    return name.lower().endswith(".tar")
+
+
+def list_archive(
+    archive: RandomAccessFile, stamp: str, max_members_held: int = _MAX_MEMBERS_HELD
+) -> ArchiveContents:
+    """List the files in an archive, without hidden files. Links and sparse files have a `reason`.
 
     Raises:
-        UsageError: it is no such archive.
-        OSError: it cannot be read.
+        UsageError: the file is not such an archive.
+        OSError: the archive cannot be read.
     """
-    found: list[Member] = []
-    end = archive.size()
+    members: list[Member] = []
+    size = archive.size()
     try:
-        inside = tarfile.TarFile(fileobj=Careful(archive), mode="r", errorlevel=0)
-        found.extend(walked(inside, archive, stamp, end))
+        opened = tarfile.TarFile(fileobj=HeaderReader(archive), mode="r", errorlevel=0)
+        for info in _read_headers(opened, max_members_held):
+            if not (info.isdir() or _is_hidden(info.name)):
+                reason = _unreadable_reason(info, size)
+                members.append(Member(archive, stamp, info.name, info.offset_data, info.size, reason))
+        _check_end(opened, archive, size)
     except OSError:
         raise
-    except Exception as error:  # readers raise nearly anything on damaged data
-        damage = f"the archive is damaged: {summarize_error(error)}"
-        if found:
-            return Contents(tuple(found), damage)
+    except Exception as error:  # readers raise anything on damaged data
+        if members:
+            return ArchiveContents(tuple(members), f"the archive is damaged: {summarize_error(error)}")
         hint = "a .tar that is not compressed; a .tar.gz has to be unpacked to .tar first"
         raise UsageError(f"{archive.label} is no archive, or damaged: {summarize_error(error)}", hint) from error
-    return Contents(tuple(found))
+    return ArchiveContents(tuple(members))
 
 
-def written(found: Contents) -> str:
-    """The contents as JSON, but for what is the same in all of them."""
-    return json.dumps([[member.path, member.offset, member.size, member.reason] for member in found.members])
-
-
-def read_back(text: str, archive: File, stamp: str) -> Contents:
-    return Contents(
-        tuple(Member(archive, path, offset, size, stamp, reason) for path, offset, size, reason in json.loads(text))
-    )
-
-
-def walked(inside: tarfile.TarFile, archive: File, stamp: str, end: int) -> Iterator[Member]:
-    before, held = -1, vars(inside)["members"]
-    while (found := inside.next()) is not None:
-        if inside.offset <= before:
+def _read_headers(archive: tarfile.TarFile, max_members_held: int) -> Iterator[tarfile.TarInfo]:
+    previous, held = -1, vars(archive)["members"]
+    while (info := archive.next()) is not None:
+        if archive.offset <= previous:
             raise tarfile.ReadError("a header that leads back")
-        before = inside.offset
-        if len(held) > MOST_MEMBERS_HELD:
+        previous = archive.offset
+        if len(held) > max_members_held:
             held.clear()
-        if found.isdir() or any(part.startswith(".") and part not in (".", "..") for part in found.name.split("/")):
-            continue
-        yield Member(archive, found.name, found.offset_data, found.size, stamp, reason_of(found, end))
-    check_end(inside, archive, end)
+        yield info
 
 
-def reason_of(found: tarfile.TarInfo, end: int) -> str:
-    if found.issparse():
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") and part not in (".", "..") for part in path.split("/"))
+
+
+def _unreadable_reason(info: tarfile.TarInfo, archive_size: int) -> str:
+    if info.issparse():
         return "a file with holes, which is not read from an archive"
-    if found.islnk() or found.issym():
+    if info.islnk() or info.issym():
         return "a link, which is not followed in an archive"
-    if not found.isreg():
+    if not info.isreg():
         return "not a regular file"
-    if found.size < 0 or found.offset_data + found.size > end:
+    if info.size < 0 or info.offset_data + info.size > archive_size:
         return "the archive ends in the middle of it"
     return ""
 
 
-def check_end(inside: tarfile.TarFile, archive: File, end: int) -> None:
-    """`tarfile` takes a bad header for the end, which are blocks of zeros, or that of the file."""
-    at = min(inside.offset, end)
-    rest = archive.part(at, min(tarfile.BLOCKSIZE, end - at))
-    if rest.strip(b"\0"):
-        raise tarfile.ReadError(f"what stands at byte {at} is no header")
-
-
-def is_archive(name: str) -> bool:
-    return name.lower().endswith(".tar")
+def _check_end(opened: tarfile.TarFile, archive: RandomAccessFile, size: int) -> None:
+    """Refuse an archive that ends in neither zeros nor the end of the file: `tarfile` stops at a damaged header."""
+    offset = min(opened.offset, size)
+    block = archive.read_range(offset, min(tarfile.BLOCKSIZE, size - offset))
+    if block.strip(b"\0"):
+        raise tarfile.ReadError(f"what stands at byte {offset} is no header")

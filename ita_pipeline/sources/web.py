@@ -1,6 +1,6 @@
-"""Pictures by an https:// or http:// address, each asked for whether it has changed.
+"""Image source: files at http:// and https:// addresses, with a conditional request for those that are known.
 
-An address may be signed: what follows its question mark is a secret, and is neither shown nor written down.
+An address may be signed: the part behind its question mark is a secret, and is neither shown nor written down.
 """
 
 from __future__ import annotations
@@ -8,130 +8,145 @@ from __future__ import annotations
 import functools
 import hashlib
 import time
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
-from urllib.parse import urljoin, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from ita_pipeline.core.remote import CONNECT_SECONDS, READ_SECONDS, retry, summarize_error, without_query
-from ita_pipeline.sources.base import Looked, check_size, looked
-from stages.base import BadItemError, FailureKind
+from typing_extensions import override
 
-PROTOCOLS = ("http", "https")
+from ita_pipeline.core.remote import (
+    REQUEST_LIMITS,
+    WEB_PROTOCOLS,
+    RequestLimits,
+    retry,
+    summarize_error,
+    without_query,
+)
+from ita_pipeline.sources.base import Fetched, RandomAccessFile, check_size, report_bad_item
 
-MOST_REDIRECTS = 5
+if TYPE_CHECKING:
+    import httpx2 as httpx
 
-SECONDS_A_FILE = 120.0
+MAX_REDIRECTS = 5
 
-MOST_AT_ONCE = 32
+_MAX_CONNECTIONS = 32
 
-REDIRECTS = (301, 302, 303, 307, 308)
+# Status codes that a retry may change.
+_TRANSIENT_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 
-# Answers that another try may better.
-PASSING = (408, 425, 429, 500, 502, 503, 504)
+_OK, _PARTIAL, _NOT_MODIFIED, _RANGE_NOT_SATISFIABLE = 200, 206, 304, 416
 
-NOT_CHANGED, PARTIAL, NO_SUCH_PART = 304, 206, 416
+_CONDITIONS = {"etag": "If-None-Match", "modified": "If-Modified-Since"}
 
 
-class PassingError(OSError):
+class TransientHttpError(OSError):
     """The server cannot answer now."""
 
 
 class RefusedError(Exception):
-    """What a server answered is of no use, and would be the next time."""
+    """A response that is of no use, and would be the same after a retry."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The body, cut where it became too long, and the headers."""
+class Download:
+    """The status, the headers and the body of a response. A body that is too long is cut."""
 
     status: int
     content: bytes
-    headers: Any
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class WebFile:
+class HttpFile(RandomAccessFile):
+    """A file by its web address."""
+
     url: str = field(repr=False)
+    limits: RequestLimits = field(default=REQUEST_LIMITS, repr=False, compare=False)
 
     @property
+    @override
     def label(self) -> str:
         return without_query(self.url)
 
     @property
+    @override
     def name(self) -> str:
         return PurePosixPath(urlsplit(self.url).path).name or urlsplit(self.url).netloc
 
     @property
-    def far(self) -> bool:
+    @override
+    def is_remote(self) -> bool:
         return True
 
-    def address(self, here: str) -> bytes:
+    @override
+    def address(self, folder: str) -> bytes:
         secret = self.url.partition("?")[2]
-        told = f"#{hashlib.sha256(secret.encode('utf-8', 'surrogateescape')).hexdigest()}" if secret else ""
-        return f"{self.label}{told}".encode("utf-8", "surrogateescape")
+        digest = f"#{hashlib.sha256(secret.encode('utf-8', 'surrogateescape')).hexdigest()}" if secret else ""
+        return f"{self.label}{digest}".encode("utf-8", "surrogateescape")
 
+    @override
     def stamp(self) -> str:
         return ""
 
-    def look(self, most: int, known: str) -> Looked | None:
-        answer = self.asked(most, condition(known))
-        return None if answer.status == NOT_CHANGED else looked(stamp_of(answer.headers), answer.content)
+    @override
+    def fetch_if_changed(self, max_bytes: int, known_stamp: str) -> Fetched | None:
+        kind, _, value = known_stamp.partition(" ")
+        download = self._download(max_bytes, {_CONDITIONS[kind]: value} if kind in _CONDITIONS else {})
+        if download.status == _NOT_MODIFIED:
+            return None
+        return Fetched.from_content(_response_stamp(download.headers), download.content)
 
-    def read(self, most: int) -> bytes:
-        return self.asked(most, {}).content
+    @override
+    def read(self, max_bytes: int) -> bytes:
+        return self._download(max_bytes, {}).content
 
-    def asked(self, most: int, headers: dict[str, str]) -> Answer:
-        try:
-            answer = retry(lambda: fetched(self.url, most, headers))
-        except BadItemError:
-            raise
-        except Exception as error:
-            raise BadItemError(f"cannot be fetched: {summarize_error(error)}", FailureKind.TRANSIENT) from error
-        check_size(len(answer.content), most)
-        return answer
-
+    @override
     def size(self) -> int:
-        answer = self.ranged(0, 1)
-        total = answer.headers.get("content-range", "").rpartition("/")[2]
+        total = self._download_range(0, 1).headers.get("content-range", "").rpartition("/")[2]
         if not total.isdecimal():
             raise OSError("the server does not say how long it is")
         return int(total)
 
-    def standing(self) -> str:
-        return stamp_of(self.ranged(0, 1).headers)
+    @override
+    def current_stamp(self) -> str:
+        return _response_stamp(self._download_range(0, 1).headers)
 
-    def part(self, start: int, size: int) -> bytes:
-        return self.ranged(start, size).content[:size] if size else b""
+    @override
+    def read_range(self, start: int, size: int) -> bytes:
+        return self._download_range(start, size).content[:size] if size else b""
 
-    def ranged(self, start: int, size: int) -> Answer:
-        wanted = {"Range": f"bytes={start}-{start + size - 1}"}
+    def _download(self, max_bytes: int, headers: dict[str, str]) -> Download:
+        with report_bad_item("cannot be fetched"):
+            download = retry(lambda: _request(self, max_bytes, headers), self.limits)
+        check_size(len(download.content), max_bytes)
+        return download
+
+    def _download_range(self, start: int, size: int) -> Download:
+        headers = {"Range": f"bytes={start}-{start + size - 1}"}
         try:
-            answer = retry(lambda: fetched(self.url, size, wanted))
+            download = retry(lambda: _request(self, size, headers), self.limits)
         except RefusedError as error:
             raise OSError(str(error)) from error
-        told = answer.headers.get("content-range", "")
-        if answer.status != PARTIAL or (answer.content and not told.startswith(f"bytes {start}-")):
+        content_range = download.headers.get("content-range", "")
+        is_other_range = download.content and not content_range.startswith(f"bytes {start}-")
+        if download.status != _PARTIAL or is_other_range:
             raise OSError("the server does not give parts of files, so fetch it first")
-        return answer
+        return download
 
 
-def condition(known: str) -> dict[str, str]:
-    """What asks for a file only if it has changed since."""
-    kind, _, value = known.partition(" ")
-    names = {"etag": "If-None-Match", "modified": "If-Modified-Since"}
-    return {names[kind]: value} if kind in names else {}
-
-
-def stamp_of(headers: Any) -> str:
-    """A strong entity tag, or a time that lies well before the answer (RFC 9110, section 8.8)."""
+def _response_stamp(headers: Mapping[str, str]) -> str:
+    """Return a strong entity tag, or a time of change well before the response (RFC 9110, section 8.8)."""
     etag, modified, date = (headers.get(name, "") for name in ("etag", "last-modified", "date"))
     if etag and not etag.startswith("W/"):
         return f"etag {etag}"
-    return f"modified {modified}" if modified and date and seconds(date) - seconds(modified) >= 60 else ""
+    is_settled = modified and date and _parse_seconds(date) - _parse_seconds(modified) >= 60
+    return f"modified {modified}" if is_settled else ""
 
 
-def seconds(date: str) -> float:
+def _parse_seconds(date: str) -> float:
     from email.utils import parsedate_to_datetime
 
     try:
@@ -141,65 +156,69 @@ def seconds(date: str) -> float:
 
 
 @functools.cache
-def client() -> Any:
-    """One for the process, so that connections are used again."""
+def open_client(limits: RequestLimits) -> httpx.Client:
+    """Return the client that all threads share, so that connections are reused."""
     import httpx2 as httpx
 
     return httpx.Client(
-        timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
-        limits=httpx.Limits(max_connections=MOST_AT_ONCE, max_keepalive_connections=MOST_AT_ONCE),
+        timeout=httpx.Timeout(limits.read_seconds, connect=limits.connect_seconds),
+        limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_CONNECTIONS),
         headers={"Accept-Encoding": "identity", "User-Agent": "ita-pipeline"},
     )
 
 
-def fetched(url: str, most: int, headers: dict[str, str]) -> Answer:
-    """The answer at the end of at most so many redirects; of a body longer than `most`, a byte more than that.
+def _request(file: HttpFile, max_bytes: int, headers: dict[str, str]) -> Download:
+    """Send a GET request and follow its redirects. A body of more than `max_bytes` is cut one byte behind that.
+
+    httpx builds the redirected requests. They are sent here, since httpx would read the body of each redirect
+    without a limit.
 
     Raises:
-        BadItemError: the server says that it is longer.
-        RefusedError: it is an answer that nothing can be done with.
-        OSError: another try may better it.
+        BadItemError: the server announces a longer body.
+        RefusedError: the response is of no use.
+        OSError: a retry may succeed.
     """
     import httpx2 as httpx
 
-    place = url
-    for _ in range(MOST_REDIRECTS + 1):
-        if urlsplit(place).scheme.lower() not in PROTOCOLS:
-            raise RefusedError("it leads to what is no web address")
-        try:
-            with client().stream("GET", place, headers=headers) as response:
-                if response.status_code not in REDIRECTS:
-                    return answered(response, most)
-                following = urljoin(place, response.headers.get("location", ""))
-        except httpx.InvalidURL as error:
-            raise RefusedError(f"this is no web address: {summarize_error(error)}") from error
-        except httpx.TransportError as error:
-            raise PassingError(summarize_error(error)) from error
-        if place.lower().startswith("https:") and following.lower().startswith("http:"):
-            raise RefusedError("it leads from https:// to http://")
-        place = following
-    raise RefusedError(f"more than {MOST_REDIRECTS} redirects")
+    client = open_client(file.limits)
+    try:
+        request = client.build_request("GET", file.url, headers=headers)
+        for _ in range(MAX_REDIRECTS + 1):
+            if request.url.scheme not in WEB_PROTOCOLS:
+                raise RefusedError("it leads to what is no web address")
+            with closing(client.send(request, stream=True)) as response:
+                following = response.next_request
+                if following is None:
+                    return _read_response(response, max_bytes, file.limits.file_seconds)
+            if request.url.scheme == "https" and following.url.scheme == "http":
+                raise RefusedError("it leads from https:// to http://")
+            request = following
+    except httpx.InvalidURL as error:
+        raise RefusedError(f"this is no web address: {summarize_error(error)}") from error
+    except httpx.TransportError as error:
+        raise TransientHttpError(summarize_error(error)) from error
+    raise RefusedError(f"more than {MAX_REDIRECTS} redirects")
 
 
-def answered(response: Any, most: int) -> Answer:
+def _read_response(response: httpx.Response, max_bytes: int, max_seconds: float) -> Download:
     status, headers = response.status_code, response.headers
-    if status in PASSING:
-        raise PassingError(f"the server answered {status}")
-    if status in (NOT_CHANGED, NO_SUCH_PART):
-        return Answer(PARTIAL if status == NO_SUCH_PART else status, b"", headers)
-    if status not in (200, PARTIAL):
+    if status in _TRANSIENT_STATUSES:
+        raise TransientHttpError(f"the server answered {status}")
+    if status in (_NOT_MODIFIED, _RANGE_NOT_SATISFIABLE):
+        return Download(_PARTIAL if status == _RANGE_NOT_SATISFIABLE else status, b"", headers)
+    if status not in (_OK, _PARTIAL):
         raise RefusedError(f"the server answered {status}")
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise RefusedError("the server compressed it, though it was asked not to")
     length = headers.get("content-length", "")
-    if status == 200 and length.isdecimal() and "range" not in response.request.headers:
-        check_size(int(length), most)
-    began, parts, size = time.monotonic(), [], 0
-    for part in response.iter_raw():
-        parts.append(part)
-        size += len(part)
-        if size > most:
+    if status == _OK and length.isdecimal() and "range" not in response.request.headers:
+        check_size(int(length), max_bytes)
+    start = time.monotonic()
+    content = bytearray()
+    for chunk in response.iter_raw():
+        content += chunk
+        if len(content) > max_bytes:
             break
-        if time.monotonic() - began > SECONDS_A_FILE:
-            raise PassingError(f"it took longer than {SECONDS_A_FILE:.0f} s")
-    return Answer(status, b"".join(parts)[: most + 1], headers)
+        if time.monotonic() - start > max_seconds:
+            raise TransientHttpError(f"it took longer than {max_seconds:.0f} s")
+    return Download(status, bytes(content[: max_bytes + 1]), headers)

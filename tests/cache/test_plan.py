@@ -17,7 +17,7 @@ from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines.base import StageOutcome
 from ita_pipeline.engines.executor import InProcessExecutor
 from ita_pipeline.engines.local import LocalEngine
-from ita_pipeline.sources.decode import open_picture
+from ita_pipeline.sources.decode import open_image
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import Failure, FailureKind, Stage
@@ -269,6 +269,6 @@ def test_what_is_run_is_what_was_planned_and_the_results_are_those_of_doing_it_a
         assert stage.asked == [stale.item.path.name for stale in plan.stages[0].stale]
         known = Store(store).results(stage, plan.stages[0].key)
         for path in paths:
-            picture = open_picture(ref(path))
+            picture = open_image(ref(path))
             result = known[ref(path).key].result
             assert (result.width, result.height) == (picture.width * times, picture.height * times)

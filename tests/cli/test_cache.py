@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ita_pipeline.cache.records import Record, SegmentWriter
-from ita_pipeline.sources.local import file_digest
+from ita_pipeline.sources.local import hash_file
 from stages.ocr.schema import OcrValue, Word
 from tests.support.fakes import draw, ita
 
@@ -94,7 +94,7 @@ def test_verify_does_some_again_and_says_what_differs():
     (key,) = Path(".ita/cache/ocr").iterdir()
     for path in key.glob("*.jsonl"):
         path.unlink()
-    images = [file_digest(path) for path in sorted(Path("images").iterdir())]
+    images = [hash_file(path) for path in sorted(Path("images").iterdir())]
     word = Word(text="NEVER", confidence=0.9, box=(0, 0, 9, 9), line=0)
     records = [Record(image, OcrValue(width=64, height=48, words=(word,)), 0.1) for image in images]
     writer = SegmentWriter(key)

@@ -223,7 +223,7 @@ def test_what_the_system_refuses_is_told_with_what_mends_it(
     def refuse(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("ita_pipeline.extraction.targets.sight", refuse)
+    monkeypatch.setattr("ita_pipeline.extraction.targets.discover", refuse)
     answer = ita_here("extract", "images", *BUNDLED)
     told, mends = answer.err.splitlines()[-2:]
     assert answer.code == 3

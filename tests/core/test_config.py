@@ -12,6 +12,7 @@ from ita_pipeline.core.config import (
     config_files,
     find_config,
     merge_settings,
+    package_data_folder,
     parse_assignments,
     parse_config,
     read_yaml,
@@ -104,3 +105,12 @@ def test_merging_keeps_what_is_not_changed(base: dict[str, object], changes: dic
     assert merge_settings(base, {}) == base
     for name in base.keys() - changes.keys():
         assert found[name] == base[name]
+
+
+def test_package_data_is_beside_the_package_in_a_checkout_and_inside_it_in_a_wheel(tmp_path: Path):
+    package = tmp_path / "site" / "ita_pipeline"
+    package.mkdir(parents=True)
+    assert package_data_folder("configs", package) == tmp_path / "site" / "configs"
+    (package / "configs").mkdir()
+    assert package_data_folder("configs", package) == package / "configs"
+    assert (package_data_folder("configs") / "presets").is_dir()

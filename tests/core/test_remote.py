@@ -6,11 +6,9 @@ import pytest
 
 from ita_pipeline.core import remote
 from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.core.remote import RequestLimits
 
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "FIRST_WAIT", 0.001)
+QUICK = RequestLimits(first_wait=0.001)
 
 
 class Flaky:
@@ -29,7 +27,7 @@ class Flaky:
 
 def test_what_may_pass_is_tried_again():
     flaky = Flaky(ConnectionResetError("reset"), TimeoutError(), OSError("503 slow down"))
-    assert remote.retry(flaky) == "done"
+    assert remote.retry(flaky, QUICK) == "done"
     assert flaky.calls == 4
 
 
@@ -37,14 +35,14 @@ def test_what_may_pass_is_tried_again():
 def test_what_stays_as_it_is_is_asked_once(error: Exception):
     flaky = Flaky(error)
     with pytest.raises(type(error)):
-        remote.retry(flaky)
+        remote.retry(flaky, QUICK)
     assert flaky.calls == 1
 
 
 def test_it_ends_after_so_many_tries():
     flaky = Flaky(*[OSError("down")] * 99)
     with pytest.raises(OSError, match="down"):
-        remote.retry(flaky, tries=3)
+        remote.retry(flaky, RequestLimits(tries=3, first_wait=0.001))
     assert flaky.calls == 3
 
 

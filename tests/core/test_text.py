@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ita_pipeline.core.text import escape_hidden, escape_name, escape_texts
+from ita_pipeline.core.text import escape_hidden, escape_name, map_texts
 
 
 @pytest.mark.parametrize(
@@ -45,4 +45,6 @@ def test_a_name_stays_on_one_line():
 
 
 def test_values_of_json_are_seen_through():
-    assert escape_texts({"a\x1b": ["\u202e", 1, None, ("\x00",)]}) == {"a␛": ["‹U+202E›", 1, None, ["␀"]]}
+    assert map_texts({"a\x1b": ["\u202e", 1, None, ("\x00",)]}, escape_hidden) == {
+        "a␛": ["‹U+202E›", 1, None, ["␀"]]
+    }

@@ -13,7 +13,7 @@ from PIL import Image
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
 from ita_pipeline.corpus.importing import import_dataset, import_tweets
-from ita_pipeline.sources.hub_datasets import is_dataset
+from ita_pipeline.sources.hub_datasets import is_loadable
 from stages.external import ExternalConfig, ExternalStage
 from tests.support.fakes import draw, ita_here
 
@@ -134,7 +134,7 @@ def saved(folder: str, names: list[str] | None = None, **columns: Any) -> None:
 def test_a_saved_dataset_with_pictures():
     pictures = [{"bytes": picture_bytes("PNG"), "path": None}, {"bytes": b"<html>", "path": "../evil.jpg"}]
     saved("hf", ["O", "B-PER", "E-PER"], image=pictures)
-    assert is_dataset("hf")
+    assert is_loadable("hf")
     found = import_dataset("hf", Path("new"))
     new = read("new")
     assert {name: len(posts) for name, posts in new.splits.items()} == {"train": 2, "dev": 2}

@@ -20,7 +20,7 @@ from ita_pipeline.engines.executor import InProcessExecutor
 from ita_pipeline.engines.image_cache import DecodedImageCache
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
-from ita_pipeline.sources.decode import open_picture
+from ita_pipeline.sources.decode import open_image
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import BadItemError, Failure, Item, Value
@@ -132,19 +132,19 @@ class Other(SizeStage):
 
 
 class Opening:
-    """`open_picture`, counted."""
+    """`open_image`, counted."""
 
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
 
     def __call__(self, image: ImageRef, most_bytes: int, most_pixels: int) -> Image.Image:
         self.seen[image.path.name] += 1
-        return open_picture(image, most_bytes, most_pixels)
+        return open_image(image, most_bytes, most_pixels)
 
 
 def test_all_stages_of_a_run_share_one_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     opening = Opening()
-    monkeypatch.setattr("ita_pipeline.engines.executor.open_picture", opening)
+    monkeypatch.setattr("ita_pipeline.engines.executor.open_image", opening)
     found = [ref(draw(tmp_path / f"{n}.png", size=(n + 1, 5))) for n in range(7)]
     store, stages = Store(tmp_path), [SizeStage(SizeConfig(batch=3)), Other(SizeConfig(batch=2))]
     outcomes = LocalEngine(InProcessExecutor()).run(make_plan(stages, found, store), store, NoProgress())

@@ -1,4 +1,4 @@
-"""What a target means: the kind that each form of text has, and what is read for it."""
+"""Tests of targets: the images and posts that are read for each form of target, or the error."""
 
 from __future__ import annotations
 
@@ -9,48 +9,13 @@ import pytest
 from ita_pipeline.cache.index import Index
 from ita_pipeline.cache.manifest import Manifest
 from ita_pipeline.core.errors import UserError
-from ita_pipeline.extraction.pictures import is_pictures
-from ita_pipeline.extraction.targets import is_posts_file, things_in
-from ita_pipeline.sources.discover import is_source
+from ita_pipeline.extraction.targets import resolve_target
 from tests.support.targets import create_targets
-
-KINDS = {
-    "source": (
-        *("saved-with-posts", "a.tar", "B.TAR", "a.parquet", "list.txt", "LIST.TXT", "list.jsonl", "list.ndjson"),
-        *("gone.tar", "gone.PARQUET", "gone/gone.jsonl", "gone/x.tar", "owner/gone.tar"),
-        *("someone/data", "someone/data@main", "{a,b}.tar", "{a,c}.tar", "s-{0..3}.tar", "gone/{a,b}.tar"),
-        *("{memory://x,c.tar}", "memory://x", "memory://x.tar", "http://host/a.jpg", "https://host/list.txt"),
-        *("s3://b/x", "file:///gone", "FILE:///gone", "soup://x"),
-    ),
-    "source and folder": ("saved", "splits"),
-    "folder": ("images", "empty", "images/", ".", "half-saved", "folder.tar", ""),
-    "posts": ("posts.jsonl", "posts.NDJSON", "broken.jsonl", "blank.jsonl"),
-    "neither": (
-        *("tweets", "train", "conll", "a.arrow", "a.tar.gz", ".jsonl", "notes.md", "card.yaml", "one.png", "pipe"),
-        *("gone.txt", "gone.jsonl", "gone.JSONL", "gone.png", "gone.yaml", "gone/x.png", "gone/x.yaml"),
-        *("owner/gone", "./someone/data", "../someone/data", "someone/data/deep", "/someone/data", "name"),
-        *("twitter15", "example", "example/", "wnut_17", "{a,b}", "{a,b}.txt", "a{b", "file:a", "images/a.png"),
-        *("images/a.png/", "a.tar::images/a.png", " ", "a b", "a\0b"),
-    ),
-}
 
 
 @pytest.fixture(autouse=True)
 def targets() -> None:
     create_targets()
-
-
-@pytest.mark.parametrize(("kind", "target"), [(kind, target) for kind in KINDS for target in KINDS[kind]])
-def test_a_target_has_the_kind_of_its_form(kind: str, target: str):
-    found = (is_source(target), is_pictures(Path(target)), is_posts_file(Path(target)))
-    wanted = {
-        "source": (True, False, False),
-        "source and folder": (True, True, False),
-        "folder": (False, True, False),
-        "posts": (False, False, True),
-        "neither": (False, False, False),
-    }
-    assert found == wanted[kind]
 
 
 @pytest.mark.parametrize(
@@ -81,13 +46,13 @@ def test_images_and_posts_are_read(
     manifest = Manifest(Index(tmp_path / "index"))
     for are_read, wanted in ((False, posts), (True, posts_when_read)):
         try:
-            found = things_in(target, are_read, None, Path("data"), manifest)
+            contents = resolve_target(target, are_read, None, Path("data"), manifest)
         except UserError as error:
             assert isinstance(wanted, str)
             assert wanted in str(error)
         else:
-            assert len(found.pictures) == pictures
-            assert (None if found.source is None else len(found.source.posts)) == wanted
+            assert len(contents.listing.images) == pictures
+            assert (None if contents.posts is None else len(contents.posts.posts)) == wanted
 
 
 @pytest.mark.parametrize(
@@ -131,5 +96,5 @@ def test_a_target_without_images_or_posts_is_one_sentence(target: str, message: 
     manifest = Manifest(Index(tmp_path / "index"))
     for are_read in (False, True):
         with pytest.raises(UserError) as caught:
-            things_in(target, are_read, None, Path("data"), manifest)
+            resolve_target(target, are_read, None, Path("data"), manifest)
         assert str(caught.value).startswith(message)

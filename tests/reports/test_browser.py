@@ -14,7 +14,7 @@ from ita_pipeline.reports.build import ReportOptions, make_report
 from ita_pipeline.reports.thumbnails import Pictures
 from tests.support.browsers import CHROMIUM, NO_BROWSER
 from tests.support.fakes import draw
-from tests.support.report_site import NASTY, build_site, file_digest, key_of, objects, remember
+from tests.support.report_site import NASTY, build_site, hash_file, key_of, objects, remember
 
 PATIENCE = 20_000  # milliseconds
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
@@ -284,7 +284,7 @@ def test_a_screen_reader_finds_its_way(tab: Tab):
 
 def test_thumbnails_beside_the_page_are_shown(context: BrowserContext, tmp_path: Path):
     path = draw(tmp_path / "images" / '"><img onerror=alert(1)>.png', "red", (640, 480))
-    remember(tmp_path, key_of("objects"), {file_digest(path): objects("cat")})
+    remember(tmp_path, key_of("objects"), {hash_file(path): objects("cat")})
     options = ReportOptions(workspace=tmp_path, pictures=Pictures.BESIDE)
     made = make_report(tmp_path / "images", tmp_path / "my page #1.html", options)
     assert made.pictures is not None
@@ -294,6 +294,6 @@ def test_thumbnails_beside_the_page_are_shown(context: BrowserContext, tmp_path:
     image.evaluate("image => image.decode()")
     assert image.evaluate("image => image.naturalWidth") == 480
     assert [address.rpartition("/")[2] for address in tab.requests[1:] if "data:" not in address] == [
-        f"{file_digest(path)}.jpg"
+        f"{hash_file(path)}.jpg"
     ]
     assert tab.complaints == []

@@ -14,7 +14,7 @@ import pytest
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.reports.build import ReportOptions, make_report
 from ita_pipeline.reports.thumbnails import Pictures
-from ita_pipeline.sources.local import file_digest
+from ita_pipeline.sources.local import hash_file
 from stages.external import ExternalValue
 from tests.support.fakes import SizeValue, draw
 from tests.support.messages import logged_messages
@@ -89,7 +89,7 @@ def test_a_folder_of_pictures_is_that_though_a_run_has_its_name():
     build_site(Path(), posts=15)
     assert report("runs/mine")[0]["what"] == "posts"
     path = draw(Path("other/mine/a.png"))
-    remember(Path(), key_of("objects"), {file_digest(path): objects("cat")})
+    remember(Path(), key_of("objects"), {hash_file(path): objects("cat")})
     assert report("other/mine")[0]["what"] == "pictures"
 
 
@@ -174,8 +174,8 @@ def test_pictures_show_what_each_stage_said_last():
     red = draw(Path("images/a.png"))
     draw(Path("images/sub/b.png"), "blue")
     old, new = key_of("objects", "old"), key_of("objects", "new")
-    remember(Path(), old, {file_digest(red): objects("cat")})
-    remember(Path(), new, {file_digest(red): objects("dog")})
+    remember(Path(), old, {hash_file(red): objects("cat")})
+    remember(Path(), new, {hash_file(red): objects("dog")})
     remember(Path(), key_of("ocr"), {"f" * 64: words("of another picture")})
     os.utime(f".ita/cache/objects/{old.short}/stage.json", (1, 1))
     data, _ = report("images")
@@ -186,8 +186,8 @@ def test_pictures_show_what_each_stage_said_last():
 
 def test_a_stage_that_is_not_installed_is_left_out_and_told():
     red = draw(Path("images/a.png"))
-    remember(Path(), key_of("objects"), {file_digest(red): objects("cat")})
-    remember(Path(), key_of("size"), {file_digest(red): SizeValue(width=1, height=2)})
+    remember(Path(), key_of("objects"), {hash_file(red): objects("cat")})
+    remember(Path(), key_of("size"), {hash_file(red): SizeValue(width=1, height=2)})
     _, told = report("images")
     assert told[0].startswith("what the stage size said is left out: there is no stage size")
 
@@ -197,7 +197,7 @@ def test_names_that_are_no_text_and_names_that_are_markup():
     for number, name in enumerate(names):
         path = Path(os.fsdecode(b"images/" + name))
         draw(path, size=(30 + number, 30))
-        remember(Path(), key_of("objects"), {file_digest(path): objects("cat")})
+        remember(Path(), key_of("objects"), {hash_file(path): objects("cat")})
     data, _ = report("images", pictures=Pictures.BESIDE)
     shown = {entry["id"] for entry in data["entries"]}
     assert shown == {'"><img src=x onerror=alert(1)>.png', "a␊b.png", "caf\\xe9.png", "␛[2J.png"}

@@ -14,9 +14,10 @@ from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines.base import Interrupted
 from ita_pipeline.extraction.options import Options
-from ita_pipeline.sources.discover import is_source, place_called, sight
+from ita_pipeline.sources.decode import open_image
+from ita_pipeline.sources.discover import discover, find_image, list_folder
 from ita_pipeline.sources.refs import Unreadable
-from tests.support.fakes import Answer, draw, ita_here
+from tests.support.fakes import Answer, draw, ita_here, ref
 from tests.support.picture_server import serving
 
 OCR = ("--preset", "bundled", "--stage", "ocr")
@@ -43,6 +44,27 @@ def counts(answer: Answer) -> tuple[int, int, int]:
 
 def extract(target: str | Path, *more: str) -> Answer:
     return ita_here("extract", target, *OCR, "--json", *more)
+
+
+def test_all_formats_are_found_below_a_folder_and_others_are_named(tmp_path: Path):
+    for name in ("a.JPG", "b.jpeg", "deep/er/c.png", "d.webp", "e.gif", "f.bmp", "g.tif"):
+        draw(tmp_path / name)
+    for name in ("notes.txt", "deep/x.mp4", "noending"):
+        (tmp_path / name).write_text("")
+    (tmp_path / ".hidden.jpg").write_text("")
+    (tmp_path / "deep" / "loop").symlink_to(tmp_path)
+    listing = list_folder(tmp_path)
+    assert [file.name for file in listing.images] == [
+        "a.JPG",
+        "b.jpeg",
+        "d.webp",
+        "e.gif",
+        "f.bmp",
+        "g.tif",
+        "c.png",
+    ]
+    assert sorted(path.name for path in listing.others) == ["noending", "notes.txt", "x.mp4"]
+    assert all(open_image(ref(tmp_path / file.label)).size == (64, 48) for file in listing.images)
 
 
 def test_a_picture_is_known_wherever_it_lies(pictures: list[Path], tmp_path: Path):
@@ -82,7 +104,7 @@ def test_pictures_of_other_sources_are_worked_on_without_a_second_fetch(pictures
         assert sum(server.sent.values()) == sum(len(path.read_bytes()) for path in pictures)
 
 
-def test_fetching_is_told_and_can_be_stopped(pictures: list[Path], monkeypatch: pytest.MonkeyPatch):
+def test_fetching_reports_progress_and_can_be_stopped(pictures: list[Path]):
     class Recorder(NoProgress):
         def __init__(self) -> None:
             self.calls: list[object] = []
@@ -97,17 +119,17 @@ def test_fetching_is_told_and_can_be_stopped(pictures: list[Path], monkeypatch: 
         def finish(self) -> None:
             self.calls.append("finish")
 
-    monkeypatch.setattr("ita_pipeline.sources.identify.NOTED_AT_ONCE", 1)
     options = Options("bundled", ("ocr",))
-    with serving({path.name: path.read_bytes() for path in pictures}) as server:
-        Path("web.txt").write_text("\n".join(server.url(path.name) for path in pictures))
+    files = {f"{number}.png": b"%d" % number for number in range(600)}
+    with serving(files) as server:
+        Path("web.txt").write_text("\n".join(server.url(name) for name in files))
         recorder = Recorder()
         with pytest.raises(Interrupted):
             plan_extraction("web.txt", options, recorder)
-        assert recorder.calls == [("fetch", 4), ("fetch", 1), ("fetch", 1), "finish"]
+        assert recorder.calls == [("fetch", 600), ("fetch", 256), ("fetch", 256), "finish"]
         sent = sum(server.sent.values())
         plan_extraction("web.txt", options)
-        assert sum(server.sent.values()) == sum(len(path.read_bytes()) for path in pictures) > sent
+        assert sum(server.sent.values()) == sum(map(len, files.values())) > sent
     quiet = Recorder()
     plan_extraction("images", options, quiet)
     assert quiet.calls == []
@@ -212,24 +234,16 @@ def test_what_was_found_in_a_source_is_shown(pictures: list[Path]):
 
 def test_pictures_come_before_archives_in_a_folder(pictures: list[Path]):
     pack("images/a.tar", pictures[:1])
-    assert len(sight("images").pictures) == 4
-    assert [path.name for path in sight("images").others] == ["a.tar"]
-
-
-def test_what_is_a_source():
-    Path("posts.jsonl").write_text('{"text": "hi"}')
-    Path("list.txt").write_text("a.jpg")
-    Path("folder").mkdir()
-    assert not any(map(is_source, ("posts.jsonl", "folder", "example", "nowhere", "{a,b}", "a{b")))
-    assert all(map(is_source, ("gone.tar", "list.txt", "s3://b/x", "memory://x.tar", "{a,b}.tar")))
+    assert len(discover("images").images) == 4
+    assert [path.name for path in discover("images").others] == ["a.tar"]
 
 
 def test_one_picture_is_found_by_its_label(pictures: list[Path]):
     fsspec.filesystem("memory").pipe_file("/one/a.png", b"x")
-    assert place_called("memory://one/a.png").read(10) == b"x"
+    assert find_image("memory://one/a.png").read(10) == b"x"
     with pytest.raises(UsageError):
-        place_called("memory://one/b.png")
+        find_image("memory://one/b.png")
     with pytest.raises((UsageError, MissingError)):
-        place_called("nowhere.png")
-    bad = Unreadable(place_called("images/red.png"), "why")
+        find_image("nowhere.png")
+    bad = Unreadable(find_image("images/red.png"), "why")
     assert (bad.label, bad.path) == ("images/red.png", Path("images/red.png"))

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.extraction.targets import is_posts_file
-from ita_pipeline.sources.file_list import expanded, file_at, is_picture_list, read_list
+from ita_pipeline.sources.classify import TargetKind, classify
+from ita_pipeline.sources.file_list import expand_braces, open_source, read_list
 from ita_pipeline.sources.local import LocalFile
 
 
 def labels(path: Path) -> list[str]:
-    return [place.label for place in read_list(LocalFile(path)).places]
+    return [source.label for source in read_list(LocalFile(path)).images]
 
 
 def test_a_text_file_names_one_picture_a_line(tmp_path: Path):
@@ -39,8 +39,7 @@ def test_a_text_file_names_one_picture_a_line(tmp_path: Path):
 def test_lines_of_json_without_a_text_are_a_list(tmp_path: Path, column: str):
     path = tmp_path / "list.jsonl"
     path.write_text("\n".join(json.dumps({"label": 1, column: name}) for name in ("a.jpg", None, "b.jpg", "c.jpg")))
-    assert is_picture_list(path)
-    assert not is_posts_file(path)
+    assert classify(path) is TargetKind.IMAGE_LIST
     assert labels(path) == [f"{tmp_path}/{name}" for name in ("a.jpg", "b.jpg", "c.jpg")]
     assert read_list(LocalFile(path)).notes == (f"1 lines of {path} have no {column}",)
 
@@ -49,8 +48,7 @@ def test_lines_of_json_without_a_text_are_a_list(tmp_path: Path, column: str):
 def test_lines_of_json_with_a_text_are_posts(tmp_path: Path, first: str):
     path = tmp_path / "posts.jsonl"
     path.write_text(first)
-    assert is_posts_file(path)
-    assert not is_picture_list(path)
+    assert classify(path) is TargetKind.POSTS_FILE
 
 
 def test_what_is_no_list_is_told_with_its_line(tmp_path: Path):
@@ -70,11 +68,11 @@ def test_what_is_no_list_is_told_with_its_line(tmp_path: Path):
 
 
 def test_names_in_a_list_far_away_start_from_its_folder():
-    base = file_at("memory://folder/list.txt")
+    base = open_source("memory://folder/list.txt")
     import fsspec
 
     fsspec.filesystem("memory").pipe_file("/folder/list.txt", b"a.jpg\ndeep/b.jpg\nhttps://host/c.jpg\n")
-    assert [place.label for place in read_list(base).places] == [
+    assert [source.label for source in read_list(base).images] == [
         "memory://folder/a.jpg",
         "memory://folder/deep/b.jpg",
         "https://host/c.jpg",
@@ -82,7 +80,7 @@ def test_names_in_a_list_far_away_start_from_its_folder():
 
 
 def test_a_file_url_is_a_file():
-    assert file_at("file:///a%20b/c.jpg") == LocalFile(Path("/a b/c.jpg"))
+    assert open_source("file:///a%20b/c.jpg") == LocalFile(Path("/a b/c.jpg"))
 
 
 @pytest.mark.parametrize(
@@ -97,16 +95,16 @@ def test_a_file_url_is_a_file():
     ],
 )
 def test_braces_stand_for_names(pattern: str, names: list[str]):
-    assert expanded(pattern) == names
+    assert expand_braces(pattern) == names
 
 
 def test_braces_that_stand_for_too_much_are_refused():
     for pattern in ("{0..99999999999}.tar", "{000..999}{000..999}.tar"):
         with pytest.raises(UsageError, match="more than"):
-            expanded(pattern)
+            expand_braces(pattern)
 
 
 @given(st.integers(0, 2000), st.integers(0, 30), st.integers(1, 6))
 def test_ranges_count_as_a_shell_does(start: int, more: int, width: int):
     pattern = f"x{{{start:0{width}}..{start + more:0{width}}}}"
-    assert expanded(pattern) == [f"x{number:0{width}}" for number in range(start, start + more + 1)]
+    assert expand_braces(pattern) == [f"x{number:0{width}}" for number in range(start, start + more + 1)]

@@ -1,54 +1,19 @@
-"""Pictures of every kind end as pixels or as a reason, never as an exception of a decoder."""
+"""Tests of identification: a file is hashed once until it changes, and one that cannot be read is reported."""
 
 from __future__ import annotations
 
-import io
 import os
-import struct
 import time
-import zlib
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
 
 from ita_pipeline.cache.index import Index
 from ita_pipeline.cache.manifest import Manifest
-from ita_pipeline.sources.decode import open_picture
-from ita_pipeline.sources.identify import find, identify
-from ita_pipeline.sources.local import LocalFile, file_digest
+from ita_pipeline.sources.identify import identify
+from ita_pipeline.sources.local import LocalFile, hash_file
 from ita_pipeline.sources.refs import ImageRef, Unreadable
-from stages.base import BadItemError, FailureKind
-from tests.support.fakes import draw, ref
-
-
-def save(path: Path, picture: Image.Image, **options: object) -> Path:
-    picture.save(path, **options)
-    return path
-
-
-def test_all_formats_are_found_below_a_folder_and_others_are_named(tmp_path: Path):
-    for name in ("a.JPG", "b.jpeg", "deep/er/c.png", "d.webp", "e.gif", "f.bmp", "g.tif"):
-        draw(tmp_path / name)
-    for name in ("notes.txt", "deep/x.mp4", "noending"):
-        (tmp_path / name).write_text("")
-    (tmp_path / ".hidden.jpg").write_text("")
-    (tmp_path / "deep" / "loop").symlink_to(tmp_path)
-    found = find(tmp_path)
-    assert [path.name for path in found.pictures] == [
-        "a.JPG",
-        "b.jpeg",
-        "d.webp",
-        "e.gif",
-        "f.bmp",
-        "g.tif",
-        "c.png",
-    ]
-    assert sorted(path.name for path in found.others) == ["noending", "notes.txt", "x.mp4"]
-    assert all(open_picture(ref(path)).size == (64, 48) for path in found.pictures)
+from tests.support.fakes import draw
 
 
 def test_a_file_is_hashed_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -56,11 +21,11 @@ def test_a_file_is_hashed_once_until_it_changes(tmp_path: Path, monkeypatch: pyt
     os.utime(path, (time.time() - 60, time.time() - 60))
     first = list(identify([LocalFile(path)], manifest))
     with monkeypatch.context() as patched:
-        patched.setattr("ita_pipeline.sources.local.file_digest", lambda path: pytest.fail("hashed again"))
+        patched.setattr("ita_pipeline.sources.local.hash_file", lambda path: pytest.fail("hashed again"))
         assert list(identify([LocalFile(path)], manifest)) == first
     draw(path, "blue")
     (again,) = identify([LocalFile(path)], manifest)
-    assert again == ImageRef(file_digest(path), LocalFile(path), before=first[0].key)
+    assert again == ImageRef(hash_file(path), LocalFile(path), before=first[0].key)
     assert again != first[0]
 
 
@@ -74,106 +39,3 @@ def test_pipes_missing_files_and_odd_names_are_told_not_tripped_over(tmp_path: P
     assert isinstance(pipe, Unreadable)
     assert isinstance(gone, Unreadable)
     assert isinstance(named, ImageRef)
-
-
-def test_exif_orientation_is_applied(tmp_path: Path):
-    picture = Image.new("RGB", (40, 20), "white")
-    exif = picture.getexif()
-    exif[0x0112] = 6
-    assert open_picture(ref(save(tmp_path / "a.jpg", picture, exif=exif))).size == (20, 40)
-
-
-@pytest.mark.parametrize(
-    ("mode", "colour", "suffix"),
-    [
-        ("CMYK", (0, 0, 0, 0), "jpg"),
-        ("L", 255, "png"),
-        ("1", 1, "png"),
-        ("I;16", 65535, "png"),
-        ("RGBA", (9, 9, 9, 0), "png"),
-    ],
-)
-def test_every_mode_becomes_rgb(tmp_path: Path, mode: str, colour: object, suffix: str):
-    picture = Image.new(mode, (8, 8), colour)
-    picture = open_picture(ref(save(tmp_path / f"a.{suffix}", picture)))
-    assert picture.mode == "RGB"
-
-
-def test_transparency_is_white_also_in_a_palette(tmp_path: Path):
-    palette = Image.new("P", (8, 8), 3)
-    save(tmp_path / "a.gif", palette, transparency=3)
-    assert open_picture(ref(tmp_path / "a.gif")).getpixel((0, 0)) == (255, 255, 255)
-
-
-def test_sixteen_bits_keep_their_contrast(tmp_path: Path):
-    ramp = Image.fromarray(np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8))
-    pixels = np.asarray(open_picture(ref(save(tmp_path / "a.png", ramp))))
-    assert (pixels.min(), pixels.max()) == (0, 255)
-    assert len(np.unique(pixels)) > 50
-
-
-def test_an_animation_gives_its_first_frame(tmp_path: Path):
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
-    save(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])
-    assert open_picture(ref(tmp_path / "a.gif")).getpixel((0, 0)) == (255, 0, 0)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"hello", b"%!PS-Adobe-3.0 EPSF", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"\xff\xd8\xff"],
-)
-def test_what_is_no_picture_says_so(tmp_path: Path, content: bytes):
-    path = tmp_path / "a.jpg"
-    path.write_bytes(content)
-    with pytest.raises(BadItemError) as caught:
-        open_picture(ref(path))
-    assert caught.value.failure.kind == FailureKind.PERMANENT
-
-
-def test_a_bomb_is_refused_by_its_header(tmp_path: Path):
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
-    path = tmp_path / "bomb.png"
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
-    with pytest.raises(BadItemError, match="pixels") as caught:
-        open_picture(ref(path))
-    assert caught.value.failure.kind == FailureKind.RESOURCE
-
-
-def test_limits_are_limits(tmp_path: Path):
-    path = draw(tmp_path / "a.png", size=(100, 100))
-    with pytest.raises(BadItemError, match="pixels"):
-        open_picture(ref(path), most_pixels=9_999)
-    with pytest.raises(BadItemError, match="bytes"):
-        open_picture(ref(path), most_bytes=10)
-    assert open_picture(ref(path), most_pixels=10_000).size == (100, 100)
-
-
-def seeds() -> list[bytes]:
-    noise = Image.fromarray(np.random.default_rng(1).integers(0, 255, (24, 24, 3), dtype=np.uint8))
-    found = []
-    for kind in ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"):
-        buffer = io.BytesIO()
-        noise.save(buffer, kind)
-        found.append(buffer.getvalue())
-    return found
-
-
-SEEDS = seeds()
-
-
-@settings(max_examples=150, deadline=None, derandomize=True)
-@given(st.sampled_from(SEEDS), st.data())
-def test_damaged_pictures_end_as_pixels_or_as_a_reason(seed: bytes, data: st.DataObject):
-    content = bytearray(seed[: data.draw(st.integers(0, len(seed)))])
-    for _ in range(data.draw(st.integers(0, 4))):
-        if content:
-            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    path = Path("damaged.jpg")
-    path.write_bytes(bytes(content))
-    try:
-        assert open_picture(ref(path)).mode == "RGB"
-    except BadItemError as bad:
-        assert bad.failure.reason

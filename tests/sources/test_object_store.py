@@ -17,12 +17,11 @@ import pytest
 
 from ita_pipeline.cache.index import Index
 from ita_pipeline.cache.manifest import Manifest
-from ita_pipeline.core import remote
 from ita_pipeline.core.errors import UserError
-from ita_pipeline.sources import object_store as far
-from ita_pipeline.sources.download_cache import Spool
+from ita_pipeline.core.remote import RequestLimits
+from ita_pipeline.sources.download_cache import DownloadCache
 from ita_pipeline.sources.identify import identify
-from ita_pipeline.sources.object_store import FarFile, far_file, files_below, stamp_of
+from ita_pipeline.sources.object_store import RemoteFile, examine_file, info_stamp, list_files
 from ita_pipeline.sources.refs import ImageRef, Unreadable
 from stages.base import BadItemError, FailureKind
 from tests.support.fakes import draw, ita_here
@@ -32,8 +31,7 @@ OCR = ("--preset", "bundled", "--stage", "ocr", "--json")
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(remote, "FIRST_WAIT", 0.001)
+def store() -> Iterator[Server]:
     with s3_server() as found:
         yield found
 
@@ -87,23 +85,23 @@ def test_slow_busy_and_broken_answers_are_asked_for_again(store: Server, tmp_pat
         Fault("cut get", "GET", "/bucket/broken", times=2),
         Fault("slow", "GET", "/bucket/slow", times=2, seconds=0.1),
     ]
-    places = [FarFile(f"s3://bucket/{name}") for name in files]
+    places = [RemoteFile(f"s3://bucket/{name}", limits=RequestLimits(first_wait=0.001)) for name in files]
     found = list(identify(places, Manifest(Index(tmp_path))))
     wanted = [hashlib.sha256(content).hexdigest() for content in files.values()]
     assert [image.key if isinstance(image, ImageRef) else image.reason for image in found] == wanted
     assert store.read.count("/bucket/broken") >= 3
 
 
-def test_what_stays_broken_costs_that_picture_only(store: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(far, "SECONDS_A_FILE", 1.0)
+def test_what_stays_broken_costs_that_picture_only(store: Server, tmp_path: Path):
     store.put({name: os.urandom(100_000) for name in ("busy", "broken", "slow", "well")})
     store.faults = [
         Fault("503", "GET", "/bucket/busy"),
         Fault("cut get", "GET", "/bucket/broken"),
         Fault("slow", "GET", "/bucket/slow", seconds=3),
     ]
-    monkeypatch.setattr(remote, "TRIES", 2)
-    places = [FarFile(f"s3://bucket/{name}") for name in ("busy", "broken", "slow", "gone", "well")]
+    names = ("busy", "broken", "slow", "gone", "well")
+    limits = RequestLimits(first_wait=0.001, file_seconds=1.0)
+    places = [RemoteFile(f"s3://bucket/{name}", limits=limits) for name in names]
     *bad, good = identify(places, Manifest(Index(tmp_path)))
     assert isinstance(good, ImageRef)
     assert all(isinstance(one, Unreadable) and one.reason.startswith("cannot be read: ") for one in bad), bad
@@ -156,35 +154,41 @@ def test_credentials_are_neither_logged_nor_kept(
 
 def test_the_size_is_limited_before_and_while_it_is_read(store: Server):
     store.put({"a": b"x" * 5000})
-    for place in (FarFile("s3://bucket/a"), far_file("s3://bucket/a")):
+    for place in (RemoteFile("s3://bucket/a"), examine_file("s3://bucket/a")):
         with pytest.raises(BadItemError) as caught:
             place.read(4999)
         assert caught.value.failure.kind is FailureKind.RESOURCE
         assert len(place.read(5000)) == 5000
-    assert (far_file("s3://bucket/a").part(4990, 100), far_file("s3://bucket/a").part(6000, 10)) == (b"x" * 10, b"")
+    assert (
+        examine_file("s3://bucket/a").read_range(4990, 100),
+        examine_file("s3://bucket/a").read_range(6000, 10),
+    ) == (
+        b"x" * 10,
+        b"",
+    )
 
 
 def test_names_with_signs_of_urls_in_them(store: Server):
     names = ["a?b.png", "c#d.png", "e%20f.png", "g h.png", "ü::x.png"]
     store.put({f"odd/{name}": name.encode() for name in names})
-    found = files_below("s3://bucket/odd/")
+    found = list_files("s3://bucket/odd/")
     assert {file.name: file.read(100).decode() for file in found} == {name: name for name in names}
     assert sorted(file.label for file in found) == sorted(f"s3://bucket/odd/{name}" for name in names)
 
 
 def test_stamps_tell_contents_apart_or_say_nothing():
     now = datetime.now(UTC)
-    assert "abc" in stamp_of({"size": 1, "ETag": '"abc"', "LastModified": now})
-    assert stamp_of({"size": 1, "created": now}) == ""
-    assert stamp_of({"size": 1, "created": now - timedelta(minutes=1)})
-    assert stamp_of({"size": 1, "mtime": time.time() - 60})
-    assert stamp_of({"size": 1}) == ""
+    assert "abc" in info_stamp({"size": 1, "ETag": '"abc"', "LastModified": now})
+    assert info_stamp({"size": 1, "created": now}) == ""
+    assert info_stamp({"size": 1, "created": now - timedelta(minutes=1)})
+    assert info_stamp({"size": 1, "mtime": time.time() - 60})
+    assert info_stamp({"size": 1}) == ""
 
 
 def test_pictures_beyond_the_room_are_fetched_again_where_they_are_looked_at(
     store: Server, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("ita_pipeline.api.extract.Spool", lambda: Spool(0))
+    monkeypatch.setattr("ita_pipeline.api.extract.DownloadCache", lambda: DownloadCache(0))
     store.put({f"a/{name}": content for name, content in pictures().items()})
     answer = ita_here("extract", "s3://bucket/a/", *OCR)
     assert answer.code == 0, answer.err
@@ -195,17 +199,17 @@ def test_pictures_beyond_the_room_are_fetched_again_where_they_are_looked_at(
 def test_what_has_no_trustworthy_stamp_is_read_again(tmp_path: Path):
     memory, manifest = fsspec.filesystem("memory"), Manifest(Index(tmp_path))
     memory.pipe_file("/again/a.png", b"one")
-    (first,) = identify(files_below("memory://again"), manifest)
+    (first,) = identify(list_files("memory://again"), manifest)
     memory.pipe_file("/again/a.png", b"two")
-    (second,) = identify(files_below("memory://again"), manifest)
+    (second,) = identify(list_files("memory://again"), manifest)
     assert isinstance(first, ImageRef)
     assert isinstance(second, ImageRef)
     assert second.before == first.key
 
 
 def test_a_place_far_away_is_no_path():
-    place = FarFile("s3://bucket/a.png", "stamp")
+    place = RemoteFile("s3://bucket/a.png", "stamp")
     assert place.address("/here") == b"s3://bucket/a.png"
     assert ImageRef("key", place).path is None
     with pytest.raises(UserError):
-        far_file("memory://nowhere/a.png")
+        examine_file("memory://nowhere/a.png")

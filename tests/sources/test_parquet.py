@@ -17,9 +17,10 @@ from PIL import Image
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.sources import parquet as tables
-from ita_pipeline.sources.discover import is_source, sight
+from ita_pipeline.sources.classify import TargetKind, classify
+from ita_pipeline.sources.discover import discover
 from ita_pipeline.sources.local import LocalFile
-from ita_pipeline.sources.parquet import Cell, cells, is_table
+from ita_pipeline.sources.parquet import Cell, is_table, list_table_cells
 from stages.base import BadItemError, FailureKind
 from tests.support.fakes import Answer, draw, ita_here
 
@@ -92,7 +93,7 @@ def test_pictures_of_a_table_are_worked_on():
 
 
 def test_a_table_that_was_written_anew_within_a_moment_is_read_anew(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("ita_pipeline.sources.local.settled", lambda status: False)
+    monkeypatch.setattr("ita_pipeline.sources.local.is_settled", lambda status: False)
     dataset(("red", "green")).to_parquet("a.parquet")
     assert counts("a.parquet") == (0, 2, 0)
     dataset(("black", "red")).to_parquet("a.parquet")
@@ -107,10 +108,10 @@ def test_a_table_that_was_written_anew_within_a_moment_is_read_anew(monkeypatch:
     st.randoms(use_true_random=False),
 )
 def test_every_cell_is_read_in_any_order(values: list[bytes | None], rows: int, kind: Any, chance: Any):
-    tables.rows_of.cache_clear()
+    tables.open_column.cache_clear()
     as_written = [{"bytes": one, "path": None} for one in values] if pa.types.is_struct(kind) else values
     file = written(pa.array(as_written, kind), row_group_size=rows)
-    found = list(cells(file, "stamp"))
+    found = list(list_table_cells(file, "stamp"))
     order = list(range(len(values)))
     chance.shuffle(order)
     for number in order:
@@ -123,20 +124,20 @@ def test_every_cell_is_read_in_any_order(values: list[bytes | None], rows: int, 
 
 
 def test_a_cell_is_limited():
-    (cell,) = cells(written([b"x" * 5000]), "")
+    (cell,) = list_table_cells(written([b"x" * 5000]), "")
     with pytest.raises(BadItemError) as caught:
         cell.read(4999)
     assert caught.value.failure.kind is FailureKind.RESOURCE
 
 
 def test_the_column_of_pictures_is_found_or_asked_for():
-    assert next(cells(written([b"x"], column="png"), "")).column == "png"
-    assert next(cells(written([b"x"], column="whatever"), "")).column == "whatever"
+    assert next(list_table_cells(written([b"x"], column="png"), "")).column == "png"
+    assert next(list_table_cells(written([b"x"], column="whatever"), "")).column == "whatever"
     with pytest.raises(UsageError, match="its columns are id, image"):
-        next(cells(written(["text"]), ""))
+        next(list_table_cells(written(["text"]), ""))
     pq.write_table(pa.table({"one": [b"x"], "two": [b"y"]}), "two.parquet")
     with pytest.raises(UsageError, match="one, two"):
-        next(cells(LocalFile(Path("two.parquet")), ""))
+        next(list_table_cells(LocalFile(Path("two.parquet")), ""))
 
 
 def test_a_path_in_a_cell_leads_beside_the_table_or_nowhere():
@@ -145,7 +146,7 @@ def test_a_path_in_a_cell_leads_beside_the_table_or_nowhere():
     paths = ["deep/a.png", "../out.png", str(Path("out.png").absolute()), "gone.png", "a\0b"]
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
     file = written(pa.array([{"bytes": None, "path": path} for path in paths], kind), "folder/a.parquet")
-    good, *bad = cells(file, "")
+    good, *bad = list_table_cells(file, "")
     assert good.read(10_000) == Path("folder/deep/a.png").read_bytes()
     for cell in bad:
         with pytest.raises(BadItemError):
@@ -156,17 +157,17 @@ def test_a_damaged_table_ends_in_a_sentence():
     content = bytearray(written([bytes([n]) * 50 for n in range(100)]).path.read_bytes())
     Path("text.parquet").write_text("hello")
     with pytest.raises(UsageError, match="no Parquet file"):
-        next(cells(LocalFile(Path("text.parquet")), ""))
+        next(list_table_cells(LocalFile(Path("text.parquet")), ""))
     content[4:] = b"\xff" * (len(content) - 4)
     Path("a.parquet").write_bytes(content)
     with pytest.raises(UsageError, match="damaged"):
-        next(cells(LocalFile(Path("a.parquet")), ""))
+        next(list_table_cells(LocalFile(Path("a.parquet")), ""))
     values = [bytes([n]) * 5000 for n in range(100)]
     content = bytearray(written(values, compression="none").path.read_bytes())
     content[200_000:200_100] = b"\xff" * 100
     Path("a.parquet").write_bytes(content)
     read: list[bytes] = []
-    for cell in cells(LocalFile(Path("a.parquet")), "other"):
+    for cell in list_table_cells(LocalFile(Path("a.parquet")), "other"):
         try:
             read.append(cell.read(5000))
         except BadItemError as bad:
@@ -179,15 +180,15 @@ def test_what_is_a_table_or_a_dataset_is_known():
     draw(Path("pictures/a.png"))
     Path("pictures/state.json").write_text("{}")
     assert is_table("A.PARQUET")
-    assert is_source("saved")
-    assert not is_source("pictures")
-    assert not is_source("pictures/nowhere")
-    assert is_source("owner/name@main")
-    assert len(sight("pictures").pictures) == 1
+    assert classify("saved") is TargetKind.SAVED_DATASET
+    assert classify("pictures") is TargetKind.IMAGE_FOLDER
+    assert classify("pictures/nowhere") is TargetKind.NAME
+    assert classify("owner/name@main") is TargetKind.HUB_DATASET
+    assert len(discover("pictures").images) == 1
 
 
 def test_cells_have_addresses_of_their_own():
-    places = [Cell(LocalFile(Path("a.parquet")), "image", 0, row, row, "") for row in range(2)]
-    assert len({place.address("/here") for place in places}) == 2
-    assert places[1].label == "a.parquet::1"
-    assert places[1].name == "a-1"
+    cells = [Cell(LocalFile(Path("a.parquet")), "", "image", 0, row, row) for row in range(2)]
+    assert len({cell.address("/here") for cell in cells}) == 2
+    assert cells[1].label == "a.parquet::1"
+    assert cells[1].name == "a-1"

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.sources import tar as archives
 from ita_pipeline.sources.local import LocalFile
-from ita_pipeline.sources.tar import Contents, Member, contents
+from ita_pipeline.sources.tar import ArchiveContents, Member, list_archive
 from stages.base import BadItemError, FailureKind
 
 FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
@@ -39,10 +38,10 @@ def read(content: bytes) -> list[Member]:
     return list(found.members)
 
 
-def opened(content: bytes) -> Contents:
+def opened(content: bytes) -> ArchiveContents:
     path = Path("a.tar")
     path.write_bytes(content)
-    return contents(LocalFile(path), "stamp")
+    return list_archive(LocalFile(path), "stamp")
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -167,6 +166,13 @@ def test_an_archive_cut_after_it_was_listed_is_told():
     assert caught.value.failure.kind is FailureKind.TRANSIENT
 
 
-def test_many_members_do_not_pile_up(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(archives, "MOST_MEMBERS_HELD", 3)
-    assert len(read(packed([(f"{n}.png", b"x") for n in range(50)]))) == 50
+def test_many_members_are_listed_with_few_in_memory():
+    Path("a.tar").write_bytes(packed([(f"{n}.png", b"x") for n in range(50)]))
+    contents = list_archive(LocalFile(Path("a.tar")), "stamp", max_members_held=3)
+    assert [member.read(1) for member in contents.members] == [b"x"] * 50
+
+
+def test_contents_survive_json():
+    contents = opened(packed([("a.png", b"one"), ("\udce4.png", b"two")]))
+    restored = ArchiveContents.from_json(contents.to_json(), LocalFile(Path("a.tar")), "stamp")
+    assert restored == contents

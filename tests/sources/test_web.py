@@ -11,31 +11,33 @@ import pytest
 
 from ita_pipeline.cache.index import Index
 from ita_pipeline.cache.manifest import Manifest
-from ita_pipeline.core import remote
+from ita_pipeline.core.remote import REQUEST_LIMITS, RequestLimits
 from ita_pipeline.sources import web
-from ita_pipeline.sources.download_cache import Spool
+from ita_pipeline.sources.download_cache import DownloadCache
 from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.refs import ImageRef, Unreadable
-from ita_pipeline.sources.web import WebFile
+from ita_pipeline.sources.web import HttpFile
 from stages.base import BadItemError, FailureKind
 from tests.support.picture_server import Act, serving
 
+QUICK = RequestLimits(first_wait=0.001)
+
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(remote, "FIRST_WAIT", 0.001)
+def own_client() -> Iterator[None]:
     yield
-    web.client().close()
-    web.client.cache_clear()
+    web.open_client(QUICK).close()
+    web.open_client(REQUEST_LIMITS).close()
+    web.open_client.cache_clear()
 
 
-def read(url: str, most: int = 1000) -> bytes:
-    return WebFile(url).read(most)
+def read(url: str, max_bytes: int = 1000, limits: RequestLimits = QUICK) -> bytes:
+    return HttpFile(url, limits).read(max_bytes)
 
 
-def refused(url: str, most: int = 1000) -> BadItemError:
+def refused(url: str, max_bytes: int = 1000, limits: RequestLimits = QUICK) -> BadItemError:
     with pytest.raises(BadItemError) as caught:
-        read(url, most)
+        read(url, max_bytes, limits)
     return caught.value
 
 
@@ -63,15 +65,15 @@ def test_a_server_that_stays_broken_ends_in_a_reason():
             assert failure.kind is FailureKind.TRANSIENT
             assert failure.reason.startswith("cannot be fetched: ")
             assert reason in failure.reason
-            assert len(server.asked) == remote.TRIES
+            assert len(server.asked) == QUICK.tries
 
 
-def test_a_slow_server_is_left(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(web, "READ_SECONDS", 0.1)
-    monkeypatch.setattr(remote, "TRIES", 2)
-    web.client.cache_clear()
+def test_a_slow_server_is_left():
+    limits = RequestLimits(tries=2, first_wait=0.001, read_seconds=0.1)
     with serving({"a": b"picture"}, lambda path, time: Act(delay=5)) as server:
-        assert refused(server.url("a")).failure.kind is FailureKind.TRANSIENT
+        assert refused(server.url("a"), limits=limits).failure.kind is FailureKind.TRANSIENT
+        assert len(server.asked) == 2
+    web.open_client(limits).close()
 
 
 def test_the_size_is_limited_before_and_while_it_is_read():
@@ -85,10 +87,17 @@ def test_the_size_is_limited_before_and_while_it_is_read():
 def test_redirects_are_followed_within_limits():
     with serving({"a": b"picture"}, lambda path, time: Act(to="/a") if path == "moved" else Act()) as server:
         assert read(server.url("moved")) == b"picture"
+    with serving({}, lambda path, time: Act(to="/loop")) as server:
+        assert "more than 5 redirects" in refused(server.url("loop")).failure.reason
+        assert len(server.asked) == web.MAX_REDIRECTS + 1
+    for to in ("file:///etc/passwd", "ftp://host/a"):
+        with serving({}, lambda path, time, to=to: Act(to=to)) as server:
+            assert "no web address" in refused(server.url("loop")).failure.reason
+            assert len(server.asked) == 1
     for to in ("/loop", "file:///etc/passwd", "ftp://host/a", ""):
         with serving({}, lambda path, time, to=to: Act(to=to)) as server:
             refused(server.url("loop"))
-            assert len(server.asked) <= web.MOST_REDIRECTS + 1
+            assert len(server.asked) <= web.MAX_REDIRECTS + 1
 
 
 def test_compressed_bodies_are_refused():
@@ -97,12 +106,12 @@ def test_compressed_bodies_are_refused():
 
 
 def test_secrets_stay_inside():
-    place = WebFile("https://me:word@host/deep/a.jpg?X-Signature=abc")
+    place = HttpFile("https://me:word@host/deep/a.jpg?X-Signature=abc")
     told = f"{place.label} {place.name} {place!r} {place.address('')!r}"
     assert "abc" not in told
     assert "word" not in told
     assert place.name == "a.jpg"
-    assert place.address("") != WebFile("https://host/deep/a.jpg?X-Signature=abd").address("")
+    assert place.address("") != HttpFile("https://host/deep/a.jpg?X-Signature=abd").address("")
     assert pickle.loads(pickle.dumps(place)) == place  # noqa: S301
     assert not place.address("").startswith(b"/")
 
@@ -110,7 +119,7 @@ def test_secrets_stay_inside():
 def test_a_second_look_asks_only_whether_it_changed(tmp_path: Path):
     manifest, files = Manifest(Index(tmp_path)), {"a": b"one", "b": b"two"}
     with serving(files, lambda path, time: Act(etag=path == "a")) as server:
-        places = [WebFile(server.url(name)) for name in files]
+        places = [HttpFile(server.url(name)) for name in files]
         first = [image.key for image in identify(places, manifest) if isinstance(image, ImageRef)]
         assert first == [hashlib.sha256(content).hexdigest() for content in files.values()]
         again = [image.key for image in identify(places, manifest) if isinstance(image, ImageRef)]
@@ -124,13 +133,13 @@ def test_a_second_look_asks_only_whether_it_changed(tmp_path: Path):
 
 def test_many_are_fetched_at_once_and_kept_for_whoever_looks_next(tmp_path: Path):
     files = {f"{number}": str(number).encode() for number in range(64)}
-    with serving(files, lambda path, time: Act(delay=0.02)) as server, Spool() as spool:
-        places = [WebFile(server.url(name)) for name in [*files, "gone"]]
-        found = list(identify(places, Manifest(Index(tmp_path)), spool=spool))
+    with serving(files, lambda path, time: Act(delay=0.02)) as server, DownloadCache() as cache:
+        places = [HttpFile(server.url(name)) for name in [*files, "gone"]]
+        found = list(identify(places, Manifest(Index(tmp_path)), download_cache=cache))
         assert server.most_under_way > 4
         asked = len(server.asked)
         images = [image for image in found if isinstance(image, ImageRef)]
-        assert [image.place.read(100) for image in images] == list(files.values())
+        assert [image.source.read(100) for image in images] == list(files.values())
         assert len(server.asked) == asked
         assert isinstance(found[-1], Unreadable)
     assert [image.label for image in images] == [place.label for place in places[:-1]]
@@ -138,8 +147,8 @@ def test_many_are_fetched_at_once_and_kept_for_whoever_looks_next(tmp_path: Path
 
 def test_parts_of_files_are_read_where_the_server_gives_them():
     with serving({"a": bytes(range(100))}) as server:
-        file = WebFile(server.url("a"))
-        assert (file.size(), file.part(10, 5), file.part(98, 10), file.part(200, 10)) == (
+        file = HttpFile(server.url("a"))
+        assert (file.size(), file.read_range(10, 5), file.read_range(98, 10), file.read_range(200, 10)) == (
             100,
             bytes(range(10, 15)),
             bytes([98, 99]),
@@ -147,4 +156,4 @@ def test_parts_of_files_are_read_where_the_server_gives_them():
         )
     whole = serving({"a": bytes(100)}, lambda path, time: Act(ranges=False))
     with whole as server, pytest.raises(OSError, match="parts of files"):
-        WebFile(server.url("a")).part(10, 5)
+        HttpFile(server.url("a")).read_range(10, 5)

@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from PIL import Image
 
-from ita_pipeline.sources.local import LocalFile, file_digest
+from ita_pipeline.sources.local import LocalFile, hash_file
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import EXECUTION, SEMANTIC, Failure, Identity, Item, Stage, StageConfig, Value, guarded
 
@@ -80,7 +80,7 @@ def draw(path: Path, colour: str = "red", size: tuple[int, int] = (64, 48)) -> P
 
 
 def ref(path: Path) -> ImageRef:
-    return ImageRef(file_digest(path), LocalFile(path))
+    return ImageRef(hash_file(path), LocalFile(path))
 
 
 @dataclass(frozen=True)

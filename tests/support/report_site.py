@@ -29,7 +29,7 @@ from ita_pipeline.runs.run import (
     ViewAnalysis,
     ViewScores,
 )
-from ita_pipeline.sources.local import file_digest
+from ita_pipeline.sources.local import hash_file
 from stages.base import Failure, FailureKind, Value
 from stages.caption.schema import Caption, CaptionValue
 from stages.objects.schema import Attribute, Object, ObjectsValue
@@ -108,7 +108,7 @@ def build_site(root: Path, posts: int = 60) -> Run:
 
 
 def remember_findings(root: Path, folder: Path) -> None:
-    keys = [file_digest(folder / f"{number}.png") for number in range(5 + len(NASTY))]
+    keys = [hash_file(folder / f"{number}.png") for number in range(5 + len(NASTY))]
     broken = Failure(kind=FailureKind.PERMANENT, reason="damaged \x1b[31m<b>picture</b>")
     nasty = dict(zip(keys[5:], NASTY, strict=True))
     found: dict[str, Value | Failure] = {key: objects("person") for key in keys[:4]}

@@ -134,7 +134,7 @@ def forget() -> None:
     """Open file systems anew: those that are open lead to another server."""
     import fsspec
 
-    remote.opened.cache_clear()
+    remote.open_filesystem.cache_clear()
     fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 

@@ -23,6 +23,7 @@ from ita_pipeline.cache.store import Reader, Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.files import open_atomically
 from ita_pipeline.core.iteration import batched
+from ita_pipeline.core.text import map_texts
 from stages.base import Failure, Stage, replace_surrogates
 
 if TYPE_CHECKING:
@@ -123,21 +124,10 @@ def rows_of(
             record = reader.read(entry, stage)
             row: dict[str, Any] = {"image": replace_surrogates(record.image), "key": holding.key.hexdigest}
             if isinstance(record.result, Failure):
-                row["failure"] = plain(record.result.model_dump(mode="json"))
+                row["failure"] = map_texts(record.result.model_dump(mode="json"), replace_surrogates)
             else:
-                row["value"] = shaped(plain(record.result.model_dump(mode="json")), shape)
+                row["value"] = shaped(map_texts(record.result.model_dump(mode="json"), replace_surrogates), shape)
             yield {**row, "seconds": record.seconds}
-
-
-def plain(value: Any) -> Any:
-    """JSON whose texts can all be written: JSON may name half a character."""
-    if isinstance(value, str):
-        return replace_surrogates(value)
-    if isinstance(value, list):
-        return [plain(one) for one in value]
-    if isinstance(value, dict):
-        return {replace_surrogates(str(name)): plain(one) for name, one in value.items()}
-    return value
 
 
 def schema_of(stage: type[Stage[Any]]) -> pa.Schema:

@@ -99,7 +99,7 @@ class Shared:
         return f"{self.url}/{place}/{name}" if name else f"{self.url}/{place}"
 
     def ask(self, call: Callable[[], Answer]) -> Answer:
-        return remote.retry(call, TRIES)
+        return remote.retry(call, remote.RequestLimits(tries=TRIES))
 
     @contextmanager
     def reached(self) -> Iterator[None]:
@@ -115,7 +115,7 @@ class Shared:
         except Exception as error:  # each file system's library has its own
             if isinstance(error, OSError) and error.errno in HERE:
                 raise
-            if isinstance(error, OSError) or remote.is_transient(error) or remote.NAMELESS & remote.names_of(error):
+            if isinstance(error, OSError) or remote.is_transient(error) or remote.lacks_credentials(error):
                 raise remote.as_user_error(error, self.url) from error
             raise
 

@@ -15,8 +15,9 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.formats.conll import TAG, decode_bio
 from ita_pipeline.corpus.formats.kbner import escape_word
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.sources.decode import FORMATS, MOST_BYTES
-from ita_pipeline.sources.hub_datasets import IDS, PICTURES, TAGS, WORDS, load
+from ita_pipeline.sources.columns import ID_COLUMNS, IMAGE_COLUMNS, TAG_COLUMNS, WORD_COLUMNS
+from ita_pipeline.sources.decode import FORMATS, MAX_BYTES
+from ita_pipeline.sources.hub_datasets import load
 
 # IOBES and BILOU prefixes in terms of BIO.
 PREFIXES = {"S": "B", "U": "B", "E": "I", "L": "I"}
@@ -36,7 +37,7 @@ class _Columns:
 
     @classmethod
     def find(cls, names: Sequence[str]) -> _Columns:
-        kinds = (WORDS, TEXTS, TAGS, IDS, PICTURES)
+        kinds = (WORD_COLUMNS, TEXTS, TAG_COLUMNS, ID_COLUMNS, IMAGE_COLUMNS)
         return cls(*(next((name for name in kind if name in names), None) for kind in kinds))
 
 
@@ -49,7 +50,7 @@ def import_posts(rows: Any, split: str, folder: Path, notes: list[str], tag_name
     columns = _Columns.find(rows.column_names)
     if columns.words is None:
         what = f"{split} has no words: its columns are {', '.join(rows.column_names)}"
-        raise UsageError(what, f"one of {', '.join(WORDS)}")
+        raise UsageError(what, f"one of {', '.join(WORD_COLUMNS)}")
     names = tag_names.split(",") if tag_names else _find_tag_names(rows, columns.tags)
     dropped = 0
     for number, row in enumerate(_without_decoding(rows, columns.image), 1):
@@ -97,7 +98,7 @@ def _read_split(rows: Any, split: str, folder: Path) -> Iterator[Post]:
     columns = _Columns.find(rows.column_names)
     if columns.words is None and columns.text is None:
         what = f"{split} has no posts: its columns are {', '.join(rows.column_names)}"
-        raise UsageError(what, f"one of {', '.join((*WORDS, *TEXTS))}")
+        raise UsageError(what, f"one of {', '.join((*WORD_COLUMNS, *TEXTS))}")
     used = (columns.words or columns.text, columns.id, columns.image)
     rows = rows.select_columns([name for name in dict.fromkeys(used) if name])
     for number, row in enumerate(_without_decoding(rows, columns.image), 1):
@@ -151,9 +152,9 @@ def _save_image(content: Any, name: str, folder: Path) -> Path | None:
     if not isinstance(content, dict):
         return None
     data, file = content.get("bytes"), Path(content.get("path") or "")
-    if data is None and file.is_file() and file.stat().st_size <= MOST_BYTES:
+    if data is None and file.is_file() and file.stat().st_size <= MAX_BYTES:
         data = file.read_bytes()
-    if not data or len(data) > MOST_BYTES:
+    if not data or len(data) > MAX_BYTES:
         return None
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:

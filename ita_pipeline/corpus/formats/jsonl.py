@@ -14,12 +14,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.core.text import whole_text
+from ita_pipeline.core.text import map_texts
 from ita_pipeline.corpus.formats.conll import ORPHANS, TAG, TO_UTF8, decode_bio, find_orphans
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError, raise_unless_tolerated
 from ita_pipeline.corpus.posts import ParsedPost, Post, Span, Split, join_words
 from ita_pipeline.corpus.tokenizer import tokenize
-from ita_pipeline.sources.hub_datasets import ALIASES
+from ita_pipeline.sources.hub_datasets import SPLIT_ALIASES
+from stages.base import replace_surrogates
 
 BAD_TAGS = "tags are O, B-TYPE or I-TYPE"
 
@@ -118,7 +119,7 @@ def _parse_line(
     text: str, number: int, where: str, folder: Path, types: Mapping[str, str]
 ) -> tuple[PostLine, ParsedPost]:
     try:
-        line = PostLine.model_validate(_replace_lone_surrogates(json.loads(text)))
+        line = PostLine.model_validate(map_texts(json.loads(text), replace_surrogates))
         return line, _build_post(line, number, folder, types)
     except ValidationError as error:
         first = error.errors()[0]
@@ -129,17 +130,6 @@ def _parse_line(
     except (ValueError, RecursionError) as error:
         hint = "each line is one JSON object"
         raise LineError(LineErrorKind.BAD_LINE, where, number, str(error), hint) from error
-
-
-def _replace_lone_surrogates(value: Any) -> Any:
-    """Replace lone surrogates, which a truncated emoji leaves, one for one, so that offsets stay."""
-    if isinstance(value, str):
-        return whole_text(value)
-    if isinstance(value, list):
-        return [_replace_lone_surrogates(item) for item in value]
-    if isinstance(value, dict):
-        return {whole_text(name): _replace_lone_surrogates(item) for name, item in value.items()}
-    return value
 
 
 def _build_post(line: PostLine, number: int, folder: Path, types: Mapping[str, str]) -> ParsedPost:
@@ -208,7 +198,7 @@ def _resolve_image(folder: Path, image: str) -> Path:
 
 
 def _resolve_split(name: str | None) -> Split | None:
-    split: Any = ALIASES.get(name, name) if name is not None else None
+    split: Any = SPLIT_ALIASES.get(name, name) if name is not None else None
     if split not in (None, "train", "dev", "test"):
         raise ValueError(f"the split {name!r} is none of train, dev, test")
     return split

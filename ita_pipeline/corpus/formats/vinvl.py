@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.formats.conll import SAFE_ID
-from ita_pipeline.sources.identify import SUFFIXES
+from ita_pipeline.sources.classify import is_image_name
 from stages.base import StageError
 from stages.caption.schema import Caption
 from stages.external import MAX_BYTES, ContextLine, parse_contexts
@@ -204,7 +204,7 @@ def _parse_share(value: Any, name: str) -> float:
 def _parse_image_id(key: str) -> str:
     """An image's id from its key, which may be a file name."""
     name = key.strip().replace("\\", "/").rpartition("/")[2]
-    name = Path(name).stem if Path(name).suffix.lower() in SUFFIXES else name
+    name = Path(name).stem if is_image_name(name) else name
     if not SAFE_ID.fullmatch(name):
         raise ValueError(f"{key!r} is no name of a picture")
     return name

@@ -18,7 +18,7 @@ from ita_pipeline.corpus.formats.kbner import (
     read_contexted_tweets,
 )
 from ita_pipeline.corpus.posts import Post, join_words
-from ita_pipeline.sources.hub_datasets import split_of_name
+from ita_pipeline.sources.hub_datasets import find_split
 
 
 def read(content: str) -> list[ContextedTweet]:
@@ -74,7 +74,7 @@ def test_the_ordinary_reader_refuses_contexts_and_says_what_to_do():
     ],
 )
 def test_files_are_told_apart_as_in_kb_ner(name: str, split: str | None):
-    assert split_of_name(name) == split
+    assert find_split(name) == split
 
 
 CHARACTERS = st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Z", "Cf"))

@@ -74,7 +74,7 @@ def encoding(_: Path, count: int) -> dict[str, float]:
 def write(root: Path, count: int) -> dict[str, float]:
     head, rest = encode(Record(name(0), VALUE, 0.3)).split(name(0).encode())
     rest = rest[: -len(CRC_START) - len('01234567"}') - 1]
-    with Store(root).writer(KEY) as writer:
+    with Store(root).open_writer(KEY) as writer:
         for start in range(0, count, A_BATCH):
             bodies = [head + name(n).encode() + rest for n in range(start, min(start + A_BATCH, count))]
             lines = (b'%b%b%08x"}\n' % (body, CRC_START, zlib.crc32(body)) for body in bodies)

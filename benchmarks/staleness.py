@@ -74,7 +74,7 @@ def seed(workspace: Path, keys: Sequence[str], stages: Sequence[str] = ()) -> in
     store = Workspace(workspace).store
     wanted = upkeep.current_keys(Options("bundled", tuple(stages), workspace=workspace))
     for key in wanted.values():
-        with store.writer(key) as writer:
+        with store.open_writer(key) as writer:
             for start in range(0, len(keys), 1000):
                 some = keys[start : start + 1000]
                 writer.append([Record(image, VALUES[key.stage], 0.1) for image in some])

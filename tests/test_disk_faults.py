@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from ita_pipeline.cache.cleanup import plan_garbage, remove
+from ita_pipeline.cache.cleanup import plan_cleanup, remove
 from ita_pipeline.cache.compaction import compact
 from ita_pipeline.cache.export import parquet
 from ita_pipeline.cache.inventory import verify
-from ita_pipeline.cache.plan import Plan, Wishes, make_plan
+from ita_pipeline.cache.plan import Plan, PlanOptions, make_plan
 from ita_pipeline.cache.records import Record
-from ita_pipeline.cache.shared.store import Shared
+from ita_pipeline.cache.shared.store import SharedCache
 from ita_pipeline.cache.shared.sync import pull, push
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress
@@ -76,7 +76,7 @@ def pictures(folder: Path) -> list[Path]:
 
 def planned(store: Store, paths: list[Path], **wishes: Any) -> Plan:
     images = [image for image in identify(map(LocalFile, paths), store.manifest) if isinstance(image, ImageRef)]
-    return make_plan([SizeStage(), DoubleStage()], images, store, Wishes(**wishes))
+    return make_plan([SizeStage(), DoubleStage()], images, store, PlanOptions(**wishes))
 
 
 def extract(root: Path, paths: list[Path], **wishes: Any) -> None:
@@ -154,7 +154,7 @@ def two_keys_of_two_segments(root: Path, paths: list[Path]) -> None:
     extract(root, paths)
     store = Store(root)
     other = make_plan([SizeStage(SizeConfig(times=2))], [], store).keys["size"]
-    with store.writer(other) as writer:
+    with store.open_writer(other) as writer:
         writer.append([Record("a", SizeValue(width=1, height=1), 0.0)])
     os.utime(store.folder(other) / "stage.json", (1, 1))
 
@@ -164,7 +164,7 @@ def test_tidying_up_that_fails_anywhere_loses_nothing(tmp_path: Path, work: str)
     paths = pictures(tmp_path / "in")
     two_keys_of_two_segments(tmp_path / "calm", paths)
     wanted = known(tmp_path / "calm")
-    shared, stages = Shared(str(tmp_path / "shared")), [SizeStage(), DoubleStage()]
+    shared, stages = SharedCache(str(tmp_path / "shared")), [SizeStage(), DoubleStage()]
     keys = make_plan(stages, [], Store(tmp_path / "calm")).keys
     for key in keys.values():
         push(Store(tmp_path / "calm"), shared, key)
@@ -175,7 +175,7 @@ def test_tidying_up_that_fails_anywhere_loses_nothing(tmp_path: Path, work: str)
         if work == "compact":
             list(compact(store))
         elif work == "gc":
-            list(remove(plan_garbage(store, keep=1)))
+            list(remove(plan_cleanup(store, keep=1)))
         else:
             for stage in stages:
                 pull(store, shared, keys[stage.name], stage)

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ita_pipeline.cache.export import parquet
-from ita_pipeline.cache.export.parquet import Part
+from ita_pipeline.cache.export.parquet import ExportedFile
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.plan import stage_keys
-from ita_pipeline.cache.shared.maintenance import Pulled, bring_many_together, mirrored, pull_all
-from ita_pipeline.cache.shared.store import Shared
-from ita_pipeline.cache.shared.sync import Moved, push
+from ita_pipeline.cache.shared.maintenance import PulledKey, merge_small_segments, open_mirror, pull_all
+from ita_pipeline.cache.shared.store import SharedCache
+from ita_pipeline.cache.shared.sync import Transfer, push
 from ita_pipeline.cache.store import KEY_FILE, Store, read_key
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.config_layers import merge_options, read_layers
@@ -65,7 +65,7 @@ def recompute(
         )
 
 
-def shared_cache(url: str = "") -> Shared:
+def shared_cache(url: str = "") -> SharedCache:
     """A shared cache by its address, or the one that `ita.yaml` or the environment sets.
 
     Raises:
@@ -76,53 +76,53 @@ def shared_cache(url: str = "") -> Shared:
     if not found:
         hint = "give its URL, as s3://bucket/ita-cache, or set it: shared: URL in ita.yaml, or ITA_SHARED"
         raise UsageError("no shared cache is set", hint)
-    return Shared(found)
+    return SharedCache(found)
 
 
 def push_cache(
     url: str = "", workspace: Path = Path(), stages: Sequence[str] = ()
-) -> Iterator[tuple[StageKey, Moved]]:
+) -> Iterator[tuple[StageKey, Transfer]]:
     """Put what of a workspace's cache is not in a shared one, key by key.
 
     Raises:
         UserError: it is not there, does not answer, or may not be written.
     """
     shared, store = shared_cache(url), Workspace(workspace).store
-    with shared.reached():
+    with shared.as_user_errors():
         for file in sorted((store.root / "cache").glob(f"*/*/{KEY_FILE}")):
             key = read_key(file)
             if key is not None and (not stages or key.stage in stages):
                 moved = push(store, shared, key)
-                if moved.crowded:
-                    bring_many_together(shared, key, store.root)
+                if moved.is_crowded:
+                    merge_small_segments(shared, key, store.root)
                 yield key, moved
 
 
-def pull_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = ()) -> Iterator[Pulled]:
+def pull_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = ()) -> Iterator[PulledKey]:
     """Fetch what of a shared cache is not in a workspace's, key by key; what is damaged stays there.
 
     Raises:
         UserError: it is not there, does not answer, or may not be read.
     """
     shared, store = shared_cache(url), Workspace(workspace).store
-    with shared.reached():
+    with shared.as_user_errors():
         yield from pull_all(store, shared, load_installed_stages(), stages)
 
 
 @contextmanager
-def records_of(shared: Shared | None, workspace: Path, stages: Sequence[str]) -> Iterator[Store]:
+def records_of(shared: SharedCache | None, workspace: Path, stages: Sequence[str]) -> Iterator[Store]:
     """The store of a workspace, or what a shared cache holds, which comes through this machine's disk."""
     here = Workspace(workspace).store
     if shared is None:
         yield here
         return
-    with shared.reached(), mirrored(shared, here.root, load_installed_stages(), stages) as store:
+    with shared.as_user_errors(), open_mirror(shared, here.root, load_installed_stages(), stages) as store:
         yield store
 
 
 def export_parquet(
-    folder: Path | str, shared: Shared | None = None, workspace: Path = Path(), stages: Sequence[str] = ()
-) -> tuple[list[Part], list[tuple[StageKey, str]]]:
+    folder: Path | str, shared: SharedCache | None = None, workspace: Path = Path(), stages: Sequence[str] = ()
+) -> tuple[list[ExportedFile], list[tuple[StageKey, str]]]:
     """Write all records of a workspace's cache, or of a shared one, to Parquet files, one a stage. Told are the
     files, and the keys left out, each with the reason.
 

@@ -1,4 +1,5 @@
-"""What of the cache may go: keys that nobody has used for long, and what crashes have left behind."""
+# pyright: strict
+"""Removal of keys that have not been used for long, and of files that crashes have left behind."""
 
 from __future__ import annotations
 
@@ -8,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ita_pipeline.cache.inventory import Holding, holdings
-from ita_pipeline.cache.lineage import NOTES
-from ita_pipeline.cache.records import being_written, generation
+from ita_pipeline.cache.inventory import KeyUsage, list_keys
+from ita_pipeline.cache.lineage import NOTE_PATTERN
+from ita_pipeline.cache.records import generation_order, is_being_written
 from ita_pipeline.cache.store import KEY_FILE, Store
 
 # A temporary file of a running process is younger than this, in seconds.
@@ -19,89 +20,91 @@ ABANDONED_AFTER = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """Keys that go, those used longest ago first, and keys that stay. `leftovers` are files of crashed runs. In
-    a shared cache, they and the folders are named from its root.
+    """Keys to remove, those used longest ago first, and keys to keep. `leftovers` are files of crashed runs.
+
+    In a shared cache, these and the folders are relative to its root.
     """
 
-    gone: tuple[Holding, ...]
-    kept: tuple[Holding, ...]
+    removed: tuple[KeyUsage, ...]
+    kept: tuple[KeyUsage, ...]
     leftovers: tuple[Path, ...] = ()
 
     @property
-    def freed(self) -> int:
-        """Bytes that go, leftovers not counted."""
-        return sum(holding.size for holding in self.gone)
+    def removed_bytes(self) -> int:
+        """Bytes under the keys to remove."""
+        return sum(usage.size for usage in self.removed)
 
     @property
-    def left(self) -> int:
-        """Bytes that stay."""
-        return sum(holding.size for holding in self.kept)
+    def kept_bytes(self) -> int:
+        """Bytes under the keys to keep."""
+        return sum(usage.size for usage in self.kept)
 
 
-def plan_garbage(store: Store, keep: int | None = None, most_bytes: int | None = None) -> Removal:
-    """What of a store may go; see `plan_removal`."""
-    chosen = plan_removal(holdings(store), keep, most_bytes)
-    return Removal(chosen.gone, chosen.kept, leftovers(store))
+def plan_cleanup(store: Store, keep: int | None = None, max_bytes: int | None = None) -> Removal:
+    """Plan what to remove from a store; see `choose_keys`."""
+    return choose_keys(list_keys(store), keep, max_bytes, find_leftovers(store))
 
 
-def plan_removal(found: Sequence[Holding], keep: int | None = None, most_bytes: int | None = None) -> Removal:
-    """Choose what goes: of each stage all but the `keep` keys used last, then those used longest ago until what
-    stays is at most `most_bytes`. The key of a stage that was used last always stays.
+def choose_keys(
+    usages: Sequence[KeyUsage],
+    keep: int | None = None,
+    max_bytes: int | None = None,
+    leftovers: Sequence[Path] = (),
+) -> Removal:
+    """Choose all but the `keep` keys of each stage used last, then those used longest ago until `max_bytes` is met.
+
+    The key of a stage that was used last is always kept.
     """
-    newest_first = sorted(found, key=lambda holding: -holding.used)
+    newest_first = sorted(usages, key=lambda usage: -usage.used)
     rank: dict[Path, int] = {}
-    seen: dict[str, int] = {}
-    for holding in newest_first:
-        rank[holding.folder] = seen.get(holding.key.stage, 0)
-        seen[holding.key.stage] = rank[holding.folder] + 1
-    gone = [h for h in newest_first if keep is not None and rank[h.folder] >= keep]
-    kept = [h for h in newest_first if h not in gone]
+    for usage in newest_first:
+        rank[usage.folder] = sum(other.key.stage == usage.key.stage for other in newest_first[: len(rank)])
+    removed = [usage for usage in newest_first if keep is not None and rank[usage.folder] >= keep]
+    kept = [usage for usage in newest_first if usage not in removed]
     for oldest in reversed(newest_first):
-        if most_bytes is None or sum(holding.size for holding in kept) <= most_bytes:
+        if max_bytes is None or sum(usage.size for usage in kept) <= max_bytes:
             break
         if oldest in kept and rank[oldest.folder] > 0:
             kept.remove(oldest)
-            gone.append(oldest)
-    return Removal(tuple(sorted(gone, key=lambda holding: holding.used)), tuple(kept))
+            removed.append(oldest)
+    return Removal(tuple(sorted(removed, key=lambda usage: usage.used)), tuple(kept), tuple(leftovers))
 
 
-def leftovers(store: Store) -> tuple[Path, ...]:
-    """Files that a killed process has left half made: they hold nothing that is read."""
-    folders = [file.parent for file in (store.root / "cache").glob(f"*/*/{KEY_FILE}")]
-    making = [path for folder in folders for path in folder.glob("*.making") if not being_written(path)]
-    temporary = [path for folder in folders for path in folder.glob(".*") if abandoned(path)]
-    return tuple(sorted([*making, *temporary]))
+def find_leftovers(store: Store) -> tuple[Path, ...]:
+    """Find the unfinished files of killed processes, which nothing reads."""
+    leftovers: list[Path] = []
+    for file in store.key_files():
+        leftovers += [path for path in file.parent.glob("*.making") if not is_being_written(path)]
+        leftovers += [path for path in file.parent.glob(".*") if _is_abandoned(path)]
+    return tuple(sorted(leftovers))
 
 
-def abandoned(path: Path) -> bool:
+def _is_abandoned(path: Path) -> bool:
     with suppress(OSError):
         return time.time() - path.stat().st_mtime > ABANDONED_AFTER
     return False
 
 
-def remove(removal: Removal) -> Iterator[Holding]:
-    """Do it, key by key; a key that a process works under now is left alone. Yields what went."""
+def remove(removal: Removal) -> Iterator[KeyUsage]:
+    """Remove keys one by one, and yield those that were removed. Keys that a process writes to are left alone."""
     for path in removal.leftovers:
         path.unlink(missing_ok=True)
-    for holding in removal.gone:
-        if remove_key(holding.folder):
-            yield holding
+    for usage in removal.removed:
+        if remove_key(usage.folder):
+            yield usage
 
 
 def remove_key(folder: Path) -> bool:
-    """Remove a key's segments and then its description; whether that could be done.
-
-    Segments go in the order of their generations: stopped half way, nothing that was replaced comes back.
-    """
-    segments = sorted(folder.glob("*.jsonl"), key=lambda path: (generation(path), path.name))
-    if any(being_written(path) for path in segments):
+    """Remove a key's segments and then its description, unless a process writes to it; return whether it did."""
+    segments = sorted(folder.glob("*.jsonl"), key=generation_order)
+    if any(is_being_written(path) for path in segments):
         return False
     for path in segments:
         path.unlink(missing_ok=True)
     if not any(folder.glob("*.jsonl")):
-        for note in folder.glob(NOTES):
+        for note in folder.glob(NOTE_PATTERN):
             note.unlink(missing_ok=True)
         (folder / KEY_FILE).unlink(missing_ok=True)
-        with suppress(OSError):  # somebody has just begun to work under this key
+        with suppress(OSError):  # another process has just begun to write under this key
             folder.rmdir()
     return True

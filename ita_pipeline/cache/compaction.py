@@ -1,43 +1,44 @@
-"""Segments brought together, so that there are few of them and none holds what later ones replaced.
+# pyright: strict
+"""Merging of segments, so that they stay few and contain no records that later ones have replaced.
 
-Of the segments chosen, every record that holds is written to a new segment, safe on disk before an old one goes; a
-note says what was brought together in what. Any number of processes may do this at once, and at the worst leave a
-record twice: one is left out only where the chosen segments hold another of the same picture that stays, or where
-another generation, or a value in place of a failure, outranks it for good.
+All current records of the chosen segments are written to new segments, safe on disk before an old one is removed,
+and a note records the merge. Any number of processes may do this at once, and at worst leave a record twice. A
+record is left out only where the chosen segments contain another of the same image that stays, or where another
+generation, or a value in place of a failure, replaces it for good.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ita_pipeline.cache.database import State
-from ita_pipeline.cache.index import Entry
+from ita_pipeline.cache.index import IndexEntry
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.lineage import Merge
 from ita_pipeline.cache.records import (
-    LARGE,
-    MANY,
-    SMALL,
-    Line,
+    MAX_SMALL_SEGMENTS,
+    SMALL_SEGMENT_BYTES,
+    SegmentLine,
     SegmentWriter,
-    being_written,
-    damaged,
-    generation,
-    scan,
+    damage_error,
+    generation_order,
+    is_being_written,
+    parse_generation,
+    read_lines,
 )
-from ita_pipeline.cache.store import KEY_FILE, Store
+from ita_pipeline.cache.store import Store
 from ita_pipeline.core.files import sync_folder, write_atomically
 from ita_pipeline.core.iteration import batched
 
-BATCH = 500
+LINES_PER_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """What bringing some of a key's segments together came to; `merge` says which in which."""
+    """The outcome of merging segments of a key: counts of old segments, records kept and damaged lines dropped."""
 
     folder: Path
     segments: int
@@ -47,167 +48,179 @@ class Compacted:
 
 
 def compact(store: Store, drop_damaged: bool = False) -> Iterator[Compacted]:
-    """Bring the segments of each key together in as few as may be, without records outranked.
+    """Merge the segments of each key into as few as possible, without replaced records.
 
-    Those of each generation stay apart, and one grows to about 64 MB. A segment that a process still writes to is
-    left alone.
+    Generations stay apart, and a new segment grows to about 64 MB. A segment that a process still writes to is left
+    alone.
 
     Raises:
-        CorruptCacheError: a line is damaged, and `drop_damaged` was not asked for; that key is left as it is.
+        CorruptCacheError: a line is damaged and `drop_damaged` is false; that key is left as it is.
     """
-    for folder in sorted(file.parent for file in (store.root / "cache").glob(f"*/*/{KEY_FILE}")):
-        done = compact_folder(store, folder, drop_damaged)
-        if done is not None:
-            yield done
+    for file in store.key_files():
+        compacted = compact_folder(store, file.parent, drop_damaged)
+        if compacted is not None:
+            yield compacted
 
 
 def compact_folder(
-    store: Store, folder: Path, drop_damaged: bool = False, also_damaged: Collection[str] = ()
+    store: Store, folder: Path, drop_damaged: bool = False, incomplete: Collection[str] = ()
 ) -> Compacted | None:
-    """As `compact`, of one key. `also_damaged` are names of segments whose ends are missing.
+    """Merge the segments of one key, as `compact` does. `incomplete` are names of segments whose ends are missing.
 
     Raises:
-        CorruptCacheError: a line is damaged, and `drop_damaged` was not asked for.
+        CorruptCacheError: a line is damaged and `drop_damaged` is false.
     """
-    closed = sorted(path for path in folder.glob("*.jsonl") if not being_written(path))
+    closed = sorted(path for path in folder.glob("*.jsonl") if not is_being_written(path))
     store.index.refresh(folder)
-    living = store.index.living(folder)
-    bad = {found.segment for found in store.index.damage(folder)}
-    bad |= {path for path in closed if path.name in also_damaged}
-    dying = [path for path in closed if path in bad or dead(*living.get(path.name, (0, 0)))]
-    small = [path for path in closed if path not in dying and path.stat().st_size < LARGE // 2]
-    ranks = [generation(path) for path in [*small, *dying]]
-    chosen = [*dying, *(path for path in small if ranks.count(generation(path)) > 1)]
-    return bring_together(store, folder, sorted(chosen), drop_damaged, also_damaged) if chosen else None
-
-
-def dead(holding: int, lines: int) -> bool:
-    return holding < lines
+    counts = store.index.count_lines(folder)
+    damaged = {line.segment for line in store.index.find_damage(folder)}
+    chosen: list[Path] = []
+    small: list[Path] = []
+    for path in closed:
+        current, lines = counts.get(path.name, (0, 0))
+        if current < lines or path in damaged or path.name in incomplete:
+            chosen.append(path)
+        elif path.stat().st_size < store.max_segment_bytes // 2:
+            small.append(path)
+    generations = [parse_generation(path.name) for path in [*small, *chosen]]
+    chosen += [path for path in small if generations.count(parse_generation(path.name)) > 1]
+    return merge_segments(store, folder, sorted(chosen), drop_damaged, incomplete) if chosen else None
 
 
 @contextmanager
-def writing(store: Store, key: StageKey, anew: bool = False) -> Iterator[SegmentWriter]:
-    """As `Store.writer`; when it is closed, many small segments of the key are brought together."""
-    with store.writer(key, anew) as writer:
+def open_writer(store: Store, key: StageKey, replace: bool = False) -> Generator[SegmentWriter]:
+    """Open a writer as `Store.open_writer` does, and merge the small segments of the key when it is closed."""
+    with store.open_writer(key, replace) as writer:
         yield writer
     with suppress(OSError):  # the next writer tries again
-        tidy(store, store.folder(key))
+        merge_small_segments(store, store.folder(key))
 
 
-def tidy(store: Store, folder: Path) -> Compacted | None:
-    """Bring small segments together where many have come, so that their number stays bounded. Damaged ones stay."""
-    by_rank: dict[int, list[Path]] = {}
+def merge_small_segments(store: Store, folder: Path) -> Compacted | None:
+    """Merge small segments where a generation has many, so that their number stays bounded. Damaged ones stay."""
+    by_generation: dict[int, list[Path]] = {}
     for path in sorted(folder.glob("*.jsonl")):
         with suppress(FileNotFoundError):
-            if path.stat().st_size < SMALL:
-                by_rank.setdefault(generation(path), []).append(path)
-    many = [path for paths in by_rank.values() if len(paths) >= MANY for path in paths]
+            if path.stat().st_size < SMALL_SEGMENT_BYTES:
+                by_generation.setdefault(parse_generation(path.name), []).append(path)
+    many = [path for paths in by_generation.values() if len(paths) >= MAX_SMALL_SEGMENTS for path in paths]
     if not many:
         return None
-    with suppress(FileNotFoundError):  # somebody else is at it
-        closed = [path for path in many if not being_written(path)]
-        store.index.refresh(folder)
-        bad = {found.segment for found in store.index.damage(folder)}
-        return bring_together(store, folder, [path for path in closed if path not in bad])
+    with suppress(FileNotFoundError):  # another process is merging them
+        closed = [path for path in many if not is_being_written(path)]
+        return merge_undamaged(store, folder, closed)
     return None
 
 
-def bring_together(
+def merge_undamaged(store: Store, folder: Path, paths: Sequence[Path]) -> Compacted | None:
+    """Merge those of the segments that have no damaged line.
+
+    Raises:
+        FileNotFoundError: another process has removed a segment.
+    """
+    store.index.refresh(folder)
+    damaged = {line.segment for line in store.index.find_damage(folder)}
+    chosen = [path for path in paths if path not in damaged]
+    return merge_segments(store, folder, chosen) if len(chosen) > 1 else None
+
+
+def merge_segments(
     store: Store,
     folder: Path,
     old: Sequence[Path],
     drop_damaged: bool = False,
-    also_damaged: Collection[str] = (),
+    incomplete: Collection[str] = (),
 ) -> Compacted:
-    """Write what holds of these segments to new ones, and remove them.
+    """Write the current records of segments to new segments, and remove the old ones.
 
     Raises:
-        CorruptCacheError: a line is damaged, and `drop_damaged` was not asked for.
-        FileNotFoundError: somebody else has removed one of them; they are as they were.
+        CorruptCacheError: a line is damaged and `drop_damaged` is false.
+        FileNotFoundError: another process has removed a segment; the others are unchanged.
     """
-    damage = [found for found in store.index.damage(folder) if found.segment in old]
-    bad = {found.segment for found in damage} | {path for path in old if path.name in also_damaged}
+    damage = [line for line in store.index.find_damage(folder) if line.segment in old]
     if damage and not drop_damaged:
-        raise damaged(damage[0].segment, damage[0].line)
-    made, chosen = Making(folder), set(old)
-    kept = 0
+        raise damage_error(f"{damage[0].segment}, line {damage[0].line}")
+    replacement, kept = SegmentReplacement(folder, store.max_segment_bytes), 0
     try:
         for path in old:
-            with path.open("rb") as opened:
-                for lines in batched(scan(opened), BATCH):
-                    stay = [line for line in holding(store, folder, path, chosen, lines) if line.good]
-                    made.append(generation(path), stay)
-                    kept += len(stay)
-        made.finish()
+            with path.open("rb") as segment:
+                for lines in batched(read_lines(segment), LINES_PER_BATCH):
+                    current = [line for line in _find_current(store, path, old, lines) if line.is_intact]
+                    replacement.append(parse_generation(path.name), current)
+                    kept += len(current)
+        replacement.finish()
     except BaseException:
-        made.abandon()
+        replacement.abandon()
         raise
-    whole, broken = [path.name for path in old if path not in bad], [path.name for path in old if path in bad]
-    merge = Merge(frozenset(made.names), frozenset(whole), frozenset(broken))
+    damaged = {path.name for path in old if path in {line.segment for line in damage} or path.name in incomplete}
+    whole = frozenset(path.name for path in old if path.name not in damaged)
+    merge = Merge(frozenset(replacement.names), whole, frozenset(damaged))
     write_atomically(folder / merge.name, merge.to_json().decode())
-    for path in sorted(old, key=generation):  # stopped half way, nothing that was replaced comes back
+    for path in sorted(old, key=generation_order):  # if this is interrupted, no replaced record comes back
         path.unlink(missing_ok=True)
     sync_folder(folder)
     return Compacted(folder, len(old), kept, len(damage), merge)
 
 
-def holding(store: Store, folder: Path, path: Path, old: set[Path], lines: Sequence[Line]) -> Iterator[Line]:
-    """Those of a segment's lines that may not be left out."""
-    best = {entry.image: entry for entry in store.index.entries(folder, [line.image for line in lines])}
+def _find_current(
+    store: Store, path: Path, old: Collection[Path], lines: Sequence[SegmentLine]
+) -> Iterator[SegmentLine]:
+    """Find the lines of a segment that may not be left out."""
+    images = [line.image for line in lines]
+    entries = {entry.image: entry for entry in store.index.find_entries(path.parent, images)}
     for line in lines:
-        other = best.get(line.image)
-        here = other is not None and other.segment == path and other.start == line.start
-        if here or other is None or (other.segment not in old and not outranks(other, path, line)):
+        entry = entries.get(line.image)
+        if entry is None or (entry.segment, entry.start) == (path, line.start):
+            yield line
+            continue
+        if entry.segment not in old and not _is_replaced(line, path, entry):
             yield line
 
 
-def outranks(other: Entry, path: Path, line: Line) -> bool:
-    """Whether another record of the image holds in place of a line, whatever becomes of their names."""
-    ranks = generation(other.segment), generation(path)
-    if ranks[0] != ranks[1] or not line.good:
-        return ranks[0] > ranks[1]
-    return other.state is State.VALUE and line.failure is not None
+def _is_replaced(line: SegmentLine, path: Path, entry: IndexEntry) -> bool:
+    """Whether another record of the image counts in place of a line, whatever their segments will be called."""
+    other, own = parse_generation(entry.segment.name), parse_generation(path.name)
+    if other != own or not line.is_intact:
+        return other > own
+    return entry.state is State.VALUE and line.failure is not None
 
 
-class Making:
-    """Segments in the making, of each generation; none is one by its name before all of them are complete."""
+class _UnfinishedWriter(SegmentWriter):
+    suffix = ".making"
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.current: dict[int, tuple[Path, SegmentWriter]] = {}
-        self.done: list[tuple[Path, Path]] = []
 
-    def append(self, rank: int, lines: Sequence[Line]) -> None:
-        if not lines:
-            return
-        if rank in self.current and self.current[rank][1].size >= LARGE:
-            self.close(rank)
-        if rank not in self.current:
-            writer = SegmentWriter(self.folder, rank)
-            final, writer.path = writer.path, writer.path.with_suffix(".making")
-            self.current[rank] = final, writer
-        self.current[rank][1].append_lines(b"".join(line.content + b"\n" for line in lines))
+class SegmentReplacement:
+    """New segments of each generation, none of which has the name of a segment before all of them are complete."""
 
-    def close(self, rank: int) -> None:
-        final, writer = self.current.pop(rank)
-        self.done.append((writer.path, final))
-        writer.close()
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self.names: list[str] = []
+        self._folder, self._max_bytes = folder, max_bytes
+        self._writers: dict[int, SegmentWriter] = {}
+        self._unfinished: list[Path] = []
+
+    def append(self, generation: int, lines: Sequence[SegmentLine]) -> None:
+        """Append lines to the segment of a generation."""
+        if generation not in self._writers:
+            on_close = self._unfinished.append
+            writer = _UnfinishedWriter(self._folder, generation, on_close, max_bytes=self._max_bytes)
+            self._writers[generation] = writer
+        self._writers[generation].append_lines(b"".join(line.content + b"\n" for line in lines))
 
     def finish(self) -> None:
-        for rank in list(self.current):
-            self.close(rank)
-        for made, final in self.done:
-            made.replace(final)
-        if self.done:
-            sync_folder(self.folder)
-
-    @property
-    def names(self) -> list[str]:
-        return [final.name for _, final in self.done]
+        """Give all segments their names."""
+        self._close()
+        for path in self._unfinished:
+            self.names.append(path.with_suffix(".jsonl").name)
+            path.replace(self._folder / self.names[-1])
+        if self.names:
+            sync_folder(self._folder)
 
     def abandon(self) -> None:
-        for rank in list(self.current):
-            self.close(rank)
-        for made, final in self.done:
-            made.unlink(missing_ok=True)
-            final.unlink(missing_ok=True)
+        """Remove all new segments."""
+        self._close()
+        for path in [*self._unfinished, *(self._folder / name for name in self.names)]:
+            path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()

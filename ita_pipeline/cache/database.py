@@ -1,91 +1,22 @@
-"""The SQLite database of the index, and the rows that it stores for records."""
+# pyright: strict
+"""The SQLite database of the index: its tables, its connection, and the rows that it stores for records."""
 
 from __future__ import annotations
 
 import sqlite3
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
 
-from ita_pipeline.cache.records import Line
+from ita_pipeline.cache.records import SegmentLine
 from stages.base import FailureKind
-
-ENTER = "INSERT INTO folders (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id"
-
-
-ENROL = """
-INSERT INTO segments (folder, name) VALUES (?, ?) ON CONFLICT (folder, name) DO UPDATE SET name = name RETURNING id
-"""
-
-
-GATHER = "INSERT INTO incoming VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-
-ONE, ALL = "VALUES (?, ?, ?, ?, ?, ?, ?, ?)", "SELECT * FROM incoming WHERE true ORDER BY image"
-
-
-# Of two records of one image the later generation holds, then a value before a failure, then the first by name.
-REMEMBER = """
-INSERT INTO records {rows}
-ON CONFLICT (folder, image) DO UPDATE SET
-    segment = excluded.segment, start = excluded.start, length = excluded.length, state = excluded.state,
-    seconds = excluded.seconds, generation = excluded.generation
-WHERE segment IN ({gone}) OR excluded.generation > generation
-    OR (excluded.generation = generation AND excluded.state = 0 AND state != 0)
-    OR (excluded.generation = generation AND (excluded.state = 0) = (state = 0)
-        AND (SELECT name FROM segments WHERE id = excluded.segment)
-            < (SELECT name FROM segments WHERE id = records.segment))
-"""
-
-
-class State(IntEnum):
-    """What a record is: a value, or a failure of one of the three kinds."""
-
-    VALUE = 0
-    PERMANENT = 1
-    TRANSIENT = 2
-    RESOURCE = 3
-
-    @property
-    def kind(self) -> FailureKind:
-        return FailureKind[self.name]
-
-    @classmethod
-    def of(cls, failure: FailureKind | None) -> State:
-        return cls.VALUE if failure is None else cls[failure.name]
-
-
-def stored(image: str) -> bytes | str:
-    """A sha256 as its 32 bytes; any other id as the text it is."""
-    if len(image) == 64:
-        with suppress(ValueError):
-            raw = bytes.fromhex(image)
-            if raw.hex() == image:
-                return raw
-    return image
-
-
-def sortable(image: bytes | str) -> bytes:
-    return image if isinstance(image, bytes) else image.encode("utf-8", "surrogatepass")
-
-
-def numbers(segments: Sequence[int]) -> str:
-    return ", ".join(map(str, segments))
-
-
-def row_of(folder: int, segment: int, rank: int, line: Line) -> tuple[Any, ...]:
-    """A line's row in `records`, found without reading its value."""
-    state = State.of(line.failure)
-    return (folder, stored(line.image), segment, line.start, len(line.content), int(state), line.seconds, rank)
-
 
 VERSION = 6
 
-# New records are random keys all over the table: with the usual 2 MB of pages, most of them would be read anew.
-PAGES_KILOBYTES = 64 * 1024
-
+# Keys are random, and so are the pages that new records go to: SQLite's usual 2 MB would be read again and again.
+PAGE_CACHE_KILOBYTES = 64 * 1024
 
 SCHEMA = """
 CREATE TABLE files (path BLOB PRIMARY KEY, stamp TEXT, key TEXT, before TEXT) WITHOUT ROWID;
@@ -102,72 +33,156 @@ CREATE TABLE records (
 CREATE TABLE damage (folder INTEGER, segment INTEGER, line INTEGER, image TEXT);
 """
 
+INSERT_FOLDER = "INSERT INTO folders (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id"
+
+INSERT_SEGMENT = """
+INSERT INTO segments (folder, name) VALUES (?, ?) ON CONFLICT (folder, name) DO UPDATE SET name = name RETURNING id
+"""
+
+INSERT_INCOMING = "INSERT INTO incoming VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+
+ONE_ROW, INCOMING_ROWS = "VALUES (?, ?, ?, ?, ?, ?, ?, ?)", "SELECT * FROM incoming WHERE true ORDER BY image"
+
+# Of two records of an image, the later generation counts, then a value before a failure, then the first by name.
+INSERT_RECORDS = """
+INSERT INTO records {rows}
+ON CONFLICT (folder, image) DO UPDATE SET
+    segment = excluded.segment, start = excluded.start, length = excluded.length, state = excluded.state,
+    seconds = excluded.seconds, generation = excluded.generation
+WHERE segment IN ({gone}) OR excluded.generation > generation
+    OR (excluded.generation = generation AND excluded.state = 0 AND state != 0)
+    OR (excluded.generation = generation AND (excluded.state = 0) = (state = 0)
+        AND (SELECT name FROM segments WHERE id = excluded.segment)
+            < (SELECT name FROM segments WHERE id = records.segment))
+"""
+
+RecordRow = tuple[int, bytes | str, int, int, int, int, float, int]
+
+
+class State(IntEnum):
+    """Whether a record contains a value, or which of the three kinds of failure."""
+
+    VALUE = 0
+    PERMANENT = 1
+    TRANSIENT = 2
+    RESOURCE = 3
+
+    @property
+    def kind(self) -> FailureKind:
+        """The kind of failure."""
+        return FailureKind[self.name]
+
+    @classmethod
+    def of(cls, failure: FailureKind | None) -> State:
+        """The state of a record with this failure, or with a value."""
+        return cls.VALUE if failure is None else cls[failure.name]
+
+
+def to_column(image: str) -> bytes | str:
+    """Convert an image to its column value: a sha256 to its 32 bytes, any other id to itself."""
+    if len(image) == 64:
+        with suppress(ValueError):
+            raw = bytes.fromhex(image)
+            if raw.hex() == image:
+                return raw
+    return image
+
+
+def from_column(image: bytes | str) -> str:
+    """Convert a column value back to the image."""
+    return image.hex() if isinstance(image, bytes) else image
+
+
+def sort_bytes(image: bytes | str) -> bytes:
+    """The bytes by which the table sorts images of one kind."""
+    return image if isinstance(image, bytes) else image.encode("utf-8", "surrogatepass")
+
+
+def to_row(folder: int, segment: int, generation: int, line: SegmentLine) -> RecordRow:
+    """The row of a line in `records`."""
+    state = int(State.of(line.failure))
+    image = to_column(line.image)
+    return (folder, image, segment, line.start, len(line.content), state, line.seconds, generation)
+
+
+def join_ids(ids: Sequence[int]) -> str:
+    """A list of ids as SQL."""
+    return ", ".join(map(str, ids))
+
 
 class Database:
-    """The connection; made with the first question."""
+    """A connection to the index file, or to memory where that file cannot be used; opened on first use."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.file = root / "index.sqlite"
-        self.opened: sqlite3.Connection | None = None
+        self._connection: sqlite3.Connection | None = None
 
     @property
-    def database(self) -> sqlite3.Connection:
-        if self.opened is None:
-            self.use(self.open())
-        assert self.opened is not None
-        return self.opened
+    def connection(self) -> sqlite3.Connection:
+        """The connection."""
+        return self._connection or self._connect()
 
-    def use(self, database: sqlite3.Connection) -> None:
-        self.opened = database
-        weakref.finalize(self, database.close)
+    @contextmanager
+    def transaction(self) -> Generator[sqlite3.Connection]:
+        """Open a transaction for writing, which an error rolls back."""
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
 
-    def open(self) -> sqlite3.Connection:
-        """The file where it can be used; where it is damaged it is removed, and else memory has to do."""
+    def use_memory(self) -> None:
+        """Continue with an empty database in memory."""
+        self._use(_open_database(":memory:"))
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open the file, or remove it first where it is damaged; use memory where it cannot be used at all."""
         with suppress(OSError):
             self.root.mkdir(parents=True, exist_ok=True)
         for _ in range(2 if self.root.is_dir() else 0):
             try:
-                return prepared(str(self.file))
+                return self._use(_open_database(str(self.file)))
             except sqlite3.OperationalError:  # locked for long, not writable, no room
                 break
-            except sqlite3.DatabaseError:  # not a database any more
+            except sqlite3.DatabaseError:  # no longer a database
                 with suppress(OSError):
                     self.file.unlink(missing_ok=True)
-        return prepared(":memory:")
+        return self._use(_open_database(":memory:"))
 
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        database = self.database
-        database.execute("BEGIN IMMEDIATE")
-        try:
-            yield database
-        except BaseException:
-            database.execute("ROLLBACK")
-            raise
-        database.execute("COMMIT")
+    def _use(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        self._connection = connection
+        weakref.finalize(self, connection.close)
+        return connection
 
 
-def prepared(file: str) -> sqlite3.Connection:
-    """A database with our tables; one of another version is emptied first.
+def _open_database(file: str) -> sqlite3.Connection:
+    """Open a database and create its tables, after removing those of another version.
 
     Raises:
-        sqlite3.DatabaseError: the file is none of ours, or cannot be used now.
+        sqlite3.DatabaseError: the file is not a database, or cannot be used now.
     """
-    database = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
     try:
-        database.row_factory = sqlite3.Row
-        database.execute(f"PRAGMA cache_size = -{PAGES_KILOBYTES}")
-        if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-            database.execute("BEGIN EXCLUSIVE")
-            if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-                for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-                    database.execute(f'DROP TABLE "{name}"')
+        connection.row_factory = sqlite3.Row
+        connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KILOBYTES}")
+        if not _is_current(connection):
+            connection.execute("BEGIN EXCLUSIVE")
+            if not _is_current(connection):
+                for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                    connection.execute(f'DROP TABLE "{name}"')
                 for statement in filter(str.strip, SCHEMA.split(";")):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {VERSION}")
-            database.execute("COMMIT")
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.execute("COMMIT")
     except sqlite3.DatabaseError:
-        database.close()
+        connection.close()
         raise
-    return database
+    return connection
+
+
+def _is_current(connection: sqlite3.Connection) -> bool:
+    return connection.execute("PRAGMA user_version").fetchone()[0] == VERSION

@@ -1,4 +1,5 @@
-"""Looking after the store: what lies in it, and whether it is whole."""
+# pyright: strict
+"""The contents of the store: its keys with their sizes, and a check of every line."""
 
 from __future__ import annotations
 
@@ -7,14 +8,15 @@ from pathlib import Path
 
 from ita_pipeline.cache.index import Damage
 from ita_pipeline.cache.keys import StageKey
-from ita_pipeline.cache.records import scan
-from ita_pipeline.cache.store import KEY_FILE, Store, read_key
+from ita_pipeline.cache.records import read_lines
+from ita_pipeline.cache.store import Store, read_key
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
-    """What lies under one key: its records, its segments and their bytes, and when it was used last, in seconds
-    since 1970. Of a shared cache, whose records only reading everything would count, those are nothing.
+class KeyUsage:
+    """The records under a key, its segments, their bytes, and when it was last used, in seconds since 1970.
+
+    In a shared cache, records could be counted only by reading all of them, so these numbers are None.
     """
 
     key: StageKey
@@ -26,39 +28,56 @@ class Holding:
     used: float
 
 
-def holdings(store: Store) -> list[Holding]:
-    """All keys of the store, stage by stage, the one used last first."""
-    found = []
-    for file in (store.root / "cache").glob(f"*/*/{KEY_FILE}"):
-        key = read_key(file)
+def list_keys(store: Store) -> list[KeyUsage]:
+    """List all keys of the store by stage, the one used last first."""
+    usages: list[KeyUsage] = []
+    for file in store.key_files():
+        key, folder = read_key(file), file.parent
         if key is None:
             continue
-        store.index.refresh(file.parent)
-        summary = store.index.summary(file.parent)
-        sizes = [path.stat().st_size for path in file.parent.glob("*.jsonl")]
+        store.index.refresh(folder)
+        summary = store.index.summarize(folder)
+        sizes = [path.stat().st_size for path in folder.glob("*.jsonl")]
         used = file.stat().st_mtime
-        found.append(Holding(key, file.parent, summary.values, summary.failures, len(sizes), sum(sizes), used))
-    return sorted(found, key=lambda holding: (holding.key.stage, -holding.used))
+        usages.append(KeyUsage(key, folder, summary.values, summary.failures, len(sizes), sum(sizes), used))
+    return sorted(usages, key=usage_order)
+
+
+def usage_order(usage: KeyUsage) -> tuple[str, float]:
+    """Sort key for keys: by stage, the one used last first."""
+    return usage.key.stage, -usage.used
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """What reading every segment found: lines that are whole, and lines that are not what was written there."""
+class Verification:
+    """The outcome of reading every segment: counts, and the damaged lines."""
 
-    segments: int
-    lines: int
-    damage: tuple[Damage, ...]
+    segments: int = 0
+    lines: int = 0
+    damage: tuple[Damage, ...] = ()
+
+    def __add__(self, other: Verification) -> Verification:
+        return Verification(self.segments + other.segments, self.lines + other.lines, self.damage + other.damage)
 
 
-def verify(store: Store) -> Checked:
-    """Read every line of every segment and hold it against its check sum, whatever the index says."""
-    segments = lines = 0
+def verify_segment(path: Path, address: Path | str, size: int | None = None) -> Verification:
+    """Read every line of a segment and compare its check sum.
+
+    With the `size` that the segment should have, a missing end is damage of line 0.
+    """
+    lines = end = 0
     damage: list[Damage] = []
-    for path in sorted((store.root / "cache").glob("*/*/*.jsonl")):
-        segments += 1
-        with path.open("rb") as opened:
-            for line in scan(opened):
-                lines += 1
-                if not line.good:
-                    damage.append(Damage(path, line.number, line.image))
-    return Checked(segments, lines, tuple(damage))
+    with path.open("rb") as segment:
+        for line in read_lines(segment):
+            lines, end = lines + 1, line.end
+            if not line.is_intact:
+                damage.append(Damage(address, line.number, line.image))
+    if size is not None and (end != size or not end):
+        damage.append(Damage(address, 0, ""))
+    return Verification(1, lines, tuple(damage))
+
+
+def verify(store: Store) -> Verification:
+    """Verify every segment, whatever the index contains."""
+    paths = sorted((store.root / "cache").glob("*/*/*.jsonl"))
+    return sum((verify_segment(path, path) for path in paths), Verification())

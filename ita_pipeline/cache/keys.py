@@ -1,3 +1,4 @@
+# pyright: strict
 """Keys: canonical digests of everything that decides a result, and of nothing else."""
 
 from __future__ import annotations
@@ -10,27 +11,28 @@ from typing import Any
 
 from stages.base import Stage
 
-SHORT = 16
+# Hexadecimal digits of a key in the name of its folder.
+SHORT_KEY_LENGTH = 16
 
 
-def canonical_json(value: Any) -> bytes:
-    """The one JSON text of a value: sorted keys, no spaces, plain ASCII, no NaN.
+def canonical_json(value: object) -> bytes:
+    """Write a value as its only canonical JSON text: sorted keys, no spaces, plain ASCII, no NaN.
 
     Raises:
-        TypeError: for anything that is not plain JSON, such as a set, whose order differs between processes.
-        ValueError: for NaN and infinities.
+        TypeError: the value is not plain JSON, such as a set, whose order differs between processes.
+        ValueError: the value contains NaN or an infinity.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
 
 
-def digest(value: Any) -> str:
-    """sha256 of a value's canonical JSON, 64 hexadecimal digits."""
+def digest(value: object) -> str:
+    """The sha256 of a value's canonical JSON, 64 hexadecimal digits."""
     return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class StageKey:
-    """The key of a stage with its components in clear, so that two keys can be compared word by word."""
+    """The key of a stage with its components, so that two keys can be compared one component at a time."""
 
     stage: str
     components: Mapping[str, Any]
@@ -39,11 +41,14 @@ class StageKey:
     @property
     def short(self) -> str:
         """The name of the stage's folder in the cache."""
-        return self.hexdigest[:SHORT]
+        return self.hexdigest[:SHORT_KEY_LENGTH]
 
 
 def stage_key(stage: Stage[Any], upstream: Mapping[str, StageKey]) -> StageKey:
-    """Key of a stage: name, version, semantic settings, models, tools, numerics, and the stages it reads.
+    """Compute the key of a stage from everything that decides its results.
+
+    That is its name, version, semantic settings, models, tools, numerics, and the keys of the stages that it reads,
+    which are in `upstream` by name.
 
     Raises:
         StageError: a model or tool that the stage needs is missing.
@@ -59,3 +64,11 @@ def stage_key(stage: Stage[Any], upstream: Mapping[str, StageKey]) -> StageKey:
         "reads": {name: upstream[name].hexdigest for name in stage.reads},
     }
     return StageKey(stage=stage.name, components=components, hexdigest=digest(components))
+
+
+def explain_unreadable(key: StageKey, installed: Mapping[str, type[Stage[Any]]]) -> str:
+    """Explain why no installed stage can read the records of a key, or return an empty text where one can."""
+    stage = installed.get(key.stage)
+    if stage is None:
+        return "that stage is not installed"
+    return "" if key.components.get("version") == stage.version else "it is of another version of the stage"

@@ -1,8 +1,9 @@
-"""Which segments were brought together in which: what makes one name as good as others.
+# pyright: strict
+"""Merge notes: which segments were merged into which, so that records known under one name are known under others.
 
-Segments are never changed, so a cache that has a name has its content. Bringing segments together gives the same
-content other names, and a note beside them says so, `merged-….json`. By such notes a machine knows that it need not
-fetch what it has under other names, nor put what is there under others, and the index what has moved where.
+Segments never change, so a cache that has a name has its content. A merge gives the same content other names, and a
+note beside the segments, `merged-….json`, records that. By such notes a machine neither fetches nor puts records
+that the other side has under other names, and the index finds where records have moved.
 """
 
 from __future__ import annotations
@@ -10,28 +11,30 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from ita_pipeline.cache.records import NAME
+from ita_pipeline.cache.records import SEGMENT_NAME
 
 SCHEMA = "ita.merged/1"
 
-NOTE = re.compile(r"merged-[0-9a-f]{16}\.json")
+_MEMBERS = ("into", "parts", "damaged")
 
-NOTES = "merged-*.json"
+NOTE_NAME = re.compile(r"merged-[0-9a-f]{16}\.json")
 
-LONGEST_NOTE = 16 * 1024 * 1024
+NOTE_PATTERN = "merged-*.json"
+
+MAX_NOTE_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Segments by name whose records are those of others: `into` holds what `parts` hold.
+    """Names of segments: the records of `parts` are those of `into`.
 
-    What was good in `damaged` is in `into` as well, but a whole copy of one of them would say more.
+    The intact records of `damaged` are in `into` too, but an undamaged copy of one of them would contain more.
     """
 
     into: frozenset[str]
@@ -39,78 +42,74 @@ class Merge:
     damaged: frozenset[str] = frozenset()
 
     def to_json(self) -> bytes:
-        members = {
-            "schema": SCHEMA,
-            "into": sorted(self.into),
-            "parts": sorted(self.parts),
-            "damaged": sorted(self.damaged),
-        }
-        return json.dumps(members, indent=0).encode() + b"\n"
+        """The content of the note."""
+        members = {name: sorted(names) for name, names in zip(_MEMBERS, astuple(self), strict=True)}
+        return json.dumps({"schema": SCHEMA, **members}, indent=0).encode() + b"\n"
 
     @property
     def name(self) -> str:
-        """The file that it is written to; the same for the same."""
+        """The name of the note; equal merges have equal names."""
         return f"merged-{hashlib.sha256(self.to_json()).hexdigest()[:16]}.json"
 
 
 def parse_merge(content: bytes) -> Merge | None:
-    """What a note says, or nothing where it is none: then only work is done twice."""
-    with suppress(ValueError, RecursionError):
-        found: Any = json.loads(content)
-        if isinstance(found, dict) and cast(dict[str, Any], found).get("schema") == SCHEMA:
-            parts = [names_in(cast(dict[str, Any], found).get(part)) for part in ("into", "parts", "damaged")]
-            into, others, damaged = parts
-            if into is not None and others is not None and damaged is not None:
-                return Merge(into, others, damaged)
+    """Parse a note, or return None where it is none: then only work is done twice."""
+    with suppress(ValueError, KeyError, RecursionError):
+        note: object = json.loads(content)
+        members = cast(dict[str, object], note) if isinstance(note, dict) else {}
+        if members.get("schema") == SCHEMA:
+            return Merge(*(_parse_names(members[part]) for part in _MEMBERS))
     return None
 
 
-def names_in(value: Any) -> frozenset[str] | None:
-    if not isinstance(value, list) or not all(isinstance(name, str) and NAME.fullmatch(name) for name in value):
-        return None
-    return frozenset(cast(list[str], value))
+def _parse_names(value: object) -> frozenset[str]:
+    """
+    Raises:
+        ValueError: the value is not a list of names of segments.
+    """
+    names: list[Any] = cast(list[Any], value) if isinstance(value, list) else [None]
+    if not all(isinstance(name, str) and SEGMENT_NAME.fullmatch(name) for name in names):
+        raise ValueError("not a list of names of segments")
+    return frozenset(names)
 
 
 def read_merges(folder: Path) -> list[Merge]:
-    """What the notes of a folder say."""
-    found: list[Merge] = []
-    for path in folder.glob(NOTES):
+    """Read the notes of a folder."""
+    merges: list[Merge | None] = []
+    for path in folder.glob(NOTE_PATTERN):
         with suppress(OSError):
-            if path.stat().st_size <= LONGEST_NOTE:
-                merge = parse_merge(path.read_bytes())
-                found += [merge] if merge is not None else []
-    return found
+            if path.stat().st_size <= MAX_NOTE_BYTES:
+                merges.append(parse_merge(path.read_bytes()))
+    return [merge for merge in merges if merge is not None]
 
 
-class Known:
-    """Names, and all others whose content is among theirs."""
+class KnownSegments:
+    """Names of segments, and all other names whose records are among theirs."""
 
     def __init__(self, names: Iterable[str], merges: Iterable[Merge]) -> None:
         self.names: set[str] = set()
-        self.merges: dict[str, list[Merge]] = {}
-        empty: list[Merge] = []
+        self._merges: dict[str, list[Merge]] = {}
         for merge in merges:
             for name in merge.into | merge.parts | merge.damaged:
-                self.merges.setdefault(name, []).append(merge)
-            empty += [] if merge.into else [merge]
-        for merge in empty:  # all that they held is outranked by what others hold
-            self.add(merge.parts)
+                self._merges.setdefault(name, []).append(merge)
+            if not merge.into:  # other segments contain records that replace all of theirs
+                names = {*names, *merge.parts}
         self.add(names)
 
     def add(self, names: Iterable[str]) -> None:
-        """Learn of more names, and of what follows."""
+        """Add names, and all that follow from them."""
         new = set(names) - self.names
         while new:
             self.names |= new
-            following: set[str] = set()
-            for merge in {id(merge): merge for name in new for merge in self.merges.get(name, ())}.values():
+            implied: set[str] = set()
+            for merge in {merge for name in new for merge in self._merges.get(name, ())}:
                 if merge.into <= self.names:
-                    following |= merge.parts
+                    implied |= merge.parts
                 if merge.parts | merge.damaged <= self.names:
-                    following |= merge.into
-            new = following - self.names
+                    implied |= merge.into
+            new = implied - self.names
 
 
-def equivalents(names: Iterable[str], merges: Collection[Merge]) -> set[str]:
-    """These names, and all others whose content is among theirs."""
-    return Known(names, merges).names
+def find_equivalents(names: Iterable[str], merges: Iterable[Merge]) -> set[str]:
+    """Find all names whose records are among those of these names, which are included."""
+    return KnownSegments(names, merges).names

@@ -1,26 +1,26 @@
-"""The manifest: path, size, times and inode of files that were hashed, to save hashing them again; what is in
-archives elsewhere; and posts.
+# pyright: strict
+"""The manifest: stamps of files that were hashed, contents of archives elsewhere, and posts of earlier plans.
 
-It is derived: whenever it is missing, damaged or locked, files are hashed instead, and a post whose text changed is
-taken for a new one.
+It is derived: whenever it is missing, damaged or locked, files are hashed again, and a post whose text changed
+counts as a new one.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ita_pipeline.cache.index import AT_ONCE, Index
+from ita_pipeline.cache.index import QUERY_SIZE, Index
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.sources.refs import Stamped
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
-    """A post as it stood in its place when it was planned last, in JSON, and what had changed then."""
+class PostNote:
+    """A post at its place when it was last planned, as JSON, and the parts of it that had changed by then."""
 
     place: str
     key: str
@@ -30,78 +30,75 @@ class Noted:
 
 
 class Manifest:
-    """`get` and `put` never raise for what is wrong with the database: they find nothing, or keep nothing."""
+    """Files, archives and posts of earlier runs. Where the database is broken, methods find or keep nothing."""
 
     def __init__(self, index: Index) -> None:
-        self.index = index
-        self.lock = threading.Lock()
+        self._index = index
+        self._lock = threading.Lock()
 
     def get(self, paths: Sequence[bytes]) -> dict[bytes, Stamped]:
-        """What is known of these files."""
-        found: dict[bytes, Stamped] = {}
-        with suppress(sqlite3.Error):
-            for some in batched(paths, AT_ONCE):
-                marks = ", ".join("?" * len(some))
-                rows = self.index.database.execute(f"SELECT * FROM files WHERE path IN ({marks})", some)
-                found |= {row[0]: Stamped(*row) for row in rows}
-        return found
+        """Find what is known of these files."""
+        rows = self._select("SELECT * FROM files WHERE path", paths)
+        return {row["path"]: Stamped(*row) for row in rows}
 
     def paths(self) -> list[bytes]:
         """Every file that was ever hashed, in order."""
         with suppress(sqlite3.Error):
-            return [row[0] for row in self.index.database.execute("SELECT path FROM files ORDER BY path")]
+            return [row[0] for row in self._index.connection.execute("SELECT path FROM files ORDER BY path")]
         return []
 
     def paths_of(self, keys: Sequence[str]) -> dict[str, list[bytes]]:
-        """Where files of these contents were seen last."""
-        found: dict[str, list[bytes]] = {}
-        with suppress(sqlite3.Error):
-            for some in batched(keys, AT_ONCE):
-                marks = ", ".join("?" * len(some))
-                rows = self.index.database.execute(f"SELECT key, path FROM files WHERE key IN ({marks})", some)
-                for key, path in rows:
-                    found.setdefault(key, []).append(path)
-        return found
+        """Find the last known files of these contents."""
+        paths: dict[str, list[bytes]] = {}
+        for row in self._select("SELECT key, path FROM files WHERE key", keys):
+            paths.setdefault(row["key"], []).append(row["path"])
+        return paths
 
     def put(self, files: Iterable[Stamped]) -> None:
-        rows = [(file.path, file.stamp, file.key, file.before) for file in files]
-        if rows:
-            with suppress(sqlite3.Error), self.index.writing() as database:
-                database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
+        """Remember files that were hashed."""
+        self._replace("files", [(file.path, file.stamp, file.key, file.before) for file in files])
 
     def archive(self, address: bytes, stamp: str) -> str | None:
-        """What was noted of the contents of an archive that stood then as it does now. Any thread may ask."""
-        with self.lock, suppress(sqlite3.Error):
-            row = self.index.database.execute("SELECT stamp, contents FROM archives WHERE address = ?", [address])
-            found = row.fetchone()
-            return found["contents"] if found and found["stamp"] == stamp != "" else None
+        """The contents noted for an archive, if its stamp is still the same. Any thread may call this."""
+        with self._lock, suppress(sqlite3.Error):
+            query = "SELECT stamp, contents FROM archives WHERE address = ?"
+            row = self._index.connection.execute(query, [address]).fetchone()
+            return row["contents"] if row and row["stamp"] == stamp != "" else None
         return None
 
     def note_archive(self, address: bytes, stamp: str, contents: str) -> None:
-        with self.lock, suppress(sqlite3.Error), self.index.writing() as database:
-            database.execute("INSERT OR REPLACE INTO archives VALUES (?, ?, ?)", [address, stamp, contents])
+        """Note the contents of an archive. Any thread may call this."""
+        with self._lock:
+            self._replace("archives", [(address, stamp, contents)])
 
-    def noted(self, places: Sequence[str]) -> dict[str, Noted]:
-        """What is known of the posts in these places."""
-        return {note.place: note for note in self.posts("place", places)}
+    def find_posts_at(self, places: Sequence[str]) -> dict[str, PostNote]:
+        """Find the posts noted for these places."""
+        return {note.place: note for note in self._find_posts("place", places)}
 
-    def noted_as(self, keys: Sequence[str]) -> dict[str, Noted]:
-        """Posts by these keys, wherever they stand."""
-        return {note.key: note for note in self.posts("key", keys)}
+    def find_posts(self, keys: Sequence[str]) -> dict[str, PostNote]:
+        """Find posts by their keys, at whatever place."""
+        return {note.key: note for note in self._find_posts("key", keys)}
 
-    def posts(self, column: str, values: Sequence[str]) -> list[Noted]:
-        found: list[Noted] = []
-        with suppress(sqlite3.Error):
-            for some in batched(values, AT_ONCE):
-                marks = ", ".join("?" * len(some))
-                rows = self.index.database.execute(f"SELECT * FROM posts WHERE {column} IN ({marks})", some)
-                found += [
-                    Noted(row[0], row[1], row[2], row[3], tuple(filter(None, row[4].split(",")))) for row in rows
-                ]
-        return found
-
-    def note(self, posts: Iterable[Noted]) -> None:
+    def note_posts(self, posts: Iterable[PostNote]) -> None:
+        """Note posts with their places."""
         rows = [(note.place, note.key, note.post, note.before, ",".join(note.changed)) for note in posts]
+        self._replace("posts", rows)
+
+    def _find_posts(self, column: str, values: Sequence[str]) -> Iterator[PostNote]:
+        for place, key, post, before, changed in self._select(f"SELECT * FROM posts WHERE {column}", values):
+            yield PostNote(place, key, post, before, tuple(filter(None, changed.split(","))))
+
+    def _select(self, query: str, values: Sequence[bytes] | Sequence[str]) -> list[sqlite3.Row]:
+        """Select the rows of which a column has one of these values."""
+        rows: list[sqlite3.Row] = []
+        with suppress(sqlite3.Error):
+            for batch in batched(values, QUERY_SIZE):
+                marks = ", ".join("?" * len(batch))
+                rows += self._index.connection.execute(f"{query} IN ({marks})", batch)
+        return rows
+
+    def _replace(self, table: str, rows: Sequence[tuple[bytes | str, ...]]) -> None:
         if rows:
-            with suppress(sqlite3.Error), self.index.writing() as database:
-                database.executemany("INSERT OR REPLACE INTO posts VALUES (?, ?, ?, ?, ?)", rows)
+            marks = ", ".join("?" * len(rows[0]))
+            with suppress(sqlite3.Error), self._index.transaction() as connection:
+                connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)

@@ -1,4 +1,5 @@
-"""The plan: which stage has to look at which picture or post, and why. Runs, dry runs and reports ask it alone."""
+# pyright: strict
+"""The plan: which stage has to process which image or post, and why. Runs, dry runs and reports all obey it."""
 
 from __future__ import annotations
 
@@ -10,10 +11,9 @@ from typing import Any
 from ita_pipeline.cache.database import State
 from ita_pipeline.cache.index import Damage
 from ita_pipeline.cache.keys import StageKey, stage_key
-from ita_pipeline.cache.reasons import Cause, Reason, changes
-from ita_pipeline.cache.records import MEND
+from ita_pipeline.cache.reasons import Cause, Reason, find_changes
+from ita_pipeline.cache.records import damage_error
 from ita_pipeline.cache.store import Store
-from ita_pipeline.core.errors import CorruptCacheError
 from ita_pipeline.sources.refs import ItemRef
 from stages.base import Failure, FailureKind, Stage, Subject
 
@@ -21,11 +21,11 @@ Reasons = tuple[Reason, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What is wanted beyond doing what is stale.
+class PlanOptions:
+    """What to process beyond what is stale.
 
-    Failures of the kinds in `retry` are tried again; stages in `refresh` do everything again, and with them those
-    that read them; at most `limit` pictures, and as many posts, are worked on, and the others wait.
+    Failures of the kinds in `retry` are tried again. Stages in `refresh` process every item again, and so do the
+    stages that read them. At most `limit` images, and as many posts, are processed; the others wait.
     """
 
     retry: frozenset[FailureKind] = frozenset()
@@ -34,16 +34,16 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
-class Stale:
-    """An item that a stage has to look at, and everything that makes it so."""
+class StaleItem:
+    """An item that a stage has to process, and all reasons for that."""
 
     item: ItemRef
     reasons: Reasons
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """An item that a stage could not read, remembered so that it is not tried on every run."""
+class FailedItem:
+    """An item that a stage failed on, recorded so that it is not tried in every run."""
 
     item: ItemRef
     failure: Failure
@@ -51,80 +51,81 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """What one stage has to do. `seconds` is what an item took on average, where that is known.
+    """The work of one stage. `seconds` is the mean time per item, where it is known.
 
-    `waiting` are stale items that a limit keeps for another time; `damage` are lines of the cache that are not
-    what was written there.
+    `waiting` counts stale items that a limit postpones; `damage` are damaged lines of the cache.
     """
 
     stage: Stage[Any]
     key: StageKey
     fresh: int
-    failed: tuple[Failed, ...] = ()
-    stale: tuple[Stale, ...] = ()
+    failed: tuple[FailedItem, ...] = ()
+    stale: tuple[StaleItem, ...] = ()
     waiting: int = 0
     seconds: float | None = None
     damage: tuple[Damage, ...] = ()
 
     @property
     def reasons(self) -> Counter[str]:
-        """How many stale items have each reason."""
+        """The number of stale items by reason."""
         return Counter(str(reason) for stale in self.stale for reason in stale.reasons)
 
     @property
     def forecast(self) -> float | None:
-        """Seconds that the stale items will take, or nothing where none was ever measured."""
+        """Seconds that the stale items will take, or None where no item was ever measured."""
         if not self.stale:
             return 0.0
         return None if self.seconds is None else self.seconds * len(self.stale)
 
     @property
-    def anew(self) -> bool:
+    def replaces_records(self) -> bool:
         """Whether results replace earlier ones under the same key."""
-        again = {Cause.REFRESH, Cause.RETRY}
-        return any(reason.cause in again for stale in self.stale for reason in stale.reasons)
+        causes = {reason.cause for stale in self.stale for reason in stale.reasons}
+        return not causes.isdisjoint({Cause.REFRESH, Cause.RETRY})
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All stages in the order in which they can run: each after those that it reads."""
+    """The plans of all stages in an order in which they can run: each after the stages that it reads."""
 
     stages: tuple[StagePlan, ...]
 
     @property
     def keys(self) -> dict[str, StageKey]:
+        """The key of each stage by name."""
         return {plan.stage.name: plan.key for plan in self.stages}
 
     @property
     def stale(self) -> bool:
+        """Whether any item is stale, waiting ones included."""
         return any(plan.stale or plan.waiting for plan in self.stages)
 
     @property
     def clean(self) -> bool:
-        """Whether there is nothing to do, nothing that failed and nothing damaged."""
+        """Whether no item is stale, none failed and no record is damaged."""
         return not self.stale and not any(plan.failed or plan.damage for plan in self.stages)
 
     def check(self) -> None:
-        """Raise `CorruptCacheError` where the cache is damaged: that is for a person to look at first."""
-        damage = [found for plan in self.stages for found in plan.damage]
+        """Refuse a damaged cache, which a person has to look at first.
+
+        Raises:
+            CorruptCacheError: a record is damaged.
+        """
+        damage = [line for plan in self.stages for line in plan.damage]
         if damage:
             more = f", and {len(damage) - 1} more" if len(damage) > 1 else ""
-            raise CorruptCacheError(
-                f"the cache is damaged: {damage[0].segment}, line {damage[0].line}, is not what was written there"
-                + more,
-                MEND,
-            )
+            raise damage_error(f"{damage[0].segment}, line {damage[0].line}", more)
 
 
 @dataclass(slots=True)
-class Draft:
-    """A stage's plan in the making: stale and failed items by their position in `items`."""
+class StageDraft:
+    """The unfinished plan of a stage: stale and failed items by their positions in `items`."""
 
     stage: Stage[Any]
     key: StageKey
     items: Sequence[ItemRef]
-    stale: dict[int, Reasons] = field(default_factory=dict)
-    failed: dict[int, Failure] = field(default_factory=dict)
+    stale: dict[int, Reasons] = field(default_factory=dict[int, Reasons])
+    failed: dict[int, Failure] = field(default_factory=dict[int, Failure])
     damage: tuple[Damage, ...] = ()
 
 
@@ -132,53 +133,40 @@ def make_plan(
     stages: Sequence[Stage[Any]],
     images: Sequence[ItemRef],
     store: Store,
-    wishes: Wishes | None = None,
+    options: PlanOptions | None = None,
     posts: Sequence[ItemRef] = (),
 ) -> Plan:
-    """Compare what is wanted with what the store has.
+    """Compare the records that are wanted with those in the store.
 
-    Each stage looks at the items of its subject, and those of equal content are one. Keys are taken of all
-    `stages`, so those that one of them reads must be among them; so must the pictures of `posts` be in `images`.
+    Each stage processes the items of its subject; items of equal content are one. `stages` must include the stages
+    that they read, and `images` the images of `posts`.
 
     Raises:
         StageError: a model or tool that a stage needs is missing.
         CorruptCacheError: a failure was damaged after it had been written.
         UserError: a shared cache is set, and is not there or may not be read.
     """
-    wishes = wishes or Wishes()
+    options = options or PlanOptions()
     keys = stage_keys(stages)
-    items = {Subject.PICTURE: distinct(images), Subject.POST: distinct(posts)}
-    drafts: dict[str, Draft] = {}
-    for subject, some in items.items():
-        store.index.choose([item.key for item in some])
-        own: dict[str, Draft] = {}
-        for stage in in_order(stages):
-            if stage.subject is subject:
-                upstream = [moved(drafts[name], some) for name in stage.reads]
-                store.bring(stage, keys[stage.name])
-                drafts[stage.name] = own[stage.name] = draft(stage, keys[stage.name], some, upstream, store, wishes)
-        explain_all(own, keys, some, store)
-    now = admitted(drafts, items, wishes.limit)
-    return Plan(tuple(finished(drafts[s.name], now, store) for s in in_order(stages)))
-
-
-def distinct(items: Sequence[ItemRef]) -> list[ItemRef]:
-    return list({item.key: item for item in items}.values())
-
-
-def moved(above: Draft, items: Sequence[ItemRef]) -> Draft:
-    """A stage's draft as those see it who look at `items`: of a post, what became of its picture."""
-    if above.items is items:
-        return above
-    places = {item.key: number for number, item in enumerate(above.items)}
-    seen = {n: places.get(item.image.key) for n, item in enumerate(items) if item.image is not None}
-    stale = {n: above.stale[place] for n, place in seen.items() if place in above.stale}
-    failed = {n: above.failed[place] for n, place in seen.items() if place in above.failed}
-    return Draft(above.stage, above.key, items, stale, failed)
+    items = {Subject.PICTURE: _distinct(images), Subject.POST: _distinct(posts)}
+    drafts: dict[str, StageDraft] = {}
+    for subject, own_items in items.items():
+        store.index.select([item.key for item in own_items])
+        own = [stage for stage in in_order(stages) if stage.subject is subject]
+        for stage in own:
+            upstream = [_project(drafts[name], own_items) for name in stage.reads]
+            store.fetch(stage, keys[stage.name])
+            draft = StageDraft(stage, keys[stage.name], own_items)
+            _find_stale(draft, upstream, store, options)
+            drafts[stage.name] = draft
+        for stage in own:
+            _explain(drafts[stage.name], keys, store)
+    admitted = _admit(drafts, items, options.limit)
+    return Plan(tuple(_finish(drafts[stage.name], admitted, store) for stage in in_order(stages)))
 
 
 def stage_keys(stages: Sequence[Stage[Any]]) -> dict[str, StageKey]:
-    """The key of each stage as things are now; those that one of them reads must be among them.
+    """Compute the current key of each stage. `stages` must include the stages that they read.
 
     Raises:
         StageError: a model or tool that a stage needs is missing.
@@ -190,8 +178,9 @@ def stage_keys(stages: Sequence[Stage[Any]]) -> dict[str, StageKey]:
 
 
 def in_order(stages: Sequence[Stage[Any]]) -> list[Stage[Any]]:
-    """Each stage after the ones it reads; otherwise in the order given."""
-    waiting, ordered = list(stages), []
+    """Sort stages so that each comes after the stages that it reads, and otherwise keep their order."""
+    waiting = list(stages)
+    ordered: list[Stage[Any]] = []
     while waiting:
         names = {stage.name for stage in waiting}
         ready = [stage for stage in waiting if not names & set(stage.reads)]
@@ -202,139 +191,144 @@ def in_order(stages: Sequence[Stage[Any]]) -> list[Stage[Any]]:
     return ordered
 
 
-def draft(
-    stage: Stage[Any],
-    key: StageKey,
-    items: Sequence[ItemRef],
-    upstream: Sequence[Draft],
-    store: Store,
-    wishes: Wishes,
-) -> Draft:
-    """What a stage has to do; items without any record are stale with no reason yet."""
-    folder = store.folder(key)
+def _distinct(items: Sequence[ItemRef]) -> list[ItemRef]:
+    return list({item.key: item for item in items}.values())
+
+
+def _project(draft: StageDraft, items: Sequence[ItemRef]) -> StageDraft:
+    """Move the draft of an upstream stage to the positions of `items`: for a post, those of its image count."""
+    if draft.items is items:
+        return draft
+    positions = {item.key: position for position, item in enumerate(draft.items)}
+    of_image = {n: positions.get(item.image.key) for n, item in enumerate(items) if item.image is not None}
+    stale = {n: draft.stale[position] for n, position in of_image.items() if position in draft.stale}
+    failed = {n: draft.failed[position] for n, position in of_image.items() if position in draft.failed}
+    return StageDraft(draft.stage, draft.key, items, stale, failed)
+
+
+def _find_stale(draft: StageDraft, upstream: Sequence[StageDraft], store: Store, options: PlanOptions) -> None:
+    """Find the stale and the failed items of a stage. Items without any record are stale without a reason yet."""
+    folder = store.folder(draft.key)
     store.index.refresh(folder)
-    made = Draft(stage, key, items, damage=store.index.damage(folder))
-    again: list[tuple[int, State]] = []
-    for number, state in store.index.unfinished(folder):
-        cause = next((above for above in upstream if number in above.failed), None)
+    draft.damage = store.index.find_damage(folder)
+    own_failures: list[tuple[int, State]] = []
+    for position, state in store.index.find_unfinished(folder):
+        cause = next((above for above in upstream if position in above.failed), None)
         if cause is not None:
-            failure = cause.failed[number]
-            made.failed[number] = Failure(kind=failure.kind, reason=f"{cause.stage.name}: {failure.reason}")
+            failure = cause.failed[position]
+            reason = f"{cause.stage.name}: {failure.reason}"
+            draft.failed[position] = Failure(kind=failure.kind, reason=reason)
         elif state is None:
-            made.stale[number] = ()
+            draft.stale[position] = ()
         else:
-            again.append((number, state))
-    known = store.results(stage, key, [items[number].key for number, _ in again])
-    for number, state in again:
-        failure = known[items[number].key].result
+            own_failures.append((position, state))
+    images = [draft.items[position].key for position, _ in own_failures]
+    records = store.results(draft.stage, draft.key, images)
+    for position, state in own_failures:
+        failure = records[draft.items[position].key].result
         assert isinstance(failure, Failure)
-        if state.kind in wishes.retry:
-            made.stale[number] = (Reason(Cause.RETRY, f"({failure.reason})"),)
+        if state.kind in options.retry:
+            draft.stale[position] = (Reason(Cause.RETRY, f"({failure.reason})"),)
         else:
-            made.failed[number] = failure
-    if stage.name in wishes.refresh:
-        made.stale |= {number: (Reason(Cause.REFRESH),) for number in range(len(items)) if number not in made.stale}
-        made.failed.clear()
+            draft.failed[position] = failure
+    if draft.stage.name in options.refresh:
+        fresh = [position for position in range(len(draft.items)) if position not in draft.stale]
+        draft.stale |= {position: (Reason(Cause.REFRESH),) for position in fresh}
+        draft.failed.clear()
     for above in upstream:
-        renewed = [n for n, reasons in above.stale.items() if any(r.cause is Cause.REFRESH for r in reasons)]
-        for number in renewed:
-            made.stale[number] = (Reason(Cause.REFRESH, f"of {above.stage.name}, which it reads"),)
-            made.failed.pop(number, None)
-    return made
+        for position, reasons in above.stale.items():
+            if any(reason.cause is Cause.REFRESH for reason in reasons):
+                draft.stale[position] = (Reason(Cause.REFRESH, f"of {above.stage.name}, which it reads"),)
+                draft.failed.pop(position, None)
 
 
-def explain_all(
-    drafts: Mapping[str, Draft], keys: Mapping[str, StageKey], items: Sequence[ItemRef], store: Store
-) -> None:
-    """Find the reasons of every item that has none yet."""
+def _explain(draft: StageDraft, keys: Mapping[str, StageKey], store: Store) -> None:
+    """Find the reasons of every stale item that has none yet."""
 
-    def described(stage: str, hexdigest: str) -> StageKey | None:
+    def find_key(stage: str, hexdigest: str) -> StageKey | None:
         current = keys.get(stage)
-        return current if current and current.hexdigest == hexdigest else store.described(stage, hexdigest)
+        return current if current and current.hexdigest == hexdigest else store.find_key(stage, hexdigest)
 
-    for made in drafts.values():
-        unexplained = {number for number, reasons in made.stale.items() if not reasons}
-        damaged = {found.image for found in made.damage}
-        for number in [number for number in unexplained if items[number].key in damaged]:
-            made.stale[number] = (Reason(Cause.CORRUPT),)
-            unexplained.discard(number)
-        for other in store.other_keys(made.key) if unexplained else ():
-            folder = store.folder(other)
-            store.index.refresh(folder)
-            seen = {n: state for n, state in store.index.known(folder).items() if n in unexplained}
-            if seen:
-                reasons = changes(other, made.key, described)
-                worse = (*reasons, Reason(Cause.FAILED))
-                made.stale |= {n: reasons if state is State.VALUE else worse for n, state in seen.items()}
-                unexplained -= seen.keys()
-            if not unexplained:
-                break
-        changed = seen_before(made, unexplained, store)
-        new = (Reason(Cause.NEW if made.stage.subject is Subject.PICTURE else Cause.NEW_POST),)
-        made.stale |= {n: contents(items[n]) if n in changed else new for n in unexplained}
+    damaged = {line.image for line in draft.damage}
+    unexplained = {position for position, reasons in draft.stale.items() if not reasons}
+    corrupt = {position for position in unexplained if draft.items[position].key in damaged}
+    draft.stale |= dict.fromkeys(corrupt, (Reason(Cause.CORRUPT),))
+    unexplained -= corrupt
+    for other in store.other_keys(draft.key) if unexplained else ():
+        folder = store.folder(other)
+        store.index.refresh(folder)
+        states = {n: state for n, state in store.index.find_states(folder).items() if n in unexplained}
+        if states:
+            reasons = find_changes(other, draft.key, find_key)
+            failed_before = (*reasons, Reason(Cause.FAILED))
+            draft.stale |= {n: reasons if state is State.VALUE else failed_before for n, state in states.items()}
+            unexplained -= states.keys()
+        if not unexplained:
+            break
+    changed = _find_changed(draft, unexplained, store)
+    new = (Reason(Cause.NEW if draft.stage.subject is Subject.PICTURE else Cause.NEW_POST),)
+    draft.stale |= {n: _content_reasons(draft.items[n]) if n in changed else new for n in unexplained}
 
 
-def contents(item: ItemRef) -> Reasons:
-    """What of an item is another than before."""
+def _content_reasons(item: ItemRef) -> Reasons:
     return tuple(Reason(Cause.PART, part) for part in item.changed) or (Reason(Cause.CONTENT),)
 
 
-def seen_before(made: Draft, numbers: set[int], store: Store) -> set[int]:
-    """Items in whose place another content lay that this stage has worked on."""
-    before = {number: made.items[number].before for number in numbers if made.items[number].before}
-    found: set[str] = set()
-    for key in [made.key, *store.other_keys(made.key)] if before else ():
-        found |= {entry.image for entry in store.index.entries(store.folder(key), list(before.values()))}
-    return {number for number, key in before.items() if key in found}
+def _find_changed(draft: StageDraft, positions: set[int], store: Store) -> set[int]:
+    """Find the items whose earlier content this stage has processed."""
+    before = {position: draft.items[position].before for position in positions if draft.items[position].before}
+    processed: set[str] = set()
+    for key in [draft.key, *store.other_keys(draft.key)] if before else ():
+        entries = store.index.find_entries(store.folder(key), list(before.values()))
+        processed |= {entry.image for entry in entries}
+    return {position for position, key in before.items() if key in processed}
 
 
-def admitted(
-    drafts: Mapping[str, Draft], items: Mapping[Subject, Sequence[ItemRef]], limit: int | None
+def _admit(
+    drafts: Mapping[str, StageDraft], items: Mapping[Subject, Sequence[ItemRef]], limit: int | None
 ) -> Mapping[Subject, set[int]] | None:
-    """The first items, up to the limit, that any stage has to look at; nothing where there is no limit.
+    """Choose the first items, up to the limit, that are stale for any stage, or return None without a limit.
 
-    A post is not among them where its picture has to wait for a stage that is read.
+    A post is not chosen where its image has to wait for a stage that is read.
     """
     if limit is None:
         return None
-    now: dict[Subject, set[int]] = {}
-    for subject, some in items.items():
-        own = [made for made in drafts.values() if made.stage.subject is subject]
-        above = {name: moved(drafts[name], some) for made in own for name in made.stage.reads}
-        waits = {
-            number
-            for made in above.values()
-            if made.stage.subject is not subject
-            for number in made.stale
-            if not picture_admitted(some[number], items[Subject.PICTURE], now[Subject.PICTURE])
-        }
-        now[subject] = set(sorted({n for made in own for n in made.stale} - waits)[:limit])
-    return now
+    images = items[Subject.PICTURE]
+    admitted: dict[Subject, set[int]] = {}
+    for subject, own_items in items.items():
+        own = [draft for draft in drafts.values() if draft.stage.subject is subject]
+        upstream = {name: drafts[name] for draft in own for name in draft.stage.reads}
+        waiting: set[int] = set()
+        for draft in upstream.values():
+            if draft.stage.subject is not subject:
+                ready = {images[position].key for position in admitted[Subject.PICTURE]}
+                stale = ((position, own_items[position].image) for position in _project(draft, own_items).stale)
+                waiting |= {position for position, image in stale if image is None or image.key not in ready}
+        admitted[subject] = set(sorted({n for draft in own for n in draft.stale} - waiting)[:limit])
+    return admitted
 
 
-def picture_admitted(item: ItemRef, images: Sequence[ItemRef], now: set[int]) -> bool:
-    return any(item.image is not None and images[number].key == item.image.key for number in now)
-
-
-def finished(made: Draft, now: Mapping[Subject, set[int]] | None, store: Store) -> StagePlan:
-    items = made.items
-    numbers = [number for number in sorted(made.stale) if now is None or number in now[made.stage.subject]]
+def _finish(draft: StageDraft, admitted: Mapping[Subject, set[int]] | None, store: Store) -> StagePlan:
+    items = draft.items
+    positions = sorted(draft.stale)
+    if admitted is not None:
+        positions = [position for position in positions if position in admitted[draft.stage.subject]]
     return StagePlan(
-        stage=made.stage,
-        key=made.key,
-        fresh=len(items) - len(made.stale) - len(made.failed),
-        failed=tuple(Failed(items[number], made.failed[number]) for number in sorted(made.failed)),
-        stale=tuple(Stale(items[number], made.stale[number]) for number in numbers),
-        waiting=len(made.stale) - len(numbers),
-        seconds=measured(made, store),
-        damage=made.damage,
+        stage=draft.stage,
+        key=draft.key,
+        fresh=len(items) - len(draft.stale) - len(draft.failed),
+        failed=tuple(FailedItem(items[position], draft.failed[position]) for position in sorted(draft.failed)),
+        stale=tuple(StaleItem(items[position], draft.stale[position]) for position in positions),
+        waiting=len(draft.stale) - len(positions),
+        seconds=_mean_seconds(draft, store),
+        damage=draft.damage,
     )
 
 
-def measured(made: Draft, store: Store) -> float | None:
-    """Mean seconds an item under this key, else under the one used last."""
-    for key in [made.key, *store.other_keys(made.key)] if made.stale else ():
-        seconds = store.index.summary(store.folder(key)).seconds
+def _mean_seconds(draft: StageDraft, store: Store) -> float | None:
+    """Mean seconds per item under this key, or else under the key used last."""
+    for key in [draft.key, *store.other_keys(draft.key)] if draft.stale else ():
+        seconds = store.index.summarize(store.folder(key)).seconds
         if seconds is not None:
             return seconds
     return None

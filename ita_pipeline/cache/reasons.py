@@ -1,4 +1,5 @@
-"""Why something is stale: typed reasons, each a sentence that a stranger understands."""
+# pyright: strict
+"""Why an item is stale: typed reasons, each printed as a phrase that needs no explanation."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from ita_pipeline.cache.keys import StageKey
 
 
 class Cause(StrEnum):
-    """What kind of thing makes an image stale."""
+    """The kind of change that makes an item stale."""
 
     NEW = "new image"
     NEW_POST = "new post"
@@ -35,7 +36,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One cause; `what` changed from `before` to `after`, where the cause has such things."""
+    """A cause and, where it has them, the name of what changed and its values `before` and `after`."""
 
     cause: Cause
     what: str = ""
@@ -43,11 +44,11 @@ class Reason:
     after: str = ""
 
     def __str__(self) -> str:
-        said = f"{self.what} {self.cause}" if self.cause is Cause.TEXTS else f"{self.cause} {self.what}".rstrip()
-        return f"{said} {self.before} → {self.after}" if self.before or self.after else said
+        text = f"{self.what} {self.cause}" if self.cause is Cause.TEXTS else f"{self.cause} {self.what}".rstrip()
+        return f"{text} {self.before} → {self.after}" if self.before or self.after else text
 
 
-GROUPS = {
+CAUSE_OF_GROUP = {
     "parameters": Cause.PARAMETER,
     "models": Cause.MODEL,
     "tools": Cause.TOOL,
@@ -55,47 +56,45 @@ GROUPS = {
 }
 
 
-Described = Callable[[str, str], StageKey | None]
+# Finds the key of a stage by its digest, where it is still described.
+FindKey = Callable[[str, str], StageKey | None]
 
 
-def changes(old: StageKey, new: StageKey, described: Described) -> tuple[Reason, ...]:
-    """What differs between two keys of a stage, causes of causes included.
-
-    `described(stage, hexdigest)` gives another stage's key in clear, where it is still known.
-    """
-    return tuple(found(old, new, described))
+def find_changes(old: StageKey, new: StageKey, find_key: FindKey) -> tuple[Reason, ...]:
+    """Find what differs between two keys of a stage, including changes in the stages that it reads."""
+    return tuple(_iterate_changes(old, new, find_key))
 
 
-def found(old: StageKey, new: StageKey, described: Described) -> Iterator[Reason]:
+def _iterate_changes(old: StageKey, new: StageKey, find_key: FindKey) -> Iterator[Reason]:
     before, after = old.components, new.components
     if before.get("version") != after.get("version"):
-        yield Reason(Cause.VERSION, "", brief(before.get("version")), brief(after.get("version")))
-    for group, cause in GROUPS.items():
-        for name, was, now in pairs(before.get(group, {}), after.get(group, {})):
-            yield Reason(cause, name, brief(was), brief(now))
-    for name, was, now in pairs(before.get("reads", {}), after.get("reads", {})):
-        yield from upstream(name, described(name, str(was)), described(name, str(now)), described)
+        yield Reason(Cause.VERSION, "", abbreviate(before.get("version")), abbreviate(after.get("version")))
+    for group, cause in CAUSE_OF_GROUP.items():
+        for name, old_value, new_value in find_differences(before.get(group, {}), after.get(group, {})):
+            yield Reason(cause, name, abbreviate(old_value), abbreviate(new_value))
+    for name, old_digest, new_digest in find_differences(before.get("reads", {}), after.get("reads", {})):
+        old_key, new_key = find_key(name, str(old_digest)), find_key(name, str(new_digest))
+        # Without its old key, only the fact that the upstream stage changed is known.
+        causes = find_changes(old_key, new_key, find_key) if old_key and new_key else ()
+        for reason in causes:
+            what = f"{name}: {reason.cause} {reason.what}".rstrip()
+            yield Reason(Cause.UPSTREAM, what, reason.before, reason.after)
+        if not causes:
+            yield Reason(Cause.UPSTREAM, name)
 
 
-def upstream(name: str, old: StageKey | None, new: StageKey | None, described: Described) -> Iterator[Reason]:
-    """Each reason for which an upstream stage changed, or the bare fact where its old key is no longer known."""
-    causes = changes(old, new, described) if old and new else ()
-    if not causes:
-        yield Reason(Cause.UPSTREAM, name)
-    for reason in causes:
-        yield Reason(Cause.UPSTREAM, f"{name}: {reason.cause} {reason.what}".rstrip(), reason.before, reason.after)
-
-
-def pairs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """The entries that differ, one level down: nested settings are named with a dot."""
+def find_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Find the settings that differ, with both values. The name of a nested setting contains dots."""
     for name in sorted({*old, *new}):
-        was, now = old.get(name), new.get(name)
-        if isinstance(was, Mapping) and isinstance(now, Mapping):
-            yield from ((f"{name}.{inner}", a, b) for inner, a, b in pairs(was, now))
-        elif was != now:
-            yield name, was, now
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            for inner, old_value, new_value in find_differences(before, after):  # pyright: ignore
+                yield f"{name}.{inner}", old_value, new_value
+        elif before != after:
+            yield name, before, after
 
 
-def brief(value: Any) -> str:
+def abbreviate(value: object) -> str:
+    """The value as a short text."""
     text = "none" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:18]}…{text[-8:]}"

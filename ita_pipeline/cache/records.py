@@ -1,10 +1,11 @@
-"""Segments: append-only JSONL files, each written by one process, each line with its own check sum.
+# pyright: strict
+"""Records and the segments that contain them: append-only JSONL files, each written by one process.
 
 A line is plain JSON for any other program. Its last member, `crc`, is the CRC-32 of all bytes of the line
 before that member, so a line is checked without being parsed.
 
-A segment's name ends in `.g2.jsonl`, `.g3.jsonl`, … where it was written to replace earlier results under the
-same key (`--refresh`, `--retry-failed`): a later generation outranks an earlier one.
+A segment's name ends in `.g2.jsonl`, `.g3.jsonl`, … where its records replace earlier ones under the same key
+(`--refresh`, `--retry-failed`): of two records of an image, that of the later generation counts.
 """
 
 from __future__ import annotations
@@ -32,31 +33,34 @@ CRC_START = b', "crc": "'
 
 CRC_LENGTH = len(b', "crc": "01234567"}')
 
-LONGEST_LINE = 64 * 1024 * 1024
+MAX_LINE_BYTES = 64 * 1024 * 1024
 
-# A segment of so many bytes is closed, and another begun.
-LARGE = 64 * 1024 * 1024
+# A segment that has grown to this size is closed, and the next records go into a new one.
+MAX_SEGMENT_BYTES = 64 * 1024 * 1024
 
-# One below this is small; when so many of one generation have come together, they are made one.
-SMALL = 4 * 1024 * 1024
+# Segments below this size are small, and are merged when a generation has this many of them.
+SMALL_SEGMENT_BYTES = 4 * 1024 * 1024
 
-MANY = 32
+MAX_SMALL_SEGMENTS = 32
 
-# What `SegmentWriter` names its files; nothing else in a folder is a segment.
-NAME = re.compile(r"[A-Za-z0-9]{1,24}-[0-9]{1,20}-[0-9a-f]{12}(\.g[0-9]{1,6})?\.jsonl")
+# The names that `SegmentWriter` gives. A file with another name is not a segment.
+SEGMENT_NAME = re.compile(r"[A-Za-z0-9]{1,24}-[0-9]{1,20}-[0-9a-f]{12}(\.g[0-9]{1,6})?\.jsonl")
 
-MEND = "ita cache compact --drop-damaged keeps every good line; what the others held is then computed anew"
+_GENERATION = re.compile(r"\.g([0-9]{1,6})\.jsonl$")
 
-SECONDS = b', "seconds": '
+_REPAIR_HINT = "ita cache compact --drop-damaged keeps every good line; what the others held is then computed anew"
 
-IMAGE = re.compile(rb'^\{"image": "([^"\\]*)"')
+# What the index reads of a line without parsing its value; `encode` writes the members in this order.
+_IMAGE = re.compile(rb'^\{"image": "([^"\\]*)"')
 
-VALUE = re.compile(IMAGE.pattern + rb', "value": ')
+_VALUE = re.compile(_IMAGE.pattern + rb', "value": ')
+
+_SECONDS = b', "seconds": '
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What one stage said of one image, and how long that took."""
+    """The result of one stage for one image, and the seconds that it took."""
 
     image: str
     result: Value | Failure
@@ -64,8 +68,8 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A line of a segment without its newline, and its place in the file in bytes; `number` counts from 1."""
+class SegmentLine:
+    """A line of a segment without its newline. `number` counts from 1; `start` and `end` are byte positions."""
 
     number: int
     start: int
@@ -73,62 +77,63 @@ class Line:
     content: bytes
 
     @property
-    def good(self) -> bool:
-        return checked(self.content)
+    def is_intact(self) -> bool:
+        """Whether the check sum is right."""
+        return has_valid_checksum(self.content)
 
     @property
     def image(self) -> str:
-        """The image that the line speaks of, or nothing where it is too damaged to say; see `good`."""
-        found = IMAGE.match(self.content)
-        if found:
-            return found[1].decode("utf-8", "replace")
+        """The image that the line is about, or an empty text where damage hides it."""
+        match = _IMAGE.match(self.content)
+        if match:
+            return match[1].decode("utf-8", "replace")
         with contextlib.suppress(ValueError, KeyError, TypeError):
             return str(json.loads(self.content)["image"])
         return ""
 
     @property
     def failure(self) -> FailureKind | None:
-        """How the image failed, or nothing where the line holds a value; of a good line."""
-        if VALUE.match(self.content):
+        """The kind of failure that an intact line records, or None where it contains a value."""
+        if _VALUE.match(self.content):
             return None
         failure = json.loads(self.content).get("failure")
         return FailureKind(failure["kind"]) if failure else None
 
     @property
     def seconds(self) -> float:
-        """The seconds that a good line records, found without parsing the value."""
-        start = self.content.rfind(SECONDS)
-        return float(self.content[start + len(SECONDS) : -CRC_LENGTH]) if start >= 0 else 0.0
+        """The seconds that an intact line records."""
+        start = self.content.rfind(_SECONDS)
+        return float(self.content[start + len(_SECONDS) : -CRC_LENGTH]) if start >= 0 else 0.0
 
 
 def encode(record: Record) -> bytes:
-    """A record as its line, newline included."""
+    """Encode a record as a line, newline included."""
     name = "failure" if isinstance(record.result, Failure) else "value"
     members = {
         "image": record.image,
         name: record.result.model_dump(mode="json"),
         "seconds": round(record.seconds, 4),
     }
-    return signed(members) + b"\n"
+    return sign(members) + b"\n"
 
 
-def signed(members: dict[str, Any]) -> bytes:
-    """The members of a line as JSON, closed by their check sum."""
+def sign(members: dict[str, Any]) -> bytes:
+    """Encode the members of a line as JSON that ends in its check sum."""
     body = json.dumps(members).encode()[:-1]
     return body + b', "crc": "%08x"}' % zlib.crc32(body)
 
 
-def checked(line: bytes) -> bool:
+def has_valid_checksum(line: bytes) -> bool:
     """Whether a line, without its newline, is as it was written."""
     body, end = line[:-CRC_LENGTH], line[-CRC_LENGTH:]
     return end == b'%b%08x"}' % (CRC_START, zlib.crc32(body))
 
 
 def decode(line: bytes, value_type: type[Value]) -> Record:
-    """The record of a checked line.
+    """Decode a line whose check sum is right.
 
     Raises:
-        ValueError: the line does not hold a record of this type.
+        ValueError: the line does not contain a record of this type.
     """
     try:
         members: dict[str, Any] = json.loads(line)
@@ -139,155 +144,139 @@ def decode(line: bytes, value_type: type[Value]) -> Record:
         raise ValueError(f"no record of {value_type.__name__}: {error}") from error
 
 
-def scan(opened: BinaryIO, start: int = 0, number: int = 0) -> Iterator[Line]:
-    """The whole lines of a segment from a place that follows `number` lines, good ones and damaged ones.
+def read_lines(segment: BinaryIO, start: int = 0, number: int = 0) -> Iterator[SegmentLine]:
+    """Read the complete lines of a segment, intact or damaged, from a byte position that follows `number` lines.
 
-    A torn last line, which is what a crash leaves, is left out.
+    A torn last line, which is what a crash leaves, is skipped.
     """
-    opened.seek(start)
-    while line := opened.readline(LONGEST_LINE):
-        whole = line.endswith(b"\n")
-        if not whole and len(line) < LONGEST_LINE:
+    segment.seek(start)
+    while content := segment.readline(MAX_LINE_BYTES):
+        is_complete = content.endswith(b"\n")
+        if not is_complete and len(content) < MAX_LINE_BYTES:
             return
         number += 1
-        end = start + len(line)
-        yield Line(number, start, end, line[:-1] if whole else line)
+        end = start + len(content)
+        yield SegmentLine(number, start, end, content[:-1] if is_complete else content)
         start = end
 
 
-def good_lines(path: Path) -> Iterator[Line]:
-    """The lines of a segment, all of them as they were written.
-
-    Raises:
-        CorruptCacheError: a line that was written whole has changed since.
-    """
-    with path.open("rb") as opened:
-        for line in scan(opened):
-            if not line.good:
-                raise damaged(path, line.number)
-            yield line
+def damage_error(place: str, more: str = "") -> CorruptCacheError:
+    """The error for a line that is not as it was written."""
+    return CorruptCacheError(f"the cache is damaged: {place}, is not what was written there{more}", _REPAIR_HINT)
 
 
-def records(path: Path, value_type: type[Value]) -> Iterator[Record]:
-    """The records of a segment in the order written.
-
-    Raises:
-        CorruptCacheError: a line is damaged, or holds something else than this stage's records.
-    """
-    for line in good_lines(path):
-        try:
-            yield decode(line.content, value_type)
-        except ValueError as error:
-            raise damaged(path, line.number) from error
+def parse_generation(name: str) -> int:
+    """The generation in the name of a segment: 1 for first results, more where it replaces earlier ones."""
+    match = _GENERATION.search(name)
+    return int(match[1]) if match else 1
 
 
-def damaged(path: Path | str, number: int) -> CorruptCacheError:
-    return CorruptCacheError(
-        f"the cache is damaged: {path}, line {number}, is not what was written there",
-        MEND,
-    )
-
-
-def generation(path: Path) -> int:
-    """1 for a segment of first results, more where it replaces earlier ones."""
-    mark = path.suffixes[-2] if len(path.suffixes) > 1 else ""
-    return int(mark[2:]) if re.fullmatch(r"\.g[0-9]{1,6}", mark) else 1
+def generation_order(segment: Path | str) -> tuple[int, str]:
+    """Sort key for segments: earlier generations first. Removed in this order, no replaced record comes back."""
+    name = Path(segment).name
+    return parse_generation(name), name
 
 
 class SegmentWriter:
-    """Appends records to a segment of its own; the file appears with the first record.
+    """Appends records to a segment of its own, whose file appears with the first record.
 
-    A segment that has grown large, or is older than `oldest` seconds, is closed before the next batch, which goes
-    into a new one. `closed` is told of each segment to which nothing more will be appended.
+    A segment that has grown to `max_bytes`, or is older than `max_age` seconds, is closed before the next batch,
+    which goes into a new one. `on_close` is called with each segment to which nothing more is appended.
     """
+
+    suffix = ".jsonl"
 
     def __init__(
         self,
         folder: Path,
         generation: int = 1,
-        closed: Callable[[Path], None] | None = None,
-        oldest: float | None = None,
+        on_close: Callable[[Path], None] | None = None,
+        max_age: float | None = None,
+        max_bytes: int = MAX_SEGMENT_BYTES,
     ) -> None:
         self.folder, self.generation = folder, generation
-        self.closed, self.oldest = closed, oldest
-        self.path = self.new_path()
-        self.descriptor: int | None = None
-        self.size, self.begun = 0, 0.0
-
-    def new_path(self) -> Path:
-        mark = f".g{self.generation}" if self.generation > 1 else ""
-        return self.folder / f"{host_name()}-{os.getpid()}-{uuid.uuid4().hex[:12]}{mark}.jsonl"
+        self.on_close, self.max_age, self.max_bytes = on_close, max_age, max_bytes
+        self.path = self._new_path()
+        self.size = 0
+        self._descriptor: int | None = None
+        self._opened_at = 0.0
 
     def append(self, batch: Sequence[Record]) -> None:
         """Write a batch; when this returns, the batch survives a crash.
 
         Raises:
-            OSError: the disk is full or fails. The batch may then be there in part; its torn end is ignored, and
-                nothing more can be appended to this segment.
+            OSError: the disk is full or fails. The segment may then contain a part of the batch; its torn end is
+                ignored, and nothing more can be appended to this segment.
         """
         self.append_lines(b"".join(encode(record) for record in batch))
 
     def append_lines(self, lines: bytes) -> None:
-        """As `append`, for lines already encoded, each with its newline."""
+        """Write records that are encoded already, each with its newline; otherwise as `append`."""
         if not lines:
             return
-        if self.descriptor is not None and self.full:
+        if self._descriptor is not None and self._is_full():
             self.close()
-            self.path = self.new_path()
-        if self.descriptor is None:
-            self.descriptor = self.create()
-            self.size, self.begun = 0, time.monotonic()
+            self.path = self._new_path()
+        if self._descriptor is None:
+            self._descriptor = self._create()
+            self.size, self._opened_at = 0, time.monotonic()
         self.size += len(lines)
-        rest = memoryview(lines)
+        remaining = memoryview(lines)
         try:
-            while rest:
-                rest = rest[os.write(self.descriptor, rest) :]
-            (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(self.descriptor)
+            while remaining:
+                remaining = remaining[os.write(self._descriptor, remaining) :]
+            (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(self._descriptor)
         except OSError as error:
             self.close()
             raise OSError(error.errno, error.strerror, str(self.path)) from error
 
-    @property
-    def full(self) -> bool:
-        return self.size >= LARGE or (self.oldest is not None and time.monotonic() - self.begun > self.oldest)
+    def close(self) -> None:
+        """Close the segment, if it is open."""
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
+            if self.on_close is not None:
+                self.on_close(self.path)
 
-    def create(self) -> int:
-        if self.path.exists():  # an earlier write failed: what follows must not be glued to its torn end
+    def _new_path(self) -> Path:
+        generation = f".g{self.generation}" if self.generation > 1 else ""
+        name = f"{host_name()}-{os.getpid()}-{uuid.uuid4().hex[:12]}{generation}{self.suffix}"
+        return self.folder / name
+
+    def _is_full(self) -> bool:
+        is_old = self.max_age is not None and time.monotonic() - self._opened_at > self.max_age
+        return is_old or self.size >= self.max_bytes
+
+    def _create(self) -> int:
+        if self.path.exists():  # an earlier write failed: nothing may follow its torn end
             raise OSError(f"{self.path} was given up after a failed write")
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         try:
-            hold(descriptor)
+            _lock(descriptor)
             sync_folder(self.path.parent)
         except OSError:
             os.close(descriptor)
             raise
         return descriptor
 
-    def close(self) -> None:
-        if self.descriptor is not None:
-            descriptor, self.descriptor = self.descriptor, None
-            os.close(descriptor)
-            if self.closed is not None:
-                self.closed(self.path)
 
-
-def hold(descriptor: int) -> None:
-    """Mark a segment as being written, until its process ends, for those who tidy up. Nothing else needs this."""
+def _lock(descriptor: int) -> None:
+    """Mark a segment as being written until its process ends, so that cleanup and compaction leave it alone."""
     with contextlib.suppress(ImportError, OSError):
         import fcntl
 
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def being_written(path: Path) -> bool:
-    """Whether some process on this machine still appends to a segment."""
+def is_being_written(path: Path) -> bool:
+    """Whether a process on this machine still appends to a segment."""
     try:
         import fcntl
     except ImportError:
         return False
-    with path.open("rb") as opened:
+    with path.open("rb") as segment:
         try:
-            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(segment, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         except OSError:
@@ -296,4 +285,5 @@ def being_written(path: Path) -> bool:
 
 
 def host_name() -> str:
+    """The name of this machine as the names of its segments contain it."""
     return re.sub(r"[^A-Za-z0-9]", "", socket.gethostname())[:24] or "host"

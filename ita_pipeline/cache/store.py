@@ -1,118 +1,134 @@
-"""The store: what every stage said of every image, one folder of segments a stage key."""
+# pyright: strict
+"""The store: the records of every stage and image, with one folder of segments per stage key."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from ita_pipeline.cache.index import LOOKS, Entry, Index
-from ita_pipeline.cache.keys import SHORT, StageKey
+from ita_pipeline.cache.index import MAX_ATTEMPTS, Index, IndexEntry
+from ita_pipeline.cache.keys import SHORT_KEY_LENGTH, StageKey
 from ita_pipeline.cache.manifest import Manifest
-from ita_pipeline.cache.records import MEND, Record, SegmentWriter, checked, decode, generation
+from ita_pipeline.cache.records import (
+    MAX_SEGMENT_BYTES,
+    Record,
+    SegmentWriter,
+    damage_error,
+    decode,
+    has_valid_checksum,
+    parse_generation,
+)
 from ita_pipeline.core.errors import CorruptCacheError
 from ita_pipeline.core.files import write_atomically
 from stages.base import Stage
 
 KEY_FILE = "stage.json"
 
-# Segments that a reader has open at once.
-MOST_OPEN = 128
+# Segments that a reader has open at the same time.
+MAX_OPEN_SEGMENTS = 128
 
 
-class Companion(Protocol):
+class RemoteCache(Protocol):
     """A cache elsewhere that a store fetches from, and that takes what is written."""
 
     @property
-    def oldest(self) -> float:
-        """Seconds after which a segment is closed, so that others see what is in it."""
+    def max_segment_age(self) -> float:
+        """Seconds after which a segment is closed, so that others see its records."""
         ...
 
-    def bring(self, store: Store, stage: Stage[Any], key: StageKey) -> None:
-        """Fetch what the store lacks under a key."""
+    def fetch(self, store: Store, stage: Stage[Any], key: StageKey) -> None:
+        """Fetch the segments of a key that the store lacks."""
         ...
 
-    def closed(self, key: StageKey, segment: Path) -> None:
-        """Nothing more is appended to this segment."""
+    def on_segment_closed(self, key: StageKey, segment: Path) -> None:
+        """Take a segment to which nothing more is appended."""
         ...
 
 
 class Store:
     """Reads and writes `.ita/` of a workspace. Any number of processes may do so at once: none shares a file.
 
-    Within one process it belongs to one thread at a time.
+    Within a process, only one thread at a time may use a store.
     """
 
-    def __init__(self, root: Path, companion: Companion | None = None) -> None:
+    def __init__(self, root: Path, remote: RemoteCache | None = None) -> None:
         self.root = root
-        self.companion = companion
+        self.remote = remote
         self.index = Index(root)
         self.manifest = Manifest(self.index)
+        self.max_segment_bytes = MAX_SEGMENT_BYTES
 
     def folder(self, key: StageKey) -> Path:
+        """The folder of a key."""
         return self.root / "cache" / key.stage / key.short
 
+    def key_files(self) -> list[Path]:
+        """The description files of all keys, in order; each is in the folder of its key."""
+        return sorted((self.root / "cache").glob(f"*/*/{KEY_FILE}"))
+
     def results(self, stage: Stage[Any], key: StageKey, images: Sequence[str] | None = None) -> dict[str, Record]:
-        """The records of these images under a key, or all of them; images without one are left out.
+        """Read the records of these images under a key, or all of them. Images without a record are left out.
 
         Raises:
             CorruptCacheError: a record was damaged after it had been written.
         """
         folder = self.folder(key)
-        for _ in range(LOOKS - 1):
-            with suppress(FileNotFoundError):  # brought together with others since it was looked at
-                return self.read(stage, folder, images)
-        return self.read(stage, folder, images)
+        for _ in range(MAX_ATTEMPTS - 1):
+            with suppress(FileNotFoundError):  # merged with others since it was indexed
+                return self._read_records(stage, folder, images)
+        return self._read_records(stage, folder, images)
 
-    def read(self, stage: Stage[Any], folder: Path, images: Sequence[str] | None) -> dict[str, Record]:
+    def _read_records(self, stage: Stage[Any], folder: Path, images: Sequence[str] | None) -> dict[str, Record]:
         self.index.refresh(folder)
-        with Reader() as reader:
-            return {entry.image: reader.read(entry, stage) for entry in self.index.entries(folder, images)}
+        with RecordReader() as reader:
+            return {entry.image: reader.read(entry, stage) for entry in self.index.find_entries(folder, images)}
 
-    def bring(self, stage: Stage[Any], key: StageKey) -> None:
-        """Fetch what a shared cache has under a key, where one is set.
+    def fetch(self, stage: Stage[Any], key: StageKey) -> None:
+        """Fetch the segments that a shared cache has under a key, where one is set.
 
         Raises:
-            UserError: there is no such place, or nobody may read it.
+            UserError: the shared cache is not there, or may not be read.
         """
-        if self.companion is not None:
-            self.companion.bring(self, stage, key)
+        if self.remote is not None:
+            self.remote.fetch(self, stage, key)
 
     def other_keys(self, key: StageKey) -> list[StageKey]:
-        """Keys under which the same stage has worked before, the one used last first."""
+        """Other keys under which the same stage has run, the one used last first."""
         files = [file for file in self.folder(key).parent.glob(f"*/{KEY_FILE}") if file.parent.name != key.short]
-        found = [read_key(file) for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)]
-        return [other for other in found if other is not None]
+        keys = [read_key(file) for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)]
+        return [other for other in keys if other is not None]
 
-    def described(self, stage: str, hexdigest: str) -> StageKey | None:
-        """A key in clear by its digest, where it is still known."""
-        key = read_key(self.root / "cache" / stage / hexdigest[:SHORT] / KEY_FILE)
+    def find_key(self, stage: str, hexdigest: str) -> StageKey | None:
+        """Find a key with its components by its digest, where it is still described."""
+        key = read_key(self.root / "cache" / stage / hexdigest[:SHORT_KEY_LENGTH] / KEY_FILE)
         return key if key is not None and key.hexdigest == hexdigest else None
 
     @contextmanager
-    def writer(self, key: StageKey, anew: bool = False) -> Iterator[SegmentWriter]:
-        """A segment to append to; with `anew`, one that outranks every segment that is there.
+    def open_writer(self, key: StageKey, replace: bool = False) -> Generator[SegmentWriter]:
+        """Open a new segment under a key; with `replace`, one whose records replace all that are there.
 
-        Without it, the segment is one of first results: two processes that do the same picture at once agree on it
-        whoever comes last, a value before a failure.
+        Without it, the segment contains first results: of two processes that process the same image at once, the
+        same record counts whichever comes last, a value before a failure.
         """
         folder = self.folder(key)
         folder.mkdir(parents=True, exist_ok=True)
-        describe(key, folder / KEY_FILE)
+        write_key(key, folder / KEY_FILE)
         self.mark_used(key)
-        ranks = [generation(path) for path in folder.glob("*.jsonl")]
-        rank = max(ranks, default=0) + 1 if anew else 1
-        companion = self.companion
-        closed = None if companion is None else partial(companion.closed, key)
-        segment = SegmentWriter(folder, rank, closed, None if companion is None else companion.oldest)
+        generations = [parse_generation(path.name) for path in folder.glob("*.jsonl")]
+        generation = max(generations, default=0) + 1 if replace else 1
+        remote = self.remote
+        on_close = None if remote is None else partial(remote.on_segment_closed, key)
+        max_age = None if remote is None else remote.max_segment_age
+        writer = SegmentWriter(folder, generation, on_close, max_age, self.max_segment_bytes)
         try:
-            yield segment
+            yield writer
         finally:
-            segment.close()
+            writer.close()
 
     def mark_used(self, key: StageKey) -> None:
         """Record that a key is in use now: cleanup and the search for the nearest older key go by that time."""
@@ -120,74 +136,74 @@ class Store:
             os.utime(self.folder(key) / KEY_FILE)
 
 
-class Reader:
-    """Reads records from where the index says they lie, and trusts only what it sees there."""
+class RecordReader:
+    """Reads records from where the index found them, and checks each."""
 
     def __init__(self) -> None:
-        self.open: dict[Path, int] = {}
+        self._descriptors: dict[Path, int] = {}
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> RecordReader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        for descriptor in self.open.values():
+        for descriptor in self._descriptors.values():
             os.close(descriptor)
-        self.open.clear()
+        self._descriptors.clear()
 
-    def descriptor(self, segment: Path) -> int:
-        found = self.open.get(segment)
-        if found is None:
-            if len(self.open) >= MOST_OPEN:
-                os.close(self.open.pop(next(iter(self.open))))
-            found = self.open[segment] = os.open(segment, os.O_RDONLY)
-        return found
-
-    def line(self, entry: Entry) -> bytes:
-        """The line of a record, checked.
+    def read(self, entry: IndexEntry, stage: Stage[Any] | type[Stage[Any]]) -> Record:
+        """Read a record.
 
         Raises:
-            CorruptCacheError: it is not what was written there.
+            CorruptCacheError: it is not as it was written.
         """
-        line = os.pread(self.descriptor(entry.segment), entry.length, entry.start)
-        if not checked(line):
-            raise damaged_record(entry)
-        return line
-
-    def read(self, entry: Entry, stage: Stage[Any] | type[Stage[Any]]) -> Record:
+        line = self.read_line(entry)
         try:
-            record = decode(self.line(entry), stage.value_type)
+            record = decode(line, stage.value_type)
         except ValueError as error:
-            raise damaged_record(entry) from error
+            raise _damage_error(entry) from error
         if record.image != entry.image:
-            raise damaged_record(entry)
+            raise _damage_error(entry)
         return record
 
+    def read_line(self, entry: IndexEntry) -> bytes:
+        """Read the line of a record.
 
-def damaged_record(entry: Entry) -> CorruptCacheError:
-    return CorruptCacheError(
-        f"the cache is damaged: {entry.segment}, the line at byte {entry.start}, is not what was written there",
-        MEND,
-    )
+        Raises:
+            CorruptCacheError: it is not as it was written.
+        """
+        line = os.pread(self._open(entry.segment), entry.length, entry.start)
+        if not has_valid_checksum(line):
+            raise _damage_error(entry)
+        return line
+
+    def _open(self, segment: Path) -> int:
+        descriptor = self._descriptors.get(segment)
+        if descriptor is None:
+            if len(self._descriptors) >= MAX_OPEN_SEGMENTS:
+                os.close(self._descriptors.pop(next(iter(self._descriptors))))
+            descriptor = self._descriptors[segment] = os.open(segment, os.O_RDONLY)
+        return descriptor
+
+
+def _damage_error(entry: IndexEntry) -> CorruptCacheError:
+    return damage_error(f"{entry.segment}, the line at byte {entry.start}")
 
 
 def read_key(file: Path) -> StageKey | None:
-    """The key described in a file, or nothing where it cannot be read: only an explanation is then lost."""
+    """Read the key that a file describes, or None where it cannot be read: only an explanation is lost then."""
     try:
-        content = json.loads(file.read_bytes())
-        return StageKey(content["components"]["stage"], content["components"], content["key"])
+        description = json.loads(file.read_bytes())
+        return StageKey(description["components"]["stage"], description["components"], description["key"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def describe(key: StageKey, file: Path) -> None:
-    """Write the key's components in clear beside its segments."""
+def write_key(key: StageKey, file: Path) -> None:
+    """Describe a key in a file beside its segments, unless that file exists."""
     if not file.exists():
-        write_atomically(file, key_text(key))
+        write_atomically(file, format_key(key))
 
 
-def key_text(key: StageKey) -> str:
-    """A key as its file says it."""
+def format_key(key: StageKey) -> str:
+    """The description of a key as JSON."""
     return json.dumps({"key": key.hexdigest, "components": key.components}, indent=2, ensure_ascii=False) + "\n"

@@ -19,8 +19,8 @@ from ita_pipeline.core.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from ita_pipeline.cache.cleanup import Removal
     from ita_pipeline.cache.compaction import Compacted
-    from ita_pipeline.cache.inventory import Checked, Holding
-    from ita_pipeline.cache.shared.store import Shared
+    from ita_pipeline.cache.inventory import KeyUsage, Verification
+    from ita_pipeline.cache.shared.store import SharedCache
     from ita_pipeline.extraction.options import Options
     from ita_pipeline.extraction.recompute import Recomputation
 
@@ -44,7 +44,7 @@ Address = Annotated[
 OfShared = Annotated[bool, typer.Option("--shared", help="The shared cache that ita.yaml or ITA_SHARED sets.")]
 
 
-def place_asked(url: str | None, of_shared: bool) -> Shared | None:
+def place_asked(url: str | None, of_shared: bool) -> SharedCache | None:
     """The shared cache that a command is about, or nothing where it is about the workspace's."""
     from ita_pipeline.api.cache import shared_cache
 
@@ -91,10 +91,10 @@ def list_keys(
 
     shared = place_asked(url, of_shared)
     if shared is None:
-        found = maintenance.holdings(Workspace(workspace).store)
+        found = maintenance.list_keys(Workspace(workspace).store)
     else:
-        with shared.reached():
-            found = shared_upkeep.holdings(shared)
+        with shared.as_user_errors():
+            found = shared_upkeep.list_keys(shared)
     try:
         wanted = current_keys(options_of(preset, None, assignments, workspace))
     except StageError as error:
@@ -109,7 +109,7 @@ def list_keys(
     print(table(header, rows))
 
 
-def as_object(item: Holding, current: set[str]) -> dict[str, object]:
+def as_object(item: KeyUsage, current: set[str]) -> dict[str, object]:
     return {
         "stage": item.key.stage,
         "key": item.key.hexdigest,
@@ -123,7 +123,7 @@ def as_object(item: Holding, current: set[str]) -> dict[str, object]:
     }
 
 
-def as_row(item: Holding, current: set[str] | None) -> list[str]:
+def as_row(item: KeyUsage, current: set[str] | None) -> list[str]:
     """`current` is nothing where no stage of the preset could have that key."""
     return [
         item.key.stage,
@@ -171,7 +171,7 @@ def verify(
     elif recompute:
         raise UsageError("--recompute is about the cache here", "ita cache pull first")
     else:
-        with shared.reached():
+        with shared.as_user_errors():
             checked = shared_upkeep.verify(shared, work_folder(workspace))
     again: list[Recomputation] = []
     if recompute and not checked.damage:
@@ -191,7 +191,7 @@ def verify(
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
-def verified(checked: Checked, again: list[Recomputation]) -> dict[str, object]:
+def verified(checked: Verification, again: list[Recomputation]) -> dict[str, object]:
     from ita_pipeline.extraction.recompute import Agreement
 
     damage = [{"segment": shown(d.segment), "line": d.line, "image": d.image} for d in checked.damage]
@@ -214,7 +214,7 @@ def verified(checked: Checked, again: list[Recomputation]) -> dict[str, object]:
     }
 
 
-def tell_verified(checked: Checked, again: list[Recomputation]) -> None:
+def tell_verified(checked: Verification, again: list[Recomputation]) -> None:
     from ita_pipeline.extraction.recompute import Agreement
 
     print(f"{checked.lines} lines in {checked.segments} segments, {len(checked.damage)} damaged")
@@ -260,7 +260,7 @@ def compact(
             tell_compacted(str(item.folder), item)
             done = True
     else:
-        with shared.reached():
+        with shared.as_user_errors():
             for address, item in shared_upkeep.compact(shared, work_folder(workspace), drop_damaged):
                 tell_compacted(address, item)
                 done = True
@@ -301,24 +301,26 @@ def gc(
     most = None if max_size is None else size_in_bytes(max_size)
     keep = 1 if keep is None and most is None else keep
     if shared is None:
-        removal = collection.plan_garbage(Workspace(workspace).store, keep, most)
+        removal = collection.plan_cleanup(Workspace(workspace).store, keep, most)
     else:
-        with shared.reached():
-            removal = shared_upkeep.plan_garbage(shared, keep, most)
+        with shared.as_user_errors():
+            removal = shared_upkeep.plan_cleanup(shared, keep, most)
     show_removal(removal)
-    if most is not None and removal.left > most:
-        say(f"{removal.left / 1e6:.2f} MB stay, more than {max_size}: the key of each stage used last is kept")
-    if dry_run or not (removal.gone or removal.leftovers):
+    if most is not None and removal.kept_bytes > most:
+        say(
+            f"{removal.kept_bytes / 1e6:.2f} MB stay, more than {max_size}: the key of each stage used last is kept"
+        )
+    if dry_run or not (removal.removed or removal.leftovers):
         return
     if not yes and not agreed():
         raise UsageError("nothing was removed", "--yes removes without asking, --dry-run only shows")
     if shared is None:
         removed = list(collection.remove(removal))
     else:
-        with shared.reached():
+        with shared.as_user_errors():
             removed = list(shared_upkeep.remove(shared, removal))
     say(f"removed {len(removed)} keys and {len(removal.leftovers)} leftovers of crashed runs")
-    for holding in removal.gone:
+    for holding in removal.removed:
         if holding not in removed:
             say(f"left alone, because a process works under it: {holding.key.stage} {holding.key.hexdigest[:8]}")
 
@@ -333,15 +335,16 @@ def size_in_bytes(text: str) -> int:
 
 
 def show_removal(removal: Removal) -> None:
-    if not removal.gone and not removal.leftovers:
+    if not removal.removed and not removal.leftovers:
         say("nothing to remove")
         return
     header = ["goes", "key", "current", "values", "failures", "segments", "MB", "last used"]
-    rows = [as_row(item, None) for item in removal.gone]
+    rows = [as_row(item, None) for item in removal.removed]
     print(table([name for name in header if name != "current"], [[*row[:2], *row[3:]] for row in rows]))
     for path in removal.leftovers:
         print(f"leftover of a crashed run: {shown(path)}")
-    say(f"{removal.freed / 1e6:.2f} MB go, {removal.left / 1e6:.2f} MB in {len(removal.kept)} keys stay")
+    removed, kept = removal.removed_bytes / 1e6, removal.kept_bytes / 1e6
+    say(f"{removed:.2f} MB go, {kept:.2f} MB in {len(removal.kept)} keys stay")
 
 
 def agreed() -> bool:

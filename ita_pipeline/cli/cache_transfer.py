@@ -14,7 +14,7 @@ from ita_pipeline.cli.options import WorkspaceFolder
 from ita_pipeline.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from ita_pipeline.cache.shared.sync import Moved
+    from ita_pipeline.cache.shared.sync import Transfer
 
 
 Stages = Annotated[list[str] | None, typer.Option("--stage", help="Only this stage. Repeatable.")]
@@ -61,7 +61,7 @@ def pull(url: Target = None, stage: Stages = None, workspace: WorkspaceFolder = 
     rows: list[list[str]] = []
     total = Transfers()
     for found in pull_cache(url or "", workspace, tuple(stage or ())):
-        moved = found.moved
+        moved = found.transfer
         rows.append([found.key.stage, found.key.short[:8], str(moved.segments), f"{moved.size / 1e6:.2f}"])
         total.count(moved)
         if found.left_out:
@@ -76,7 +76,7 @@ class Transfers:
     def __init__(self) -> None:
         self.damaged: list[str] = []
 
-    def count(self, moved: Moved) -> None:
+    def count(self, moved: Transfer) -> None:
         from ita_pipeline.extraction.session import place_of
 
         self.damaged += [place_of(*found) for found in moved.damaged]

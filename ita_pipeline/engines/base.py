@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ita_pipeline.cache.keys import StageKey
-from ita_pipeline.cache.plan import Failed, Plan
+from ita_pipeline.cache.plan import FailedItem, Plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import Progress
 
@@ -30,7 +30,7 @@ class StageOutcome:
     key: StageKey
     fresh: int
     done: int
-    failed: tuple[Failed, ...]
+    failed: tuple[FailedItem, ...]
     seconds: float
     waiting: int = 0
     note: str = ""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ita_pipeline.cache.plan import Failed
+from ita_pipeline.cache.plan import FailedItem
 from ita_pipeline.cache.records import Record, encode
 from ita_pipeline.engines.executor import Executor, Job, StageJobs, StageResults
 from ita_pipeline.sources.refs import ItemRef
@@ -25,8 +25,8 @@ class BatchOutcome:
 
     records: list[Record]
     lines: bytes
-    failed: list[Failed]
-    inherited: list[Failed]
+    failed: list[FailedItem]
+    inherited: list[FailedItem]
     stop: Postponed | None = None
 
 
@@ -36,13 +36,13 @@ class PreparedBatch:
 
     items: Sequence[ItemRef]
     jobs: list[Job]
-    inherited: list[Failed]
+    inherited: list[FailedItem]
 
     def outcome(self, results: StageResults) -> BatchOutcome:
         """The outcome of the batch from the results of its jobs."""
         seconds = results.seconds / max(1, len(self.jobs))
         records: list[Record] = []
-        failed: list[Failed] = []
+        failed: list[FailedItem] = []
         stops: list[Postponed] = []
         for job, result in zip(self.jobs, results.results, strict=True):
             if isinstance(result, Postponed):
@@ -50,7 +50,7 @@ class PreparedBatch:
                 continue
             records.append(Record(job.item.key, result, seconds))
             if isinstance(result, Failure):
-                failed.append(Failed(job.item, result))
+                failed.append(FailedItem(job.item, result))
         lines = b"".join(results.lines.get(record.image) or encode(record) for record in records)
         stop = max(stops, key=lambda postponed: postponed.broken, default=None)
         return BatchOutcome(records, lines, failed, self.inherited, stop)
@@ -75,14 +75,14 @@ def prepare_batch(items: Sequence[ItemRef], upstream: UpstreamResults) -> Prepar
     upstream stage succeeds. An item that an upstream stage has postponed is left out.
     """
     jobs: list[Job] = []
-    inherited: list[Failed] = []
+    inherited: list[FailedItem] = []
     for item in items:
         results = {name: by_item[item.key] for name, by_item in upstream.items() if item.key in by_item}
         values = {name: result for name, result in results.items() if isinstance(result, Value)}
         failures = {name: result for name, result in results.items() if isinstance(result, Failure)}
         if failures:
             name, failure = next(iter(failures.items()))
-            inherited.append(Failed(item, Failure(kind=failure.kind, reason=f"{name}: {failure.reason}")))
+            inherited.append(FailedItem(item, Failure(kind=failure.kind, reason=f"{name}: {failure.reason}")))
         elif item.image is None or values.keys() == upstream.keys():
             jobs.append(Job(item, values))
     return PreparedBatch(items, jobs, inherited)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from ita_pipeline.cache.compaction import writing
-from ita_pipeline.cache.plan import Failed, Plan, StagePlan, Stale
+from ita_pipeline.cache.compaction import open_writer
+from ita_pipeline.cache.plan import FailedItem, Plan, StagePlan, StaleItem
 from ita_pipeline.cache.records import SegmentWriter
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.iteration import batched
@@ -36,8 +36,8 @@ class StageRun:
 
     plan: StagePlan
     upstream: Sequence[StagePlan]
-    stale: dict[str, Stale]
-    failed: list[Failed]
+    stale: dict[str, StaleItem]
+    failed: list[FailedItem]
     writer: SegmentWriter | None = None
     done: int = 0
     seconds: float = 0.0
@@ -89,7 +89,7 @@ class _LocalRun:
                 for stage_run in active:
                     plan = stage_run.plan
                     self.progress.start(plan.stage.name, len(plan.stale))
-                    stage_run.writer = stack.enter_context(writing(self.store, plan.key, plan.anew))
+                    stage_run.writer = stack.enter_context(open_writer(self.store, plan.key, plan.replaces_records))
                 self._run_images([each for each in active if each.stage.subject is Subject.PICTURE])
                 for stage_run in active:
                     if stage_run.stage.subject is Subject.POST:
@@ -133,7 +133,7 @@ class _LocalRun:
         for stage_run, _ in work:
             self._check_stop(stage_run)
 
-    def _run_stage(self, stage_run: StageRun, stale: Sequence[Stale]) -> None:
+    def _run_stage(self, stage_run: StageRun, stale: Sequence[StaleItem]) -> None:
         """Run a stage on some items after the stages that it reads.
 
         Raises:
@@ -147,7 +147,7 @@ class _LocalRun:
             self._store_results(stage_run, batch, self.executor.run_task(StageJobs(stage_run.stage, batch.jobs)))
             self._check_stop(stage_run)
 
-    def _prepare(self, stage_run: StageRun, stale: Sequence[Stale]) -> PreparedBatch:
+    def _prepare(self, stage_run: StageRun, stale: Sequence[StaleItem]) -> PreparedBatch:
         items = [each.item for each in stale]
         upstream: dict[str, dict[str, Value | Failure]] = {}
         for above in stage_run.upstream:

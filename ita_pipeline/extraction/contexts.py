@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.keys import StageKey
-from ita_pipeline.cache.plan import Plan, Wishes, make_plan
+from ita_pipeline.cache.plan import Plan, PlanOptions, make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.corpus.contexts import ContextConfig, render
@@ -72,7 +72,7 @@ def plan_contexts(
     config: ContextConfig,
     store: Store,
     captions: Path | None = None,
-    wishes: Wishes | None = None,
+    wishes: PlanOptions | None = None,
     limits: Limits | None = None,
     train: Sequence[Post] = (),
     origin: str = "",

@@ -9,12 +9,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.index import Entry
+from ita_pipeline.cache.index import IndexEntry
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.plan import StagePlan
-from ita_pipeline.cache.reasons import GROUPS
-from ita_pipeline.cache.records import scan
-from ita_pipeline.cache.store import Reader, Store
+from ita_pipeline.cache.reasons import CAUSE_OF_GROUP
+from ita_pipeline.cache.records import read_lines
+from ita_pipeline.cache.store import RecordReader, Store
 from ita_pipeline.extraction.pictures import ExtractionPlan
 from stages.base import Subject
 
@@ -109,7 +109,7 @@ def _explain_stage(plan: StagePlan, item_key: str, store: Store) -> StageExplana
     for key in [plan.key, *store.other_keys(plan.key)]:
         folder = store.folder(key)
         store.index.refresh(folder)
-        for entry in store.index.entries(folder, [item_key]):
+        for entry in store.index.find_entries(folder, [item_key]):
             return StageExplanation(plan.stage.name, status, reasons, plan.key, _read_record(entry), key)
     return StageExplanation(plan.stage.name, status, reasons, plan.key)
 
@@ -123,17 +123,17 @@ def _find_status(plan: StagePlan) -> tuple[ItemStatus, tuple[str, ...]]:
     return ItemStatus.FRESH, ()
 
 
-def _read_record(entry: Entry) -> StoredRecord:
-    with Reader() as reader:
-        content = json.loads(reader.line(entry))
+def _read_record(entry: IndexEntry) -> StoredRecord:
+    with RecordReader() as reader:
+        content = json.loads(reader.read_line(entry))
     with entry.segment.open("rb") as file:
-        number = next(line.number for line in scan(file) if line.start == entry.start)
+        number = next(line.number for line in read_lines(file) if line.start == entry.start)
     return StoredRecord(entry.segment, number, content)
 
 
 def list_components(key: StageKey) -> Iterator[tuple[str, str]]:
     """The names and values of a key's components."""
     yield "version", str(key.components.get("version"))
-    for group, name in {**GROUPS, "reads": "reads"}.items():
+    for group, name in {**CAUSE_OF_GROUP, "reads": "reads"}.items():
         for part, value in key.components.get(group, {}).items():
             yield f"{name} {part}", value if isinstance(value, str) else json.dumps(value)

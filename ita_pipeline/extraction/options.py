@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.plan import Wishes
+from ita_pipeline.cache.plan import PlanOptions
 from ita_pipeline.core.config import merge_settings, parse_assignments, parse_config
 from ita_pipeline.core.errors import UsageError, nearest
 from ita_pipeline.corpus.contexts import CONTEXTS
@@ -69,8 +69,8 @@ class Options:
         return merge_settings(self.base, parse_assignments(self.assignments))
 
     @property
-    def wishes(self) -> Wishes:
-        return Wishes(frozenset(self.retry_failed), frozenset(self.refresh), self.limit)
+    def wishes(self) -> PlanOptions:
+        return PlanOptions(frozenset(self.retry_failed), frozenset(self.refresh), self.limit)
 
     @property
     def limits(self) -> Limits:

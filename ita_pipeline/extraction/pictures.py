@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from ita_pipeline.cache.plan import Failed, Plan, Wishes, make_plan
+from ita_pipeline.cache.plan import FailedItem, Plan, PlanOptions, make_plan
 from ita_pipeline.cache.shared.sync import SharingOutcome
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import Progress
@@ -38,7 +38,7 @@ class Extraction:
     sharing: SharingOutcome = field(default_factory=SharingOutcome)
 
     @property
-    def failed(self) -> tuple[Failed, ...]:
+    def failed(self) -> tuple[FailedItem, ...]:
         """Each picture, in each of its places, and each post that some stage failed on, with the first reason."""
         first: dict[str, Failure] = {}
         for stage in self.stages:
@@ -46,7 +46,7 @@ class Extraction:
                 first.setdefault(failed.item.key, failed.failure)
         images = sorted(self.images, key=lambda image: image.label)
         items: list[ItemRef] = [*images, *self.posts]
-        return tuple(Failed(item, first[item.key]) for item in items if item.key in first)
+        return tuple(FailedItem(item, first[item.key]) for item in items if item.key in first)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ def plan_images(
     sources: Sequence[ImageSource],
     stages: Sequence[Stage[Any]],
     store: Store,
-    wishes: Wishes | None = None,
+    wishes: PlanOptions | None = None,
     limits: Limits | None = None,
     source: PostSource | None = None,
     download_cache: DownloadCache | None = None,

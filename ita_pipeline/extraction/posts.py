@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.keys import digest
-from ita_pipeline.cache.manifest import Noted
+from ita_pipeline.cache.manifest import PostNote
 from ita_pipeline.cache.store import Store
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.few_shot import ExampleSelector
@@ -81,20 +81,20 @@ def _add_changes(refs: Mapping[Post, PostRef], origin: str, store: Store) -> dic
     for post, ref in refs.items():
         counts[post.id] += 1
         places[post] = f"{origin}\n{post.id}\n{counts[post.id]}" if origin else ref.key
-    last_notes = store.manifest.noted(list(places.values()))
+    last_notes = store.manifest.find_posts_at(list(places.values()))
     updated: dict[Post, PostRef] = {}
-    notes: list[Noted] = []
+    notes: list[PostNote] = []
     for post, ref in refs.items():
         last = last_notes.get(places[post])
         updated[post] = ref if last is None else _compare_with_last(ref, last)
-        note = Noted(places[post], ref.key, _encode(ref), updated[post].before, updated[post].changed)
+        note = PostNote(places[post], ref.key, _encode(ref), updated[post].before, updated[post].changed)
         if note != last:
             notes.append(note)
-    store.manifest.note(notes)
+    store.manifest.note_posts(notes)
     return updated
 
 
-def _compare_with_last(ref: PostRef, last: Noted) -> PostRef:
+def _compare_with_last(ref: PostRef, last: PostNote) -> PostRef:
     if last.key == ref.key:
         return replace(ref, before=last.before, changed=last.changed)
     last_parts = json.loads(last.post)["parts"]

@@ -87,7 +87,7 @@ def sampled(
     """Pictures with a value under the stage's key, as far as they can be done again."""
     folder = store.folder(keys[stage.name])
     store.index.refresh(folder)
-    images = sorted(store.index.valued(folder))
+    images = sorted(store.index.find_images_with_values(folder))
     candidates = chance.sample(images, min(len(images), LOOKED_FOR * count))
     jobs: list[Job] = []
     lost = 0
@@ -112,7 +112,7 @@ def sampled(
 def known_items(stage: Stage[Any], keys: Sequence[str], store: Store) -> dict[str, ItemRef]:
     """Those of these pictures, or posts, that are still known and as they were."""
     if stage.subject is Subject.POST:
-        posts = {key: decode_post_ref(key, note.post) for key, note in store.manifest.noted_as(keys).items()}
+        posts = {key: decode_post_ref(key, note.post) for key, note in store.manifest.find_posts(keys).items()}
         return {k: p for k, p in posts.items() if p.image is None or holds(p.image.path, p.image.key)}
     places = store.manifest.paths_of(keys)
     found = {key: next((p for p in map(as_path, places.get(key, [])) if holds(p, key)), None) for key in keys}

@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import Any
 
 from ita_pipeline.cache.keys import StageKey
-from ita_pipeline.cache.shared.maintenance import bring_many_together
-from ita_pipeline.cache.shared.store import HERE, Listing, Place, Shared
-from ita_pipeline.cache.shared.sync import Moved, SharingOutcome, pull, push, put_segment
+from ita_pipeline.cache.shared.maintenance import merge_small_segments
+from ita_pipeline.cache.shared.store import LOCAL_DISK_ERRORS, FolderListing, KeyFolder, SharedCache
+from ita_pipeline.cache.shared.sync import SharingOutcome, Transfer, pull, push, put_segment
 from ita_pipeline.cache.store import Store
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core import remote
@@ -47,7 +47,7 @@ class CacheSession:
         Raises:
             UserError: there is no such file system, or what it takes is not installed.
         """
-        self.shared = Shared(options.shared) if options.shared else None
+        self.shared = SharedCache(options.shared) if options.shared else None
         self.store = Store(Workspace(options.workspace).store.root, self if self.shared else None)
         self.putter = Uploader(self.shared) if self.shared and puts else None
         self.asked: set[str] = set()
@@ -56,7 +56,7 @@ class CacheSession:
         self.damaged: list[str] = []
 
     @property
-    def oldest(self) -> float:
+    def max_segment_age(self) -> float:
         return OLDEST
 
     @property
@@ -75,7 +75,7 @@ class CacheSession:
             self.putter.finish()
             self.put_rest(self.shared)
 
-    def bring(self, store: Store, stage: Stage[Any], key: StageKey) -> None:
+    def fetch(self, store: Store, stage: Stage[Any], key: StageKey) -> None:
         """Fetch what the store lacks under a key; once in a run, and not at all where there is no answer.
 
         Raises:
@@ -91,7 +91,7 @@ class CacheSession:
         try:
             moved = pull(store, self.shared, key, stage)
         except Exception as error:  # each file system's library has its own
-            if isinstance(error, OSError) and error.errno in HERE:
+            if isinstance(error, OSError) and error.errno in LOCAL_DISK_ERRORS:
                 raise
             if isinstance(error, UserError) or not remote.is_transient(error):
                 raise remote.as_user_error(error, self.shared.url) from error
@@ -104,7 +104,7 @@ class CacheSession:
             self.owed[key.hexdigest] = key
         self.tell(moved, key, "fetched", self.shared)
 
-    def closed(self, key: StageKey, segment: Path) -> None:
+    def on_segment_closed(self, key: StageKey, segment: Path) -> None:
         """Put a segment when there is time; at the end at the latest."""
         self.owed[key.hexdigest] = key
         if self.putter is not None:
@@ -114,15 +114,15 @@ class CacheSession:
         """Look at the end whether what is here under these keys is there too."""
         self.owed |= {key.hexdigest: key for key in keys}
 
-    def put_rest(self, shared: Shared) -> None:
-        self.trouble, total = "", self.putter.moved if self.putter else Moved()
+    def put_rest(self, shared: SharedCache) -> None:
+        self.trouble, total = "", self.putter.moved if self.putter else Transfer()
         try:
             for key in self.owed.values():
                 moved = push(self.store, shared, key)
                 self.damaged += [place_of(*found) for found in moved.damaged]
                 total += moved
-                if moved.crowded:
-                    bring_many_together(shared, key, self.store.root)
+                if moved.is_crowded:
+                    merge_small_segments(shared, key, self.store.root)
         except Exception as error:  # each file system's library has its own
             found = remote.as_user_error(error, shared.url)
             self.trouble = str(found)
@@ -133,7 +133,7 @@ class CacheSession:
         if total.segments:
             logger.info(f"put {total.segments} segments, {total.size / 1e6:.2f} MB, to {shared.url}")
 
-    def tell(self, moved: Moved, key: StageKey, what: str, shared: Shared) -> None:
+    def tell(self, moved: Transfer, key: StageKey, what: str, shared: SharedCache) -> None:
         if moved.segments:
             size = f"{moved.size / 1e6:.2f} MB"
             logger.info(f"{key.stage}: {what} {moved.segments} segments, {size}, from {shared.url}")
@@ -149,12 +149,12 @@ def place_of(address: str, line: int) -> str:
 class Uploader:
     """Puts segments in a thread of its own, so that nobody waits for a network while stages work."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: SharedCache) -> None:
         self.shared = shared
         self.waiting: queue.SimpleQueue[tuple[StageKey, Path] | None] = queue.SimpleQueue()
         self.thread: threading.Thread | None = None
         self.described: set[str] = set()
-        self.moved = Moved()
+        self.moved = Transfer()
         self.rest_until = 0.0
 
     def add(self, key: StageKey, segment: Path) -> None:
@@ -173,9 +173,9 @@ class Uploader:
 
     def put(self, key: StageKey, segment: Path) -> None:
         if key.hexdigest not in self.described:
-            self.shared.describe(key, Listing())
+            self.shared.put_key(key, FolderListing())
             self.described.add(key.hexdigest)
-        self.moved += put_segment(self.shared, Place.of(key), segment)
+        self.moved += put_segment(self.shared, KeyFolder.of(key), segment)
 
     def finish(self) -> None:
         """Wait for what is under way; Ctrl-C ends that."""

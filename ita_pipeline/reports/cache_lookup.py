@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.inventory import holdings
+from ita_pipeline.cache.inventory import list_keys
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.store import Store
@@ -81,7 +81,7 @@ def said_of(
     store: Store,
 ) -> dict[Post, Results]:
     """What was said of posts by their text and, where several have it, by their picture."""
-    noted = store.manifest.noted_as([key for records in found.values() for key in records]) if found else {}
+    noted = store.manifest.find_posts([key for records in found.values() for key in records]) if found else {}
     items = [decode_post_ref(key, note.post) for key, note in noted.items()]
     by_text: dict[str, list[PostRef]] = {}
     for item in items:
@@ -107,7 +107,7 @@ def find_records(
     images: Sequence[str], ids: Sequence[str], store: Store, keys: Mapping[str, StageKey] | None, notes: Notes
 ) -> Found:
     found: dict[str, tuple[StageKey, Mapping[str, Record]]] = {}
-    for key in [holding.key for holding in holdings(store)] if keys is None else keys.values():
+    for key in [holding.key for holding in list_keys(store)] if keys is None else keys.values():
         stage = None if key.stage in found else reader_of(key.stage, notes)
         if stage is None:
             continue
@@ -135,7 +135,7 @@ def reader_of(name: str, notes: Notes) -> Stage[Any] | None:
 
 def keys_of(stage_keys: Mapping[str, str], store: Store, notes: Notes) -> dict[str, StageKey]:
     """The keys that a run was trained with, as far as the cache still has them."""
-    found = {name: store.described(name, hexdigest) for name, hexdigest in stage_keys.items()}
+    found = {name: store.find_key(name, hexdigest) for name, hexdigest in stage_keys.items()}
     gone = [name for name, key in found.items() if key is None]
     if gone:
         notes.add(f"the cache here does not have what the run read of {', '.join(gone)}")

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ita_pipeline.cache.records import checked, signed
+from ita_pipeline.cache.records import has_valid_checksum, sign
 from ita_pipeline.core.errors import CorruptCacheError, UsageError
 from ita_pipeline.core.files import open_atomically, write_atomically
 from ita_pipeline.runs.predictions import MENTION_TYPES, TaggingInput
@@ -84,7 +84,7 @@ class PartFolder:
 
                 pq.write_table(pa.Table.from_pylist(rows, _parquet_schema()), file, write_page_checksum=True)
             else:
-                file.writelines(signed(row) + b"\n" for row in rows)
+                file.writelines(sign(row) + b"\n" for row in rows)
         return path
 
     def identities(self) -> Iterator[PostIdentity]:
@@ -122,7 +122,7 @@ def _read_parquet(path: Path) -> Iterator[PostIdentity]:
 def _read_jsonl(path: Path) -> Iterator[PostIdentity]:
     with path.open("rb") as lines:
         for line in lines:
-            if not checked(line.rstrip(b"\n")):
+            if not has_valid_checksum(line.rstrip(b"\n")):
                 raise ValueError("a line is damaged")
             row = json.loads(line)
             yield row["id"], row["key"]

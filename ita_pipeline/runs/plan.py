@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ita_pipeline.cache.reasons import Cause, Reason, brief, pairs
+from ita_pipeline.cache.reasons import Cause, Reason, abbreviate, find_differences
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.config import config_files, find_config, merge_settings, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
@@ -100,7 +100,7 @@ class TrainingPlan:
         last = last_run(runs, self.dataset.name)
         if last is None:
             return RunState(inputs.key, (Reason(Cause.NEVER),))
-        changes = pairs(last.record().components, inputs.components)
+        changes = find_differences(last.record().components, inputs.components)
         return RunState(inputs.key, tuple(_reason(*change) for change in changes))
 
 
@@ -109,7 +109,7 @@ def _reason(name: str, before: object, after: object) -> Reason:
     cause = COMPONENT_CAUSES.get(component, Cause.SETTING)
     if cause is Cause.TEXTS:
         return Reason(cause, f"{component} of {rest}")
-    return Reason(cause, rest or component, brief(before), brief(after))
+    return Reason(cause, rest or component, abbreviate(before), abbreviate(after))
 
 
 def plan_training(

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from ita_pipeline.cache.keys import SHORT, digest
+from ita_pipeline.cache.keys import SHORT_KEY_LENGTH, digest
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.files import write_atomically
 from ita_pipeline.corpus.contexts import ContextConfig, ReservedContext
@@ -239,7 +239,7 @@ def run_components(
 
 def run_at(runs: Path, dataset: str, key: str) -> Run:
     """Return the run of a key, whether or not it exists."""
-    return Run(runs / dataset / key[:SHORT])
+    return Run(runs / dataset / key[:SHORT_KEY_LENGTH])
 
 
 def finished_runs(folder: Path) -> list[Run]:

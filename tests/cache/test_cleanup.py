@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ita_pipeline.cache.cleanup import leftovers, plan_garbage, plan_removal, remove, remove_key
-from ita_pipeline.cache.inventory import Holding, holdings
+from ita_pipeline.cache.cleanup import choose_keys, find_leftovers, plan_cleanup, remove, remove_key
+from ita_pipeline.cache.inventory import KeyUsage, list_keys
 from ita_pipeline.cache.keys import StageKey, stage_key
 from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.store import Store
@@ -29,48 +29,48 @@ def store(tmp_path: Path) -> Store:
     """Three keys of one stage, the first used longest ago."""
     made = Store(tmp_path)
     for times in (1, 2, 3):
-        with made.writer(key(times)) as writer:
+        with made.open_writer(key(times)) as writer:
             writer.append([RECORD])
         os.utime(made.folder(key(times)) / "stage.json", (times, times))
     return made
 
 
 def there(store: Store) -> set[str]:
-    return {holding.key.hexdigest for holding in holdings(store)}
+    return {holding.key.hexdigest for holding in list_keys(store)}
 
 
 def test_the_keys_used_last_stay(store: Store):
-    removal = plan_garbage(store, keep=2)
-    assert [holding.key for holding in removal.gone] == [key(1)]
+    removal = plan_cleanup(store, keep=2)
+    assert [holding.key for holding in removal.removed] == [key(1)]
     assert [holding.key for holding in remove(removal)] == [key(1)]
     assert there(store) == {key(2).hexdigest, key(3).hexdigest}
     assert not store.folder(key(1)).exists()
 
 
 def test_those_used_longest_ago_go_until_the_rest_fits(store: Store):
-    (one, *_) = holdings(store)
-    assert [h.key for h in plan_garbage(store, most_bytes=3 * one.size).gone] == []
-    assert [h.key for h in plan_garbage(store, most_bytes=2 * one.size).gone] == [key(1)]
-    removal = plan_garbage(store, most_bytes=0)
-    assert [h.key for h in removal.gone] == [key(1), key(2)]
-    assert (removal.freed, removal.left) == (2 * one.size, one.size)
+    (one, *_) = list_keys(store)
+    assert [h.key for h in plan_cleanup(store, max_bytes=3 * one.size).removed] == []
+    assert [h.key for h in plan_cleanup(store, max_bytes=2 * one.size).removed] == [key(1)]
+    removal = plan_cleanup(store, max_bytes=0)
+    assert [h.key for h in removal.removed] == [key(1), key(2)]
+    assert (removal.removed_bytes, removal.kept_bytes) == (2 * one.size, one.size)
 
 
 def test_a_key_that_somebody_works_under_is_left_alone(store: Store):
-    with store.writer(key(1)) as writer:
+    with store.open_writer(key(1)) as writer:
         writer.append([RECORD])
         os.utime(store.folder(key(1)) / "stage.json", (1, 1))
-        assert list(remove(plan_garbage(store, keep=2))) == []
+        assert list(remove(plan_cleanup(store, keep=2))) == []
     assert key(1).hexdigest in there(store)
 
 
 def test_a_key_is_in_use_from_the_moment_that_somebody_takes_it_up(store: Store):
-    with store.writer(key(1)):
-        assert [h.key for h in plan_garbage(store, keep=2).gone] == [key(2)]
+    with store.open_writer(key(1)):
+        assert [h.key for h in plan_cleanup(store, keep=2).removed] == [key(2)]
 
 
 def test_stopped_half_way_nothing_that_was_replaced_comes_back(store: Store, monkeypatch: pytest.MonkeyPatch):
-    with store.writer(key(1), anew=True) as writer:
+    with store.open_writer(key(1), replace=True) as writer:
         writer.append([Record("a", SizeValue(width=9, height=9), 0.1)])
     real, calls = Path.unlink, []
 
@@ -93,8 +93,8 @@ def test_what_crashes_left_behind_goes_and_what_is_being_made_stays(store: Store
     for path in (half, old, young):
         path.write_text("half")
     os.utime(old, (time.time() - 7200,) * 2)
-    assert leftovers(store) == (old, half)
-    assert list(remove(plan_garbage(store, keep=9))) == []
+    assert find_leftovers(store) == (old, half)
+    assert list(remove(plan_cleanup(store, keep=9))) == []
     assert (half.exists(), old.exists(), young.exists()) == (False, False, True)
 
 
@@ -107,19 +107,19 @@ def test_everything_goes_or_stays_and_only_what_must(
     found: list[tuple[str, int, int]], keep: int | None, most: int | None
 ):
     all_ = [
-        Holding(StageKey(stage, {}, f"{n:064x}"), Path(f"{stage}{n}"), 1, 0, 1, size, used + n / 100)
+        KeyUsage(StageKey(stage, {}, f"{n:064x}"), Path(f"{stage}{n}"), 1, 0, 1, size, used + n / 100)
         for n, (stage, size, used) in enumerate(found)
     ]
-    removal = plan_removal(all_, keep, most)
-    assert sorted(h.folder for h in (*removal.gone, *removal.kept)) == sorted(h.folder for h in all_)
+    removal = choose_keys(all_, keep, most)
+    assert sorted(h.folder for h in (*removal.removed, *removal.kept)) == sorted(h.folder for h in all_)
     last = {max((h for h in all_ if h.key.stage == stage), key=lambda h: h.used).folder for stage, *_ in found}
     assert last <= {h.folder for h in removal.kept}
     for stage in "abc":
-        gone = [h.used for h in removal.gone if h.key.stage == stage]
+        gone = [h.used for h in removal.removed if h.key.stage == stage]
         kept = [h.used for h in removal.kept if h.key.stage == stage]
         assert not gone or not kept or max(gone) <= min(kept)
         assert keep is None or len(kept) <= keep
-    if most is not None and removal.left > most:
+    if most is not None and removal.kept_bytes > most:
         assert {h.folder for h in removal.kept} == last
-    if keep is None and most is not None and removal.gone:
-        assert removal.left + removal.gone[-1].size > most
+    if keep is None and most is not None and removal.removed:
+        assert removal.kept_bytes + removal.removed[-1].size > most

@@ -1,18 +1,23 @@
-"""Segments brought together: few are left, nothing is lost, and the index follows without reading all anew."""
+"""Merged segments: few are left, no record is lost, and the index follows without reading all lines again."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
-from ita_pipeline.cache import compaction
-from ita_pipeline.cache import records as segments
-from ita_pipeline.cache.compaction import compact, compact_folder, tidy
-from ita_pipeline.cache.index import Index
+from ita_pipeline.cache.compaction import (
+    compact,
+    compact_folder,
+    merge_segments,
+    merge_small_segments,
+    open_writer,
+)
 from ita_pipeline.cache.keys import stage_key
-from ita_pipeline.cache.lineage import equivalents, read_merges
-from ita_pipeline.cache.records import MANY, Record
+from ita_pipeline.cache.lineage import find_equivalents, read_merges
+from ita_pipeline.cache.records import MAX_SMALL_SEGMENTS, Record, SegmentLine, read_lines
 from ita_pipeline.cache.store import Store
 from stages.base import Failure, FailureKind
 from tests.support.fakes import SizeStage, SizeValue
@@ -25,8 +30,8 @@ def value(image: str, width: int = 1) -> Record:
     return Record(image, SizeValue(width=width, height=1), 0.5)
 
 
-def put(store: Store, *found: Record, anew: bool = False) -> str:
-    with compaction.writing(store, KEY, anew) as writer:
+def put(store: Store, *found: Record, replace: bool = False) -> str:
+    with open_writer(store, KEY, replace) as writer:
         writer.append(list(found))
     return writer.path.name
 
@@ -39,7 +44,7 @@ def test_generations_stay_apart_so_that_no_old_record_outranks_another_machines_
     store = Store(tmp_path)
     put(store, value("a"), value("b"))
     put(store, value("c"))
-    put(store, value("a", 2), anew=True)
+    put(store, value("a", 2), replace=True)
     before = store.results(STAGE, KEY)
     (done,) = compact(store)
     assert (done.segments, done.records) == (2, 2)
@@ -53,32 +58,33 @@ def test_a_note_tells_what_went_where(tmp_path: Path):
     old = {put(store, value("a")), put(store, value("b"))}
     (done,) = compact(store)
     assert done.merge.parts == old
-    assert equivalents(names(store), read_merges(store.folder(KEY))) >= old
+    assert find_equivalents(names(store), read_merges(store.folder(KEY))) >= old
 
 
 def test_many_small_ones_are_brought_together_as_they_come(tmp_path: Path):
     store = Store(tmp_path)
-    for number in range(3 * MANY):
+    for number in range(3 * MAX_SMALL_SEGMENTS):
         put(store, value(f"{number:064x}"))
-        assert len(names(store)) <= MANY
-    assert len(store.results(STAGE, KEY)) == 3 * MANY
-    assert len(Store(tmp_path).results(STAGE, KEY)) == 3 * MANY
+        assert len(names(store)) <= MAX_SMALL_SEGMENTS
+    assert len(store.results(STAGE, KEY)) == 3 * MAX_SMALL_SEGMENTS
+    assert len(Store(tmp_path).results(STAGE, KEY)) == 3 * MAX_SMALL_SEGMENTS
 
 
-def test_the_index_follows_without_reading_everything_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(compaction, "LARGE", 2000)
+def test_the_index_follows_a_merge_without_reading_everything_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     store = Store(tmp_path)
+    store.max_segment_bytes = 2000
     large = put(store, *(value(f"{number:064x}") for number in range(50)))
     small = [put(store, value(f"{number:064x}")) for number in range(100, 103)]
     assert len(store.results(STAGE, KEY)) == 53
     read: list[str] = []
-    real = Index.read
 
-    def noted(self: Index, folder: str, path: Path, *rest: object) -> None:
-        read.append(path.name)
-        real(self, folder, path, *rest)  # type: ignore[arg-type]
+    def note_and_read(segment: BinaryIO, start: int, number: int) -> Iterator[SegmentLine]:
+        read.append(Path(segment.name).name)
+        return read_lines(segment, start, number)
 
-    monkeypatch.setattr(Index, "read", noted)
+    monkeypatch.setattr("ita_pipeline.cache.index.read_lines", note_and_read)
     (done,) = compact(store)
     assert done.merge.parts == set(small)
     assert len(store.results(STAGE, KEY)) == 53
@@ -95,10 +101,10 @@ def test_what_was_removed_by_hand_is_gone_from_the_index_too(tmp_path: Path):
     assert set(store.results(STAGE, KEY)) == {"a"}
 
 
-def test_a_large_segment_is_closed_and_another_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(segments, "LARGE", 500)
+def test_a_large_segment_is_closed_and_another_opened(tmp_path: Path):
     store = Store(tmp_path)
-    with store.writer(KEY) as writer:
+    store.max_segment_bytes = 500
+    with store.open_writer(KEY) as writer:
         for number in range(20):
             writer.append([value(f"{number:064x}")])
     sizes = [path.stat().st_size for path in store.folder(KEY).glob("*.jsonl")]
@@ -117,14 +123,14 @@ def test_of_a_picture_read_twice_one_record_stays_and_a_value_outlives_a_failure
     assert store.results(STAGE, KEY) == {"a": value("a"), "b": value("b")}
 
 
-def test_a_record_is_left_out_only_for_one_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_record_is_left_out_only_for_one_that_stays(tmp_path: Path):
     """Of equal records the name decides, and names change: somebody else may just be removing the other."""
     store = Store(tmp_path)
     put(store, value("a"))
     put(store, value("a"))
     first, second = (store.folder(KEY) / name for name in names(store))
     store.index.refresh(store.folder(KEY))
-    done = compaction.bring_together(store, store.folder(KEY), [second])
+    done = merge_segments(store, store.folder(KEY), [second])
     assert done.records == 1
     first.unlink()
     assert set(Store(tmp_path).results(STAGE, KEY)) == {"a"}
@@ -140,8 +146,8 @@ def test_a_segment_that_vanishes_meanwhile_is_somebody_elses_work(tmp_path: Path
     assert len(other.results(STAGE, KEY)) == 3
     gone = store.folder(KEY) / "host-1-000000000000.jsonl"
     with pytest.raises(FileNotFoundError):
-        compaction.bring_together(store, store.folder(KEY), [*store.folder(KEY).glob("*.jsonl"), gone])
+        merge_segments(store, store.folder(KEY), [*store.folder(KEY).glob("*.jsonl"), gone])
     assert len(Store(tmp_path).results(STAGE, KEY)) == 3
     assert not list(store.folder(KEY).glob("*.making"))
-    assert tidy(store, store.folder(KEY)) is None
+    assert merge_small_segments(store, store.folder(KEY)) is None
     assert compact_folder(store, store.folder(KEY)) is None

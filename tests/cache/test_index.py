@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ita_pipeline.cache import index
 from ita_pipeline.cache.database import State
-from ita_pipeline.cache.index import Index
 from ita_pipeline.cache.keys import stage_key
 from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.store import Store
@@ -24,13 +22,20 @@ KEY = stage_key(STAGE, {})
 NAMES = [f"{number:064x}" for number in range(6)]
 
 
-@pytest.fixture(autouse=True, params=["as they come", "gathered"], scope="module")
-def sorting(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Both ways into the table: each segment by itself, and all that is new together."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "gathered":
-            patch.setattr(index, "MANY_BYTES", -1)
-        yield
+OpenStore = Callable[[Path], Store]
+
+
+@pytest.fixture(autouse=True, params=["as they come", "in bulk"], scope="module")
+def open_store(request: pytest.FixtureRequest) -> OpenStore:
+    """Both ways into the table: each segment on its own, and all new segments together."""
+
+    def open_it(root: Path) -> Store:
+        store = Store(root)
+        if request.param == "in bulk":
+            store.index.bulk_bytes = -1
+        return store
+
+    return open_it
 
 
 def value(image: str, width: int = 1) -> Record:
@@ -41,27 +46,27 @@ def failure(image: str) -> Record:
     return Record(image, Failure(kind=FailureKind.TRANSIENT, reason="busy"), 0.5)
 
 
-def put(store: Store, *found: Record, anew: bool = False) -> Path:
-    with store.writer(KEY, anew) as writer:
+def put(store: Store, *found: Record, replace: bool = False) -> Path:
+    with store.open_writer(KEY, replace) as writer:
         writer.append(list(found))
     return writer.path
 
 
 def seen(store: Store) -> dict[str, State]:
     store.index.refresh(store.folder(KEY))
-    return {entry.image: entry.state for entry in store.index.entries(store.folder(KEY))}
+    return {entry.image: entry.state for entry in store.index.find_entries(store.folder(KEY))}
 
 
-def test_it_follows_a_segment_that_grows(tmp_path: Path):
-    store = Store(tmp_path)
-    with store.writer(KEY) as writer:
+def test_it_follows_a_segment_that_grows(open_store: OpenStore, tmp_path: Path):
+    store = open_store(tmp_path)
+    with store.open_writer(KEY) as writer:
         for number, name in enumerate(NAMES):
             writer.append([value(name)])
             assert len(seen(store)) == number + 1
 
 
-def test_it_follows_segments_that_come_and_go(tmp_path: Path):
-    store = Store(tmp_path)
+def test_it_follows_segments_that_come_and_go(open_store: OpenStore, tmp_path: Path):
+    store = open_store(tmp_path)
     first = put(store, value("a"), failure("b"))
     put(store, value("b"))
     assert seen(store) == {"a": State.VALUE, "b": State.VALUE}
@@ -69,48 +74,50 @@ def test_it_follows_segments_that_come_and_go(tmp_path: Path):
     assert seen(store) == {"b": State.VALUE}
 
 
-def test_a_later_generation_outranks_whatever_was_there(tmp_path: Path):
-    store = Store(tmp_path)
+def test_a_later_generation_outranks_whatever_was_there(open_store: OpenStore, tmp_path: Path):
+    store = open_store(tmp_path)
     put(store, value("a", 1))
-    path = put(store, value("a", 2), anew=True)
+    path = put(store, value("a", 2), replace=True)
     assert path.name.endswith(".g2.jsonl")
     assert store.results(STAGE, KEY)["a"] == value("a", 2)
-    put(store, failure("a"), anew=True)
-    assert seen(Store(tmp_path)) == {"a": State.TRANSIENT}
+    put(store, failure("a"), replace=True)
+    assert seen(open_store(tmp_path)) == {"a": State.TRANSIENT}
 
 
-def test_only_those_asked_for_are_found(tmp_path: Path):
-    store = Store(tmp_path)
+def test_only_those_asked_for_are_found(open_store: OpenStore, tmp_path: Path):
+    store = open_store(tmp_path)
     put(store, *(value(name) for name in NAMES), value("some id"))
     found = store.results(STAGE, KEY, [NAMES[3], "some id", "unknown"])
     assert set(found) == {NAMES[3], "some id"}
 
 
-def test_thrown_away_or_damaged_it_is_made_anew(tmp_path: Path):
-    put(Store(tmp_path), value("a"))
-    seen(Store(tmp_path))
+def test_thrown_away_or_damaged_it_is_made_anew(open_store: OpenStore, tmp_path: Path):
+    put(open_store(tmp_path), value("a"))
+    seen(open_store(tmp_path))
     for content in (None, b"", b"no database at all" * 100):
         file = tmp_path / "index.sqlite"
         file.unlink() if content is None else file.write_bytes(content)
-        assert seen(Store(tmp_path)) == {"a": State.VALUE}
+        assert seen(open_store(tmp_path)) == {"a": State.VALUE}
 
 
-def test_a_change_in_place_is_seen_even_if_size_and_time_stay(tmp_path: Path):
-    path = put(Store(tmp_path), value("a"), value("b"))
-    assert len(seen(Store(tmp_path))) == 2
+def test_a_change_in_place_is_seen_even_if_size_and_time_stay(open_store: OpenStore, tmp_path: Path):
+    path = put(open_store(tmp_path), value("a"), value("b"))
+    assert len(seen(open_store(tmp_path))) == 2
     status = path.stat()
     path.write_bytes(path.read_bytes().replace(b'"width"', b'"wider"', 1))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert seen(Store(tmp_path)) == {"b": State.VALUE}
+    assert seen(open_store(tmp_path)) == {"b": State.VALUE}
 
 
 @pytest.mark.parametrize("in_order", [True, False])
-def test_of_equal_records_the_same_one_holds_however_they_were_met(tmp_path: Path, in_order: bool):
-    store = Store(tmp_path)
+def test_of_equal_records_the_same_one_holds_however_they_were_met(
+    open_store: OpenStore, tmp_path: Path, in_order: bool
+):
+    store = open_store(tmp_path)
     paths = [put(store, value("a", width)) for width in (1, 2)]
-    wanted = Store(tmp_path).results(STAGE, KEY)["a"]
+    wanted = open_store(tmp_path).results(STAGE, KEY)["a"]
     kept = {path: path.read_bytes() for path in paths}
-    fresh = Store(tmp_path)
+    fresh = open_store(tmp_path)
     (tmp_path / "index.sqlite").unlink()
     for path in paths:
         path.unlink()
@@ -126,15 +133,17 @@ records = st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.integers(
 @settings(max_examples=30, deadline=None)
 @given(segments=st.lists(st.tuples(records, st.booleans()), max_size=4))
 def test_what_it_finds_is_what_reading_everything_finds(
-    segments: list[tuple[list[tuple[str, bool, int]], bool]], tmp_path_factory: pytest.TempPathFactory
+    open_store: OpenStore,
+    segments: list[tuple[list[tuple[str, bool, int]], bool]],
+    tmp_path_factory: pytest.TempPathFactory,
 ):
-    store = Store(tmp_path_factory.mktemp("store"))
+    store = open_store(tmp_path_factory.mktemp("store"))
     holds: dict[str, list[tuple[int, bool, Record]]] = {}
     newest = 0
-    for found, anew in segments:
+    for found, replace in segments:
         made = [value(name, width) if good else failure(name) for name, good, width in found]
-        put(store, *made, anew=anew)
-        rank = newest + 1 if anew else 1
+        put(store, *made, replace=replace)
+        rank = newest + 1 if replace else 1
         newest = max(newest, rank) if made else newest
         for record in made:
             holds.setdefault(record.image, []).append((rank, not isinstance(record.result, Failure), record))
@@ -145,17 +154,17 @@ def test_what_it_finds_is_what_reading_everything_finds(
         assert record in [candidate for *standing, candidate in holds[name] if tuple(standing) == best]
 
 
-def test_where_the_file_cannot_be_written_it_answers_all_the_same(tmp_path: Path):
-    put(Store(tmp_path), value("a"))
-    index = Index(tmp_path)
-    index.choose(["a", "b"])
-    index.database.execute("PRAGMA query_only = ON")
-    index.refresh(Store(tmp_path).folder(KEY))
-    assert index.unfinished(Store(tmp_path).folder(KEY)) == [(1, None)]
+def test_where_the_file_cannot_be_written_it_answers_all_the_same(open_store: OpenStore, tmp_path: Path):
+    put(open_store(tmp_path), value("a"))
+    index = open_store(tmp_path).index
+    index.select(["a", "b"])
+    index.connection.execute("PRAGMA query_only = ON")
+    index.refresh(open_store(tmp_path).folder(KEY))
+    assert index.find_unfinished(open_store(tmp_path).folder(KEY)) == [(1, None)]
 
 
-def test_a_key_nobody_has_worked_under_is_empty(tmp_path: Path):
-    index = Index(tmp_path)
+def test_a_key_nobody_has_worked_under_is_empty(open_store: OpenStore, tmp_path: Path):
+    index = open_store(tmp_path).index
     index.refresh(tmp_path / "cache" / "size" / "nothing")
-    assert list(index.entries(tmp_path / "cache" / "size" / "nothing")) == []
-    assert index.summary(tmp_path / "cache" / "size" / "nothing").seconds is None
+    assert list(index.find_entries(tmp_path / "cache" / "size" / "nothing")) == []
+    assert index.summarize(tmp_path / "cache" / "size" / "nothing").seconds is None

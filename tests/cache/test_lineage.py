@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ita_pipeline.cache.lineage import Merge, equivalents, parse_merge, read_merges
+from ita_pipeline.cache.lineage import Merge, find_equivalents, parse_merge, read_merges
 
 NAMES = [f"host-1-{number:012x}.jsonl" for number in range(8)]
 A, B, C, D, M, N, *_ = NAMES
@@ -19,28 +19,28 @@ def merge(into: list[str], parts: list[str], damaged: list[str] | None = None) -
 
 def test_what_was_brought_together_is_there_under_either_name():
     one = merge([M], [A, B])
-    assert equivalents([M], [one]) == {M, A, B}
-    assert equivalents([A, B], [one]) == {M, A, B}
-    assert equivalents([A], [one]) == {A}
+    assert find_equivalents([M], [one]) == {M, A, B}
+    assert find_equivalents([A, B], [one]) == {M, A, B}
+    assert find_equivalents([A], [one]) == {A}
 
 
 def test_one_merge_may_have_been_merged_again():
     merges = [merge([N], [M, C]), merge([M], [A, B])]
-    assert equivalents([A, B, C], merges) == {A, B, C, M, N}
-    assert equivalents([N], merges) == {A, B, C, M, N}
+    assert find_equivalents([A, B, C], merges) == {A, B, C, M, N}
+    assert find_equivalents([N], merges) == {A, B, C, M, N}
 
 
 def test_all_parts_of_a_merge_count_only_together():
     one = merge([M, N], [A, B])
-    assert equivalents([M], [one]) == {M}
-    assert equivalents([M, N], [one]) == {M, N, A, B}
+    assert find_equivalents([M], [one]) == {M}
+    assert find_equivalents([M, N], [one]) == {M, N, A, B}
 
 
 def test_a_damaged_part_is_worth_fetching_again():
     one = merge([M], [A], [B])
-    assert equivalents([M], [one]) == {M, A}
-    assert equivalents([A], [one]) == {A}
-    assert equivalents([A, B], [one]) == {A, B, M}
+    assert find_equivalents([M], [one]) == {M, A}
+    assert find_equivalents([A], [one]) == {A}
+    assert find_equivalents([A, B], [one]) == {A, B, M}
 
 
 names = st.lists(st.sampled_from(NAMES), max_size=4, unique=True)

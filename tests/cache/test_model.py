@@ -16,10 +16,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ita_pipeline.cache.cleanup import plan_garbage, remove
+from ita_pipeline.cache.cleanup import plan_cleanup, remove
 from ita_pipeline.cache.compaction import compact
 from ita_pipeline.cache.inventory import verify
-from ita_pipeline.cache.plan import Plan, Wishes, make_plan, stage_keys
+from ita_pipeline.cache.plan import Plan, PlanOptions, make_plan, stage_keys
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines.executor import InProcessExecutor, Job
@@ -167,7 +167,7 @@ class AnythingHappens(RuleBasedStateMachine):
 
     @rule()
     def throw_old_keys_away(self) -> None:
-        gone = {holding.key.hexdigest for holding in remove(plan_garbage(self.store, keep=2))}
+        gone = {holding.key.hexdigest for holding in remove(plan_cleanup(self.store, keep=2))}
         settings_gone = {
             setting
             for setting in {setting for setting, _ in self.answered}
@@ -175,7 +175,7 @@ class AnythingHappens(RuleBasedStateMachine):
         }
         self.answered = {at: found for at, found in self.answered.items() if at[0] not in settings_gone}
 
-    def plan(self, store: Store, wishes: Wishes | None = None) -> Plan:
+    def plan(self, store: Store, wishes: PlanOptions | None = None) -> Plan:
         paths = [self.path(name) for name in sorted(self.there)]
         images = [image for image in identify(map(LocalFile, paths), store.manifest) if isinstance(image, ImageRef)]
         return make_plan(self.stages_of(self.double), images, store, wishes)
@@ -203,7 +203,7 @@ class AnythingHappens(RuleBasedStateMachine):
         Moody.mood += refresh
         store, executor = self.store, KillableExecutor(kill)
         kinds = frozenset(FailureKind) if retry else frozenset[FailureKind]()
-        plan = self.plan(store, Wishes(retry=kinds, refresh=frozenset({"size"} if refresh else ())))
+        plan = self.plan(store, PlanOptions(retry=kinds, refresh=frozenset({"size"} if refresh else ())))
         planned = {(part.stage.name, stale.item.key) for part in plan.stages for stale in part.stale}
         assert planned == self.wanted(retry, refresh)
         for part in plan.stages:

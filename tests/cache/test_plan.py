@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ita_pipeline.cache.plan import Plan, StagePlan, Wishes, make_plan
+from ita_pipeline.cache.plan import Plan, PlanOptions, StagePlan, make_plan
 from ita_pipeline.cache.reasons import Cause
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import CorruptCacheError
@@ -37,7 +37,7 @@ def causes(plan: StagePlan) -> list[Cause]:
 
 
 def whole(stages: list[Stage[Any]], paths: list[Path], store: Store, **wishes: Any) -> Plan:
-    return make_plan(stages, [ref(path) for path in paths], store, Wishes(**wishes))
+    return make_plan(stages, [ref(path) for path in paths], store, PlanOptions(**wishes))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ita_pipeline.cache.keys import StageKey, stage_key
-from ita_pipeline.cache.reasons import Cause, changes
+from ita_pipeline.cache.reasons import Cause, find_changes
 from tests.support.fakes import DoubleStage, SizeConfig, SizeStage
 
 KEY = stage_key(SizeStage(), {})
@@ -17,7 +17,7 @@ def nothing(stage: str, hexdigest: str) -> None:
 
 
 def said(old: StageKey, new: StageKey, described: Any = nothing) -> list[str]:
-    return [str(reason) for reason in changes(old, new, described)]
+    return [str(reason) for reason in find_changes(old, new, described)]
 
 
 def altered(key: StageKey, **components: Any) -> StageKey:
@@ -35,7 +35,7 @@ def test_a_setting_a_version_a_tool_a_model_and_numerics_are_told_apart():
 
 def test_several_changes_are_several_reasons():
     changed = altered(KEY, version=2, parameters={"times": 3})
-    assert [reason.cause for reason in changes(KEY, changed, nothing)] == [Cause.VERSION, Cause.PARAMETER]
+    assert [reason.cause for reason in find_changes(KEY, changed, nothing)] == [Cause.VERSION, Cause.PARAMETER]
 
 
 def test_nested_settings_are_named_by_their_path():

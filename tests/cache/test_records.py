@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ita_pipeline.cache.records import Record, SegmentWriter, decode, encode, records
+from ita_pipeline.cache.records import Record, SegmentWriter, damage_error, decode, encode, read_lines
 from ita_pipeline.core.errors import CorruptCacheError
-from stages.base import Failure, FailureKind
+from stages.base import Failure, FailureKind, Value
 from stages.ocr.schema import OcrValue, Word
 from tests.support.fakes import SizeValue
 
@@ -30,6 +31,17 @@ def written(folder: Path, found: list[Record]) -> Path:
     return writer.path
 
 
+def read_records(path: Path, value_type: type[Value]) -> Iterator[Record]:
+    """Read the records of a segment in the order written, and raise for the first damaged line."""
+    with path.open("rb") as segment:
+        for line in read_lines(segment):
+            try:
+                assert line.is_intact
+                yield decode(line.content, value_type)
+            except (AssertionError, ValueError) as error:
+                raise damage_error(f"{path}, line {line.number}") from error
+
+
 @given(st.text(), st.floats(0, 1))
 def test_any_text_survives(text: str, confidence: float):
     value = OcrValue(width=1, height=1, words=(Word(text=text, confidence=confidence, box=(0, 0, 1, 1), line=0),))
@@ -40,7 +52,7 @@ def test_any_text_survives(text: str, confidence: float):
 
 def test_values_and_failures_come_back_in_order(tmp_path: Path):
     wanted = [*some_records(3), Record("f", FAILURE, 0.0)]
-    assert list(records(written(tmp_path, wanted), SizeValue)) == wanted
+    assert list(read_records(written(tmp_path, wanted), SizeValue)) == wanted
 
 
 def test_a_line_is_plain_json(tmp_path: Path):
@@ -57,7 +69,7 @@ def test_cut_at_every_byte_it_gives_a_beginning_and_never_a_wrong_record(tmp_pat
     content = path.read_bytes()
     for length in range(len(content) + 1):
         path.write_bytes(content[:length])
-        found = list(records(path, SizeValue))
+        found = list(read_records(path, SizeValue))
         assert found == wanted[: content[:length].count(b"\n")]
 
 
@@ -70,7 +82,7 @@ def test_with_every_byte_flipped_the_damage_is_said(tmp_path: Path):
         changed[position] ^= 0x20
         path.write_bytes(bytes(changed))
         try:
-            found = list(records(path, SizeValue))
+            found = list(read_records(path, SizeValue))
         except CorruptCacheError as error:
             assert str(path) in str(error)
             assert error.exit_code == 4
@@ -83,7 +95,7 @@ def test_with_every_byte_flipped_the_damage_is_said(tmp_path: Path):
 def test_a_record_of_another_stage_is_not_taken_for_one_of_this(tmp_path: Path):
     path = written(tmp_path, some_records())
     with pytest.raises(CorruptCacheError):
-        list(records(path, OcrValue))
+        list(read_records(path, OcrValue))
 
 
 def test_two_writers_never_share_a_file(tmp_path: Path):

@@ -21,7 +21,7 @@ FAILED = Record("a", Failure(kind=FailureKind.TRANSIENT, reason="busy"), 0.1)
 
 
 def put(store: Store, *found: Record) -> None:
-    with store.writer(KEY) as writer:
+    with store.open_writer(KEY) as writer:
         writer.append(list(found))
 
 

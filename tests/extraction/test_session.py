@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ita_pipeline.cache import records as segments
 from ita_pipeline.cache.plan import make_plan
+from ita_pipeline.cache.records import MAX_SEGMENT_BYTES
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import NoProgress
@@ -208,8 +208,15 @@ def test_a_shared_cache_is_looked_after_as_the_one_here(server: Server):
 # In one process, with small stages.
 
 
-def run(place: str, paths: list[Path], url: str = URL, executor: InProcessExecutor | None = None) -> CacheSession:
+def run(
+    place: str,
+    paths: list[Path],
+    url: str = URL,
+    executor: InProcessExecutor | None = None,
+    max_segment_bytes: int = MAX_SEGMENT_BYTES,
+) -> CacheSession:
     with CacheSession(Options(workspace=Path(place), shared=url)) as sharing:
+        sharing.store.max_segment_bytes = max_segment_bytes
         stages = [SizeStage(), DoubleStage()]
         plan = make_plan(stages, [ref(path) for path in paths], sharing.store)
         LocalEngine(executor or InProcessExecutor()).run(plan, sharing.store, NoProgress())
@@ -228,8 +235,7 @@ def known(place: str) -> dict[str, set[str]]:
     return found
 
 
-def test_in_a_long_run_segments_go_as_they_are_closed(server: Server, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(segments, "LARGE", 300)
+def test_in_a_long_run_segments_go_as_they_are_closed(server: Server):
     seen: list[int] = []
 
     class SlowExecutor(InProcessExecutor):
@@ -238,7 +244,7 @@ def test_in_a_long_run_segments_go_as_they_are_closed(server: Server, monkeypatc
             seen.append(len(objects(".jsonl")))
             return super().run_jobs(*arguments)  # type: ignore[arg-type]
 
-    assert run("a", pictures(12), executor=SlowExecutor()).outcome.clean
+    assert run("a", pictures(12), executor=SlowExecutor(), max_segment_bytes=300).outcome.clean
     assert 0 < seen[-1] < len(objects(".jsonl"))
     assert run("b", pictures(12)).outcome.clean
     assert known("b") == known("a")
@@ -299,7 +305,6 @@ def test_a_server_that_fails_in_the_middle_of_a_run_loses_nothing(server: Server
 
 
 def test_a_slow_server_does_not_hold_up_the_stages(server: Server, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(segments, "LARGE", 1)
     server.faults = [Fault("slow", "PUT", ".jsonl", seconds=0.3)]
     finished: list[float] = []
     real = CacheSession.__exit__
@@ -309,7 +314,7 @@ def test_a_slow_server_does_not_hold_up_the_stages(server: Server, monkeypatch: 
         real(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(CacheSession, "__exit__", noted)
-    run("a", pictures(8))
+    run("a", pictures(8), max_segment_bytes=1)
     waited = time.monotonic() - finished[0]
     assert waited > 0.3  # for what was on its way, after all stages were through
     assert len(objects(".jsonl")) == 8

@@ -59,7 +59,7 @@ def key_of(stage: str, what: str = "one") -> StageKey:
 
 def remember(root: Path, key: StageKey, found: Mapping[str, Value | Failure]) -> None:
     """Put results into the cache of a workspace."""
-    with Store(root / ".ita").writer(key) as segment:
+    with Store(root / ".ita").open_writer(key) as segment:
         segment.append([Record(image=image, result=result, seconds=0.1) for image, result in found.items()])
 
 

@@ -1,1 +1,1 @@
-"""Records of the cache in the file formats of other tools."""
+"""Export of records to the file formats of other tools."""

@@ -1,7 +1,9 @@
-"""Records as Parquet files for other programs, such as `datasets`, DuckDB and Spark: one a stage.
+# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownParameterType=false, reportUnknownArgumentType=false
+"""Export of records to Parquet files for other programs, such as `datasets`, DuckDB and Spark: one file per stage.
 
-A row says what a line of a segment says: `image`, the `key` of the stage, `value` or `failure`, and `seconds`. A
-value is a struct whose fields are those of the stage's value type. What has no fixed shape there is JSON text.
+A row contains the members of a record: `image`, the `key` of the stage, `value` or `failure`, and `seconds`. A
+value is a struct with the fields of the stage's value type. A field without a fixed shape is JSON text.
 """
 
 from __future__ import annotations
@@ -12,14 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel
 
-from ita_pipeline.cache.inventory import Holding, holdings
-from ita_pipeline.cache.keys import StageKey
-from ita_pipeline.cache.records import damaged
-from ita_pipeline.cache.store import Reader, Store
+from ita_pipeline.cache.inventory import KeyUsage, list_keys
+from ita_pipeline.cache.keys import StageKey, explain_unreadable
+from ita_pipeline.cache.records import damage_error
+from ita_pipeline.cache.store import RecordReader, Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.files import open_atomically
 from ita_pipeline.core.iteration import batched
@@ -30,15 +32,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-# A row group is held in memory while it is written.
-ROWS = 10_000
+# Rows per row group, which is held in memory while it is written.
+ROW_GROUP_SIZE = 10_000
 
-JSON = "json"
+InstalledStages = Mapping[str, type[Stage[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A file that was written: the records of a stage, under all keys that the installed stage can read."""
+class ExportedFile:
+    """A file with the records of a stage, under all keys that the installed stage can read."""
 
     file: Path
     keys: int
@@ -47,44 +49,55 @@ class Part:
 
 
 def export(
-    store: Store, folder: Path, installed: Mapping[str, type[Stage[Any]]], stages: Sequence[str] = ()
-) -> tuple[list[Part], list[tuple[StageKey, str]]]:
-    """Write `<stage>.parquet` into a folder for each stage, rows by key and then by image; and what is left out.
+    store: Store,
+    folder: Path,
+    installed: InstalledStages,
+    stages: Sequence[str] = (),
+    row_group_size: int = ROW_GROUP_SIZE,
+) -> tuple[list[ExportedFile], list[tuple[StageKey, str]]]:
+    """Write `<stage>.parquet` into a folder for each stage, with rows sorted by key and image.
 
-    Where `folder` ends in `.parquet`, that file is written, for a single stage. Each appears when it is complete.
+    If `folder` ends in `.parquet`, that file is written, for a single stage. A file appears when it is complete.
+
+    Returns:
+        The files, and the keys that were left out, each with the reason.
 
     Raises:
-        UsageError: a file exists, or there is nothing to export, or too much for one file.
+        UsageError: a file exists, or there is nothing to export, or more than one stage for one file.
         CorruptCacheError: a record is damaged.
     """
     left_out: list[tuple[StageKey, str]] = []
-    by_stage: dict[str, list[Holding]] = {}
-    for holding in holdings(store):
-        stage = installed.get(holding.key.stage)
-        if (stages and holding.key.stage not in stages) or not (holding.values or holding.failures):
+    by_stage: dict[str, list[KeyUsage]] = {}
+    for usage in list_keys(store):
+        name = usage.key.stage
+        if (stages and name not in stages) or not (usage.values or usage.failures):
             continue
-        if stage is None:
-            left_out.append((holding.key, "that stage is not installed"))
-        elif holding.key.components.get("version") != stage.version:
-            left_out.append((holding.key, "it is of another version of the stage"))
+        why = explain_unreadable(usage.key, installed)
+        if why:
+            left_out.append((usage.key, why))
         else:
-            by_stage.setdefault(holding.key.stage, []).append(holding)
-    files = named_files(folder, list(by_stage), stages)
-    parts = [write(store, files[name], found, installed[name]) for name, found in by_stage.items()]
-    return parts, left_out
+            by_stage.setdefault(name, []).append(usage)
+    files = _choose_files(folder, list(by_stage), stages)
+    writers = {name: _StageWriter(store, installed[name], row_group_size) for name in by_stage}
+    return [writers[name].write(files[name], usages) for name, usages in by_stage.items()], left_out
 
 
-def named_files(folder: Path, found: Sequence[str], stages: Sequence[str]) -> dict[str, Path]:
-    if not found:
+def _choose_files(folder: Path, names: Sequence[str], stages: Sequence[str]) -> dict[str, Path]:
+    """Choose the file of each stage.
+
+    Raises:
+        UsageError: there is no stage, a file exists, or more than one stage is for one file.
+    """
+    if not names:
         of = f" of {', '.join(stages)}" if stages else ""
         raise UsageError(f"the cache holds no record{of}", "ita cache ls shows what there is")
     if folder.suffix == ".parquet":
-        if len(found) > 1:
-            what = f"{folder} is one file, and there are records of {', '.join(found)}"
+        if len(names) > 1:
+            what = f"{folder} is one file, and there are records of {', '.join(names)}"
             raise UsageError(what, "--stage NAME chooses one; or name a folder")
-        files = {found[0]: folder}
+        files = {names[0]: folder}
     else:
-        files = {name: folder / f"{name}.parquet" for name in found}
+        files = {name: folder / f"{name}.parquet" for name in names}
     for file in files.values():
         if file.exists():
             raise UsageError(f"{file} exists", "give a name that is free")
@@ -93,44 +106,51 @@ def named_files(folder: Path, found: Sequence[str], stages: Sequence[str]) -> di
     return files
 
 
-def write(store: Store, file: Path, found: Sequence[Holding], stage: type[Stage[Any]]) -> Part:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+@dataclass(frozen=True, slots=True)
+class _StageWriter:
+    """Writes the records of a stage to a file."""
 
-    schema = schema_of(stage)
-    shape = schema.field("value").type
-    records = 0
-    with open_atomically(file) as opened, pq.ParquetWriter(opened, schema, compression="zstd") as writer:
-        for holding in sorted(found, key=lambda holding: holding.key.hexdigest):
-            for rows in batched(rows_of(store, holding, stage, shape), ROWS):
-                writer.write_table(pa.Table.from_pylist(rows, schema))
-                records += len(rows)
-    return Part(file, len(found), records, file.stat().st_size)
+    store: Store
+    stage: type[Stage[Any]]
+    row_group_size: int
 
+    def write(self, file: Path, usages: Sequence[KeyUsage]) -> ExportedFile:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-def rows_of(
-    store: Store, holding: Holding, stage: type[Stage[Any]], shape: pa.DataType
-) -> Iterator[dict[str, Any]]:
-    """The records that hold under a key, by image.
+        schema = schema_of(self.stage)
+        records = 0
+        with open_atomically(file) as opened, pq.ParquetWriter(opened, schema, compression="zstd") as writer:
+            for usage in sorted(usages, key=lambda usage: usage.key.hexdigest):
+                for rows in batched(self._rows(usage, schema.field("value").type), self.row_group_size):
+                    writer.write_table(pa.Table.from_pylist(rows, schema))
+                    records += len(rows)
+        return ExportedFile(file, len(usages), records, file.stat().st_size)
 
-    Raises:
-        CorruptCacheError: one is damaged.
-    """
-    store.index.refresh(holding.folder)
-    for damage in store.index.damage(holding.folder):
-        raise damaged(damage.segment, damage.line)
-    with Reader() as reader:
-        for entry in store.index.sorted_entries(holding.folder):
-            record = reader.read(entry, stage)
-            row: dict[str, Any] = {"image": replace_surrogates(record.image), "key": holding.key.hexdigest}
-            if isinstance(record.result, Failure):
-                row["failure"] = map_texts(record.result.model_dump(mode="json"), replace_surrogates)
-            else:
-                row["value"] = shaped(map_texts(record.result.model_dump(mode="json"), replace_surrogates), shape)
-            yield {**row, "seconds": record.seconds}
+    def _rows(self, usage: KeyUsage, value_type: pa.DataType) -> Iterator[dict[str, Any]]:
+        """The current records of a key as rows, by image.
+
+        Raises:
+            CorruptCacheError: a record is damaged.
+        """
+        index = self.store.index
+        index.refresh(usage.folder)
+        for damage in index.find_damage(usage.folder):
+            raise damage_error(f"{damage.segment}, line {damage.line}")
+        with RecordReader() as reader:
+            for entry in index.find_entries_by_image(usage.folder):
+                record = reader.read(entry, self.stage)
+                row: dict[str, Any] = {"image": replace_surrogates(record.image), "key": usage.key.hexdigest}
+                content = map_texts(record.result.model_dump(mode="json"), replace_surrogates)
+                if isinstance(record.result, Failure):
+                    row["failure"] = content
+                else:
+                    row["value"] = _to_column(content, value_type)
+                yield {**row, "seconds": record.seconds}
 
 
 def schema_of(stage: type[Stage[Any]]) -> pa.Schema:
+    """The columns of a stage's file."""
     import pyarrow as pa
 
     failure = pa.struct([pa.field("kind", pa.string()), pa.field("reason", pa.string())])
@@ -138,7 +158,7 @@ def schema_of(stage: type[Stage[Any]]) -> pa.Schema:
         [
             pa.field("image", pa.string(), nullable=False),
             pa.field("key", pa.string(), nullable=False),
-            pa.field("value", struct_of(stage.value_type)),
+            pa.field("value", _struct_of(stage.value_type)),
             pa.field("failure", failure),
             pa.field("seconds", pa.float64(), nullable=False),
         ],
@@ -146,48 +166,47 @@ def schema_of(stage: type[Stage[Any]]) -> pa.Schema:
     )
 
 
-def struct_of(model: type[BaseModel]) -> pa.DataType:
-    """A model as a struct; one without fields as JSON text, since Parquet has no empty struct."""
+def _struct_of(model: type[BaseModel]) -> pa.DataType:
+    """The struct of a model, or text where it has no fixed fields, since Parquet has no empty struct."""
     import pyarrow as pa
 
-    fields = [pa.field(name, type_of(info.annotation)) for name, info in model.model_fields.items()]
+    fields = [pa.field(name, _type_of(info.annotation)) for name, info in model.model_fields.items()]
     return pa.struct(fields) if fields and model.model_config.get("extra") != "allow" else pa.string()
 
 
-def type_of(annotation: Any) -> pa.DataType:
-    """The Arrow type of a field; text, for JSON, where its shape is not fixed."""
+def _type_of(annotation: object) -> pa.DataType:
+    """The Arrow type of a field, or text where its shape is not fixed."""
     import pyarrow as pa
 
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return type_of(arguments[0])
+        return _type_of(arguments[0])
     if origin in (Union, types.UnionType):
-        kinds = {type_of(one) for one in arguments if one is not type(None)}
-        return kinds.pop() if len(kinds) == 1 else pa.string()
-    if origin is Literal and all(isinstance(one, str) for one in arguments):
-        return pa.string()
+        members = {_type_of(argument) for argument in arguments if argument is not type(None)}
+        return members.pop() if len(members) == 1 else pa.string()
     if origin in (list, tuple, Sequence, frozenset, set):
-        kinds = {type_of(one) for one in arguments if one is not Ellipsis}
-        return pa.list_(kinds.pop()) if len(kinds) == 1 else pa.string()
+        elements = {_type_of(argument) for argument in arguments if argument is not Ellipsis}
+        return pa.list_(elements.pop()) if len(elements) == 1 else pa.string()
     if isinstance(annotation, type):
         if issubclass(annotation, BaseModel):
-            return struct_of(annotation)
-        for kind, made in ((bool, pa.bool_()), (int, pa.int64()), (float, pa.float64())):
+            return _struct_of(annotation)
+        for kind, arrow_type in ((bool, pa.bool_()), (int, pa.int64()), (float, pa.float64())):
             if issubclass(annotation, kind) and not issubclass(annotation, Enum):
-                return made
+                return arrow_type
     return pa.string()
 
 
-def shaped(value: Any, shape: pa.DataType) -> Any:
-    """JSON of a value as a column takes it: what has no fixed shape as JSON text."""
+def _to_column(value: object, arrow_type: pa.DataType) -> object:
+    """Convert JSON to the type of a column, and to JSON text where that is text."""
     import pyarrow as pa
 
     if value is None:
         return None
-    if pa.types.is_struct(shape):
-        return {field.name: shaped(value.get(field.name), field.type) for field in shape}
-    if pa.types.is_list(shape):
-        return [shaped(one, shape.value_type) for one in value]
-    if pa.types.is_string(shape) and not isinstance(value, str):
+    if isinstance(arrow_type, pa.StructType):
+        members = cast(dict[str, object], value)
+        return {field.name: _to_column(members.get(field.name), field.type) for field in arrow_type}
+    if isinstance(arrow_type, pa.ListType):
+        return [_to_column(element, arrow_type.value_type) for element in cast(list[object], value)]
+    if pa.types.is_string(arrow_type) and not isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     return value

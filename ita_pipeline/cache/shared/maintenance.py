@@ -1,234 +1,205 @@
-"""Looking after a shared cache: what `maintenance`, `collection` and `compaction` do for that of a workspace."""
+# pyright: strict
+"""Maintenance of a shared cache: what `inventory`, `cleanup` and `compaction` do for that of a workspace."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.cleanup import ABANDONED_AFTER, Removal, plan_removal
-from ita_pipeline.cache.compaction import Compacted, bring_together, compact_folder
-from ita_pipeline.cache.index import Damage
-from ita_pipeline.cache.inventory import Checked, Holding
-from ita_pipeline.cache.keys import StageKey
-from ita_pipeline.cache.records import LARGE, SMALL, damaged, generation, scan
-from ita_pipeline.cache.shared.store import Listing, Place, Shared
-from ita_pipeline.cache.shared.sync import Moved, first_damage, in_turn, pull, put_segment
-from ita_pipeline.cache.store import KEY_FILE, Store, describe
+from ita_pipeline.cache.cleanup import ABANDONED_AFTER, Removal, choose_keys
+from ita_pipeline.cache.compaction import Compacted, compact_folder, merge_undamaged
+from ita_pipeline.cache.inventory import KeyUsage, Verification, usage_order, verify_segment
+from ita_pipeline.cache.keys import StageKey, explain_unreadable
+from ita_pipeline.cache.records import (
+    MAX_SEGMENT_BYTES,
+    SMALL_SEGMENT_BYTES,
+    damage_error,
+    generation_order,
+    parse_generation,
+)
+from ita_pipeline.cache.shared.parallel import run_parallel
+from ita_pipeline.cache.shared.store import KeyFolder, SharedCache
+from ita_pipeline.cache.shared.sync import Transfer, pull, put_segment
+from ita_pipeline.cache.store import KEY_FILE, Store, write_key
+from ita_pipeline.cache.validate import find_first_damage
 from stages.base import Stage
 
+InstalledStages = Mapping[str, type[Stage[Any]]]
 
-def holdings(shared: Shared) -> list[Holding]:
-    """All keys of a shared cache, stage by stage, the one used last first; how many records, nobody has counted."""
-    found: list[Holding] = []
-    for place in shared.places():
-        key, there = shared.key(place), shared.listing(place)
+# Merges fetched segments in the folder of a store; the set has the names of those whose ends are missing.
+_MergeFetched = Callable[[Store, Path, set[str]], Compacted | None]
+
+
+def list_keys(shared: SharedCache) -> list[KeyUsage]:
+    """List all keys of a shared cache by stage, the one used last first. Their records are not counted."""
+    usages: list[KeyUsage] = []
+    for folder in shared.list_folders():
+        key, listing = shared.read_key(folder), shared.list_folder(folder)
         if key is not None:
-            sizes = there.segments.values()
-            folder = Path(place.stage, place.short)
-            found.append(Holding(key, folder, None, None, len(sizes), sum(sizes), there.changed))
-    return sorted(found, key=lambda holding: (holding.key.stage, -holding.used))
+            sizes = listing.segments.values()
+            path = Path(folder.stage, folder.short)
+            usages.append(KeyUsage(key, path, None, None, len(sizes), sum(sizes), listing.changed))
+    return sorted(usages, key=usage_order)
 
 
-def verify(shared: Shared, work: Path) -> Checked:
-    """Read every line of every object and hold it against its check sum. Objects go through the folder `work`."""
-    segments = lines = 0
-    damage: list[Damage] = []
-    for place in shared.places():
-        for name, size in sorted(shared.listing(place).segments.items()):
-            with borrowed(shared, place, name, work) as path:
-                if path is None:  # brought together with others since it was listed
-                    continue
-                segments += 1
-                end = 0
-                with path.open("rb") as opened:
-                    for line in scan(opened):
-                        lines, end = lines + 1, line.end
-                        if not line.good:
-                            damage.append(Damage(shared.address(place, name), line.number, line.image))
-                if end != size or not end:
-                    damage.append(Damage(shared.address(place, name), 0, ""))
-    return Checked(segments, lines, tuple(damage))
+def verify(shared: SharedCache, work: Path) -> Verification:
+    """Verify every object. Objects are fetched to the folder `work`."""
+    total = Verification()
+    for folder in shared.list_folders():
+        for name, size in sorted(shared.list_folder(folder).segments.items()):
+            with tempfile.TemporaryDirectory(dir=work) as temporary, suppress(FileNotFoundError):  # merged since
+                path = Path(temporary) / name
+                shared.fetch(folder, name, path)
+                total += verify_segment(path, shared.address(folder, name), size)
+    return total
 
 
-@contextmanager
-def borrowed(shared: Shared, place: Place, name: str, work: Path) -> Iterator[Path | None]:
-    """An object as a file, for a while; nothing where it is gone."""
-    with tempfile.TemporaryDirectory(dir=work) as folder:
-        path = Path(folder) / name
-        try:
-            shared.fetch(place, name, path)
-        except FileNotFoundError:
-            yield None
-            return
-        yield path
-
-
-def plan_garbage(shared: Shared, keep: int | None = None, most_bytes: int | None = None) -> Removal:
-    """What may go, as `collection.plan_garbage` says of a workspace."""
+def plan_cleanup(shared: SharedCache, keep: int | None = None, max_bytes: int | None = None) -> Removal:
+    """Plan what to remove, as `cleanup.plan_cleanup` does for a workspace."""
     leftovers: list[Path] = []
-    for place in shared.places():
-        there = shared.listing(place)
-        if time.time() - there.changed > ABANDONED_AFTER:
-            leftovers += [Path(place.stage, place.short, name) for name in there.others]
-    chosen = plan_removal(holdings(shared), keep, most_bytes)
-    return Removal(chosen.gone, chosen.kept, tuple(leftovers))
+    for folder in shared.list_folders():
+        listing = shared.list_folder(folder)
+        if time.time() - listing.changed > ABANDONED_AFTER:
+            leftovers += [Path(folder.stage, folder.short, name) for name in listing.others]
+    return choose_keys(list_keys(shared), keep, max_bytes, leftovers)
 
 
-def remove(shared: Shared, removal: Removal) -> Iterator[Holding]:
-    """Do it, key by key. A key that changed since it was looked at is left alone. Yields what went."""
+def remove(shared: SharedCache, removal: Removal) -> Iterator[KeyUsage]:
+    """Remove keys one by one, and yield those that were removed. A key that has changed since is left alone."""
     for path in removal.leftovers:
         stage, short, name = path.parts
-        shared.remove(Place(stage, short), name)
-    for holding in removal.gone:
-        place = Place.of(holding.key)
-        if shared.listing(place).changed <= holding.used:
-            remove_place(shared, place)
-            yield holding
+        shared.remove(KeyFolder(stage, short), name)
+    for usage in removal.removed:
+        folder = KeyFolder.of(usage.key)
+        if shared.list_folder(folder).changed <= usage.used:
+            remove_key(shared, folder)
+            yield usage
 
 
-def remove_place(shared: Shared, place: Place) -> None:
-    """Stopped half way, nothing that was replaced comes back, and what is left can still be seen."""
-    there = shared.listing(place)
-    for name in sorted(there.segments, key=lambda name: (generation(Path(name)), name)):
-        shared.remove(place, name)
-    for name in sorted(there.notes):
-        shared.remove(place, name)
-    shared.remove(place, KEY_FILE)
-    shared.remove_folder(place)
+def remove_key(shared: SharedCache, folder: KeyFolder) -> None:
+    """Remove a key. If this is interrupted, no replaced record comes back, and the rest can still be listed."""
+    listing = shared.list_folder(folder)
+    for name in [*sorted(listing.segments, key=generation_order), *sorted(listing.notes), KEY_FILE]:
+        shared.remove(folder, name)
+    shared.remove_folder(folder)
 
 
-def compact(shared: Shared, work: Path, drop_damaged: bool = False) -> Iterator[tuple[str, Compacted]]:
-    """Bring the segments of each key together, as `compaction.compact` does; each with its address.
+def compact(shared: SharedCache, work: Path, drop_damaged: bool = False) -> Iterator[tuple[str, Compacted]]:
+    """Merge the segments of each key, as `compaction.compact` does; yield each key's address and the outcome.
 
-    Small ones are fetched for that, and where results were done again, all of the key.
+    Small segments are fetched for that, or all of a key where results were replaced.
 
     Raises:
-        CorruptCacheError: a line is damaged, and `drop_damaged` was not asked for; that key is left as it is.
+        CorruptCacheError: a line is damaged and `drop_damaged` is false; that key is left as it is.
     """
-    for place in shared.places():
-        there = shared.listing(place)
-        again = any(generation(Path(name)) > 1 for name in there.segments)
-        names = [name for name, size in there.segments.items() if again or drop_damaged or size < LARGE // 2]
-        key = shared.key(place)
+
+    for folder in shared.list_folders():
+        listing = shared.list_folder(folder)
+        fetch_all = drop_damaged or any(parse_generation(name) > 1 for name in listing.segments)
+        names = [name for name, size in listing.segments.items() if fetch_all or size < MAX_SEGMENT_BYTES // 2]
+        key = shared.read_key(folder)
         if key is None or not (len(names) > 1 or (drop_damaged and names)):
             continue
+        address = shared.address(folder)
 
-        def together(store: Store, folder: Path, torn: set[str]) -> Compacted | None:
-            return compact_folder(store, folder, drop_damaged, torn)
+        def merge(store: Store, path: Path, incomplete: set[str], address: str = address) -> Compacted | None:
+            if incomplete and not drop_damaged:
+                raise damage_error(f"{address}/{min(incomplete)}, line 0")
+            return compact_folder(store, path, drop_damaged, incomplete)
 
-        done = remade(shared, place, key, names, there, work, together, drop_damaged)
-        if done is not None:
-            yield shared.address(place), done
-
-
-def bring_many_together(shared: Shared, key: StageKey, work: Path) -> Compacted | None:
-    """Make one of the small segments of a key, so that their number stays bounded. Damaged ones stay."""
-    place = Place.of(key)
-    there = shared.listing(place)
-    names = [name for name, size in there.segments.items() if size < SMALL]
-
-    def together(store: Store, folder: Path, _: set[str]) -> Compacted | None:
-        store.index.refresh(folder)
-        bad = {found.segment for found in store.index.damage(folder)}
-        paths = sorted(path for path in folder.glob("*.jsonl") if path not in bad)
-        return bring_together(store, folder, paths) if len(paths) > 1 else None
-
-    return remade(shared, place, key, names, there, work, together, leave_damaged=True)
+        compacted = _merge_objects(shared, key, {name: listing.segments[name] for name in names}, work, merge)
+        if compacted is not None:
+            yield address, compacted
 
 
-def remade(
-    shared: Shared,
-    place: Place,
-    key: StageKey,
-    names: Sequence[str],
-    there: Listing,
-    work: Path,
-    together: Callable[[Store, Path, set[str]], Compacted | None],
-    drop_damaged: bool = False,
-    leave_damaged: bool = False,
+def merge_small_segments(shared: SharedCache, key: StageKey, work: Path) -> Compacted | None:
+    """Merge the small segments of a key into one, so that their number stays bounded. Damaged ones stay."""
+    listing = shared.list_folder(KeyFolder.of(key))
+    sizes = {name: size for name, size in listing.segments.items() if size < SMALL_SEGMENT_BYTES}
+
+    def merge(store: Store, path: Path, incomplete: set[str]) -> Compacted | None:
+        complete = [segment for segment in sorted(path.glob("*.jsonl")) if segment.name not in incomplete]
+        return merge_undamaged(store, path, complete)
+
+    return _merge_objects(shared, key, sizes, work, merge)
+
+
+def _merge_objects(
+    shared: SharedCache, key: StageKey, sizes: Mapping[str, int], work: Path, merge: _MergeFetched
 ) -> Compacted | None:
-    """Fetch some segments, bring them together here, put what came of it, and only then remove the old ones."""
-    with tempfile.TemporaryDirectory(dir=work) as made:
-        store = Store(Path(made))
-        folder = store.folder(key)
-        folder.mkdir(parents=True)
-        describe(key, folder / KEY_FILE)
-        came = in_turn(lambda name: fetched_as_it_is(shared, place, name, folder), names)
-        torn: set[str] = set()
-        for name in (name for name, here in zip(names, came, strict=True) if here):
-            if first_damage(folder / name, None, there.segments[name]) == 0:
-                if not drop_damaged and not leave_damaged:
-                    raise damaged(shared.address(place, name), 0)
-                torn.add(name)
-                if leave_damaged:
-                    (folder / name).unlink()
-        done = together(store, folder, torn)
-        if done is None:
+    """Fetch segments, merge them here, put the results, and only then remove the old objects."""
+    folder = KeyFolder.of(key)
+    with tempfile.TemporaryDirectory(dir=work) as temporary:
+        store = Store(Path(temporary))
+        path = store.folder(key)
+        path.mkdir(parents=True)
+        write_key(key, path / KEY_FILE)
+
+        def fetch(name: str) -> bool:
+            """Fetch a segment; whether its end is missing. One that is gone is left out."""
+            try:
+                shared.fetch(folder, name, path / name)
+            except FileNotFoundError:
+                (path / name).unlink(missing_ok=True)
+                return False
+            return find_first_damage(path / name, None, sizes[name]) == 0
+
+        incomplete = [name for name, is_cut in zip(sizes, run_parallel(fetch, list(sizes)), strict=True) if is_cut]
+        compacted = merge(store, path, set(incomplete))
+        if compacted is None:
             return None
-        for name in done.merge.into:
-            put_segment(shared, place, folder / name)
-        shared.put(place, done.merge.name, done.merge.to_json())
-        for name in sorted(done.merge.parts | done.merge.damaged, key=lambda name: (generation(Path(name)), name)):
-            shared.remove(place, name)
-        return done
-
-
-def fetched_as_it_is(shared: Shared, place: Place, name: str, folder: Path) -> bool:
-    """Whether an object was still there to be fetched."""
-    try:
-        shared.fetch(place, name, folder / name)
-    except FileNotFoundError:
-        (folder / name).unlink(missing_ok=True)
-        return False
-    return True
+        for name in compacted.merge.into:
+            put_segment(shared, folder, path / name)
+        shared.put(folder, compacted.merge.name, compacted.merge.to_json())
+        for name in sorted(compacted.merge.parts | compacted.merge.damaged, key=generation_order):
+            shared.remove(folder, name)
+        return compacted
 
 
 @dataclass(frozen=True, slots=True)
-class Pulled:
-    """What came of a key; with `left_out`, nothing did, and it says why."""
+class PulledKey:
+    """The outcome of pulling a key, or in `left_out` why it was not pulled."""
 
     key: StageKey
-    moved: Moved = field(default_factory=Moved)
+    transfer: Transfer = field(default_factory=Transfer)
     left_out: str = ""
 
 
 def pull_all(
-    store: Store, shared: Shared, installed: Mapping[str, type[Stage[Any]]], stages: Sequence[str] = ()
-) -> Iterator[Pulled]:
-    """Fetch every key of a shared cache, or those of some stages, as far as the stages here can read it."""
-    for place in shared.places():
-        if stages and place.stage not in stages:
+    store: Store, shared: SharedCache, installed: InstalledStages, stages: Sequence[str] = ()
+) -> Iterator[PulledKey]:
+    """Fetch every key of a shared cache, or those of some stages, that the installed stages can read."""
+    for folder in shared.list_folders():
+        if stages and folder.stage not in stages:
             continue
-        key = shared.key(place)
+        key = shared.read_key(folder)
         if key is None:
             continue
-        stage = installed.get(place.stage)
-        if stage is None:
-            yield Pulled(key, left_out="that stage is not installed")
-        elif key.components.get("version") != stage.version:
-            yield Pulled(key, left_out="it is of another version of the stage")
+        why = explain_unreadable(key, installed)
+        if why:
+            yield PulledKey(key, left_out=why)
         else:
-            yield Pulled(key, pull(store, shared, key, stage))
+            yield PulledKey(key, pull(store, shared, key, installed[key.stage]))
 
 
 @contextmanager
-def mirrored(
-    shared: Shared, work: Path, installed: Mapping[str, type[Stage[Any]]], stages: Sequence[str] = ()
-) -> Iterator[Store]:
-    """What a shared cache holds as a store of its own, for a while.
+def open_mirror(
+    shared: SharedCache, work: Path, installed: InstalledStages, stages: Sequence[str] = ()
+) -> Generator[Store]:
+    """Fetch the records of a shared cache to a temporary store.
 
     Raises:
         CorruptCacheError: an object is damaged.
     """
     work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=work) as made:
-        store = Store(Path(made))
-        for found in pull_all(store, shared, installed, stages):
-            for address, line in found.moved.damaged:
-                raise damaged(address, line)
+    with tempfile.TemporaryDirectory(dir=work) as temporary:
+        store = Store(Path(temporary))
+        for pulled in pull_all(store, shared, installed, stages):
+            for address, line in pulled.transfer.damaged:
+                raise damage_error(f"{address}, line {line}")
         yield store

@@ -1,7 +1,8 @@
-"""A cache on object storage, or on any file system that fsspec knows: the same folders, whole immutable objects.
+# pyright: strict
+"""A cache on object storage, or on any file system that fsspec supports: the same folders, and immutable objects.
 
-`URL/<stage>/<key>/` holds what a workspace's `.ita/cache/<stage>/<key>/` holds. A segment is put when nothing more
-is appended to it, under the name that it has, which no other machine gives; so nobody overwrites, and no lock is
+`URL/<stage>/<key>/` contains what a workspace's `.ita/cache/<stage>/<key>/` contains. A segment is put when nothing
+more is appended to it, under its name, which no other machine gives. So nothing is overwritten, and no lock is
 needed.
 """
 
@@ -11,245 +12,256 @@ import errno
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ita_pipeline.cache.keys import SHORT, StageKey
-from ita_pipeline.cache.lineage import LONGEST_NOTE, NOTE, Merge, parse_merge
-from ita_pipeline.cache.records import NAME
-from ita_pipeline.cache.store import KEY_FILE, key_text
-from ita_pipeline.cache.validate import LONGEST_DESCRIPTION, checked_key, parsed
+from ita_pipeline.cache.keys import SHORT_KEY_LENGTH, StageKey
+from ita_pipeline.cache.lineage import MAX_NOTE_BYTES, NOTE_NAME, Merge, parse_merge
+from ita_pipeline.cache.records import SEGMENT_NAME
+from ita_pipeline.cache.store import KEY_FILE, format_key
+from ita_pipeline.cache.validate import parse_key
 from ita_pipeline.core import remote
 from ita_pipeline.core.errors import UsageError, UserError
 from ita_pipeline.core.files import open_atomically
 
-STAGE_NAME, KEY_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}"), re.compile(rf"[0-9a-f]{{{SHORT}}}")
+STAGE_FOLDER = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
-# File systems where an object appears whole or not at all; elsewhere a file is written aside, and renamed.
-WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "memory"}
+KEY_FOLDER = re.compile(rf"[0-9a-f]{{{SHORT_KEY_LENGTH}}}")
 
-AT_ONCE = 128 * 1024 * 1024
+# Object stores, where an object appears whole or not at all. Elsewhere a file is written aside and renamed.
+OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "memory"}
 
 TRIES = 3
 
-# What the system says of this machine's disk, and of no other.
-HERE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+MAX_DESCRIPTION_BYTES = 1024 * 1024
 
-A_DAY = 86_400.0
+# Errors of this machine's disk, not of the shared cache.
+LOCAL_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+SECONDS_PER_DAY = 86_400.0
 
 
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the records of a key lie: a folder in a folder."""
+@dataclass(frozen=True, slots=True, order=True)
+class KeyFolder:
+    """The folder of a key, relative to the cache."""
 
     stage: str
     short: str
 
     @staticmethod
-    def of(key: StageKey) -> Place:
-        return Place(key.stage, key.short)
+    def of(key: StageKey) -> KeyFolder:
+        """The folder of a key."""
+        return KeyFolder(key.stage, key.short)
 
     def __str__(self) -> str:
         return f"{self.stage}/{self.short}"
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """What lies in a place: segments with their bytes, notes of what was brought together, and, in seconds since
-    1970, when the key was described and when any of it changed last. `others` are files half made.
+class FolderListing:
+    """The contents of a key's folder: segments with their sizes, merge notes, and unfinished files (`others`).
+
+    `described` is when the key was described, `changed` when any of it changed last, in seconds since 1970.
     """
 
-    segments: dict[str, int] = field(default_factory=dict)
+    segments: dict[str, int] = field(default_factory=dict[str, int])
     notes: frozenset[str] = frozenset()
     described: float | None = None
     changed: float = 0.0
     others: tuple[str, ...] = ()
 
 
-class Shared:
-    """A shared cache. What is wrong with the connection is raised as its library says it."""
+class SharedCache:
+    """A shared cache. Errors of the connection are raised as its library raises them; see `as_user_errors`."""
 
     def __init__(self, url: str) -> None:
         """
         Raises:
-            UserError: there is no such file system, or what it takes is not installed.
+            UserError: there is no such file system, or a library that it needs is not installed.
         """
-        whole = url if remote.is_url(url) else Path(url).expanduser().absolute().as_uri()
-        self.url = remote.without_query(whole).rstrip("/")
-        self.files, root = remote.find_filesystem(whole)
-        self.root = root.rstrip("/")
-        if not self.root.strip("/"):
+        full_url = url if remote.is_url(url) else Path(url).expanduser().absolute().as_uri()
+        self.url = remote.without_query(full_url).rstrip("/")
+        self._files, root = remote.find_filesystem(full_url)
+        self._root = root.rstrip("/")
+        if not self._root.strip("/"):
             raise UsageError(
                 f"{url} names no place for a cache", "name a bucket or a folder: s3://bucket/ita-cache"
             )
-        self.protocol = remote.protocol_of(whole)
+        self._protocol = remote.protocol_of(full_url)
 
-    def path(self, place: Place, name: str = "") -> str:
-        return f"{self.root}/{place}/{name}" if name else f"{self.root}/{place}"
-
-    def address(self, place: Place, name: str = "") -> str:
-        """As a person is told."""
-        return f"{self.url}/{place}/{name}" if name else f"{self.url}/{place}"
-
-    def ask(self, call: Callable[[], Answer]) -> Answer:
-        return remote.retry(call, remote.RequestLimits(tries=TRIES))
+    def address(self, folder: KeyFolder, name: str = "") -> str:
+        """The address of a folder, or of an object in it, for messages."""
+        return f"{self.url}/{folder}/{name}" if name else f"{self.url}/{folder}"
 
     @contextmanager
-    def reached(self) -> Iterator[None]:
-        """Whatever is wrong with the place is one sentence.
+    def as_user_errors(self) -> Generator[None]:
+        """Turn errors of the connection into errors that a person can mend.
 
         Raises:
-            UserError: it is not there, does not answer, or may not be read or written.
+            UserError: the cache is not there, does not answer, or may not be read or written.
         """
         try:
             yield
         except UserError:
             raise
-        except Exception as error:  # each file system's library has its own
-            if isinstance(error, OSError) and error.errno in HERE:
+        except Exception as error:  # each file system's library raises its own
+            if isinstance(error, OSError) and error.errno in LOCAL_DISK_ERRORS:
                 raise
             if isinstance(error, OSError) or remote.is_transient(error) or remote.lacks_credentials(error):
                 raise remote.as_user_error(error, self.url) from error
             raise
 
-    def entries(self, path: str) -> list[dict[str, Any]]:
-        """What lies in a folder, as it is now; a folder that is not there is empty.
+    def list_folders(self) -> list[KeyFolder]:
+        """List the folders of all keys, in order."""
+        folders: list[KeyFolder] = []
+        for stage in self._list_names(self._root, STAGE_FOLDER):
+            keys = self._list_names(f"{self._root}/{stage}", KEY_FOLDER)
+            folders += [KeyFolder(stage, short) for short in keys]
+        return sorted(folders)
+
+    def list_folder(self, folder: KeyFolder) -> FolderListing:
+        """List the contents of a key's folder, which is empty where it does not exist."""
+        segments: dict[str, int] = {}
+        notes: set[str] = set()
+        others: list[str] = []
+        described, changed = None, 0.0
+        for entry in self._list(self._path(folder)):
+            name = _name_of(entry)
+            modified = _modified_at(entry)
+            if entry.get("type") != "file":
+                continue
+            if SEGMENT_NAME.fullmatch(name):
+                segments[name] = int(entry["size"])
+            elif NOTE_NAME.fullmatch(name):
+                notes.add(name)
+            elif name == KEY_FILE:
+                described = modified
+            elif name.startswith("."):
+                others.append(name)
+                continue
+            changed = max(changed, modified)
+        return FolderListing(segments, frozenset(notes), described, changed, tuple(sorted(others)))
+
+    def read_key(self, folder: KeyFolder) -> StageKey | None:
+        """Read the key of a folder, or return None where its description is missing or not that of the folder."""
+        with suppress(FileNotFoundError, ValueError):
+            return parse_key(str(folder), self._read(folder, KEY_FILE, MAX_DESCRIPTION_BYTES))
+        return None
+
+    def read_merge(self, folder: KeyFolder, note: str) -> Merge | None:
+        """Read a merge note, or return None where it is gone or not valid."""
+        with suppress(FileNotFoundError, ValueError):
+            return parse_merge(self._read(folder, note, MAX_NOTE_BYTES))
+        return None
+
+    def fetch(self, folder: KeyFolder, name: str, to: Path) -> None:
+        """Copy an object to a file.
 
         Raises:
-            FileNotFoundError: the bucket itself is not there.
+            FileNotFoundError: the object is gone.
+        """
+        self._retry(lambda: self._files.get_file(self._path(folder, name), str(to)))
+
+    def put(self, folder: KeyFolder, name: str, content: bytes) -> None:
+        """Write an object, which appears when it is complete."""
+        path = self._path(folder, name)
+        if self._protocol in ("file", "local"):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with open_atomically(Path(path)) as file:
+                file.write(content)
+        elif self._protocol in OBJECT_STORES:
+            self._retry(lambda: self._files.pipe_file(path, content))
+        else:
+            self._retry(lambda: self._put_aside(path, content))
+
+    def put_key(self, key: StageKey, listing: FolderListing) -> None:
+        """Describe a key, and again after a day: the time of the description shows that the key is in use."""
+        if listing.described is None or time.time() - listing.described > SECONDS_PER_DAY:
+            self.put(KeyFolder.of(key), KEY_FILE, format_key(key).encode())
+
+    def remove(self, folder: KeyFolder, name: str) -> None:
+        """Remove an object, if it exists."""
+
+        def remove() -> None:
+            with suppress(FileNotFoundError):
+                self._files.rm_file(self._path(folder, name))
+
+        self._retry(remove)
+
+    def remove_folder(self, folder: KeyFolder) -> None:
+        """Remove an empty folder, on file systems that have folders."""
+        if self._protocol not in OBJECT_STORES:
+            with suppress(OSError):
+                self._files.rmdir(self._path(folder))
+
+    def _path(self, folder: KeyFolder, name: str = "") -> str:
+        return f"{self._root}/{folder}/{name}" if name else f"{self._root}/{folder}"
+
+    def _retry(self, call: Callable[[], Answer]) -> Answer:
+        return remote.retry(call, remote.RequestLimits(tries=TRIES))
+
+    def _list(self, path: str) -> list[dict[str, Any]]:
+        """The current entries of a folder, none where it does not exist.
+
+        Raises:
+            FileNotFoundError: the bucket does not exist.
         """
 
-        def call() -> list[dict[str, Any]]:
-            self.files.invalidate_cache()
-            return self.files.ls(path, detail=True)
+        def list_entries() -> list[dict[str, Any]]:
+            self._files.invalidate_cache()
+            return self._files.ls(path, detail=True)
 
         try:
-            return self.ask(call)
+            return self._retry(list_entries)
         except FileNotFoundError as error:
             if error.__cause__ is not None and "bucket" in type(error.__cause__).__name__.lower():
                 raise
             return []
 
-    def listing(self, place: Place) -> Listing:
-        segments: dict[str, int] = {}
-        notes: set[str] = set()
-        others: list[str] = []
-        described, changed = None, 0.0
-        for entry in self.entries(self.path(place)):
-            name = str(entry["name"]).rstrip("/").rsplit("/", 1)[-1]
-            at = seconds_of(entry)
-            if entry.get("type") != "file":
-                continue
-            if NAME.fullmatch(name):
-                segments[name] = int(entry["size"])
-            elif NOTE.fullmatch(name):
-                notes.add(name)
-            elif name == KEY_FILE:
-                described = at
-            elif name.startswith("."):
-                others.append(name)
-                continue
-            changed = max(changed, at)
-        return Listing(segments, frozenset(notes), described, changed, tuple(sorted(others)))
+    def _list_names(self, path: str, pattern: re.Pattern[str]) -> list[str]:
+        names = [_name_of(entry) for entry in self._list(path)]
+        return [name for name in names if pattern.fullmatch(name)]
 
-    def places(self) -> list[Place]:
-        """All of them, in order."""
-        found: list[Place] = []
-        for stage in self.folders(self.root, STAGE_NAME):
-            found += [Place(stage, short) for short in self.folders(f"{self.root}/{stage}", KEY_NAME)]
-        return sorted(found, key=lambda place: (place.stage, place.short))
-
-    def folders(self, path: str, name: re.Pattern[str]) -> list[str]:
-        names = [str(entry["name"]).rstrip("/").rsplit("/", 1)[-1] for entry in self.entries(path)]
-        return [found for found in names if name.fullmatch(found)]
-
-    def read(self, place: Place, name: str, most: int) -> bytes:
-        """A small object.
-
-        Raises:
-            FileNotFoundError: it is gone.
-            ValueError: it is larger than `most` bytes.
+    def _read(self, folder: KeyFolder, name: str, max_bytes: int) -> bytes:
         """
-        content: bytes = self.ask(lambda: self.files.cat_file(self.path(place, name), start=0, end=most + 1))
-        if len(content) > most:
-            raise ValueError(f"{self.address(place, name)} is longer than anything of its kind")
+        Raises:
+            FileNotFoundError: the object is gone.
+            ValueError: it is larger than `max_bytes`.
+        """
+        path = self._path(folder, name)
+        content: bytes = self._retry(lambda: self._files.cat_file(path, start=0, end=max_bytes + 1))
+        if len(content) > max_bytes:
+            raise ValueError(f"{self.address(folder, name)} is longer than anything of its kind")
         return content
 
-    def key(self, place: Place) -> StageKey | None:
-        """The key of a place, where it is described there, and by what has that key."""
-        with suppress(FileNotFoundError, ValueError):
-            name = f"{place}/{KEY_FILE}"
-            return checked_key(name, parsed(self.read(place, KEY_FILE, LONGEST_DESCRIPTION), name))
-        return None
-
-    def merge(self, place: Place, note: str) -> Merge | None:
-        """What a note says, as far as it is still there."""
-        with suppress(FileNotFoundError, ValueError):
-            return parse_merge(self.read(place, note, LONGEST_NOTE))
-        return None
-
-    def fetch(self, place: Place, name: str, to: Path) -> None:
-        """An object's content into a file.
-
-        Raises:
-            FileNotFoundError: it is gone.
-        """
-        self.ask(lambda: self.files.get_file(self.path(place, name), str(to)))
-
-    def put(self, place: Place, name: str, content: bytes) -> None:
-        """Write an object: it appears when it is whole."""
-        path = self.path(place, name)
-        if self.protocol in ("file", "local"):
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            with open_atomically(Path(path)) as opened:
-                opened.write(content)
-        elif self.protocol in WHOLE:
-            self.ask(lambda: self.files.pipe_file(path, content))
-        else:
-            self.ask(lambda: self.put_aside(path, content))
-
-    def put_aside(self, path: str, content: bytes) -> None:
+    def _put_aside(self, path: str, content: bytes) -> None:
         folder, name = path.rsplit("/", 1)
         aside = f"{folder}/.{name}.{os.getpid()}-{time.monotonic_ns()}"
-        self.files.makedirs(folder, exist_ok=True)
-        self.files.pipe_file(aside, content)
-        self.files.mv(aside, path)
-
-    def describe(self, key: StageKey, there: Listing) -> None:
-        """Say in clear what the key is, anew now and then: by its time others see that the key is in use."""
-        if there.described is None or time.time() - there.described > A_DAY:
-            self.put(Place.of(key), KEY_FILE, key_text(key).encode())
-
-    def remove(self, place: Place, name: str) -> None:
-        def call() -> None:
-            with suppress(FileNotFoundError):
-                self.files.rm_file(self.path(place, name))
-
-        self.ask(call)
-
-    def remove_folder(self, place: Place) -> None:
-        """Where folders are things of their own, remove one that is empty."""
-        if self.protocol not in WHOLE:
-            with suppress(OSError):
-                self.files.rmdir(self.path(place))
+        self._files.makedirs(folder, exist_ok=True)
+        self._files.pipe_file(aside, content)
+        self._files.mv(aside, path)
 
 
-def seconds_of(entry: dict[str, Any]) -> float:
-    """When a thing in a listing changed last, in seconds since 1970."""
+def _name_of(entry: dict[str, Any]) -> str:
+    return str(entry["name"]).rstrip("/").rsplit("/", 1)[-1]
+
+
+def _modified_at(entry: dict[str, Any]) -> float:
+    """When a listed object was last changed, in seconds since 1970."""
     for name in ("LastModified", "mtime", "updated", "last_modified", "created"):
-        found = entry.get(name)
-        if isinstance(found, int | float):
-            return float(found)
-        if isinstance(found, datetime):
-            return found.timestamp()
-        if isinstance(found, str):
+        value = entry.get(name)
+        if isinstance(value, int | float):
+            return float(value)
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, str):
             with suppress(ValueError):
-                return datetime.fromisoformat(found).timestamp()
+                return datetime.fromisoformat(value).timestamp()
     return 0.0

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.compaction import writing
-from ita_pipeline.cache.index import Entry
+from ita_pipeline.cache.compaction import open_writer
+from ita_pipeline.cache.index import IndexEntry
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.records import SegmentWriter
-from ita_pipeline.cache.store import KEY_FILE, Reader, Store
+from ita_pipeline.cache.store import KEY_FILE, RecordReader, Store
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.engines.batches import run_batch, upstream_key
 from ita_pipeline.engines.executor import Limits
@@ -59,7 +59,7 @@ class ActorTask:
 
     items: tuple[ItemRef, ...]
     stale: Mapping[str, tuple[int, ...]]
-    entries: Mapping[str, Mapping[str, Entry]]
+    entries: Mapping[str, Mapping[str, IndexEntry]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class StageActor:
         for spec in self.config.stages:
             start = time.perf_counter()
             self.executor.open(spec.stage)
-            self.writers[spec.stage.name] = self.exit_stack.enter_context(writing(store, spec.key, spec.anew))
+            self.writers[spec.stage.name] = self.exit_stack.enter_context(open_writer(store, spec.key, spec.anew))
             self.opening.append(BatchReport(spec.stage.name, 0, time.perf_counter() - start))
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[TaskReport]]:
@@ -201,7 +201,7 @@ def _read_entries(task: ActorTask, specs: Sequence[StageSpec]) -> StageItemResul
     """Read the earlier records of upstream stages. A segment that was removed meanwhile is left out."""
     stages = {stage.name: stage for spec in specs for stage in spec.upstream}
     results: StageItemResults = {}
-    with Reader() as reader:
+    with RecordReader() as reader:
         for name, entries in task.entries.items():
             results[name] = {}
             for key, entry in entries.items():

@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.compaction import writing
-from ita_pipeline.cache.index import Entry
-from ita_pipeline.cache.plan import Plan, StagePlan, Stale
+from ita_pipeline.cache.compaction import open_writer
+from ita_pipeline.cache.index import IndexEntry
+from ita_pipeline.cache.plan import Plan, StagePlan, StaleItem
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.progress import NoProgress, Progress
@@ -159,11 +159,11 @@ class _ActorRun:
             previous_count = count
             all_reported = self._assign(unfinished, remaining)
 
-    def _assign(self, stages: Sequence[StageProgress], remaining: Mapping[str, Sequence[Stale]]) -> bool:
+    def _assign(self, stages: Sequence[StageProgress], remaining: Mapping[str, Sequence[StaleItem]]) -> bool:
         """Assign items to actors, and return whether the actors reported on every task completely."""
         specs = [self._make_spec(stage.plan) for stage in stages]
         for spec in specs:  # creates the key file by which an actor recognizes the store
-            with writing(self.store, spec.key):
+            with open_writer(self.store, spec.key):
                 pass
         cores = self.resources.whole_cores
         config = ActorConfig(self.store.root.absolute(), Path.cwd(), self.limits, cores, tuple(specs))
@@ -188,10 +188,10 @@ class _ActorRun:
     def _make_spec(self, stage_plan: StagePlan) -> StageSpec:
         stage = stage_plan.stage
         upstream = tuple(other.stage for other in self.plan.stages if other.stage.name in stage.reads)
-        return StageSpec(stage, stage_plan.key, stage_plan.anew, upstream)
+        return StageSpec(stage, stage_plan.key, stage_plan.replaces_records, upstream)
 
     def _make_tasks(
-        self, specs: Sequence[StageSpec], remaining: Mapping[str, Sequence[Stale]]
+        self, specs: Sequence[StageSpec], remaining: Mapping[str, Sequence[StaleItem]]
     ) -> Iterator[ActorTask]:
         """Tasks of remaining items with the earlier records of upstream stages. Actors pass new results on."""
         stale_keys = {spec.stage.name: {stale.item.key for stale in remaining[spec.stage.name]} for spec in specs}
@@ -204,7 +204,7 @@ class _ActorRun:
                 name: tuple(number for number, item in enumerate(group) if item.key in keys)
                 for name, keys in stale_keys.items()
             }
-            entries: dict[str, dict[str, Entry]] = {}
+            entries: dict[str, dict[str, IndexEntry]] = {}
             for spec in specs:
                 stage_items = [group[number] for number in positions[spec.stage.name]]
                 for above in spec.upstream:
@@ -213,12 +213,14 @@ class _ActorRun:
                     entries.setdefault(above.name, {}).update(found)
             yield ActorTask(tuple(group), positions, entries)
 
-    def _find_entries(self, above: Stage[Any], items: Sequence[ItemRef], new_keys: set[str]) -> dict[str, Entry]:
+    def _find_entries(
+        self, above: Stage[Any], items: Sequence[ItemRef], new_keys: set[str]
+    ) -> dict[str, IndexEntry]:
         """The earlier records of an upstream stage, by item, for items that it will not process in this run."""
         keys = {key for item in items if (key := upstream_key(above, item))} - new_keys
         if not keys:
             return {}
-        entries = self.store.index.entries(self.store.folder(self.plan.keys[above.name]), sorted(keys))
+        entries = self.store.index.find_entries(self.store.folder(self.plan.keys[above.name]), sorted(keys))
         return {entry.image: replace(entry, segment=entry.segment.absolute()) for entry in entries}
 
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ita_pipeline.cache.database import State
-from ita_pipeline.cache.index import Entry
-from ita_pipeline.cache.plan import Failed, StagePlan, Stale
-from ita_pipeline.cache.records import generation
+from ita_pipeline.cache.index import IndexEntry
+from ita_pipeline.cache.plan import FailedItem, StagePlan, StaleItem
+from ita_pipeline.cache.records import parse_generation
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.engines.base import StageOutcome
@@ -33,15 +33,15 @@ class StageProgress:
     @classmethod
     def start(cls, plan: StagePlan, store: Store) -> StageProgress:
         """The progress of a stage before its first item."""
-        latest = max((generation(path) for path in store.folder(plan.key).glob("*.jsonl")), default=0)
-        return cls(plan, latest + 1 if plan.anew else 1)
+        latest = max((parse_generation(path.name) for path in store.folder(plan.key).glob("*.jsonl")), default=0)
+        return cls(plan, latest + 1 if plan.replaces_records else 1)
 
     @property
     def name(self) -> str:
         """The name of the stage."""
         return self.plan.stage.name
 
-    def find_remaining(self, store: Store) -> list[Stale]:
+    def find_remaining(self, store: Store) -> list[StaleItem]:
         """The stale items that this run has not processed yet; none after a stop."""
         if self.stop is not None or not self.plan.stale:
             return []
@@ -78,15 +78,15 @@ class StageProgress:
             if isinstance(record.result, Failure):
                 failures[key] = record.result
         failed_items = [stale.item for stale in plan.stale if stale.item.key in failures]
-        failed = [Failed(item, failures[item.key]) for item in failed_items]
+        failed = [FailedItem(item, failures[item.key]) for item in failed_items]
         done = len(entries) - len(failed_keys)
         waiting = plan.waiting + len(plan.stale) - done - len(failed)
         note = self.stop.reason if self.stop else ""
         return StageOutcome(plan.key, plan.fresh, done, (*plan.failed, *failed), self.seconds, waiting, note)
 
-    def _find_entries(self, store: Store) -> dict[str, Entry]:
+    def _find_entries(self, store: Store) -> dict[str, IndexEntry]:
         """The records that this run has written, by item."""
         folder = store.folder(self.plan.key)
         store.index.refresh(folder)
-        entries = store.index.entries(folder, [stale.item.key for stale in self.plan.stale])
-        return {entry.image: entry for entry in entries if generation(entry.segment) >= self.generation}
+        entries = store.index.find_entries(folder, [stale.item.key for stale in self.plan.stale])
+        return {entry.image: entry for entry in entries if parse_generation(entry.segment.name) >= self.generation}

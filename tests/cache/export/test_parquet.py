@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from ita_pipeline.cache.export import parquet
 from ita_pipeline.cache.export.parquet import export, schema_of
 from ita_pipeline.cache.keys import StageKey, stage_key
 from ita_pipeline.cache.records import Record
@@ -53,8 +52,8 @@ def key_of(stage: Stage[Any]) -> StageKey:
     return stage_key(stage, {})
 
 
-def fill(store: Store, stage: Stage[Any], *found: Record, anew: bool = False) -> None:
-    with store.writer(key_of(stage), anew) as writer:
+def fill(store: Store, stage: Stage[Any], *found: Record, replace: bool = False) -> None:
+    with store.open_writer(key_of(stage), replace) as writer:
         writer.append(list(found))
 
 
@@ -72,7 +71,7 @@ def store(tmp_path: Path) -> Store:
     numbers = list(range(25))
     random.Random(1).shuffle(numbers)
     fill(made, SizeStage(), *(size(number) for number in numbers), FAILED)
-    fill(made, SizeStage(), size(3, 9), anew=True)
+    fill(made, SizeStage(), size(3, 9), replace=True)
     fill(made, SizeStage(SizeConfig(times=2)), size(1, 7))
     return made
 
@@ -83,9 +82,8 @@ def rows(file: Path) -> list[dict[str, Any]]:
     return pq.read_table(file).to_pylist()
 
 
-def test_every_record_that_holds_is_there_in_order(store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(parquet, "ROWS", 7)
-    ((part,), left_out) = export(store, Path("out"), INSTALLED)
+def test_every_record_that_holds_is_there_in_order(store: Store):
+    ((part,), left_out) = export(store, Path("out"), INSTALLED, row_group_size=7)
     assert (part.file, part.keys, part.records, left_out) == (Path("out/size.parquet"), 2, 27, [])
     found = rows(part.file)
     assert [(row["key"], row["image"]) for row in found] == sorted((row["key"], row["image"]) for row in found)
@@ -148,7 +146,7 @@ def test_half_a_character_is_written_as_the_sign_for_an_unknown_one(tmp_path: Pa
     store = Store(tmp_path / ".ita")
     word = Word(text="a\ud800b", confidence=0.5, box=(0, 0, 1, 1), line=0)
     key = StageKey("ocr", {"stage": "ocr", "version": OcrStage.version}, "0" * 64)
-    with store.writer(key) as writer:
+    with store.open_writer(key) as writer:
         writer.append([Record("a", OcrValue(width=1, height=1, words=(word,)), 0.0)])
     export(store, Path("ocr.parquet"), {"ocr": OcrStage})
     assert rows(Path("ocr.parquet"))[0]["value"]["words"][0]["text"] == "a\ufffdb"
@@ -158,7 +156,7 @@ def test_what_cannot_be_told_is_left_out_and_said(store: Store):
     other = StageKey("size", {"stage": "size", "version": 9}, "9" * 64)
     unknown = StageKey("stranger", {"stage": "stranger", "version": 1}, "8" * 64)
     for key in (other, unknown):
-        with store.writer(key) as writer:
+        with store.open_writer(key) as writer:
             writer.append([size(1)])
     parts, left_out = export(store, Path("out"), INSTALLED)
     assert [part.records for part in parts] == [27]
@@ -190,7 +188,7 @@ def test_what_is_asked_for_must_be_possible(store: Store):
 def test_the_command_writes_a_file_a_stage():
     store = Store(Path(".ita"))
     key = StageKey("ocr", {"stage": "ocr", "version": OcrStage.version}, "0" * 64)
-    with store.writer(key) as writer:
+    with store.open_writer(key) as writer:
         writer.append([Record("a" * 64, OcrValue(width=1, height=1, words=()), 0.0)])
     answer = ita_here("cache", "export", "records", "--format", "parquet")
     assert answer.code == 0, answer.err

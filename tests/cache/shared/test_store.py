@@ -8,23 +8,26 @@ from pathlib import Path
 
 import pytest
 
+from ita_pipeline.api.cache import shared_cache
 from ita_pipeline.cache.keys import digest, stage_key
 from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.shared.maintenance import pull_all
-from ita_pipeline.cache.shared.store import Place, Shared
+from ita_pipeline.cache.shared.store import KeyFolder, SharedCache
 from ita_pipeline.cache.shared.sync import push
 from ita_pipeline.cache.store import Store
+from ita_pipeline.core.errors import UsageError
 from tests.support.fakes import SizeStage, SizeValue
+from tests.support.s3_server import Server
 
 KEY = stage_key(SizeStage(), {})
-PLACE = Place.of(KEY)
+FOLDER = KeyFolder.of(KEY)
 
 
 @pytest.fixture
-def shared(tmp_path: Path) -> Shared:
+def shared(tmp_path: Path) -> SharedCache:
     """A shared cache in a folder, with one record under one key."""
-    store, shared = Store(tmp_path / "here"), Shared(str(tmp_path / "shared"))
-    with store.writer(KEY) as writer:
+    store, shared = Store(tmp_path / "here"), SharedCache(str(tmp_path / "shared"))
+    with store.open_writer(KEY) as writer:
         writer.append([Record("a", SizeValue(width=1, height=1), 0.5)])
     push(store, shared, KEY)
     return shared
@@ -54,29 +57,40 @@ LIES = {
 }
 
 
-def test_a_key_that_is_what_it_says_is_one(shared: Shared):
-    assert shared.key(PLACE) == KEY
-    assert shared.places() == [PLACE]
+def test_a_key_that_is_what_it_says_is_one(shared: SharedCache):
+    assert shared.read_key(FOLDER) == KEY
+    assert shared.list_folders() == [FOLDER]
 
 
 @pytest.mark.parametrize("content", LIES.values(), ids=LIES.keys())
-def test_a_key_that_is_not_what_it_says_is_no_key(shared: Shared, tmp_path: Path, content: bytes):
-    shared.put(PLACE, "stage.json", content)
-    assert shared.key(PLACE) is None
+def test_a_key_that_is_not_what_it_says_is_no_key(shared: SharedCache, tmp_path: Path, content: bytes):
+    shared.put(FOLDER, "stage.json", content)
+    assert shared.read_key(FOLDER) is None
     store = Store(tmp_path / "there")
     assert list(pull_all(store, shared, {"size": SizeStage})) == []
     assert not list(store.root.rglob("*.jsonl"))
 
 
-def test_records_under_the_name_of_another_stage_do_not_come_in(shared: Shared, tmp_path: Path):
+def test_records_under_the_name_of_another_stage_do_not_come_in(shared: SharedCache, tmp_path: Path):
     (tmp_path / "shared/size").rename(tmp_path / "shared/other")
     store = Store(tmp_path / "there")
     assert list(pull_all(store, shared, {"size": SizeStage, "other": SizeStage})) == []
 
 
-def test_folders_that_no_key_has_are_left_alone(shared: Shared, tmp_path: Path):
+def test_folders_that_no_key_has_are_left_alone(shared: SharedCache, tmp_path: Path):
     for name in ("size/evil", "Size/0123456789abcdef", "size/0123456789ABCDEF", "..a/0123456789abcdef"):
         folder = tmp_path / "shared" / name
         folder.mkdir(parents=True)
         (folder / "stage.json").write_bytes(description())
-    assert shared.places() == [PLACE]
+    assert shared.list_folders() == [FOLDER]
+
+
+def test_a_wrong_place_is_one_sentence(server: Server):
+    wrong = SharedCache("s3://no-such-bucket/x")
+    with pytest.raises(UsageError, match="there is nothing at s3://no-such-bucket"), wrong.as_user_errors():
+        wrong.list_folder(FOLDER)
+    for url in ("s3://", "nope://x/y"):
+        with pytest.raises(UsageError):
+            SharedCache(url)
+    with pytest.raises(UsageError, match="no shared cache is set"):
+        shared_cache()

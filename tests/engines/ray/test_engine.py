@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ita_pipeline.api.predict import predict_parts
-from ita_pipeline.cache.plan import Failed, Plan, Wishes, make_plan
+from ita_pipeline.cache.plan import FailedItem, Plan, PlanOptions, make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.corpus.posts import Post
@@ -84,7 +84,7 @@ def kept(workspace: Path) -> dict[tuple[str, str], Any]:
     return found
 
 
-def told(failed: Failed) -> tuple[str, str]:
+def told(failed: FailedItem) -> tuple[str, str]:
     return failed.item.label, failed.failure.reason
 
 
@@ -185,11 +185,11 @@ def test_asked_to_stop_it_finishes_the_batch_in_hand_and_goes_on_later(engine: E
 def test_what_is_refreshed_outranks_what_was_there(engine: Engine):
     images, store = pictures("a", "b", "c"), Store(Path("new"))
     by_hand(planned(store, images, SizeStage()), store)
-    wishes = Wishes(refresh=frozenset({"size"}))
+    wishes = PlanOptions(refresh=frozenset({"size"}))
     (again,) = engine.run(planned(store, images, SizeStage(), wishes=wishes), store, NoProgress())
     assert (again.fresh, again.done) == (0, 3)
     store.index.refresh(store.folder(again.key))
-    segments = {entry.segment.name for entry in store.index.entries(store.folder(again.key))}
+    segments = {entry.segment.name for entry in store.index.find_entries(store.folder(again.key))}
     assert all(".g2." in name or ".g3." in name for name in segments)
 
 

@@ -1,0 +1,46 @@
+"""Shared caches of three kinds, an S3 server, and the stores of two machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ita_pipeline.cache.shared.store import SharedCache
+from ita_pipeline.cache.store import Store
+from tests.support.s3_server import URL, Server, emptied, s3_server
+
+
+@pytest.fixture(scope="module")
+def one_server() -> Iterator[Server]:
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(one_server: Server) -> Iterator[Server]:
+    emptied()
+    one_server.requests.clear()
+    yield one_server
+    one_server.faults.clear()
+
+
+@pytest.fixture(params=["s3", "memory", "file"])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> SharedCache:
+    if request.param == "s3":
+        request.getfixturevalue("server")
+        return SharedCache(URL)
+    if request.param == "memory":
+        return SharedCache(f"memory://{tmp_path.name}/ita-cache")
+    return SharedCache(f"file://{tmp_path}/mnt/ita-cache")
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Store:
+    return Store(tmp_path / "here")
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Store:
+    return Store(tmp_path / "there")

@@ -1,0 +1,39 @@
+"""Segments for tests of shared caches: one stage, numbered images, and damage of each kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ita_pipeline.cache.keys import stage_key
+from ita_pipeline.cache.records import Record
+from ita_pipeline.cache.shared.store import KeyFolder
+from ita_pipeline.cache.store import Store
+from tests.support.fakes import SizeStage, SizeValue
+
+STAGE = SizeStage()
+KEY = stage_key(STAGE, {})
+FOLDER = KeyFolder.of(KEY)
+
+
+def value(number: int, width: int = 1) -> Record:
+    return Record(f"{number:064x}", SizeValue(width=width, height=1), 0.5)
+
+
+def put(store: Store, *found: Record, replace: bool = False) -> Path:
+    with store.open_writer(KEY, replace) as writer:
+        writer.append(list(found))
+    return writer.path
+
+
+def read_numbers(store: Store) -> set[int]:
+    return {int(image, 16) for image in store.results(STAGE, KEY)}
+
+
+def spoil(content: bytes, how: str) -> bytes:
+    if how == "flipped":
+        return content.replace(b'"width": 1', b'"width": 7', 1)
+    if how == "cut":
+        return content[: len(content) * 2 // 3]
+    if how == "no record":
+        return b'{"hello": 1, "crc": "00000000"}\n'
+    return b""

@@ -79,8 +79,8 @@ def write_part(predictor: Predictor, parts: PartFolder, inputs: Sequence[Tagging
     predictions = predictor.predict_inputs(inputs)
     parts.write(
         [
-            {"number": one.number, "key": one.key, **prediction.to_json(), "failed": one.failed}
-            for one, prediction in zip(inputs, predictions, strict=True)
+            {"number": item.number, "key": item.key, **prediction.to_json(), "failed": item.failed}
+            for item, prediction in zip(inputs, predictions, strict=True)
         ]
     )
 
@@ -113,16 +113,18 @@ def predict_into(
             skipped += len(batch) - len(new)
             if not new:
                 continue
-            new_posts = [one.post for one in new]
+            new_posts = [item.post for item in new]
             if len(new) < len(batch):
                 plan = predictor.plan(new_posts)
             if plan.plan.stale:
                 writer.release()
             contexts = predictor.make_contexts(plan, progress, writer.engine)
             reasons = failure_reasons(new_posts, contexts)
-            inputs = [replace(one, contexts=contexts.of(one.post), failed=reasons.get(one.post, "")) for one in new]
+            inputs = [
+                replace(item, contexts=contexts.of(item.post), failed=reasons.get(item.post, "")) for item in new
+            ]
             writer.write(inputs)
-            for post, reason in [(one.post, one.failed) for one in inputs if one.failed]:
+            for post, reason in [(item.post, item.failed) for item in inputs if item.failed]:
                 failed += 1
                 on_failure(post.id, reason)
             for note in predictor.notes[notes:]:

@@ -153,7 +153,7 @@ class PredictedPosts:
     def add_new(self, inputs: Iterable[TaggingInput]) -> list[TaggingInput]:
         """Add posts to the set and return those that were not in it yet, in their order and without duplicates."""
         with self._database:
-            return [one for one in inputs if self._insert((one.post.id, one.key))]
+            return [item for item in inputs if self._insert((item.post.id, item.key))]
 
     def close(self) -> None:
         """Delete the database."""

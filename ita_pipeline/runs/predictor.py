@@ -159,15 +159,15 @@ class Predictor:
 
     def predict_inputs(self, inputs: Sequence[TaggingInput]) -> list[Prediction]:
         """Find the mentions in posts whose contexts are known."""
-        mentions = self.tag([(one.post, one.contexts) for one in inputs])
-        return [one.prediction(found) for one, found in zip(inputs, mentions, strict=True)]
+        mentions = self.tag([(item.post, item.contexts) for item in inputs])
+        return [item.prediction(spans) for item, spans in zip(inputs, mentions, strict=True)]
 
     def tag(self, posts: Sequence[tuple[Post, tuple[str, ...]]]) -> list[tuple[Mention, ...]]:
         """Find the mentions in posts, each given with its contexts; a post without contexts is read in view T."""
         views = [self.encoder.encode(post.words, contexts) for post, contexts in posts]
         scored = tag_views(self.tagger, views, self.tokenizer.pad_token_id)
         return [
-            tuple(Mention.from_scored(post, one) for one in spans if one.score >= self.min_confidence)
+            tuple(Mention.from_scored(post, span) for span in spans if span.score >= self.min_confidence)
             for (post, _), spans in zip(posts, scored, strict=True)
         ]
 

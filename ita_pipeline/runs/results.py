@@ -43,14 +43,14 @@ def _write_predictions(
     pairs = list(zip(examples, mentions, strict=True))
     file = run.predictions(split, view)
     file.parent.mkdir(exist_ok=True)
-    conll = format_conll((example.post, [one.span for one in scored]) for example, scored in pairs)
+    conll = format_conll((example.post, [span.span for span in scored]) for example, scored in pairs)
     file.write_text(conll, "utf-8")
     predictions = [
         Prediction(
             post=example.post,
             view=view if example.context is not None else TEXT,
             contexts=(),
-            mentions=tuple(Mention.from_scored(example.post, one) for one in scored),
+            mentions=tuple(Mention.from_scored(example.post, span) for span in scored),
         )
         for example, scored in pairs
         if example.post.words

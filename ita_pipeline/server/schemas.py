@@ -10,7 +10,7 @@ from ita_pipeline.reports.models import Findings
 from stages.base import Frozen
 
 
-class ScoredMention(Frozen):
+class PredictedMention(Frozen):
     """A mention: characters from `start` up to, not including, `end`, counted in code points of `text`."""
 
     start: int
@@ -23,8 +23,8 @@ class ScoredMention(Frozen):
 class Views(Frozen):
     """The mentions of both views. T reads the text alone, I+T also what was found in the picture."""
 
-    text: tuple[ScoredMention, ...]
-    text_and_image: tuple[ScoredMention, ...] | None = Field(
+    text: tuple[PredictedMention, ...]
+    text_and_image: tuple[PredictedMention, ...] | None = Field(
         serialization_alias="text+image", description="null where there was no picture"
     )
 

@@ -16,7 +16,7 @@ from ita_pipeline.extraction.contexts import Results
 from ita_pipeline.reports.findings import findings
 from ita_pipeline.runs.predictions import Mention
 from ita_pipeline.runs.predictor import Predictor
-from ita_pipeline.server.schemas import PredictResponse, ScoredMention, Views
+from ita_pipeline.server.schemas import PredictedMention, PredictResponse, Views
 from ita_pipeline.server.stage_workers import StageWorkers
 from ita_pipeline.sources.decode import find_image_problem
 from ita_pipeline.sources.local import LocalFile, hash_file
@@ -83,8 +83,8 @@ class PredictionService:
         return PredictResponse(
             text=post.text,
             views=Views(
-                text=_scored(text_mentions),
-                text_and_image=_scored(both_mentions) if picture is not None else None,
+                text=_to_schema(text_mentions),
+                text_and_image=_to_schema(both_mentions) if picture is not None else None,
             ),
             contexts=contexts,
             found=findings(results, self.config, ()) if picture is not None else None,
@@ -108,5 +108,5 @@ class PredictionService:
         return results
 
 
-def _scored(mentions: tuple[Mention, ...]) -> tuple[ScoredMention, ...]:
-    return tuple(ScoredMention.model_validate(mention.to_json()) for mention in mentions)
+def _to_schema(mentions: tuple[Mention, ...]) -> tuple[PredictedMention, ...]:
+    return tuple(PredictedMention.model_validate(mention.to_json()) for mention in mentions)

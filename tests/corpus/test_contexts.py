@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ita_pipeline.core.text import clean_line
-from ita_pipeline.corpus.contexts import ContextConfig, render
+from ita_pipeline.corpus.contexts import ContextConfig, ReservedContext, render
 from stages.base import Failure, FailureKind
 from stages.caption.schema import Caption, CaptionValue
+from stages.external import TextValue, read_contexts
+from stages.knowledge.schema import KnowledgeValue
 from stages.objects.schema import Attribute, Object, ObjectsValue
 from stages.ocr.schema import OcrValue, Word
 
@@ -94,3 +98,16 @@ def test_plain_text_is_one_line_and_stays_plain(text: str):
     assert "\n" not in found
     assert "\x1b" not in found
     assert clean_line(found) == found
+
+
+def test_imported_texts_are_knowledge_only_where_the_file_says_so() -> None:
+    head = b'{"schema": "ita.contexts/1"}\n'
+    old = read_contexts(head + b'{"image": "1", "texts": ["it rains"]}\n', Path("old.jsonl"))["1"]
+    new = read_contexts(head + b'{"image": "1", "knowledge": ["it", "rains"]}\n', Path("new.jsonl"))["1"]
+    config = ContextConfig()
+    assert render(old.parts, config) == ("it rains",)
+    assert not isinstance(render(old.parts, config)[0], ReservedContext)
+    (context,) = render(new.parts, config)
+    assert (context, isinstance(context, ReservedContext)) == ("it rains", True)
+    own = KnowledgeValue(source="http", text="it rains")
+    assert render({"knowledge": own, "extra": TextValue(texts=("x",))}, config) == ("x", "it rains")

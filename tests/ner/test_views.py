@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ita_pipeline.corpus.contexts import ReservedContext
-from ita_pipeline.ner.views import VANISHED, View, ViewEncoder, collate, word_mask
+from ita_pipeline.ner.views import VANISHED, View, ViewEncoder, allocate_subtokens, collate, word_mask
 from ita_pipeline.ner.word_shapes import WordShape, classify_word
 from tests.support.tiny_encoder import build_bert, load
 
@@ -114,3 +114,27 @@ def test_shapes_lie_beside_the_sub_tokens_in_windows_too(tokenizer: Any, words: 
     batch = collate([view, ViewEncoder(tokenizer, length, word_shapes=True).encode(["a"])], 0)
     assert batch["shapes"].shape == batch["input_ids"].shape
     assert "shapes" not in collate([plain], 0)
+
+
+lengths = st.lists(st.tuples(st.integers(0, 12), st.none() | st.integers(0, 9)), max_size=5)
+
+
+@settings(deadline=None)
+@given(contexts=lengths, room=st.integers(-3, 40))
+def test_a_reserved_context_is_cut_last_and_nothing_goes_beyond_the_room(
+    contexts: list[tuple[int, int | None]], room: int
+) -> None:
+    sizes = [length for length, _ in contexts]
+    texts = ["x" if most is None else ReservedContext("x", most) for _, most in contexts]
+    kept = allocate_subtokens(texts, sizes, room)
+    assert sum(part + 1 for part in kept if part) <= max(0, room) + 1
+    for part, whole, text in zip(kept, sizes, texts, strict=True):
+        assert 0 <= part <= whole
+        assert not isinstance(text, ReservedContext) or part <= text.max_subtokens
+    others = [part for part, text in zip(kept, texts, strict=True) if not isinstance(text, ReservedContext)]
+    cut = [
+        part < min(whole, text.max_subtokens)
+        for part, whole, text in zip(kept, sizes, texts, strict=True)
+        if isinstance(text, ReservedContext)
+    ]
+    assert not any(cut) or not any(others)

@@ -22,23 +22,23 @@ NOTHING: list[list[Span]] = [[], [], []]
 def run(
     name: str, text: list[list[Span]], both: list[list[Span]], words: str = "Ada Ashby", gold: object = GOLD
 ) -> Run:
-    """A finished run that found these mentions in three posts."""
-    made = Run(Path("runs") / "mine" / name)
-    (made.folder / "predictions").mkdir(parents=True)
-    whole, offsets = join_words(tuple(words.split()))
-    posts = [Post(str(n), whole, tuple(words.split()), offsets, gold=tuple(g)) for n, g in enumerate(gold)]
-    for view, found in ((TEXT, text), (TEXT_AND_IMAGE, both)):
-        made.predictions("test", view).write_text(format_conll(zip(posts, found, strict=True)))
-    (made.folder / "run.json").write_text("{}")
-    made.finish(RunScores(splits={}))
-    return made
+    """A finished run that mentions these mentions in three posts."""
+    finished = Run(Path("runs") / "mine" / name)
+    (finished.folder / "predictions").mkdir(parents=True)
+    sentence, offsets = join_words(tuple(words.split()))
+    posts = [Post(str(n), sentence, tuple(words.split()), offsets, gold=tuple(g)) for n, g in enumerate(gold)]
+    for view, mentions in ((TEXT, text), (TEXT_AND_IMAGE, both)):
+        finished.predictions("test", view).write_text(format_conll(zip(posts, mentions, strict=True)))
+    (finished.folder / "run.json").write_text("{}")
+    finished.finish(RunScores(splits={}))
+    return finished
 
 
 def test_both_views_are_compared_on_the_posts_of_both():
-    found = compare_runs(run("a", NOTHING, GOLD), run("b", GOLD, GOLD), samples=200)
-    assert (found.posts, found.mentions, found.split) == (3, 2, "test")
-    assert (found.views[TEXT].a, found.views[TEXT].b) == (0, 1)
-    assert found.views[TEXT_AND_IMAGE].difference == 0
+    comparison = compare_runs(run("a", NOTHING, GOLD), run("b", GOLD, GOLD), samples=200)
+    assert (comparison.posts, comparison.mentions, comparison.split) == (3, 2, "test")
+    assert (comparison.views[TEXT].a, comparison.views[TEXT].b) == (0, 1)
+    assert comparison.views[TEXT_AND_IMAGE].difference == 0
 
 
 def test_runs_of_other_posts_or_labels_are_not_compared():

@@ -58,8 +58,8 @@ def test_it_predicts_as_the_run_does_wherever_it_lies(trained: Path, exported: P
 
 
 def test_a_text_with_its_picture_is_one_line_of_python(exported: Path):
-    found = ita.load(exported).predict("hi kim", image=draw(Path("b.png"), "blue", (300, 200)))
-    assert (found.post.text, found.failed) == ("hi kim", "")
+    prediction = ita.load(exported).predict("hi kim", image=draw(Path("b.png"), "blue", (300, 200)))
+    assert (prediction.post.text, prediction.failed) == ("hi kim", "")
 
 
 def test_it_loads_with_from_pretrained(exported: Path):
@@ -83,8 +83,8 @@ def test_the_card_says_what_it_is_and_is_nothing_but_text(trained: Path, exporte
     assert result["metrics"][0]["value"] == round(scores["test"]["text"]["micro"]["f1"], 4)
     assert "trained on my\\_\\<b\\>posts" in body
     assert "<b>" not in body
-    for said in [record["key"], record["stage_keys"]["ocr"], record["components"]["sentences"]["train"][:12]]:
-        assert said in body
+    for value in [record["key"], record["stage_keys"]["ocr"], record["components"]["sentences"]["train"][:12]]:
+        assert value in body
     assert "| seed | 1 |" in body
     assert "| PER | " in body
     assert "## Limits" in body

@@ -54,15 +54,15 @@ def test_the_weights_of_the_paper_are_a_variant(dataset: str):
 def test_an_experiment_of_ones_own_goes_without_alignment_too():
     Path("mine.yaml").write_text("epochs: 3\nobjective: {text: 1, context: 1, alignment: 1, temperature: 3}")
     options = TrainOptions(experiment="mine.yaml", alignment=False, seed=7)
-    found = training_settings(card("snap"), load_preset("bundled"), {"epochs": 2}, options)
-    assert (found.epochs, found.seed) == (2, 7)
-    assert found.objective == ObjectiveConfig(**ALONE, temperature=3)
+    settings = training_settings(card("snap"), load_preset("bundled"), {"epochs": 2}, options)
+    assert (settings.epochs, settings.seed) == (2, 7)
+    assert settings.objective == ObjectiveConfig(**ALONE, temperature=3)
 
 
 def test_what_is_set_on_the_command_line_has_the_last_word():
     options = TrainOptions(alignment=False)
-    found = training_settings(card("snap"), load_preset("bundled"), {"objective": {"text": 0.5}}, options)
-    assert found.objective.text == 0.5
+    settings = training_settings(card("snap"), load_preset("bundled"), {"objective": {"text": 0.5}}, options)
+    assert settings.objective.text == 0.5
 
 
 def test_a_recipe_that_nobody_knows_is_a_sentence_and_is_not_asked_for_where_an_experiment_is_named():
@@ -82,5 +82,5 @@ def test_any_other_dataset_has_settings():
     for recipe in ("paper", "bundled"):
         for alignment in (True, False):
             options = TrainOptions(alignment=alignment)
-            found = training_settings(card("wnut17"), load_preset(recipe), {}, options)
-            assert (found.objective.alignment > 0) is alignment
+            settings = training_settings(card("wnut17"), load_preset(recipe), {}, options)
+            assert (settings.objective.alignment > 0) is alignment

@@ -53,8 +53,8 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 
 def test_a_moved_run_still_predicts(run: Path):
-    (found,) = ita.load(run).predict([ita.Post.from_text("hi kim")])
-    assert found.view == "text"
+    (prediction,) = ita.load(run).predict([ita.Post.from_text("hi kim")])
+    assert prediction.view == "text"
 
 
 def test_code_in_the_folder_is_never_run(run: Path):
@@ -142,23 +142,23 @@ def test_mentions_that_are_less_probable_are_left_out(finds: Path):
 
 
 def test_the_least_confidence_is_an_option(run: Path):
-    for least, found in (("0", ["kim"]), ("1", [])):
+    for least, texts in (("0", ["kim"]), ("1", [])):
         answer = fakes.ita_here("predict", run, "--text", "hi kim", "--json", "--min-confidence", least)
-        assert [m["text"] for m in json.loads(answer.out)["mentions"]] == found
+        assert [m["text"] for m in json.loads(answer.out)["mentions"]] == texts
     wrong = fakes.ita_here("predict", run, "--text", "hi kim", "--min-confidence", "50")
     assert (wrong.code, "lies in 0..1" in wrong.err) == (2, True)
 
 
 def test_a_dataset_comes_back_with_its_mentions(finds: Path):
     rows = datasets.Dataset.from_dict({"tokens": [["hi", "kim"], []], "ner_tags": [[0, 7], []], "n": [1, 2]})
-    found = ita.load(finds).predict_dataset(datasets.DatasetDict(test=rows))["test"]
-    assert found["n"] == [1, 2]
-    assert found["predicted_mentions"] == [
+    predicted = ita.load(finds).predict_dataset(datasets.DatasetDict(test=rows))["test"]
+    assert predicted["n"] == [1, 2]
+    assert predicted["predicted_mentions"] == [
         [{"start": 3, "end": 6, "text": "kim", "type": "PER", "score": 0.3}],
         [],
     ]
-    assert found["predicted_view"] == ["text", "text"]
-    again = ita.load(finds, min_confidence=0.5).predict_dataset(found)
+    assert predicted["predicted_view"] == ["text", "text"]
+    again = ita.load(finds, min_confidence=0.5).predict_dataset(predicted)
     assert again["predicted_mentions"] == [[], []]
 
 
@@ -167,7 +167,7 @@ def test_a_saved_dataset_is_predicted_and_written(run: Path, tmp_path: Path):
     datasets.DatasetDict(train=datasets.Dataset.from_dict(texts)).save_to_disk(tmp_path / "saved")
     answer = fakes.ita_here("predict", run, "--source", tmp_path / "saved", "--json")
     assert [json.loads(line)["id"] for line in answer.out.splitlines()] == ["a", "b"]
-    to = tmp_path / "found"
+    to = tmp_path / "predicted"
     assert fakes.ita_here("predict", run, "--source", tmp_path / "saved", "--to", to).code == 0
     written = datasets.load_from_disk(to)["train"]
     assert [len(row) for row in written["predicted_mentions"]] == [1, 0]

@@ -9,10 +9,13 @@ import pytest
 
 from ita_pipeline.cache.keys import digest
 from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.corpus.contexts import ReservedContext
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.metrics.scores import score
+from ita_pipeline.ner.views import ViewEncoder
 from ita_pipeline.runs.run import RunScores, ViewScores, find_run, run_at, run_components
+from tests.support.tiny_encoder import build_bert
 
 POST = Post("1", "hi Ada", ("hi", "Ada"), ((0, 2), (3, 6)), gold=(Span(1, 2, "PER"),), picture=Path("a.jpg"))
 CONFIG = TrainingConfig()
@@ -45,8 +48,8 @@ def test_where_the_picture_lies_is_not():
 
 
 def test_scores_are_read_as_they_were_written():
-    found = ViewScores(text=score([[Span(0, 1, "PER")]], [[]]), text_and_image=score([[]], [[]]))
-    scores = RunScores(splits={"dev": found, "test": found})
+    both_views = ViewScores(text=score([[Span(0, 1, "PER")]], [[]]), text_and_image=score([[]], [[]]))
+    scores = RunScores(splits={"dev": both_views, "test": both_views})
     content = json.loads(scores.to_json())
     assert content["schema"] == "ita.scores/1"
     assert set(content["test"]) == {"text", "text+image"}
@@ -104,3 +107,20 @@ def test_a_damaged_record_is_named():
     folder = finished("a" * 64)
     with pytest.raises(UsageError, match=r"run\.json is not what a run writes"):
         find_run(folder, Path("runs")).record()
+
+
+def test_the_room_of_knowledge_is_part_of_the_run_and_other_contexts_are_as_before(tmp_path: Path) -> None:
+    from tests.support.tiny_encoder import load
+
+    _, tokenizer = load(build_bert(tmp_path / "bert"))
+    encoder = ViewEncoder(tokenizer, 20)
+    view = encoder.encode(["ab"], ["cdefgh" * 3, ReservedContext("xyz", 4)])
+    assert view.rows[0][-4:] == (*encoder.subtokens("xyz")[0], encoder.separator)
+    assert len(view.rows[0]) == 20
+    assert view.trimmed > 0
+    post = Post("1", "ab", ("ab",), ((0, 2),), ())
+
+    def key(text: str) -> object:
+        return run_components({"train": [(post, (text,))]}, TrainingConfig(), "", ())["contexts"]
+
+    assert key("x") != key(ReservedContext("x", 4)) != key(ReservedContext("x", 5))

@@ -56,13 +56,13 @@ def run(contexts: str, seed: int, f1: float) -> SeriesRun:
 def test_rows_are_means_and_deviations_of_the_seeds(values: list[float]):
     runs = [run("all", seed, value) for seed, value in enumerate(values)] + [run("text", 0, 0.5)]
     all_row, text_row = summarize(runs).rows
-    found = all_row.f1["test"]["text"]
-    assert found.mean == pytest.approx(statistics.fmean(values))
+    seeds_mean = all_row.f1["test"]["text"]
+    assert seeds_mean.mean == pytest.approx(statistics.fmean(values))
     assert all_row.seeds == tuple(range(len(values)))
     if len(values) > 1:
-        assert found.sd == pytest.approx(statistics.stdev(values))
+        assert seeds_mean.sd == pytest.approx(statistics.stdev(values))
     else:
-        assert found.sd is None
+        assert seeds_mean.sd is None
     assert text_row.f1["dev"]["text+image"].mean == 0.25
 
 

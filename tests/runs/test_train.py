@@ -12,7 +12,7 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.extraction import contexts
-from ita_pipeline.runs.train import check_trainable
+from ita_pipeline.runs.train import check_trainable, without_consent
 from tests.support.fakes import draw, ita_here
 from tests.support.tiny_encoder import build_bert
 
@@ -72,3 +72,7 @@ def test_the_contexts_of_each_post_are_rendered_once(monkeypatch: pytest.MonkeyP
     answer = ita_here("train", "--dataset", "mine", *settings)
     assert answer.code == 0, answer.err
     assert len(rendered) == len(lines)
+
+
+def test_a_run_keeps_no_consent() -> None:
+    assert without_consent({"knowledge": {"consent": True, "model": "m"}}) == {"knowledge": {"model": "m"}}

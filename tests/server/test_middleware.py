@@ -63,8 +63,10 @@ async def ask(
         sent.append(message)
 
     await middleware(scope, receive, send)
-    found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return Reply(sent[0]["status"], found, b"".join(message.get("body", b"") for message in sent[1:]).decode())
+    reply_headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return Reply(
+        sent[0]["status"], reply_headers, b"".join(message.get("body", b"") for message in sent[1:]).decode()
+    )
 
 
 def asked(middleware: RequestFilter | None = None, **request: Any) -> Reply:

@@ -71,8 +71,8 @@ class Server:
 
     def memory(self) -> int:
         """Bytes of the server and of its stages' processes."""
-        whole = psutil.Process(self.process.pid)
-        return sum(one.memory_info().rss for one in [whole, *whole.children(recursive=True)])
+        server_process = psutil.Process(self.process.pid)
+        return sum(one.memory_info().rss for one in [server_process, *server_process.children(recursive=True)])
 
 
 def sign(path: Path) -> Path:
@@ -125,13 +125,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield Server(process, address, run, root / "mine" / "sign.png")
         process.send_signal(signal.SIGINT)
         code = process.wait(timeout=30)
-    told = (root / "err.txt").read_text().splitlines()
+    messages = (root / "err.txt").read_text().splitlines()
     assert code == 130
-    assert told[-2:] == [
+    assert messages[-2:] == [
         "stopped; nothing of what was typed or dropped is kept",
         f"hint: start it again with: ita {' '.join(program[1:])}",
     ]
-    assert not [line for line in told if "Traceback" in line]
+    assert not [line for line in messages if "Traceback" in line]
 
 
 def test_a_post_is_answered_as_ita_predict_answers_it(server: Server):
@@ -210,13 +210,13 @@ def test_other_sites_and_other_names_are_refused(server: Server):
 
 
 def test_its_description_has_the_answer_and_every_refusal(server: Server):
-    _, said = server.send("GET", "/openapi.json")
-    post = said["paths"]["/predict"]["post"]
+    _, description = server.send("GET", "/openapi.json")
+    post = description["paths"]["/predict"]["post"]
     assert set(post["responses"]) >= {"200", "403", "408", "413", "421", "422", "503"}
     assert set(post["requestBody"]["content"]) == {"multipart/form-data"}
-    answer = said["components"]["schemas"]["PredictResponse"]["properties"]
+    answer = description["components"]["schemas"]["PredictResponse"]["properties"]
     assert set(answer) == {"schema", "text", "views", "contexts", "found", "notes", "seconds"}
-    assert set(said["components"]["schemas"]["Views"]["properties"]) == {"text", "text+image"}
+    assert set(description["components"]["schemas"]["Views"]["properties"]) == {"text", "text+image"}
 
 
 def test_a_crowd_is_answered_and_memory_stays(server: Server):
@@ -247,17 +247,17 @@ def page(server: Server) -> Iterator[Page]:
         context = browser.new_context(viewport={"width": 400, "height": 800}, reduced_motion="reduce")
         context.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)
-        made = context.new_page()
-        made.on("console", lambda message: complaints.append(message.text))
-        made.on("pageerror", lambda error: complaints.append(str(error)))
-        made.on(
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
             "request",
             lambda asked: (
                 None if asked.url.startswith((server.address, "data:", "blob:")) else complaints.append(asked.url)
             ),
         )
-        made.goto(server.address)
-        yield made
+        page.goto(server.address)
+        yield page
         browser.close()
     assert complaints == []
 

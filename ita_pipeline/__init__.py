@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ita_pipeline.corpus.posts import Post
     from ita_pipeline.engines.ray.cluster import RayPool
     from ita_pipeline.extraction.options import Options
-    from ita_pipeline.reports.build import ReportOptions
+    from ita_pipeline.reports.writer import ReportOptions
     from ita_pipeline.runs import export as model_export
     from ita_pipeline.runs.plan import TrainOptions
     from ita_pipeline.server.serve import demo
@@ -54,7 +54,7 @@ _FUNCTIONS = {
     "Options": "extraction.options",
     "Post": "corpus.posts",
     "RayPool": "engines.ray.cluster",
-    "ReportOptions": "reports.build",
+    "ReportOptions": "reports.writer",
     "TrainOptions": "runs.plan",
 }
 # What `ita data` and `ita export-model` do: `ita.data.check("example")`, `ita.model_export.export_model(…)`.

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.progress import Progress
-from ita_pipeline.reports.build import Report, ReportOptions, make_report
+from ita_pipeline.reports.build import make_report
 from ita_pipeline.reports.comparison import report_comparison
+from ita_pipeline.reports.writer import Report, ReportOptions
 from ita_pipeline.runs.compare import Comparison, compare_runs
 from ita_pipeline.runs.run import find_run
 

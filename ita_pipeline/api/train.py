@@ -20,8 +20,9 @@ from ita_pipeline.extraction.pictures import Extraction
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.ner.training.distributed import World
 from ita_pipeline.ner.training.loggers import create_reporters
-from ita_pipeline.reports.build import MOST_AT_TRAINING, ReportOptions, report_run
+from ita_pipeline.reports.build import MAX_IMAGES_AFTER_TRAINING, report_run
 from ita_pipeline.reports.thumbnails import Pictures
+from ita_pipeline.reports.writer import ReportOptions
 from ita_pipeline.runs.plan import TrainingPlan, TrainOptions, plan_training
 from ita_pipeline.runs.run import Run
 from ita_pipeline.runs.series import RunSeries, SeriesRun, plan_series, series_run, summarize
@@ -118,7 +119,7 @@ def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, 
     )
     if processes.is_main and (new or not run.report.is_file()):
         wishes = ReportOptions(workspace=options.workspace, pictures=Pictures.INSIDE)
-        report_run(run, run.report, wishes, progress, plan.dataset, MOST_AT_TRAINING)
+        report_run(run, run.report, wishes, progress, plan.dataset, MAX_IMAGES_AFTER_TRAINING)
     return Trained(run, new, replace(contexts.extraction, sharing=sharing.outcome))
 
 

@@ -1,17 +1,17 @@
-"""What a page says beyond the scores: kinds of errors, confusion of types, and what the probabilities are worth."""
+"""The block about errors: kinds of errors, confusion of types, and calibration of the probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from ita_pipeline.ner.metrics.errors import OUTSIDE, Analysis, ErrorKind
-from ita_pipeline.ner.metrics.scores import Score
 from ita_pipeline.reports.blocks import Block, Figure, Row, Table
+from ita_pipeline.reports.formatting import NO_SCORE, format_percent, pair_views
 from ita_pipeline.reports.models import IT, T
-from ita_pipeline.reports.plots import Points, reliability
-from ita_pipeline.runs.run import ViewAnalysis
+from ita_pipeline.reports.plots import PlotSeries, draw_reliability
+from ita_pipeline.reports.run_data import RunData
 
-KINDS = {
+KIND_NAMES = {
     ErrorKind.RIGHT: "right",
     ErrorKind.TYPE: "right words, wrong type",
     ErrorKind.BOUNDARY: "right type, wrong words",
@@ -20,87 +20,91 @@ KINDS = {
     ErrorKind.SPURIOUS: "spurious: no mention there",
 }
 
-Views = tuple[tuple[str, Analysis], tuple[str, Analysis]]
+Views = tuple[tuple[str, Analysis], ...]
 
 
-def errors_block(split: str, found: ViewAnalysis) -> Block:
-    views: Views = ((T, found.text), (IT, found.text_and_image))
+def make_errors_block(data: RunData) -> Block | None:
+    """Show the errors of both views on test, if the run has an analysis of it."""
+    analysis = data.run.analysis().splits.get("test") if data.run.has_analysis else None
+    if analysis is None:
+        return None
+    views = pair_views(analysis)
     lead = (
-        f"On {split}. Seen are mentions whose words, whatever their case, are a mention in train too. ECE is the "
+        "On test. Seen are mentions whose words, whatever their case, are a mention in train too. ECE is the "
         "mean difference between the probability of a mention and how often such mentions are right."
     )
-    tables = (kinds_table(views), parts_table(views), *(confusion_table(*view) for view in views))
-    return Block("errors", "Errors", lead, (calibration_figure(views),), tables)
+    tables = (
+        _make_kinds_table(views),
+        _make_groups_table(views),
+        *(_make_confusion_table(*view) for view in views),
+    )
+    return Block("errors", "Errors", lead, (_draw_calibration(views),), tables)
 
 
-def kinds_table(views: Views) -> Table:
+def _make_kinds_table(views: Views) -> Table:
     rows = tuple(
-        Row((name, *(str(found.errors.get(kind, 0)) for _, found in views))) for kind, name in KINDS.items()
+        Row((name, *(str(analysis.errors.get(kind, 0)) for _, analysis in views)))
+        for kind, name in KIND_NAMES.items()
     )
     return Table("Kinds of errors, in mentions", ("kind", T, IT), rows)
 
 
-def parts_table(views: Views) -> Table:
-    """F1 of mentions that training saw, of those it did not, and by their length."""
-    lengths = sorted({length for _, found in views for length in found.by_length})
-
-    def row(name: str, of: Callable[[Analysis], Score]) -> Row:
-        scores = [of(found) for _, found in views]
-        return Row((name, *(f"{100 * score.f1:.2f}" for score in scores), str(scores[0].support)))
-
-    rows = [row("seen in train", lambda found: found.seen), row("unseen", lambda found: found.unseen)]
-    rows += [row(words(length), by_length(length)) for length in lengths]
-    return Table("F1 by novelty and length", ("mentions", T, IT, "gold"), tuple(rows))
-
-
-def by_length(length: str) -> Callable[[Analysis], Score]:
-    return lambda found: found.by_length.get(length, Score.of(0, 0, 0))
-
-
-def words(length: str) -> str:
-    return f"{length} word" if length == "1" else f"{length} words"
+def _make_groups_table(views: Views) -> Table:
+    """Show F1 of the mentions that are in train too, of those that are not, and by length."""
+    analyses = [analysis for _, analysis in views]
+    groups = [
+        ("seen in train", [analysis.seen for analysis in analyses]),
+        ("unseen", [analysis.unseen for analysis in analyses]),
+    ]
+    for length in sorted({length for analysis in analyses for length in analysis.by_length}):
+        name = f"{length} word" if length == "1" else f"{length} words"
+        groups.append((name, [analysis.by_length.get(length, NO_SCORE) for analysis in analyses]))
+    rows = tuple(
+        Row((name, *(format_percent(score.f1) for score in scores), str(scores[0].support)))
+        for name, scores in groups
+    )
+    return Table("F1 by novelty and length", ("mentions", T, IT, "gold"), rows)
 
 
-def confusion_table(view: str, found: Analysis) -> Table:
-    """Gold types in rows, predicted ones in columns, no mention last in both."""
-    names = ordered(found.confusion)
-
-    def times(gold: str, name: str) -> str:
-        # Nobody counts the words that rightly are no mention.
-        return "–" if gold == name == OUTSIDE else str(found.confusion.get(gold, {}).get(name, 0))
-
-    rows = tuple(Row((outside(gold), *(times(gold, name) for name in names))) for gold in names)
-    return Table(f"Gold type × predicted type, {view}", ("gold", *map(outside, names)), rows)
-
-
-def ordered(confusion: Mapping[str, Mapping[str, int]]) -> list[str]:
-    names = {*confusion, *(name for row in confusion.values() for name in row)} - {OUTSIDE}
-    return [*sorted(names), OUTSIDE]
+def _make_confusion_table(label: str, analysis: Analysis) -> Table:
+    """Show gold types in rows and predicted ones in columns, with no mention last in both."""
+    confusion = analysis.confusion
+    types = {*confusion, *(name for counts in confusion.values() for name in counts)} - {OUTSIDE}
+    names = [*sorted(types), OUTSIDE]
+    rows = tuple(
+        Row((_name_type(gold), *(_count_confusions(confusion, gold, name) for name in names))) for gold in names
+    )
+    return Table(f"Gold type × predicted type, {label}", ("gold", *map(_name_type, names)), rows)
 
 
-def outside(name: str) -> str:
+def _count_confusions(confusion: Mapping[str, Mapping[str, int]], gold: str, predicted: str) -> str:
+    # Words that are rightly no mention are not counted.
+    return "–" if gold == predicted == OUTSIDE else str(confusion.get(gold, {}).get(predicted, 0))
+
+
+def _name_type(name: str) -> str:
     return "no mention" if name == OUTSIDE else name
 
 
-def calibration_figure(views: Views) -> Figure:
-    series = [
-        Points(
-            name=f"{view}, ECE {100 * found.calibration.ece:.1f} %",
-            across=tuple(part.confidence for part in found.calibration.bins),
-            up=tuple(part.precision for part in found.calibration.bins),
-            place=place,
-        )
-        for place, (view, found) in enumerate(views)
-    ]
-    said = " ".join(spoken(views))
-    return reliability("What probabilities are worth", said, series)
+def _draw_calibration(views: Views) -> Figure:
+    series: list[PlotSeries] = []
+    for style, (label, analysis) in enumerate(views):
+        bins = analysis.calibration.bins
+        confidence = tuple(100 * part.confidence for part in bins)
+        precision = tuple(100 * part.precision for part in bins)
+        series.append(PlotSeries(_format_ece(label, analysis), precision, style, x=confidence))
+    return draw_reliability("What probabilities are worth", " ".join(_describe_calibration(views)), series)
 
 
-def spoken(views: Sequence[tuple[str, Analysis]]) -> Iterator[str]:
-    for view, found in views:
-        parts = "; ".join(
+def _describe_calibration(views: Views) -> Iterator[str]:
+    for label, analysis in views:
+        bins = "; ".join(
             f"{part.mentions} mentions of probability {100 * part.confidence:.0f} %: "
             f"{100 * part.precision:.0f} % right"
-            for part in found.calibration.bins
+            for part in analysis.calibration.bins
         )
-        yield f"{view}, ECE {100 * found.calibration.ece:.1f} %: {parts or 'no mention'}."
+        yield f"{_format_ece(label, analysis)}: {bins or 'no mention'}."
+
+
+def _format_ece(label: str, analysis: Analysis) -> str:
+    return f"{label}, ECE {100 * analysis.calibration.ece:.1f} %"

@@ -1,4 +1,4 @@
-"""What a page's run part is made of: blocks of tables, pictures of curves, and facts."""
+"""Parts of a page about a run: blocks of figures, tables and facts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The first cell names the row, and `link`, a fragment, is where it leads; `strong` sets the row off, which
-    `note` says in words.
-    """
+    """A table row; the first cell names it, `link` is a fragment to link to, `note` explains why it is `strong`."""
 
     cells: tuple[str, ...]
     strong: bool = False
@@ -19,8 +17,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells are texts already formatted; the first `words` columns are words, the others numbers. A folded table is
-    opened by hand.
+    """A table of formatted cells; the first `words` columns are text, the others numbers.
+
+    A `folded` table is closed until the reader opens it.
     """
 
     caption: str
@@ -32,10 +31,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawing as data URIs for light and dark pages, with its content in words. Sizes are in CSS pixels."""
+    """A drawing as data URIs for light and dark pages, with its alternative text; sizes are in CSS pixels."""
 
     title: str
-    said: str
+    alt: str
     light: str
     dark: str
     width: int
@@ -44,7 +43,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A name and what stands for it; `code` is set as such, `note` follows it."""
+    """A name and its value, set as code; `note` follows the value."""
 
     name: str
     code: str
@@ -53,7 +52,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One section of the page. `id` is the fragment that links to it."""
+    """One section of the page; `id` is the fragment that links to it."""
 
     id: str
     title: str
@@ -65,7 +64,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """A number that is read first, with what it is compared to."""
+    """A number at the top of the page; `note` is what to compare it with."""
 
     name: str
     value: str
@@ -73,8 +72,8 @@ class Headline:
 
 
 @dataclass(frozen=True, slots=True)
-class RunPart:
-    """What a page says about a run, block by block."""
+class RunSection:
+    """The part of a page about one run, or about two runs that are compared."""
 
     about: str
     command: str

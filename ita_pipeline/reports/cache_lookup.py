@@ -1,10 +1,11 @@
-"""What the cache knows of pictures, without running anything: no model and no tool has to be there."""
+"""Lookup of pictures and posts in the cache; no stage runs, so no model or tool needs to be installed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ita_pipeline.cache.inventory import list_keys
 from ita_pipeline.cache.keys import StageKey
@@ -18,7 +19,7 @@ from ita_pipeline.extraction.contexts import PostContexts, Results, parts_of
 from ita_pipeline.extraction.pictures import Extraction
 from ita_pipeline.extraction.posts import decode_post_ref
 from ita_pipeline.extraction.presets import build_stage
-from ita_pipeline.reports.gallery import Seen
+from ita_pipeline.runs.run import RunRecord
 from ita_pipeline.sources.base import ImageSource
 from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.local import LocalFile
@@ -27,116 +28,152 @@ from stages.base import Stage, StageError, Subject
 
 EXTERNAL = "external"
 
-Found = Mapping[str, tuple[StageKey, Mapping[str, Record]]]
+StageRecords = Mapping[str, Mapping[str, Record]]
 
 
-def look_up(
-    paths: Iterable[Path],
-    ids: Sequence[str],
-    config: ContextConfig,
-    store: Store,
-    keys: Mapping[str, StageKey] | None,
-    notes: Notes,
-    posts: Sequence[Post] = (),
-    places: Mapping[Path, ImageSource] | None = None,
-) -> Seen:
-    """What stages said of these pictures and posts, and files of captions of pictures with these ids.
+@dataclass(frozen=True, slots=True)
+class CacheLookup:
+    """Pictures by path: their keys, their results in `contexts`, and why some are `unreadable`."""
 
-    `places` says where pictures lie that are no files here; their paths are then only names. With `keys` it is
-    what they said under those; without, under the key that each used last and that knows any of these pictures.
+    contexts: PostContexts
+    images: Mapping[Path, ImageRef]
+    unreadable: Mapping[Path, str]
 
-    Raises:
-        CorruptCacheError: a record was damaged after it had been written.
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that process pictures."""
+        return tuple(name for name in self.contexts.keys if name != EXTERNAL)
+
+    def results(self, post: Post) -> Results:
+        """Return the results for a post and its picture; imported contexts replace computed ones."""
+        computed = self.contexts.by_file.get(post.picture, {}) if post.picture else {}
+        imported = self.contexts.by_id.get(post.image_id, {}) if post.image_id else {}
+        return {**computed, **self.contexts.by_post.get(post, {}), **imported}
+
+    def image(self, post: Post) -> ImageRef | None:
+        """Return the readable picture of a post, or None."""
+        return self.images.get(post.picture) if post.picture else None
+
+    def distinct_images(self, posts: Iterable[Post]) -> list[ImageRef]:
+        """Return the pictures of posts in order, each content once."""
+        images = [self.image(post) for post in posts]
+        return list({image.key: image for image in images if image is not None}.values())
+
+
+@dataclass(frozen=True, slots=True)
+class CacheReader:
+    """Reads results from the cache; adds remarks to `notes`.
+
+    With `keys` it reads the results under these keys; without, those under the last used key of each stage that
+    has any of the pictures.
     """
-    images: dict[Path, ImageRef] = {}
-    unreadable: dict[Path, str] = {}
-    there = list(dict.fromkeys(paths))
-    elsewhere = places or {}
-    where = [elsewhere.get(path) or LocalFile(path) for path in there]
-    for path, found in zip(there, identify(where, store.manifest), strict=True):
-        if isinstance(found, ImageRef):
-            images[path] = found
-        else:
-            unreadable[path] = found.reason
-    wanted = list(dict.fromkeys(image.key for image in images.values()))
-    known = find_records(wanted, ids, store, keys, notes)
-    imported = known[EXTERNAL][1] if EXTERNAL in known else {}
-    of_posts = {name: records for name, (_, records) in known.items() if is_of_posts(name, notes)}
-    computed = {name: r for name, (_, r) in known.items() if name != EXTERNAL and name not in of_posts}
-    by_file: dict[Path, Results] = {
-        path: {name: records[image.key].result for name, records in computed.items() if image.key in records}
-        for path, image in images.items()
-    }
-    by_id: dict[str, Results] = {name: parts_of(record.result, CONTEXTS) for name, record in imported.items()}
-    used = {name: key for name, (key, _) in known.items()}
-    by_post = said_of(posts, of_posts, images, store)
-    contexts = PostContexts(config, Extraction((), (), (), ()), used, by_file, by_id, by_post)
-    return Seen(contexts, images, unreadable)
 
+    store: Store
+    config: ContextConfig
+    notes: Notes
+    keys: Mapping[str, StageKey] | None = None
 
-def said_of(
-    posts: Sequence[Post],
-    found: Mapping[str, Mapping[str, Record]],
-    images: Mapping[Path, ImageRef],
-    store: Store,
-) -> dict[Post, Results]:
-    """What was said of posts by their text and, where several have it, by their picture."""
-    noted = store.manifest.find_posts([key for records in found.values() for key in records]) if found else {}
-    items = [decode_post_ref(key, note.post) for key, note in noted.items()]
-    by_text: dict[str, list[PostRef]] = {}
-    for item in items:
-        by_text.setdefault(item.text, []).append(item)
-    said: dict[Post, Results] = {}
-    for post in posts:
-        image = images.get(post.picture) if post.picture else None
-        same = by_text.get(post.text, [])
-        own = [
-            item for item in same if image is not None and item.image is not None and item.image.key == image.key
-        ]
-        keys = [item.key for item in own or [item for item in same if item.image is None]]
-        said[post] = {n: records[key].result for n, records in found.items() for key in keys if key in records}
-    return said
+    @classmethod
+    def for_run(cls, record: RunRecord, store: Store, notes: Notes) -> Self:
+        """Return a reader of the results that a run was trained with, as far as the cache still has them."""
+        keys = {name: store.find_key(name, hexdigest) for name, hexdigest in record.stage_keys.items()}
+        missing = [name for name, key in keys.items() if key is None]
+        if missing:
+            notes.add(f"the cache here does not have what the run read of {', '.join(missing)}")
+        return cls(store, record.contexts, notes, {name: key for name, key in keys.items() if key is not None})
 
+    def look_up(
+        self, sources: Mapping[Path, ImageSource], ids: Sequence[str] = (), posts: Sequence[Post] = ()
+    ) -> CacheLookup:
+        """Look up pictures, contexts imported for these picture ids, and results for these posts.
 
-def is_of_posts(name: str, notes: Notes) -> bool:
-    stage = reader_of(name, notes)
-    return stage is not None and stage.subject is Subject.POST
+        The paths in `sources` are only names if a picture is not a local file.
 
+        Raises:
+            CorruptCacheError: a record is damaged.
+        """
+        images: dict[Path, ImageRef] = {}
+        unreadable: dict[Path, str] = {}
+        for path, image in zip(sources, identify(list(sources.values()), self.store.manifest), strict=True):
+            if isinstance(image, ImageRef):
+                images[path] = image
+            else:
+                unreadable[path] = image.reason
+        image_keys = list(dict.fromkeys(image.key for image in images.values()))
+        used, known = self._read_records(image_keys, ids)
+        imported = known.pop(EXTERNAL, {})
+        of_posts = {name: known.pop(name) for name in list(known) if self._reads_posts(name)}
+        by_file: dict[Path, Results] = {
+            path: {name: records[image.key].result for name, records in known.items() if image.key in records}
+            for path, image in images.items()
+        }
+        by_id = {name: parts_of(record.result, CONTEXTS) for name, record in imported.items()}
+        by_post = self._read_post_results(posts, of_posts, images)
+        contexts = PostContexts(self.config, Extraction((), (), (), ()), used, by_file, by_id, by_post)
+        return CacheLookup(contexts, images, unreadable)
 
-def find_records(
-    images: Sequence[str], ids: Sequence[str], store: Store, keys: Mapping[str, StageKey] | None, notes: Notes
-) -> Found:
-    found: dict[str, tuple[StageKey, Mapping[str, Record]]] = {}
-    for key in [holding.key for holding in list_keys(store)] if keys is None else keys.values():
-        stage = None if key.stage in found else reader_of(key.stage, notes)
-        if stage is None:
-            continue
+    def _read_records(
+        self, images: Sequence[str], ids: Sequence[str]
+    ) -> tuple[dict[str, StageKey], dict[str, Mapping[str, Record]]]:
+        """Return the key and the records of each stage."""
+        used: dict[str, StageKey] = {}
+        known: dict[str, Mapping[str, Record]] = {}
+        keys = [stored.key for stored in list_keys(self.store)] if self.keys is None else self.keys.values()
+        for key in keys:
+            stage = None if key.stage in used else self._build_stage(key.stage)
+            if stage is None:
+                continue
+            items = list(ids) if key.stage == EXTERNAL else list(images)
+            try:
+                records = self.store.results(stage, key, None if stage.subject is Subject.POST else items)
+            except CorruptCacheError:
+                if key.components.get("version") == stage.version:
+                    raise
+                self.notes.add(f"what the stage {key.stage} said is of another version of it, and is left out")
+                continue
+            if records or self.keys is not None:
+                used[key.stage], known[key.stage] = key, records
+        return used, known
+
+    def _read_post_results(
+        self, posts: Sequence[Post], known: StageRecords, images: Mapping[Path, ImageRef]
+    ) -> dict[Post, Results]:
+        """Match posts with records by text and, if several have the same text, by picture."""
+        keys = [key for records in known.values() for key in records]
+        by_text: dict[str, list[PostRef]] = {}
+        for key, noted in (self.store.manifest.find_posts(keys) if known else {}).items():
+            ref = decode_post_ref(key, noted.post)
+            by_text.setdefault(ref.text, []).append(ref)
+        results: dict[Post, Results] = {}
+        for post in posts:
+            image = images.get(post.picture) if post.picture else None
+            same_text = by_text.get(post.text, [])
+            same_picture = [ref for ref in same_text if image and ref.image and ref.image.key == image.key]
+            matches = same_picture or [ref for ref in same_text if ref.image is None]
+            results[post] = {
+                name: records[ref.key].result
+                for name, records in known.items()
+                for ref in matches
+                if ref.key in records
+            }
+        return results
+
+    def _reads_posts(self, name: str) -> bool:
+        stage = self._build_stage(name)
+        return stage is not None and stage.subject is Subject.POST
+
+    def _build_stage(self, name: str) -> Stage[Any] | None:
+        """Return a stage that can decode its records; it never runs."""
         try:
-            wanted = list(ids) if key.stage == EXTERNAL else list(images)
-            records = store.results(stage, key, None if stage.subject is Subject.POST else wanted)
-        except CorruptCacheError:
-            if key.components.get("version") == stage.version:
-                raise
-            notes.add(f"what the stage {key.stage} said is of another version of it, and is left out")
-            continue
-        if records or keys is not None:
-            found[key.stage] = (key, records)
-    return found
+            return build_stage(name, {})
+        except (UserError, StageError) as error:
+            self.notes.add(f"what the stage {name} said is left out: {error}")
+            return None
 
 
-def reader_of(name: str, notes: Notes) -> Stage[Any] | None:
-    """A stage that can read its own records; it will never run."""
-    try:
-        return build_stage(name, {})
-    except (UserError, StageError) as error:
-        notes.add(f"what the stage {name} said is left out: {error}")
-        return None
-
-
-def keys_of(stage_keys: Mapping[str, str], store: Store, notes: Notes) -> dict[str, StageKey]:
-    """The keys that a run was trained with, as far as the cache still has them."""
-    found = {name: store.find_key(name, hexdigest) for name, hexdigest in stage_keys.items()}
-    gone = [name for name, key in found.items() if key is None]
-    if gone:
-        notes.add(f"the cache here does not have what the run read of {', '.join(gone)}")
-    return {name: key for name, key in found.items() if key is not None}
+def picture_sources(posts: Iterable[Post]) -> tuple[dict[Path, LocalFile], list[str]]:
+    """Return the picture files and the distinct picture ids of posts."""
+    posts = list(posts)
+    paths = [post.picture for post in posts if post.picture is not None]
+    ids = dict.fromkeys(post.image_id for post in posts if post.image_id)
+    return {path: LocalFile(path) for path in paths}, list(ids)

@@ -1,42 +1,30 @@
-"""A page about two runs: is one better or was it chance, in what do they differ, and which posts changed."""
+"""A page about two runs: the significance of their difference, their settings, and the posts that changed."""
 
 from __future__ import annotations
 
-import logging
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ita_pipeline.cache.workspace import Workspace
-from ita_pipeline.core.errors import UsageError
-from ita_pipeline.core.notes import Notes
 from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.ner.metrics.scores import Scores, score
 from ita_pipeline.ner.metrics.significance import Difference
-from ita_pipeline.reports.blocks import Block, Figure, Headline, Row, RunPart, Table
-from ita_pipeline.reports.build import (
-    Report,
-    ReportOptions,
-    asked_of,
-    dataset_again,
-    in_order,
-    thumbnails_of,
-    written,
-)
-from ita_pipeline.reports.cache_lookup import keys_of, look_up
-from ita_pipeline.reports.gallery import PICTURE_FILTERS, Shown, Telling, make_gallery
-from ita_pipeline.reports.models import GOLD, IT, Marked, T, verdict
-from ita_pipeline.reports.page import Page
-from ita_pipeline.reports.plots import Interval, Series, bars, intervals
-from ita_pipeline.reports.predictions import answered
-from ita_pipeline.reports.run_section import NOTHING, flattened, percent, shown, signed
+from ita_pipeline.reports.blocks import Block, Figure, Headline, Row, RunSection, Table
+from ita_pipeline.reports.cache_lookup import CacheReader, picture_sources
+from ita_pipeline.reports.formatting import NO_SCORE, flatten_settings, format_gain, format_percent, list_f1
+from ita_pipeline.reports.gallery import PICTURE_FILTERS, AnswerComparison, ReportPost
+from ita_pipeline.reports.models import GOLD, IT, VIEWS, ReportMention, T, judge_answers
+from ita_pipeline.reports.plots import Interval, PlotSeries, draw_bars, draw_intervals
+from ita_pipeline.reports.predictions import read_posts
+from ita_pipeline.reports.run_data import list_digests
+from ita_pipeline.reports.writer import Report, ReportOptions, ReportWriter, refuse_folder
 from ita_pipeline.runs.compare import Comparison
-from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunRecord
+from ita_pipeline.runs.run import TEXT, Run, RunRecord
 
-VIEWS = {T: TEXT, IT: TEXT_AND_IMAGE}
+DIGEST_LENGTH = 16
 
-BY_RUN = Telling(
+RUN_COMPARISON = AnswerComparison(
     views=(GOLD, "A T", "A I+T", "B T", "B I+T"),
     before="A I+T",
     after="B I+T",
@@ -61,8 +49,6 @@ FILTERS = {
     **PICTURE_FILTERS,
 }
 
-logger = logging.getLogger(__name__)
-
 LEAD = (
     "Both tests draw whole posts. The interval holds 95 in 100 differences when the posts are drawn anew (paired "
     "bootstrap); p is the probability of a difference at least as large if each post's answers had come from A or "
@@ -70,139 +56,161 @@ LEAD = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ComparisonData:
+    """The data that the blocks are made from: the tests, and the record and the posts of each run."""
+
+    comparison: Comparison
+    a: RunRecord
+    b: RunRecord
+    posts_a: Sequence[ReportPost]
+    posts_b: Sequence[ReportPost]
+
+
 def report_comparison(
-    found: Comparison, html: Path, options: ReportOptions | None = None, progress: Progress | None = None
+    comparison: Comparison, html: Path, options: ReportOptions | None = None, progress: Progress | None = None
 ) -> Report:
-    """Write the page about two runs that were compared.
+    """Write a page about two runs that were compared.
 
     Raises:
         UserError: a file of a run cannot be read, or the cache is damaged.
         OSError: the page cannot be written.
     """
-    options, progress = options or ReportOptions(), progress or NoProgress()
-    if html.is_dir():
-        raise UsageError(f"{html} is a folder", f"name the page in it: --html {html / 'compare.html'}")
-    a, b = Run(Path(found.a)), Run(Path(found.b))
-    notes, record, store = Notes(logger), b.record(), Workspace(options.workspace).store
-    dataset = dataset_again(record, options, notes)
-    first, second = (list(answered(run, dataset, notes, [found.split])) for run in (a, b))
-    posts = list(both(first, second))
-    seen = look_up(*asked_of(posts), record.contexts, store, keys_of(record.stage_keys, store, notes), notes)
-    if a.record().components.get("contexts") != record.components.get("contexts"):
-        notes.add("A read other contexts than B; those of B are shown")
-    telling = sorted(posts, key=lambda post: verdict(post.answers, BY_RUN.before, BY_RUN.after)[1])
-    album, thumbnails = thumbnails_of(in_order(telling, seen), html, options, progress)
-    gallery = make_gallery(posts, seen, thumbnails, BY_RUN, FILTERS)
-    part = comparison_part(found, a.record(), record, first, second, len(posts))
-    title = f"{record.dataset}, run B {record.key[:8]} against A {a.record().key[:8]}"
-    return written(Page(title, gallery, part, tuple(notes.lines)), html, album)
+    refuse_folder(html, "compare.html")
+    writer = ReportWriter(html, options or ReportOptions(), progress or NoProgress())
+    run_a, run_b = Run(Path(comparison.a)), Run(Path(comparison.b))
+    a, b = run_a.record(), run_b.record()
+    dataset = writer.reload_dataset(b)
+    posts_a, posts_b = (list(read_posts(run, dataset, writer.notes, [comparison.split])) for run in (run_a, run_b))
+    changed = list(_list_changed_posts(posts_a, posts_b))
+    reader = CacheReader.for_run(b, writer.workspace.store, writer.notes)
+    lookup = reader.look_up(*picture_sources(item.post for item in changed))
+    if a.components.get("contexts") != b.components.get("contexts"):
+        writer.notes.add("A read other contexts than B; those of B are shown")
+    gallery = writer.make_gallery(changed, lookup, RUN_COMPARISON, FILTERS)
+    section = _make_section(ComparisonData(comparison, a, b, posts_a, posts_b), len(changed))
+    return writer.write(f"{b.dataset}, run B {b.key[:8]} against A {a.key[:8]}", gallery, section)
 
 
-def both(first: Sequence[Shown], second: Sequence[Shown]) -> Iterator[Shown]:
-    """The posts of which the runs say different things in either view, with the answers of both."""
-    for one, other in zip(first, second, strict=True):
-        answers = {GOLD: one.answers.get(GOLD, ())}
-        for run, shown_by in (("A", one), ("B", other)):
-            answers |= {f"{run} {view}": shown_by.answers[view] for view in (T, IT)}
-        changed = {view: spans(one.answers[view]) != spans(other.answers[view]) for view in (T, IT)}
-        if not any(changed.values()):
-            continue
-        found, _ = verdict(answers, BY_RUN.before, BY_RUN.after)
-        tags = ["text"] if not changed[IT] else ["astray"] if not {"helped", "harmed"} & {*found} else []
-        yield replace(one, answers=answers, tags=tuple(tags))
-
-
-def spans(mentions: Sequence[Marked]) -> frozenset[object]:
-    return frozenset(mention.span for mention in mentions)
-
-
-def comparison_part(
-    found: Comparison, a: RunRecord, b: RunRecord, first: Sequence[Shown], second: Sequence[Shown], changed: int
-) -> RunPart:
-    about = (
-        f"A is {found.a}, B is {found.b}. {found.posts} posts of {found.split} with {found.mentions} mentions; "
-        f"{changed} posts changed in either view and are shown below."
-    )
-    command = shlex.join(["ita", "compare", found.a, found.b, "--split", found.split, "--seed", str(found.seed)])
-    blocks = (difference_block(found), types_block(found.split, first, second), settings_block(a, b))
-    return RunPart(about, command, tuple(headlines(found)), blocks)
-
-
-def headlines(found: Comparison) -> Iterator[Headline]:
-    for view in (IT, T):
-        one = found.views[VIEWS[view]]
-        yield Headline(f"{view}, B − A", signed(one.difference), f"p {one.randomisation.p:.4f}")
-
-
-def difference_block(found: Comparison) -> Block:
-    rows = tuple(difference_row(view, found.views[key]) for view, key in VIEWS.items())
+def make_difference_block(data: ComparisonData) -> Block:
+    """Show the difference in F1 of both views, with its interval and probability."""
+    comparison = data.comparison
+    rows = tuple(_make_difference_row(label, comparison.views[view]) for label, view in VIEWS.items())
+    samples = comparison.views[TEXT].bootstrap.samples
+    caption = f"F1 on {comparison.split}, in percent, {samples} samples, seed {comparison.seed}"
     header = ("view", "F1 of A", "F1 of B", "B − A", "95 % interval", "p")
-    samples = found.views[TEXT].bootstrap.samples
-    table = Table(f"F1 on {found.split}, in percent, {samples} samples, seed {found.seed}", header, rows)
-    return Block("difference", "Difference", LEAD, (difference_figure(found),), (table,))
+    figures = (_draw_difference(comparison),)
+    return Block("difference", "Difference", LEAD, figures, (Table(caption, header, rows),))
 
 
-def difference_row(view: str, one: Difference) -> Row:
-    interval = f"{signed(one.bootstrap.low)} … {signed(one.bootstrap.high)}"
-    numbers = (percent(one.a), percent(one.b), signed(one.difference), interval, f"{one.randomisation.p:.4f}")
-    return Row((view, *numbers))
-
-
-def difference_figure(found: Comparison) -> Figure:
-    lines = [
-        Interval(view, 100 * one.difference, 100 * one.bootstrap.low, 100 * one.bootstrap.high, place)
-        for place, (view, one) in enumerate((view, found.views[key]) for view, key in VIEWS.items())
-    ]
-    said = "; ".join(f"{line.name} {line.middle:+.2f}, from {line.low:+.2f} to {line.high:+.2f}" for line in lines)
-    title = "B − A with its 95 % interval"
-    return intervals(title, f"Difference in F1, in points. {said}.", "F1 of B − A, points", lines)
-
-
-def types_block(split: str, first: Sequence[Shown], second: Sequence[Shown]) -> Block:
-    a, b = (scored(posts) for posts in (first, second))
-    names = sorted({*a.types, *b.types})
-    rows = tuple(
-        Row((name, percent(one.f1), percent(two.f1), signed(two.f1 - one.f1), str(max(one.support, two.support))))
-        for name in names
-        for one, two in [(a.types.get(name, NOTHING), b.types.get(name, NOTHING))]
-    )
-    table = Table(f"F1 of each type, {split}, I+T", ("type", "A", "B", "B − A", "mentions"), rows)
-    values = [tuple(100 * found.types.get(name, NOTHING).f1 for name in names) for found in (a, b)]
-    said = "; ".join(f"{row.cells[0]}: A {row.cells[1]}, B {row.cells[2]}" for row in rows)
-    series = [Series("A", values[0], 0), Series("B", values[1], 1)]
-    title = f"{split} F1 of each type, I+T"
-    figures = (bars(title, f"{title}, in percent. {said}.", "F1, %", names, series),) if names else ()
+def make_types_block(data: ComparisonData) -> Block:
+    """Show the F1 of I+T for each type."""
+    a, b = _score_posts(data.posts_a), _score_posts(data.posts_b)
+    types = sorted({*a.types, *b.types})
+    rows: list[Row] = []
+    for name in types:
+        score_a, score_b = (scores.types.get(name, NO_SCORE) for scores in (a, b))
+        f1 = (format_percent(score_a.f1), format_percent(score_b.f1), format_gain(score_b.f1 - score_a.f1))
+        rows.append(Row((name, *f1, str(max(score_a.support, score_b.support)))))
+    title = f"{data.comparison.split} F1 of each type, I+T"
+    numbers = "; ".join(f"{row.cells[0]}: A {row.cells[1]}, B {row.cells[2]}" for row in rows)
+    series = [PlotSeries("A", list_f1(a, types), 0), PlotSeries("B", list_f1(b, types), 1)]
+    figures = (draw_bars(title, f"{title}, in percent. {numbers}.", "F1, %", types, series),) if types else ()
+    header = ("type", "A", "B", "B − A", "mentions")
+    table = Table(f"F1 of each type, {data.comparison.split}, I+T", header, tuple(rows))
     return Block("types", "Types", "", figures, (table,))
 
 
-def scored(posts: Sequence[Shown]) -> Scores:
-    """I+T against gold."""
-    gold, said = ([[m.span for m in post.answers.get(name, ())] for post in posts] for name in (GOLD, IT))
-    return score(gold, said)
-
-
-def settings_block(a: RunRecord, b: RunRecord) -> Block:
-    one, other = (dict(decided(record)) for record in (a, b))
-    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
-    rows = tuple(Row((name, one.get(name, "—"), other.get(name, "—"))) for name in names)
+def make_settings_block(data: ComparisonData) -> Block:
+    """Show the settings, models and stages in which the runs differ."""
+    a, b = (dict(_list_settings(record)) for record in (data.a, data.b))
+    names = [name for name in {**a, **b} if a.get(name) != b.get(name)]
+    rows = tuple(Row((name, a.get(name, "—"), b.get(name, "—"))) for name in names)
     if not rows:
         return Block("settings", "In what they differ", "In no setting, model or stage.")
     table = Table("Settings, models and stages that differ", ("what", "A", "B"), rows, words=3)
     return Block("settings", "In what they differ", "Digests are cut to 16 letters.", tables=(table,))
 
 
-def decided(record: RunRecord) -> Iterator[tuple[str, str]]:
-    """What decided a run, under names that a person knows."""
+# The blocks of the page in order.
+BLOCKS: tuple[Callable[[ComparisonData], Block], ...] = (
+    make_difference_block,
+    make_types_block,
+    make_settings_block,
+)
+
+
+def _list_changed_posts(posts_a: Sequence[ReportPost], posts_b: Sequence[ReportPost]) -> Iterator[ReportPost]:
+    """Yield the posts for which the runs predict different mentions in either view, with the answers of both."""
+    for a, b in zip(posts_a, posts_b, strict=True):
+        answers = {GOLD: a.answers.get(GOLD, ())}
+        for run, item in (("A", a), ("B", b)):
+            answers |= {f"{run} {label}": item.answers[label] for label in (T, IT)}
+        changed = {label for label in (T, IT) if _span_set(a.answers[label]) != _span_set(b.answers[label])}
+        if not changed:
+            continue
+        verdicts, _ = judge_answers(answers, RUN_COMPARISON.before, RUN_COMPARISON.after)
+        tags = ["text"] if IT not in changed else ["astray"] if not {"helped", "harmed"} & {*verdicts} else []
+        yield replace(a, answers=answers, tags=tuple(tags))
+
+
+def _span_set(mentions: Sequence[ReportMention]) -> set[object]:
+    return {mention.span for mention in mentions}
+
+
+def _make_section(data: ComparisonData, changed: int) -> RunSection:
+    comparison = data.comparison
+    about = (
+        f"A is {comparison.a}, B is {comparison.b}. {comparison.posts} posts of {comparison.split} with "
+        f"{comparison.mentions} mentions; {changed} posts changed in either view and are shown below."
+    )
+    options = ["--split", comparison.split, "--seed", str(comparison.seed)]
+    command = shlex.join(["ita", "compare", comparison.a, comparison.b, *options])
+    headlines = tuple(_make_headline(label, comparison.views[VIEWS[label]]) for label in (IT, T))
+    return RunSection(about, command, headlines, tuple(make_block(data) for make_block in BLOCKS))
+
+
+def _make_headline(label: str, difference: Difference) -> Headline:
+    return Headline(f"{label}, B − A", format_gain(difference.difference), f"p {difference.randomisation.p:.4f}")
+
+
+def _make_difference_row(label: str, difference: Difference) -> Row:
+    gain = format_gain(difference.difference)
+    interval = f"{format_gain(difference.bootstrap.low)} … {format_gain(difference.bootstrap.high)}"
+    p = f"{difference.randomisation.p:.4f}"
+    return Row((label, format_percent(difference.a), format_percent(difference.b), gain, interval, p))
+
+
+def _draw_difference(comparison: Comparison) -> Figure:
+    intervals: list[Interval] = []
+    for style, (label, view) in enumerate(VIEWS.items()):
+        difference = comparison.views[view]
+        low, high = difference.bootstrap.low, difference.bootstrap.high
+        intervals.append(Interval(label, 100 * difference.difference, 100 * low, 100 * high, style))
+    numbers = "; ".join(
+        f"{one.name} {one.middle:+.2f}, from {one.low:+.2f} to {one.high:+.2f}" for one in intervals
+    )
+    alt = f"Difference in F1, in points. {numbers}."
+    return draw_intervals("B − A with its 95 % interval", alt, "F1 of B − A, points", intervals)
+
+
+def _score_posts(posts: Sequence[ReportPost]) -> Scores:
+    """Score the mentions of I+T."""
+    gold, predicted = ([[m.span for m in item.answers.get(label, ())] for item in posts] for label in (GOLD, IT))
+    return score(gold, predicted)
+
+
+def _list_settings(record: RunRecord) -> Iterator[tuple[str, str]]:
+    """Yield everything that determines a run, under the names that users know."""
     yield "preset", record.preset
     yield "encoder", record.encoder
-    yield "encoder, digest", record.encoder_identity.rpartition(":")[2][:16]
+    yield "encoder, digest", record.encoder_identity.rpartition(":")[2][:DIGEST_LENGTH]
     yield "captions imported from", record.captions or "—"
     for stage, key in record.stage_keys.items():
-        yield f"stage {stage}", key[:16]
-    for kind, said in (("contexts", record.contexts), ("training", record.training)):
-        for name, value in flattened(said.model_dump(mode="json")):
+        yield f"stage {stage}", key[:DIGEST_LENGTH]
+    for kind, config in (("contexts", record.contexts), ("training", record.training)):
+        for name, value in flatten_settings(config.model_dump(mode="json")):
             yield f"{kind}.{name}", value or "none"
     for kind in ("sentences", "contexts"):
-        digests = record.components.get(kind, {})
-        for split, found in digests.items() if isinstance(digests, Mapping) else ():
-            yield f"{split}, digest of {kind}", shown(found)[:16]
+        for split, digest in list_digests(record, kind):
+            yield f"{split}, digest of {kind}", digest[:DIGEST_LENGTH]

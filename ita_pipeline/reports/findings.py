@@ -1,97 +1,95 @@
-"""What the stages said of a picture, as a page shows it: what was appended to its post, and what was only found."""
+"""Results of the stages on one picture, as a page shows them: what was appended to its post, and what was not."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 
-from ita_pipeline.corpus.contexts import ContextConfig, format_object, is_trusted, select_captions, select_objects
+from ita_pipeline.corpus.contexts import ContextConfig, format_object, select_captions, select_objects, select_words
 from ita_pipeline.extraction.contexts import Results
-from ita_pipeline.reports.models import Box, Findings, FoundCaption, FoundObject, FoundWord, Trouble
+from ita_pipeline.reports.models import Box, CaptionFinding, Findings, ObjectFinding, StageFailure, WordFinding
 from stages.base import Failure, Value
 from stages.caption.schema import CaptionValue
 from stages.external import TextValue
 from stages.objects.schema import ObjectsValue
 from stages.ocr.schema import OcrValue
 
-MOST_OF_OTHERS = 600
+MAX_JSON_LENGTH = 600
 
 
-def findings(results: Results, config: ContextConfig, stages: Sequence[str]) -> Findings:
-    """What the stages said of one picture. A stage that only waits for one that failed is not waiting."""
+def collect_findings(results: Results, config: ContextConfig, stages: Sequence[str]) -> Findings:
+    """Collect the results on one picture; `stages` without a result are waiting, unless another stage failed."""
     failed = tuple(
-        Trouble(stage=name, kind=result.kind, reason=result.reason)
+        StageFailure(stage=name, kind=result.kind, reason=result.reason)
         for name, result in results.items()
         if isinstance(result, Failure)
     )
-    width, height = size_of(results)
+    width, height = _find_size(results)
     caption = results.get("caption")
     return Findings(
         width=width,
         height=height,
-        objects=tuple(found_objects(results.get("objects"), config)),
-        words=tuple(found_words(results.get("ocr"), config)),
-        captions=tuple(found_captions(caption, config)),
+        objects=tuple(_list_objects(results.get("objects"), config)),
+        words=tuple(_list_words(results.get("ocr"), config)),
+        captions=tuple(_list_captions(caption, config)),
         caption_source=caption.source if isinstance(caption, CaptionValue) else "",
-        others={name: other(result) for name, result in results.items() if unknown(result)},
+        others={name: _dump_value(result) for name, result in results.items() if _is_undrawable(result)},
         failed=failed,
         waiting=() if failed else tuple(name for name in stages if name not in results),
     )
 
 
-def size_of(results: Results) -> tuple[int, int]:
+def _find_size(results: Results) -> tuple[int, int]:
     for result in results.values():
         if isinstance(result, ObjectsValue | OcrValue):
             return result.width, result.height
     return 0, 0
 
 
-def found_objects(value: Value | Failure | None, config: ContextConfig) -> Iterator[FoundObject]:
+def _list_objects(value: Value | Failure | None, config: ContextConfig) -> Iterator[ObjectFinding]:
     if not isinstance(value, ObjectsValue):
         return
-    tags = set(select_objects(value, config))
-    for thing in value.objects:
-        tag = format_object(thing, config)
-        used = "objects" in config.order and thing.score >= config.object_score
-        yield FoundObject(
-            label=thing.label,
-            score=round(thing.score, 4),
-            box=rounded(thing.box),
-            attributes=tuple((found.label, round(found.score, 4)) for found in thing.attributes),
-            tag=tag if tag != thing.label else "",
-            used=used and tag in tags,
+    appended = set(select_objects(value, config)) if "objects" in config.order else set[str]()
+    for item in value.objects:
+        tag = format_object(item, config)
+        yield ObjectFinding(
+            label=item.label,
+            score=round(item.score, 4),
+            box=_round_box(item.box),
+            attributes=tuple((attribute.label, round(attribute.score, 4)) for attribute in item.attributes),
+            tag=tag if tag != item.label else "",
+            used=item.score >= config.object_score and tag in appended,
         )
 
 
-def found_words(value: Value | Failure | None, config: ContextConfig) -> Iterator[FoundWord]:
+def _list_words(value: Value | Failure | None, config: ContextConfig) -> Iterator[WordFinding]:
     if not isinstance(value, OcrValue):
         return
-    room = config.words if "ocr" in config.order else 0
+    appended = {id(word) for word in select_words(value, config)} if "ocr" in config.order else set[int]()
     for word in value.words:
-        used = room > 0 and is_trusted(word, config)
-        room -= used
-        yield FoundWord(text=word.text, score=round(word.confidence, 4), box=rounded(word.box), used=used)
+        box = _round_box(word.box)
+        yield WordFinding(text=word.text, score=round(word.confidence, 4), box=box, used=id(word) in appended)
 
 
-def found_captions(value: Value | Failure | None, config: ContextConfig) -> Iterator[FoundCaption]:
+def _list_captions(value: Value | Failure | None, config: ContextConfig) -> Iterator[CaptionFinding]:
     if not isinstance(value, CaptionValue):
         return
-    kept = set(select_captions(value, config))
+    appended = select_captions(value, config) if "caption" in config.order else []
     for caption in value.captions:
         score = None if caption.score is None else round(caption.score, 4)
-        yield FoundCaption(text=caption.text, score=score, used="caption" in config.order and caption.text in kept)
+        yield CaptionFinding(text=caption.text, score=score, used=caption.text in appended)
 
 
-def rounded(box: Sequence[float]) -> Box:
+def _round_box(box: Sequence[float]) -> Box:
     x0, y0, x1, y1 = (round(side) for side in box)
     return x0, y0, x1, y1
 
 
-def unknown(result: Value | Failure) -> bool:
-    """Whether the page has no drawing or line of its own for it; contexts that are text are shown as they are."""
+def _is_undrawable(result: Value | Failure) -> bool:
+    """Return whether the page shows the value as JSON; contexts that are text are shown as they are."""
     return not isinstance(result, Failure | ObjectsValue | OcrValue | CaptionValue | TextValue)
 
 
-def other(result: Value | Failure) -> str:
+def _dump_value(result: Value | Failure) -> str:
     text = json.dumps(result.model_dump(mode="json"), ensure_ascii=False)
-    return text if len(text) <= MOST_OF_OTHERS else f"{text[:MOST_OF_OTHERS]} …"
+    return text if len(text) <= MAX_JSON_LENGTH else f"{text[:MAX_JSON_LENGTH]} …"

@@ -1,4 +1,4 @@
-"""The gallery: every post with its picture, what the stages found in it, and what each view made of it."""
+"""The gallery: every post with its picture, the stages' findings in it, and the mentions of each view."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ from pathlib import Path
 
 from ita_pipeline.core.text import escape_name
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.extraction.contexts import PostContexts, Results
-from ita_pipeline.reports.findings import findings
-from ita_pipeline.reports.models import GOLD, IT, Entry, Findings, Marked, T, Trouble, parts_of, verdict
+from ita_pipeline.reports.cache_lookup import CacheLookup
+from ita_pipeline.reports.findings import collect_findings
+from ita_pipeline.reports.models import (
+    GOLD,
+    IT,
+    Findings,
+    GalleryEntry,
+    ReportMention,
+    StageFailure,
+    T,
+    judge_answers,
+    split_at_words,
+)
 from ita_pipeline.reports.thumbnails import Thumbnail
-from ita_pipeline.sources.refs import ImageRef
 from stages.base import Frozen
 
 NOT_APPENDED, UNSURE = "not appended to the post", "below the usual thresholds"
@@ -43,46 +52,28 @@ SORTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A post to be shown, by its place in its split; `answers` are the mentions by who says so, `tags` more filters
-    that it passes.
+class ReportPost:
+    """A post of a page; `number` is its place in the split, `answers` its mentions by label.
+
+    `tags` are more filters that it passes.
     """
 
     post: Post
     split: str
     number: int
-    answers: Mapping[str, tuple[Marked, ...]]
+    answers: Mapping[str, tuple[ReportMention, ...]]
     tags: tuple[str, ...] = ()
 
     @property
     def anchor(self) -> str:
-        """What links to it; it holds nothing that the post said."""
+        """The fragment that links to the post; it contains no text of the post."""
         return f"{self.split}-{self.number}"
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What is known of pictures by their files: keys, results, and why some cannot be read."""
+class AnswerComparison(Frozen):
+    """The answers of a gallery, in order, and the words that compare two of them, `before` and `after`.
 
-    contexts: PostContexts
-    images: Mapping[Path, ImageRef]
-    unreadable: Mapping[Path, str]
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """The stages that look at pictures."""
-        return tuple(name for name in self.contexts.keys if name != "external")
-
-    def results(self, post: Post) -> Results:
-        computed = self.contexts.by_file.get(post.picture, {}) if post.picture else {}
-        imported = self.contexts.by_id.get(post.image_id, {}) if post.image_id else {}
-        return {**computed, **self.contexts.by_post.get(post, {}), **imported}
-
-
-class Telling(Frozen):
-    """Which answers a gallery shows, in order, and how it compares two of them in words.
-
-    `verdicts` are tags, of which the first that a post has is told: whether it is right or wrong, and the words.
+    `verdicts` are a tag, right or wrong, and words; the page shows the first whose tag the post has.
     """
 
     views: tuple[str, ...]
@@ -95,7 +86,7 @@ class Telling(Frozen):
     said_after: str
 
 
-BY_PICTURE = Telling(
+VIEW_COMPARISON = AnswerComparison(
     views=(GOLD, T, IT),
     before=T,
     after=IT,
@@ -112,8 +103,8 @@ BY_PICTURE = Telling(
 )
 
 
-class Choice(Frozen):
-    """One entry of a list to choose from, and how many posts it has."""
+class SelectOption(Frozen):
+    """One option of a select box, and the number of entries that it selects."""
 
     value: str
     name: str
@@ -121,150 +112,157 @@ class Choice(Frozen):
 
 
 class Gallery(Frozen):
-    """What the page's script gets: entries, thumbnails by key, and types in the order of their colours.
+    """The data for the page's script: entries, thumbnails by key, and types in the order of their colors.
 
-    `what` names the entries: posts or pictures. `telling` says how answers are compared, `unused` what those
-    findings are that are not used. `order` is how entries are sorted at first.
+    `what` names the entries: posts or pictures. `telling` is how answers are compared, `unused` the reason why
+    some findings are not used, and `order` the initial sort order.
     """
 
     what: str
-    telling: Telling
+    telling: AnswerComparison
     unused: str
-    entries: tuple[Entry, ...]
+    entries: tuple[GalleryEntry, ...]
     pictures: Mapping[str, str]
     types: tuple[str, ...]
-    filters: tuple[Choice, ...]
-    stages: tuple[Choice, ...]
-    splits: tuple[Choice, ...]
-    sorts: tuple[Choice, ...]
+    filters: tuple[SelectOption, ...]
+    stages: tuple[SelectOption, ...]
+    splits: tuple[SelectOption, ...]
+    sorts: tuple[SelectOption, ...]
     order: str
 
 
 def make_gallery(
-    posts: Iterable[Shown],
-    seen: Seen,
+    posts: Iterable[ReportPost],
+    lookup: CacheLookup,
     thumbnails: Mapping[str, Thumbnail],
-    telling: Telling = BY_PICTURE,
+    comparison: AnswerComparison = VIEW_COMPARISON,
     filters: Mapping[str, str] = FILTERS,
 ) -> Gallery:
-    entries = tuple(as_entry(shown, seen, thumbnails, telling) for shown in posts)
-    return gathered(entries, "posts", thumbnails, telling, filters)
+    """Make the gallery of posts; `filters` are the names of the filters by tag."""
+    entries = [_make_post_entry(post, lookup, thumbnails, comparison) for post in posts]
+    return _assemble_gallery("posts", entries, thumbnails, comparison, filters)
 
 
-def make_picture_gallery(folder: Path, seen: Seen, thumbnails: Mapping[str, Thumbnail]) -> Gallery:
-    """A gallery of the pictures of a folder, or another source, which belong to no post."""
-    times = Counter[str]()
-    entries: list[Entry] = []
-    for path, image in seen.images.items():
-        times[image.key] += 1
-        copy = f"-{times[image.key]}" if times[image.key] > 1 else ""
+def make_picture_gallery(folder: Path, lookup: CacheLookup, thumbnails: Mapping[str, Thumbnail]) -> Gallery:
+    """Make the gallery of pictures without posts; those below `folder` are named by their path in it."""
+    counts = Counter[str]()
+    entries: list[GalleryEntry] = []
+    for path, image in lookup.images.items():
+        counts[image.key] += 1
+        copy = f"-{counts[image.key]}" if counts[image.key] > 1 else ""
         post = Post("", "", (), (), image_id=None, picture=path)
-        name = name_in(folder, path)
-        entries.append(pictured(post, f"{image.key[:12]}{copy}", name, seen, thumbnails))
-    for number, (path, reason) in enumerate(seen.unreadable.items(), 1):
-        trouble = Findings(failed=(Trouble(stage="reading", kind="unreadable", reason=reason),))
+        name = _format_path(folder, path)
+        entries.append(_make_picture_entry(post, f"{image.key[:12]}{copy}", name, lookup, thumbnails))
+    for number, (path, reason) in enumerate(lookup.unreadable.items(), 1):
+        failure = StageFailure(stage="reading", kind="unreadable", reason=reason)
         entries.append(
-            Entry(
+            GalleryEntry(
                 anchor=f"unread-{number}",
-                id=name_in(folder, path),
+                id=_format_path(folder, path),
                 problem=reason,
-                found=trouble,
+                found=Findings(failed=(failure,)),
                 tags=("failed", "failed:reading", "no-picture"),
             )
         )
-    return gathered(tuple(entries), "pictures", thumbnails)
+    return _assemble_gallery("pictures", entries, thumbnails, VIEW_COMPARISON, FILTERS)
 
 
-def name_in(folder: Path, path: Path) -> str:
+def list_gold_mentions(post: Post) -> dict[str, tuple[ReportMention, ...]]:
+    """Return the gold mentions under their label, or nothing if the post is not labeled."""
+    if post.gold is None:
+        return {}
+    return {GOLD: tuple(ReportMention(start=s.start, end=s.end, type=s.type) for s in sorted(post.gold))}
+
+
+def _format_path(folder: Path, path: Path) -> str:
     return escape_name(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
-def gathered(
-    entries: tuple[Entry, ...],
+def _assemble_gallery(
     what: str,
+    entries: list[GalleryEntry],
     thumbnails: Mapping[str, Thumbnail],
-    telling: Telling = BY_PICTURE,
-    names: Mapping[str, str] = FILTERS,
+    comparison: AnswerComparison,
+    filters: Mapping[str, str],
 ) -> Gallery:
     tags = Counter(tag for entry in entries for tag in entry.tags)
-    judged = any(telling.after in entry.answers for entry in entries)
-    sure = any(entry.confidence is not None for entry in entries)
-    filters = {name: len(entries) if name == "all" else tags[name] for name in names}
-    judging = ("right", "wrong") if judged else ()
-    sorts = [*(["telling"] if judged else []), "order", *(["unsure", "sure"] if sure else [])]
+    tags["all"] = len(entries)
+    has_answers = any(comparison.after in entry.answers for entry in entries)
+    has_scores = any(entry.confidence is not None for entry in entries)
+    permanent = ("all", "right", "wrong") if has_answers else ("all",)
+    sorts = [*(["telling"] if has_answers else []), "order", *(["unsure", "sure"] if has_scores else [])]
     stages = sorted(tag.removeprefix("failed:") for tag in tags if tag.startswith("failed:"))
     splits = Counter(entry.split for entry in entries if entry.split)
     return Gallery(
         what=what,
-        telling=telling,
-        unused=NOT_APPENDED if judged else UNSURE,
-        entries=entries,
-        pictures={key: found.source for key, found in thumbnails.items() if found.source},
+        telling=comparison,
+        unused=NOT_APPENDED if has_answers else UNSURE,
+        entries=tuple(entries),
+        pictures={key: thumbnail.source for key, thumbnail in thumbnails.items() if thumbnail.source},
         types=tuple(sorted({name for entry in entries for name in entry.types})),
         filters=tuple(
-            Choice(value=name, name=names[name], count=count)
-            for name, count in filters.items()
-            if count or name in judging or name == "all"
+            SelectOption(value=tag, name=name, count=tags[tag])
+            for tag, name in filters.items()
+            if tags[tag] or tag in permanent
         ),
-        stages=tuple(Choice(value=name, name=name, count=tags[f"failed:{name}"]) for name in stages),
-        splits=tuple(Choice(value=name, name=name, count=count) for name, count in splits.items()),
-        sorts=tuple(Choice(value=name, name=SORTS[name]) for name in sorts),
+        stages=tuple(SelectOption(value=name, name=name, count=tags[f"failed:{name}"]) for name in stages),
+        splits=tuple(SelectOption(value=name, name=name, count=count) for name, count in splits.items()),
+        sorts=tuple(SelectOption(value=name, name=SORTS[name]) for name in sorts),
         order=sorts[0],
     )
 
 
-def as_entry(shown: Shown, seen: Seen, thumbnails: Mapping[str, Thumbnail], telling: Telling) -> Entry:
-    post = shown.post
-    tags, rank = verdict(shown.answers, telling.before, telling.after)
-    mentions = [mention for marks in shown.answers.values() for mention in marks]
-    entry = pictured(post, shown.anchor, escape_name(post.id), seen, thumbnails)
-    scores = [mention.score for mention in shown.answers.get(telling.after, ()) if mention.score is not None]
+def _make_post_entry(
+    item: ReportPost, lookup: CacheLookup, thumbnails: Mapping[str, Thumbnail], comparison: AnswerComparison
+) -> GalleryEntry:
+    tags, rank = judge_answers(item.answers, comparison.before, comparison.after)
+    entry = _make_picture_entry(item.post, item.anchor, escape_name(item.post.id), lookup, thumbnails)
+    confidence = entry.confidence
+    if comparison.after in item.answers:
+        scores = [mention.score for mention in item.answers[comparison.after] if mention.score is not None]
+        confidence = min(scores, default=None)
     return entry.model_copy(
         update={
-            "split": shown.split,
-            "parts": parts_of(post),
-            "answers": shown.answers,
-            "tags": (*tags, *shown.tags, *entry.tags),
-            "types": tuple(sorted({mention.type for mention in mentions})),
-            "confidence": min(scores, default=None) if telling.after in shown.answers else entry.confidence,
+            "split": item.split,
+            "parts": split_at_words(item.post),
+            "answers": item.answers,
+            "tags": (*tags, *item.tags, *entry.tags),
+            "types": tuple(sorted({mention.type for answer in item.answers.values() for mention in answer})),
+            "confidence": confidence,
             "rank": rank,
         }
     )
 
 
-def pictured(post: Post, anchor: str, name: str, seen: Seen, thumbnails: Mapping[str, Thumbnail]) -> Entry:
-    """What there is to see and say of a post's picture."""
-    image = seen.images.get(post.picture) if post.picture else None
+def _make_picture_entry(
+    post: Post, anchor: str, name: str, lookup: CacheLookup, thumbnails: Mapping[str, Thumbnail]
+) -> GalleryEntry:
+    """Return an entry with what is known of a post's picture, and without the post's text and mentions."""
+    image = lookup.image(post)
     thumbnail = thumbnails.get(image.key) if image else None
-    found = findings(seen.results(post), seen.contexts.config, seen.stages if image else ())
-    failed = {trouble.stage for trouble in found.failed}
+    findings = collect_findings(lookup.results(post), lookup.contexts.config, lookup.stages if image else ())
+    failed = sorted({failure.stage for failure in findings.failed})
     tags = [
-        *(["failed", *(f"failed:{stage}" for stage in sorted(failed))] if failed else []),
-        *(["waiting"] if found.waiting else []),
+        *(["failed", *(f"failed:{stage}" for stage in failed)] if failed else []),
+        *(["waiting"] if findings.waiting else []),
         *([] if image else ["no-picture"]),
     ]
-    return Entry(
+    return GalleryEntry(
         anchor=anchor,
         id=name,
         file=escape_name(post.picture.name) if post.picture else "",
         picture=image.key if image and thumbnail and thumbnail.source else "",
-        problem=problem(post, image, thumbnail, seen),
-        contexts=seen.contexts.of(post),
-        found=found,
+        problem=_explain_missing_picture(post, thumbnail, lookup),
+        contexts=lookup.contexts.of(post),
+        found=findings,
         tags=tuple(tags),
-        confidence=min(found.scores, default=None),
+        confidence=min(findings.scores, default=None),
     )
 
 
-def problem(post: Post, image: ImageRef | None, thumbnail: Thumbnail | None, seen: Seen) -> str:
+def _explain_missing_picture(post: Post, thumbnail: Thumbnail | None, lookup: CacheLookup) -> str:
     if post.picture is None:
         return f"the picture {escape_name(post.image_id)} is not there" if post.image_id else ""
-    if image is None:
-        return seen.unreadable.get(post.picture, "its picture was not looked at")
+    if post.picture not in lookup.images:
+        return lookup.unreadable.get(post.picture, "its picture was not looked at")
     return thumbnail.problem if thumbnail else "its picture was left out of this page"
-
-
-def gold_of(post: Post) -> dict[str, tuple[Marked, ...]]:
-    if post.gold is None:
-        return {}
-    return {GOLD: tuple(Marked(start=s.start, end=s.end, type=s.type) for s in sorted(post.gold))}

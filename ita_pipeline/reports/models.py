@@ -1,19 +1,24 @@
-"""One post, or one picture, as a page shows it. These models are the data that the page's script reads."""
+"""Data of one gallery entry, a post or a picture, in the form that the page's script reads as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from ita_pipeline.corpus.posts import Post, Span
+from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE
 from stages.base import Frozen
 
+# Labels on a page: gold mentions, and the paper's names of the two views.
 GOLD, T, IT = "gold", "T", "I+T"
+
+# Keys of the two views in the files of a run, by label.
+VIEWS = {T: TEXT, IT: TEXT_AND_IMAGE}
 
 Box = tuple[int, int, int, int]
 
 
-class Marked(Frozen):
-    """A mention in words, `end` exclusive. `right` compares a predicted one with the gold ones."""
+class ReportMention(Frozen):
+    """A mention; `start` and `end` (exclusive) count words, and `right` means equal to a gold mention."""
 
     start: int
     end: int
@@ -23,12 +28,17 @@ class Marked(Frozen):
 
     @property
     def span(self) -> Span:
+        """The mention without its score."""
         return Span(self.start, self.end, self.type)
 
 
-class FoundObject(Frozen):
-    """`used` says whether it was appended to the post; so do the others. Boxes are xyxy in pixels. `tag` is the
-    label with its attributes as they are appended, where it has any.
+Answers = Mapping[str, Sequence[ReportMention]]
+
+
+class ObjectFinding(Frozen):
+    """A detected object; `box` is (x0, y0, x1, y1) in pixels, and `used` means appended to the post.
+
+    `tag` is the label with its attributes as appended, or empty if that equals the label.
     """
 
     label: str
@@ -39,21 +49,25 @@ class FoundObject(Frozen):
     used: bool = True
 
 
-class FoundWord(Frozen):
+class WordFinding(Frozen):
+    """A word read in the picture; `box` and `used` as in `ObjectFinding`."""
+
     text: str
     score: float
     box: Box
     used: bool = True
 
 
-class FoundCaption(Frozen):
+class CaptionFinding(Frozen):
+    """A caption of the picture; `used` as in `ObjectFinding`."""
+
     text: str
     score: float | None = None
     used: bool = True
 
 
-class Trouble(Frozen):
-    """A stage that failed on the picture, and why."""
+class StageFailure(Frozen):
+    """A stage that failed on the picture, and the reason."""
 
     stage: str
     kind: str
@@ -61,40 +75,41 @@ class Trouble(Frozen):
 
 
 class Findings(Frozen):
-    """All that the stages found in a picture; `width` and `height` are in pixels of the upright picture.
+    """Results of all stages on one picture; `width` and `height` are in pixels of the upright picture.
 
-    `others` are the values of stages that this page has no drawing for, as JSON. `waiting` are stages that have
-    not looked at it yet.
+    `others` are the values, as JSON, of stages that the page cannot draw. `waiting` are stages without a result.
     """
 
     width: int = 0
     height: int = 0
-    objects: tuple[FoundObject, ...] = ()
-    words: tuple[FoundWord, ...] = ()
-    captions: tuple[FoundCaption, ...] = ()
+    objects: tuple[ObjectFinding, ...] = ()
+    words: tuple[WordFinding, ...] = ()
+    captions: tuple[CaptionFinding, ...] = ()
     caption_source: str = ""
     others: Mapping[str, str] = {}
-    failed: tuple[Trouble, ...] = ()
+    failed: tuple[StageFailure, ...] = ()
     waiting: tuple[str, ...] = ()
 
     @property
     def scores(self) -> Iterator[float]:
-        yield from (thing.score for thing in self.objects if thing.used)
-        yield from (word.score for word in self.words if word.used)
+        """The scores of the objects and words that were appended to the post."""
+        yield from (finding.score for finding in self.objects if finding.used)
+        yield from (finding.score for finding in self.words if finding.used)
 
 
-class Entry(Frozen):
-    """`anchor` links to it and holds nothing that a post said. `parts` are the text cut at its words: what is
-    before the first word, the first word, what is between it and the second, and so on. `answers` are mentions
-    by who says so: gold, T, I+T. `picture` is the picture's key in the page's album, `problem` why there is none
-    to show. `tags` are the filters that it passes; `rank` puts the most telling posts first.
+class GalleryEntry(Frozen):
+    """A post or a picture of the gallery.
+
+    `anchor` is its link fragment and contains no text of the post. `parts` is the result of `split_at_words`.
+    `answers` are mentions by label: gold, T, I+T. `picture` is the key of the thumbnail, and `problem` the reason
+    if there is none. `tags` are the filters that the entry passes; `rank` sorts the most telling posts first.
     """
 
     anchor: str
     id: str
     split: str = ""
     parts: tuple[str, ...] = ()
-    answers: Mapping[str, tuple[Marked, ...]] = {}
+    answers: Mapping[str, tuple[ReportMention, ...]] = {}
     file: str = ""
     picture: str = ""
     problem: str = ""
@@ -106,30 +121,25 @@ class Entry(Frozen):
     rank: int = 0
 
 
-def parts_of(post: Post) -> tuple[str, ...]:
-    """The text cut at its words, white space and words by turns; together they are the text."""
-    cuts = [0]
-    for start, end in post.offsets:
-        cuts += [start, end]
-    cuts.append(len(post.text))
-    return tuple(post.text[a:b] for a, b in zip(cuts, cuts[1:], strict=False))
+def split_at_words(post: Post) -> tuple[str, ...]:
+    """Split the text into the space before the first word, that word, the space after it, and so on."""
+    borders = [0, *(position for offsets in post.offsets for position in offsets), len(post.text)]
+    return tuple(post.text[start:end] for start, end in zip(borders, borders[1:], strict=False))
 
 
-def verdict(
-    answers: Mapping[str, Sequence[Marked]], before: str = T, after: str = IT
-) -> tuple[tuple[str, ...], int]:
-    """The filters that a post passes by how two answers compare with the gold mentions, and its rank.
+def judge_answers(answers: Answers, before: str = T, after: str = IT) -> tuple[tuple[str, ...], int]:
+    """Compare two answers with the gold mentions; return the filters that the post passes, and its rank.
 
-    Right is what the second one says exactly as it should be, span by span and type by type.
+    An answer is right if its spans and types equal the gold ones exactly.
     """
     if GOLD not in answers or after not in answers:
         return (), 0
-    gold, one, other = ({m.span for m in answers[name]} for name in (GOLD, before, after))
-    changed = one != other
-    right = other == gold
+    gold, first, second = ({mention.span for mention in answers[name]} for name in (GOLD, before, after))
+    changed = first != second
+    right = second == gold
     tags = ["right" if right else "wrong", *(["changed"] if changed else [])]
     if changed and right:
         return (*tags, "helped"), 0
-    if changed and one == gold:
+    if changed and first == gold:
         return (*tags, "harmed"), 1
     return tuple(tags), 2 if changed else 4 if right else 3

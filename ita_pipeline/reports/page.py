@@ -1,9 +1,9 @@
-"""The page: everything that a post, a picture or a file said goes through the one sink below.
+"""The HTML page; all text of posts, pictures and files passes through one escaping environment.
 
-Templates escape every expression; the data for the script is JSON with all of HTML's characters written as
-`\\u003c` and the like, and the script puts it on the page as text, never as markup. Both first make visible what
-cannot be seen. The page's own policy allows its one script and its one style by their digests, pictures of the
-kind that it has, and nothing else: no request to anywhere.
+Templates escape every expression. The data for the script is JSON with all of HTML's characters written as
+`\\u003c` and the like, and the script inserts it as text, never as markup. Both make hidden characters visible.
+The content security policy of the page allows its one script and its one style by their digests, the pictures it
+contains, and nothing else: no request to any address.
 """
 
 from __future__ import annotations
@@ -20,123 +20,139 @@ from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.core.files import write_atomically
 from ita_pipeline.core.text import escape_hidden, map_texts
-from ita_pipeline.reports.blocks import RunPart
+from ita_pipeline.reports.blocks import RunSection
 from ita_pipeline.reports.gallery import Gallery
 from stages.base import Frozen
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 
-DATA_ONLY = "data:"
+EMBEDDED_IMAGES = "data:"
 
-# A page opened as a file has no origin that 'self' could mean in every browser.
-FOLDER_TOO = "data: 'self' file:"
-
-REPORT = ("elements", "state", "picture", "post", "card", "show")
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What a page holds. `notes` are remarks about how it came to be."""
-
-    title: str
-    gallery: Gallery
-    run: RunPart | None = None
-    notes: tuple[str, ...] = ()
-
-
-def write_page(page: Page, file: Path, pictures_beside: bool) -> None:
-    """Write a page, whole or not at all.
-
-    Raises:
-        OSError: the disk is full or fails.
-    """
-    write_atomically(file, rendered(page, pictures_beside))
-
-
-def rendered(page: Page, pictures_beside: bool) -> str:
-    rules = {"img-src": FOLDER_TOO if pictures_beside else DATA_ONLY}
-    values = {"title": page.title, "page": page, "gallery": page.gallery}
-    return render(Sheet("page.html", REPORT), page.gallery, rules, values)
+# A page opened as a file has no origin, so 'self' alone does not allow its folder in every browser.
+EMBEDDED_IMAGES_AND_FOLDER = "data: 'self' file:"
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
-    """A template, and the parts that its one script and its one style are put together from."""
+class PageTemplate:
+    """A template, and the files that are joined into its one script and its one style."""
 
     template: str
     scripts: tuple[str, ...]
     styles: tuple[str, ...] = ("page",)
 
 
-def render(sheet: Sheet, data: Frozen, rules: Mapping[str, str], values: Mapping[str, Any]) -> str:
-    """A page with `data` for its script. `rules` are what its policy allows beyond its own script and style."""
-    style, script = assets(sheet)
-    policy = {
+REPORT_TEMPLATE = PageTemplate("page.html", ("elements", "state", "picture", "post", "card", "show"))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The content of a page; `notes` are remarks on how it was made."""
+
+    title: str
+    gallery: Gallery
+    run: RunSection | None = None
+    notes: tuple[str, ...] = ()
+
+
+def write_page(page: Page, file: Path, pictures_beside: bool) -> None:
+    """Write a page atomically; `pictures_beside` means that its thumbnails are files in a folder beside it.
+
+    Raises:
+        OSError: the disk is full or fails.
+    """
+    write_atomically(file, render_page(page, pictures_beside))
+
+
+def render_page(page: Page, pictures_beside: bool) -> str:
+    """Return the HTML of a report."""
+    policy = {"img-src": EMBEDDED_IMAGES_AND_FOLDER if pictures_beside else EMBEDDED_IMAGES}
+    values = {"title": page.title, "page": page, "gallery": page.gallery}
+    return render_template(REPORT_TEMPLATE, page.gallery, policy, values)
+
+
+def render_template(
+    template: PageTemplate, data: Frozen, policy: Mapping[str, str], values: Mapping[str, Any]
+) -> str:
+    """Return the HTML of a page with `data` for its script.
+
+    `policy` has the rules of the content security policy beyond those for the page's own script and style.
+    """
+    style, script = _read_assets(template)
+    rules = {
         "default-src": "'none'",
-        **rules,
-        "script-src": f"'{digest(script)}'",
-        "style-src": f"'{digest(style)}'",
+        **policy,
+        "script-src": f"'{_digest(script)}'",
+        "style-src": f"'{_digest(style)}'",
         "base-uri": "'none'",
         "form-action": "'none'",
     }
-    said = "; ".join(f"{name} {value}" for name, value in policy.items())
-    template = environment().get_template(sheet.template)
-    return template.render(data=data, style=style, script=script, policy=said, **values)
+    return (
+        _make_environment()
+        .get_template(template.template)
+        .render(
+            data=data,
+            style=style,
+            script=script,
+            policy="; ".join(f"{name} {value}" for name, value in rules.items()),
+            **values,
+        )
+    )
 
 
 @functools.cache
-def environment() -> Environment:
-    """The sink: escapes whatever a template is given."""
+def _make_environment() -> Environment:
+    """Return the one environment for all templates, which escapes every value."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("ita_pipeline.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=seen,
+        finalize=_escape_hidden_text,
     )
-    made.policies["json.dumps_function"] = as_json
-    made.policies["json.dumps_kwargs"] = {}  # what it is given by default is for `json.dumps`
-    return made
+    environment.policies["json.dumps_function"] = _dump_data
+    environment.policies["json.dumps_kwargs"] = {}  # the defaults are arguments of `json.dumps`
+    return environment
 
 
-def seen(value: Any) -> Any:
-    ours = hasattr(value, "__html__")
-    return escape_hidden(value) if isinstance(value, str) and not ours else value
+def _escape_hidden_text(value: Any) -> Any:
+    is_markup = hasattr(value, "__html__")
+    return escape_hidden(value) if isinstance(value, str) and not is_markup else value
 
 
-def as_json(data: Frozen) -> str:
-    """The data for the script; of a gallery without the lists to choose from, since the template writes them."""
+def _dump_data(data: Frozen) -> str:
+    """Return the script's data as JSON; the template itself writes a gallery's lists of options."""
     if not isinstance(data, Gallery):
-        return object_json(data)
-    head = object_json(data, {"entries", "filters", "stages", "splits", "sorts"})
-    entries = ",".join(object_json(entry) for entry in data.entries)
+        return _dump_model(data)
+    head = _dump_model(data, {"entries", "filters", "stages", "splits", "sorts"})
+    entries = ",".join(_dump_model(entry) for entry in data.entries)
     return f'{head[:-1]},"entries":[{entries}]}}'
 
 
-def object_json(model: Frozen, without: set[str] | None = None) -> str:
-    text = model.model_dump_json(exclude_defaults=True, exclude=without)
-    # Most are plain ASCII without a control character, which JSON would have escaped: nothing in them is hidden.
+def _dump_model(model: Frozen, exclude: set[str] | None = None) -> str:
+    text = model.model_dump_json(exclude_defaults=True, exclude=exclude)
+    # Fast path: JSON escapes control characters, so plain ASCII without an escape has nothing hidden in it.
     if text.isascii() and "\\u" not in text and "\x7f" not in text:
         return text
-    content = model.model_dump(mode="json", exclude_defaults=True, exclude=without)
+    content = model.model_dump(mode="json", exclude_defaults=True, exclude=exclude)
     return json.dumps(map_texts(content, escape_hidden), ensure_ascii=False, separators=(",", ":"))
 
 
 @functools.cache
-def assets(sheet: Sheet) -> tuple[Any, Any]:
-    """Our own style, and our own script put together from its parts, as they are written into a page."""
+def _read_assets(template: PageTemplate) -> tuple[Markup, Markup]:
+    """Return the style and the script of a page, each joined from its files."""
     from markupsafe import Markup
 
     folder = files("ita_pipeline.reports").joinpath("templates")
-    script = "\n".join(folder.joinpath("script", f"{part}.js").read_text("utf-8") for part in sheet.scripts)
-    style = "\n".join(folder.joinpath(f"{part}.css").read_text("utf-8") for part in sheet.styles)
+    script = "\n".join(folder.joinpath("script", f"{name}.js").read_text("utf-8") for name in template.scripts)
+    style = "\n".join(folder.joinpath(f"{name}.css").read_text("utf-8") for name in template.styles)
     return Markup(style), Markup(f'"use strict";\n{{\n{script}}}\n')
 
 
-def digest(text: str) -> str:
+def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

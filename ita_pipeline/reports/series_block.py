@@ -1,6 +1,4 @@
-"""What a page says of the series that a run belongs to: seeds, to tell luck from gain, and contexts, what each of
-them is worth.
-"""
+"""The block about a run's series: means over seeds, and what each of the contexts is worth."""
 
 from __future__ import annotations
 
@@ -12,61 +10,69 @@ from ita_pipeline.core.errors import UserError
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.extraction.presets import OPTIONAL_STAGES
 from ita_pipeline.reports.blocks import Block, Figure, Row, Table
-from ita_pipeline.reports.models import IT, T
-from ita_pipeline.reports.plots import Series, bars
-from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunRecord, finished_runs
+from ita_pipeline.reports.formatting import format_percent
+from ita_pipeline.reports.models import VIEWS
+from ita_pipeline.reports.plots import PlotSeries, draw_bars
+from ita_pipeline.reports.run_data import RunData
+from ita_pipeline.runs.run import Run, RunRecord, finished_runs
 from ita_pipeline.runs.series import EVERYTHING, Mean, SeriesRow, SeriesRun, format_contexts, series_run, summarize
 
-# Contexts that may come from a file made elsewhere.
-IMPORTED = frozenset({"caption", "extra", "knowledge"})
-
-VIEWS = {T: TEXT, IT: TEXT_AND_IMAGE}
+# Contexts that may come from a file.
+IMPORTABLE = frozenset({"caption", "extra", "knowledge"})
 
 
-def series_block(run: Run, record: RunRecord) -> Block | None:
-    """Seeds and ablation as far as they are there, or nothing where a run stands alone."""
-    runs = sorted(relatives(run, record), key=lambda one: (place(one.contexts), one.seed))
-    if len(runs) < 2:
+def make_series_block(data: RunData) -> Block | None:
+    """Show the runs that differ only in seed or contexts, if there are any beside this one."""
+    runs = sorted(_find_related_runs(data), key=lambda run: (rank_contexts(run.contexts), run.seed))
+    splits = [split for split in ("test", "dev") if all(split in run.f1 for run in runs)]
+    if len(runs) < 2 or not splits:
         return None
-    series = summarize(runs)
-    splits = [split for split in ("test", "dev") if all(split in one.f1 for one in runs)]
-    if not splits:
-        return None
-    own = appended(record)
+    rows = summarize(runs).rows
     lead = (
         "Runs beside this one that differ from it in nothing but their seed and what is appended to the posts, as "
         "many as were there when this page was written. Mean F1 in percent ± the sample standard deviation over "
         "seeds, which the whiskers show too."
     )
-    tables = (means_table(series.rows, splits, own), runs_table(runs, splits, run))
-    return Block("series", "Seeds and contexts", lead, (figure(series.rows, splits[0]),), tables)
+    tables = (
+        _make_means_table(rows, splits, _name_contexts(data.record)),
+        _make_runs_table(runs, splits, data.run),
+    )
+    return Block("series", "Seeds and contexts", lead, (_draw_means(rows, splits[0]),), tables)
 
 
-def relatives(run: Run, record: RunRecord) -> list[SeriesRun]:
-    """The runs of the series, this one among them. One whose files cannot be read is left out."""
-    found: list[SeriesRun] = []
-    for other in finished_runs(run.folder.parent):
+def are_related(first: RunRecord, second: RunRecord) -> bool:
+    """Return whether two runs differ only in their seed and in the contexts that are appended."""
+    if _shared_inputs(first) != _shared_inputs(second):
+        return False
+    stages = first.stage_keys.keys() & second.stage_keys.keys()
+    if any(first.stage_keys[name] != second.stage_keys[name] for name in stages):
+        return False
+    imported = IMPORTABLE & {*first.contexts.order} & {*second.contexts.order}
+    return not imported or first.captions == second.captions
+
+
+def rank_contexts(contexts: str) -> tuple[int, list[int]]:
+    """Return the sort key of a contexts name: the text alone, then each context, then several, then all."""
+    if contexts == EVERYTHING:
+        return len(CONTEXTS), []
+    names = [name for name in contexts.split("+") if name in CONTEXTS]
+    return len(names), [CONTEXTS.index(name) for name in names]
+
+
+def _find_related_runs(data: RunData) -> list[SeriesRun]:
+    """Return the runs of the series, including this one, except those with an unreadable file."""
+    runs: list[SeriesRun] = []
+    for run in finished_runs(data.run.folder.parent):
         try:
-            theirs = other.record()
-            if akin(record, theirs):
-                found.append(series_run(appended(theirs), other, new=False))
+            record = run.record()
+            if are_related(data.record, record):
+                runs.append(series_run(_name_contexts(record), run, new=False))
         except UserError:
             continue
-    return found
+    return runs
 
 
-def akin(one: RunRecord, other: RunRecord) -> bool:
-    """Whether two runs were made of the same, but for their seed and what was appended."""
-    if essence(one) != essence(other):
-        return False
-    both = one.stage_keys.keys() & other.stage_keys.keys()
-    if any(one.stage_keys[name] != other.stage_keys[name] for name in both):
-        return False
-    imported = IMPORTED & {*one.contexts.order} & {*other.contexts.order}
-    return not imported or one.captions == other.captions
-
-
-def essence(record: RunRecord) -> Mapping[str, Any]:
+def _shared_inputs(record: RunRecord) -> Mapping[str, Any]:
     return {
         "dataset": record.dataset,
         "sentences": record.components.get("sentences"),
@@ -78,76 +84,68 @@ def essence(record: RunRecord) -> Mapping[str, Any]:
     }
 
 
-def appended(record: RunRecord) -> str:
-    """What is appended, by the name that a series has for it; never one name for what differs.
+def _name_contexts(record: RunRecord) -> str:
+    """Return the name that a series gives the contexts of a run; different contexts have different names.
 
-    A stage that is in no preset by itself counts where it was asked, and then all of its run are named one by one.
-    Without a file of contexts made elsewhere, its context is empty where it was not.
+    An optional stage, which no preset has by itself, counts only where it ran; then every context is named.
+    Without a file of imported contexts, its contexts are empty unless their stage ran.
     """
-    order, usual = record.contexts.order, ContextConfig().order
+    order, default = record.contexts.order, ContextConfig().order
     if any(name in record.stage_keys for name in OPTIONAL_STAGES):
         return format_contexts(order)
     if not record.captions:
-        order, usual = (tuple(name for name in names if name not in OPTIONAL_STAGES) for names in (order, usual))
-    return format_contexts(None if order == usual else order)
-
-
-def place(contexts: str) -> tuple[int, list[int]]:
-    """The text alone first, then each context, then several, then all."""
-    if contexts == EVERYTHING:
-        return len(CONTEXTS), []
-    names = [name for name in contexts.split("+") if name in CONTEXTS]
-    return len(names), [CONTEXTS.index(name) for name in names]
-
-
-def means_table(rows: Sequence[SeriesRow], splits: Sequence[str], own: str) -> Table:
-    header = ("contexts", "seeds", *(f"{split} {view}" for split in splits for view in VIEWS))
-    made = [
-        Row(
-            (row.contexts, str(len(row.seeds)), *(shown(row.f1[s][v]) for s in splits for v in VIEWS.values())),
-            strong=row.contexts == own,
-            note="this run's" if row.contexts == own else "",
+        order, default = (
+            tuple(name for name in names if name not in OPTIONAL_STAGES) for names in (order, default)
         )
-        for row in rows
-    ]
-    return Table("What each context is worth", header, tuple(made))
+    return format_contexts(None if order == default else order)
 
 
-def runs_table(runs: Sequence[SeriesRun], splits: Sequence[str], own: Run) -> Table:
-    header = ("run", "contexts", "seed", *(f"{split} {view}" for split in splits for view in VIEWS))
-    made: list[Row] = []
-    for one in runs:
-        mine = one.run == str(own.folder)
-        numbers = [f"{100 * one.f1[split][view]:.2f}" for split in splits for view in VIEWS.values()]
-        name = one.run.rpartition("/")[2]
-        made.append(Row((name, one.contexts, str(one.seed), *numbers), mine, "this one" if mine else ""))
-    return Table(f"All {len(runs)} runs", header, tuple(made), folded=True, words=2)
+def _without_optional(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in OPTIONAL_STAGES)
 
 
-def figure(rows: Sequence[SeriesRow], split: str) -> Figure:
-    series = [
-        Series(
-            view,
-            tuple(100 * row.f1[split][key].mean for row in rows),
-            number,
-            tuple(whisker(row.f1[split][key]) for row in rows),
-        )
-        for number, (view, key) in enumerate(VIEWS.items())
-    ]
-    said = "; ".join(spoken(row, split) for row in rows)
-    names = [row.contexts for row in rows]
-    return bars(f"{split} F1 by what is appended", f"{split} F1 in percent. {said}.", "F1, %", names, series)
+def _make_means_table(rows: Sequence[SeriesRow], splits: Sequence[str], own: str) -> Table:
+    table_rows: list[Row] = []
+    for row in rows:
+        is_own = row.contexts == own
+        means = (_format_mean(row.f1[split][view]) for split in splits for view in VIEWS.values())
+        cells = (row.contexts, str(len(row.seeds)), *means)
+        table_rows.append(Row(cells, strong=is_own, note="this run's" if is_own else ""))
+    header = ("contexts", "seeds", *_name_columns(splits))
+    return Table("What each context is worth", header, tuple(table_rows))
 
 
-def whisker(value: Mean) -> float:
-    return math.nan if value.sd is None else 100 * value.sd
+def _make_runs_table(runs: Sequence[SeriesRun], splits: Sequence[str], own: Run) -> Table:
+    rows: list[Row] = []
+    for run in runs:
+        is_own = run.run == str(own.folder)
+        numbers = (format_percent(run.f1[split][view]) for split in splits for view in VIEWS.values())
+        cells = (run.run.rpartition("/")[2], run.contexts, str(run.seed), *numbers)
+        rows.append(Row(cells, strong=is_own, note="this one" if is_own else ""))
+    header = ("run", "contexts", "seed", *_name_columns(splits))
+    return Table(f"All {len(runs)} runs", header, tuple(rows), folded=True, words=2)
 
 
-def spoken(row: SeriesRow, split: str) -> str:
-    numbers = ", ".join(f"{view} {shown(row.f1[split][key])}" for view, key in VIEWS.items())
-    return f"{row.contexts}, {len(row.seeds)} seed{'s' if len(row.seeds) > 1 else ''}: {numbers}"
+def _name_columns(splits: Sequence[str]) -> list[str]:
+    return [f"{split} {label}" for split in splits for label in VIEWS]
 
 
-def shown(value: Mean) -> str:
-    deviation = "" if value.sd is None else f" ± {100 * value.sd:.2f}"
-    return f"{100 * value.mean:.2f}{deviation}"
+def _draw_means(rows: Sequence[SeriesRow], split: str) -> Figure:
+    series: list[PlotSeries] = []
+    for style, (label, view) in enumerate(VIEWS.items()):
+        means = [row.f1[split][view] for row in rows]
+        values = tuple(100 * mean.mean for mean in means)
+        errors = tuple(math.nan if mean.sd is None else 100 * mean.sd for mean in means)
+        series.append(PlotSeries(label, values, style, errors))
+    alt = f"{split} F1 in percent. {'; '.join(_describe_row(row, split) for row in rows)}."
+    return draw_bars(f"{split} F1 by what is appended", alt, "F1, %", [row.contexts for row in rows], series)
+
+
+def _describe_row(row: SeriesRow, split: str) -> str:
+    means = ", ".join(f"{label} {_format_mean(row.f1[split][view])}" for label, view in VIEWS.items())
+    return f"{row.contexts}, {len(row.seeds)} seed{'s' if len(row.seeds) > 1 else ''}: {means}"
+
+
+def _format_mean(mean: Mean) -> str:
+    deviation = "" if mean.sd is None else f" ± {format_percent(mean.sd)}"
+    return f"{format_percent(mean.mean)}{deviation}"

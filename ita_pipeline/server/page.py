@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ita_pipeline.reports.gallery import BY_PICTURE, NOT_APPENDED, Telling
-from ita_pipeline.reports.page import Sheet, render
+from ita_pipeline.reports.gallery import NOT_APPENDED, VIEW_COMPARISON, AnswerComparison
+from ita_pipeline.reports.page import PageTemplate, render_template
 from ita_pipeline.runs.run import Run
 from ita_pipeline.server.middleware import RequestLimits
 from stages.base import Frozen
 
-SHEET = Sheet("demo.html", ("elements", "picture", "post", "demo"), ("page", "demo"))
+TEMPLATE = PageTemplate("demo.html", ("elements", "picture", "post", "demo"), ("page", "demo"))
 
 # The page shows a dropped picture from the browser's own memory.
 RULES = {"img-src": "data: blob:", "connect-src": "'self'"}
@@ -24,7 +24,7 @@ class DemoData(Frozen):
     and `bytes` are limits.
     """
 
-    telling: Telling
+    telling: AnswerComparison
     unused: str
     unshown: str
     types: tuple[str, ...]
@@ -43,14 +43,14 @@ def demo_page(run: Run, limits: RequestLimits, notes: tuple[str, ...]) -> str:
         "megabytes": limits.max_bytes // 1024**2,
     }
     data = DemoData(
-        telling=BY_PICTURE,
+        telling=VIEW_COMPARISON,
         unused=NOT_APPENDED,
         unshown=UNSHOWN,
         types=tuple(sorted(record.types)),
         characters=limits.max_characters,
         bytes=limits.max_bytes,
     )
-    return render(SHEET, data, RULES, values)
+    return render_template(TEMPLATE, data, RULES, values)
 
 
 def _facts(run: Run) -> list[str]:

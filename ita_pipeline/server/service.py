@@ -13,7 +13,7 @@ from ita_pipeline.corpus.contexts import render
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.consent import allow_sending
 from ita_pipeline.extraction.contexts import Results
-from ita_pipeline.reports.findings import findings
+from ita_pipeline.reports.findings import collect_findings
 from ita_pipeline.runs.predictions import Mention
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.server.schemas import PredictedMention, PredictResponse, Views
@@ -87,7 +87,7 @@ class PredictionService:
                 text_and_image=_to_schema(both_mentions) if picture is not None else None,
             ),
             contexts=contexts,
-            found=findings(results, self.config, ()) if picture is not None else None,
+            found=collect_findings(results, self.config, ()) if picture is not None else None,
             notes=self.notes,
             seconds=round(time.perf_counter() - start, 3),
         )

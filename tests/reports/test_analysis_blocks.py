@@ -1,4 +1,4 @@
-"""Errors on a page: kinds, confusion, novelty and calibration, each in numbers and in words."""
+"""Tests of the errors block: kinds, confusion, novelty and calibration, as numbers and as text."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from ita_pipeline.reports.analysis_blocks import errors_block
+from ita_pipeline.reports.analysis_blocks import make_errors_block
 from ita_pipeline.reports.blocks import Block
-from ita_pipeline.reports.run_section import run_part
+from ita_pipeline.reports.run_data import RunData
+from ita_pipeline.reports.run_section import make_run_section
 from tests.support.report_site import build_site
 
 
 @pytest.fixture(scope="module")
 def block(tmp_path_factory: pytest.TempPathFactory) -> Block:
     run = build_site(tmp_path_factory.mktemp("errors"))
-    return errors_block("test", run.analysis().splits["test"])
+    block = make_errors_block(RunData.read(run))
+    assert block is not None
+    return block
 
 
 def rows(block: Block, number: int) -> dict[str, tuple[str, ...]]:
@@ -31,7 +34,7 @@ def test_each_kind_of_error_is_counted_in_both_views(block: Block):
     assert kinds["missed"] == kinds["spurious: no mention there"] == ("0", "0")
 
 
-def test_seen_and_unseen_mentions_are_told_apart(block: Block):
+def test_seen_and_unseen_mentions_are_scored_separately(block: Block):
     parts = rows(block, 1)
     assert parts["seen in train"] == ("0.00", "100.00", "1")
     assert parts["unseen"][-1] == "59"
@@ -45,14 +48,14 @@ def test_confusion_has_gold_in_rows_and_no_mention_last(block: Block):
     assert rows(block, 3)["no mention"] == ("0", "0", "–")
 
 
-def test_calibration_is_said_in_words(block: Block):
+def test_calibration_is_described_in_the_alternative_text(block: Block):
     (figure,) = block.figures
-    assert "60 mentions of probability 90 %: 95 % right" in figure.said
-    assert "T, ECE 5.0 %" in figure.said
+    assert "60 mentions of probability 90 %: 95 % right" in figure.alt
+    assert "T, ECE 5.0 %" in figure.alt
 
 
 def test_a_run_without_an_analysis_has_no_such_block(tmp_path: Path):
     run = build_site(tmp_path, posts=15)
-    assert "errors" in [found.id for found in run_part(run, "").blocks]
+    assert "errors" in [block.id for block in make_run_section(run, "").blocks]
     (run.folder / "analysis.json").unlink()
-    assert "errors" not in [found.id for found in run_part(run, "").blocks]
+    assert "errors" not in [block.id for block in make_run_section(run, "").blocks]

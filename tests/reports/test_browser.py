@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
-from ita_pipeline.reports.build import ReportOptions, make_report
+from ita_pipeline.reports.build import make_report
 from ita_pipeline.reports.thumbnails import Pictures
+from ita_pipeline.reports.writer import ReportOptions
 from tests.support.browsers import CHROMIUM, NO_BROWSER
 from tests.support.fakes import draw
 from tests.support.report_site import NASTY, build_site, hash_file, key_of, objects, remember

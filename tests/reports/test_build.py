@@ -1,4 +1,4 @@
-"""What `report` takes: runs, datasets, folders; moved or changed data; and what the cache no longer has."""
+"""Tests of reports about runs, datasets and folders, with moved or changed data and an incomplete cache."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.reports.build import ReportOptions, make_report
+from ita_pipeline.reports.build import make_report
 from ita_pipeline.reports.thumbnails import Pictures
+from ita_pipeline.reports.writer import ReportOptions
 from ita_pipeline.sources.local import hash_file
 from stages.external import ExternalValue
 from tests.support.fakes import SizeValue, draw
@@ -24,22 +25,22 @@ PAGE = Path("page.html")
 
 
 def report(target: str | Path, **options: Any) -> tuple[dict[str, Any], list[str]]:
-    """The data of the page, and what was told."""
+    """Return the data of the page and the reported lines."""
     with logged_messages() as messages:
-        made = make_report(target, PAGE, ReportOptions(**options))
+        result = make_report(target, PAGE, ReportOptions(**options))
     page = PAGE.read_text("utf-8")
     words = html.unescape(page)
     data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
-    assert made.shown == len(data.get("entries", []))
+    assert result.shown == len(data.get("entries", []))
     assert all(line in words or line.startswith("run ") for line in messages)
     return data, messages
 
 
-def test_a_run_goes_by_its_folder_by_its_name_and_by_its_dataset():
+def test_a_run_is_named_by_its_folder_its_key_or_its_dataset():
     run = build_site(Path(), posts=15)
     pages = [report(target) for target in (run.folder, "mine/0123456789abcdef", "mine")]
     assert pages[0][0] == pages[1][0] == pages[2][0]
-    assert [told for _, told in pages] == [[], [], [f"run {run.folder}"]]
+    assert [lines for _, lines in pages] == [[], [], [f"run {run.folder}"]]
     first = pages[0][0]["entries"][0]
     assert first["tags"] == ["right", "changed", "helped"]
     assert first["found"]["captions"] == [{"text": "a person", "score": 0.4}]
@@ -47,13 +48,13 @@ def test_a_run_goes_by_its_folder_by_its_name_and_by_its_dataset():
     assert first["answers"]["I+T"][0] == {"start": 1, "end": 2, "type": "PER", "score": 0.9, "right": True}
 
 
-def test_captions_made_elsewhere_are_found_by_the_pictures_id():
+def test_imported_captions_are_matched_by_picture_id():
     run = build_site(Path(), posts=15)
-    said = {
+    values = {
         name: ExternalValue(source="file", caption=caption(text))
         for name, text in (("0", "made elsewhere"), ("other", "of no post here"))
     }
-    remember(Path(), key_of("external"), said)
+    remember(Path(), key_of("external"), values)
     record = run.record()
     keys = {**record.stage_keys, "external": key_of("external").hexdigest}
     run.write(record.model_copy(update={"stage_keys": keys}), run.history(), run.analysis())
@@ -63,29 +64,29 @@ def test_captions_made_elsewhere_are_found_by_the_pictures_id():
     assert second["found"]["captions"] == [{"text": "a person", "score": 0.4}]
 
 
-def test_what_an_earlier_version_of_a_stage_said_in_another_form_is_left_out_and_told():
+def test_records_of_an_earlier_stage_version_are_left_out_with_a_note():
     run = build_site(Path(), posts=15)
     remember(Path(), key_of("external"), {"0": objects("in a form of no version")})
     record = run.record()
     keys = {**record.stage_keys, "external": key_of("external").hexdigest}
     run.write(record.model_copy(update={"stage_keys": keys}), run.history(), run.analysis())
-    data, told = report(run.folder)
-    assert told == ["what the stage external said is of another version of it, and is left out"]
+    data, lines = report(run.folder)
+    assert lines == ["what the stage external said is of another version of it, and is left out"]
     assert data["entries"][0]["found"]["captions"] == [{"text": "a person", "score": 0.4}]
 
 
-def test_in_another_workspace_paths_are_those_of_training():
+def test_paths_of_training_are_resolved_in_another_workspace():
     run = build_site(Path(), posts=15)
     record = run.record()
     for name in ("mine", "runs", ".ita"):
         Path("elsewhere").mkdir(exist_ok=True)
         shutil.move(name, f"elsewhere/{name}")
-    data, told = report("mine", workspace=Path("elsewhere"))
-    assert told == ["run elsewhere/runs/mine/0123456789abcdef"]
+    data, lines = report("mine", workspace=Path("elsewhere"))
+    assert lines == ["run elsewhere/runs/mine/0123456789abcdef"]
     assert (record.source, len(data["pictures"])) == ("mine", 15)
 
 
-def test_a_folder_of_pictures_is_that_though_a_run_has_its_name():
+def test_a_folder_of_pictures_takes_precedence_over_a_run_of_its_name():
     build_site(Path(), posts=15)
     assert report("runs/mine")[0]["what"] == "posts"
     path = draw(Path("other/mine/a.png"))
@@ -93,53 +94,53 @@ def test_a_folder_of_pictures_is_that_though_a_run_has_its_name():
     assert report("other/mine")[0]["what"] == "pictures"
 
 
-def test_a_dataset_goes_by_the_file_of_its_card_too():
+def test_a_dataset_may_be_named_by_the_file_of_its_card():
     run = build_site(Path(), posts=15)
     assert report("cards/mine.yaml")[1] == [f"run {run.folder}"]
 
 
-def test_of_several_runs_it_is_the_last_one_and_that_is_told():
+def test_the_last_of_several_runs_is_used_and_reported():
     run = build_site(Path(), posts=15)
     other = shutil.copytree(run.folder, run.folder.with_name("f" * 16))
     os.utime(other / "scores.json", (1, 1))
-    _, told = report("mine")
-    assert told == [f"run {run.folder}, the last of 2; name another to see it"]
+    _, lines = report("mine")
+    assert lines == [f"run {run.folder}, the last of 2; name another to see it"]
 
 
-def test_without_its_dataset_a_run_still_has_its_words_and_mentions():
+def test_a_run_without_its_dataset_has_words_and_mentions():
     run = build_site(Path(), posts=15)
     shutil.move("mine", "moved")
-    data, told = report(run.folder)
-    assert "the pictures of mine were not found" in told[0]
+    data, lines = report(run.folder)
+    assert "the pictures of mine were not found" in lines[0]
     assert len(data["entries"]) == 15
     assert "".join(data["entries"][0]["parts"]) == "hi kim"
     assert data["entries"][0]["tags"] == ["right", "changed", "helped", "no-picture"]
-    again, told = report(run.folder, dataset="moved")
-    assert told == []
+    again, lines = report(run.folder, dataset="moved")
+    assert lines == []
     assert len(again["pictures"]) == 15
     with pytest.raises(UsageError, match="no dataset movde"):
         report(run.folder, dataset="movde")
 
 
-def test_posts_that_changed_since_are_not_mixed_with_the_runs():
+def test_changed_posts_are_not_mixed_with_those_of_the_run():
     run = build_site(Path(), posts=15)
     file = Path("mine/tweets.jsonl")
     file.write_text(file.read_text().replace("hi kim", "hi you"))
-    data, told = report(run.folder)
-    assert "no longer the run's" in told[0]
+    data, lines = report(run.folder)
+    assert "no longer the run's" in lines[0]
     assert "".join(data["entries"][0]["parts"]) == "hi kim"
     assert data.get("pictures") in (None, {})
 
 
-def test_a_cache_that_was_emptied_is_told():
+def test_missing_cache_entries_are_noted():
     run = build_site(Path(), posts=15)
     shutil.rmtree(".ita/cache/ocr")
-    data, told = report(run.folder)
-    assert told == ["the cache here does not have what the run read of ocr"]
+    data, lines = report(run.folder)
+    assert lines == ["the cache here does not have what the run read of ocr"]
     assert "words" not in data["entries"][0]["found"]
 
 
-def test_a_run_from_before_scores_were_kept_has_mentions_without_them():
+def test_an_old_run_without_scores_has_mentions():
     run = build_site(Path(), posts=15)
     for file in (run.folder / "predictions").glob("*.jsonl"):
         file.unlink()
@@ -152,7 +153,7 @@ def test_a_run_from_before_scores_were_kept_has_mentions_without_them():
     ("file", "content"),
     [("test.text.jsonl", "[1]\n"), ("test.text.jsonl", "{"), ("test.text-image.conll", "kim\tO\tB-PER\n")],
 )
-def test_files_that_no_run_writes_are_a_sentence(file: str, content: str):
+def test_invalid_files_of_a_run_are_an_error(file: str, content: str):
     run = build_site(Path(), posts=15)
     (run.folder / "predictions" / file).write_text(content)
     with pytest.raises(UsageError) as caught:
@@ -160,7 +161,7 @@ def test_files_that_no_run_writes_are_a_sentence(file: str, content: str):
     assert caught.value.hint == "train it anew"
 
 
-def test_a_dataset_without_runs_shows_gold_and_what_was_found():
+def test_a_dataset_without_runs_shows_gold_mentions_and_findings():
     build_site(Path(), posts=15)
     shutil.rmtree("runs")
     data, _ = report("mine")
@@ -170,7 +171,7 @@ def test_a_dataset_without_runs_shows_gold_and_what_was_found():
     assert "tags" not in first
 
 
-def test_pictures_show_what_each_stage_said_last():
+def test_pictures_show_the_latest_results_of_each_stage():
     red = draw(Path("images/a.png"))
     draw(Path("images/sub/b.png"), "blue")
     old, new = key_of("objects", "old"), key_of("objects", "new")
@@ -184,15 +185,15 @@ def test_pictures_show_what_each_stage_said_last():
     assert (second["id"], second["tags"], second["found"]) == ("sub/b.png", ["waiting"], {"waiting": ["objects"]})
 
 
-def test_a_stage_that_is_not_installed_is_left_out_and_told():
+def test_a_stage_that_is_not_installed_is_left_out_with_a_note():
     red = draw(Path("images/a.png"))
     remember(Path(), key_of("objects"), {hash_file(red): objects("cat")})
     remember(Path(), key_of("size"), {hash_file(red): SizeValue(width=1, height=2)})
-    _, told = report("images")
-    assert told[0].startswith("what the stage size said is left out: there is no stage size")
+    _, lines = report("images")
+    assert lines[0].startswith("what the stage size said is left out: there is no stage size")
 
 
-def test_names_that_are_no_text_and_names_that_are_markup():
+def test_file_names_with_invalid_bytes_and_with_markup():
     names = [b'"><img src=x onerror=alert(1)>.png', b"a\nb.png", b"caf\xe9.png", b"\x1b[2J.png"]
     for number, name in enumerate(names):
         path = Path(os.fsdecode(b"images/" + name))
@@ -214,7 +215,7 @@ def test_names_that_are_no_text_and_names_that_are_markup():
         ("runs/mine/unfinished", MissingError, "never finished", "train it again"),
     ],
 )
-def test_mistakes_are_a_sentence(target: str, error: type[MissingError], says: str, hint: str):
+def test_invalid_targets_are_an_error(target: str, error: type[MissingError], says: str, hint: str):
     draw(Path("images/a.png"))
     Path("empty").mkdir()
     Path("runs/mine/unfinished").mkdir(parents=True)
@@ -225,7 +226,7 @@ def test_mistakes_are_a_sentence(target: str, error: type[MissingError], says: s
     assert not PAGE.exists()
 
 
-def test_a_folder_is_no_page():
+def test_a_folder_is_refused_as_page():
     with pytest.raises(UsageError, match="is a folder") as caught:
         make_report("mine", Path())
     assert "report.html" in caught.value.hint

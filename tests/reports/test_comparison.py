@@ -1,4 +1,4 @@
-"""`ita compare --html`: which posts changed, in what the runs differ, and the page in a browser."""
+"""Tests of the page about two runs: changed posts, differing settings, and the page in a browser."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, expect
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.ner.config import TrainingConfig
-from ita_pipeline.reports.build import ReportOptions
 from ita_pipeline.reports.comparison import report_comparison
+from ita_pipeline.reports.writer import ReportOptions
 from ita_pipeline.runs.compare import compare_runs
 from tests.reports.test_browser import browser, open_tab  # noqa: F401
 from tests.reports.test_page import parsed
@@ -33,9 +33,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         contexts=CONTEXTS.model_copy(update={"words": 3}),
         preset="<b>own</b>",
     )
-    found = compare_runs(a, b, samples=200)
-    made = report_comparison(found, root / PAGE, ReportOptions(workspace=root))
-    assert made.shown == 4
+    comparison = compare_runs(a, b, samples=200)
+    report = report_comparison(comparison, root / PAGE, ReportOptions(workspace=root))
+    assert report.shown == 4
     return root
 
 

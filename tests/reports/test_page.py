@@ -1,4 +1,4 @@
-"""The page as a file: nothing that anybody said is markup, and its policy allows its own script and style only."""
+"""Tests of the page as a file: text is never markup, and the policy allows only its own script and style."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ from typing import Any
 
 import pytest
 
-from ita_pipeline.reports.build import ReportOptions, make_report
-from ita_pipeline.reports.gallery import BY_PICTURE, Gallery
-from ita_pipeline.reports.page import Page, rendered
+from ita_pipeline.reports.build import make_report
+from ita_pipeline.reports.gallery import VIEW_COMPARISON, Gallery
+from ita_pipeline.reports.page import Page, render_page
 from ita_pipeline.reports.thumbnails import Pictures
+from ita_pipeline.reports.writer import ReportOptions
 from tests.support.report_site import NASTY, build_site
 
 OURS = {"src", "srcset", "href"}
 
 
 class Elements(HTMLParser):
+    """The elements, texts and scripts of a page."""
+
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
         self.inside = ""
         self.scripts: dict[str, str] = {}
         self.style = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.elements.append((tag, dict(attrs)))
         self.inside = str(dict(attrs).get("id") or tag) if tag in ("script", "style") else self.inside
 
     def handle_endtag(self, tag: str) -> None:
@@ -64,26 +67,26 @@ def data_of(page: str) -> dict[str, Any]:
     return json.loads(parsed(page).scripts["data"])
 
 
-def test_what_was_said_is_never_markup(page: str):
+def test_text_is_never_markup(page: str):
     elements = parsed(page)
-    tags = [tag for tag, _ in elements.found]
+    tags = [tag for tag, _ in elements.elements]
     assert tags.count("script") == 2
     assert tags.count("style") == 1
     assert not {"iframe", "object", "embed", "form", "svg", "base"} & set(tags)
-    assert not [name for _, attributes in elements.found for name in attributes if name.startswith("on")]
-    assert not [attributes for _, attributes in elements.found if "style" in attributes]
+    assert not [name for _, attributes in elements.elements for name in attributes if name.startswith("on")]
+    assert not [attributes for _, attributes in elements.elements if "style" in attributes]
     assert page.count("</script") == page.count("<script") == 2
     assert "<!--" not in page
 
 
-def test_nothing_hidden_is_in_the_file(page: str):
+def test_the_file_has_no_hidden_characters(page: str):
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]", page)
     words = "".join(parsed(page).words)
     assert "--set 'x.y=<b>‹U+202E›'" in words
     assert "bert<i>" in words
 
 
-def test_the_data_say_what_the_posts_said(page: str):
+def test_the_data_have_the_texts_of_the_posts(page: str):
     entries = data_of(page)["entries"]
     assert len(entries) == 60
     texts = ["".join(entry["parts"]) for entry in entries]
@@ -98,7 +101,7 @@ def test_the_data_say_what_the_posts_said(page: str):
 
 def test_the_policy_allows_its_own_script_and_style_and_pictures_and_nothing_else(page: str):
     elements = parsed(page)
-    policy = next(a["content"] for _, a in elements.found if a.get("http-equiv") == "Content-Security-Policy")
+    policy = next(a["content"] for _, a in elements.elements if a.get("http-equiv") == "Content-Security-Policy")
     rules = dict(rule.split(" ", 1) for rule in str(policy).split("; "))
     script, style = elements.scripts["script"], elements.scripts["style"]
     assert rules == {
@@ -116,8 +119,8 @@ def digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def test_the_page_names_nothing_outside_itself(page: str):
-    addresses = [str(v) for _, a in parsed(page).found for k, v in a.items() if k in OURS]
+def test_the_page_links_to_nothing_outside_itself(page: str):
+    addresses = [str(v) for _, a in parsed(page).elements for k, v in a.items() if k in OURS]
     assert addresses
     assert all(address.startswith(("data:", "#")) for address in addresses)
     pictures = data_of(page)["pictures"]
@@ -127,10 +130,10 @@ def test_the_page_names_nothing_outside_itself(page: str):
 
 def test_thumbnails_beside_the_page_are_allowed_by_the_policy_and_nothing_else(tmp_path: Path):
     run = build_site(tmp_path, posts=15)
-    made = make_report(run.folder, Path("p.html"), ReportOptions(workspace=tmp_path, pictures=Pictures.BESIDE))
+    report = make_report(run.folder, Path("p.html"), ReportOptions(workspace=tmp_path, pictures=Pictures.BESIDE))
     page = Path("p.html").read_text("utf-8")
     assert "img-src data: &#39;self&#39; file:;" in page
-    assert made.pictures == Path("p_pictures")
+    assert report.pictures == Path("p_pictures")
     sources = set(data_of(page)["pictures"].values())
     assert sources == {f"p_pictures/{file.name}" for file in Path("p_pictures").iterdir()}
     assert len(sources) == 15
@@ -148,7 +151,7 @@ def test_the_same_input_gives_the_same_page(tmp_path: Path):
 def test_an_empty_gallery_is_a_page_too():
     empty = Gallery(
         what="posts",
-        telling=BY_PICTURE,
+        telling=VIEW_COMPARISON,
         unused="",
         entries=(),
         pictures={},
@@ -159,5 +162,5 @@ def test_an_empty_gallery_is_a_page_too():
         sorts=(),
         order="order",
     )
-    page = rendered(Page("nothing <yet>", empty), pictures_beside=False)
+    page = render_page(Page("nothing <yet>", empty), pictures_beside=False)
     assert "<title>nothing &lt;yet&gt;</title>" in page

@@ -1,4 +1,4 @@
-"""Seeds and contexts on a run's page: which runs belong to it, and their means."""
+"""Tests of the series block: the runs that belong to a series, and their means."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ita_pipeline.ner.config import TrainingConfig
-from ita_pipeline.reports.series_block import akin, place, series_block
+from ita_pipeline.reports.run_data import RunData
+from ita_pipeline.reports.series_block import are_related, make_series_block, rank_contexts
 from ita_pipeline.runs.run import Run
 from tests.support.report_site import CONTEXTS, build_site, record_of, write_other_run
 
@@ -17,23 +18,23 @@ SEED = TrainingConfig(seed=2)
 
 def test_a_run_alone_has_no_series(tmp_path: Path):
     run = build_site(tmp_path, posts=15)
-    assert series_block(run, run.record()) is None
+    assert make_series_block(RunData.read(run)) is None
 
 
 def test_seeds_get_a_mean_and_whiskers(tmp_path: Path):
     run = build_site(tmp_path)
     write_other_run(tmp_path, training=SEED)
-    block = series_block(run, run.record())
+    block = make_series_block(RunData.read(run))
     assert block is not None
     means, runs = block.tables
     (row,) = means.rows
     assert row.cells == ("all", "2", "94.56 ± 0.62", "97.49 ± 1.16")
     assert row.strong
-    assert [(one.cells[:3], one.note) for one in runs.rows] == [
+    assert [(row.cells[:3], row.note) for row in runs.rows] == [
         (("0123456789abcdef", "all", "1"), "this one"),
         (("f" * 16, "all", "2"), ""),
     ]
-    assert "all, 2 seeds: T 94.56 ± 0.62, I+T 97.49 ± 1.16" in block.figures[0].said
+    assert "all, 2 seeds: T 94.56 ± 0.62, I+T 97.49 ± 1.16" in block.figures[0].alt
 
 
 def test_an_ablation_has_a_row_for_each_of_its_contexts(tmp_path: Path):
@@ -41,7 +42,7 @@ def test_an_ablation_has_a_row_for_each_of_its_contexts(tmp_path: Path):
     write_other_run(tmp_path, contexts=CONTEXTS.model_copy(update={"order": ()}), stage_keys={})
     (tmp_path / "runs/mine/broken").mkdir()
     (tmp_path / "runs/mine/broken/scores.json").write_text("{}")
-    block = series_block(run, run.record())
+    block = make_series_block(RunData.read(run))
     assert block is not None
     assert [(row.cells[0], row.note) for row in block.tables[0].rows] == [("text", ""), ("all", "this run's")]
     assert "±" not in block.tables[0].rows[0].cells[2]
@@ -61,13 +62,13 @@ def test_an_ablation_has_a_row_for_each_of_its_contexts(tmp_path: Path):
         ({"components": {"sentences": {"test": "f" * 64}}}, False),
     ],
 )
-def test_what_makes_runs_akin(changes: dict[str, Any], related: bool):
+def test_only_seed_and_contexts_of_related_runs_differ(changes: dict[str, Any], related: bool):
     record = record_of(Path("mine"))
-    assert akin(record, record.model_copy(update=changes)) is related
+    assert are_related(record, record.model_copy(update=changes)) is related
 
 
-def test_the_order_is_from_nothing_to_everything():
-    assert sorted(["all", "caption+ocr", "ocr", "text", "caption"], key=place) == [
+def test_contexts_are_sorted_from_none_to_all():
+    assert sorted(["all", "caption+ocr", "ocr", "text", "caption"], key=rank_contexts) == [
         "text",
         "caption",
         "ocr",
@@ -76,15 +77,16 @@ def test_the_order_is_from_nothing_to_everything():
     ]
 
 
-def test_an_exported_model_has_no_neighbours(tmp_path: Path):
-    assert series_block(Run(tmp_path / "nowhere" / "x"), record_of(Path("mine"))) is None
+def test_an_exported_model_has_no_series(tmp_path: Path):
+    data = RunData(Run(tmp_path / "nowhere" / "x"), record_of(Path("mine")), {}, [])
+    assert make_series_block(data) is None
 
 
-def test_a_run_that_asked_a_language_model_is_no_other_seed_of_one_that_did_not(tmp_path: Path):
+def test_a_run_with_a_language_model_is_not_another_seed_of_a_run_without(tmp_path: Path):
     run = build_site(tmp_path)
     keys = {**run.record().stage_keys, "knowledge": "k" * 64}
     write_other_run(tmp_path, training=SEED, stage_keys=keys)
-    block = series_block(run, run.record())
+    block = make_series_block(RunData.read(run))
     assert block is not None
     assert [row.cells[:2] for row in block.tables[0].rows] == [
         ("all", "1"),
@@ -92,10 +94,10 @@ def test_a_run_that_asked_a_language_model_is_no_other_seed_of_one_that_did_not(
     ]
 
 
-def test_a_run_from_before_there_was_a_language_model_is_another_seed(tmp_path: Path):
+def test_a_run_older_than_the_knowledge_stage_is_another_seed(tmp_path: Path):
     run = build_site(tmp_path)
     before = CONTEXTS.model_copy(update={"order": ("objects", "caption", "ocr", "extra")})
     write_other_run(tmp_path, training=SEED, contexts=before)
-    block = series_block(run, run.record())
+    block = make_series_block(RunData.read(run))
     assert block is not None
     assert [row.cells[:2] for row in block.tables[0].rows] == [("all", "2")]

@@ -1,4 +1,4 @@
-"""Thumbnails: small, re-encoded, named by content, and a bad picture costs only itself."""
+"""Tests of thumbnails: small, re-encoded, named by content; an unreadable picture affects no other."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from PIL import Image
 from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines.base import Interrupted
 from ita_pipeline.reports.thumbnails import (
-    MOST_INSIDE,
-    SIDE,
-    Beside,
-    Inside,
-    Nowhere,
+    MAX_EMBEDDED,
+    MAX_SIDE,
     Pictures,
-    album_for,
+    ThumbnailStore,
     make_thumbnails,
+    open_thumbnail_store,
 )
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
@@ -38,8 +36,8 @@ def test_a_picture_is_made_small_upright_and_without_its_metadata():
     exif[0x010E] = "where I live"
     Image.new("RGB", (2000, 1000), "red").save("a.jpg", exif=exif)
     image = ref(Path("a.jpg"))
-    thumbnail = opened(make_thumbnails([image], Inside(), NoProgress())[image.key].source)
-    assert thumbnail.size == (SIDE // 2, SIDE)
+    thumbnail = opened(make_thumbnails([image], ThumbnailStore(), NoProgress())[image.key].source)
+    assert thumbnail.size == (MAX_SIDE // 2, MAX_SIDE)
     assert not thumbnail.getexif()
     assert thumbnail.format == "JPEG"
 
@@ -48,57 +46,60 @@ def test_what_is_no_picture_is_a_problem_and_not_an_error():
     Path("b.png").write_text("<svg onload=alert(1)>")
     good, bad = ref(draw(Path("a.png"))), ref(Path("b.png"))
     gone = ImageRef("0" * 64, LocalFile(Path("gone.png")))
-    found = make_thumbnails([good, bad, gone], Inside(), NoProgress())
-    assert found[good.key].source
-    assert (found[bad.key].source, found[gone.key].source) == ("", "")
-    assert "not a picture" in found[bad.key].problem
-    assert "cannot be read" in found[gone.key].problem
+    thumbnails = make_thumbnails([good, bad, gone], ThumbnailStore(), NoProgress())
+    assert thumbnails[good.key].source
+    assert (thumbnails[bad.key].source, thumbnails[gone.key].source) == ("", "")
+    assert "not a picture" in thumbnails[bad.key].problem
+    assert "cannot be read" in thumbnails[gone.key].problem
 
 
 def test_in_a_folder_they_are_named_by_content_and_made_once():
     image, copy = ref(draw(Path("a b?.png"))), ref(draw(Path("copy.png")))
     folder = Path("my #1 page_pictures")
-    album = Beside(folder)
-    found = make_thumbnails([image, copy], album, NoProgress())
+    store = ThumbnailStore(folder)
+    thumbnails = make_thumbnails([image, copy], store, NoProgress())
     (file,) = folder.iterdir()
     assert file.name == f"{image.key}.jpg"
-    assert found[image.key].source == f"my%20%231%20page_pictures/{file.name}"
+    assert thumbnails[image.key].source == f"my%20%231%20page_pictures/{file.name}"
     before = file.stat().st_mtime_ns
-    make_thumbnails([image], Beside(folder), NoProgress())
+    make_thumbnails([image], ThumbnailStore(folder), NoProgress())
     assert file.stat().st_mtime_ns == before
 
 
 def test_those_of_an_earlier_page_go_and_other_files_stay():
     folder = Path("page_pictures")
     old, new = ref(draw(Path("a.png"))), ref(draw(Path("b.png"), "blue"))
-    make_thumbnails([old], Beside(folder), NoProgress())
+    make_thumbnails([old], ThumbnailStore(folder), NoProgress())
     (folder / "mine.jpg").write_text("a person's own")
-    album = Beside(folder)
-    make_thumbnails([new], album, NoProgress())
+    store = ThumbnailStore(folder)
+    make_thumbnails([new], store, NoProgress())
     assert (folder / f"{old.key}.jpg").is_file()
-    album.tidy()
+    store.remove_unused()
     assert {file.name for file in folder.iterdir()} == {f"{new.key}.jpg", "mine.jpg"}
 
 
 @pytest.mark.parametrize(
-    ("wish", "count", "kind"),
+    ("choice", "count", "kind"),
     [
-        (Pictures.AUTO, MOST_INSIDE, Inside),
-        (Pictures.AUTO, MOST_INSIDE + 1, Beside),
-        (Pictures.AUTO, 0, Nowhere),
-        (Pictures.INSIDE, 9999, Inside),
-        (Pictures.BESIDE, 1, Beside),
-        (Pictures.NONE, 5, Nowhere),
+        (Pictures.AUTO, MAX_EMBEDDED, "page"),
+        (Pictures.AUTO, MAX_EMBEDDED + 1, "folder"),
+        (Pictures.AUTO, 0, "none"),
+        (Pictures.INSIDE, 9999, "page"),
+        (Pictures.BESIDE, 1, "folder"),
+        (Pictures.NONE, 5, "none"),
     ],
 )
-def test_where_they_go(wish: Pictures, count: int, kind: type):
-    assert type(album_for(wish, count, Path("page.html"))) is kind
-    assert Path("page_pictures").is_dir() == (kind is Beside)
+def test_number_and_option_choose_the_store(choice: Pictures, count: int, kind: str):
+    store = open_thumbnail_store(choice, count, Path("page.html"))
+    assert (store is None) == (kind == "none")
+    folder = Path("page_pictures") if kind == "folder" else None
+    assert (store.folder if store else None) == folder
+    assert Path("page_pictures").is_dir() == (kind == "folder")
 
 
-def test_whoever_watches_can_stop_it():
+def test_progress_can_stop_it():
     class Stopping(NoProgress):
         stop_requested = True
 
     with pytest.raises(Interrupted):
-        make_thumbnails([ref(draw(Path("a.png")))], Inside(), Stopping())
+        make_thumbnails([ref(draw(Path("a.png")))], ThumbnailStore(), Stopping())

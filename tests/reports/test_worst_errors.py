@@ -1,34 +1,48 @@
-"""The surest errors of each kind, and the links that lead to them."""
+"""Tests of the block of the surest errors: their order, and the links to their posts."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.reports.gallery import Shown
-from ita_pipeline.reports.models import GOLD, IT, Marked
-from ita_pipeline.reports.worst_errors import MOST, worst_block
+from ita_pipeline.reports.blocks import Block
+from ita_pipeline.reports.gallery import ReportPost
+from ita_pipeline.reports.models import GOLD, IT, ReportMention
+from ita_pipeline.reports.run_data import RunData
+from ita_pipeline.reports.worst_errors import MAX_ERRORS, make_worst_errors_block
+from ita_pipeline.runs.run import Run
+from tests.support.report_site import record_of
 
 
-def shown(number: int, gold: list[Marked], said: list[Marked], text: str = "hi kim of Marlow") -> Shown:
-    return Shown(Post.from_text(text, id=f"post {number}"), "test", number, {GOLD: tuple(gold), IT: tuple(said)})
+def worst_block(posts: list[ReportPost]) -> Block | None:
+    return make_worst_errors_block(RunData(Run(Path("run")), record_of(Path("mine")), {}, [], posts))
 
 
-def mention(start: int, end: int, kind: str, score: float | None = None) -> Marked:
-    return Marked(start=start, end=end, type=kind, score=score)
+def make_post(
+    number: int, gold: list[ReportMention], predicted: list[ReportMention], text: str = "hi kim of Marlow"
+) -> ReportPost:
+    return ReportPost(
+        Post.from_text(text, id=f"post {number}"), "test", number, {GOLD: tuple(gold), IT: tuple(predicted)}
+    )
 
 
-def test_the_most_probable_ones_of_each_kind_come_first_with_a_link():
+def mention(start: int, end: int, kind: str, score: float | None = None) -> ReportMention:
+    return ReportMention(start=start, end=end, type=kind, score=score)
+
+
+def test_the_most_probable_errors_of_each_kind_come_first_with_a_link():
     posts = [
-        shown(1, [mention(1, 2, "PER")], [mention(1, 2, "LOC", 0.6)]),
-        shown(2, [mention(1, 2, "PER")], [mention(1, 2, "LOC", 0.9)]),
-        shown(3, [mention(1, 4, "PER")], [mention(1, 2, "PER", 0.7)]),
-        shown(4, [], [mention(0, 1, "ORG", 0.8)]),
-        shown(5, [mention(1, 2, "PER"), mention(3, 4, "LOC")], [mention(1, 2, "PER", 0.5)]),
-        shown(6, [mention(1, 2, "PER")], [mention(1, 2, "PER", 1.0)]),
+        make_post(1, [mention(1, 2, "PER")], [mention(1, 2, "LOC", 0.6)]),
+        make_post(2, [mention(1, 2, "PER")], [mention(1, 2, "LOC", 0.9)]),
+        make_post(3, [mention(1, 4, "PER")], [mention(1, 2, "PER", 0.7)]),
+        make_post(4, [], [mention(0, 1, "ORG", 0.8)]),
+        make_post(5, [mention(1, 2, "PER"), mention(3, 4, "LOC")], [mention(1, 2, "PER", 0.5)]),
+        make_post(6, [mention(1, 2, "PER")], [mention(1, 2, "PER", 1.0)]),
     ]
     block = worst_block(posts)
     assert block is not None
-    found = {table.caption: [(row.link, *row.cells) for row in table.rows] for table in block.tables}
-    assert found == {
+    rows = {table.caption: [(row.link, *row.cells) for row in table.rows] for table in block.tables}
+    assert rows == {
         "Right words, wrong type": [
             ("post=test-2", "post 2", "kim PER", "kim LOC", "90 %"),
             ("post=test-1", "post 1", "kim PER", "kim LOC", "60 %"),
@@ -39,17 +53,17 @@ def test_the_most_probable_ones_of_each_kind_come_first_with_a_link():
     }
 
 
-def test_no_more_than_a_few_and_none_where_all_is_right():
-    many = [shown(n, [], [mention(0, 1, "ORG", n / 100)]) for n in range(1, 20)]
+def test_few_errors_are_shown_and_no_block_without_errors():
+    many = [make_post(n, [], [mention(0, 1, "ORG", n / 100)]) for n in range(1, 20)]
     block = worst_block(many)
     assert block is not None
-    assert [row.cells[0] for row in block.tables[0].rows] == [f"post {n}" for n in range(19, 19 - MOST, -1)]
-    assert worst_block([shown(1, [mention(1, 2, "PER")], [mention(1, 2, "PER")])]) is None
-    assert worst_block([Shown(Post.from_text("hi"), "test", 1, {})]) is None
+    assert [row.cells[0] for row in block.tables[0].rows] == [f"post {n}" for n in range(19, 19 - MAX_ERRORS, -1)]
+    assert worst_block([make_post(1, [mention(1, 2, "PER")], [mention(1, 2, "PER")])]) is None
+    assert worst_block([ReportPost(Post.from_text("hi"), "test", 1, {})]) is None
 
 
 def test_a_long_mention_is_cut():
-    said = [mention(0, 40, "ORG", 0.5)]
-    block = worst_block([shown(1, [], said, " ".join(["word"] * 40))])
+    predicted = [mention(0, 40, "ORG", 0.5)]
+    block = worst_block([make_post(1, [], predicted, " ".join(["word"] * 40))])
     assert block is not None
     assert len(block.tables[0].rows[0].cells[2]) == 60 + len("… ORG")

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from ita_pipeline.cache.export import parquet
 from ita_pipeline.cache.export.parquet import ExportedFile
-from ita_pipeline.cache.keys import StageKey
-from ita_pipeline.cache.plan import stage_keys
+from ita_pipeline.cache.keys import StageKey, stage_keys
 from ita_pipeline.cache.shared.maintenance import PulledKey, merge_small_segments, open_mirror, pull_all
 from ita_pipeline.cache.shared.store import SharedCache
 from ita_pipeline.cache.shared.sync import Transfer, push

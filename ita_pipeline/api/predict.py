@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.plan import stage_keys
+from ita_pipeline.cache.keys import stage_keys
 from ita_pipeline.cache.store import Store
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.iteration import as_available

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import sqlite3
 import weakref
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 
 from ita_pipeline.cache.records import SegmentLine
+from ita_pipeline.core.files import file_stamp
 from stages.base import FailureKind
 
 VERSION = 6
@@ -56,6 +57,10 @@ WHERE segment IN ({gone}) OR excluded.generation > generation
             < (SELECT name FROM segments WHERE id = records.segment))
 """
 
+# New records are inserted in the order of the table, this many at once, usually a whole segment: keys are random,
+# and each would touch a page of its own.
+INSERT_SIZE = 400_000
+
 RecordRow = tuple[int, bytes | str, int, int, int, int, float, int]
 
 
@@ -98,11 +103,36 @@ def sort_bytes(image: bytes | str) -> bytes:
     return image if isinstance(image, bytes) else image.encode("utf-8", "surrogatepass")
 
 
+def table_order(images: Sequence[str]) -> Iterable[int]:
+    """Positions sorted as the table is, by the first eight bytes only, which suffice for random keys.
+
+    A list of ten million rows would take more memory than the images.
+    """
+    heads = (int.from_bytes(sort_bytes(to_column(image))[:8].ljust(8, b"\0"), "big") for image in images)
+    if len(images) <= INSERT_SIZE:
+        return (position for _, position in sorted(zip(heads, range(len(images)), strict=True)))
+    import numpy as np
+
+    order = np.argsort(np.fromiter(heads, np.uint64, len(images)), kind="stable")
+    return map(int, order)
+
+
 def to_row(folder: int, segment: int, generation: int, line: SegmentLine) -> RecordRow:
     """The row of a line in `records`."""
     state = int(State.of(line.failure))
     image = to_column(line.image)
     return (folder, image, segment, line.start, len(line.content), state, line.seconds, generation)
+
+
+def is_unchanged(row: sqlite3.Row, path: Path) -> bool:
+    """Whether a segment is as it was when its row was written."""
+    return bool(row["settled"]) and row["stamp"] == file_stamp(path.stat())
+
+
+def has_only_grown(row: sqlite3.Row, path: Path) -> bool:
+    """Whether a segment is unchanged, or records were appended to it since."""
+    status = path.stat()
+    return is_unchanged(row, path) or (status.st_ino == row["inode"] and status.st_size > row["size"])
 
 
 def join_ids(ids: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ that is read from its segment, and checked, every time.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +19,17 @@ from ita_pipeline.cache.database import (
     INSERT_INCOMING,
     INSERT_RECORDS,
     INSERT_SEGMENT,
+    INSERT_SIZE,
     ONE_ROW,
     Database,
     RecordRow,
     State,
     from_column,
+    has_only_grown,
+    is_unchanged,
     join_ids,
     sort_bytes,
+    table_order,
     to_column,
     to_row,
 )
@@ -40,11 +44,7 @@ QUERY_SIZE = 500
 # A segment that vanishes while it is read was merged by another process; then the folder is listed again.
 MAX_ATTEMPTS = 5
 
-# New records are inserted in the order of the table, this many at once, usually a whole segment: keys are random,
-# and each would touch a page of its own.
-INSERT_SIZE = 400_000
-
-# If more bytes of segments are new, all their records are sorted first, so that the table only grows at its end.
+# If more bytes are new, all their records are sorted first, so that the table only grows at its end.
 BULK_BYTES = 256 * 1024 * 1024
 
 
@@ -62,10 +62,7 @@ class IndexEntry:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A damaged line, and the image that it was about, where that can still be read.
-
-    `segment` is a file, or the address of an object.
-    """
+    """A damaged line of a file, or of an object at an address, and the image it was about, if that is readable."""
 
     segment: Path | str
     line: int
@@ -103,7 +100,7 @@ class Index(Database):
     def select(self, images: Sequence[str]) -> None:
         """Select the images that `find_unfinished` and `find_states` are about."""
         self._selected = images
-        rows = ((to_column(images[position]), position) for position in _table_order(images))
+        rows = ((to_column(images[position]), position) for position in table_order(images))
         self.connection.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (image PRIMARY KEY, number) WITHOUT ROWID")
         self.connection.execute("BEGIN")
         self.connection.execute("DELETE FROM chosen")
@@ -195,13 +192,13 @@ class Index(Database):
         folder_id = self._folder_id(folder)
         paths = {path.name: path for path in sorted(folder.glob("*.jsonl"))}
         rows = self._read_segments(folder_id)
-        if rows.keys() == paths.keys() and all(_is_unchanged(row, paths[name]) for name, row in rows.items()):
+        if rows.keys() == paths.keys() and all(is_unchanged(row, paths[name]) for name, row in rows.items()):
             return
         with self.transaction() as connection:
-            (folder_id,) = connection.execute(INSERT_FOLDER, [self._folder_name(folder)]).fetchone()
+            (folder_id,) = connection.execute(INSERT_FOLDER, [str(folder.relative_to(self.root))]).fetchone()
             rows = self._read_segments(folder_id)
             removed = {name: row["id"] for name, row in rows.items() if name not in paths}
-            only_grown = all(_has_only_grown(row, paths[name]) for name, row in rows.items() if name in paths)
+            only_grown = all(has_only_grown(row, paths[name]) for name, row in rows.items() if name in paths)
             if not only_grown or (removed and not self._follow_merges(folder, folder_id, paths, rows, removed)):
                 for table in ("records", "damage", "segments"):
                     connection.execute(f"DELETE FROM {table} WHERE folder = ?", [folder_id])
@@ -240,7 +237,7 @@ class Index(Database):
         removed: Sequence[int] = (),
     ) -> None:
         """Index all lines of a folder that are new. Their records replace those of removed segments."""
-        changed = [p for name, p in paths.items() if name not in rows or not _is_unchanged(rows[name], p)]
+        changed = [p for name, p in paths.items() if name not in rows or not is_unchanged(rows[name], p)]
         read_bytes = sum(rows[path.name]["read"] for path in changed if path.name in rows)
         is_bulk = sum(path.stat().st_size for path in changed) - read_bytes > self.bulk_bytes
         with self._bulk_insert(removed) if is_bulk else nullcontext():
@@ -295,35 +292,8 @@ class Index(Database):
         rows = self.connection.execute("SELECT * FROM segments WHERE folder = ?", [folder_id])
         return {row["name"]: row for row in rows}
 
-    def _folder_name(self, folder: Path) -> str:
-        return str(folder.relative_to(self.root))
-
     def _folder_id(self, folder: Path) -> int:
         """The id of a folder in all tables, or 0, which no folder has, where nothing of it is indexed yet."""
         query = "SELECT id FROM folders WHERE name = ?"
-        row = self.connection.execute(query, [self._folder_name(folder)]).fetchone()
+        row = self.connection.execute(query, [str(folder.relative_to(self.root))]).fetchone()
         return row[0] if row else 0
-
-
-def _table_order(images: Sequence[str]) -> Iterable[int]:
-    """Positions sorted as the table is, by the first eight bytes only, which suffice for random keys.
-
-    A list of ten million rows would take more memory than the images.
-    """
-    heads = (int.from_bytes(sort_bytes(to_column(image))[:8].ljust(8, b"\0"), "big") for image in images)
-    if len(images) <= INSERT_SIZE:
-        return (position for _, position in sorted(zip(heads, range(len(images)), strict=True)))
-    import numpy as np
-
-    order = np.argsort(np.fromiter(heads, np.uint64, len(images)), kind="stable")
-    return map(int, order)
-
-
-def _is_unchanged(row: sqlite3.Row, path: Path) -> bool:
-    return bool(row["settled"]) and row["stamp"] == file_stamp(path.stat())
-
-
-def _has_only_grown(row: sqlite3.Row, path: Path) -> bool:
-    """Whether a segment is unchanged, or records were appended to it since."""
-    status = path.stat()
-    return _is_unchanged(row, path) or (status.st_ino == row["inode"] and status.st_size > row["size"])

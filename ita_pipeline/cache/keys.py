@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,3 +72,29 @@ def explain_unreadable(key: StageKey, installed: Mapping[str, type[Stage[Any]]])
     if stage is None:
         return "that stage is not installed"
     return "" if key.components.get("version") == stage.version else "it is of another version of the stage"
+
+
+def stage_keys(stages: Sequence[Stage[Any]]) -> dict[str, StageKey]:
+    """Compute the current key of each stage. `stages` must include the stages that they read.
+
+    Raises:
+        StageError: a model or tool that a stage needs is missing.
+    """
+    keys: dict[str, StageKey] = {}
+    for stage in sort_stages(stages):
+        keys[stage.name] = stage_key(stage, keys)
+    return keys
+
+
+def sort_stages(stages: Sequence[Stage[Any]]) -> list[Stage[Any]]:
+    """Sort stages so that each comes after the stages that it reads, and otherwise keep their order."""
+    waiting = list(stages)
+    ordered: list[Stage[Any]] = []
+    while waiting:
+        names = {stage.name for stage in waiting}
+        ready = [stage for stage in waiting if not names & set(stage.reads)]
+        if not ready:
+            raise ValueError(f"stages read each other in a circle: {', '.join(sorted(names))}")
+        ordered += ready
+        waiting = [stage for stage in waiting if stage not in ready]
+    return ordered

@@ -10,7 +10,7 @@ from typing import Any
 
 from ita_pipeline.cache.database import State
 from ita_pipeline.cache.index import Damage
-from ita_pipeline.cache.keys import StageKey, stage_key
+from ita_pipeline.cache.keys import StageKey, sort_stages, stage_keys
 from ita_pipeline.cache.reasons import Cause, Reason, find_changes
 from ita_pipeline.cache.records import damage_error
 from ita_pipeline.cache.store import Store
@@ -148,11 +148,12 @@ def make_plan(
     """
     options = options or PlanOptions()
     keys = stage_keys(stages)
-    items = {Subject.PICTURE: _distinct(images), Subject.POST: _distinct(posts)}
+    by_key = {Subject.PICTURE: {i.key: i for i in images}, Subject.POST: {i.key: i for i in posts}}
+    items = {subject: list(distinct.values()) for subject, distinct in by_key.items()}
     drafts: dict[str, StageDraft] = {}
     for subject, own_items in items.items():
         store.index.select([item.key for item in own_items])
-        own = [stage for stage in in_order(stages) if stage.subject is subject]
+        own = [stage for stage in sort_stages(stages) if stage.subject is subject]
         for stage in own:
             upstream = [_project(drafts[name], own_items) for name in stage.reads]
             store.fetch(stage, keys[stage.name])
@@ -162,37 +163,7 @@ def make_plan(
         for stage in own:
             _explain(drafts[stage.name], keys, store)
     admitted = _admit(drafts, items, options.limit)
-    return Plan(tuple(_finish(drafts[stage.name], admitted, store) for stage in in_order(stages)))
-
-
-def stage_keys(stages: Sequence[Stage[Any]]) -> dict[str, StageKey]:
-    """Compute the current key of each stage. `stages` must include the stages that they read.
-
-    Raises:
-        StageError: a model or tool that a stage needs is missing.
-    """
-    keys: dict[str, StageKey] = {}
-    for stage in in_order(stages):
-        keys[stage.name] = stage_key(stage, keys)
-    return keys
-
-
-def in_order(stages: Sequence[Stage[Any]]) -> list[Stage[Any]]:
-    """Sort stages so that each comes after the stages that it reads, and otherwise keep their order."""
-    waiting = list(stages)
-    ordered: list[Stage[Any]] = []
-    while waiting:
-        names = {stage.name for stage in waiting}
-        ready = [stage for stage in waiting if not names & set(stage.reads)]
-        if not ready:
-            raise ValueError(f"stages read each other in a circle: {', '.join(sorted(names))}")
-        ordered += ready
-        waiting = [stage for stage in waiting if stage not in ready]
-    return ordered
-
-
-def _distinct(items: Sequence[ItemRef]) -> list[ItemRef]:
-    return list({item.key: item for item in items}.values())
+    return Plan(tuple(_finish(drafts[stage.name], admitted, store) for stage in sort_stages(stages)))
 
 
 def _project(draft: StageDraft, items: Sequence[ItemRef]) -> StageDraft:
@@ -267,11 +238,9 @@ def _explain(draft: StageDraft, keys: Mapping[str, StageKey], store: Store) -> N
             break
     changed = _find_changed(draft, unexplained, store)
     new = (Reason(Cause.NEW if draft.stage.subject is Subject.PICTURE else Cause.NEW_POST),)
-    draft.stale |= {n: _content_reasons(draft.items[n]) if n in changed else new for n in unexplained}
-
-
-def _content_reasons(item: ItemRef) -> Reasons:
-    return tuple(Reason(Cause.PART, part) for part in item.changed) or (Reason(Cause.CONTENT),)
+    for n in unexplained:
+        parts = tuple(Reason(Cause.PART, part) for part in draft.items[n].changed)
+        draft.stale[n] = (parts or (Reason(Cause.CONTENT),)) if n in changed else new
 
 
 def _find_changed(draft: StageDraft, positions: set[int], store: Store) -> set[int]:
@@ -310,9 +279,8 @@ def _admit(
 
 def _finish(draft: StageDraft, admitted: Mapping[Subject, set[int]] | None, store: Store) -> StagePlan:
     items = draft.items
-    positions = sorted(draft.stale)
-    if admitted is not None:
-        positions = [position for position in positions if position in admitted[draft.stage.subject]]
+    own = draft.stale if admitted is None else admitted[draft.stage.subject]
+    positions = sorted(draft.stale.keys() & set(own))
     return StagePlan(
         stage=draft.stage,
         key=draft.key,
@@ -327,8 +295,6 @@ def _finish(draft: StageDraft, admitted: Mapping[Subject, set[int]] | None, stor
 
 def _mean_seconds(draft: StageDraft, store: Store) -> float | None:
     """Mean seconds per item under this key, or else under the key used last."""
-    for key in [draft.key, *store.other_keys(draft.key)] if draft.stale else ():
-        seconds = store.index.summarize(store.folder(key)).seconds
-        if seconds is not None:
-            return seconds
-    return None
+    keys = [draft.key, *store.other_keys(draft.key)] if draft.stale else []
+    seconds = (store.index.summarize(store.folder(key)).seconds for key in keys)
+    return next((mean for mean in seconds if mean is not None), None)

@@ -10,8 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.keys import StageKey
-from ita_pipeline.cache.plan import in_order, stage_keys
+from ita_pipeline.cache.keys import StageKey, sort_stages, stage_keys
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.progress import Progress
@@ -71,7 +70,7 @@ def recompute(
         CorruptCacheError: a record is damaged.
     """
     keys = stage_keys(stages)
-    for stage in in_order(stages):
+    for stage in sort_stages(stages):
         jobs, lost = sampled(stage, keys, stages, store, count, random.Random(seed))
         yield Recomputation(keys[stage.name], dict(compared(stage, keys, jobs, store, executor, progress)), lost)
 

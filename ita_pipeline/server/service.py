@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from ita_pipeline.cache.plan import stage_keys
+from ita_pipeline.cache.keys import stage_keys
 from ita_pipeline.corpus.contexts import render
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.consent import allow_sending

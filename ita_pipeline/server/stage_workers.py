@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from ita_pipeline.cache.plan import in_order
+from ita_pipeline.cache.keys import sort_stages
 from ita_pipeline.engines.executor import Job, Limits
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.contexts import Results
@@ -22,7 +22,7 @@ class StageWorkers:
     """
 
     def __init__(self, stages: Sequence[Stage[Any]], limits: Limits, cache_size: int = 32) -> None:
-        self.stages = in_order(stages)
+        self.stages = sort_stages(stages)
         self._executors = {stage.name: SubprocessExecutor(limits) for stage in stages}
         self._cache: OrderedDict[str, Results] = OrderedDict()
         self._cache_size = cache_size

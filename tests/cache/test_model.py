@@ -19,7 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ita_pipeline.cache.cleanup import plan_cleanup, remove
 from ita_pipeline.cache.compaction import compact
 from ita_pipeline.cache.inventory import verify
-from ita_pipeline.cache.plan import Plan, PlanOptions, make_plan, stage_keys
+from ita_pipeline.cache.keys import stage_keys
+from ita_pipeline.cache.plan import Plan, PlanOptions, make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines.executor import InProcessExecutor, Job

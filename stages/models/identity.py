@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,11 @@ def find_local_commit(model: str, revision: str = "main") -> str | None:
     except HFValidationError as error:
         raise StageError(f"{model!r} is no name of a model", "write owner/name, or give a folder") from error
     return None
+
+
+def digest_json(content: object) -> str:
+    """Return `sha256:…` of `content` as JSON, for data files whose layout and comments do not matter."""
+    return f"sha256:{hashlib.sha256(json.dumps(content).encode()).hexdigest()}"
 
 
 def offline_error(model: str) -> StageError:

@@ -1,8 +1,8 @@
-"""NanoDet-g, the detector in the wheel: 80 COCO classes, 7.6 MB, run by ONNX Runtime.
+"""NanoDet-g, the bundled detector: COCO's 80 classes, 7.6 MB, run by ONNX Runtime.
 
-Each picture is looked at twice, stretched to the network's square, and in its own shape and mirrored. What both see
-is mostly there, what one sees mostly is not: docs/objects.md has how much that brings, and what else was tried.
-Where the weights come from and what goes in and out of them: `stages/weights/NOTICE.md`.
+Each image is processed twice: stretched to the network's square, and mirrored in its own aspect ratio. Objects in
+both views are mostly real, objects in one view are mostly not. docs/objects.md has the gain, and what else was
+tried. `weights/NOTICE.md` describes the source of the weights, their inputs and their outputs.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from stages.models.onnx import open_session, read_pinned
-from stages.objects.boxes import Boxes, agreed, joined
+from stages.objects.boxes import Boxes, concatenate, fuse_views
+from stages.objects.vocabulary import COCO
 
 if TYPE_CHECKING:
-    import numpy as np
     from PIL.Image import Image
 
 
@@ -27,94 +29,94 @@ SIDE = 416
 
 STRIDES = (8, 16, 32)
 
+BINS = 11  # of the distribution of a side's distance, in strides
+
 MEAN_BGR = (103.53, 116.28, 123.675)
 
 STD_BGR = (57.375, 57.12, 58.395)
 
-
-NAMES = (
-    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,"
-    "parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,"
-    "tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,"
-    "tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,"
-    "hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,keyboard,"
-    "cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors,teddy bear,hair drier,"
-    "toothbrush"
-)
-
-COCO = NAMES.split(",")
-
-
-SAME = 0.4  # intersection over union from which on two views are thought to show one thing
+# Intersection over union from which boxes in two views are considered one object.
+MIN_VIEW_OVERLAP = 0.4
 
 
 class NanoDet:
-    """May be asked from several threads at once."""
+    """A `Detector`. Several threads may call it at once."""
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
         """Read the weights.
 
         Raises:
-            StageError: the file is missing, or its bytes are not those of `SHA256`.
+            StageError: The file is missing, or its digest is not `SHA256`.
         """
-        self.network = open_session(read_pinned(weights, SHA256))
+        self.session = open_session(read_pinned(weights, SHA256))
         self.outputs = [f"cls{stride}" for stride in STRIDES] + [f"reg{stride}" for stride in STRIDES]
 
-    def detect(self, pictures: Sequence[Image], floor: float) -> list[Boxes]:
-        """What scores at least `floor` in each picture; a score is the mean over both views."""
-        return [self.detect_in(picture, floor) for picture in pictures]
+    def detect(self, images: Sequence[Image], floor: float) -> list[Boxes]:
+        """Return the boxes of each image that score at least `floor`; a score is the mean over both views."""
+        return [self._detect(image, floor) for image in images]
 
-    def detect_in(self, picture: Image, floor: float) -> Boxes:
+    def _detect(self, image: Image, floor: float) -> Boxes:
         import cv2
-        import numpy as np
 
-        bgr = cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR)
-        # What scores `floor` on average may score half of it in one view.
-        stretched = self.look(bgr, (SIDE, SIDE), floor / 2)
-        mirrored = self.look(bgr, fitting(picture.size), floor / 2, mirrored=True)
-        mirrored.xyxy[:, [0, 2]] = picture.width - mirrored.xyxy[:, [2, 0]]
-        both = agreed([stretched, mirrored], SAME)
-        return both.pick(np.flatnonzero(both.scores >= floor))
+        bgr = cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR)
+        # A box with a mean of `floor` may score half of it in one view.
+        stretched = self._run_view(bgr, (SIDE, SIDE), floor / 2)
+        mirrored = self._run_view(bgr, _fit_size(image.size), floor / 2, is_mirrored=True)
+        mirrored.xyxy[:, [0, 2]] = image.width - mirrored.xyxy[:, [2, 0]]
+        boxes = fuse_views([stretched, mirrored], MIN_VIEW_OVERLAP)
+        return boxes.pick(np.flatnonzero(boxes.scores >= floor))
 
-    def look(self, bgr: np.ndarray, size: tuple[int, int], floor: float, mirrored: bool = False) -> Boxes:
-        """All cells whose best class scores at least `floor`, and above 0, in one view: the picture (h, w, 3) made
-        as large as `size`, width and height, says, and maybe mirrored, as the boxes are then.
+    def _run_view(self, bgr: np.ndarray, size: tuple[int, int], floor: float, is_mirrored: bool = False) -> Boxes:
+        """Return all cells of one view whose best class scores at least `floor` and above 0.
+
+        Args:
+            bgr: The image (h, w, 3).
+            size: Width and height that the image is resized to.
+            floor: Minimum score.
+            is_mirrored: Whether the image is mirrored; the boxes are then in its mirrored coordinates.
         """
-        import numpy as np
-
         height, width = bgr.shape[:2]
         left, top = (SIDE - size[0]) // 2, (SIDE - size[1]) // 2
-        answers = self.network.run(self.outputs, {"image": network_input(bgr, size, mirrored)})
-        found = {name: np.asarray(answer) for name, answer in zip(self.outputs, answers, strict=True)}
+        tensors = self.session.run(self.outputs, {"image": _build_input(bgr, size, is_mirrored)})
+        outputs = {name: np.asarray(tensor) for name, tensor in zip(self.outputs, tensors, strict=True)}
         parts: list[Boxes] = []
         for stride in STRIDES:
-            confidence = found[f"cls{stride}"].reshape(-1, len(COCO))
-            best = confidence.argmax(axis=1)
-            score = confidence[np.arange(len(best)), best]
-            kept = np.flatnonzero(score >= floor)
-            xyxy = decode_sides(found[f"reg{stride}"].reshape(-1, 44)[kept], kept, stride)
-            parts.append(Boxes(xyxy, score[kept], [COCO[index] for index in best[kept]]))
-        boxes = joined(parts)
+            confidences = outputs[f"cls{stride}"].reshape(-1, len(COCO))
+            best = confidences.argmax(axis=1)
+            scores = confidences[np.arange(len(best)), best]
+            kept = np.flatnonzero(scores >= floor)
+            xyxy = decode_sides(outputs[f"reg{stride}"].reshape(-1, 4 * BINS)[kept], kept, stride)
+            parts.append(Boxes(xyxy, scores[kept], [COCO[index] for index in best[kept]]))
+        boxes = concatenate(parts)
         scale = np.array(size * 2) / [width, height, width, height]
         xyxy = np.clip((boxes.xyxy - [left, top, left, top]) / scale, 0, [width, height] * 2)
-        inside = (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1) & (boxes.scores > 0)
-        return Boxes(xyxy, boxes.scores, boxes.labels).pick(np.flatnonzero(inside))
+        is_valid = (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1) & (boxes.scores > 0)
+        return Boxes(xyxy, boxes.scores, boxes.labels).pick(np.flatnonzero(is_valid))
 
 
-def fitting(size: tuple[int, int]) -> tuple[int, int]:
-    """A picture's size, width and height, so that its longer side is the network's."""
+def decode_sides(bins: np.ndarray, cells: np.ndarray, stride: int) -> np.ndarray:
+    """Return boxes (n, 4) from logits (n, 44) of cells (n,): a side's distance is the mean of its distribution."""
+    logits = bins.reshape(-1, 4, BINS)
+    weights = np.exp(logits - logits.max(axis=2, keepdims=True))
+    sides = (weights / weights.sum(axis=2, keepdims=True)) @ np.arange(BINS) * stride
+    columns = SIDE // stride
+    center = np.stack([cells % columns + 0.5, cells // columns + 0.5], axis=1) * stride
+    return np.concatenate([center - sides[:, :2], center + sides[:, 2:]], axis=1)
+
+
+def _fit_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return an image's width and height, scaled so that its longer side is the network's."""
     scale = SIDE / max(size)
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def network_input(bgr: np.ndarray, size: tuple[int, int], mirrored: bool = False) -> np.ndarray:
-    """(1, 3, 416, 416): the picture, made as large as `size`, in the middle of the network's mean colour."""
+def _build_input(bgr: np.ndarray, size: tuple[int, int], is_mirrored: bool) -> np.ndarray:
+    """Return the input (1, 3, 416, 416): the image, resized to `size`, in the middle of the mean color."""
     import cv2
-    import numpy as np
 
-    shrunk = size[0] < bgr.shape[1] or size[1] < bgr.shape[0]
-    resized = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA if shrunk else cv2.INTER_LINEAR)
-    if mirrored:
+    is_shrunk = size[0] < bgr.shape[1] or size[1] < bgr.shape[0]
+    resized = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA if is_shrunk else cv2.INTER_LINEAR)
+    if is_mirrored:
         resized = resized[:, ::-1]
     planes = np.zeros((1, 3, SIDE, SIDE), np.float32)
     left, top = (SIDE - size[0]) // 2, (SIDE - size[1]) // 2
@@ -123,15 +125,3 @@ def network_input(bgr: np.ndarray, size: tuple[int, int], mirrored: bool = False
         np.subtract(resized[:, :, channel], np.float32(mean), out=plane)
         plane /= np.float32(deviation)
     return planes
-
-
-def decode_sides(bins: np.ndarray, cells: np.ndarray, stride: int) -> np.ndarray:
-    """Boxes (n, 4) from (n, 44) bin logits: each side's distance is the mean of a distribution over 0..10."""
-    import numpy as np
-
-    logits = bins.reshape(-1, 4, 11)
-    weights = np.exp(logits - logits.max(axis=2, keepdims=True))
-    sides = (weights / weights.sum(axis=2, keepdims=True)) @ np.arange(11) * stride
-    columns = SIDE // stride
-    centre = np.stack([cells % columns + 0.5, cells // columns + 0.5], axis=1) * stride
-    return np.concatenate([centre - sides[:, :2], centre + sides[:, 2:]], axis=1)

@@ -1,7 +1,7 @@
-"""Detectors that are asked with words: OWL-ViT and OWLv2, Grounding DINO and MM Grounding DINO.
+"""Open-vocabulary detectors: OWL-ViT and OWLv2, Grounding DINO and MM Grounding DINO.
 
-They find what a vocabulary names instead of the classes that they were trained on. The words are given when a
-detector is opened; its boxes are labelled with them as they were given.
+They look for the words of a vocabulary instead of the classes that they were trained on. The words are set when a
+detector is loaded; its boxes are labeled with them unchanged.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from stages.base import StageError
+from stages.batching import split_batches
 from stages.models.devices import pick_device
 from stages.models.loading import load_pretrained, load_weights, read_model_type
 from stages.objects.hub_detectors import BatchDetector
@@ -20,82 +21,88 @@ if TYPE_CHECKING:
     import torch
 
 
-OWL = ("owlvit", "owlv2")
+OWL_TYPES = ("owlvit", "owlv2")
 
-GROUNDING = ("grounding-dino", "mm-grounding-dino")
-
-WORDED = frozenset((*OWL, *GROUNDING))
+OPEN_VOCABULARY_TYPES = frozenset((*OWL_TYPES, "grounding-dino", "mm-grounding-dino"))
 
 PROMPT = "a photo of a {}"
 
-QUERIES = 64
+TEXT_BATCH_SIZE = 64
 
-SHORTER = "write a shorter one into the vocabulary"
+SHORTEN = "write a shorter one into the vocabulary"
 
 
-def worded_detector(model: str, identity: str, device: str, words: Sequence[str]) -> BatchDetector:
-    """The detector `model`, of a kind in `WORDED`, that looks for `words`.
+def is_open_vocabulary(model: str, identity: str) -> bool:
+    """Return whether a model of the hub is one of these detectors, according to its `config.json`."""
+    return read_model_type(model, identity) in OPEN_VOCABULARY_TYPES
+
+
+def load_open_vocabulary_detector(
+    model: str, identity: str, device: str, words: Sequence[str]
+) -> OpenVocabularyDetector:
+    """Return the detector `model` that looks for `words`.
 
     Raises:
-        StageError: the model is incomplete, or a word too long for it.
+        StageError: The model is incomplete, or a word is too long for it.
     """
-    kind = Owl if read_model_type(model, identity) in OWL else GroundingDino
-    return kind(model, identity, device, words)
+    detector_type = OwlDetector if read_model_type(model, identity) in OWL_TYPES else GroundingDinoDetector
+    return detector_type(model, identity, device, words)
 
 
-class WordedDetector(BatchDetector):
+class OpenVocabularyDetector(BatchDetector):
+    """Base of detectors that look for words."""
+
     def __init__(self, model: str, identity: str, device: str, words: Sequence[str]) -> None:
         """Load exactly the weights of `identity`.
 
         Raises:
-            StageError: it is incomplete, or a word too long for it.
+            StageError: The model is incomplete, or a word is too long for it.
         """
         from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
         self.device = pick_device(device)
         self.processor: Any = load_pretrained(AutoProcessor.from_pretrained, model, identity)
-        self.prepare = self.processor.image_processor
+        self.image_processor = self.processor.image_processor
         self.model: Any = load_weights(
             AutoModelForZeroShotObjectDetection.from_pretrained, model, identity, self.device
         )
         self.names = dict(enumerate(words))
 
-    def length(self, text: str, **options: Any) -> int:
-        """In tokens, for this model's text encoder."""
+    def count_tokens(self, text: str, **options: Any) -> int:
+        """Return the length of a text for this model's text encoder."""
         return len(self.processor.tokenizer(text, **options)["input_ids"])
 
 
-class Owl(WordedDetector):
-    """The words are encoded once, each in the sentence that this model's documentation asks with. A picture is
-    encoded once however many words there are; each of its patches has one box, labelled with the best word.
+class OwlDetector(OpenVocabularyDetector):
+    """OWL-ViT and OWLv2.
+
+    Each word is encoded once, in the sentence of the model's documentation. Each image is encoded once, however
+    many words there are; each of its patches has one box, labeled with the best word.
     """
 
     def __init__(self, model: str, identity: str, device: str, words: Sequence[str]) -> None:
         super().__init__(model, identity, device, words)
-        most = self.model.config.text_config.max_position_embeddings
+        max_tokens = self.model.config.text_config.max_position_embeddings
         for word in words:
-            if self.length(PROMPT.format(word)) > most:
-                raise StageError(f"the word {word!r} is too long for {model}", SHORTER)
-        self.queries = self.encode([PROMPT.format(word) for word in words])
+            if self.count_tokens(PROMPT.format(word)) > max_tokens:
+                raise StageError(f"the word {word!r} is too long for {model}", SHORTEN)
+        self.queries = self._encode([PROMPT.format(word) for word in words])
 
-    def encode(self, sentences: Sequence[str]) -> torch.Tensor:
-        """Queries of unit length (sentences, dimensions)."""
+    def _encode(self, sentences: Sequence[str]) -> torch.Tensor:
+        """Return queries of unit length (sentences, dimensions)."""
         import torch
 
-        parts = list[torch.Tensor]()
-        for start in range(0, len(sentences), QUERIES):
-            asked = self.processor(text=list(sentences[start : start + QUERIES]), return_tensors="pt")
+        encoders = getattr(self.model, self.model.base_model_prefix)  # without the heads for boxes
+        queries = list[torch.Tensor]()
+        for batch in split_batches(sentences, TEXT_BATCH_SIZE):
+            inputs = self.processor(text=batch, return_tensors="pt").to(self.device)
             with torch.inference_mode():
-                found = self.base.get_text_features(**asked.to(self.device)).pooler_output
-            parts.append(torch.nn.functional.normalize(found, dim=-1))
-        return torch.cat(parts)
+                features = encoders.get_text_features(**inputs).pooler_output
+            queries.append(torch.nn.functional.normalize(features, dim=-1))
+        return torch.cat(queries)
 
-    @property
-    def base(self) -> Any:
-        """The two encoders without the heads for boxes."""
-        return getattr(self.model, self.model.base_model_prefix)
-
-    def look(self, inputs: Mapping[str, Any], floor: float, sizes: list[tuple[int, int]]) -> list[Any]:
+    def run_model(self, inputs: Mapping[str, Any], floor: float, sizes: list[tuple[int, int]]) -> list[Any]:
+        """Return the raw results of a batch; see `BatchDetector.run_model`."""
         patches, _ = self.model.image_embedder(inputs["pixel_values"])
         features = patches.flatten(1, 2)
         logits, _ = self.model.class_predictor(features, self.queries.expand(len(features), -1, -1))
@@ -104,81 +111,90 @@ class Owl(WordedDetector):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A text as Grounding DINO reads it, `dog. fire truck.`, as tensors (1, tokens), and for each token the number
-    of its word in the vocabulary, -1 where it belongs to none.
+class TextQuery:
+    """A text as Grounding DINO reads it, such as `dog. fire truck.`
+
+    Attributes:
+        inputs: The text as tensors (1, tokens).
+        word_of: For each token (tokens,) the number of its word in the vocabulary, -1 if it belongs to none.
     """
 
     inputs: Mapping[str, torch.Tensor]
     word_of: torch.Tensor
 
 
-class GroundingDino(WordedDetector):
-    """As many words as fit are asked at once. A picture is looked at once for each such question, and what all of
-    them found is joined; where two words were found on one thing, the better stays, as with any detector's boxes.
+class GroundingDinoDetector(OpenVocabularyDetector):
+    """Grounding DINO and MM Grounding DINO.
+
+    A text query has as many words as fit. Each image is processed once per query, and the results are combined. If
+    two words match one object, the better one is kept later, as with the boxes of any detector.
     """
 
     def __init__(self, model: str, identity: str, device: str, words: Sequence[str]) -> None:
         super().__init__(model, identity, device, words)
         config = self.model.config
-        self.most = min(config.max_text_len, config.text_config.max_position_embeddings)
-        self.questions = [self.ask(numbers) for numbers in self.fitting(model)]
+        self.max_tokens = min(config.max_text_len, config.text_config.max_position_embeddings)
+        self.queries = [self._build_query(numbers) for numbers in self._group_words(model)]
 
-    def fitting(self, model: str) -> Iterator[list[int]]:
-        """Numbers of words, in their order, that fit into one text together."""
+    def _group_words(self, model: str) -> Iterator[list[int]]:
+        """Return numbers of words, in their order, that fit into one text together."""
         room, numbers = 0, list[int]()
         for number, word in self.names.items():
-            needed = self.length(word.lower(), add_special_tokens=False) + 1
-            if needed > self.most - 2:  # one at the text's beginning and one at its end
-                raise StageError(f"the word {word!r} is too long for {model}", SHORTER)
-            if numbers and needed > room:
+            length = self.count_tokens(word.lower(), add_special_tokens=False) + 1
+            if length > self.max_tokens - 2:  # one for the beginning of the text and one for its end
+                raise StageError(f"the word {word!r} is too long for {model}", SHORTEN)
+            if numbers and length > room:
                 yield numbers
                 numbers = []
-            room = (room if numbers else self.most - 2) - needed
+            room = (room if numbers else self.max_tokens - 2) - length
             numbers.append(number)
         yield numbers
 
-    def ask(self, numbers: Sequence[int]) -> Question:
+    def _build_query(self, numbers: Sequence[int]) -> TextQuery:
         import torch
 
         text = " ".join(f"{self.names[number].lower()}." for number in numbers)
         inputs = self.processor(text=text, return_tensors="pt").to(self.device)
         tokenizer = self.processor.tokenizer
-        stop, special = tokenizer.convert_tokens_to_ids("."), set(tokenizer.all_special_ids)
-        unknown = tokenizer.unk_token_id
-        word_of, left = list[int](), iter(numbers)
-        word = next(left)
+        stop = tokenizer.convert_tokens_to_ids(".")
+        ignored = {stop, *tokenizer.all_special_ids} - {tokenizer.unk_token_id}
+        word_of, following = list[int](), iter(numbers)
+        word = next(following)
         for token in inputs["input_ids"][0].tolist():
-            word_of.append(-1 if token == stop or (token in special and token != unknown) else word)
+            word_of.append(-1 if token in ignored else word)
             if token == stop:
-                word = next(left, -1)
-        return Question(inputs, torch.tensor(word_of, device=self.device))
+                word = next(following, -1)
+        return TextQuery(inputs, torch.tensor(word_of, device=self.device))
 
-    def look(self, inputs: Mapping[str, Any], floor: float, sizes: list[tuple[int, int]]) -> list[Any]:
+    def run_model(self, inputs: Mapping[str, Any], floor: float, sizes: list[tuple[int, int]]) -> list[Any]:
+        """Return the raw results of a batch; see `BatchDetector.run_model`."""
         import torch
 
-        answers = [self.answer(question, inputs, floor, sizes) for question in self.questions]
+        results = [self._run_query(query, inputs, floor, sizes) for query in self.queries]
         return [
-            {name: torch.cat([found[name] for found in of_picture]) for name in ("boxes", "scores", "labels")}
-            for of_picture in zip(*answers, strict=True)
+            {name: torch.cat([part[name] for part in parts]) for name in ("boxes", "scores", "labels")}
+            for parts in zip(*results, strict=True)
         ]
 
-    def answer(
-        self, question: Question, inputs: Mapping[str, Any], floor: float, sizes: list[tuple[int, int]]
+    def _run_query(
+        self, query: TextQuery, inputs: Mapping[str, Any], floor: float, sizes: list[tuple[int, int]]
     ) -> list[dict[str, torch.Tensor]]:
-        """The processor's own boxes and scores. Its labels are whatever pieces of words score enough, also of
-        several words; here a box is labelled with the word of its best token.
+        """Return the processor's boxes and scores, each labeled with the word of its best token.
+
+        The processor's own labels are all tokens that score enough, which may belong to several words.
         """
-        asked = {name: tensor.expand(len(sizes), -1) for name, tensor in question.inputs.items()}
-        outputs = self.model(**inputs, **asked)
-        # All boxes, so that they can be told by their places, and no text for them, since no token scores above 1.
-        every = self.processor.post_process_grounded_object_detection(
+        text = {name: tensor.expand(len(sizes), -1) for name, tensor in query.inputs.items()}
+        outputs = self.model(**inputs, **text)
+        # All boxes, so that their order matches the logits, and no labels, since no token scores above 1.
+        results = self.processor.post_process_grounded_object_detection(
             outputs, threshold=-1.0, text_threshold=1.0, target_sizes=sizes
         )
-        of_words = outputs.logits[..., : len(question.word_of)].masked_fill(question.word_of < 0, float("-inf"))
-        labels = question.word_of[of_words.argmax(-1)]
-        return [
-            {name: tensor[found["scores"] > floor] for name, tensor in parts.items()}
-            for found, words in zip(every, labels, strict=True)
-            for parts in ({"boxes": found["boxes"], "scores": found["scores"], "labels": words},)
-        ]
+        logits = outputs.logits[..., : len(query.word_of)].masked_fill(query.word_of < 0, float("-inf"))
+        labels = query.word_of[logits.argmax(-1)]
+        selected: list[dict[str, torch.Tensor]] = []
+        for result, words in zip(results, labels, strict=True):
+            kept = result["scores"] > floor
+            selected.append(
+                {"boxes": result["boxes"][kept], "scores": result["scores"][kept], "labels": words[kept]}
+            )
+        return selected

@@ -1,4 +1,4 @@
-"""Classifiers of timm: name which kind of a thing a crop shows, with any model trained on ImageNet.
+"""Classifiers of timm: the kind of an object, by any model that was trained on ImageNet.
 
 The setting `timm/NAME` selects one. NAME is a model of the hub's owner `timm` (`timm/resnet50.a1_in1k`), another
 owner's model (`timm/owner/name`), or a folder (`timm/models/mine`) with `config.json` and `model.safetensors` as
@@ -11,102 +11,97 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stages.base import StageError
+from stages.batching import split_batches
 from stages.models.devices import pick_device
 from stages.models.identity import is_folder
 from stages.models.loading import fetch_file, read_config, require_weights, wrap_load_errors
-from stages.objects.efficientnet import kinds, likeliest_kind
+from stages.objects.hub_detectors import pad_elongated
+from stages.objects.kinds import find_likeliest_kind, load_kinds
+from stages.objects.schema import TIMM_PREFIX
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-PREFIX = "timm/"
+
 WEIGHTS = "model.safetensors"
-BATCH = 16
+
+BATCH_SIZE = 16
+
 CHANNELS = 3
+
 KNOWN_MODEL = "name a classifier trained on ImageNet-1k or ImageNet-22k, such as timm/resnet50.a1_in1k"
+
 # Together these lists contain every synset of every ImageNet list that timm has.
 LONGEST_LISTS = ("imagenet-22k-ms", "imagenet-21k-goog")
 
 
 class TimmClassifier:
-    """A classifier of timm. Several threads may call it at once."""
+    """An `Attributor` that names kinds. Several threads may call it at once."""
 
     def __init__(self, model: str, identity: str, device: str) -> None:
         """Load `model`, exactly the weights of `identity`.
 
         Raises:
-            StageError: the model is incomplete, not safetensors, not a classifier of timm, or not one of ImageNet.
+            StageError: The model is incomplete, not safetensors, not a classifier of timm, or not one of ImageNet.
         """
-        synsets = class_synsets(model, read_config(model, identity))
-        self.kinds = kinds_by_class(synsets)
+        synsets = read_class_synsets(model, read_config(model, identity))
+        self.kinds = map_kinds(synsets)
         if not self.kinds:
             raise StageError(f"the model {model} has no class that is a kind of a detected thing", KNOWN_MODEL)
         self.device = pick_device(device)
-        self.model = load_classifier(model, identity).to(self.device)
-        self.transform = evaluation_transform(model, self.model)
+        self.model = _load_classifier(model, identity).to(self.device)
+        self.transform = _build_transform(model, self.model)
 
-    def knows(self, label: str) -> bool:
-        """Whether the model has classes that are kinds of `label`; crops of other labels are skipped."""
+    def accepts(self, label: str) -> bool:
+        """Return whether the model has classes that are kinds of `label`."""
         return label in self.kinds
 
     def classify(
         self, crops: Sequence[Image], labels: Sequence[str], floor: float
     ) -> list[list[tuple[str, float]]]:
-        """For each crop the likeliest kind of what its label says, if its probability is at least `floor`."""
-        rows = [
-            row for start in range(0, len(crops), BATCH) for row in self.probabilities(crops[start : start + BATCH])
-        ]
-        return [likeliest_kind(row, self.kinds[label], floor) for row, label in zip(rows, labels, strict=True)]
+        """Return for each crop the likeliest kind of its label, if its probability is at least `floor`."""
+        rows = [row for batch in split_batches(crops, BATCH_SIZE) for row in self.compute_probabilities(batch)]
+        return [find_likeliest_kind(row, self.kinds[label], floor) for row, label in zip(rows, labels, strict=True)]
 
-    def probabilities(self, crops: Sequence[Image]) -> np.ndarray:
-        """Probabilities (crops, classes)."""
+    def compute_probabilities(self, crops: Sequence[Image]) -> np.ndarray:
+        """Return the probabilities (crops, classes)."""
         import torch
-
-        from stages.objects.hub_detectors import pad_elongated
 
         pixels = torch.stack([self.transform(pad_elongated(crop)) for crop in crops])
         with torch.inference_mode():
             return self.model(pixels.to(self.device)).float().softmax(1).cpu().numpy()
 
 
-def is_timm(attributes: str) -> bool:
-    """Whether a value of the setting `objects.attributes` selects a classifier of timm."""
-    return attributes.startswith(PREFIX)
+def model_name(attributes: str) -> str:
+    """Return the hub name or folder in a value of `objects.attributes`.
 
-
-def model_of(attributes: str) -> str:
-    """Return the hub name or folder that a value of `objects.attributes` contains.
-
-    `timm/NAME` stays as it is, a hub name, unless NAME is a folder, a path or another owner's model.
+    `timm/NAME` remains unchanged, a hub name, unless NAME is a folder, a path or another owner's model.
     """
-    name = attributes.removeprefix(PREFIX)
-    if not is_timm(attributes) or not name or is_folder(attributes):
+    name = attributes.removeprefix(TIMM_PREFIX)
+    if not attributes.startswith(TIMM_PREFIX) or not name or is_folder(attributes):
         return attributes
-    other = "/" in name or name.startswith((".", "~")) or is_folder(name)
-    return name if other else attributes
+    is_other = "/" in name or name.startswith((".", "~")) or is_folder(name)
+    return name if is_other else attributes
 
 
-def written_by_timm(config: Mapping[str, Any]) -> bool:
-    """Whether this `config.json` is timm's; that of transformers has a `model_type`."""
-    return isinstance(config.get("architecture"), str) and "model_type" not in config
-
-
-def refuse_timm(model: str, identity: str) -> None:
+def reject_timm(model: str, identity: str) -> None:
     """Raise a `StageError` if `model`, named without the prefix `timm/`, is a classifier of timm."""
-    if written_by_timm(read_config(model, identity)):
-        raise StageError(f"the model {model} is a classifier of timm", f"use objects.attributes={PREFIX}{model}")
+    if _is_written_by_timm(read_config(model, identity)):
+        raise StageError(
+            f"the model {model} is a classifier of timm", f"use objects.attributes={TIMM_PREFIX}{model}"
+        )
 
 
-def class_synsets(model: str, config: Mapping[str, Any]) -> Mapping[int, str]:
+def read_class_synsets(model: str, config: Mapping[str, Any]) -> Mapping[int, str]:
     """Return the WordNet synset of each class number, from the label names in `config.json` or the class count.
 
     Raises:
-        StageError: the configuration is not timm's, or the labels are none of ImageNet's.
+        StageError: The configuration is not timm's, or the labels are not ImageNet's.
     """
     from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
-    if not written_by_timm(config):
+    if not _is_written_by_timm(config):
         raise StageError(
             f"the model {model} has no config.json of a timm classifier",
             "give a model saved by timm; name a CLIP or SigLIP model without timm/",
@@ -121,7 +116,7 @@ def class_synsets(model: str, config: Mapping[str, Any]) -> Mapping[int, str]:
         if subset is None:
             raise StageError(f"the model {model} has {count} classes, as no list of ImageNet has", KNOWN_MODEL)
         return dict(enumerate(ImageNetInfo(subset).label_names()))
-    synsets = numbered(names, count)
+    synsets = _number_labels(names, count)
     known = {synset for subset in LONGEST_LISTS for synset in ImageNetInfo(subset).label_names()}
     if not synsets or not known.issuperset(synsets.values()):
         raise StageError(
@@ -130,7 +125,28 @@ def class_synsets(model: str, config: Mapping[str, Any]) -> Mapping[int, str]:
     return synsets
 
 
-def numbered(names: Any, count: int) -> dict[int, str]:
+def map_kinds(synsets: Mapping[int, str]) -> Mapping[str, Mapping[int, str]]:
+    """Return the kinds of `load_kinds` with the class numbers of a model whose classes are `synsets`.
+
+    A label is left out if the model has no class for any of its kinds.
+    """
+    from timm.data.imagenet_info import ImageNetInfo
+
+    thousand = ImageNetInfo("imagenet-1k").label_names()
+    classes = {synset: number for number, synset in synsets.items()}
+    kinds = {
+        label: {classes[thousand[n]]: name for n, name in names.items() if thousand[n] in classes}
+        for label, names in load_kinds().items()
+    }
+    return {label: names for label, names in kinds.items() if names}
+
+
+def _is_written_by_timm(config: Mapping[str, Any]) -> bool:
+    """Return whether a `config.json` is timm's; that of transformers has a `model_type`."""
+    return isinstance(config.get("architecture"), str) and "model_type" not in config
+
+
+def _number_labels(names: Any, count: int) -> dict[int, str]:
     """Return label names by class number, or nothing if they do not fit `count` classes.
 
     They are a list with a name for each class, or a JSON object, which may leave classes out.
@@ -142,27 +158,11 @@ def numbered(names: Any, count: int) -> dict[int, str]:
     return {int(number): str(name) for number, name in names.items()}
 
 
-def kinds_by_class(synsets: Mapping[int, str]) -> Mapping[str, Mapping[int, str]]:
-    """Return what `stages.kinds.kinds` has, with the class numbers of a model whose classes are `synsets`.
-
-    A label is left out if the model has no class for any of its kinds.
-    """
-    from timm.data.imagenet_info import ImageNetInfo
-
-    thousand = ImageNetInfo("imagenet-1k").label_names()
-    classes = {synset: number for number, synset in synsets.items()}
-    found = {
-        label: {classes[thousand[n]]: name for n, name in names.items() if thousand[n] in classes}
-        for label, names in kinds().items()
-    }
-    return {label: names for label, names in found.items() if names}
-
-
-def load_classifier(model: str, identity: str) -> Any:
-    """Return the model in evaluation mode on the CPU, in float32.
+def _load_classifier(model: str, identity: str) -> Any:
+    """Return the network in evaluation mode on the CPU, in float32.
 
     Raises:
-        StageError: files are missing or damaged, or weights are missing that timm would make up at random.
+        StageError: Files are missing or damaged, or weights are missing that timm would initialize at random.
     """
     import timm
     from safetensors import safe_open
@@ -170,30 +170,32 @@ def load_classifier(model: str, identity: str) -> Any:
     config, weights = (fetch_file(model, identity, name) for name in ("config.json", WEIGHTS))
     # timm would fall back to a pickle, or follow a source that config.json names.
     others = dict.fromkeys(("source", "state_dict", "url", "hf_hub_id"))
-    only = {**others, "file": str(weights), "custom_load": False}
+    overlay = {**others, "file": str(weights), "custom_load": False}
     with wrap_load_errors(model):
-        loaded: Any = timm.create_model(f"local-dir:{config.parent}", pretrained=True, pretrained_cfg_overlay=only)
+        network: Any = timm.create_model(
+            f"local-dir:{config.parent}", pretrained=True, pretrained_cfg_overlay=overlay
+        )
         with safe_open(weights, "pt") as opened:
             stored = set(opened.keys())
-    expected = set(loaded.state_dict())
-    if loaded.num_classes != loaded.pretrained_cfg["num_classes"]:
+    expected = set(network.state_dict())
+    if network.num_classes != network.pretrained_cfg["num_classes"]:
         # timm has replaced the head by a random one.
         raise StageError(
             f"the config.json of the model {model} has two different numbers of classes",
             "save the model again with timm, or name another one",
         )
     if stored <= expected:  # in other files timm renames the weights
-        require_weights(model, loaded, expected - stored)
-    return loaded.eval()
+        require_weights(model, network, expected - stored)
+    return network.eval()
 
 
-def evaluation_transform(model: str, loaded: Any) -> Any:
+def _build_transform(model: str, network: Any) -> Any:
     """Return the function that turns a crop into the input of the network (3, height, width)."""
     from timm.data.config import resolve_model_data_config
     from timm.data.transforms_factory import create_transform
 
     with wrap_load_errors(model):
-        config = resolve_model_data_config(loaded)
+        config = resolve_model_data_config(network)
         if config["input_size"][0] != CHANNELS:
             raise StageError(f"the model {model} does not take color images", KNOWN_MODEL)
         return create_transform(**config, is_training=False)

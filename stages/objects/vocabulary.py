@@ -1,88 +1,78 @@
-"""The words that a detector is asked with (`objects.vocabulary`): our list, COCO's, or a file of one's own."""
+"""The words that an open-vocabulary detector looks for (`objects.vocabulary`)."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from stages.base import StageError
-from stages.objects.nanodet import COCO
 
 COMMON = "common"
 
+COMMON_FILE = Path(__file__).parent / "vocabulary.yaml"
+
 COCO_NAME = "coco"
 
-OURS = Path(__file__).parent / "vocabulary.yaml"
+_COCO_LABELS = (
+    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,"
+    "parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,"
+    "tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,"
+    "tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,"
+    "hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,keyboard,"
+    "cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors,teddy bear,hair drier,"
+    "toothbrush"
+)
 
-MOST_BYTES = 100_000
+COCO = _COCO_LABELS.split(",")
 
-MOST_WORDS = 2000
+MAX_BYTES = 100_000
 
-MOST_CHARACTERS = 100
+MAX_WORDS = 2000
 
-# Grounding DINO reads one text and takes these for the end of a phrase.
-ENDS = frozenset(".?")
+MAX_CHARACTERS = 100
+
+# Grounding DINO reads one text in which these characters end a phrase.
+PHRASE_ENDS = frozenset(".?")
 
 FORMS = "name `common`, `coco`, or a file: a word a line, or YAML with a list of words or with groups of such lists"
 
 
-def words_of(vocabulary: str) -> tuple[str, ...]:
-    """The words of a vocabulary in their order, each once: `common`, `coco`, or the path of a file.
+def read_vocabulary(vocabulary: str) -> tuple[str, ...]:
+    """Return the words of a vocabulary in their order, each once.
 
-    A file `.yaml` or `.yml` holds a list of words, or groups of such lists. Any other holds a word (which may have
-    several parts, such as "fire truck") a line; empty lines and those that begin with `#` do not count.
+    Args:
+        vocabulary: `common`, `coco`, or the path of a file. A `.yaml` or `.yml` file contains a list of words, or
+            groups of such lists. Any other file contains one word per line; empty lines and lines that begin with
+            `#` are skipped. A word may have several parts, such as "fire truck".
 
     Raises:
-        StageError: the file is missing, is no text or too large, or holds no words, too many, or one that cannot
-            be asked for.
+        StageError: The file is missing, too large or not a text, or contains no words, too many words, or an
+            invalid one.
     """
     if vocabulary == COCO_NAME:
         return tuple(COCO)
-    path = OURS if vocabulary == COMMON else Path(vocabulary)
-    text = read(path)
-    found = in_yaml(text, path) if path.suffix.lower() in (".yaml", ".yml") else in_lines(text)
-    words = [checked(word, path) for word in islice(found, MOST_WORDS + 1)]
+    path = COMMON_FILE if vocabulary == COMMON else Path(vocabulary)
+    text = _read_text(path)
+    entries = parse_yaml(text, path) if path.suffix.lower() in (".yaml", ".yml") else _parse_lines(text)
+    words = [_normalize_word(entry, path) for entry in islice(entries, MAX_WORDS + 1)]
     if not words:
         raise StageError(f"the vocabulary {path} has no words", FORMS)
-    if len(words) > MOST_WORDS:
-        raise StageError(f"the vocabulary {path} has more than {MOST_WORDS} words", "leave some out")
-    once: dict[str, str] = {}
+    if len(words) > MAX_WORDS:
+        raise StageError(f"the vocabulary {path} has more than {MAX_WORDS} words", "leave some out")
+    unique: dict[str, str] = {}
     for word in words:
-        once.setdefault(word.casefold(), word)
-    return tuple(once.values())
+        unique.setdefault(word.casefold(), word)
+    return tuple(unique.values())
 
 
-def digest(words: Sequence[str]) -> str:
-    """sha256 of the words in their order, wherever they stand."""
-    return f"sha256:{hashlib.sha256(json.dumps(list(words)).encode()).hexdigest()}"
+def parse_yaml(text: str, path: Path) -> Iterator[Any]:
+    """Return the entries of the lists in a YAML vocabulary, which need not be words.
 
-
-def read(path: Path) -> str:
-    try:
-        with path.open("rb") as opened:
-            content = opened.read(MOST_BYTES + 1)
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        why = error.strerror or error
-        raise StageError(f"the vocabulary {path} cannot be read: {why}", FORMS) from error
-    except ValueError as error:
-        raise StageError(f"the vocabulary {path} is no text in UTF-8", FORMS) from error
-    if len(content) > MOST_BYTES:
-        raise StageError(f"the vocabulary {path} has more than {MOST_BYTES} bytes", "leave some words out")
-    return text
-
-
-def in_lines(text: str) -> Iterator[str]:
-    lines = (line.strip() for line in text.splitlines())
-    return (line for line in lines if line and not line.startswith("#"))
-
-
-def in_yaml(text: str, path: Path) -> Iterator[Any]:
-    """Whatever stands where words are expected; `checked` says whether it is one."""
+    Raises:
+        StageError: The text is not YAML, or contains anything other than lists.
+    """
     import yaml
 
     try:
@@ -96,18 +86,37 @@ def in_yaml(text: str, path: Path) -> Iterator[Any]:
         yield from group or ()
 
 
-def checked(word: Any, path: Path) -> str:
-    """The word with single spaces, if it can be asked for."""
-    if not isinstance(word, str):
-        raise StageError(f"the vocabulary {path} has {str(word)[:40]!r}, which is no word", "put it in quotes")
-    plain = " ".join(word.split())
-    if not plain or not plain.isprintable() or not any(character.isalnum() for character in plain):
-        raise StageError(f"the vocabulary {path} has {word[:40]!r}, which is no word", "leave it out")
-    if len(plain) > MOST_CHARACTERS:
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise StageError(f"the vocabulary {path} cannot be read: {error.strerror or error}", FORMS) from error
+    except ValueError as error:
+        raise StageError(f"the vocabulary {path} is no text in UTF-8", FORMS) from error
+    if len(content) > MAX_BYTES:
+        raise StageError(f"the vocabulary {path} has more than {MAX_BYTES} bytes", "leave some words out")
+    return text
+
+
+def _parse_lines(text: str) -> Iterator[str]:
+    lines = (line.strip() for line in text.splitlines())
+    return (line for line in lines if line and not line.startswith("#"))
+
+
+def _normalize_word(entry: Any, path: Path) -> str:
+    """Return the word with single spaces, or raise a `StageError` if a detector cannot look for it."""
+    if not isinstance(entry, str):
+        raise StageError(f"the vocabulary {path} has {str(entry)[:40]!r}, which is no word", "put it in quotes")
+    word = " ".join(entry.split())
+    if not word.isprintable() or not any(character.isalnum() for character in word):
+        raise StageError(f"the vocabulary {path} has {entry[:40]!r}, which is no word", "leave it out")
+    if len(word) > MAX_CHARACTERS:
         raise StageError(
-            f"the vocabulary {path} has a word of {len(plain)} characters: {plain[:40]!r}…",
-            f"write at most {MOST_CHARACTERS}",
+            f"the vocabulary {path} has a word of {len(word)} characters: {word[:40]!r}…",
+            f"write at most {MAX_CHARACTERS}",
         )
-    if ENDS & set(plain):
-        raise StageError(f"the vocabulary {path} has {plain!r}", "write words without full stop or question mark")
-    return plain
+    if PHRASE_ENDS & set(word):
+        raise StageError(f"the vocabulary {path} has {word!r}", "write words without full stop or question mark")
+    return word

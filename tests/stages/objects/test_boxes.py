@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.objects.boxes import Boxes, agreed, suppress
+from stages.objects.boxes import Boxes, fuse_views, suppress
 from tests.support.stages_fixtures import overlap
 
 # -- suppression
@@ -72,7 +72,7 @@ def seen(*boxes: tuple[list[float], float, str]) -> Boxes:
 def test_what_both_views_show_is_one_thing_and_what_one_shows_counts_half():
     left = seen(([0, 0, 10, 10], 0.9, "cat"), ([50, 50, 60, 60], 0.8, "dog"))
     right = seen(([0, 0, 10, 12], 0.3, "cat"), ([0, 0, 10, 10], 0.6, "dog"))
-    found = agreed([left, right], 0.5)
+    found = fuse_views([left, right], 0.5)
     assert found.labels == ["cat", "dog", "dog"]
     assert found.scores == pytest.approx([0.6, 0.4, 0.3])
     assert found.xyxy[0] == pytest.approx([0, 0, 10, 10.5])
@@ -80,10 +80,10 @@ def test_what_both_views_show_is_one_thing_and_what_one_shows_counts_half():
 
 def test_of_one_view_only_the_best_box_of_a_thing_counts():
     left = seen(([0, 0, 10, 10], 0.8, "cat"), ([0, 0, 10, 9], 0.7, "cat"))
-    found = agreed([left, seen()], 0.5)
+    found = fuse_views([left, seen()], 0.5)
     assert found.labels == ["cat"]
     assert found.scores == pytest.approx([0.4])
-    assert len(agreed([seen(), seen()], 0.5)) == 0
+    assert len(fuse_views([seen(), seen()], 0.5)) == 0
 
 
 @given(st.lists(found, max_size=12), st.lists(found, max_size=12))
@@ -98,7 +98,7 @@ def test_views_agree_whichever_comes_first(a: list, b: list):
         )
         for number, some in enumerate((a, b))
     ]
-    one, other = agreed(views, 0.4), agreed(views[::-1], 0.4)
+    one, other = fuse_views(views, 0.4), fuse_views(views[::-1], 0.4)
     assert sorted(one.scores) == pytest.approx(sorted(other.scores))
     assert sorted(one.labels) == sorted(other.labels)
     assert len(one) <= len(a) + len(b)

@@ -10,8 +10,9 @@ import pytest
 
 from stages.base import StageError
 from stages.objects import efficientnet as imagenet
-from stages.objects import nanodet
-from stages.objects.efficientnet import EfficientNetLite2, kinds
+from stages.objects.efficientnet import EfficientNetLite2
+from stages.objects.kinds import load_kinds
+from stages.objects.vocabulary import COCO
 from tests.support.stages_fixtures import clock, needs_efficientnet, noise
 
 pytestmark = needs_efficientnet
@@ -29,8 +30,8 @@ def test_it_says_which_kind_of_a_thing_a_crop_shows(model: EfficientNetLite2):
     assert word in {"analog clock", "wall clock"}
     assert 0.1 <= score <= 1
     assert as_dog == []
-    assert model.knows("clock")
-    assert not model.knows("pizza")
+    assert model.accepts("clock")
+    assert not model.accepts("pizza")
 
 
 def test_it_computes_what_timm_does_with_the_same_weights(model: EfficientNetLite2):
@@ -43,11 +44,11 @@ def test_it_computes_what_timm_does_with_the_same_weights(model: EfficientNetLit
     stored = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     # The package names the tensors otherwise than timm; their order is the same.
     peer.load_state_dict(dict(zip(peer.state_dict(), stored.values(), strict=True)))
-    pixels = np.stack([imagenet.square(np.asarray(crop)) for crop in crops])
+    pixels = np.stack([imagenet.resize_crop(np.asarray(crop)) for crop in crops])
     with torch.inference_mode():
         logits = peer(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1)
     for crop, expected in zip(crops, logits.softmax(1).numpy(), strict=True):
-        assert model.probabilities(crop) == pytest.approx(expected, abs=1e-5)
+        assert model.compute_probabilities(crop) == pytest.approx(expected, abs=1e-5)
 
 
 def test_it_takes_crops_of_any_shape(model: EfficientNetLite2):
@@ -58,21 +59,19 @@ def test_it_takes_crops_of_any_shape(model: EfficientNetLite2):
     assert together == [model.classify([crop], [label], 0.0)[0] for crop, label in zip(crops, labels, strict=True)]
 
 
-def test_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_other_weights_are_refused(tmp_path: Path):
     weights = tmp_path / "weights.pth"
     weights.write_bytes(b"not what was pinned")
-    monkeypatch.setattr(imagenet, "find_weights", lambda: weights)
     with pytest.raises(StageError, match="not the one expected") as raised:
-        EfficientNetLite2()
+        EfficientNetLite2(weights=weights)
     assert "efficientnet-lite2" in raised.value.hint
 
 
-def test_another_graph_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_another_graph_is_refused(tmp_path: Path):
     graph = tmp_path / "graph.onnx"
     graph.write_bytes(imagenet.GRAPH.read_bytes()[:-1])
-    monkeypatch.setattr(imagenet, "GRAPH", graph)
     with pytest.raises(StageError, match="not the one expected") as raised:
-        EfficientNetLite2()
+        EfficientNetLite2(graph=graph)
     assert "ita-pipeline" in raised.value.hint
 
 
@@ -80,15 +79,15 @@ def test_kinds_are_named_as_imagenet_names_them():
     from timm.data.imagenet_info import ImageNetInfo
 
     info = ImageNetInfo("imagenet-1k")
-    for names in kinds().values():
+    for names in load_kinds().values():
         for number, word in names.items():
             assert info.index_to_description(number).split(",")[0] == word
 
 
 def test_kinds_are_what_their_labels_say():
-    assert set(kinds()) <= {*nanodet.COCO, "bear"}
-    assert all(label not in names.values() for label, names in kinds().items())
-    assert set(kinds()["bus"].values()) == {"minibus", "school bus", "trolleybus"}
-    assert {"beagle", "Great Dane", "Mexican hairless"} <= set(kinds()["dog"].values())
-    assert "timber wolf" not in kinds()["dog"].values()
-    assert "person" not in kinds()
+    assert set(load_kinds()) <= {*COCO, "bear"}
+    assert all(label not in names.values() for label, names in load_kinds().items())
+    assert set(load_kinds()["bus"].values()) == {"minibus", "school bus", "trolleybus"}
+    assert {"beagle", "Great Dane", "Mexican hairless"} <= set(load_kinds()["dog"].values())
+    assert "timber wolf" not in load_kinds()["dog"].values()
+    assert "person" not in load_kinds()

@@ -9,13 +9,14 @@ import pytest
 
 from stages.base import EXECUTION, SEMANTIC
 from stages.models.libraries import opencv_version, package_version
-from stages.objects import efficientnet as kinds
 from stages.objects import nanodet
-from stages.objects.colours import PALETTE
+from stages.objects.attributes import ATTRIBUTES_FILE, digest_attribute_list, load_attribute_list
+from stages.objects.colors import PALETTE
 from stages.objects.hub_detectors import HubDetector, pad_elongated
+from stages.objects.kinds import digest_kinds
 from stages.objects.schema import NO_ATTRIBUTES, ObjectsConfig
 from stages.objects.stage import ObjectsStage
-from stages.objects.zero_shot_attributes import ATTRIBUTES, ZeroShotAttributes, attribute_digest, attribute_list
+from stages.objects.zero_shot_attributes import ZeroShotAttributes
 from tests.support.stages_fixtures import HAS_EFFICIENTNET, ODD, check, look, noise, plain
 from tests.support.tiny_models import LABELS, build_clip, build_rt_detr, build_siglip, build_yolos
 
@@ -47,7 +48,7 @@ def test_models_from_folders(folders: dict[str, Path], detector: str, attributes
             assert scores == sorted(scores, reverse=True)
             assert len(scores) <= 3
             assert all(0.05 <= score <= 1 for score in scores)
-            assert {attribute.label for attribute in thing.attributes} <= set(attribute_list().words)
+            assert {attribute.label for attribute in thing.attributes} <= set(load_attribute_list().words)
             said += len(scores)
     assert said
 
@@ -99,7 +100,7 @@ def test_attributes_are_what_the_whole_model_says(folders: dict[str, Path], name
     processor = AutoProcessor.from_pretrained(folders[name])
     padding = "max_length" if name == "siglip" else True
     inputs = processor(
-        text=attribute_list().sentences,
+        text=load_attribute_list().sentences,
         images=crops,
         padding=padding,
         truncation=True,
@@ -111,12 +112,12 @@ def test_attributes_are_what_the_whole_model_says(folders: dict[str, Path], name
     with torch.no_grad():
         logits = AutoModel.from_pretrained(folders[name]).eval()(**inputs).logits_per_image
     start, expected = 1, []
-    for group in attribute_list().groups.values():
+    for group in load_attribute_list().groups.values():
         columns = [0, *range(start, start + len(group))]
         expected.append(logits[:, columns].softmax(1)[:, 1:])
         start += len(group)
     assert start == logits.shape[1]
-    np.testing.assert_allclose(ours.scores(crops).numpy(), torch.cat(expected, 1).numpy(), atol=1e-4)
+    np.testing.assert_allclose(ours.compute_scores(crops).numpy(), torch.cat(expected, 1).numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["clip", "siglip"])
@@ -145,34 +146,34 @@ def test_elongated_pictures_are_padded_and_others_left_alone():
 
 
 def test_each_attribute_stands_in_one_group():
-    words = attribute_list().words
+    words = load_attribute_list().words
     assert 150 <= len(words) <= 200
     assert len(set(words)) == len(words)
     assert all(isinstance(word, str) and word == word.strip().lower() for word in words)
-    assert min(map(len, attribute_list().groups.values())) >= 2
-    assert set(PALETTE) <= set(attribute_list().groups["colour"])
+    assert min(map(len, load_attribute_list().groups.values())) >= 2
+    assert set(PALETTE) <= set(load_attribute_list().groups["colour"])
 
 
 def test_the_digest_follows_the_words_and_not_the_layout(tmp_path: Path):
-    text = ATTRIBUTES.read_text("utf-8")
+    text = ATTRIBUTES_FILE.read_text("utf-8")
     same, other = tmp_path / "same.yaml", tmp_path / "other.yaml"
     same.write_text("# a comment\n" + text.replace("[black, grey", "[black,    grey"), "utf-8")
     other.write_text(text.replace("[black, grey", "[black, gray"), "utf-8")
-    assert attribute_digest(same) == attribute_digest()
-    assert attribute_digest(other) != attribute_digest()
+    assert digest_attribute_list(same) == digest_attribute_list()
+    assert digest_attribute_list(other) != digest_attribute_list()
 
 
 def test_the_list_is_part_of_the_identity_only_where_it_is_used(folders: dict[str, Path]):
     stage = ObjectsStage(ObjectsConfig(attributes=str(folders["clip"])))
     opencv = {"opencv": opencv_version()}
     detector = {**opencv, "onnxruntime": package_version("onnxruntime")}
-    assert stage.identity().tools == {"attribute list": attribute_digest(), **detector}
+    assert stage.identity().tools == {"attribute list": digest_attribute_list(), **detector}
     assert stage.identity().models["detector"] == f"sha256:{nanodet.SHA256}"
     assert ObjectsStage(ObjectsConfig(attributes=NO_ATTRIBUTES)).identity().tools == detector
     from_folder = ObjectsConfig(detector=str(folders["yolos"]), attributes=NO_ATTRIBUTES)
     assert ObjectsStage(from_folder).identity().tools == opencv
     if HAS_EFFICIENTNET:
-        assert ObjectsStage(ObjectsConfig()).identity().tools == {"kinds": kinds.digest(), **detector}
+        assert ObjectsStage(ObjectsConfig()).identity().tools == {"kinds": digest_kinds(), **detector}
 
 
 def test_floors_are_semantic_and_the_device_is_not():

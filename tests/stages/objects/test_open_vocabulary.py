@@ -12,9 +12,9 @@ import pytest
 from stages.base import StageError
 from stages.models.libraries import opencv_version, package_version
 from stages.models.loading import read_model_type
-from stages.objects.boxes import Boxes, joined
+from stages.objects.boxes import Boxes, concatenate
 from stages.objects.hub_detectors import BatchDetector, HubDetector
-from stages.objects.open_vocabulary import PROMPT, GroundingDino, Owl, worded_detector
+from stages.objects.open_vocabulary import PROMPT, GroundingDinoDetector, OwlDetector, load_open_vocabulary_detector
 from stages.objects.schema import NO_ATTRIBUTES, ObjectsConfig
 from stages.objects.stage import ObjectsStage
 from tests.support.stages_fixtures import ODD, check, look, noise
@@ -59,7 +59,7 @@ def detectors(folders: dict[str, Path]) -> dict[str, BatchDetector]:
 
 
 def asked(folder: Path, words: Sequence[str]) -> BatchDetector:
-    return worded_detector(str(folder), "", "cpu", words)
+    return load_open_vocabulary_detector(str(folder), "", "cpu", words)
 
 
 def ordered(boxes: Boxes) -> Boxes:
@@ -172,20 +172,20 @@ def test_a_long_vocabulary_is_asked_in_parts_that_fit_and_joined(
     folders: dict[str, Path], detectors: dict[str, BatchDetector]
 ):
     detector = detectors["grounding_dino"]
-    assert isinstance(detector, GroundingDino)
-    lengths = [question.inputs["input_ids"].shape[1] for question in detector.questions]
+    assert isinstance(detector, GroundingDinoDetector)
+    lengths = [question.inputs["input_ids"].shape[1] for question in detector.queries]
     assert len(lengths) > 1
     assert max(lengths) <= 16
-    asked_for = [number for question in detector.questions for number in question.word_of.unique().tolist()]
+    asked_for = [number for question in detector.queries for number in question.word_of.unique().tolist()]
     assert sorted(number for number in asked_for if number >= 0) == list(range(len(WORDS)))
     (together,) = detector.detect([PICTURE], 0.0)
     parts = [
         asked(folders["grounding_dino"], [WORDS[n] for n in question.word_of.unique().tolist() if n >= 0])
-        for question in detector.questions
+        for question in detector.queries
     ]
     alone = [part.detect([PICTURE], 0.0)[0] for part in parts]
     assert len(together) == sum(map(len, alone))
-    same(together, joined(alone))
+    same(together, concatenate(alone))
 
 
 @pytest.mark.parametrize("name", [*CLASSES, *WORDED])
@@ -267,7 +267,7 @@ def test_a_model_that_is_no_detector(tmp_path: Path):
 
 def test_a_kind_is_told_from_the_configuration(folders: dict[str, Path], tmp_path: Path):
     assert read_model_type(str(folders["grounding_dino"]), "") == "grounding-dino"
-    assert isinstance(asked(folders["owlvit"], ["dog"]), Owl)
+    assert isinstance(asked(folders["owlvit"], ["dog"]), OwlDetector)
     for content in ("", "[]", "{}", "{", '{"model_type": null}', "[" * 100_000):
         (tmp_path / "config.json").write_text(content)
         assert read_model_type(str(tmp_path), "") == ""

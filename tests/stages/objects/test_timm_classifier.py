@@ -16,11 +16,11 @@ from PIL import Image
 from stages.base import StageError
 from stages.models.identity import identify
 from stages.models.loading import fetch_file
-from stages.objects import efficientnet as kinds
 from stages.objects.boxes import Boxes
+from stages.objects.kinds import digest_kinds, load_kinds
 from stages.objects.schema import EFFICIENTNET, NO_ATTRIBUTES, ObjectsConfig
 from stages.objects.stage import ObjectsStage
-from stages.objects.timm_classifier import TimmClassifier, class_synsets, kinds_by_class, model_of
+from stages.objects.timm_classifier import TimmClassifier, map_kinds, model_name, read_class_synsets
 from tests.support.stages_fixtures import CSS, HAS_EFFICIENTNET, ODD, check, look, noise, plain
 from tests.support.tiny_models import build_clip, seed
 
@@ -109,8 +109,8 @@ def test_only_a_kind_of_what_was_detected_is_said(bus_folder: Path):
     assert word == "school bus"
     assert 0.9 < score <= 1
     assert as_dog == []
-    assert model.knows("bus")
-    assert not model.knows("person")
+    assert model.accepts("bus")
+    assert not model.accepts("person")
 
 
 def test_the_stage_says_the_kind_and_the_color(bus_folder: Path):
@@ -146,7 +146,7 @@ def test_probabilities_are_timm_s_own(architecture: str, tmp_path: Path):
     transform: Any = create_transform(**resolve_model_data_config(peer), is_training=False)
     with torch.inference_mode():
         expected = torch.cat([peer(transform(crop)[None]).softmax(1) for crop in crops])
-    np.testing.assert_allclose(opened(folder).probabilities(crops), expected.numpy(), atol=1e-6)
+    np.testing.assert_allclose(opened(folder).compute_probabilities(crops), expected.numpy(), atol=1e-6)
     assert expected.std(0).max() > 1e-6, "the crops must differ"
 
 
@@ -183,14 +183,14 @@ def test_a_class_that_is_no_kind_of_the_thing_is_never_said(tmp_path: Path):
 
 @pytest.mark.parametrize("subset", [ALL, "imagenet-22k-ms", "imagenet-21k-goog"])
 def test_every_variant_of_imagenet_22k_has_every_kind(subset: str):
-    named = kinds_by_class(dict(enumerate(synsets_of(subset))))
+    named = map_kinds(dict(enumerate(synsets_of(subset))))
     assert {label: list(some.values()) for label, some in named.items()} == {
-        label: list(some.values()) for label, some in kinds.kinds().items()
+        label: list(some.values()) for label, some in load_kinds().items()
     }
 
 
 def test_imagenet_1k_has_the_numbers_of_kinds_yaml():
-    assert kinds_by_class(dict(enumerate(synsets_of(THOUSAND)))) == kinds.kinds()
+    assert map_kinds(dict(enumerate(synsets_of(THOUSAND)))) == load_kinds()
 
 
 @pytest.mark.parametrize("shape", [list, dict])
@@ -242,7 +242,7 @@ def test_labels_without_any_kind_are_refused(tmp_path: Path):
 @pytest.mark.parametrize("count", [None, "1000", -1, 10**12])
 def test_a_count_of_classes_that_is_none_is_refused(count: Any):
     with pytest.raises(StageError, match="classes"):
-        class_synsets("model", {"architecture": "test_vit", "num_classes": count})
+        read_class_synsets("model", {"architecture": "test_vit", "num_classes": count})
 
 
 # -- files
@@ -267,7 +267,7 @@ def test_a_file_that_the_configuration_names_is_not_read(folder: Path, bus_folde
     config = json.loads((folder / "config.json").read_text())
     change_config(folder, pretrained_cfg={**config["pretrained_cfg"], **named})
     np.testing.assert_array_equal(
-        opened(folder).probabilities([noise()]), opened(bus_folder).probabilities([noise()])
+        opened(folder).compute_probabilities([noise()]), opened(bus_folder).compute_probabilities([noise()])
     )
 
 
@@ -345,7 +345,7 @@ def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         "google/siglip2": "google/siglip2",
         EFFICIENTNET: EFFICIENTNET,
     }
-    assert {name: model_of(name) for name in expected} == expected
+    assert {name: model_name(name) for name in expected} == expected
 
 
 @pytest.mark.parametrize("name", ["no-such-model", "owner/no-such-model"])
@@ -394,7 +394,7 @@ def test_other_weights_are_another_key(folder: Path):
     stage = ObjectsStage(ObjectsConfig(attributes=f"timm/{folder}"))
     before = stage.identity()
     assert before == stage.identity()
-    assert before.tools["kinds"] == kinds.digest()
+    assert before.tools["kinds"] == digest_kinds()
     assert "attribute list" not in before.tools
     weights = load_file(folder / "model.safetensors")
     weights["head.bias"] += 1

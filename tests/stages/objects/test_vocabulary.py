@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.base import StageError
-from stages.objects.nanodet import COCO
-from stages.objects.stage import PEOPLE
-from stages.objects.vocabulary import MOST_BYTES, MOST_WORDS, OURS, digest, in_yaml, words_of
+from stages.models.identity import digest_json
+from stages.objects.attributes import PEOPLE
+from stages.objects.vocabulary import COCO, COMMON_FILE, MAX_BYTES, MAX_WORDS, parse_yaml, read_vocabulary
 
 
 def written(folder: Path, content: str | bytes, name: str = "words.txt") -> str:
@@ -21,9 +21,9 @@ def written(folder: Path, content: str | bytes, name: str = "words.txt") -> str:
 
 
 def test_our_own_words_are_some_hundred_things_each_once():
-    words = words_of("common")
+    words = read_vocabulary("common")
     assert 400 <= len(words) <= 700
-    assert len(list(in_yaml(OURS.read_text("utf-8"), OURS))) == len(words)
+    assert len(list(parse_yaml(COMMON_FILE.read_text("utf-8"), COMMON_FILE))) == len(words)
     assert all(word == word.lower() for word in words)
     assert {"person", "stop sign", "flag", "microphone", "double-decker bus"} <= set(words)
 
@@ -31,21 +31,21 @@ def test_our_own_words_are_some_hundred_things_each_once():
 def test_nobody_in_our_own_words_could_be_called_by_the_colour_of_clothes():
     import yaml
 
-    assert set(yaml.safe_load(OURS.read_text("utf-8"))["people"]) <= PEOPLE
+    assert set(yaml.safe_load(COMMON_FILE.read_text("utf-8"))["people"]) <= PEOPLE
 
 
 def test_coco():
-    assert words_of("coco") == tuple(COCO)
+    assert read_vocabulary("coco") == tuple(COCO)
 
 
 def test_a_text_file(tmp_path: Path):
     path = written(tmp_path, "\ufeff# things\n\n  fire   truck \r\nDog\ndog\ncafé\n")
-    assert words_of(path) == ("fire truck", "Dog", "café")
+    assert read_vocabulary(path) == ("fire truck", "Dog", "café")
 
 
 @pytest.mark.parametrize("text", ["[dog, fire truck]", "a: [dog]\nb:\n  - fire truck\nc:", "- dog\n- fire truck"])
 def test_a_yaml_file(tmp_path: Path, text: str):
-    assert words_of(written(tmp_path, text, "words.YAML")) == ("dog", "fire truck")
+    assert read_vocabulary(written(tmp_path, text, "words.YAML")) == ("dog", "fire truck")
 
 
 @pytest.mark.parametrize(
@@ -68,14 +68,14 @@ def test_a_yaml_file(tmp_path: Path, text: str):
         ("dog. cat", "words.txt", "'dog. cat'"),
         ("d" * 101, "words.txt", "101 characters"),
         (b"\xff\xfe", "words.txt", "no text in UTF-8"),
-        ("dog\n" * MOST_BYTES, "words.txt", f"more than {MOST_BYTES} bytes"),
-        ("\n".join(f"thing {n}" for n in range(MOST_WORDS + 1)), "words.txt", f"more than {MOST_WORDS} words"),
-        (f"a: &a [{'dog, ' * 9999}]\nb: [*a]\n", "words.yaml", f"more than {MOST_WORDS} words"),
+        ("dog\n" * MAX_BYTES, "words.txt", f"more than {MAX_BYTES} bytes"),
+        ("\n".join(f"thing {n}" for n in range(MAX_WORDS + 1)), "words.txt", f"more than {MAX_WORDS} words"),
+        (f"a: &a [{'dog, ' * 9999}]\nb: [*a]\n", "words.yaml", f"more than {MAX_WORDS} words"),
     ],
 )
 def test_a_file_that_cannot_be_asked_with(tmp_path: Path, content: str | bytes, name: str, said: str):
     with pytest.raises(StageError) as raised:
-        words_of(written(tmp_path, content, name))
+        read_vocabulary(written(tmp_path, content, name))
     assert said in str(raised.value)
     assert name in str(raised.value)
     assert raised.value.hint
@@ -84,18 +84,18 @@ def test_a_file_that_cannot_be_asked_with(tmp_path: Path, content: str | bytes, 
 def test_a_file_that_is_missing(tmp_path: Path):
     for path in (tmp_path / "nothing.txt", tmp_path):
         with pytest.raises(StageError, match="cannot be read") as raised:
-            words_of(str(path))
+            read_vocabulary(str(path))
         assert "`coco`" in raised.value.hint
 
 
 def test_the_digest_is_of_the_words_and_not_of_the_file(tmp_path: Path):
     lines, listed = written(tmp_path, "dog\ncat\n"), written(tmp_path, "[dog, cat]  # both", "words.yaml")
-    assert digest(words_of(lines)) == digest(words_of(listed))
-    assert digest(["dog", "cat"]) != digest(["cat", "dog"]) != digest(["cat dog"])
+    assert digest_json(read_vocabulary(lines)) == digest_json(read_vocabulary(listed))
+    assert digest_json(["dog", "cat"]) != digest_json(["cat", "dog"]) != digest_json(["cat dog"])
 
 
 @given(st.lists(st.text(st.characters(categories=("L", "N")), min_size=1, max_size=20), min_size=1, max_size=30))
 def test_any_words_come_back_in_their_order_each_once(tmp_path_factory: pytest.TempPathFactory, words: list[str]):
     path = written(tmp_path_factory.mktemp("words"), "\n".join(words))
     folded = [word.casefold() for word in words]
-    assert words_of(path) == tuple(word for n, word in enumerate(words) if folded[n] not in folded[:n])
+    assert read_vocabulary(path) == tuple(word for n, word in enumerate(words) if folded[n] not in folded[:n])

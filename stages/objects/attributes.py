@@ -1,0 +1,71 @@
+"""Attributes of objects: the written-out list for zero-shot models, and the rules that all attributes follow."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.models.identity import digest_json
+from stages.objects.schema import Attribute
+
+ATTRIBUTES_FILE = Path(__file__).parent / "attributes.yaml"
+
+PEOPLE = frozenset(
+    ("person", "people", "human", "man", "men", "woman", "women", "boy", "girl", "child", "children", "baby")
+)
+
+ANIMALS = frozenset(
+    ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "teddy bear")
+)
+
+# The other colors in a crop of an animal are those of its surroundings, such as the green of a lawn.
+FUR_COLORS = frozenset(("black", "white", "brown", "grey"))
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeList:
+    """Groups of words that exclude each other, and the sentences that the words are inserted into."""
+
+    prompt: str
+    neutral: str
+    groups: dict[str, list[str]]
+
+    @property
+    def words(self) -> list[str]:
+        """The words of all groups."""
+        return [word for group in self.groups.values() for word in group]
+
+    @property
+    def sentences(self) -> list[str]:
+        """The neutral sentence, then one sentence per word."""
+        return [self.neutral, *(self.prompt.format(word) for word in self.words)]
+
+
+@functools.cache
+def load_attribute_list(path: Path = ATTRIBUTES_FILE) -> AttributeList:
+    """Return the content of `attributes.yaml`."""
+    import yaml
+
+    return AttributeList(**yaml.safe_load(path.read_text("utf-8")))
+
+
+def digest_attribute_list(path: Path = ATTRIBUTES_FILE) -> str:
+    """Return the digest of the content of `attributes.yaml`."""
+    attributes = load_attribute_list(path)
+    return digest_json([attributes.prompt, attributes.neutral, list(attributes.groups.items())])
+
+
+def select_attributes(label: str, attributes: Sequence[tuple[str, float]]) -> tuple[Attribute, ...]:
+    """Return the attributes that suit the label, best first.
+
+    People get no color, since the color of their clothes would be attributed to them. Animals get only colors of
+    fur.
+    """
+    colors = set(load_attribute_list().groups["colour"])
+    excluded = colors if not PEOPLE.isdisjoint(label.lower().split()) else set[str]()
+    if label.lower() in ANIMALS:
+        excluded = colors - FUR_COLORS
+    ordered = sorted(attributes, key=lambda attribute: -attribute[1])
+    return tuple(Attribute(label=word, score=round(score, 4)) for word, score in ordered if word not in excluded)

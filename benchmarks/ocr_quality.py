@@ -25,7 +25,7 @@ from ita_pipeline.corpus.contexts import ContextConfig, is_trusted
 from stages.base import Failure, Item
 from stages.ocr.schema import OcrConfig, OcrValue, Word
 from stages.ocr.stage import OcrStage
-from stages.ocr.tesseract import installed_tesseract
+from stages.ocr.tesseract import find_tesseract
 
 SHORTEST = 3
 COVERED = 0.5
@@ -243,7 +243,7 @@ def measured(reader: Reader, sets: dict[str, list[Sample]]) -> Iterator[str]:
 
 def in_other_languages(half: int) -> Iterator[str]:
     """Screenshots in the languages that Tesseract has here besides English."""
-    _, folder = installed_tesseract()
+    _, folder = find_tesseract()
     for language in sorted(set(SENTENCES) - {"eng"}):
         if (folder / f"{language}.traineddata").is_file():
             sets = {"screens": made(12, 1 + half, language)}

@@ -154,13 +154,13 @@ def library(name: str, module: str, hint: str) -> Callable[[Path], Iterator[Diag
 def look_at_tesseract(_: Path) -> Iterator[Diagnosis]:
     from pytesseract import get_languages  # loads pandas
 
-    from stages.ocr.tesseract import INSTALL, installed_tesseract
+    from stages.ocr.tesseract import INSTALL, find_tesseract
 
     if shutil.which("tesseract") is None:
         yield fail("tesseract", "is not installed; the stage ocr needs it", INSTALL)
         return
     try:
-        found, folder = installed_tesseract()
+        found, folder = find_tesseract()
     except StageError as error:
         yield fail("tesseract", str(error), error.hint)
         return

@@ -1,7 +1,7 @@
-"""Crops of single lines of text as Tesseract reads them best: letters dark on light, of one height, with a rim.
+"""Crops of single lines of text in the form that Tesseract reads best: dark letters on light, one height, a margin.
 
-Each crop comes in two ways. `grey` has its surroundings, `wiped` is plain but for what looks like letters: white
-captions on a photo are lost in the first, faint letters in the second. What both readings say is seldom wrong.
+Each crop has two versions. `gray` has its surroundings; `wiped` is blank except for what looks like letters. White
+captions on a photo are lost in the first, faint letters in the second. What both readings contain is seldom wrong.
 """
 
 from __future__ import annotations
@@ -11,80 +11,61 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from stages.ocr.text_regions import FEWEST, Box, resized
+from stages.ocr.text_regions import MIN_LETTERS, Box, resize_gray
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from stages.ocr.text_regions import Grey
+    from stages.ocr.text_regions import GrayImage
 
 
 HEIGHT = 36  # pixels of a line, without its margins
 
-MARGINS = (0.35, 0.22)  # beside and above, in heights of the line
+MARGINS = (0.35, 0.22)  # at the sides and above and below, in heights of the line
 
-RIM = 10
+RIM = 10  # pixels around the crop
 
-# Lines of the largest picture that is read, in letters so small that they can still be read.
-LONGEST = 12_400
+# Width of a line of the smallest readable letters in the largest image, in pixels.
+MAX_WIDTH = 12_400
 
-# Letters in heights of the line; flatter than wide they are rules, higher they are frames.
-LETTER = (0.4, 1.35)
+# Height of letters in heights of the line; lower spots are rules, higher ones are frames.
+LETTER_HEIGHT = (0.4, 1.35)
 
-WIDEST = 4.0
+MAX_ASPECT_RATIO = 4.0
 
-# Letters of a line have one shade: one that is further from theirs, in distances from ink to threshold, is part of
-# the ground that shines through.
-SHADE = 0.6
+# The letters of a line have one shade. A spot that differs by more, in distances from ink to threshold, is
+# background that shows through.
+MAX_SHADE_DISTANCE = 0.6
 
-# What is lower than this, in heights of the line, is a speck, unless it hangs over a letter as dots and accents do.
-SPECK, OVER = 0.25, 0.35
+# A spot lower than this, in heights of the line, is a speck, unless it is over a letter, as dots and accents are.
+SPECK_HEIGHT, ACCENT_DISTANCE = 0.25, 0.35
 
-SMALLEST_SPAN = 20  # between ink and paper, lest noise be stretched to letters
+MIN_CONTRAST = 20  # gray levels between ink and paper, so that noise is not stretched to letters
 
-# Restless ground looks like letters here and there, hardly ever like three in a row.
-FEWEST_RESTLESS = 3
+# A restless background looks like single letters, hardly ever like three in a row.
+MIN_RESTLESS_LETTERS = 3
 
-# A line is levelled if it climbs by this much of its height from end to end, unless it is too steep to be one.
-UNEVEN = 0.15
+# A line is leveled if it climbs by this share of its height from end to end, unless it is too steep to be a line.
+MIN_CLIMB = 0.15
 
-STEEPEST = 0.4
+MAX_SLOPE = 0.4
 
-MOST_FITTED = 60
+MAX_FITTED_LETTERS = 60
 
-# On plain ground both ways look alike: so many grey levels apart, of 255, on average.
-ALIKE = 20
+# Mean difference in gray levels below which both versions look alike, as on a plain background.
+MAX_PLAIN_DIFFERENCE = 20
 
-SOFT = 0.5  # how far beyond the threshold the ink fades out, in distances from ink to threshold
-
-
-@dataclass(frozen=True, slots=True)
-class LineCrop:
-    """A line of text, twice; `back` leads from its pixels to those of the picture."""
-
-    grey: Grey
-    wiped: Grey
-    part: Part
-
-    @property
-    def plain(self) -> bool:
-        """Whether the line stands on plain ground, where a second reading would say the same."""
-        return float(np.abs(self.grey.astype(np.int16) - self.wiped).mean()) < ALIKE
-
-    def back(self, box: Box) -> Box:
-        part = self.part
-        x0, y0, x1, y1 = ((side - RIM) / part.scale for side in box)
-        x0, x1 = x0 + part.left, x1 + part.left
-        lower, higher = sorted(part.slope * (x - part.middle) for x in (x0, x1))
-        return round(x0), round(y0 + part.top + lower), round(x1), round(y1 + part.top + higher)
+SOFT_EDGE = 0.5  # how far beyond the threshold the ink fades out, in distances from ink to threshold
 
 
-class Part(NamedTuple):
-    """Pixels of a line at its usual height, and where they are from: columns of the picture were moved, so that a
-    line which climbs by `slope` became level, those left of `middle` the one way and those right of it the other.
+class LineImage(NamedTuple):
+    """The pixels of a line at its standard height, and their origin.
+
+    A line that climbs by `slope` was leveled by moving the image's columns, those left of `middle` in one direction
+    and those right of it in the other.
     """
 
-    image: Grey
+    image: GrayImage
     left: int
     top: int
     scale: float
@@ -92,147 +73,172 @@ class Part(NamedTuple):
     middle: float = 0.0
 
 
-class Ink(NamedTuple):
-    """What of a part may be letters."""
+@dataclass(frozen=True, slots=True)
+class LineCrop:
+    """A line of text in two versions; `line` has the origin of their pixels."""
 
-    dark: bool  # darker than the paper
+    gray: GrayImage
+    wiped: GrayImage
+    line: LineImage
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the background is plain, so that a second reading would give the same."""
+        return float(np.abs(self.gray.astype(np.int16) - self.wiped).mean()) < MAX_PLAIN_DIFFERENCE
+
+    def map_back(self, box: Box) -> Box:
+        """Return a box of the crop in pixels of the image."""
+        line = self.line
+        x0, y0, x1, y1 = ((side - RIM) / line.scale for side in box)
+        x0, x1 = x0 + line.left, x1 + line.left
+        lower, higher = sorted(line.slope * (x - line.middle) for x in (x0, x1))
+        return round(x0), round(y0 + line.top + lower), round(x1), round(y1 + line.top + higher)
+
+
+class Ink(NamedTuple):
+    """The part of a line that may be letters."""
+
+    is_dark: bool  # darker than the paper
     threshold: float
     mask: NDArray[np.bool_]
     letters: NDArray[np.int64]  # (N, 5): left, top, width, height, area
 
     @property
     def area(self) -> int:
+        """Number of pixels of the letters."""
         return int(self.letters[:, 4].sum())
 
 
-def cut(grey: Grey, box: Box) -> LineCrop | None:
-    """The line in `box`, made level, or nothing if there are hardly any letters in it.
+def crop_line(gray: GrayImage, box: Box) -> LineCrop | None:
+    """Return the line in `box`, leveled, or None if there are hardly any letters in it.
 
     Args:
-        grey: (height, width), the upright picture.
+        gray: The upright image (height, width).
+        box: The line in pixels, xyxy.
     """
     import cv2
 
-    part = level_part(grey, box)
-    ink = ink_in(part.image)
-    slope = slope_of(ink.letters)
-    if abs(slope) * (box[2] - box[0]) > UNEVEN * (box[3] - box[1]):
-        levelled = sloping_part(grey, box, slope)
-        clearer = ink_in(levelled.image)
-        if len(clearer.letters) >= len(ink.letters):
-            part, ink = levelled, clearer
-    if len(ink.letters) < FEWEST:
+    line = _cut_level(gray, box)
+    ink = _find_ink(line.image)
+    slope = _estimate_slope(ink.letters)
+    if abs(slope) * (box[2] - box[0]) > MIN_CLIMB * (box[3] - box[1]):
+        leveled = _cut_sloping(gray, box, slope)
+        leveled_ink = _find_ink(leveled.image)
+        if len(leveled_ink.letters) >= len(ink.letters):
+            line, ink = leveled, leveled_ink
+    if len(ink.letters) < MIN_LETTERS:
         return None
-    image, threshold = (part.image, ink.threshold) if ink.dark else (255 - part.image, 255 - ink.threshold)
+    image, threshold = (line.image, ink.threshold) if ink.is_dark else (255 - line.image, 255 - ink.threshold)
     low, high = np.percentile(image, (2, 98))
-    whole = cv2.copyMakeBorder(stretched(image, low, high), RIM, RIM, RIM, RIM, cv2.BORDER_REPLICATE)
-    wiped = cv2.copyMakeBorder(wipe(image, ink, threshold), RIM, RIM, RIM, RIM, cv2.BORDER_CONSTANT, value=(255,))
-    crop = LineCrop(np.asarray(whole, np.uint8), np.asarray(wiped, np.uint8), part)
-    return crop if crop.plain or len(ink.letters) >= FEWEST_RESTLESS else None
+    stretched = cv2.copyMakeBorder(_stretch(image, low, high), RIM, RIM, RIM, RIM, cv2.BORDER_REPLICATE)
+    wiped = cv2.copyMakeBorder(_wipe(image, ink, threshold), RIM, RIM, RIM, RIM, cv2.BORDER_CONSTANT, value=(255,))
+    crop = LineCrop(np.asarray(stretched, np.uint8), np.asarray(wiped, np.uint8), line)
+    return crop if crop.is_plain or len(ink.letters) >= MIN_RESTLESS_LETTERS else None
 
 
-def level_part(grey: Grey, box: Box) -> Part:
+def _cut_level(gray: GrayImage, box: Box) -> LineImage:
     x0, y0, x1, y1 = box
-    beside, above = margins(y1 - y0)
+    beside, above = _compute_margins(y1 - y0)
     left, top = max(0, x0 - beside), max(0, y0 - above)
-    return scaled(Part(grey[top : y1 + above, left : x1 + beside], left, top, 1.0), y1 - y0)
+    return _scale(LineImage(gray[top : y1 + above, left : x1 + beside], left, top, 1.0), y1 - y0)
 
 
-def sloping_part(grey: Grey, box: Box, slope: float) -> Part:
-    """The same of a line that climbs: its own height is less than that of its box."""
+def _cut_sloping(gray: GrayImage, box: Box, slope: float) -> LineImage:
+    """Cut a line that climbs, whose own height is less than that of its box."""
     import cv2
 
     x0, y0, x1, y1 = box
     height = max((y1 - y0) / 3, y1 - y0 - abs(slope) * (x1 - x0))
-    beside, above = margins(height)
+    beside, above = _compute_margins(height)
     left, top, middle = x0 - beside, round((y0 + y1 - height) / 2) - above, (x0 + x1) / 2
     size = (x1 - x0 + 2 * beside, round(height) + 2 * above)
-    moves = np.array([[1, 0, left], [slope, 1, top + slope * (left - middle)]], np.float64)
-    how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    image = cv2.warpAffine(grey, moves, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
-    return scaled(Part(np.asarray(image, np.uint8), left, top, 1.0, slope, middle), height)
+    matrix = np.array([[1, 0, left], [slope, 1, top + slope * (left - middle)]], np.float64)
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    image = cv2.warpAffine(gray, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return _scale(LineImage(np.asarray(image, np.uint8), left, top, 1.0, slope, middle), height)
 
 
-def margins(height: float) -> tuple[int, int]:
-    """Beside and above a line of this height."""
+def _compute_margins(height: float) -> tuple[int, int]:
+    """Return the margins in pixels at the sides, and above and below, of a line of this height."""
     return max(2, round(MARGINS[0] * height)), max(2, round(MARGINS[1] * height))
 
 
-def scaled(part: Part, height: float) -> Part:
-    """A part at its own size, made so large that a line of `height` becomes `HEIGHT` high."""
-    rows, columns = part.image.shape
-    scale = min(HEIGHT / height, LONGEST / columns)
+def _scale(line: LineImage, height: float) -> LineImage:
+    """Return an unscaled line, scaled so that `height` becomes `HEIGHT`."""
+    rows, columns = line.image.shape
+    scale = min(HEIGHT / height, MAX_WIDTH / columns)
     size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
-    return part._replace(image=resized(part.image, size), scale=scale)
+    return line._replace(image=resize_gray(line.image, size), scale=scale)
 
 
-def ink_in(image: Grey) -> Ink:
-    """The dark or the bright side of Otsu's threshold, whichever has more in it that looks like letters."""
+def _find_ink(image: GrayImage) -> Ink:
+    """Return the dark or the bright side of Otsu's threshold, whichever has more that looks like letters."""
     import cv2
 
     threshold, _ = cv2.threshold(image, 0, 255, cv2.THRESH_OTSU)
-    return max((ink_of(image, threshold, dark) for dark in (True, False)), key=lambda ink: ink.area)
+    return max((_select_ink(image, threshold, dark) for dark in (True, False)), key=lambda ink: ink.area)
 
 
-def slope_of(letters: NDArray[np.int64]) -> float:
-    """How much a line climbs down by the pixel: the median over pairs of letters, by their heads and their feet."""
-    letters = letters[:MOST_FITTED]
-    if len(letters) < FEWEST_RESTLESS:
-        return 0.0
-    left, top, width, height, _ = letters.T
-    a, b = np.triu_indices(len(letters), 1)
-    across = (left + width / 2)[b] - (left + width / 2)[a]
-    apart = np.abs(across) > HEIGHT / 2
-    if not apart.any():
-        return 0.0
-    a, b, across = a[apart], b[apart], across[apart]
-    slopes = np.concatenate([(side[b] - side[a]) / across for side in (top, top + height)])
-    slope = float(np.median(slopes))
-    return slope if abs(slope) <= STEEPEST else 0.0
-
-
-def ink_of(image: Grey, threshold: float, dark: bool) -> Ink:
-    """What is darker (or brighter) than the threshold, and neither runs out of the part nor shines through."""
+def _select_ink(image: GrayImage, threshold: float, is_dark: bool) -> Ink:
+    """Return what is darker (or brighter) than the threshold, is not at the edge, and has the letters' shade."""
     import cv2
 
-    mask = ((image <= threshold) if dark else (image > threshold)).astype(np.uint8)
-    _, names, found, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
-    spots = found.astype(np.int64)
+    mask = ((image <= threshold) if is_dark else (image > threshold)).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    spots = stats.astype(np.int64)
     x, y, width, height, area = spots.T
     kept = (x > 0) & (y > 0) & (x + width < image.shape[1]) & (y + height < image.shape[0])
     kept[0] = False
-    letters = kept & (height >= LETTER[0] * HEIGHT) & (height <= LETTER[1] * HEIGHT) & (width <= WIDEST * height)
-    if np.count_nonzero(letters) >= FEWEST_RESTLESS:
-        shades = np.bincount(names.ravel(), image.ravel(), len(spots)) / area
-        usual = np.median(shades[letters])
-        kept &= np.abs(shades - usual) <= SHADE * max(abs(threshold - usual), SMALLEST_SPAN / 2)
+    letters = kept & (height >= LETTER_HEIGHT[0] * HEIGHT) & (height <= LETTER_HEIGHT[1] * HEIGHT)
+    letters &= width <= MAX_ASPECT_RATIO * height
+    if np.count_nonzero(letters) >= MIN_RESTLESS_LETTERS:
+        shades = np.bincount(labels.ravel(), image.ravel(), len(spots)) / area
+        median = np.median(shades[letters])
+        kept &= np.abs(shades - median) <= MAX_SHADE_DISTANCE * max(abs(threshold - median), MIN_CONTRAST / 2)
         letters &= kept
-    kept &= ~specks(spots, letters)
-    return Ink(dark, threshold, kept[names], spots[letters])
+    kept &= ~_find_specks(spots, letters)
+    return Ink(is_dark, threshold, kept[labels], spots[letters])
 
 
-def specks(spots: NDArray[np.int64], letters: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which spots (N, 5) are too low to be letters, and hang over none of the `letters` (N,)."""
+def _estimate_slope(letters: NDArray[np.int64]) -> float:
+    """Return how much a line falls per pixel: the median over pairs of letters, by their heads and their feet."""
+    letters = letters[:MAX_FITTED_LETTERS]
+    if len(letters) < MIN_RESTLESS_LETTERS:
+        return 0.0
+    left, top, width, height, _ = letters.T
+    a, b = np.triu_indices(len(letters), 1)
+    distance = (left + width / 2)[b] - (left + width / 2)[a]
+    is_apart = np.abs(distance) > HEIGHT / 2
+    if not is_apart.any():
+        return 0.0
+    a, b, distance = a[is_apart], b[is_apart], distance[is_apart]
+    slopes = np.concatenate([(side[b] - side[a]) / distance for side in (top, top + height)])
+    slope = float(np.median(slopes))
+    return slope if abs(slope) <= MAX_SLOPE else 0.0
+
+
+def _find_specks(spots: NDArray[np.int64], letters: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which spots (N, 5) are too low to be letters and are not over one of the `letters` (N,)."""
     x, y, width, height, _ = spots.T
-    low = height < SPECK * HEIGHT
+    is_speck = height < SPECK_HEIGHT * HEIGHT
     left, top, right = x[letters], y[letters], (x + width)[letters]
-    middle, foot = (x + width / 2)[low, None], (y + height)[low, None]
-    over = (middle >= left) & (middle <= right) & (foot <= top + 1) & (foot >= top - OVER * HEIGHT)
-    low[low] = ~over.any(axis=1)
-    return low
+    middle, foot = (x + width / 2)[is_speck, None], (y + height)[is_speck, None]
+    is_accent = (middle >= left) & (middle <= right) & (foot <= top + 1) & (foot >= top - ACCENT_DISTANCE * HEIGHT)
+    is_speck[is_speck] = ~is_accent.any(axis=1)
+    return is_speck
 
 
-def wipe(image: Grey, ink: Ink, threshold: float) -> Grey:
-    """Dark letters on white and nothing else, with their soft edges."""
+def _wipe(image: GrayImage, ink: Ink, threshold: float) -> GrayImage:
+    """Return dark letters with their soft edges on white."""
     import cv2
 
-    near = cv2.dilate(ink.mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-    low = float(np.percentile(image[near], 5))
-    wiped = stretched(image, low, threshold + SOFT * (threshold - low))
-    wiped[~near] = 255
+    is_ink = cv2.dilate(ink.mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    low = float(np.percentile(image[is_ink], 5))
+    wiped = _stretch(image, low, threshold + SOFT_EDGE * (threshold - low))
+    wiped[~is_ink] = 255
     return wiped
 
 
-def stretched(image: Grey, low: float, high: float) -> Grey:
-    span = max(high - low, SMALLEST_SPAN)
+def _stretch(image: GrayImage, low: float, high: float) -> GrayImage:
+    span = max(high - low, MIN_CONTRAST)
     return np.clip((image.astype(np.float32) - low) * (255 / span), 0, 255).astype(np.uint8)

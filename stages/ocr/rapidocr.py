@@ -1,7 +1,7 @@
-"""Words by RapidOCR: PaddleOCR's detector and recogniser in ONNX Runtime, whose weights lie in the wheel.
+"""Words by RapidOCR: PaddleOCR's detector and recognizer in ONNX Runtime, with weights in the package.
 
-It finds far more words in photos than Tesseract and takes far longer (docs/ocr.md has both). Optional:
-`pip install 'ita-pipeline[rapidocr]'`. (https://github.com/RapidAI/RapidOCR)
+It finds far more words in photos than Tesseract, and takes far longer (docs/ocr.md has the numbers of both). It is
+optional: `pip install 'ita-pipeline[rapidocr]'`. (https://github.com/RapidAI/RapidOCR)
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from typing import TYPE_CHECKING, Any
 from stages.base import Identity, StageError
 from stages.models.libraries import package_version
 from stages.ocr.schema import Word
-from stages.ocr.words import sorted_for_reading
+from stages.ocr.words import sort_for_reading
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from stages.ocr.readers import Recognise
+    from stages.ocr.readers import Recognize
 
 
 PACKAGES = ("rapidocr", "onnxruntime")
 
-THINNEST = 8  # longer side / shorter side
+MAX_ASPECT_RATIO = 8
 
 
-def weights() -> list[Path]:
-    """The model files of the package.
+def find_weights() -> list[Path]:
+    """Return the model files of the package.
 
     Raises:
-        StageError: RapidOCR or its runtime is not installed, or comes without weights.
+        StageError: RapidOCR or its runtime is not installed, or has no weights.
     """
     for package in PACKAGES:
         if importlib.util.find_spec(package) is None:
@@ -42,61 +42,64 @@ def weights() -> list[Path]:
     spec = importlib.util.find_spec("rapidocr")
     assert spec is not None
     assert spec.origin is not None
-    found = sorted((Path(spec.origin).parent / "models").glob("*.onnx"))
-    if not found:
+    files = sorted((Path(spec.origin).parent / "models").glob("*.onnx"))
+    if not files:
         raise StageError("rapidocr came without its weights", "pip install --force-reinstall rapidocr")
-    return found
+    return files
 
 
-def identity() -> Identity:
-    """
+def identify_rapidocr() -> Identity:
+    """Return the weights and the version of RapidOCR.
+
     Raises:
-        StageError: something is not installed.
+        StageError: RapidOCR or its runtime is not installed.
     """
-    models = {path.stem: f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in weights()}
+    models = {path.stem: f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in find_weights()}
     return Identity(models=models, tools={"rapidocr": package_version("rapidocr")})
 
 
 class RapidReader:
-    """Reads pictures one after the other; Tesseract is not asked."""
+    """An `OcrReader` that reads images one by one, without Tesseract."""
 
     def __init__(self, threads: int) -> None:
-        weights()
+        find_weights()
         settings = {
-            "Global.text_score": 0.0,  # what is sure enough is decided where contexts are rendered
+            "Global.text_score": 0.0,  # contexts are filtered when they are rendered
             "Global.log_level": "error",
             "EngineConfig.onnxruntime.intra_op_num_threads": threads,
         }
         self.engine: Any = importlib.import_module("rapidocr").RapidOCR(params=settings)
 
-    def prepare(self, picture: Image) -> Image:
-        """A thin picture gets a white border to the right or below, where it moves no box.
+    def prepare(self, image: Image) -> Image:
+        """Return the image; an elongated one gets a white border at the right or bottom, where it moves no box.
 
-        RapidOCR enlarges until the shorter side has 736 pixels: one of 1 × 500 would take all memory there is.
+        RapidOCR enlarges an image until its shorter side has 736 pixels: one of 1×500 would take all memory.
         """
         from PIL import Image as Pillow
 
-        least = max(picture.size) // THINNEST
-        if min(picture.size) >= least:
-            return picture
-        wider = Pillow.new("RGB", (max(picture.width, least), max(picture.height, least)), "white")
-        wider.paste(picture, (0, 0))
-        return wider
+        min_side = max(image.size) // MAX_ASPECT_RATIO
+        if min(image.size) >= min_side:
+            return image
+        padded = Pillow.new("RGB", (max(image.width, min_side), max(image.height, min_side)), "white")
+        padded.paste(image, (0, 0))
+        return padded
 
-    def pixels(self, prepared: Image) -> int:
+    def count_pixels(self, prepared: Image) -> int:
+        """Return the number of pixels of the image."""
         return prepared.width * prepared.height
 
-    def read(self, prepared: Sequence[Image], recognise: Recognise) -> list[list[Word]]:
+    def read(self, prepared: Sequence[Image], recognize: Recognize) -> list[list[Word]]:
+        """Return the words of each image."""
         import numpy as np
 
-        # It takes arrays as OpenCV has them: blue first.
-        said = (self.engine(np.asarray(picture)[:, :, ::-1], return_word_box=True) for picture in prepared)
-        return [sorted_for_reading(words_in(result)) for result in said]
+        # RapidOCR takes arrays in OpenCV's order, blue first.
+        results = (self.engine(np.asarray(image)[:, :, ::-1], return_word_box=True) for image in prepared)
+        return [sort_for_reading(convert_result(result)) for result in results]
 
 
-def words_in(result: Any) -> Iterator[Word]:
-    """RapidOCR's lines of (text, score, four corners) as words."""
-    # Without any it still has an empty line.
+def convert_result(result: Any) -> Iterator[Word]:
+    """Return the words of RapidOCR's lines of (text, score, four corners)."""
+    # A result without boxes still has an empty line.
     lines: Iterable[Any] = () if result.boxes is None else result.word_results
     for number, line in enumerate(lines):
         for text, score, corners in line:

@@ -1,7 +1,7 @@
-"""Two ways of reading pictures with Tesseract: each as a whole page, or line by line.
+"""Two ways to read images with Tesseract: as whole pages, or line by line.
 
-Tesseract's own search for text is made for pages: in photos it finds little, and of white captions next to nothing.
-Hence lines are proposed by OpenCV, cut out and read one by one, those on restless ground twice.
+Tesseract's own text detection is made for pages: it finds little in photos, and almost nothing of white captions.
+So OpenCV proposes lines, which are cut out and read one by one, those on a restless background twice.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from stages.base import run_bisected
 from stages.ocr.schema import Word
 from stages.ocr.tesseract import ArithmeticCrashError, TableWord
-from stages.ocr.words import agreed, sorted_for_reading, strongest
+from stages.ocr.words import drop_overlapping, merge_readings, sort_for_reading
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -19,119 +20,122 @@ if TYPE_CHECKING:
     from stages.ocr.line_crops import LineCrop
 
 
-# Letters are dark on light in every crop, so that Tesseract need not try the negative.
+# Letters are dark on light in every crop, so Tesseract need not try the negative.
 ONE_LINE = ("--psm", "7", "-c", "tessedit_do_invert=0")
 
-# Without Tesseract's search for letters within the line, which a few lines break.
+# Without Tesseract's search for letters within the line, which crashes on a few lines.
 RAW_LINE = ("--psm", "13", "-c", "tessedit_do_invert=0")
 
-# A first reading below this is not worth a second one.
-PROMISING = 0.3
+# A line is read a second time only if the first reading has a word of this confidence and length.
+MIN_CONFIDENCE = 0.3
 
-LETTERS = 2
+MIN_LETTERS = 2
+
+# Returns Tesseract's words in each image; one process, with these arguments, reads all of them.
+Recognize = Callable[[Sequence["Image"], Sequence[str]], list[list[TableWord]]]
 
 
-# Tesseract's words in each of some images, which one process reads, with arguments of its own.
-Recognise = Callable[[Sequence["Image"], Sequence[str]], list[list[TableWord]]]
+class OcrReader(Protocol):
+    """A way to read images: `prepare` each, then `read` several at once, since starting Tesseract is expensive."""
 
-
-class Reader(Protocol):
-    """A way of reading: `prepare` each picture, then `read` several together, since starting Tesseract is dear.
-
-    Words are in pixels of the pictures given and in reading order.
-    """
-
-    def prepare(self, picture: Image) -> Any: ...
-
-    def pixels(self, prepared: Any) -> int:
-        """How many Tesseract will see of it."""
+    def prepare(self, image: Image) -> Any:
+        """Return the input of `read` for one image."""
         ...
 
-    def read(self, prepared: Sequence[Any], recognise: Recognise) -> list[list[Word]]: ...
+    def count_pixels(self, prepared: Any) -> int:
+        """Return the number of pixels that the engine will process."""
+        ...
+
+    def read(self, prepared: Sequence[Any], recognize: Recognize) -> list[list[Word]]:
+        """Return the words of each image in reading order, with boxes in pixels of the image."""
+        ...
 
 
 class WholePages:
-    """Each picture at once, in a page mode of Tesseract."""
+    """Read each image at once, in a page mode of Tesseract."""
 
     def __init__(self, page_mode: int) -> None:
         self.arguments = ("--psm", str(page_mode))
 
-    def prepare(self, picture: Image) -> Image:
-        return picture
+    def prepare(self, image: Image) -> Image:
+        """Return the image unchanged."""
+        return image
 
-    def pixels(self, prepared: Image) -> int:
+    def count_pixels(self, prepared: Image) -> int:
+        """Return the number of pixels of the image."""
         return prepared.width * prepared.height
 
-    def read(self, prepared: Sequence[Image], recognise: Recognise) -> list[list[Word]]:
-        return [sorted_for_reading(as_words(table)) for table in recognise(prepared, self.arguments)]
+    def read(self, prepared: Sequence[Image], recognize: Recognize) -> list[list[Word]]:
+        """Return the words of each image."""
+        return [sort_for_reading(_convert_table(table)) for table in recognize(prepared, self.arguments)]
 
 
 class TextLines:
-    """Line by line. A line on restless ground is read wiped, and if that says anything, grey as well."""
+    """Read line by line. A line on a restless background is read wiped, and if that gives words, gray as well."""
 
-    def prepare(self, picture: Image) -> list[LineCrop]:
+    def prepare(self, image: Image) -> list[LineCrop]:
+        """Return the lines of text in the image."""
         import numpy as np
 
-        from stages.ocr.line_crops import cut
-        from stages.ocr.text_regions import text_lines
+        from stages.ocr.line_crops import crop_line
+        from stages.ocr.text_regions import find_text_lines
 
-        grey = np.asarray(picture.convert("L"))
-        crops = (cut(grey, box) for box in text_lines(grey))
+        gray = np.asarray(image.convert("L"))
+        crops = (crop_line(gray, box) for box in find_text_lines(gray))
         return [crop for crop in crops if crop is not None]
 
-    def pixels(self, prepared: list[LineCrop]) -> int:
-        return sum(crop.grey.size for crop in prepared)
+    def count_pixels(self, prepared: list[LineCrop]) -> int:
+        """Return the number of pixels of all lines."""
+        return sum(crop.gray.size for crop in prepared)
 
-    def read(self, prepared: Sequence[list[LineCrop]], recognise: Recognise) -> list[list[Word]]:
+    def read(self, prepared: Sequence[list[LineCrop]], recognize: Recognize) -> list[list[Word]]:
+        """Return the words of each image."""
         crops = [crop for lines in prepared for crop in lines]
-        first = read_crops(crops, [crop.plain for crop in crops], recognise)
-        doubtful = [n for n, words in enumerate(first) if not crops[n].plain and is_promising(words)]
-        second = read_crops([crops[n] for n in doubtful], [True] * len(doubtful), recognise)
-        others = dict(zip(doubtful, second, strict=True))
-        by_line = iter(
-            words if crop.plain else agreed(others.get(n, []), words)
-            for n, (crop, words) in enumerate(zip(crops, first, strict=True))
+        readings = _read_crops(crops, [crop.is_plain for crop in crops], recognize)
+        again = [n for n, words in enumerate(readings) if not crops[n].is_plain and _is_promising(words)]
+        second = _read_crops([crops[n] for n in again], [True] * len(again), recognize)
+        gray_readings = dict(zip(again, second, strict=True))
+        merged = iter(
+            words if crop.is_plain else merge_readings(gray_readings.get(number, []), words)
+            for number, (crop, words) in enumerate(zip(crops, readings, strict=True))
         )
-        return [in_picture([next(by_line) for _ in lines]) for lines in prepared]
+        return [_combine_lines([next(merged) for _ in lines]) for lines in prepared]
 
 
-def read_crops(crops: Sequence[LineCrop], grey: Sequence[bool], recognise: Recognise) -> list[list[Word]]:
-    """The words of each crop, in pixels of the picture; grey ones are read as they are, the others wiped."""
+def _read_crops(crops: Sequence[LineCrop], use_gray: Sequence[bool], recognize: Recognize) -> list[list[Word]]:
+    """Return the words of each crop, read gray or wiped, with boxes in pixels of the image."""
     from PIL import Image
 
-    images = [Image.fromarray(crop.grey if as_is else crop.wiped) for crop, as_is in zip(crops, grey, strict=True)]
+    images = [
+        Image.fromarray(crop.gray if gray else crop.wiped) for crop, gray in zip(crops, use_gray, strict=True)
+    ]
+    tables = run_bisected(
+        lambda lines: recognize(lines, ONE_LINE),
+        images,
+        lambda line, error: recognize([line], RAW_LINE)[0],
+        ArithmeticCrashError,
+    )
     return [
-        [word.model_copy(update={"box": crop.back(word.box)}) for word in as_words(table)]
-        for crop, table in zip(crops, recognised(images, recognise), strict=True)
+        [word.model_copy(update={"box": crop.map_back(word.box)}) for word in _convert_table(table)]
+        for crop, table in zip(crops, tables, strict=True)
     ]
 
 
-def recognised(lines: Sequence[Image], recognise: Recognise) -> list[list[TableWord]]:
-    """Tesseract's words in each line; the line that breaks it is found by halving, and read as it can be."""
-    try:
-        return recognise(lines, ONE_LINE)
-    except ArithmeticCrashError:
-        if len(lines) == 1:
-            return recognise(lines, RAW_LINE)
-        half = len(lines) // 2
-        return [*recognised(lines[:half], recognise), *recognised(lines[half:], recognise)]
-
-
-def is_promising(words: Sequence[Word]) -> bool:
+def _is_promising(words: Sequence[Word]) -> bool:
     return any(
-        word.confidence >= PROMISING and sum(character.isalnum() for character in word.text) >= LETTERS
+        word.confidence >= MIN_CONFIDENCE and sum(character.isalnum() for character in word.text) >= MIN_LETTERS
         for word in words
     )
 
 
-def in_picture(lines: Sequence[Sequence[Word]]) -> list[Word]:
-    """Words of all lines without those that were found in two of them."""
+def _combine_lines(lines: Sequence[Sequence[Word]]) -> list[Word]:
+    """Return the words of all lines of an image, each once."""
     words = [word.model_copy(update={"line": number}) for number, line in enumerate(lines) for word in line]
-    return sorted_for_reading(strongest(words))
+    return sort_for_reading(drop_overlapping(words))
 
 
-def as_words(table: Sequence[TableWord]) -> list[Word]:
-    """Lines are numbered in the order of their first words."""
+def _convert_table(table: Sequence[TableWord]) -> list[Word]:
+    """Return the words of Tesseract's table, with lines numbered in the order of their first words."""
     lines: dict[tuple[int, int, int], int] = {}
     return [
         Word(text=row.text, confidence=row.confidence, box=row.box, line=lines.setdefault(row.line, len(lines)))

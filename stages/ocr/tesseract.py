@@ -14,11 +14,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
-from stages.base import (
-    BadItemError,
-    FailureKind,
-    StageError,
-)
+from stages.base import BadItemError, FailureKind, StageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,7 +24,6 @@ INSTALL = (
     "Debian, Ubuntu: apt-get install tesseract-ocr tesseract-ocr-eng; Fedora: dnf install tesseract; "
     "macOS: brew install tesseract"
 )
-
 
 USUAL_FOLDERS = (
     "/usr/share/tesseract-ocr/4.00/tessdata",
@@ -41,10 +36,10 @@ USUAL_FOLDERS = (
 
 
 @contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Keep each Tesseract to one OpenMP thread: several spin against each other and are 2 to 30 times slower.
+def limit_to_one_thread() -> Iterator[None]:
+    """Limit each Tesseract process to one OpenMP thread: several wait for each other and are 2 to 30 times slower.
 
-    The variable is taken back afterwards, lest a library loaded later in this process obey it as well.
+    The environment variable is restored afterwards, so that libraries loaded later do not obey it.
     (https://github.com/tesseract-ocr/tesseract/issues/2609)
     """
     before = os.environ.get("OMP_THREAD_LIMIT")
@@ -58,27 +53,27 @@ def one_thread_each() -> Iterator[None]:
             os.environ["OMP_THREAD_LIMIT"] = before
 
 
-def installed_tesseract() -> tuple[str, Path]:
-    """Version, and the folder of the language files.
+def find_tesseract() -> tuple[str, Path]:
+    """Return Tesseract's version, and the folder of its language files.
 
     Raises:
-        StageError: Tesseract does not answer, or its language files are in no known place.
+        StageError: Tesseract does not run, or its language files are in no known folder.
     """
 
-    def say(argument: str) -> str:
+    def run(argument: str) -> str:
         command = ["tesseract", argument]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-        return done.stdout + done.stderr
+        process = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        return process.stdout + process.stderr
 
     try:
-        version = re.search(r"tesseract v?(\S+)", say("--version"))
-        named = re.search(r'languages in "?(.+?)"? \(\d+\)', say("--list-langs"))
+        version = re.search(r"tesseract v?(\S+)", run("--version"))
+        listed = re.search(r'languages in "?(.+?)"? \(\d+\)', run("--list-langs"))
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StageError(f"Tesseract is installed but does not answer: {error}", INSTALL) from error
-    # Tesseract 4 does not name the folder.
+    # Tesseract 4 does not print the folder.
     usual = [os.environ.get("TESSDATA_PREFIX", ""), *USUAL_FOLDERS]
-    places = [Path(named[1])] if named else [Path(place) for place in usual if place]
-    folder = next((place for place in places if any(place.glob("*.traineddata"))), None)
+    folders = [Path(listed[1])] if listed else [Path(folder) for folder in usual if folder]
+    folder = next((folder for folder in folders if any(folder.glob("*.traineddata"))), None)
     if version is None or folder is None:
         raise StageError(
             "Tesseract is installed, but its languages are nowhere to be found", "set TESSDATA_PREFIX to them"
@@ -87,7 +82,6 @@ def installed_tesseract() -> tuple[str, Path]:
 
 
 MEMORY_AND_PARENT_GUARD = Path(__file__).with_name("tesseract_guard.sh")
-
 
 OUT_OF_MEMORY = (
     "bad_alloc",
@@ -101,7 +95,6 @@ OUT_OF_MEMORY = (
 CRASHES = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}
 
 NOT_STARTED = {126, 127}
-
 
 COLUMNS = [
     *("level", "page_num", "block_num", "par_num", "line_num", "word_num"),
@@ -159,14 +152,14 @@ def read_pages(
         first, *others = (image.copy() for image in images)
         first.save(pages, "TIFF", save_all=True, append_images=others)
         limits.write_text(f"{memory * 1024} {os.getpid()}\n", "ascii")
-        code, table = run_tesseract(pages, arguments, timeout)
+        code, table = _run_tesseract(pages, arguments, timeout)
         # pytesseract drops the messages if the exit code is 0. Short of memory, Leptonica skips a step with
         # a message, and Tesseract may go on to an empty table and exit code 0.
-        check(code, read_messages(messages), memory)
-    return words_by_page(table, len(images))
+        _check_exit(code, _read_messages(messages), memory)
+    return _parse_table(table, len(images))
 
 
-def run_tesseract(pages: Path, arguments: Sequence[str], timeout: int) -> tuple[int, str]:
+def _run_tesseract(pages: Path, arguments: Sequence[str], timeout: int) -> tuple[int, str]:
     """Return the exit code, negative for a signal, and the table.
 
     Raises:
@@ -190,13 +183,13 @@ def run_tesseract(pages: Path, arguments: Sequence[str], timeout: int) -> tuple[
     return 0, table.decode(errors="replace")
 
 
-def read_messages(file: Path) -> str:
+def _read_messages(file: Path) -> str:
     """Return what Tesseract wrote to standard error, except the number of each page."""
     lines = file.read_text("utf-8", "replace").splitlines() if file.exists() else []
     return " ".join(" ".join(line.split()) for line in lines if not re.fullmatch(r"Page \d+", line.strip()))
 
 
-def check(code: int, messages: str, memory: int) -> None:
+def _check_exit(code: int, messages: str, memory: int) -> None:
     """Raise the error that an exit code and Tesseract's messages mean.
 
     Raises:
@@ -219,7 +212,7 @@ def check(code: int, messages: str, memory: int) -> None:
         raise BadItemError(f"Tesseract: {messages[:200] or f'exit code {code}'}", FailureKind.TRANSIENT)
 
 
-def words_by_page(table: str, pages: int) -> list[list[TableWord]]:
+def _parse_table(table: str, pages: int) -> list[list[TableWord]]:
     """Return the words of each page.
 
     Raises:

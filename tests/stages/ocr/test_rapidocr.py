@@ -35,9 +35,9 @@ def test_settings_of_tesseract_are_no_part_of_its_key():
 def test_corners_become_boxes_and_blanks_are_left_out():
     corners = [[10.4, 20.2], [50.6, 18.9], [51.0, 40.0], [9.8, 41.7]]
     line = (("MARLOW", 0.98765, corners), (" ", 0.9, corners), ("FC", 1.1, None))
-    (word,) = rapid.words_in(SimpleNamespace(boxes=[corners], word_results=(line,)))
+    (word,) = rapid.convert_result(SimpleNamespace(boxes=[corners], word_results=(line,)))
     assert (word.text, word.confidence, word.box, word.line) == ("MARLOW", 0.9877, (10, 19, 51, 42), 0)
-    assert list(rapid.words_in(SimpleNamespace(boxes=None, word_results=(("", 1.0, None),)))) == []
+    assert list(rapid.convert_result(SimpleNamespace(boxes=None, word_results=(("", 1.0, None),)))) == []
 
 
 @installed

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from stages.base import BadItemError, Failure, FailureKind, Item, StageError
 from stages.ocr.schema import OcrConfig, OcrValue
 from stages.ocr.stage import OcrStage
-from stages.ocr.tesseract import one_thread_each
+from stages.ocr.tesseract import limit_to_one_thread
 
 
 def written(*lines: str, size: tuple[int, int] = (640, 240), at: int = 20) -> Image.Image:
@@ -105,7 +105,7 @@ def test_settings_that_would_reach_a_command_line_are_checked(settings: dict[str
 
 def test_the_thread_limit_is_taken_back(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("OMP_THREAD_LIMIT", raising=False)
-    with one_thread_each():
+    with limit_to_one_thread():
         assert os.environ["OMP_THREAD_LIMIT"] == "1"
     assert "OMP_THREAD_LIMIT" not in os.environ
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
-from stages.ocr.text_regions import MOST_LINES, Box, components, text_lines
+from stages.ocr.text_regions import MAX_LINES, Box, find_components, find_text_lines
 
 
 def drawn(text: str, size: int, ink: int, paper: int, at: tuple[int, int] = (60, 40)) -> tuple[np.ndarray, Box]:
@@ -31,7 +31,7 @@ def common(a: Box, b: Box) -> float:
 @pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0), (90, 150), (150, 90)])
 def test_a_line_is_found_whatever_its_size_and_shades(size: int, ink: int, paper: int):
     grey, truth = drawn("MARLOW", size, ink, paper)
-    assert max(common(box, truth) for box in text_lines(grey)) > 0.5
+    assert max(common(box, truth) for box in find_text_lines(grey)) > 0.5
 
 
 def test_lines_below_each_other_are_apart_and_come_from_the_top_down():
@@ -39,20 +39,20 @@ def test_lines_below_each_other_are_apart_and_come_from_the_top_down():
     for row in range(4):
         text = "the quick brown fox jumps"
         ImageDraw.Draw(picture).text((30, 20 + 60 * row), text, 0, ImageFont.load_default(36))
-    boxes = [box for box in text_lines(np.asarray(picture)) if box[2] - box[0] > 300]
+    boxes = [box for box in find_text_lines(np.asarray(picture)) if box[2] - box[0] > 300]
     assert len(boxes) == 4
     assert boxes == sorted(boxes, key=lambda box: box[1])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 900), (900, 3), (64, 64), (12, 12)])
 def test_nothing_is_proposed_where_nothing_is(shape: tuple[int, int]):
-    assert text_lines(np.full(shape, 128, np.uint8)) == []
+    assert find_text_lines(np.full(shape, 128, np.uint8)) == []
 
 
 def test_texture_gives_a_bounded_number_of_lines():
     noise = np.random.default_rng(0).integers(0, 256, (150, 200), dtype=np.uint8)
     grey = np.asarray(Image.fromarray(noise).resize((2000, 1500), Image.Resampling.BICUBIC))
-    assert len(text_lines(grey)) <= MOST_LINES
+    assert len(find_text_lines(grey)) <= MAX_LINES
 
 
 @settings(max_examples=30, deadline=None)
@@ -60,7 +60,7 @@ def test_texture_gives_a_bounded_number_of_lines():
 def test_boxes_are_not_empty_and_lie_in_the_picture(seed: int, width: int, height: int):
     small = np.random.default_rng(seed).integers(0, 256, (max(1, height // 6), max(1, width // 6)), dtype=np.uint8)
     grey = np.asarray(Image.fromarray(small).resize((width, height)))
-    for x0, y0, x1, y1 in text_lines(grey):
+    for x0, y0, x1, y1 in find_text_lines(grey):
         assert 0 <= x0 < x1 <= width
         assert 0 <= y0 < y1 <= height
 
@@ -75,4 +75,4 @@ def test_components_are_those_that_can_be_walked_to(count: int, data: st.DataObj
     for middle in range(count):
         reached |= reached[:, [middle]] & reached[[middle], :]
     first, second = (np.array([link[side] for link in links], dtype=np.int64) for side in (0, 1))
-    assert components(count, first, second).tolist() == [int(np.flatnonzero(row)[0]) for row in reached]
+    assert find_components(count, first, second).tolist() == [int(np.flatnonzero(row)[0]) for row in reached]

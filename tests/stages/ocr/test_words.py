@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.ocr.schema import Word
-from stages.ocr.words import ALONE, agreed, sorted_for_reading, strongest
+from stages.ocr.words import UNCONFIRMED, drop_overlapping, merge_readings, sort_for_reading
 
 
 def word(text: str, confidence: float = 0.9, x: int = 0, y: int = 0, width: int = 40, line: int = 0) -> Word:
@@ -26,34 +26,39 @@ words = st.builds(
 
 
 def test_a_word_of_both_readings_is_surer_than_either():
-    (both,) = agreed([word("Marlow", 0.6)], [word("MARLOW.", 0.5, x=3)])
+    (both,) = merge_readings([word("Marlow", 0.6)], [word("MARLOW.", 0.5, x=3)])
     assert both.text == "Marlow"
     assert both.confidence == pytest.approx(0.8)
 
 
 def test_a_word_of_one_reading_is_less_sure():
-    found = agreed([word("MARLOW", 0.5, x=100)], [word("the", 1.0)])
-    assert [(each.text, each.confidence) for each in found] == [("the", ALONE), ("MARLOW", 0.5 * ALONE)]
+    found = merge_readings([word("MARLOW", 0.5, x=100)], [word("the", 1.0)])
+    assert [(each.text, each.confidence) for each in found] == [
+        ("the", UNCONFIRMED),
+        ("MARLOW", 0.5 * UNCONFIRMED),
+    ]
 
 
 def test_the_same_word_elsewhere_is_another_one():
-    assert len(agreed([word("the", x=0)], [word("the", x=200)])) == 2
-    assert len(agreed([word("the"), word("the", x=100)], [word("the", x=100), word("the")])) == 2
+    assert len(merge_readings([word("the", x=0)], [word("the", x=200)])) == 2
+    assert len(merge_readings([word("the"), word("the", x=100)], [word("the", x=100), word("the")])) == 2
 
 
 def test_lines_from_right_to_left_stay_so():
-    found = agreed([word("א", x=100), word("ג", x=0)], [word("ב", x=50)])
+    found = merge_readings([word("א", x=100), word("ג", x=0)], [word("ב", x=50)])
     assert [each.text for each in found] == ["א", "ב", "ג"]
 
 
 def test_of_words_in_one_place_the_surest_stays():
-    kept = strongest([word("MAR", 0.7, width=20), word("MARLOW", 0.9), word("FC", 0.4, x=60), word("!", 0.8, y=90)])
+    kept = drop_overlapping(
+        [word("MAR", 0.7, width=20), word("MARLOW", 0.9), word("FC", 0.4, x=60), word("!", 0.8, y=90)]
+    )
     assert [each.text for each in kept] == ["MARLOW", "FC", "!"]
 
 
 @given(st.lists(words, max_size=8), st.lists(words, max_size=8))
 def test_agreement_invents_nothing(first: list[Word], second: list[Word]):
-    found = agreed(first, second)
+    found = merge_readings(first, second)
     assert max(len(first), len(second)) <= len(found) <= len(first) + len(second)
     assert {each.text for each in found} <= {each.text for each in [*first, *second]}
     assert all(0 <= each.confidence <= 1 for each in found)
@@ -61,8 +66,8 @@ def test_agreement_invents_nothing(first: list[Word], second: list[Word]):
 
 @given(st.lists(words, max_size=10))
 def test_the_strongest_do_not_cover_each_other_and_the_first_of_all_is_among_them(found: list[Word]):
-    kept = strongest(found)
-    assert strongest(kept) == kept
+    kept = drop_overlapping(found)
+    assert drop_overlapping(kept) == kept
     if found:
         assert max(found, key=lambda each: each.confidence) in kept
 
@@ -73,7 +78,7 @@ def test_sorting_keeps_every_word_and_numbers_lines_from_zero(places: list[tuple
         Word(text=str(n), confidence=1, box=(x, y, x + 9, y + 9), line=line)
         for n, (x, y, line) in enumerate(places)
     ]
-    ordered = sorted_for_reading(given_words)
+    ordered = sort_for_reading(given_words)
     assert sorted(each.text for each in ordered) == sorted(each.text for each in given_words)
     lines = [each.line for each in ordered]
     assert lines == sorted(lines)

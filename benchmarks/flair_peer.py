@@ -54,7 +54,7 @@ def train_flair(
         },
         "encoder": str(find_minilm()) if encoder == MINILM else encoder,
         "epochs": config.epochs,
-        "batch_size": config.posts_an_update,
+        "batch_size": config.posts_per_update,
         "learning_rate": config.learning_rate,
         "head_learning_rate": config.linear_learning_rate,
         "warmup": config.warmup,

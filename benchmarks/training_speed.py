@@ -112,7 +112,7 @@ def plain_loop(given: Material) -> Callable[[], float]:
             labels.append(tags[word] if word is not None and word != before else IGNORED)
             before = word
         rows.append((encoded["input_ids"], labels))
-    size = given.config.posts_an_update
+    size = given.config.posts_per_update
     folder = str(find_encoder(MINILM).source)
 
     def padded(batch: list[list[int]], filler: int) -> torch.Tensor:

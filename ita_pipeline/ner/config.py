@@ -1,4 +1,4 @@
-"""Settings of training and of the objective."""
+"""Settings of training and of its objective."""
 
 from __future__ import annotations
 
@@ -11,31 +11,34 @@ from stages.base import Frozen
 Positive = Annotated[float, Field(gt=0)]
 
 Count = Annotated[int, Field(ge=1)]
+
 Weight = Annotated[float, Field(ge=0)]
 
 
 class ObjectiveConfig(Frozen):
-    """`text` and `context` weigh the negative log-likelihoods of the views T and I+T, `alignment` the
-    divergence between them; `temperature` divides the log-marginals (ITA: 4, 2, 4 on Twitter-15, -17, SNAP)."""
+    """Weights of the objective.
+
+    `text` and `context` weigh the negative log-likelihoods of the views T and I+T, `alignment` the divergence
+    between them. `temperature` divides the log-marginals (ITA: 4, 2, 4 on Twitter-15, -17, SNAP).
+    """
 
     text: Weight = 1.0
     context: Weight = 0.5
     alignment: Weight = 0.5
-    temperature: Annotated[float, Field(gt=0)] = 4.0
+    temperature: Positive = 4.0
 
     def without_alignment(self) -> ObjectiveConfig:
-        """ITA's runs without cross-view alignment train on I+T alone."""
+        """The objective of ITA's runs without cross-view alignment, which train on I+T alone."""
         return ObjectiveConfig(text=0.0, context=1.0, alignment=0.0, temperature=self.temperature)
 
 
 class TrainingConfig(Frozen):
-    """Settings of a run; all of them are part of the run's key.
+    """Settings of a training. All of them are part of the run's key.
 
-    An update is made of `batch_size` × `accumulation` posts, of which `batch_size` are in memory at once, or fewer
-    where it does not suffice. With `patience`, training stops when the best epoch is that many epochs old.
-    `word_shapes` shows the encoder how words are written (`ner.shapes`); where nothing is said, one whose tokenizer
-    drops capitals is shown it. In the `precision` bf16 the encoder computes in bfloat16 while it is trained;
-    weights, CRF and scoring stay in fp32.
+    An update uses `batch_size` × `accumulation` posts, of which `batch_size` are in memory at once, or fewer if
+    memory does not suffice. With `patience`, training stops when the best epoch is that many epochs old.
+    `word_shapes` feeds the encoder word shapes (`ner.word_shapes`), by default if its tokenizer drops capitals. With the `precision` bf16 the encoder computes in bfloat16 during training; weights, CRF and
+    scoring stay in fp32.
     """
 
     epochs: Count = 10
@@ -45,7 +48,7 @@ class TrainingConfig(Frozen):
     linear_learning_rate: Positive = 5e-6
     crf_learning_rate: Positive = 0.05
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Weight = 0.0
     clip: Positive = 5.0
     word_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     max_length: Annotated[int, Field(ge=16)] = 512
@@ -56,5 +59,6 @@ class TrainingConfig(Frozen):
     objective: ObjectiveConfig = ObjectiveConfig()
 
     @property
-    def posts_an_update(self) -> int:
+    def posts_per_update(self) -> int:
+        """The number of posts in an update."""
         return self.batch_size * self.accumulation

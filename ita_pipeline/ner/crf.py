@@ -89,7 +89,7 @@ class LinearChainCRF(nn.Module):
         self.register_buffer("transition_penalty", penalty(may_follow, (num_tags, num_tags)))
         self.register_buffer("start_penalty", penalty(may_start, (num_tags,)))
         self.register_buffer("end_penalty", penalty(may_end, (num_tags,)))
-        self.mixing = mixing(may_follow, may_start, may_end, num_tags)
+        self.mixing_steps = mixing(may_follow, may_start, may_end, num_tags)
 
     def scores(self) -> tuple[Tensor, Tensor, Tensor]:
         """Transition, start and end scores with the impossible ones pushed down, in fp32."""
@@ -124,7 +124,7 @@ class LinearChainCRF(nn.Module):
         """
         emissions, mask, lengths = prepared(emissions, mask)
         width = math.inf if lattice else width_of(emissions, lengths)
-        if self.scalable(width):
+        if self.can_use_probabilities(width):
             parameters = self.transitions, self.starts, self.ends
             penalties = self.transition_penalty, self.start_penalty, self.end_penalty
             single, learn = width < SINGLE_RANGE, torch.is_grad_enabled()
@@ -144,7 +144,7 @@ class LinearChainCRF(nn.Module):
         emissions, mask, lengths = prepared(emissions, mask)
         emissions = without_padding(emissions, mask)
         transitions, starts, ends = self.moves()
-        if self.scalable(width_of(emissions, lengths)):
+        if self.can_use_probabilities(width_of(emissions, lengths)):
             before = ScaledScan.apply(emissions, transitions, starts, lengths, False)
             beta = ScaledScan.apply(emissions, transitions.T, ends, lengths, True)
         else:
@@ -160,7 +160,7 @@ class LinearChainCRF(nn.Module):
         possible = without_padding(emissions, mask).clamp_min(IMPOSSIBLE).to(transitions.dtype)
         return total(log_scan(possible, transitions, starts, mask) + possible, ends, mask)
 
-    def scalable(self, width: float) -> bool:
+    def can_use_probabilities(self, width: float) -> bool:
         """Whether products of probabilities stay in the range of a float, so that no logarithms are needed.
 
         In `mixing` words every tag gets its share of the best one's probability, made smaller by no more than the
@@ -171,7 +171,7 @@ class LinearChainCRF(nn.Module):
         widest = 2 * largest(
             *(full(score.detach()).numpy() for score in (self.transitions, self.starts, self.ends))
         )
-        return (self.mixing + 2) * (width + widest + math.log(self.num_tags + 1)) < RANGE
+        return (self.mixing_steps + 2) * (width + widest + math.log(self.num_tags + 1)) < RANGE
 
     @torch.no_grad()
     def decode(self, emissions: Tensor, mask: Tensor | None = None) -> list[list[int]]:

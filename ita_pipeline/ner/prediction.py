@@ -1,4 +1,4 @@
-"""Mentions from a trained tagger, with their probability. No gold label is needed or looked at."""
+"""Mentions from a trained tagger, with their probability. Gold labels are not used."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from ita_pipeline.ner.views import EncodedPost, View, collate, word_mask
 if TYPE_CHECKING:
     from ita_pipeline.ner.tagger import Tagger
 
-
-BATCH = 64
+BATCH_SIZE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,58 +26,57 @@ class ScoredSpan:
 
 
 def tag_views(tagger: Tagger, views: Sequence[View], pad: int) -> list[list[ScoredSpan]]:
-    """Mentions of each view, in order; views of like length share a batch."""
-    found: dict[int, list[ScoredSpan]] = {}
-    order = sorted(range(len(views)), key=lambda index: sum(map(len, views[index].rows)))
-    for start in range(0, len(order), BATCH):
-        indices = [index for index in order[start : start + BATCH] if views[index].words]
-        found |= dict(zip(indices, tag_batch(tagger, [views[index] for index in indices], pad), strict=True))
-    return [found.get(index, []) for index in range(len(views))]
+    """Mentions of each view, in order. Views of similar length share a batch."""
+    mentions: list[list[ScoredSpan]] = [[] for _ in views]
+    order = sorted(range(len(views)), key=lambda index: views[index].length)
+    for start in range(0, len(order), BATCH_SIZE):
+        indices = [index for index in order[start : start + BATCH_SIZE] if views[index].positions]
+        batch = _tag_batch(tagger, [views[index] for index in indices], pad)
+        for index, batch_mentions in zip(indices, batch, strict=True):
+            mentions[index] = batch_mentions
+    return mentions
 
 
-def tag_batch(tagger: Tagger, views: Sequence[View], pad: int) -> Iterator[list[ScoredSpan]]:
+def _tag_batch(tagger: Tagger, views: Sequence[View], pad: int) -> Iterator[list[ScoredSpan]]:
     import torch
 
     if not views:
         return
     tagger.eval()
-    device = tagger.linear.weight.device
+    device, crf = tagger.linear.weight.device, tagger.crf
     with torch.inference_mode():
         batch = {name: tensor.to(device) for name, tensor in collate(views, pad).items()}
-        mask = word_mask([len(view.words) for view in views]).to(device)
+        mask = word_mask([len(view.positions) for view in views]).to(device)
         emissions = tagger.emissions(**batch)
-        lattice = tagger.crf.lattice(emissions, mask)
-        for sentence, tags in enumerate(tagger.crf.decode(emissions, mask)):
+        lattice = crf.lattice(emissions, mask)
+        for sentence, tags in enumerate(crf.decode(emissions, mask)):
             mentions = []
             for span in tagger.config.scheme.decode(tags):
-                logarithm = tagger.crf.path_log_probability(
-                    lattice, emissions, sentence, span.start, tags[span.start : span.end]
-                )
-                mentions.append(ScoredSpan(span, math.exp(logarithm)))
+                span_tags = tags[span.start : span.end]
+                log_probability = crf.path_log_probability(lattice, emissions, sentence, span.start, span_tags)
+                mentions.append(ScoredSpan(span, math.exp(log_probability)))
             yield mentions
 
 
 @dataclass(frozen=True, slots=True)
 class ViewPredictions:
-    """Mentions of every post in both views; where there is no context, I+T is T."""
+    """Mentions of every post in both views. Without contexts, I+T equals T."""
 
     text: list[list[ScoredSpan]]
     context: list[list[ScoredSpan]]
 
 
-def predict_views(tagger: Tagger, examples: Sequence[EncodedPost], pad: int) -> ViewPredictions:
-    text = tag_views(tagger, [example.text for example in examples], pad)
-    with_context = [index for index, example in enumerate(examples) if example.context is not None]
-    views = [example.context for example in examples if example.context is not None]
-    context = list(text)
-    for index, mentions in zip(with_context, tag_views(tagger, views, pad), strict=True):
-        context[index] = mentions
-    return ViewPredictions(text, context)
+def predict_views(tagger: Tagger, posts: Sequence[EncodedPost], pad: int) -> ViewPredictions:
+    """Mentions of all posts in both views."""
+    text = tag_views(tagger, [post.text for post in posts], pad)
+    views = {index: post.context for index, post in enumerate(posts) if post.context is not None}
+    context = dict(zip(views, tag_views(tagger, list(views.values()), pad), strict=True))
+    return ViewPredictions(text, [context.get(index, mentions) for index, mentions in enumerate(text)])
 
 
-def score_views(examples: Sequence[EncodedPost], outcome: ViewPredictions) -> tuple[Scores, Scores]:
+def score_views(posts: Sequence[EncodedPost], predictions: ViewPredictions) -> tuple[Scores, Scores]:
     """Scores of T and of I+T."""
-    gold: list[Sequence[Span]] = [example.post.gold or () for example in examples]
-    views = (outcome.text, outcome.context)
-    text, context = (score(gold, [[m.span for m in found] for found in view]) for view in views)
+    gold: list[Sequence[Span]] = [post.post.gold or () for post in posts]
+    views = (predictions.text, predictions.context)
+    text, context = (score(gold, [[one.span for one in mentions] for mentions in view]) for view in views)
     return text, context

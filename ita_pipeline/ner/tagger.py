@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
 
 from ita_pipeline.ner.alignment import alignment_loss
 from ita_pipeline.ner.config import ObjectiveConfig
@@ -16,7 +17,7 @@ from ita_pipeline.ner.word_shapes import WordShape
 
 
 class TaggerConfig(PreTrainedConfig):
-    """`encoder` is the whole configuration of the encoder, so that the saved folder stands alone."""
+    """Configuration of a tagger. `encoder` is the encoder's complete configuration."""
 
     model_type = "ita_tagger"
 
@@ -28,11 +29,12 @@ class TaggerConfig(PreTrainedConfig):
 
     @property
     def scheme(self) -> TagScheme:
+        """The tag scheme of these types."""
         return TagScheme(tuple(self.types or ()))
 
 
 class Tagger(PreTrainedModel):
-    """Saved and loaded as any Hugging Face model: `Tagger.from_pretrained(folder)`."""
+    """A tagger, saved and loaded as any Hugging Face model: `Tagger.from_pretrained(folder)`."""
 
     config_class = TaggerConfig
     base_model_prefix = "encoder"
@@ -42,43 +44,37 @@ class Tagger(PreTrainedModel):
         encoder = dict(config.encoder or {})
         self.objective = objective or ObjectiveConfig()
         self.encoder = AutoModel.from_config(AutoConfig.for_model(encoder.pop("model_type"), **encoder))
-        scheme = config.scheme
         size = self.encoder.get_input_embeddings().weight.shape[1]
         self.shapes = nn.Embedding(len(WordShape), size, padding_idx=WordShape.NONE) if config.word_shapes else None
-        self.linear = nn.Linear(self.encoder.config.hidden_size, len(scheme.labels))
-        self.crf = LinearChainCRF(len(scheme.labels), scheme.may_follow(), scheme.may_start(), scheme.may_end())
+        self.linear = nn.Linear(self.encoder.config.hidden_size, len(config.scheme.labels))
+        self.crf = _create_crf(config.scheme)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        from transformers import initialization as init
-
         super()._init_weights(module)
         if isinstance(module, nn.Embedding) and module is self.shapes:
-            # The encoder starts as it was pretrained, and learns from there what capitals are worth.
+            # The encoder starts as it was pretrained, and learns what capitals mean.
             init.zeros_(module.weight)
         if isinstance(module, LinearChainCRF):
-            init.zeros_(module.transitions)
-            init.zeros_(module.starts)
-            init.zeros_(module.ends)
-            scheme = self.config.scheme
-            fresh = LinearChainCRF(len(scheme.labels), scheme.may_follow(), scheme.may_start(), scheme.may_end())
-            for name, buffer in fresh.named_buffers():
+            for parameter in module.parameters():
+                init.zeros_(parameter)
+            for name, buffer in _create_crf(self.config.scheme).named_buffers():
                 init.copy_(getattr(module, name), buffer)
 
     def emissions(
-        self, input_ids: Tensor, attention_mask: Tensor, places: Tensor, shapes: Tensor | None = None
+        self, input_ids: Tensor, attention_mask: Tensor, positions: Tensor, shapes: Tensor | None = None
     ) -> Tensor:
-        """Scores of every tag for every word, (B, L, K), from a batch that `collate` made."""
+        """Scores of every tag for every word, (B, L, K), from a batch of `collate`."""
         if self.shapes is None or shapes is None:
-            read = {"input_ids": input_ids}
+            inputs = {"input_ids": input_ids}
         else:
-            read = {"inputs_embeds": self.encoder.get_input_embeddings()(input_ids) + self.shapes(shapes)}
-        hidden = self.encoder(**read, attention_mask=attention_mask).last_hidden_state
-        words = hidden.reshape(-1, hidden.shape[-1])[places.clamp(min=0)]
-        words = words * (places >= 0)[:, :, None]
+            inputs = {"inputs_embeds": self.encoder.get_input_embeddings()(input_ids) + self.shapes(shapes)}
+        hidden = self.encoder(**inputs, attention_mask=attention_mask).last_hidden_state
+        words = hidden.reshape(-1, hidden.shape[-1])[positions.clamp(min=0)]
+        words = words * (positions >= 0)[:, :, None]
         if self.training and self.config.word_dropout:
-            # Whole word vectors are zeroed and the others not scaled up, as in the reference.
-            kept = torch.rand(places.shape, device=places.device) >= self.config.word_dropout
+            # Complete word vectors are set to zero and the others are not scaled up, as in the reference code.
+            kept = torch.rand(positions.shape, device=positions.device) >= self.config.word_dropout
             words = words * kept[:, :, None]
         return self.linear(words)
 
@@ -92,41 +88,46 @@ class Tagger(PreTrainedModel):
     ) -> dict[str, Tensor]:
         """The objective of a batch of B tweets, summed over words and divided by B.
 
-        `text` is their view T. `context` is the view I+T of those that have a context, which `with_context`
-        (B,) marks. `tags` and `mask` are (B, L). A tweet without context counts its text in place of the
-        missing view. Parts are returned beside the `loss` for the training history.
+        `text` is the view T of all tweets. `context` is the view I+T of the tweets that `with_context` (B,) marks.
+        `tags` and `mask` are (B, L). A tweet without contexts counts its view T in place of the missing view. The
+        terms of the `loss` are returned for the training history.
         """
         if tags is None or mask is None or with_context is None:
             raise ValueError("the objective needs tags, mask and with_context")
         goal, size = self.objective, len(tags)
         text_weight = goal.text + torch.where(with_context, 0.0, 1.0)
         total, student = text_weight.new_zeros(()), None
-        parts: dict[str, Tensor] = {}
+        terms: dict[str, Tensor] = {}
         aligned = bool(goal.alignment) and context is not None
         if text is not None and (aligned or bool((text_weight > 0).any())):
-            loss, student = self.likelihood(text, tags, mask, aligned)
+            loss, student = self.view_loss(text, tags, mask, aligned)
             total = total + (text_weight * loss).sum() / size
-            parts["nll_text"] = loss.detach().sum() / size
+            terms["nll_text"] = loss.detach().sum() / size
         if context is not None:
-            chosen, length = with_context.nonzero().squeeze(1), context["places"].shape[1]
-            inner = mask[chosen, :length]
-            loss, teacher = self.likelihood(context, tags[chosen, :length], inner, aligned)
+            rows, length = with_context.nonzero().squeeze(1), context["positions"].shape[1]
+            context_mask = mask[rows, :length]
+            loss, teacher = self.view_loss(context, tags[rows, :length], context_mask, aligned)
             total = total + goal.context * loss.sum() / size
-            parts["nll_context"] = loss.detach().sum() / size
+            terms["nll_context"] = loss.detach().sum() / size
             if student is not None and teacher is not None:
-                gap = alignment_loss(student[chosen, :length], teacher, inner, goal.temperature).sum() / size
-                total = total + goal.alignment * gap
-                parts["alignment"] = gap.detach()
-        return {"loss": total, **parts}
+                divergence = alignment_loss(student[rows, :length], teacher, context_mask, goal.temperature)
+                mean_divergence = divergence.sum() / size
+                total = total + goal.alignment * mean_divergence
+                terms["alignment"] = mean_divergence.detach()
+        return {"loss": total, **terms}
 
-    def likelihood(
+    def view_loss(
         self, view: dict[str, Tensor], tags: Tensor, mask: Tensor, aligned: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Negative log-likelihood of each tweet (B,), and the log-marginals (B, L, K) if they are to be aligned."""
+        """Negative log-likelihood of each tweet (B,), and if they are aligned, log-marginals (B, L, K)."""
         emissions = self.emissions(**view)
         lattice = self.crf.lattice(emissions, mask) if aligned else None
         loss = -self.crf.log_likelihood(emissions, tags, mask, lattice)
         return loss, None if lattice is None else lattice.log_marginals.to(loss.dtype)
+
+
+def _create_crf(scheme: TagScheme) -> LinearChainCRF:
+    return LinearChainCRF(len(scheme.labels), scheme.may_follow(), scheme.may_start(), scheme.may_end())
 
 
 def new_tagger(
@@ -137,7 +138,7 @@ def new_tagger(
     objective: ObjectiveConfig,
     word_shapes: bool = False,
 ) -> Tagger:
-    """A tagger around a pretrained encoder; linear layer, CRF and word shapes are new."""
+    """Create a tagger from a pretrained encoder, with a new linear layer, CRF and word shapes."""
     config = TaggerConfig(
         encoder=encoder.config.to_dict(),
         types=list(types),
@@ -150,7 +151,7 @@ def new_tagger(
     return tagger
 
 
-# So that the Auto classes, the tokenizer's among them, know a saved run by its `config.json`.
+# The Auto classes, including that of the tokenizer, then recognize a saved run by its `config.json`.
 AutoConfig.register(TaggerConfig.model_type, TaggerConfig, exist_ok=True)
 
 AutoModel.register(TaggerConfig, Tagger, exist_ok=True)

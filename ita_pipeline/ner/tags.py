@@ -1,4 +1,4 @@
-"""Tag schemes: mentions as one tag a word, and which tags may follow each other."""
+"""Tag schemes: one tag per word for mentions, and which tags may follow each other."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class TagScheme:
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """The names of the tags, by number."""
         return ("O", *(f"{prefix}-{name}" for name in self.types for prefix in "SBIE"))
 
     def encode(self, spans: Iterable[Span], length: int) -> list[int]:
@@ -31,52 +32,52 @@ class TagScheme:
         for span in spans:
             if span.type not in self.types:
                 raise ValueError(f"the type {span.type} is none of {', '.join(self.types)}")
-            first = 1 + 4 * self.types.index(span.type)
-            if span.end - span.start == 1:
-                tags[span.start] = first
-            else:
-                tags[span.start : span.end] = [
-                    first + 1,
-                    *[first + 2] * (span.end - span.start - 2),
-                    first + 3,
-                ]
+            single = 1 + 4 * self.types.index(span.type)
+            begin, inside, end = single + 1, single + 2, single + 3
+            inner = span.end - span.start - 2
+            tags[span.start : span.end] = [single] if inner < 0 else [begin, *[inside] * inner, end]
         return tags
 
     def decode(self, tags: Sequence[int]) -> list[Span]:
-        """Mentions of a sentence; what is no whole mention is none."""
+        """Complete mentions of a sentence; incomplete ones are dropped."""
         spans: list[Span] = []
         start: int | None = None
-        kind = -1
+        current_type = -1
         for position, tag in enumerate(tags):
-            prefix, type_index = self.split(tag)
+            prefix, type_index = self.parse(tag)
             if prefix == "S":
                 spans.append(Span(position, position + 1, self.types[type_index]))
             if prefix == "B":
-                start, kind = position, type_index
-            elif prefix == "E" and start is not None and type_index == kind:
-                spans.append(Span(start, position + 1, self.types[kind]))
+                start, current_type = position, type_index
+            elif prefix == "E" and start is not None and type_index == current_type:
+                spans.append(Span(start, position + 1, self.types[current_type]))
                 start = None
-            elif not (prefix == "I" and type_index == kind):
+            elif not (prefix == "I" and type_index == current_type):
                 start = None
         return spans
 
-    def split(self, tag: int) -> tuple[str, int]:
+    def parse(self, tag: int) -> tuple[str, int]:
         """Prefix and type number of a tag; O has type -1."""
         return ("O", -1) if tag == 0 else ("SBIE"[(tag - 1) % 4], (tag - 1) // 4)
 
+    def _parse_all(self) -> list[tuple[str, int]]:
+        return [self.parse(tag) for tag in range(len(self.labels))]
+
     def may_start(self) -> list[bool]:
-        return [self.split(tag)[0] in "OSB" for tag in range(len(self.labels))]
+        """Whether each tag may be the first of a sentence."""
+        return [prefix in "OSB" for prefix, _ in self._parse_all()]
 
     def may_end(self) -> list[bool]:
-        return [self.split(tag)[0] in "OSE" for tag in range(len(self.labels))]
+        """Whether each tag may be the last of a sentence."""
+        return [prefix in "OSE" for prefix, _ in self._parse_all()]
 
     def may_follow(self) -> list[list[bool]]:
-        """Entry [a][b]: whether tag b may stand right after tag a."""
-        size = range(len(self.labels))
-        return [[self.follows(self.split(a), self.split(b)) for b in size] for a in size]
+        """Entry [a][b]: whether tag b may follow tag a."""
+        tags = self._parse_all()
+        return [[_may_follow(previous, tag) for tag in tags] for previous in tags]
 
-    @staticmethod
-    def follows(before: tuple[str, int], after: tuple[str, int]) -> bool:
-        if before[0] in "BI":
-            return after[0] in "IE" and after[1] == before[1]
-        return after[0] in "OSB"
+
+def _may_follow(previous: tuple[str, int], tag: tuple[str, int]) -> bool:
+    if previous[0] in "BI":
+        return tag[0] in "IE" and tag[1] == previous[1]
+    return tag[0] in "OSB"

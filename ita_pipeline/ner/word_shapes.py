@@ -1,8 +1,8 @@
-"""Word shapes: what the capitals, digits and signs of a word say, for encoders whose tokenizer drops capitals.
+"""Word shapes: the capitals, digits and signs of a word, for encoders whose tokenizer drops capitals.
 
-An uncased encoder cannot see which words of a tweet are written as names are. A shape is a small number, one for
-each word, which the tagger turns into a vector and adds to the word's sub-tokens before the encoder reads them, as
-positions and segments are added. (Collobert et al. 2011 give their tagger a "caps" feature beside the word alike.)
+An uncased encoder cannot tell which words of a tweet are capitalized. The tagger embeds the shape of each word and
+adds the vector to the word's sub-tokens before the encoder reads them, as positions and segments are added.
+(Collobert et al. 2011 give their tagger a "caps" feature for each word.)
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class WordShape(IntEnum):
-    """How a word is written. `NONE` is for what is no word: padding and special tokens."""
+    """How a word is written. `NONE` is the shape of padding and special tokens."""
 
     NONE = 0
     LOWER = 1
@@ -33,18 +33,15 @@ class WordShape(IntEnum):
 
 
 def classify_word(word: str) -> WordShape:
-    """The shape of a word; signs around it, such as quotes, do not count."""
+    """The shape of a word. Signs around it, such as quotes, do not count."""
     if word.lower().startswith(("http://", "https://", "www.")):
         return WordShape.LINK
     letters = [character for character in word if character.isalpha()]
     capitals = sum(character.isupper() or character.istitle() for character in letters)
     if len(word) > 1 and word[0] in "#@" and (letters or word[1:].isalnum()):
-        plain, capital = (
-            (WordShape.HASHTAG, WordShape.HASHTAG_CAPITALS)
-            if word[0] == "#"
-            else (WordShape.USER, WordShape.USER_CAPITALS)
-        )
-        return capital if capitals else plain
+        if word[0] == "#":
+            return WordShape.HASHTAG_CAPITALS if capitals else WordShape.HASHTAG
+        return WordShape.USER_CAPITALS if capitals else WordShape.USER
     digits = any(character.isdigit() for character in word)
     if not letters:
         return WordShape.NUMBER if digits else WordShape.SIGNS
@@ -59,6 +56,6 @@ def classify_word(word: str) -> WordShape:
 
 
 def is_uncased(tokenizer: Any) -> bool:
-    """Whether a tokenizer reads `PARIS`, `Paris` and `paris` as the same."""
+    """Whether a tokenizer gives `PARIS`, `Paris` and `paris` the same ids."""
     paris = tokenizer(["PARIS", "Paris", "paris"], add_special_tokens=False)["input_ids"]
     return paris[0] == paris[1] == paris[2]

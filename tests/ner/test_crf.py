@@ -246,10 +246,10 @@ def test_probabilities_and_logarithms_give_the_same(lengths: list[int], width: f
         return [result, *torch.autograd.grad(result, (emissions, *crf.parameters()))]
 
     width = width_of(emissions, mask.sum(1).numpy())
-    assert crf.scalable(width)
+    assert crf.can_use_probabilities(width)
     products = found()
-    crf.mixing = math.inf
-    assert not crf.scalable(width)
+    crf.mixing_steps = math.inf
+    assert not crf.can_use_probabilities(width)
     for one, other in zip(products, found(), strict=True):
         assert torch.allclose(one, other, atol=1e-7)
 
@@ -334,5 +334,5 @@ def test_sentences_with_room_for_no_words_are_certain():
 def test_any_tag_of_the_scheme_is_three_moves_from_any_other():
     scheme = TagScheme(("X", "Y"))
     crf = LinearChainCRF(9, scheme.may_follow(), scheme.may_start(), scheme.may_end())
-    assert (crf.mixing, LinearChainCRF(9).mixing) == (3, 1)
-    assert LinearChainCRF(2, may_follow=[[True, False], [False, True]]).mixing == math.inf
+    assert (crf.mixing_steps, LinearChainCRF(9).mixing_steps) == (3, 1)
+    assert LinearChainCRF(2, may_follow=[[True, False], [False, True]]).mixing_steps == math.inf

@@ -89,7 +89,7 @@ def test_the_gradient_is_finite_and_reaches_every_part(folder: Path):
 def test_word_dropout_zeroes_whole_words_in_training_only(folder: Path):
     tagger, examples, tokenizer = made(folder, ObjectiveConfig(), word_dropout=0.999)
     batch, _ = parts(tagger, examples, tokenizer.pad_token_id)
-    bias = tagger.linear.bias.expand(batch["text"]["places"].shape[1], -1)
+    bias = tagger.linear.bias.expand(batch["text"]["positions"].shape[1], -1)
     tagger.train()
     torch.manual_seed(5)
     assert torch.allclose(tagger.emissions(**batch["text"])[0], bias)

@@ -28,7 +28,7 @@ def test_contexts_follow_the_words_each_behind_a_separator(tokenizer: Any):
     text, both = encoder.encode(["ab", "c"]), encoder.encode(["ab", "c"], ["de", "f"])
     assert text_of(tokenizer, text) == "[CLS] a ##b c [SEP]"
     assert text_of(tokenizer, both) == "[CLS] a ##b c [SEP] d ##e [SEP] f [SEP]"
-    assert text.words == both.words == ((0, 1), (0, 3))
+    assert text.positions == both.positions == ((0, 1), (0, 3))
 
 
 def test_contexts_are_cut_and_counted_and_words_never_are(tokenizer: Any):
@@ -42,7 +42,7 @@ def test_contexts_are_cut_and_counted_and_words_never_are(tokenizer: Any):
 
 def test_words_that_vanish_are_counted(tokenizer: Any):
     view = ViewEncoder(tokenizer, 16).encode(["a", "\u200d", "b"])
-    assert view.words == ((0, 1), VANISHED, (0, 2))
+    assert view.positions == ((0, 1), VANISHED, (0, 2))
     assert view.num_vanished == 1
 
 
@@ -52,7 +52,7 @@ def test_every_word_of_a_long_post_is_read_at_its_first_piece(tokenizer: Any, wo
     view = ViewEncoder(tokenizer, length).encode(words, ["context"])
     assert all(len(row) <= length for row in view.rows)
     pieces = [tokenizer.convert_ids_to_tokens(row) for row in view.rows]
-    assert [pieces[row][column] for row, column in view.words] == [word[0] for word in words]
+    assert [pieces[row][column] for row, column in view.positions] == [word[0] for word in words]
     for row in pieces:
         assert (row[0], row[-1]) == ("[CLS]", "[SEP]")
 
@@ -63,11 +63,11 @@ def test_a_batch_finds_each_word_in_its_flattened_rows(tokenizer: Any):
     batch = collate(views, tokenizer.pad_token_id)
     ids = batch["input_ids"].reshape(-1)
     assert batch["input_ids"].shape == batch["attention_mask"].shape
-    first = tokenizer.convert_ids_to_tokens(ids[batch["places"][0]].tolist())
+    first = tokenizer.convert_ids_to_tokens(ids[batch["positions"][0]].tolist())
     assert first == list("abcdefghij")
-    assert batch["places"][1].tolist()[3:] == [-1] * 7
-    assert batch["places"][1, 1] == -1
-    assert tokenizer.convert_ids_to_tokens(ids[batch["places"][1, [0, 2]]].tolist()) == ["k", "l"]
+    assert batch["positions"][1].tolist()[3:] == [-1] * 7
+    assert batch["positions"][1, 1] == -1
+    assert tokenizer.convert_ids_to_tokens(ids[batch["positions"][1, [0, 2]]].tolist()) == ["k", "l"]
     assert ((batch["input_ids"] == tokenizer.pad_token_id) == (batch["attention_mask"] == 0)).all()
 
 
@@ -95,7 +95,7 @@ def test_shapes_lie_beside_the_sub_tokens_of_contexts_that_are_cut(
     texts = [text if most is None else ReservedContext(text, most) for text, most in contexts]
     plain = ViewEncoder(tokenizer, length).encode(["Ab"], texts)
     view = ViewEncoder(tokenizer, length, word_shapes=True).encode(["Ab"], texts)
-    assert (view.rows, view.words, view.trimmed) == (plain.rows, plain.words, plain.trimmed)
+    assert (view.rows, view.positions, view.trimmed) == (plain.rows, plain.positions, plain.trimmed)
     assert [len(row) for row in view.shapes] == [len(row) for row in view.rows]
     for ids, shapes in zip(view.rows, view.shapes, strict=True):
         for token, shape in zip(tokenizer.convert_ids_to_tokens(ids), shapes, strict=True):
@@ -107,9 +107,9 @@ def test_shapes_lie_beside_the_sub_tokens_of_contexts_that_are_cut(
 def test_shapes_lie_beside_the_sub_tokens_in_windows_too(tokenizer: Any, words: list[str], length: int):
     plain = ViewEncoder(tokenizer, length).encode(words, ["A context"])
     view = ViewEncoder(tokenizer, length, word_shapes=True).encode(words, ["A context"])
-    assert (view.rows, view.words, view.trimmed) == (plain.rows, plain.words, plain.trimmed)
+    assert (view.rows, view.positions, view.trimmed) == (plain.rows, plain.positions, plain.trimmed)
     assert [len(row) for row in view.shapes] == [len(row) for row in view.rows]
-    for word, (row, column) in zip(words, view.words, strict=True):
+    for word, (row, column) in zip(words, view.positions, strict=True):
         assert (row, column) == VANISHED or view.shapes[row][column] == classify_word(word)
     batch = collate([view, ViewEncoder(tokenizer, length, word_shapes=True).encode(["a"])], 0)
     assert batch["shapes"].shape == batch["input_ids"].shape

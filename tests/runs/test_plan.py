@@ -27,7 +27,7 @@ def test_the_six_runs_of_ita(dataset: str, temperature: float):
     assert aligned.objective == ObjectiveConfig(text=1, context=0.5, alignment=0.5, temperature=temperature)
     assert alone.objective == ObjectiveConfig(**ALONE, temperature=temperature)
     # Four sentences an update, as in the reference: two posts in both views, or four posts in one.
-    assert (aligned.posts_an_update, alone.posts_an_update) == (2, 4)
+    assert (aligned.posts_per_update, alone.posts_per_update) == (2, 4)
     rest = {"batch_size": 2, "objective": aligned.objective}
     assert alone.model_copy(update=rest) == aligned
     assert (aligned.epochs, aligned.learning_rate, aligned.crf_learning_rate) == (10, 5e-6, 0.05)

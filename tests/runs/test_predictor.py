@@ -128,7 +128,7 @@ def finds(run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run that takes every second word for a mention, with this and that probability."""
 
     def all_of(_: object, views: list[View], pad: int) -> list[list[ScoredSpan]]:
-        places = [range(1, len(view.words), 2) for view in views]
+        places = [range(1, len(view.positions), 2) for view in views]
         return [[ScoredSpan(Span(n, n + 1, "PER"), 0.3 if n % 4 == 1 else 0.8) for n in row] for row in places]
 
     monkeypatch.setattr(predictor, "tag_views", all_of)

@@ -1,36 +1,34 @@
-"""Beyond the scores: what kinds of errors a tagger makes, on which mentions, and what its probabilities are worth.
+"""Error analysis: kinds of errors, scores of groups of mentions, and calibration of the probabilities.
 
-The kinds of errors follow the usual taxonomy of MUC and of error studies of NER: a mention that was missed, one
-that is spurious, a right span with a wrong type, a right type with wrong boundaries, or both wrong.
+The kinds of errors follow the usual taxonomy of MUC and of error studies of NER: a missed mention, a spurious one,
+a right span with a wrong type, a right type with wrong boundaries, or both wrong.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
 
 from ita_pipeline.corpus.posts import Post, Span
-from ita_pipeline.ner.metrics.scores import Score
+from ita_pipeline.ner.metrics.scores import Score, score_groups
 from ita_pipeline.ner.prediction import ScoredSpan
 from stages.base import Frozen
 
-Group = TypeVar("Group", bound=Hashable)
-
-
 OUTSIDE = "O"
 
-BINS = 10
+NUM_BINS = 10
 
-LONGEST = 4
+# Mentions of at least so many words are one group.
+LONG_MENTION = 4
 
-WORST = 5
+# The number of mistakes of each kind that an analysis lists.
+NUM_WORST = 5
 
 
 class ErrorKind(StrEnum):
-    """How a gold mention and a predicted one stand to each other."""
+    """How a gold mention and a predicted one differ."""
 
     RIGHT = "right"
     TYPE = "type"
@@ -42,7 +40,7 @@ class ErrorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A gold mention and the predicted one that stands for it; one of them is None where there is no other."""
+    """A gold mention and the predicted one that matches it; one of them is None if it has no match."""
 
     kind: ErrorKind
     gold: Span | None
@@ -50,8 +48,9 @@ class Match:
 
 
 class Bin(Frozen):
-    """Predicted mentions whose probability lies from `low` up to `high`: how many, their mean probability, and
-    the share of them that is right.
+    """Predicted mentions with a probability from `low` up to `high`.
+
+    `mentions` counts them, `confidence` is their mean probability, `precision` the share that is right.
     """
 
     low: float
@@ -62,10 +61,10 @@ class Bin(Frozen):
 
 
 class Calibration(Frozen):
-    """Reliability of the probabilities of predicted mentions.
+    """Reliability of the probabilities of predicted mentions, without empty bins.
 
     `ece`, the expected calibration error (Naeini et al. 2015), is the mean over mentions of the difference between
-    probability and precision in their bin. Empty bins are left out.
+    probability and precision in their bin.
     """
 
     bins: tuple[Bin, ...]
@@ -73,9 +72,7 @@ class Calibration(Frozen):
 
 
 class Mistake(Frozen):
-    """A wrong match in the post `id`; spans count words. `confidence` is that of what was predicted, None where
-    a mention was missed.
-    """
+    """A wrong match in the post `id`. `confidence` is that of the predicted mention, None for a missed mention."""
 
     id: str
     gold: Span | None
@@ -84,12 +81,12 @@ class Mistake(Frozen):
 
 
 class Analysis(Frozen):
-    """One view of one split.
+    """The analysis of one view of one split.
 
-    `seen` are the mentions whose words, whatever their case, are also a mention in train, `unseen` the others.
-    `by_length` are the mentions of 1, 2, 3, and `4+` words. `errors` counts each kind of `Match`. `confusion` has
-    the predicted types of each gold type, with O where there is no mention. `worst` are a few mistakes of each
-    kind, the most confident first; of missed mentions those that are in train come first.
+    `seen` are the mentions whose words, case-folded, are also a mention in train, `unseen` the others. `by_length`
+    are the mentions of 1, 2, 3, and `4+` words. `errors` counts each kind of `Match`. `confusion` has the predicted
+    types of each gold type, with O for no mention. `worst` lists a few mistakes of each kind, the most confident
+    first; among missed mentions, those that are in train are first.
     """
 
     seen: Score
@@ -98,155 +95,139 @@ class Analysis(Frozen):
     errors: Mapping[ErrorKind, int]
     confusion: Mapping[str, Mapping[str, int]]
     calibration: Calibration
-    # Analyses that were written before there were any have none.
+    # Analyses of older runs have no mistakes.
     worst: Mapping[ErrorKind, tuple[Mistake, ...]] = {}
 
 
 def analyze(posts: Sequence[Post], predicted: Sequence[Sequence[ScoredSpan]], known: frozenset[str]) -> Analysis:
-    """What was predicted of posts, held against their gold mentions; `known` are the `surfaces` of train.
+    """Compare predictions with the gold mentions of posts; `known` are the `surface_forms` of train.
 
     Raises:
-        ValueError: not as many predictions as posts.
+        ValueError: the numbers of posts and predictions differ.
     """
-    spans = [[mention.span for mention in found] for found in predicted]
-    by_post = [compare_spans(post.gold or (), found) for post, found in zip(posts, spans, strict=True)]
-    matches = [match for found in by_post for match in found]
-    kinds = Counter(match.kind for match in matches)
-    seen = scores_by(posts, spans, lambda post, span: surface_form(post, span) in known)
+    gold = [post.gold or () for post in posts]
+    spans = [[mention.span for mention in mentions] for mentions in predicted]
+    matches = [compare_spans(*pair) for pair in zip(gold, spans, strict=True)]
+    kinds = Counter(match.kind for post_matches in matches for match in post_matches)
+    seen = score_groups(gold, spans, lambda index, span: _surface_form(posts[index], span) in known)
     return Analysis(
         seen=seen.get(True, Score.of(0, 0, 0)),
         unseen=seen.get(False, Score.of(0, 0, 0)),
-        by_length=dict(sorted(scores_by(posts, spans, lambda _, span: length_bucket(span)).items())),
+        by_length=dict(sorted(score_groups(gold, spans, lambda _, span: _length_group(span)).items())),
         errors={kind: kinds[kind] for kind in ErrorKind},
-        confusion=count_confusions(matches),
+        confusion=_count_confusions(match for post_matches in matches for match in post_matches),
         calibration=calibrate(posts, predicted),
-        worst=find_worst(posts, predicted, by_post, known),
+        worst=_find_worst(posts, predicted, matches, known),
     )
 
 
-def find_worst(
+def _find_worst(
     posts: Sequence[Post],
     predicted: Sequence[Sequence[ScoredSpan]],
     matches: Sequence[Sequence[Match]],
     known: frozenset[str],
 ) -> dict[ErrorKind, tuple[Mistake, ...]]:
-    """The worst few mistakes of every kind; of equally bad ones those that come first."""
-    found: dict[ErrorKind, list[tuple[float, Mistake]]] = {
-        kind: [] for kind in ErrorKind if kind != ErrorKind.RIGHT
-    }
-    for post, mentions, own in zip(posts, predicted, matches, strict=True):
+    """The worst mistakes of every kind; of equally bad ones the first."""
+    ranked: dict[ErrorKind, list[tuple[float, Mistake]]] = {kind: [] for kind in ErrorKind}
+    for post, mentions, post_matches in zip(posts, predicted, matches, strict=True):
         scores = {mention.span: mention.score for mention in mentions}
-        for match in own:
-            if match.kind == ErrorKind.RIGHT:
-                continue
+        for match in post_matches:
             confidence = scores[match.predicted] if match.predicted else None
-            seen = match.gold is not None and surface_form(post, match.gold) in known
+            seen = match.gold is not None and _surface_form(post, match.gold) in known
             mistake = Mistake(id=post.id, gold=match.gold, predicted=match.predicted, confidence=confidence)
-            found[match.kind].append((float(seen) if confidence is None else confidence, mistake))
+            ranked[match.kind].append((float(seen) if confidence is None else confidence, mistake))
+    del ranked[ErrorKind.RIGHT]
     return {
-        kind: tuple(one for _, one in sorted(all_of, key=lambda pair: -pair[0])[:WORST])
-        for kind, all_of in found.items()
+        kind: tuple(mistake for _, mistake in sorted(pairs, key=lambda pair: -pair[0])[:NUM_WORST])
+        for kind, pairs in ranked.items()
     }
 
 
 def surface_forms(posts: Iterable[Post]) -> frozenset[str]:
-    """The words of every gold mention, in lower case."""
-    return frozenset(surface_form(post, span) for post in posts for span in post.gold or ())
+    """The words of every gold mention, case-folded."""
+    return frozenset(_surface_form(post, span) for post in posts for span in post.gold or ())
 
 
-def surface_form(post: Post, span: Span) -> str:
+def _surface_form(post: Post, span: Span) -> str:
     return " ".join(post.words[span.start : span.end]).casefold()
 
 
-def length_bucket(span: Span) -> str:
+def _length_group(span: Span) -> str:
     length = span.end - span.start
-    return f"{LONGEST}+" if length >= LONGEST else str(length)
-
-
-def scores_by(
-    posts: Sequence[Post], predicted: Sequence[Sequence[Span]], group: Callable[[Post, Span], Group]
-) -> dict[Group, Score]:
-    """Scores of the mentions of each group, to which a span belongs whether it is gold or predicted."""
-    right, guessed, wanted = Counter[Group](), Counter[Group](), Counter[Group]()
-    for post, found in zip(posts, predicted, strict=True):
-        gold = set(post.gold or ())
-        wanted.update(group(post, span) for span in gold)
-        guessed.update(group(post, span) for span in set(found))
-        right.update(group(post, span) for span in gold & set(found))
-    return {name: Score.of(right[name], guessed[name], wanted[name]) for name in wanted | guessed}
+    return f"{LONG_MENTION}+" if length >= LONG_MENTION else str(length)
 
 
 def compare_spans(gold: Iterable[Span], predicted: Iterable[Span]) -> list[Match]:
-    """Every gold and every predicted mention of a post once, each with the one that stands for it.
+    """Match the gold and the predicted mentions of a post. Each of them is in one match.
 
-    A mention stands for the same span first, whatever its type, then for one that it overlaps: of the same type
-    rather than of another, and the more words they share the rather.
+    A mention matches the same span first, whatever its type, then a span that it overlaps: one of the same type
+    before one of another, and the more words they share the earlier.
     """
-    pairs = sorted(
-        (match_priority(wanted, found), wanted, found)
-        for wanted in set(gold)
-        for found in set(predicted)
-        if overlap(wanted, found)
-    )
     open_gold, open_predicted = set(gold), set(predicted)
+    pairs = sorted(
+        (_match_priority(one, other), one, other)
+        for one in open_gold
+        for other in open_predicted
+        if one.start < other.end and other.start < one.end
+    )
     matches = []
-    for _, wanted, found in pairs:
-        if wanted in open_gold and found in open_predicted:
-            open_gold.remove(wanted)
-            open_predicted.remove(found)
-            matches.append(Match(classify_match(wanted, found), wanted, found))
-    matches += [Match(ErrorKind.MISSED, wanted, None) for wanted in open_gold]
-    matches += [Match(ErrorKind.SPURIOUS, None, found) for found in open_predicted]
+    for _, one, other in pairs:
+        if one in open_gold and other in open_predicted:
+            open_gold.remove(one)
+            open_predicted.remove(other)
+            matches.append(Match(_classify_match(one, other), one, other))
+    matches += [Match(ErrorKind.MISSED, span, None) for span in open_gold]
+    matches += [Match(ErrorKind.SPURIOUS, None, span) for span in open_predicted]
     return sorted(matches, key=lambda match: match.gold or match.predicted or Span(0, 0, ""))
 
 
-def overlap(one: Span, other: Span) -> bool:
-    return one.start < other.end and other.start < one.end
+def _is_same_span(gold: Span, predicted: Span) -> bool:
+    return (gold.start, gold.end) == (predicted.start, predicted.end)
 
 
-def match_priority(gold: Span, predicted: Span) -> tuple[bool, bool, int]:
-    """Pairs that belong together come first."""
+def _match_priority(gold: Span, predicted: Span) -> tuple[bool, bool, int]:
+    """A sort key that is smaller the better two mentions match."""
     shared = min(gold.end, predicted.end) - max(gold.start, predicted.start)
-    same = (gold.start, gold.end) == (predicted.start, predicted.end)
-    return not same, gold.type != predicted.type, -shared
+    return not _is_same_span(gold, predicted), gold.type != predicted.type, -shared
 
 
-def classify_match(gold: Span, predicted: Span) -> ErrorKind:
-    same_span = (gold.start, gold.end) == (predicted.start, predicted.end)
+def _classify_match(gold: Span, predicted: Span) -> ErrorKind:
     if gold.type == predicted.type:
-        return ErrorKind.RIGHT if same_span else ErrorKind.BOUNDARY
-    return ErrorKind.TYPE if same_span else ErrorKind.BOTH
+        return ErrorKind.RIGHT if _is_same_span(gold, predicted) else ErrorKind.BOUNDARY
+    return ErrorKind.TYPE if _is_same_span(gold, predicted) else ErrorKind.BOTH
 
 
-def count_confusions(matches: Iterable[Match]) -> dict[str, dict[str, int]]:
-    """How often each gold type was taken for each type; O stands for no mention on either side."""
+def _count_confusions(matches: Iterable[Match]) -> dict[str, dict[str, int]]:
+    """How often each gold type was predicted as each type; O is no mention on either side."""
     counts = Counter(
         (match.gold.type if match.gold else OUTSIDE, match.predicted.type if match.predicted else OUTSIDE)
         for match in matches
     )
-    rows = sorted({gold for gold, _ in counts})
-    return {row: {found: n for (gold, found), n in sorted(counts.items()) if gold == row} for row in rows}
+    rows: dict[str, dict[str, int]] = {}
+    for (gold, predicted), count in sorted(counts.items()):
+        rows.setdefault(gold, {})[predicted] = count
+    return rows
 
 
-def calibrate(posts: Sequence[Post], predicted: Sequence[Sequence[ScoredSpan]], bins: int = BINS) -> Calibration:
-    """Bins of equal width over the probabilities of all predicted mentions."""
-    scored = [
-        (mention.score, mention.span in (post.gold or ()))
-        for post, found in zip(posts, predicted, strict=True)
-        for mention in found
-    ]
-    by_bin: dict[int, list[tuple[float, bool]]] = {}
-    for probability, right in scored:
-        by_bin.setdefault(min(int(probability * bins), bins - 1), []).append((probability, right))
-    found = [
+def calibrate(
+    posts: Sequence[Post], predicted: Sequence[Sequence[ScoredSpan]], num_bins: int = NUM_BINS
+) -> Calibration:
+    """Put the probabilities of all predicted mentions into bins of equal width."""
+    members: dict[int, list[tuple[float, bool]]] = {}
+    for post, mentions in zip(posts, predicted, strict=True):
+        for mention in mentions:
+            number = min(int(mention.score * num_bins), num_bins - 1)
+            members.setdefault(number, []).append((mention.score, mention.span in (post.gold or ())))
+    bins = tuple(
         Bin(
-            low=number / bins,
-            high=(number + 1) / bins,
-            mentions=len(inside),
-            confidence=sum(probability for probability, _ in inside) / len(inside),
-            precision=sum(right for _, right in inside) / len(inside),
+            low=number / num_bins,
+            high=(number + 1) / num_bins,
+            mentions=len(pairs),
+            confidence=sum(probability for probability, _ in pairs) / len(pairs),
+            precision=sum(right for _, right in pairs) / len(pairs),
         )
-        for number, inside in sorted(by_bin.items())
-    ]
-    gap = sum(one.mentions * abs(one.confidence - one.precision) for one in found)
-    return Calibration(bins=tuple(found), ece=gap / len(scored) if scored else 0.0)
+        for number, pairs in sorted(members.items())
+    )
+    total = sum(one.mentions for one in bins)
+    gap = sum(one.mentions * abs(one.confidence - one.precision) for one in bins)
+    return Calibration(bins=bins, ece=gap / total if total else 0.0)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Self
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Self, TypeVar
 
 from ita_pipeline.corpus.posts import Span
 from stages.base import Frozen
+
+Group = TypeVar("Group", bound=Hashable)
 
 
 class Score(Frozen):
@@ -20,7 +22,7 @@ class Score(Frozen):
 
     @classmethod
     def of(cls, right: int, predicted: int, gold: int) -> Self:
-        """Scores of nothing predicted, or nothing to find, are zero, as in conlleval and seqeval."""
+        """Scores from counts. Without predicted or gold mentions they are zero, as in conlleval and seqeval."""
         precision = right / predicted if predicted else 0.0
         recall = right / gold if gold else 0.0
         both = precision + recall
@@ -29,7 +31,7 @@ class Score(Frozen):
 
 
 class Scores(Frozen):
-    """`micro` is the headline; `macro_f1` is the plain mean over the types that are in the gold mentions."""
+    """Micro-averaged scores, scores by type, and the mean F1 of the types that are in the gold mentions."""
 
     micro: Score
     types: dict[str, Score]
@@ -37,20 +39,35 @@ class Scores(Frozen):
 
 
 def score(gold: Iterable[Sequence[Span]], predicted: Iterable[Sequence[Span]]) -> Scores:
-    """Scores of predicted mentions against gold ones, sentence by sentence.
+    """Scores of predicted mentions, sentence by sentence.
 
     Raises:
-        ValueError: not as many sentences of the one as of the other.
+        ValueError: the numbers of sentences differ.
     """
-    right, guessed, wanted = Counter[str](), Counter[str](), Counter[str]()
-    for truth, guess in zip(gold, predicted, strict=True):
-        wanted.update(span.type for span in set(truth))
-        guessed.update(span.type for span in set(guess))
-        right.update(span.type for span in set(truth) & set(guess))
-    types = {name: Score.of(right[name], guessed[name], wanted[name]) for name in sorted(wanted | guessed)}
-    present = [found.f1 for name, found in types.items() if wanted[name]]
+    gold, predicted = list(gold), list(predicted)
+    types = dict(sorted(score_groups(gold, predicted, lambda _, span: span.type).items()))
+    micro = score_groups(gold, predicted, lambda _, __: None)
+    f1 = [scores.f1 for scores in types.values() if scores.support]
     return Scores(
-        micro=Score.of(right.total(), guessed.total(), wanted.total()),
+        micro=micro.get(None, Score.of(0, 0, 0)),
         types=types,
-        macro_f1=sum(present) / len(present) if present else 0.0,
+        macro_f1=sum(f1) / len(f1) if f1 else 0.0,
     )
+
+
+def score_groups(
+    gold: Iterable[Sequence[Span]], predicted: Iterable[Sequence[Span]], group: Callable[[int, Span], Group]
+) -> dict[Group, Score]:
+    """Scores of each group of mentions. `group` takes a sentence's index and a gold or predicted mention.
+
+    Raises:
+        ValueError: the numbers of sentences differ.
+    """
+    right, num_predicted, num_gold = Counter[Group](), Counter[Group](), Counter[Group]()
+    for index, pair in enumerate(zip(gold, predicted, strict=True)):
+        gold_spans, predicted_spans = map(set, pair)
+        num_gold.update(group(index, span) for span in gold_spans)
+        num_predicted.update(group(index, span) for span in predicted_spans)
+        right.update(group(index, span) for span in gold_spans & predicted_spans)
+    names = num_predicted | num_gold
+    return {name: Score.of(right[name], num_predicted[name], num_gold[name]) for name in names}

@@ -1,6 +1,6 @@
-"""Whether one tagger is better than another, or the test posts only happened to suit it.
+"""Tests of whether one tagger is better than another, or only suits the test posts by chance.
 
-Both tests take posts as they come, whole, since the mentions of a post are not independent. F1 is the micro one.
+Both tests sample complete posts, since the mentions of a post are not independent. F1 is micro-averaged.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ SAMPLES = 10_000
 
 SEED = 1
 
-AT_ONCE = 1_000_000
+BATCH_ELEMENTS = 1_000_000
 
 
 class Bootstrap(Frozen):
     """The difference in F1 over samples of the test posts drawn with replacement (Efron 1979; Koehn 2004).
 
-    95 in 100 samples lie between `low` and `high`; in `not_better` of all, B is no better than A.
+    95 of 100 samples are between `low` and `high`. In the share `not_better` of all samples, B is no better than A.
     """
 
     samples: int
@@ -38,8 +38,10 @@ class Bootstrap(Frozen):
 
 
 class Randomization(Frozen):
-    """Approximate randomisation (Noreen 1989; Yeh 2000): `p` is the probability of a difference in F1 at least as
-    large, in either direction, if each post's answers had come from A or B by chance.
+    """Approximate randomization (Noreen 1989; Yeh 2000).
+
+    `p` is the probability of a difference in F1 at least as large, in either direction, if each post's predictions
+    came from A or B by chance.
     """
 
     samples: int
@@ -63,10 +65,10 @@ def compare(
     samples: int = SAMPLES,
     seed: int = SEED,
 ) -> Difference:
-    """Whether B is better than A on the posts that both were asked about.
+    """Test whether B is better than A on the same posts.
 
     Raises:
-        ValueError: there are no posts, or not as many answers.
+        ValueError: there are no posts, or the numbers of predictions differ.
     """
     if not gold:
         raise ValueError("there are no posts to compare on")
@@ -82,14 +84,16 @@ def compare(
 
 
 def count_mentions(gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]]) -> Counts:
+    """Right, predicted and gold mentions of each post, (posts, 3)."""
     import numpy as np
 
-    pairs = [(set(wanted), set(found)) for wanted, found in zip(gold, predicted, strict=True)]
-    return np.array([[len(w & f), len(f), len(w)] for w, f in pairs], np.float64)
+    pairs = [(set(one), set(other)) for one, other in zip(gold, predicted, strict=True)]
+    rows = [[len(wanted & guessed), len(guessed), len(wanted)] for wanted, guessed in pairs]
+    return np.array(rows, np.float64)
 
 
 def f1(totals: np.ndarray) -> np.ndarray:
-    """Micro F1 of totals (…, 3); zero where nothing is right."""
+    """Micro F1 of totals (…, 3); zero if no mention is right."""
     import numpy as np
 
     right, both = totals[..., 0], totals[..., 1] + totals[..., 2]
@@ -97,37 +101,39 @@ def f1(totals: np.ndarray) -> np.ndarray:
 
 
 def bootstrap(a: Counts, b: Counts, samples: int, seed: int) -> Bootstrap:
+    """Draw samples of the posts and measure the difference in F1."""
     import numpy as np
 
     random, posts = np.random.default_rng(seed), len(a)
-    found = []
+    parts = []
     for size in batch_sizes(samples, posts):
         drawn = random.integers(posts, size=(size, posts)) + posts * np.arange(size)[:, None]
         times = np.bincount(drawn.ravel(), minlength=size * posts).reshape(size, posts).astype(np.float64)
-        found.append(f1(times @ b) - f1(times @ a))
-    differences = np.concatenate(found)
+        parts.append(f1(times @ b) - f1(times @ a))
+    differences = np.concatenate(parts)
     low, high = np.quantile(differences, [0.025, 0.975])
     return Bootstrap(samples=samples, low=float(low), high=float(high), not_better=float((differences <= 0).mean()))
 
 
 def randomize(a: Counts, b: Counts, samples: int, seed: int) -> Randomization:
+    """Exchange the predictions of random posts and measure how often the difference is as large."""
     import numpy as np
 
     random, posts = np.random.default_rng(seed), len(a)
     observed = abs(float(f1(b.sum(0)) - f1(a.sum(0))))
     extreme = 0
     for size in batch_sizes(samples, posts):
-        # What the posts whose answers are exchanged take from A and give to B.
+        # The counts that the posts with exchanged predictions take from A and give to B.
         moved = random.integers(2, size=(size, posts), dtype=np.bool_).astype(np.float64) @ (b - a)
         differences = f1(b.sum(0) - moved) - f1(a.sum(0) + moved)
-        # Equal but for the order in which floats were added is equal.
+        # Differences that are equal except for rounding count as equal.
         extreme += int((np.abs(differences) >= observed - 1e-12).sum())
     return Randomization(samples=samples, p=(extreme + 1) / (samples + 1))
 
 
 def batch_sizes(samples: int, posts: int) -> Iterator[int]:
-    """Sizes of portions of all samples that memory holds easily."""
-    size = max(1, AT_ONCE // posts)
+    """Divide the samples into batches of at most `BATCH_ELEMENTS` elements."""
+    size = max(1, BATCH_ELEMENTS // posts)
     while samples > 0:
         yield min(size, samples)
         samples -= size

@@ -1,4 +1,4 @@
-"""Batches of posts of like length, in an order that only the seed and the epoch decide."""
+"""Batches of posts of similar length, in an order that depends only on the seed and the epoch."""
 
 from __future__ import annotations
 
@@ -6,38 +6,34 @@ from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
+from ita_pipeline.core.iteration import batched
 from ita_pipeline.ner.tags import TagScheme
 from ita_pipeline.ner.views import EncodedPost, collate, word_mask
 
-# Batches are sorted by length within so many at a time: more spare no padding that counts, and mix less.
-POOL = 50
+# Posts are sorted by length within pools of so many batches: more save little padding and mix less.
+POOL_BATCHES = 50
 
 
 def make_buckets(lengths: Sequence[int], size: int, seed: int, epoch: int) -> list[list[int]]:
-    """The batches of one epoch: numbers of examples, `size` a batch, with little difference in length.
+    """The batches of one epoch: indices of examples, `size` a batch, with little difference in length.
 
-    Every example is in one batch. All batches are full but one, if their number does not come out even.
+    Every example is in one batch. All batches are full except perhaps one.
     """
     random = Random(f"{seed}/{epoch}")
     order = list(range(len(lengths)))
     random.shuffle(order)
-    pools = [
-        sorted(order[start : start + size * POOL], key=lambda n: lengths[n]) for start in steps(order, size * POOL)
-    ]
-    batches = [pool[start : start + size] for pool in pools for start in steps(pool, size)]
+    batches: list[list[int]] = []
+    for pool in batched(order, size * POOL_BATCHES):
+        batches += batched(sorted(pool, key=lambda index: lengths[index]), size)
     random.shuffle(batches)
     return batches
 
 
-def steps(numbers: Sequence[int], size: int) -> range:
-    return range(0, len(numbers), size)
-
-
 class BucketSampler:
-    """The batches of the epoch that a training is in, for a data loader.
+    """The batches of the current epoch, for a data loader.
 
-    `step` says how many updates are done. Nothing else is remembered, so a training that is taken up again sees
-    the batches that it would have seen.
+    `step` returns the number of finished updates. The sampler has no other state, so a resumed training gets the
+    batches that it would have got.
     """
 
     def __init__(self, lengths: Sequence[int], size: int, seed: int, step: Callable[[], int]) -> None:
@@ -51,15 +47,16 @@ class BucketSampler:
 
 
 class Batcher:
-    """Makes the tagger's input from training examples, given by their numbers."""
+    """Creates the tagger's input from the indices of training examples."""
 
     def __init__(self, scheme: TagScheme, examples: Sequence[EncodedPost], pad: int) -> None:
         self.scheme, self.examples, self.pad = scheme, examples, pad
 
-    def __call__(self, numbers: Sequence[int]) -> dict[str, Any]:
+    def __call__(self, indices: Sequence[int]) -> dict[str, Any]:
+        """The arguments of `Tagger.forward` for these examples."""
         import torch
 
-        examples = [self.examples[number] for number in numbers]
+        examples = [self.examples[index] for index in indices]
         mask = word_mask([len(example.post.words) for example in examples])
         tags = torch.zeros(mask.shape, dtype=torch.long)
         for row, example in enumerate(examples):

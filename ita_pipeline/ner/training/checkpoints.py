@@ -1,14 +1,14 @@
-"""Checkpoints of a training: safetensors and JSON, whole or not there at all.
+"""Checkpoints of a training, as safetensors and JSON.
 
     step-00000250/
         model.safetensors      the weights
         optimizer.safetensors  Adam's moments, `<parameter>:<name>`
-        random.safetensors     the state of every generator of random numbers
-        trainer_state.json     what `transformers.Trainer` counts
+        random.safetensors     the states of all random number generators
+        trainer_state.json     the state of `transformers.Trainer`
         progress.json          everything else, and the size of each file
 
-A checkpoint is written under a name that begins with a dot, synced to the disk, and renamed. So whatever kills
-the process, a folder `step-…` is complete.
+A checkpoint is written under a name that begins with a dot, synced to disk, and renamed. A folder `step-…` is thus
+complete even if the process is killed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PROGRESS = "progress.json"
 
 
 class RandomState(Frozen):
-    """What is no array in the states of Python's and NumPy's generators."""
+    """The parts of the states of Python's and NumPy's generators that are no arrays."""
 
     python_version: int
     python_gauss: float | None
@@ -49,10 +49,10 @@ class RandomState(Frozen):
 
 
 class TrainingProgress(Frozen):
-    """How far a training has come. `step` counts updates, of which an epoch has `steps_per_epoch`.
+    """The progress of a training. `step` counts updates; an epoch has `steps_per_epoch` of them.
 
-    `micro_batch` is the number of posts that fit into memory at once. `sums` are the sums over the posts of the
-    epoch begun, of the loss and its parts. `learning_rates` are those of the optimizer's groups, `scheduler` the
+    `micro_batch` is the number of posts that fit into memory at once. `sums` are the sums of the loss and its terms
+    over the posts of the current epoch. `learning_rates` are those of the optimizer's groups, `scheduler` is the
     state of the schedule. `sizes` are the bytes of the other files of the checkpoint.
     """
 
@@ -81,10 +81,10 @@ class Checkpoint:
     progress: TrainingProgress
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """The tensors of one file.
+        """Read the tensors of one file.
 
         Raises:
-            UsageError: the file is no safetensors file.
+            UsageError: the file is damaged.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -95,27 +95,28 @@ class Checkpoint:
             raise self.damaged(f"{name}.safetensors cannot be read: {error}") from error
 
     def damaged(self, what: str) -> UsageError:
+        """The error that a damaged checkpoint raises."""
         return UsageError(f"the checkpoint {self.folder} is damaged: {what}", "remove it, and train again")
 
 
 class Checkpoints:
-    """The checkpoints of one training, of which the newest complete one is kept."""
+    """The checkpoints of one training. Saving removes all but the newest."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def newest(self) -> Checkpoint | None:
-        """The complete checkpoint of the highest step. What a killed process left half written is none."""
-        found = [read_checkpoint(folder) for folder in self.folder.glob(f"{PREFIX}*")]
-        return max(filter(None, found), key=lambda checkpoint: checkpoint.progress.step, default=None)
+        """The complete checkpoint of the highest step."""
+        checkpoints = [_read_checkpoint(folder) for folder in self.folder.glob(f"{PREFIX}*")]
+        return max(filter(None, checkpoints), key=lambda checkpoint: checkpoint.progress.step, default=None)
 
     def save(
         self, progress: TrainingProgress, tensors: Mapping[str, Mapping[str, Tensor]], texts: Mapping[str, str]
     ) -> None:
-        """Write a checkpoint, and once it is complete remove the others and what killed processes left.
+        """Write a checkpoint, and remove the others once it is complete.
 
         Raises:
-            OSError: the disk is full or fails; the checkpoint before still stands.
+            OSError: the disk is full or fails; the previous checkpoint remains.
         """
         from safetensors.torch import save_file
 
@@ -129,22 +130,22 @@ class Checkpoints:
             for part, text in texts.items():
                 (draft / part).write_text(text, "utf-8")
             sizes = {file.name: file.stat().st_size for file in sorted(draft.iterdir())}
-            full = progress.model_copy(update={"sizes": sizes})
-            (draft / PROGRESS).write_text(full.model_dump_json(indent=2) + "\n", "utf-8")
+            sized = progress.model_copy(update={"sizes": sizes})
+            (draft / PROGRESS).write_text(sized.model_dump_json(indent=2) + "\n", "utf-8")
             sync_files(draft)
-            place = self.folder / f"{PREFIX}{progress.step:08d}"
-            shutil.rmtree(place, ignore_errors=True)
-            draft.rename(place)
+            final = self.folder / f"{PREFIX}{progress.step:08d}"
+            shutil.rmtree(final, ignore_errors=True)
+            draft.rename(final)
             sync_folder(self.folder)
-        remove_all_but(self.folder, place.name)
+        remove_others(self.folder, final.name)
 
 
 @contextmanager
 def convert_save_errors() -> Iterator[None]:
-    """What safetensors says of a full or failing disk, as any other writer would say it.
+    """Convert the error of safetensors for a full or failing disk to the usual one.
 
     Raises:
-        OSError: in place of its own error.
+        OSError: weights cannot be written.
     """
     from safetensors import SafetensorError
 
@@ -154,8 +155,8 @@ def convert_save_errors() -> Iterator[None]:
         raise OSError(f"weights cannot be written: {error}") from error
 
 
-def read_checkpoint(folder: Path) -> Checkpoint | None:
-    """The checkpoint in a folder, or nothing where a file is missing or cut."""
+def _read_checkpoint(folder: Path) -> Checkpoint | None:
+    """The checkpoint in a folder, or None if a file is missing or truncated."""
     try:
         progress = TrainingProgress.model_validate_json((folder / PROGRESS).read_bytes())
         complete = all((folder / name).stat().st_size == size for name, size in progress.sizes.items())
@@ -165,6 +166,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def sync_files(folder: Path) -> None:
+    """Sync the files of a folder to disk."""
     for file in folder.iterdir():
         descriptor = os.open(file, os.O_RDONLY)
         try:
@@ -174,7 +176,8 @@ def sync_files(folder: Path) -> None:
     sync_folder(folder)
 
 
-def remove_all_but(folder: Path, *names: str) -> None:
+def remove_others(folder: Path, name: str) -> None:
+    """Remove all folders in `folder` but the one called `name`."""
     for path in folder.iterdir():
-        if path.name not in names:
+        if path.name != name:
             shutil.rmtree(path, ignore_errors=True)

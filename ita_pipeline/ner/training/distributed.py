@@ -1,4 +1,4 @@
-"""The processes that a launcher such as torchrun started for one training; without one, a single process."""
+"""The processes that a launcher such as torchrun starts for one training; without a launcher, a single process."""
 
 from __future__ import annotations
 
@@ -13,19 +13,17 @@ from ita_pipeline.core.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
+T = TypeVar("T")
 
-Thing = TypeVar("Thing")
-
-
-# How accelerate's launcher asks for it in the environment.
+# Variables by which accelerate's launcher requests that the model is divided among processes.
 SPLITTING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 
-# Others wait while the first one looks at pictures, which may take long.
-PATIENCE = timedelta(days=7)
+# The other processes wait while the first one extracts contexts, which may take long.
+TIMEOUT = timedelta(days=7)
 
 
 def runs_on_cpu() -> bool:
-    """Whether several processes would compute on CPUs: no accelerator is there that they could share."""
+    """Whether several processes would compute on CPUs, because there is no accelerator that they could share."""
     import torch
 
     device = torch.accelerator.current_accelerator(check_available=True)
@@ -34,49 +32,50 @@ def runs_on_cpu() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`number` of this process, from 0, out of `count`. Only the first one writes files and speaks."""
+    """The rank of this process and the number of processes. Only the main process writes files and messages."""
 
     rank: int = 0
     size: int = 1
 
     @classmethod
     def connect(cls) -> World:
-        """As the launcher's environment has it; the processes are connected on first use.
+        """Connect the processes that the launcher's environment describes.
 
         Raises:
-            UsageError: they cannot be connected, or the launcher was told to split the model.
+            UsageError: they cannot be connected, or the launcher divides the model.
         """
         for kind in SPLITTING:
             if os.environ.get(f"ACCELERATE_USE_{kind}", "").lower() in ("1", "true", "yes"):
                 what = f"{kind} splits the model among processes, and ita train gives each a whole one"
                 raise UsageError(what, "accelerate launch --multi_gpu …, or none; docs/cluster.md says more")
-        count = int(os.environ.get("WORLD_SIZE") or 1)
-        if count == 1:
+        size = int(os.environ.get("WORLD_SIZE") or 1)
+        if size == 1:
             return cls()
         from accelerate import PartialState
 
-        state = PartialState(cpu=runs_on_cpu(), timeout=PATIENCE)
-        if state.num_processes != count:
-            what = f"{count} processes cannot be connected on this kind of device"
+        state = PartialState(cpu=runs_on_cpu(), timeout=TIMEOUT)
+        if state.num_processes != size:
+            what = f"{size} processes cannot be connected on this kind of device"
             raise UsageError(what, "start ita without a launcher")
         return cls(state.process_index, state.num_processes)
 
     @property
     def is_main(self) -> bool:
+        """Whether this is the first process."""
         return self.rank == 0
 
-    def broadcast(self, thing: Thing) -> Thing:
-        """What the first process gives here, in all of them; the others wait for it."""
+    def broadcast(self, value: T) -> T:
+        """Return the main process's value in all processes. They wait for it."""
         if self.size == 1:
-            return thing
+            return value
         from torch import distributed
 
-        box: list[Thing] = [thing]
-        distributed.broadcast_object_list(box, src=0)
-        return box[0]
+        values: list[T] = [value]
+        distributed.broadcast_object_list(values, src=0)
+        return values[0]
 
     def barrier(self) -> None:
-        """Until all of them are here."""
+        """Wait until all processes arrive here."""
         if self.size > 1:
             from torch import distributed
 

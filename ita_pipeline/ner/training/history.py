@@ -1,4 +1,4 @@
-"""How a training went, epoch by epoch; which epoch is kept, and whether it is time to stop."""
+"""The training history: scores of each epoch, the best epoch, and early stopping."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from stages.base import Frozen
 
 
 class EpochScore(Frozen):
-    """One line of the training history; the loss and its parts are means over the epoch's posts.
+    """One line of the training history. The loss and its terms are means over the epoch's posts.
 
-    `alignment` is the divergence KL(I+T ‖ T), which is zero where both views agree.
+    `alignment` is the divergence KL(I+T ‖ T), which is zero if both views agree.
     """
 
     epoch: int
@@ -23,18 +23,19 @@ class EpochScore(Frozen):
 
     @property
     def mean_f1(self) -> float:
+        """The mean of both views' scores, by which the best epoch is chosen."""
         return (self.text_f1 + self.context_f1) / 2
 
 
 def best_epoch(history: Sequence[EpochScore]) -> int:
-    """Index of the epoch with the best mean of both views; of equal ones the later, as the reference does."""
+    """Index of the epoch with the best mean of both views; of equal ones the latest, as in the reference code."""
     return max(range(len(history)), key=lambda index: (history[index].mean_f1, index))
 
 
 def should_stop(history: Sequence[EpochScore], patience: int) -> bool:
     """Whether the best epoch is `patience` epochs old; never with a patience of 0.
 
-    An epoch that is as good as the best one is the best one, so equal scores are no reason to stop.
+    An epoch that equals the best one becomes the best one, so equal scores do not stop the training.
     """
     if not patience or not history:
         return False

@@ -18,28 +18,32 @@ if TYPE_CHECKING:
     from ita_pipeline.ner.tagger import Tagger
 
 
-def random_state() -> tuple[RandomState, dict[str, Tensor]]:
-    """The state of the generators of Python, NumPy, torch, and of every GPU that is in use."""
+def capture_random_state() -> tuple[RandomState, dict[str, Tensor]]:
+    """The states of the random number generators of Python, NumPy, torch, and of every GPU in use."""
     version, numbers, gauss = random.getstate()
-    found: Any = np.random.get_state(legacy=False)
-    tensors = {"torch": torch.get_rng_state(), "python": torch.tensor(numbers)}
-    tensors["numpy"] = torch.tensor(found["state"]["key"].astype(np.int64))
+    numpy_state: Any = np.random.get_state(legacy=False)
+    tensors = {
+        "torch": torch.get_rng_state(),
+        "python": torch.tensor(numbers),
+        "numpy": torch.tensor(numpy_state["state"]["key"].astype(np.int64)),
+    }
     if torch.cuda.is_initialized():
         tensors |= {f"cuda.{number}": state for number, state in enumerate(torch.cuda.get_rng_state_all())}
     state = RandomState(
         python_version=version,
         python_gauss=gauss,
-        numpy_position=int(found["state"]["pos"]),
-        numpy_has_gauss=int(found["has_gauss"]),
-        numpy_gauss=float(found["gauss"]),
+        numpy_position=int(numpy_state["state"]["pos"]),
+        numpy_has_gauss=int(numpy_state["has_gauss"]),
+        numpy_gauss=float(numpy_state["gauss"]),
     )
     return state, tensors
 
 
 def restore_random_state(checkpoint: Checkpoint) -> None:
-    """
+    """Set all random number generators to the states of a checkpoint.
+
     Raises:
-        UsageError: a generator that is in use has no state in the checkpoint.
+        UsageError: a generator in use has no state in the checkpoint.
     """
     state, tensors = checkpoint.progress.random, checkpoint.tensors("random")
     gpus = torch.cuda.device_count() if torch.cuda.is_initialized() else 0
@@ -54,27 +58,33 @@ def restore_random_state(checkpoint: Checkpoint) -> None:
         torch.cuda.set_rng_state(tensors[f"cuda.{number}"], number)
 
 
-def optimizer_tensors(optimizer: Any, names: Mapping[int, str]) -> dict[str, Tensor]:
-    """The optimizer's state, `<parameter>:<name>`; `names` are those of the parameters by identity."""
-    found = {}
-    for parameter, values in plain_optimizer(optimizer).state.items():
-        found |= {f"{names[id(parameter)]}:{name}": value for name, value in values.items()}
-    return found
+def optimizer_tensors(optimizer: Any, tagger: Tagger) -> dict[str, Tensor]:
+    """The optimizer's state, by `<parameter>:<name>`."""
+    names = parameter_names(tagger)
+    return {
+        f"{names[id(parameter)]}:{name}": value
+        for parameter, values in _unwrap(optimizer).state.items()
+        for name, value in values.items()
+    }
 
 
 def restore_optimizer(
-    optimizer: Any, tensors: Mapping[str, Tensor], names: Mapping[int, str], rates: Sequence[float]
+    optimizer: Any, tagger: Tagger, tensors: Mapping[str, Tensor], rates: Sequence[float]
 ) -> None:
-    """Raises `KeyError` or `ValueError` where the tensors are not those of this optimizer."""
-    inner = plain_optimizer(optimizer)
+    """Restore the optimizer's state and the learning rates of its groups.
+
+    Raises:
+        KeyError: a parameter lacks its name.
+        ValueError: the tensors belong to another optimizer.
+    """
     by_name: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         parameter, _, name = key.rpartition(":")
         by_name.setdefault(parameter, {})[name] = tensor
+    inner, names = _unwrap(optimizer), parameter_names(tagger)
     state = inner.state_dict()
-    order = [parameter for group in inner.param_groups for parameter in group["params"]]
-    numbered = dict(enumerate(names[id(parameter)] for parameter in order))
-    state["state"] = {number: by_name[name] for number, name in numbered.items() if name in by_name}
+    order = [names[id(parameter)] for group in inner.param_groups for parameter in group["params"]]
+    state["state"] = {number: by_name[name] for number, name in enumerate(order) if name in by_name}
     if len(state["state"]) != len(by_name):
         raise ValueError("the optimizer has other parameters")
     for group, rate in zip(state["param_groups"], rates, strict=True):
@@ -82,13 +92,13 @@ def restore_optimizer(
     inner.load_state_dict(state)
 
 
-def plain_optimizer(optimizer: Any) -> Any:
+def _unwrap(optimizer: Any) -> Any:
     """The torch optimizer inside accelerate's."""
     return getattr(optimizer, "optimizer", optimizer)
 
 
 def parameter_groups(tagger: Tagger, config: TrainingConfig) -> list[dict[str, Any]]:
-    """ITA's rates: one for the encoder, one for new layers, a far higher one for the CRF's transitions."""
+    """Parameter groups with ITA's rates: one for the encoder, one for new layers, a far higher one for the CRF."""
     new = config.linear_learning_rate
     rates = {"linear.": new, "shapes.": new, "crf.": config.crf_learning_rate}
     groups: dict[float, list[Tensor]] = {}
@@ -101,16 +111,14 @@ def parameter_groups(tagger: Tagger, config: TrainingConfig) -> list[dict[str, A
     ]
 
 
-def weights(tagger: Tagger) -> dict[str, Tensor]:
-    """The state of the tagger, each tensor once, however many names it has."""
-    first = {id(tensor): name for name, tensor in reversed(tagger.state_dict(keep_vars=True).items())}
-    return {
-        name: tensor.detach().contiguous()
-        for name, tensor in tagger.state_dict(keep_vars=True).items()
-        if first[id(tensor)] == name
-    }
+def unique_weights(tagger: Tagger) -> dict[str, Tensor]:
+    """The state of the tagger, each tensor once, under its first name."""
+    unique: dict[int, tuple[str, Tensor]] = {}
+    for name, tensor in tagger.state_dict(keep_vars=True).items():
+        unique.setdefault(id(tensor), (name, tensor))
+    return {name: tensor.detach().contiguous() for name, tensor in unique.values()}
 
 
-def names(tagger: Tagger) -> dict[int, str]:
-    """Names of the parameters by their identity."""
+def parameter_names(tagger: Tagger) -> dict[int, str]:
+    """Names of the parameters by `id`."""
     return {id(parameter): name for name, parameter in tagger.named_parameters()}

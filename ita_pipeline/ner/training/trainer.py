@@ -1,9 +1,10 @@
-"""`transformers.Trainer` for the tagger: whole updates that fit into memory, and checkpoints without pickle.
+"""`transformers.Trainer` for the tagger: updates that fit into memory, and checkpoints without pickle.
 
-Several processes share the posts of each update, whose gradients are added up: the update is that of one process.
+Several processes share the posts of each update and add up their gradients, so that the update equals that of one
+process.
 
-Trainer's own checkpoints hold pickled optimizers and random states, and are written in place. Its hooks for saving
-and loading are therefore replaced, by those of `checkpoints`; loop, schedule, clipping and precision are its own.
+Trainer's own checkpoints contain pickled optimizers and random states, and are written in place. Its hooks for
+saving and loading are therefore replaced by those of `checkpoints`; loop, schedule and clipping are Trainer's.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from accelerate.utils.memory import should_reduce_batch_size
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
+from typing_extensions import override
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.ner.training.batching import Batcher, BucketSampler
@@ -31,13 +33,12 @@ from ita_pipeline.ner.training.distributed import World, runs_on_cpu
 from ita_pipeline.ner.training.history import EpochScore
 from ita_pipeline.ner.training.loggers import create_reporters
 from ita_pipeline.ner.training.optimizer import (
-    names,
+    capture_random_state,
     optimizer_tensors,
     parameter_groups,
-    random_state,
     restore_optimizer,
     restore_random_state,
-    weights,
+    unique_weights,
 )
 
 if TYPE_CHECKING:
@@ -46,27 +47,26 @@ if TYPE_CHECKING:
     from ita_pipeline.ner.config import TrainingConfig
     from ita_pipeline.ner.tagger import Tagger
 
+logger = logging.getLogger(__name__)
 
 STATE = "trainer_state.json"
 
-PARTS = ("loss", "nll_text", "nll_context", "alignment")
+LOSS_PARTS = ("loss", "nll_text", "nll_context", "alignment")
 
-ALONE = World()
+SINGLE_PROCESS = World()
 
 
 class OneDevice(TrainingArguments):
-    """Words are found by their place in the whole batch, so a batch cannot be scattered over devices."""
+    """Arguments for one device, since word positions count in the whole batch, which cannot be scattered."""
 
     @property
     def n_gpu(self) -> int:
+        """The number of GPUs that Trainer uses."""
         return 1
 
 
-logger = logging.getLogger(__name__)
-
-
 class TaggerTrainer(Trainer):
-    """One step is one update: a batch of posts, computed in as many parts as memory asks for."""
+    """A trainer whose step is one update: a batch of posts, computed in as many parts as memory requires."""
 
     def __init__(
         self,
@@ -74,81 +74,83 @@ class TaggerTrainer(Trainer):
         batcher: Batcher,
         config: TrainingConfig,
         checkpoints: Checkpoints,
-        processes: World = ALONE,
+        world: World = SINGLE_PROCESS,
         report_to: Sequence[str] = (),
     ) -> None:
-        self.processes = processes
         self.tagger, self.batcher, self.config = tagger, batcher, config
-        self.checkpoints = checkpoints
+        self.checkpoints, self.world = checkpoints, world
         self.history: list[EpochScore] = []
         self.micro_batch = config.batch_size
-        self.sums: Counter[str] = Counter()
-        self.update: dict[str, float] = {}
-        on_cpus = processes.size > 1 and runs_on_cpu()
-        super().__init__(model=tagger, args=arguments(config, checkpoints, len(batcher.examples), on_cpus))
+        self.epoch_sums: Counter[str] = Counter()
+        self.last_losses: dict[str, float] = {}
+        super().__init__(model=tagger, args=_create_arguments(config, checkpoints, len(batcher.examples), world))
         self.remove_callback(PrinterCallback)
-        for reporter in create_reporters(report_to, checkpoints.folder.parent) if processes.is_main else ():
+        for reporter in create_reporters(report_to, checkpoints.folder.parent) if world.is_main else ():
             self.add_callback(reporter)
 
+    @override
     def get_train_dataloader(self) -> Any:
         lengths = [example.length for example in self.batcher.examples]
-        buckets = BucketSampler(
-            lengths, self.config.posts_an_update, self.config.seed, lambda: self.state.global_step
-        )
-        self.steps_per_epoch = len(buckets)
-        numbers: Any = range(len(lengths))
-        return DataLoader(numbers, batch_sampler=buckets, collate_fn=lambda posts: {"posts": posts})
+        size, seed = self.config.posts_per_update, self.config.seed
+        sampler = BucketSampler(lengths, size, seed, lambda: self.state.global_step)
+        self.steps_per_epoch = len(sampler)
+        indices: Any = range(len(lengths))
+        return DataLoader(indices, batch_sampler=sampler, collate_fn=lambda posts: {"posts": posts})
 
     @property
     def schedule(self) -> LRScheduler:
+        """The schedule of the learning rates."""
         assert isinstance(self.lr_scheduler, LRScheduler)
         return self.lr_scheduler
 
+    @override
     def create_optimizer(self, model: Any = None) -> Any:
         if self.optimizer is None:
             groups = parameter_groups(self.tagger, self.config)
             self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-6, fused=True)
         return self.optimizer
 
+    @override
     def floating_point_ops(self, inputs: Any) -> int:
-        """Not counted: Trainer would walk over all parameters at every step for a number that nobody reads."""
+        # Counting them would visit all parameters at every step for an unused number.
         return 0
 
+    @override
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """The gradient of one update, whatever number of posts memory holds at once.
+        """Compute the gradient of one update, however many posts fit into memory at once.
 
         Raises:
-            UsageError: not even one post fits, or the loss is no number any more.
+            UsageError: not even one post fits, or the loss is not finite.
         """
-        posts = inputs["posts"]
-        own = posts[self.processes.rank :: self.processes.size]
-        if self.processes.size > 1:
-            # Dropout of its own for each, which follows from the step, so that nothing is to be remembered.
-            torch.manual_seed(hash((self.config.seed, self.state.global_step, self.processes.rank)) % 2**63)
+        posts, world = inputs["posts"], self.world
+        own = posts[world.rank :: world.size]
+        if world.size > 1:
+            # Each process has its own dropout, which follows from the step, so that no state needs saving.
+            torch.manual_seed(hash((self.config.seed, self.state.global_step, world.rank)) % 2**63)
         while True:
-            # Not the model as the Trainer wrapped it: that would add up gradients part by part.
-            parts = self.together(self.gradient(self.tagger, own, len(posts)))
-            if parts is not None:
+            # Trainer's wrapped model would add up the gradients of the processes after each part.
+            losses = self.reduce(self.accumulate_gradient(self.tagger, own, len(posts)))
+            if losses is not None:
                 break
-            self.shrink(model)
-        if not math.isfinite(parts["loss"]):
-            what = f"the loss is {parts['loss']} at update {self.state.global_step + 1}"
+            self._halve_micro_batch(model)
+        if not math.isfinite(losses["loss"]):
+            what = f"the loss is {losses['loss']} at update {self.state.global_step + 1}"
             raise UsageError(what, "try smaller steps: --set training.learning_rate=…")
-        self.update = parts
-        self.sums.update({name: value * len(posts) for name, value in parts.items()}, posts=len(posts))
-        return torch.tensor(parts["loss"], device=self.args.device)
+        self.last_losses = losses
+        self.epoch_sums.update({name: value * len(posts) for name, value in losses.items()}, posts=len(posts))
+        return torch.tensor(losses["loss"], device=self.args.device)
 
-    def together(self, parts: dict[str, float] | None) -> dict[str, float] | None:
-        """Add up gradients and losses over the processes; nothing where memory did not suffice for one of them."""
-        if self.processes.size == 1:
-            return parts
+    def reduce(self, losses: dict[str, float] | None) -> dict[str, float] | None:
+        """Add up gradients and losses over the processes. Returns None if one of them ran out of memory."""
+        if self.world.size == 1:
+            return losses
         device = self.tagger.linear.weight.device
         sums = torch.tensor(
-            [float(parts is None), *((parts or {}).get(name, 0.0) for name in PARTS)],
+            [float(losses is None), *((losses or {}).get(name, 0.0) for name in LOSS_PARTS)],
             dtype=torch.float32 if device.type == "mps" else torch.float64,
             device=device,
         )
-        self.processes.all_reduce([sums])
+        self.world.all_reduce([sums])
         failed, *values = sums.tolist()
         if failed:
             return None
@@ -156,39 +158,41 @@ class TaggerTrainer(Trainer):
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        self.processes.all_reduce(parameter.grad for parameter in parameters if parameter.grad is not None)
-        return dict(zip(PARTS, values, strict=True))
+        self.world.all_reduce(parameter.grad for parameter in parameters if parameter.grad is not None)
+        return dict(zip(LOSS_PARTS, values, strict=True))
 
-    def gradient(self, model: Any, posts: Sequence[int], of: int | None = None) -> dict[str, float] | None:
-        """Add up the gradient over parts of a batch of `of` posts, all by default; the loss and its parts likewise.
+    def accumulate_gradient(
+        self, model: Any, posts: Sequence[int], size: int | None = None
+    ) -> dict[str, float] | None:
+        """Add up the gradients over parts of a batch of `size` posts, by default all of `posts`.
 
-        Nothing is returned where memory does not suffice.
+        Returns the loss and its terms, or None if memory does not suffice.
         """
-        of = of or len(posts)
+        size = size or len(posts)
         model.train()
-        sums: Counter[str] = Counter()
+        losses: Counter[str] = Counter()
         try:
             for start in range(0, len(posts), self.micro_batch):
                 part = posts[start : start + self.micro_batch]
-                share = len(part) / of
+                share = len(part) / size
                 batch = self._prepare_inputs(self.batcher(part))
-                with self.lowered():
+                with self._autocast():
                     outputs = model(**batch)
                 self.accelerator.backward(outputs["loss"] * share)
-                sums.update({name: float(value.detach()) * share for name, value in outputs.items()})
+                losses.update({name: float(value.detach()) * share for name, value in outputs.items()})
         except RuntimeError as error:
             if not (isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error)):
                 raise
             return None
-        return dict(sums)
+        return dict(losses)
 
-    def lowered(self) -> AbstractContextManager[Any]:
-        """Where the encoder computes in half the bits, if it was asked to. CRF and weights keep all of theirs."""
+    def _autocast(self) -> AbstractContextManager[Any]:
+        """Let the encoder compute in the configured precision. CRF and weights stay in fp32."""
         if self.config.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.args.device.type, torch.bfloat16)
 
-    def shrink(self, model: Any) -> None:
+    def _halve_micro_batch(self, model: Any) -> None:
         if self.micro_batch == 1:
             hint = "take a smaller encoder (--encoder), or shorter rows: --set training.max_length=128"
             raise UsageError("memory does not suffice to train on one post at a time", hint)
@@ -197,99 +201,99 @@ class TaggerTrainer(Trainer):
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self.micro_batch = max(1, self.micro_batch // 2)
-        posts = self.config.posts_an_update
+        posts = self.config.posts_per_update
         logger.info(f"out of memory: {self.micro_batch} posts at a time from here, {posts} an update as before")
 
     def epoch_means(self) -> dict[str, float]:
-        """Means over the posts of the epoch that ends, of the loss and its parts."""
-        means = {name: self.sums[name] / self.sums["posts"] for name in PARTS}
-        self.sums.clear()
+        """Means of the loss and its terms over the posts of the epoch, whose sums are reset."""
+        means = {name: self.epoch_sums[name] / self.epoch_sums["posts"] for name in LOSS_PARTS}
+        self.epoch_sums.clear()
         return means
 
-    def take_up(self, checkpoint: Checkpoint) -> None:
-        """What is to be known before the training goes on from a checkpoint.
+    def resume_from(self, checkpoint: Checkpoint) -> None:
+        """Take over the progress of a checkpoint. `train` then loads its tensors.
 
         Raises:
-            UsageError: it was made on another kind of device, where random numbers are others.
+            UsageError: another kind of device wrote it, whose random numbers differ.
         """
-        progress = checkpoint.progress
-        if progress.device != self.args.device.type:
-            what = (
-                f"the checkpoint {checkpoint.folder} was made on {progress.device}, this is {self.args.device.type}"
-            )
+        progress, device = checkpoint.progress, self.args.device.type
+        if progress.device != device:
+            what = f"the checkpoint {checkpoint.folder} was made on {progress.device}, this is {device}"
             raise UsageError(what, "train where it was begun, or remove the checkpoint to start over")
         self.resumed = checkpoint
         self.history[:] = progress.history
         self.micro_batch = progress.micro_batch
-        self.sums = Counter(progress.sums)
+        self.epoch_sums = Counter(progress.sums)
 
-    # From here on Trainer's own hooks.
-
+    @override
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        if not self.processes.is_main:
+        if not self.world.is_main:
             return
-        state, tensors = random_state()
-        schedule = {name: value for name, value in self.schedule.state_dict().items() if name != "lr_lambdas"}
+        random, random_tensors = capture_random_state()
         progress = TrainingProgress(
             step=self.state.global_step,
             steps_per_epoch=self.steps_per_epoch,
             device=self.args.device.type,
             micro_batch=self.micro_batch,
             history=tuple(self.history),
-            sums=dict(self.sums),
+            sums=dict(self.epoch_sums),
             learning_rates=tuple(group["lr"] for group in self.optimizer.param_groups),
-            scheduler=schedule,
-            random=state,
+            scheduler={name: value for name, value in self.schedule.state_dict().items() if name != "lr_lambdas"},
+            random=random,
         )
-        self.checkpoints.save(
-            progress,
-            {
-                "model": weights(self.tagger),
-                "optimizer": optimizer_tensors(self.optimizer, names(self.tagger)),
-                "random": tensors,
-            },
-            {STATE: json.dumps(dataclasses.asdict(self.state), indent=2, sort_keys=True) + "\n"},
-        )
+        tensors = {
+            "model": unique_weights(self.tagger),
+            "optimizer": optimizer_tensors(self.optimizer, self.tagger),
+            "random": random_tensors,
+        }
+        state = json.dumps(dataclasses.asdict(self.state), indent=2, sort_keys=True)
+        self.checkpoints.save(progress, tensors, {STATE: state + "\n"})
 
+    @override
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         tensors = self.resumed.tensors("model")
-        if tensors.keys() != weights(self.tagger).keys():
+        if tensors.keys() != unique_weights(self.tagger).keys():
             raise self.resumed.damaged("its weights are those of another model")
         try:
             self.tagger.load_state_dict(tensors, strict=False)
         except RuntimeError as error:
             raise self.resumed.damaged("its weights have other shapes than the model's") from error
 
+    @override
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:
             return
         progress = self.resumed.progress
         try:
             tensors = self.resumed.tensors("optimizer")
-            restore_optimizer(self.optimizer, tensors, names(self.tagger), progress.learning_rates)
+            restore_optimizer(self.optimizer, self.tagger, tensors, progress.learning_rates)
         except (KeyError, ValueError) as error:
             raise self.resumed.damaged("its optimizer is that of another model") from error
         functions = self.schedule.state_dict()["lr_lambdas"]
         self.schedule.load_state_dict({**progress.scheduler, "lr_lambdas": functions})
 
+    @override
     def _load_scaler(self, checkpoint: str | None) -> None:
-        """There is none: half precision is not trained in."""
+        pass  # Training in half precision would need a scaler; bfloat16 does not.
 
+    @override
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
             restore_random_state(self.resumed)
 
 
-def arguments(config: TrainingConfig, checkpoints: Checkpoints, posts: int, on_cpus: bool) -> TrainingArguments:
-    """The Trainer's own settings: ITA's schedule, and none of its files or logs.
+def _create_arguments(
+    config: TrainingConfig, checkpoints: Checkpoints, posts: int, world: World
+) -> TrainingArguments:
+    """Trainer's arguments: ITA's schedule, and none of Trainer's files and logs.
 
-    Updates are steps of one batch, so Trainer knows nothing of accumulation.
+    An update is one step for Trainer, which therefore does not accumulate gradients.
     """
-    updates = math.ceil(posts / config.posts_an_update) * config.epochs
-    made = OneDevice(
+    updates = math.ceil(posts / config.posts_per_update) * config.epochs
+    arguments = OneDevice(
         output_dir=str(checkpoints.folder),
         num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.posts_an_update,
+        per_device_train_batch_size=config.posts_per_update,
         lr_scheduler_type="linear",
         warmup_steps=round(config.warmup * updates),
         max_grad_norm=config.clip,
@@ -299,9 +303,9 @@ def arguments(config: TrainingConfig, checkpoints: Checkpoints, posts: int, on_c
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        # Said to connect several processes without GPUs; one process finds its device by itself.
-        use_cpu=on_cpus,
+        # Connects several processes without GPUs; a single process selects its device by itself.
+        use_cpu=world.size > 1 and runs_on_cpu(),
     )
-    # Read from the environment otherwise, which no run's key knows.
-    made.mixed_precision = "no"
-    return made
+    # The default comes from the environment, which is not part of the run's key.
+    arguments.mixed_precision = "no"
+    return arguments

@@ -42,7 +42,7 @@ def undisturbed(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 def kill_at(step: int, made: Bench) -> None:
     """Train up to an update and fail in it, its gradient half summed up."""
-    whole = TaggerTrainer.gradient
+    whole = TaggerTrainer.accumulate_gradient
 
     def half(self: TaggerTrainer, model: object, posts: list[int], of: int) -> dict[str, float] | None:
         if self.state.global_step == step:

@@ -1,11 +1,20 @@
-"""The log of a training that was killed is the one of a training that was not."""
+"""Training logs and reporters: a resumed training has the log of one that was not interrupted."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-from ita_pipeline.ner.training.loggers import TrainingLog
+import pytest
+from transformers import TrainerCallback
+from transformers.integrations import integration_utils
+
+from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.ner.training.loggers import TrainingLog, create_reporters
+from ita_pipeline.ner.training.loop import Workdir, train
+from tests.support.tiny_encoder import build_bert
+from tests.support.tiny_tagger import QUICK, bench
 
 
 def test_what_will_happen_again_is_dropped_and_so_is_a_torn_line():
@@ -24,3 +33,46 @@ def test_what_will_happen_again_is_dropped_and_so_is_a_torn_line():
     log.file.write_text('no json\n[]\n{"step": "x"}\n')
     log.rewind(9)
     assert log.file.read_text() == ""
+
+
+class Recorder(TrainerCallback):
+    """Stands in for a reporter whose package is not installed here."""
+
+    heard: list[tuple[int, dict[str, float]]]
+    logging_dir: str | None = None
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+        self.heard.append((state.global_step, dict(logs)))
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    made = Recorder()
+    made.heard = []
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "tensorboard", lambda: made)
+    return made
+
+
+def test_updates_and_epochs_are_reported(tmp_path: Path, recorder: Recorder):
+    made = bench(build_bert(tmp_path / "bert"), tmp_path, QUICK.model_copy(update={"epochs": 2}))
+    desk = Workdir(tmp_path / "desk", report_to=("tensorboard",))
+    history = train(made.tagger, made.examples, made.examples, made.config, made.pad, desk)
+    assert recorder.logging_dir == str(desk.folder / "tensorboard")
+    epochs = [logs for _, logs in recorder.heard if "epoch_loss" in logs]
+    assert [logs["dev_f1_text"] for logs in epochs] == [epoch.text_f1 for epoch in history]
+    assert [logs["epoch_loss"] for logs in epochs] == [epoch.loss for epoch in history]
+    updates = [step for step, logs in recorder.heard if "learning_rate" in logs]
+    assert updates == [step for step in range(1, updates[-1] + 1) if step % 10 == 0]
+
+
+def test_a_reporter_that_is_none_is_a_sentence(tmp_path: Path):
+    with pytest.raises(UsageError, match="nobody is called tensorbord") as caught:
+        create_reporters(["tensorbord"], tmp_path)
+    assert "tensorboard" in caught.value.hint
+
+
+def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(integration_utils, "is_wandb_available", lambda: False)
+    with pytest.raises(MissingError, match="wandb needs a package") as caught:
+        create_reporters(["wandb"], tmp_path)
+    assert caught.value.hint == "pip install wandb"

@@ -16,7 +16,7 @@ from ita_pipeline.ner.metrics.errors import surface_forms
 from ita_pipeline.ner.metrics.scores import Score, Scores
 from ita_pipeline.ner.prediction import predict_views, score_views
 from ita_pipeline.ner.tagger import Tagger
-from ita_pipeline.ner.training import loop
+from ita_pipeline.ner.training import callback
 from ita_pipeline.ner.training.history import best_epoch
 from ita_pipeline.ner.views import ViewEncoder, encode_posts
 from ita_pipeline.runs.results import write_split
@@ -64,7 +64,7 @@ def test_patience_ends_a_training_that_gets_no_better(
         micro = Score(precision=value, recall=value, f1=value, support=1)
         return (Scores(micro=micro, types={}, macro_f1=value),) * 2
 
-    monkeypatch.setattr(loop, "score_views", fixed)
+    monkeypatch.setattr(callback, "score_views", fixed)
     made = bench(encoder_folder, tmp_path, QUICK.model_copy(update={"patience": 2}))
     history = made.train()
     assert [epoch.text_f1 for epoch in history] == [0.2, 0.6, 0.5, 0.6, 0.4, 0.3]

@@ -15,7 +15,7 @@ from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.tagger import Tagger
 from ita_pipeline.ner.training.batching import Batcher
 from ita_pipeline.ner.training.checkpoints import Checkpoints
-from ita_pipeline.ner.training.optimizer import weights
+from ita_pipeline.ner.training.optimizer import unique_weights
 from ita_pipeline.ner.training.trainer import TaggerTrainer
 from tests.support.tiny_encoder import build_bert
 from tests.support.tiny_tagger import QUICK, bench
@@ -41,7 +41,7 @@ def trainer(encoder_folder: Path, folder: Path, config: TrainingConfig) -> Tagge
 
 def gradients(found: TaggerTrainer) -> tuple[dict[str, float] | None, list[torch.Tensor]]:
     found.tagger.zero_grad()
-    parts = found.gradient(found.tagger, list(range(13)))
+    parts = found.accumulate_gradient(found.tagger, list(range(13)))
     return parts, [p.grad.clone() for p in found.tagger.parameters() if p.grad is not None]
 
 
@@ -132,7 +132,7 @@ def test_an_error_that_is_not_about_memory_is_not_hidden(
     found = trainer(encoder_folder, tmp_path, QUICK)
     monkeypatch.setattr(found.tagger, "forward", fail)
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        found.gradient(found.tagger, [0])
+        found.accumulate_gradient(found.tagger, [0])
 
 
 def test_a_loss_that_is_no_number_ends_the_training(encoder_folder: Path, tmp_path: Path):
@@ -144,7 +144,7 @@ def test_a_loss_that_is_no_number_ends_the_training(encoder_folder: Path, tmp_pa
 
 def test_tied_weights_are_saved_once(encoder_folder: Path, tmp_path: Path):
     made = bench(encoder_folder, tmp_path)
-    before = weights(made.tagger)
+    before = unique_weights(made.tagger)
     layers: Sequence[Any] = made.tagger.encoder.encoder.layer
     layers[1].output.dense.weight = layers[0].output.dense.weight
-    assert before.keys() - weights(made.tagger).keys() == {"encoder.encoder.layer.1.output.dense.weight"}
+    assert before.keys() - unique_weights(made.tagger).keys() == {"encoder.encoder.layer.1.output.dense.weight"}

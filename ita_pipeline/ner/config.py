@@ -37,8 +37,9 @@ class TrainingConfig(Frozen):
 
     An update uses `batch_size` × `accumulation` posts, of which `batch_size` are in memory at once, or fewer if
     memory does not suffice. With `patience`, training stops when the best epoch is that many epochs old.
-    `word_shapes` feeds the encoder word shapes (`ner.word_shapes`), by default if its tokenizer drops capitals. With the `precision` bf16 the encoder computes in bfloat16 during training; weights, CRF and
-    scoring stay in fp32.
+    `word_shapes` feeds the encoder word shapes (`ner.word_shapes`), by default if its tokenizer drops capitals.
+    With the `precision` bf16 the encoder computes in bfloat16 during training; weights, CRF and scoring stay in
+    fp32.
     """
 
     epochs: Count = 10

@@ -40,7 +40,9 @@ def test_each_epoch_and_each_seed_has_an_order_of_its_own():
 
 
 def test_the_order_is_the_same_in_another_process():
-    code = "from ita_pipeline.ner.training.batching import bucketed; print(bucketed(list(range(40)), 4, 7, 2))"
+    code = (
+        "from ita_pipeline.ner.training.batching import make_buckets; print(make_buckets(list(range(40)), 4, 7, 2))"
+    )
     environment = {"PYTHONHASHSEED": "9", "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip() == str(make_buckets(list(range(40)), 4, 7, 2))

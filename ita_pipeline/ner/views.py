@@ -81,7 +81,7 @@ class ViewEncoder:
         shapes = [classify_word(words[owner]) for owner in owners] if self.word_shapes else []
         first = {owner: position for position, owner in reversed(list(enumerate(owners)))}
         starts = [first.get(word) for word in range(len(words))]
-        encoded_contexts = [self._encode_context(text) for text in contexts]
+        encoded_contexts = [self.encode_context(text) for text in contexts]
         lengths = [len(context_ids) for context_ids, _ in encoded_contexts]
         if len(ids) > self.capacity:
             return self._encode_windows(ids, shapes, starts, sum(lengths))
@@ -96,7 +96,7 @@ class ViewEncoder:
         trimmed = sum(lengths) - sum(allocated)
         return View((tuple(row),), positions, trimmed, (tuple(row_shapes),) if self.word_shapes else ())
 
-    def _encode_context(self, text: str) -> tuple[list[int], list[WordShape]]:
+    def encode_context(self, text: str) -> tuple[list[int], list[WordShape]]:
         """Sub-token ids of a context, and with `word_shapes` the shapes of their words."""
         encoded = self.tokenizer(text, add_special_tokens=False, verbose=False)
         if not self.word_shapes:

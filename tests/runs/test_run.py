@@ -115,7 +115,7 @@ def test_the_room_of_knowledge_is_part_of_the_run_and_other_contexts_are_as_befo
     _, tokenizer = load(build_bert(tmp_path / "bert"))
     encoder = ViewEncoder(tokenizer, 20)
     view = encoder.encode(["ab"], ["cdefgh" * 3, ReservedContext("xyz", 4)])
-    assert view.rows[0][-4:] == (*encoder.subtokens("xyz")[0], encoder.separator)
+    assert view.rows[0][-4:] == (*encoder.encode_context("xyz")[0], encoder.separator)
     assert len(view.rows[0]) == 20
     assert view.trimmed > 0
     post = Post("1", "ab", ("ab",), ((0, 2),), ())

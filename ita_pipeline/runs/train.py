@@ -25,7 +25,8 @@ from ita_pipeline.ner.training.checkpoints import convert_save_errors
 from ita_pipeline.ner.training.distributed import World
 from ita_pipeline.ner.training.history import EpochScore, best_epoch
 from ita_pipeline.ner.training.loggers import TENSORBOARD
-from ita_pipeline.ner.training.loop import Workdir, train
+from ita_pipeline.ner.training.loop import train
+from ita_pipeline.ner.training.workdir import Workdir
 from ita_pipeline.ner.views import EncodedPost, ViewEncoder, encode_posts
 from ita_pipeline.ner.word_shapes import is_uncased
 from ita_pipeline.runs.results import write_split

@@ -10,7 +10,8 @@ from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
 from ita_pipeline.ner.tagger import Tagger, new_tagger
 from ita_pipeline.ner.training.history import EpochScore
-from ita_pipeline.ner.training.loop import Workdir, train
+from ita_pipeline.ner.training.loop import train
+from ita_pipeline.ner.training.workdir import Workdir
 from ita_pipeline.ner.views import EncodedPost, ViewEncoder, encode_posts
 from tests.support.messages import logged_messages
 from tests.support.tiny_encoder import load

@@ -17,8 +17,8 @@ from ita_pipeline.ner.training.loggers import TrainingLog
 from ita_pipeline.ner.views import EncodedPost
 
 if TYPE_CHECKING:
-    from ita_pipeline.ner.training.loop import Workdir
     from ita_pipeline.ner.training.trainer import TaggerTrainer
+    from ita_pipeline.ner.training.workdir import Workdir
 
 logger = logging.getLogger(__name__)
 

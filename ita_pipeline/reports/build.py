@@ -48,7 +48,9 @@ def make_report(
     if run is not None:
         return report_run(run, html, options, progress)
     writer = ReportWriter(html, options, progress)
-    if classify(target).is_image_folder or _is_picture_source(str(target), workspace):
+    kind = classify(target)
+    is_missing_run = (workspace.runs / str(target).partition("/")[0]).is_dir()
+    if kind.is_image_folder or (kind.is_source and not is_missing_run):
         return _report_pictures(str(target), writer)
     return _report_dataset(str(target), writer)
 
@@ -134,11 +136,6 @@ def _dataset_name(target: Path) -> str:
     if target.is_dir():
         return target.resolve().name
     return target.stem if target.suffix in (".yaml", ".yml") else str(target)
-
-
-def _is_picture_source(target: str, workspace: Workspace) -> bool:
-    """Return whether the target is a source of pictures rather than a run that does not exist."""
-    return classify(target).is_source and not (workspace.runs / target.partition("/")[0]).is_dir()
 
 
 def _check_target(target: str, workspace: Workspace) -> None:

@@ -24,11 +24,11 @@ def collect_findings(results: Results, config: ContextConfig, stages: Sequence[s
         for name, result in results.items()
         if isinstance(result, Failure)
     )
-    width, height = _find_size(results)
+    sized = next((r for r in results.values() if isinstance(r, ObjectsValue | OcrValue)), None)
     caption = results.get("caption")
     return Findings(
-        width=width,
-        height=height,
+        width=sized.width if sized else 0,
+        height=sized.height if sized else 0,
         objects=tuple(_list_objects(results.get("objects"), config)),
         words=tuple(_list_words(results.get("ocr"), config)),
         captions=tuple(_list_captions(caption, config)),
@@ -37,13 +37,6 @@ def collect_findings(results: Results, config: ContextConfig, stages: Sequence[s
         failed=failed,
         waiting=() if failed else tuple(name for name in stages if name not in results),
     )
-
-
-def _find_size(results: Results) -> tuple[int, int]:
-    for result in results.values():
-        if isinstance(result, ObjectsValue | OcrValue):
-            return result.width, result.height
-    return 0, 0
 
 
 def _list_objects(value: Value | Failure | None, config: ContextConfig) -> Iterator[ObjectFinding]:

@@ -89,17 +89,9 @@ def render_template(
         "base-uri": "'none'",
         "form-action": "'none'",
     }
-    return (
-        _make_environment()
-        .get_template(template.template)
-        .render(
-            data=data,
-            style=style,
-            script=script,
-            policy="; ".join(f"{name} {value}" for name, value in rules.items()),
-            **values,
-        )
-    )
+    security_policy = "; ".join(f"{name} {value}" for name, value in rules.items())
+    page = _make_environment().get_template(template.template)
+    return page.render(data=data, style=style, script=script, policy=security_policy, **values)
 
 
 @functools.cache

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
+from typing import Self
 from urllib.parse import quote
 
 from ita_pipeline.core.iteration import batched
@@ -65,12 +65,53 @@ class ThumbnailStore:
         if folder is not None:
             folder.mkdir(exist_ok=True)
 
-    def add(self, image: ImageRef) -> str:
-        """Store the picture's thumbnail; return its address.
+    @classmethod
+    def open(cls, choice: Pictures, count: int, page: Path) -> Self | None:
+        """Return the store for a page with `count` pictures, or None if it shows no thumbnails."""
+        if choice is Pictures.NONE or not count:
+            return None
+        if choice is Pictures.BESIDE or (choice is Pictures.AUTO and count > MAX_EMBEDDED):
+            return cls(page.with_name(f"{page.stem}_pictures"))
+        return cls()
+
+    def add(self, images: Iterable[ImageRef], progress: Progress) -> dict[str, Thumbnail]:
+        """Store one thumbnail for each distinct content; return them by picture key.
 
         Raises:
-            BadItemError: the file is not a picture that can be opened within the limits.
+            Interrupted: `progress` asked to stop.
         """
+        distinct = list({image.key: image for image in images}.values())
+        thumbnails: dict[str, Thumbnail] = {}
+        if not distinct:
+            return thumbnails
+        progress.start(PROGRESS_NAME, len(distinct))
+        try:
+            with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
+                for batch in batched(distinct, BATCH_SIZE):
+                    if progress.stop_requested:
+                        raise Interrupted
+                    thumbnails.update(
+                        zip([image.key for image in batch], pool.map(self._add_one, batch), strict=True)
+                    )
+                    progress.advance(PROGRESS_NAME, len(batch))
+        finally:
+            progress.finish()
+        return thumbnails
+
+    def remove_unused(self) -> None:
+        """Remove the files that only an earlier page needed, once the new page is written."""
+        for file in self.folder.iterdir() if self.folder is not None else ():
+            if THUMBNAIL_NAME.fullmatch(file.name) and file.name not in self._used:
+                file.unlink()
+
+    def _make_thumbnail(self, image: ImageRef) -> Thumbnail:
+        try:
+            return Thumbnail(self._save(image))
+        except BadItemError as error:
+            return Thumbnail("", error.failure.reason)
+
+    def _save(self, image: ImageRef) -> str:
+        """Store the picture's thumbnail; return its address."""
         if self.folder is None:
             return "data:image/jpeg;base64," + base64.b64encode(_encode_thumbnail(image)).decode()
         file = self.folder / f"{image.key}.jpg"
@@ -80,52 +121,6 @@ class ThumbnailStore:
             partial_file.replace(file)
         self._used.add(file.name)
         return f"{quote(os.fsencode(self.folder.name))}/{file.name}"
-
-    def remove_unused(self) -> None:
-        """Remove the files that only an earlier page needed, once the new page is written."""
-        for file in self.folder.iterdir() if self.folder is not None else ():
-            if THUMBNAIL_NAME.fullmatch(file.name) and file.name not in self._used:
-                file.unlink()
-
-
-def open_thumbnail_store(choice: Pictures, count: int, page: Path) -> ThumbnailStore | None:
-    """Return the store for a page with `count` pictures, or None if it shows no thumbnails."""
-    if choice is Pictures.NONE or not count:
-        return None
-    if choice is Pictures.BESIDE or (choice is Pictures.AUTO and count > MAX_EMBEDDED):
-        return ThumbnailStore(page.with_name(f"{page.stem}_pictures"))
-    return ThumbnailStore()
-
-
-def make_thumbnails(images: Iterable[ImageRef], store: ThumbnailStore, progress: Progress) -> dict[str, Thumbnail]:
-    """Make one thumbnail for each distinct content; return them by picture key.
-
-    Raises:
-        Interrupted: `progress` asked to stop.
-    """
-    distinct = list({image.key: image for image in images}.values())
-    thumbnails: dict[str, Thumbnail] = {}
-    if not distinct:
-        return thumbnails
-    progress.start(PROGRESS_NAME, len(distinct))
-    try:
-        with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
-            for batch in batched(distinct, BATCH_SIZE):
-                if progress.stop_requested:
-                    raise Interrupted
-                results = pool.map(partial(_make_thumbnail, store), batch)
-                thumbnails.update(zip([image.key for image in batch], results, strict=True))
-                progress.advance(PROGRESS_NAME, len(batch))
-    finally:
-        progress.finish()
-    return thumbnails
-
-
-def _make_thumbnail(store: ThumbnailStore, image: ImageRef) -> Thumbnail:
-    try:
-        return Thumbnail(store.add(image))
-    except BadItemError as error:
-        return Thumbnail("", error.failure.reason)
 
 
 def _encode_thumbnail(image: ImageRef) -> bytes:

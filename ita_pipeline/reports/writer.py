@@ -24,13 +24,7 @@ from ita_pipeline.reports.gallery import (
 )
 from ita_pipeline.reports.models import judge_answers
 from ita_pipeline.reports.page import Page, write_page
-from ita_pipeline.reports.thumbnails import (
-    Pictures,
-    Thumbnail,
-    ThumbnailStore,
-    make_thumbnails,
-    open_thumbnail_store,
-)
+from ita_pipeline.reports.thumbnails import Pictures, Thumbnail, ThumbnailStore
 from ita_pipeline.runs.run import RunRecord
 from ita_pipeline.sources.refs import ImageRef
 
@@ -102,8 +96,8 @@ class ReportWriter:
         """Make thumbnails where the options say; return them by picture key."""
         self.html.parent.mkdir(parents=True, exist_ok=True)
         count = len({image.key for image in images})
-        store = self._thumbnail_store = open_thumbnail_store(self.options.pictures, count, self.html)
-        return make_thumbnails(images, store, self.progress) if store else {}
+        store = self._thumbnail_store = ThumbnailStore.open(self.options.pictures, count, self.html)
+        return store.add(images, self.progress) if store else {}
 
     def write(self, title: str, gallery: Gallery, run: RunSection | None = None, about: str = "") -> Report:
         """Write the page; `about` precedes its notes.

@@ -16,8 +16,6 @@ from ita_pipeline.reports.thumbnails import (
     MAX_SIDE,
     Pictures,
     ThumbnailStore,
-    make_thumbnails,
-    open_thumbnail_store,
 )
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
@@ -36,7 +34,7 @@ def test_a_picture_is_made_small_upright_and_without_its_metadata():
     exif[0x010E] = "where I live"
     Image.new("RGB", (2000, 1000), "red").save("a.jpg", exif=exif)
     image = ref(Path("a.jpg"))
-    thumbnail = opened(make_thumbnails([image], ThumbnailStore(), NoProgress())[image.key].source)
+    thumbnail = opened(ThumbnailStore().add([image], NoProgress())[image.key].source)
     assert thumbnail.size == (MAX_SIDE // 2, MAX_SIDE)
     assert not thumbnail.getexif()
     assert thumbnail.format == "JPEG"
@@ -46,7 +44,7 @@ def test_what_is_no_picture_is_a_problem_and_not_an_error():
     Path("b.png").write_text("<svg onload=alert(1)>")
     good, bad = ref(draw(Path("a.png"))), ref(Path("b.png"))
     gone = ImageRef("0" * 64, LocalFile(Path("gone.png")))
-    thumbnails = make_thumbnails([good, bad, gone], ThumbnailStore(), NoProgress())
+    thumbnails = ThumbnailStore().add([good, bad, gone], NoProgress())
     assert thumbnails[good.key].source
     assert (thumbnails[bad.key].source, thumbnails[gone.key].source) == ("", "")
     assert "not a picture" in thumbnails[bad.key].problem
@@ -57,22 +55,22 @@ def test_in_a_folder_they_are_named_by_content_and_made_once():
     image, copy = ref(draw(Path("a b?.png"))), ref(draw(Path("copy.png")))
     folder = Path("my #1 page_pictures")
     store = ThumbnailStore(folder)
-    thumbnails = make_thumbnails([image, copy], store, NoProgress())
+    thumbnails = store.add([image, copy], NoProgress())
     (file,) = folder.iterdir()
     assert file.name == f"{image.key}.jpg"
     assert thumbnails[image.key].source == f"my%20%231%20page_pictures/{file.name}"
     before = file.stat().st_mtime_ns
-    make_thumbnails([image], ThumbnailStore(folder), NoProgress())
+    ThumbnailStore(folder).add([image], NoProgress())
     assert file.stat().st_mtime_ns == before
 
 
 def test_those_of_an_earlier_page_go_and_other_files_stay():
     folder = Path("page_pictures")
     old, new = ref(draw(Path("a.png"))), ref(draw(Path("b.png"), "blue"))
-    make_thumbnails([old], ThumbnailStore(folder), NoProgress())
+    ThumbnailStore(folder).add([old], NoProgress())
     (folder / "mine.jpg").write_text("a person's own")
     store = ThumbnailStore(folder)
-    make_thumbnails([new], store, NoProgress())
+    store.add([new], NoProgress())
     assert (folder / f"{old.key}.jpg").is_file()
     store.remove_unused()
     assert {file.name for file in folder.iterdir()} == {f"{new.key}.jpg", "mine.jpg"}
@@ -90,7 +88,7 @@ def test_those_of_an_earlier_page_go_and_other_files_stay():
     ],
 )
 def test_number_and_option_choose_the_store(choice: Pictures, count: int, kind: str):
-    store = open_thumbnail_store(choice, count, Path("page.html"))
+    store = ThumbnailStore.open(choice, count, Path("page.html"))
     assert (store is None) == (kind == "none")
     folder = Path("page_pictures") if kind == "folder" else None
     assert (store.folder if store else None) == folder
@@ -102,4 +100,4 @@ def test_progress_can_stop_it():
         stop_requested = True
 
     with pytest.raises(Interrupted):
-        make_thumbnails([ref(draw(Path("a.png")))], ThumbnailStore(), Stopping())
+        ThumbnailStore().add([ref(draw(Path("a.png")))], Stopping())

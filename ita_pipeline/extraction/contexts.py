@@ -38,11 +38,15 @@ class PostContexts:
     by_post: Mapping[Post, Results] = field(default_factory=dict)
     posts: Mapping[Post, PostRef] = field(default_factory=dict)
 
-    def of(self, post: Post) -> tuple[str, ...]:
-        """The rendered contexts of a post's picture; imported ones take the place of computed ones."""
+    def results(self, post: Post) -> Results:
+        """Return the results for a post and its picture; imported contexts replace computed ones."""
         computed = self.by_file.get(post.picture, {}) if post.picture else {}
         imported = self.by_id.get(post.image_id, {}) if post.image_id else {}
-        return render({**computed, **self.by_post.get(post, {}), **imported}, self.config)
+        return {**computed, **self.by_post.get(post, {}), **imported}
+
+    def of(self, post: Post) -> tuple[str, ...]:
+        """Render the contexts of a post."""
+        return render(self.results(post), self.config)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,12 +44,6 @@ class CacheLookup:
         """The stages that process pictures."""
         return tuple(name for name in self.contexts.keys if name != EXTERNAL)
 
-    def results(self, post: Post) -> Results:
-        """Return the results for a post and its picture; imported contexts replace computed ones."""
-        computed = self.contexts.by_file.get(post.picture, {}) if post.picture else {}
-        imported = self.contexts.by_id.get(post.image_id, {}) if post.image_id else {}
-        return {**computed, **self.contexts.by_post.get(post, {}), **imported}
-
     def image(self, post: Post) -> ImageRef | None:
         """Return the readable picture of a post, or None."""
         return self.images.get(post.picture) if post.picture else None

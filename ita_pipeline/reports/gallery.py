@@ -240,7 +240,8 @@ def _make_picture_entry(
     """Return an entry with what is known of a post's picture, and without the post's text and mentions."""
     image = lookup.image(post)
     thumbnail = thumbnails.get(image.key) if image else None
-    findings = collect_findings(lookup.results(post), lookup.contexts.config, lookup.stages if image else ())
+    contexts, stages = lookup.contexts, lookup.stages if image else ()
+    findings = collect_findings(contexts.results(post), contexts.config, stages)
     failed = sorted({failure.stage for failure in findings.failed})
     tags = [
         *(["failed", *(f"failed:{stage}" for stage in failed)] if failed else []),
@@ -253,7 +254,7 @@ def _make_picture_entry(
         file=escape_name(post.picture.name) if post.picture else "",
         picture=image.key if image and thumbnail and thumbnail.source else "",
         problem=_explain_missing_picture(post, thumbnail, lookup),
-        contexts=lookup.contexts.of(post),
+        contexts=contexts.of(post),
         found=findings,
         tags=tuple(tags),
         confidence=min(findings.scores, default=None),

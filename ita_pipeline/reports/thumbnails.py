@@ -90,9 +90,8 @@ class ThumbnailStore:
                 for batch in batched(distinct, BATCH_SIZE):
                     if progress.stop_requested:
                         raise Interrupted
-                    thumbnails.update(
-                        zip([image.key for image in batch], pool.map(self._add_one, batch), strict=True)
-                    )
+                    for image, thumbnail in zip(batch, pool.map(self._make_thumbnail, batch), strict=True):
+                        thumbnails[image.key] = thumbnail
                     progress.advance(PROGRESS_NAME, len(batch))
         finally:
             progress.finish()

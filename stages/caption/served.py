@@ -53,7 +53,8 @@ class ServedCaptioner:
     """One caption per image, without a score, since servers do not return beams."""
 
     def __init__(self, config: CaptionConfig, consent: bool) -> None:
-        """
+        """Prepare the client of the server.
+
         Raises:
             StageError: The address is invalid, or the user did not agree to sending images there.
         """

@@ -133,7 +133,8 @@ class KnowledgeStage(Stage[KnowledgeConfig]):
         return [self._value_of(outcome) for outcome in self.model.ask(chats)]
 
     def _build_chat(self, item: Item) -> Messages:
-        """
+        """Return the chat about a post.
+
         Raises:
             BadItemError: The image cannot be read, or the post has neither text nor image.
         """

@@ -59,7 +59,8 @@ class ChatClient:
     """A client of one endpoint. Its budget and state last as long as the client, connections as long as a batch."""
 
     def __init__(self, endpoint: Endpoint, sampling: Sampling | None = None) -> None:
-        """
+        """Check the endpoint and start with an unused budget.
+
         Raises:
             StageError: See `Endpoint.check`.
         """

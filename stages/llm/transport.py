@@ -26,7 +26,8 @@ class ChatTransport:
     """Requests to one endpoint. API keys are removed from everything that a server returns."""
 
     def __init__(self, endpoint: Endpoint, sampling: Sampling) -> None:
-        """
+        """Check the endpoint and load the certificates.
+
         Raises:
             StageError: See `Endpoint.check`.
         """

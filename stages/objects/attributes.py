@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.models.identity import digest_json
-from stages.objects.schema import Attribute
+from stages.objects.schema import Attribute, ScoredLabel
 
 ATTRIBUTES_FILE = Path(__file__).parent / "attributes.yaml"
 
@@ -57,7 +57,7 @@ def digest_attribute_list(path: Path = ATTRIBUTES_FILE) -> str:
     return digest_json([attributes.prompt, attributes.neutral, list(attributes.groups.items())])
 
 
-def select_attributes(label: str, attributes: Sequence[tuple[str, float]]) -> tuple[Attribute, ...]:
+def select_attributes(label: str, attributes: Sequence[ScoredLabel]) -> tuple[Attribute, ...]:
     """Return the attributes that suit the label, best first.
 
     People get no color, since the color of their clothes would be attributed to them. Animals get only colors of

@@ -9,7 +9,7 @@ from stages.base import Identity
 from stages.models.identity import identify
 from stages.objects.attributes import digest_attribute_list
 from stages.objects.kinds import digest_kinds
-from stages.objects.schema import EFFICIENTNET, NO_ATTRIBUTES, ObjectsConfig
+from stages.objects.schema import EFFICIENTNET, NO_ATTRIBUTES, ObjectsConfig, ScoredLabel
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,9 +22,7 @@ class Attributor(Protocol):
         """Return whether the model has attributes for objects with this label; crops of others are skipped."""
         ...
 
-    def classify(
-        self, crops: Sequence[Image], labels: Sequence[str], floor: float
-    ) -> list[list[tuple[str, float]]]:
+    def classify(self, crops: Sequence[Image], labels: Sequence[str], floor: float) -> list[list[ScoredLabel]]:
         """Return for each crop, whose object has the label of the same index, attributes that score `floor`."""
         ...
 

@@ -12,6 +12,7 @@ import numpy as np
 from stages.base import StageError
 from stages.models.onnx import open_session, read_pinned
 from stages.objects.kinds import find_likeliest_kind, load_kinds
+from stages.objects.schema import ScoredLabel
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -50,9 +51,7 @@ class EfficientNetLite2:
         """Return whether objects with this label have kinds."""
         return label in load_kinds()
 
-    def classify(
-        self, crops: Sequence[Image], labels: Sequence[str], floor: float
-    ) -> list[list[tuple[str, float]]]:
+    def classify(self, crops: Sequence[Image], labels: Sequence[str], floor: float) -> list[list[ScoredLabel]]:
         """Return for each crop the likeliest kind of its label, if its probability is at least `floor`."""
         return [
             find_likeliest_kind(self.compute_probabilities(crop), load_kinds()[label], floor)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.models.identity import digest_json
+from stages.objects.schema import ScoredLabel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,9 +30,7 @@ def digest_kinds() -> str:
     return digest_json([[label, list(names.items())] for label, names in load_kinds().items()])
 
 
-def find_likeliest_kind(
-    probabilities: np.ndarray, names: Mapping[int, str], floor: float
-) -> list[tuple[str, float]]:
+def find_likeliest_kind(probabilities: np.ndarray, names: Mapping[int, str], floor: float) -> list[ScoredLabel]:
     """Return the likeliest kind with its probability, or nothing if that is below `floor`.
 
     Args:

@@ -112,7 +112,7 @@ class OwlDetector(OpenVocabularyDetector):
 
 @dataclass(frozen=True, slots=True)
 class TextQuery:
-    """A text as Grounding DINO reads it, such as `dog. fire truck.`
+    """A text in Grounding DINO's format: phrases that end with a full stop, such as `dog. fire truck.`.
 
     Attributes:
         inputs: The text as tensors (1, tokens).

@@ -19,6 +19,10 @@ TIMM_PREFIX = "timm/"
 NO_ATTRIBUTES = "none"
 
 
+# An attribute with its score, before the rules of `stages.objects.attributes`.
+ScoredLabel = tuple[str, float]
+
+
 class ObjectsConfig(StageConfig):
     """Settings of the stage. `floor` and `attribute_floor` limit the cache; contexts may set higher minimums.
 
@@ -94,8 +98,9 @@ class ObjectsValue(Value):
 
 
 def tag(label: str, attributes: Sequence[str]) -> str:
-    """Return attributes and label, as in "red bus". A kind with the label's noun replaces the label: not "soccer
-    ball sports ball".
+    """Return attributes and label, as in "red bus".
+
+    A kind with the label's noun replaces the label, as in "soccer ball" for a sports ball.
     """
     noun = label.split()[-1].lower()
     kinds = [word for word in attributes if word.split()[-1].lower() == noun]

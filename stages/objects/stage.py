@@ -20,7 +20,15 @@ from stages.models.threads import count_cores, map_in_threads
 from stages.objects.attributes import select_attributes
 from stages.objects.attributors import Attributor, identify_attributor, load_attributor
 from stages.objects.detectors import Detector, digest_vocabulary, identify_detector, load_detector
-from stages.objects.schema import EFFICIENTNET, NANODET, NO_ATTRIBUTES, Object, ObjectsConfig, ObjectsValue
+from stages.objects.schema import (
+    EFFICIENTNET,
+    NANODET,
+    NO_ATTRIBUTES,
+    Object,
+    ObjectsConfig,
+    ObjectsValue,
+    ScoredLabel,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,14 +43,14 @@ class DetectedImage:
     size: tuple[int, int]
     boxes: Boxes
     crops: dict[int, Image]
-    colors: dict[int, tuple[str, float]]
+    colors: dict[int, ScoredLabel]
 
-    def build_value(self, attributes: dict[int, list[tuple[str, float]]]) -> ObjectsValue:
+    def build_value(self, attributes: dict[int, list[ScoredLabel]]) -> ObjectsValue:
         """Return the stage's value with the attributes of each box."""
         objects = [self._build_object(number, attributes.get(number, [])) for number in range(len(self.boxes))]
         return ObjectsValue(width=self.size[0], height=self.size[1], objects=tuple(objects))
 
-    def _build_object(self, number: int, attributes: list[tuple[str, float]]) -> Object:
+    def _build_object(self, number: int, attributes: list[ScoredLabel]) -> Object:
         label = self.boxes.labels[number]
         color = [self.colors[number]] if number in self.colors else []
         x0, y0, x1, y1 = (round(float(side), 1) for side in self.boxes.xyxy[number])
@@ -150,7 +158,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
                 detected.crops[number] = crop
         return detected
 
-    def _find_color(self, crop: Image) -> tuple[str, float] | None:
+    def _find_color(self, crop: Image) -> ScoredLabel | None:
         """Return the color that dominates a crop, if the classifier names kinds but no colors.
 
         Grey is left out: white looks grey in the shade, and more objects are white than grey.
@@ -169,7 +177,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
         attributes = iter(self._classify(crops))
         return [image.build_value({number: next(attributes) for number in image.crops}) for image in images]
 
-    def _classify(self, crops: Sequence[tuple[Image, str]]) -> list[list[tuple[str, float]]]:
+    def _classify(self, crops: Sequence[tuple[Image, str]]) -> list[list[ScoredLabel]]:
         """Return the attributes of crops with their labels."""
         if not crops:
             return []
@@ -178,7 +186,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
             return map_in_threads(self._classify_batch, crops, self.workers)
         return self._classify_batch(crops)
 
-    def _classify_batch(self, crops: Sequence[tuple[Image, str]]) -> list[list[tuple[str, float]]]:
+    def _classify_batch(self, crops: Sequence[tuple[Image, str]]) -> list[list[ScoredLabel]]:
         assert self.attributor is not None
         images, labels = zip(*crops, strict=True)
         return self.attributor.classify(images, labels, self.config.attribute_floor)

@@ -17,7 +17,7 @@ from stages.models.identity import is_folder
 from stages.models.loading import fetch_file, read_config, require_weights, wrap_load_errors
 from stages.objects.hub_detectors import pad_elongated
 from stages.objects.kinds import find_likeliest_kind, load_kinds
-from stages.objects.schema import TIMM_PREFIX
+from stages.objects.schema import TIMM_PREFIX, ScoredLabel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,9 +57,7 @@ class TimmClassifier:
         """Return whether the model has classes that are kinds of `label`."""
         return label in self.kinds
 
-    def classify(
-        self, crops: Sequence[Image], labels: Sequence[str], floor: float
-    ) -> list[list[tuple[str, float]]]:
+    def classify(self, crops: Sequence[Image], labels: Sequence[str], floor: float) -> list[list[ScoredLabel]]:
         """Return for each crop the likeliest kind of its label, if its probability is at least `floor`."""
         rows = [row for batch in split_batches(crops, BATCH_SIZE) for row in self.compute_probabilities(batch)]
         return [find_likeliest_kind(row, self.kinds[label], floor) for row, label in zip(rows, labels, strict=True)]

@@ -11,6 +11,7 @@ from stages.models.devices import pick_device
 from stages.models.loading import load_pretrained, load_weights
 from stages.objects.attributes import load_attribute_list
 from stages.objects.hub_detectors import pad_elongated
+from stages.objects.schema import ScoredLabel
 
 if TYPE_CHECKING:
     import torch
@@ -65,9 +66,7 @@ class ZeroShotAttributes:
         """Return True: an object of any label may be red or wooden."""
         return True
 
-    def classify(
-        self, crops: Sequence[Image], labels: Sequence[str], floor: float
-    ) -> list[list[tuple[str, float]]]:
+    def classify(self, crops: Sequence[Image], labels: Sequence[str], floor: float) -> list[list[ScoredLabel]]:
         """Return for each crop, whatever its label, up to three attributes that score at least `floor`, best first.
 
         A score is the probability of the attribute among its group and the neutral sentence.
@@ -99,7 +98,7 @@ def _softmax_in_groups(logits: torch.Tensor, sizes: list[int]) -> torch.Tensor:
     return torch.cat([torch.cat([neutral, group], dim=1).softmax(1)[:, 1:] for group in groups], dim=1)
 
 
-def _select_best(scores: list[float], words: list[str], floor: float) -> list[tuple[str, float]]:
+def _select_best(scores: list[float], words: list[str], floor: float) -> list[ScoredLabel]:
     """Return the best words that reach the floor; of equal scores, those that come first in the list."""
     candidates = [(word, score) for word, score in zip(words, scores, strict=True) if score >= floor]
     return sorted(candidates, key=lambda pair: -pair[1])[:MAX_ATTRIBUTES]

@@ -96,8 +96,9 @@ class OcrStage(Stage[OcrConfig]):
         return {name: value for name, value in super().parameters().items() if name not in unused}
 
     def identity(self) -> Identity:
-        """Return Tesseract's version, the digest of each language file, and OpenCV's version if it finds the lines;
-        for RapidOCR its version and weights.
+        """Return the version of the engine and the digests of its files.
+
+        These are Tesseract's language files or RapidOCR's weights. OpenCV's version counts if it finds the lines.
 
         Raises:
             StageError: The engine or a language is not installed.

@@ -1,4 +1,4 @@
-"""Detectors and zero-shot attributes of transformers, with random weights, and the attribute list."""
+"""Detectors of transformers with random weights, and what they add to the identity."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ import pytest
 from stages.base import EXECUTION, SEMANTIC
 from stages.models.libraries import opencv_version, package_version
 from stages.objects import nanodet
-from stages.objects.attributes import ATTRIBUTES_FILE, digest_attribute_list, load_attribute_list
-from stages.objects.colors import PALETTE
+from stages.objects.attributes import digest_attribute_list, load_attribute_list
 from stages.objects.hub_detectors import HubDetector, pad_elongated
 from stages.objects.kinds import digest_kinds
 from stages.objects.schema import NO_ATTRIBUTES, ObjectsConfig
 from stages.objects.stage import ObjectsStage
-from stages.objects.zero_shot_attributes import ZeroShotAttributes
-from tests.support.stages_fixtures import HAS_EFFICIENTNET, ODD, check, look, noise, plain
+from tests.support.stages_fixtures import HAS_EFFICIENTNET, ODD, check, look, noise
 from tests.support.tiny_models import LABELS, build_clip, build_rt_detr, build_siglip, build_yolos
 
 # -- models from folders
@@ -90,49 +88,6 @@ def test_a_higher_floor_leaves_fewer_boxes(folders: dict[str, Path]):
     assert some.scores.min() > middle
 
 
-@pytest.mark.parametrize("name", ["clip", "siglip"])
-def test_attributes_are_what_the_whole_model_says(folders: dict[str, Path], name: str):
-    import torch
-    from transformers import AutoModel, AutoProcessor
-
-    crops = [noise(50, 70, 1), noise(90, 40, 2), plain((255, 0, 0))]
-    ours = ZeroShotAttributes(str(folders[name]), "", "cpu")
-    processor = AutoProcessor.from_pretrained(folders[name])
-    padding = "max_length" if name == "siglip" else True
-    inputs = processor(
-        text=load_attribute_list().sentences,
-        images=crops,
-        padding=padding,
-        truncation=True,
-        return_tensors="pt",
-    )
-    if name == "siglip":
-        assert inputs["input_ids"].shape[1] == 16
-        del inputs["attention_mask"]
-    with torch.no_grad():
-        logits = AutoModel.from_pretrained(folders[name]).eval()(**inputs).logits_per_image
-    start, expected = 1, []
-    for group in load_attribute_list().groups.values():
-        columns = [0, *range(start, start + len(group))]
-        expected.append(logits[:, columns].softmax(1)[:, 1:])
-        start += len(group)
-    assert start == logits.shape[1]
-    np.testing.assert_allclose(ours.compute_scores(crops).numpy(), torch.cat(expected, 1).numpy(), atol=1e-4)
-
-
-@pytest.mark.parametrize("name", ["clip", "siglip"])
-def test_batches_do_not_change_attributes(folders: dict[str, Path], name: str):
-    model = ZeroShotAttributes(str(folders[name]), "", "cpu")
-    crops = [noise(40 + index, 60, index) for index in range(19)]
-    together = model.classify(crops, ["dog"] * 19, 0.1)
-    assert len(together) == 19
-    for crop, many in zip(crops, together, strict=True):
-        (alone,) = model.classify([crop], ["dog"], 0.1)
-        assert [word for word, _ in alone] == [word for word, _ in many]
-    assert model.classify(crops, ["dog"] * 19, 1.0) == [[]] * 19
-    assert model.classify([], [], 0.1) == []
-
-
 def test_elongated_pictures_are_padded_and_others_left_alone():
     wide = noise(2000, 3)
     padded = pad_elongated(wide)
@@ -143,24 +98,6 @@ def test_elongated_pictures_are_padded_and_others_left_alone():
 
 
 # -- the list of attributes and the identity of the stage
-
-
-def test_each_attribute_stands_in_one_group():
-    words = load_attribute_list().words
-    assert 150 <= len(words) <= 200
-    assert len(set(words)) == len(words)
-    assert all(isinstance(word, str) and word == word.strip().lower() for word in words)
-    assert min(map(len, load_attribute_list().groups.values())) >= 2
-    assert set(PALETTE) <= set(load_attribute_list().groups["colour"])
-
-
-def test_the_digest_follows_the_words_and_not_the_layout(tmp_path: Path):
-    text = ATTRIBUTES_FILE.read_text("utf-8")
-    same, other = tmp_path / "same.yaml", tmp_path / "other.yaml"
-    same.write_text("# a comment\n" + text.replace("[black, grey", "[black,    grey"), "utf-8")
-    other.write_text(text.replace("[black, grey", "[black, gray"), "utf-8")
-    assert digest_attribute_list(same) == digest_attribute_list()
-    assert digest_attribute_list(other) != digest_attribute_list()
 
 
 def test_the_list_is_part_of_the_identity_only_where_it_is_used(folders: dict[str, Path]):

@@ -14,7 +14,6 @@ from PIL import Image
 
 from stages.base import Failure, StageError
 from stages.objects import nanodet
-from stages.objects.attributes import select_attributes
 from stages.objects.boxes import Boxes
 from stages.objects.schema import NO_ATTRIBUTES, Attribute, ObjectsConfig, ObjectsValue
 from stages.objects.stage import ObjectsStage
@@ -134,11 +133,6 @@ def test_a_bus_has_a_colour_and_a_person_has_none():
     assert bus.attributes == (Attribute(label="red", score=1.0),)
 
 
-@pytest.mark.parametrize("label", ["horse", "teddy bear"])
-def test_what_is_green_around_an_animal_is_not_the_animal(label: str):
-    assert select_attributes(label, [("green", 0.9), ("brown", 0.8)]) == (Attribute(label="brown", score=0.8),)
-
-
 def test_nothing_is_called_grey():
     """White things in the shade are."""
     stage = ObjectsStage(ObjectsConfig())
@@ -201,13 +195,6 @@ def test_beside_a_detector_on_a_device_crops_go_to_all_cores(monkeypatch: pytest
     monkeypatch.setattr(ObjectsStage, "device", property(lambda self: "cuda"))
     stage.attributor = Meeting()
     assert look(stage, *pictures) == expected
-
-
-@pytest.mark.parametrize("label", ["person", "Woman", "young boy"])
-def test_no_model_gives_people_a_colour(label: str):
-    attributes = [("white", 0.9), ("smiling", 0.8), ("golden", 0.7)]
-    assert select_attributes(label, attributes) == (Attribute(label="smiling", score=0.8),)
-    assert len(select_attributes("bus", attributes)) == 3
 
 
 @pytest.mark.parametrize(("settings", "sizes"), [({"attribute_side": 101}, 0), ({"attributed": 1}, 1), ({}, 2)])

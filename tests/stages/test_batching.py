@@ -1,0 +1,39 @@
+"""Batching helpers: batches as soon as they are complete, and failures that stay at their places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stages.base import Failure, FailureKind
+from stages.batching import map_successes, split_batches
+
+FAILURE = Failure(kind=FailureKind.PERMANENT, reason="broken")
+
+
+def test_batches_are_of_one_size_but_the_last():
+    assert list(split_batches(range(5), 2)) == [[0, 1], [2, 3], [4]]
+    assert list(split_batches([], 2)) == []
+
+
+def test_a_batch_takes_no_more_inputs_than_it_needs():
+    taken: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(4):
+            taken.append(number)
+            yield number
+
+    assert next(split_batches(numbers(), 2)) == [0, 1]
+    assert taken == [0, 1]
+
+
+def test_failures_stay_at_their_places():
+    calls: list[list[int]] = []
+
+    def double(numbers: list[int]) -> list[int]:
+        calls.append(numbers)
+        return [2 * number for number in numbers]
+
+    assert map_successes(double, [1, FAILURE, 3]) == [2, FAILURE, 6]
+    assert map_successes(double, [FAILURE]) == [FAILURE]
+    assert calls == [[1, 3], []]

@@ -77,7 +77,7 @@ def material(data: Path, count: int, knowledge: Path | None = None) -> Material:
         store = Workspace(Path(folder)).store
         contexts = make_contexts(plan.contexts, store, LocalEngine(InProcessExecutor()), NoProgress())
         train_posts = load_dataset("twitter15", data, Path(folder)).splits["train"]
-        posts = [(post, contexts.of(post)) for post in train_posts if post.words][:count]
+        posts = [(post, contexts.render(post)) for post in train_posts if post.words][:count]
     types = tuple(sorted({span.type for post, _ in posts for span in post.gold or ()}))
     encoder, tokenizer = load_encoder(find_encoder(MINILM))
     return Material(posts, parse_config(TrainingConfig, values, EXPERIMENT), types, encoder, tokenizer)

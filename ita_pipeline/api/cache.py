@@ -19,8 +19,8 @@ from ita_pipeline.core.config_layers import merge_options, read_layers
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.engines.sandbox import SubprocessExecutor
-from ita_pipeline.extraction.consent import allow_sending
-from ita_pipeline.extraction.options import Options, chosen
+from ita_pipeline.extraction.consent import require_consent
+from ita_pipeline.extraction.options import Options, resolve_preset
 from ita_pipeline.extraction.presets import build_stages, load_installed_stages
 from ita_pipeline.extraction.recompute import Recomputation
 from ita_pipeline.extraction.recompute import recompute as do_again
@@ -36,7 +36,7 @@ def current_keys(options: Options | None = None) -> dict[str, StageKey]:
         StageError: a model or tool that a stage needs is missing.
     """
     options = options or Options()
-    choice = chosen(options)
+    choice = resolve_preset(options)
     logger.info(choice.why)
     return stage_keys(build_stages(choice.preset, options.stages))
 
@@ -53,11 +53,11 @@ def recompute(
         StageError: a model or tool that a stage needs is missing.
     """
     options = options or Options()
-    choice = chosen(options)
+    choice = resolve_preset(options)
     logger.info(choice.why)
     stages = build_stages(choice.preset, options.stages)
     for stage in stages:
-        allow_sending(stage, f"up to {count}", options.consent, options.confirm)
+        require_consent(stage, f"up to {count}", options.consent, options.confirm)
     with SubprocessExecutor(options.limits) as executor:
         return list(
             do_again(stages, Workspace(options.workspace).store, executor, progress or NoProgress(), count, seed)

@@ -32,7 +32,7 @@ from ita_pipeline.extraction.contexts import (
     read_contexts,
     read_imported,
 )
-from ita_pipeline.extraction.options import Options, chosen
+from ita_pipeline.extraction.options import Options, resolve_preset
 from ita_pipeline.extraction.pictures import Extraction
 from ita_pipeline.extraction.presets import PresetChoice
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder, max_row_length
@@ -196,7 +196,7 @@ class Measure:
             UsageError: a setting is unknown.
         """
         self.remarks: list[str] = []
-        choice = chosen(options, also=("training",), contexts=training.contexts or ())
+        choice = resolve_preset(options, also=("training",), contexts=training.contexts or ())
         changes = options.changes.get("training", {})
         settings = training_settings(dataset.card, choice.preset, changes, training)
         tokenizer, longest = tokenizer_of(find_encoder(training.encoder or choice.preset.encoder))
@@ -221,7 +221,7 @@ class Measure:
     def __call__(self, post: Post) -> ViewFit:
         if not post.words:
             return ViewFit(1, 0)
-        view = self.layout.encode(post.words, self.contexts.of(post) if self.contexts else ())
+        view = self.layout.encode(post.words, self.contexts.render(post) if self.contexts else ())
         return ViewFit(len(view.rows), view.trimmed)
 
 
@@ -277,14 +277,14 @@ def export(
     refuse_existing(to)
     workspace = Workspace(options.workspace)
     dataset = load_dataset(name, training.data, workspace.data)
-    choice = chosen(options, also=("training",), contexts=training.contexts or ())
+    choice = resolve_preset(options, also=("training",), contexts=training.contexts or ())
     logger.info(choice.why)
     plan = plan_known(dataset, choice, options, training)
     ask_consent(plan.plan, options.consent, options.confirm)
     with SubprocessExecutor(options.limits) as executor:
         contexts = make_contexts(plan, workspace.store, LocalEngine(executor), progress or NoProgress())
     splits = {
-        split: [(post, contexts.of(post)) for post in posts if post.words]
+        split: [(post, contexts.render(post)) for post in posts if post.words]
         for split, posts in dataset.splits.items()
     }
     with new_folder(to) as folder:

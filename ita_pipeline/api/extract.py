@@ -12,7 +12,7 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.engines.factory import open_engine
 from ita_pipeline.extraction.consent import ask_consent
-from ita_pipeline.extraction.options import Options, chosen
+from ita_pipeline.extraction.options import Options, resolve_preset
 from ita_pipeline.extraction.pictures import Extraction, ExtractionPlan, execute_plan, plan_images
 from ita_pipeline.extraction.posts import select_post_stages
 from ita_pipeline.extraction.presets import build_stages
@@ -40,7 +40,7 @@ def plan_extraction(
         UserError: there is nothing to look at, a setting is unknown, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing.
     """
-    with CacheSession(options or Options(), puts=False) as sharing:
+    with CacheSession(options or Options(), uploads=False) as sharing:
         return planned_extraction(target, sharing.store, options, progress, data, only, download_cache)
 
 
@@ -56,7 +56,7 @@ def planned_extraction(
     """As `plan_extraction`, against a store."""
     options = options or Options()
     workspace = Workspace(options.workspace)
-    choice = chosen(options)
+    choice = resolve_preset(options)
     stages = build_stages(choice.preset, options.stages)
     contents = resolve_target(target, bool(select_post_stages(stages)), data, workspace.data, store.manifest)
     listing = contents.listing
@@ -105,6 +105,6 @@ def extract(
         plan = planned_extraction(target, sharing.store, options, progress, data, download_cache=download_cache)
         ask_consent(plan.plan, options.consent, options.confirm)
         # Other processes may do the work, of whose segments nobody here is told.
-        sharing.owes(part.key for part in plan.plan.stages if part.stale)
+        sharing.upload_at_end(part.key for part in plan.plan.stages if part.stale)
         done = execute_plan(plan, sharing.store, engine, progress)
     return replace(done, sharing=sharing.outcome)

@@ -126,7 +126,7 @@ def predict_parts(
         predictor = predictor_of(run, sharing.store, options, min_confidence)
         parts = PartFolder.open(Path(to), predictor.record.key, min_confidence, form)
         if options.ray is not None:
-            sharing.owes(stage_keys(predictor.stages).values())
+            sharing.upload_at_end(stage_keys(predictor.stages).values())
         with open_part_writer(predictor, parts, options.ray) as writer:
             return predict_into(writer, posts, predictor, progress, failed or (lambda *_: None))
 

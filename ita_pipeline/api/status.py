@@ -13,7 +13,7 @@ from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.extraction.explain import Explanation, explain
-from ita_pipeline.extraction.options import Options, chosen
+from ita_pipeline.extraction.options import Options, resolve_preset
 from ita_pipeline.extraction.pictures import ExtractionPlan, plan_images
 from ita_pipeline.extraction.presets import build_stages
 from ita_pipeline.extraction.session import CacheSession
@@ -46,13 +46,13 @@ def plan_seen(options: Options | None = None) -> ExtractionPlan:
         raise UsageError(
             "no picture was looked at in this workspace yet", "ita status FOLDER, a folder of pictures"
         )
-    choice = chosen(options)
+    choice = resolve_preset(options)
     logger.info(choice.why)
     gone = f"; {len(seen) - len(there)} others are gone" if len(there) < len(seen) else ""
     logger.info(f"{len(there)} pictures that were looked at before{gone}")
     stages = build_stages(choice.preset, options.stages)
     places = [LocalFile(path) for path in there]
-    with CacheSession(options, puts=False) as sharing:
+    with CacheSession(options, uploads=False) as sharing:
         return plan_images(places, stages, sharing.store, options.wishes, options.limits, shard=options.shard)
 
 
@@ -102,10 +102,10 @@ def why(image: Path | str, options: Options | None = None) -> Explanation:
     """
     options = options or Options()
     place = find_image(str(image), Workspace(options.workspace).store.manifest)
-    choice = chosen(options)
+    choice = resolve_preset(options)
     logger.info(choice.why)
     stages = build_stages(choice.preset, options.stages)
-    with CacheSession(options, puts=False) as sharing:
+    with CacheSession(options, uploads=False) as sharing:
         plan = plan_images([place], stages, sharing.store, options.wishes, options.limits)
     if plan.unreadable:
         raise UsageError(

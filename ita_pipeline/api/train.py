@@ -15,7 +15,7 @@ from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.consent import ask_consent
 from ita_pipeline.extraction.contexts import make_contexts, read_contexts
-from ita_pipeline.extraction.options import Options, chosen
+from ita_pipeline.extraction.options import Options, resolve_preset
 from ita_pipeline.extraction.pictures import Extraction
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.ner.training.distributed import World
@@ -67,9 +67,9 @@ def _plan(dataset: str, options: Options, training: TrainOptions, notes: Notes) 
     loaded = load_dataset(dataset, training.data, workspace.data)
     for note in loaded.notes:
         notes.add(note)
-    choice = chosen(options, also=("training",), contexts=training.contexts or ())
+    choice = resolve_preset(options, also=("training",), contexts=training.contexts or ())
     notes.add(choice.why)
-    with CacheSession(options, puts=False) as sharing:
+    with CacheSession(options, uploads=False) as sharing:
         return plan_training(loaded, choice.preset, options, training, sharing.store, notes)
 
 
@@ -100,8 +100,11 @@ def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, 
         create_reporters(training.report_to, workspace.runs)
     if processes.is_main:
         ask_consent(plan.contexts.plan, options.consent, options.confirm)
-    with CacheSession(options, puts=processes.is_main) as sharing, SubprocessExecutor(options.limits) as executor:
-        sharing.owes(plan.contexts.plan.keys.values())
+    with (
+        CacheSession(options, uploads=processes.is_main) as sharing,
+        SubprocessExecutor(options.limits) as executor,
+    ):
+        sharing.upload_at_end(plan.contexts.plan.keys.values())
         engine = LocalEngine(executor)
         contexts = make_contexts(plan.contexts, sharing.store, engine, progress) if processes.is_main else None
     processes.barrier()

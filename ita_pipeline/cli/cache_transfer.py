@@ -77,9 +77,9 @@ class Transfers:
         self.damaged: list[str] = []
 
     def count(self, moved: Transfer) -> None:
-        from ita_pipeline.extraction.session import place_of
+        from ita_pipeline.extraction.session import format_damage
 
-        self.damaged += [place_of(*found) for found in moved.damaged]
+        self.damaged += [format_damage(*found) for found in moved.damaged]
 
     def end(self, hint: str) -> None:
         """

@@ -1,4 +1,4 @@
-"""Nothing leaves this machine before somebody agreed to it, and it is said beforehand what does, and whereto."""
+"""Consent to send items to another machine: what is sent where is logged first, then consent is required."""
 
 from __future__ import annotations
 
@@ -14,36 +14,37 @@ logger = logging.getLogger(__name__)
 
 
 def ask_consent(plan: Plan, agreed: bool, confirm: Callable[[str], bool]) -> None:
-    """Tell of every stage with work to do that sends items to another machine, and make sure that it may.
+    """Require consent for every stage with stale items that sends them to another machine.
 
-    `agreed` is what the person said with the command; a stage may also have been allowed to by its settings.
-    `confirm` asks a question, and returns whether the answer is yes.
+    `agreed` tells whether the user consented with the command; the settings of a stage may consent too. `confirm`
+    asks a question and returns whether the answer is yes.
 
     Raises:
-        UsageError: nobody agreed.
+        UsageError: consent is missing.
     """
-    for part in plan.stages:
-        if part.stale:
-            allow_sending(part.stage, str(len(part.stale)), agreed, confirm)
+    for stage_plan in plan.stages:
+        if stage_plan.stale:
+            require_consent(stage_plan.stage, str(len(stage_plan.stale)), agreed, confirm)
 
 
-def allow_sending(stage: Stage[Any], count: str, agreed: bool, confirm: Callable[[str], bool]) -> None:
-    """
+def require_consent(stage: Stage[Any], count: str, agreed: bool, confirm: Callable[[str], bool]) -> None:
+    """Require consent for one stage; a stage that sends nothing needs none.
+
     Raises:
-        UsageError: the stage sends items away, and nobody agreed.
+        UsageError: consent is missing.
     """
     host = stage.sends_to
     if not host:
         return
-    what = f"{count} {described(stage)}"
-    logger.warning(f"{stage.name}: {what} leave this machine, for {host}")
+    items = f"{count} {_describe_items(stage)}"
+    logger.warning(f"{stage.name}: {items} leave this machine, for {host}")
     if not (agreed or stage.agreed or confirm(f"send them to {host}?")):
         hint = f"--yes agrees for this command, --set {stage.name}.consent=true always"
-        raise UsageError(f"{stage.name} would send {what} to {host}, and nobody agreed to that", hint)
+        raise UsageError(f"{stage.name} would send {items} to {host}, and nobody agreed to that", hint)
     stage.agreed = True
 
 
-def described(stage: Stage[Any]) -> str:
+def _describe_items(stage: Stage[Any]) -> str:
     if stage.subject is Subject.PICTURE:
         return "pictures"
     return "tweets, with their pictures or what is seen in them," if stage.sees_picture else "tweets"

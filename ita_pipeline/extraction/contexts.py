@@ -1,4 +1,4 @@
-"""The contexts of a dataset's posts: stages brought up to date for its pictures, results rendered as text."""
+"""The contexts of posts: plan and run the stages for their images, and render the results as text."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from ita_pipeline.extraction.pictures import Extraction, ExtractionPlan, execute
 from ita_pipeline.extraction.posts import PostSource, select_post_stages
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef, PostRef
-from stages.base import Failure, Item, Result, Stage, Subject, Value
+from stages.base import Failure, Item, Result, Stage, Value
 from stages.external import ExternalConfig, ExternalStage, ExternalValue
 
+# The results of stages by name.
 Results = Mapping[str, Value | Failure]
 
 
 @dataclass(frozen=True, slots=True)
 class PostContexts:
-    """What is known of posts, and of their pictures: by file and, for imported contexts, by picture id."""
+    """The results for posts and their images: by image file, by post and, for imported contexts, by image id."""
 
     config: ContextConfig
     extraction: Extraction
@@ -38,23 +39,23 @@ class PostContexts:
     by_post: Mapping[Post, Results] = field(default_factory=dict)
     posts: Mapping[Post, PostRef] = field(default_factory=dict)
 
-    def results(self, post: Post) -> Results:
-        """Return the results for a post and its picture; imported contexts replace computed ones."""
+    def results(self, post: Post) -> dict[str, Value | Failure]:
+        """The results for a post and its image; imported ones replace computed ones."""
         computed = self.by_file.get(post.picture, {}) if post.picture else {}
         imported = self.by_id.get(post.image_id, {}) if post.image_id else {}
         return {**computed, **self.by_post.get(post, {}), **imported}
 
-    def of(self, post: Post) -> tuple[str, ...]:
-        """Render the contexts of a post."""
+    def render(self, post: Post) -> tuple[str, ...]:
+        """The contexts of a post as texts."""
         return render(self.results(post), self.config)
 
 
 @dataclass(frozen=True, slots=True)
 class ContextPlan:
-    """What has to be done before the contexts of some posts can be rendered.
+    """The plan for the contexts of some posts.
 
-    `imported` are contexts made elsewhere, which go through the cache like any other stage; `captioned` are the
-    picture ids that they speak of, and `parts` the kinds of contexts that they take the place of.
+    `imported` is the plan of the stage that reads imported contexts; `captioned` are the image ids that it has
+    contexts for, and `parts` the kinds of contexts that it replaces.
     """
 
     config: ContextConfig
@@ -66,7 +67,7 @@ class ContextPlan:
 
     @property
     def plan(self) -> Plan:
-        """Everything in one: the stages that look at pictures, and the import."""
+        """The plan of all stages, including the import."""
         return Plan((*self.pictures.plan.stages, *self.imported.stages))
 
 
@@ -81,7 +82,7 @@ def plan_contexts(
     train: Sequence[Post] = (),
     origin: str = "",
 ) -> ContextPlan:
-    """What is stale for these posts and their pictures, and for contexts made elsewhere.
+    """Plan the stages for posts and their images, and the import of contexts from the file `captions`.
 
     `train` and `origin` are those of `PostSource`.
 
@@ -90,84 +91,71 @@ def plan_contexts(
     """
     external = ExternalStage(ExternalConfig(file=str(captions))) if captions is not None else None
     parts = tuple(name for name in config.order if external is not None and name in external.parts)
-    left = filter_stages(stages, {str(name) for name in config.order if name not in parts})
+    needed = _filter_stages(stages, {str(name) for name in config.order if name not in parts})
     paths = list(dict.fromkeys(post.picture for post in posts if post.picture is not None))
-    source = PostSource(tuple(posts), tuple(train), origin) if select_post_stages(left) and posts else None
-    if left and (paths or source):
-        pictures = plan_images([LocalFile(path) for path in paths], left, store, wishes, limits, source)
+    source = PostSource(tuple(posts), tuple(train), origin) if select_post_stages(needed) and posts else None
+    if needed and (paths or source):
+        pictures = plan_images([LocalFile(path) for path in paths], needed, store, wishes, limits, source)
     else:
         pictures = ExtractionPlan((), (), (), Plan(()))
     if external is None or not parts:
-        return ContextPlan(config, tuple(left), pictures)
+        return ContextPlan(config, tuple(needed), pictures)
     known = external.entries
     ids = tuple(dict.fromkeys(post.image_id for post in posts if post.image_id and post.image_id in known))
-    imported = make_plan([external], [ImageRef(name, LocalFile(Path(name))) for name in ids], store)
-    return ContextPlan(config, tuple(left), pictures, imported, ids, parts)
+    imported = make_plan([external], [ImageRef(image_id, LocalFile(Path(image_id))) for image_id in ids], store)
+    return ContextPlan(config, tuple(needed), pictures, imported, ids, parts)
 
 
-def filter_stages(stages: Sequence[Stage[Any]], names: set[str]) -> list[Stage[Any]]:
+def _filter_stages(stages: Sequence[Stage[Any]], names: set[str]) -> list[Stage[Any]]:
     """The stages of these names, and those that they read."""
-    while more := {read for stage in stages if stage.name in names for read in stage.reads} - names:
-        names = names | more
+    while missing := {read for stage in stages if stage.name in names for read in stage.reads} - names:
+        names = names | missing
     return [stage for stage in stages if stage.name in names]
 
 
-def make_contexts(todo: ContextPlan, store: Store, engine: Engine, progress: Progress) -> PostContexts:
-    """Do what a plan says, and read what came of it.
+def make_contexts(plan: ContextPlan, store: Store, engine: Engine, progress: Progress) -> PostContexts:
+    """Run a plan and read the results.
 
     Raises:
-        StageError: a stage cannot work at all; what was computed before is kept.
+        StageError: a stage cannot work at all; earlier results are kept.
     """
-    extraction = execute_plan(todo.pictures, store, engine, progress)
-    LocalEngine(InProcessExecutor()).run(todo.imported, store, progress)
-    return replace(read_contexts(todo, store), extraction=extraction)
+    extraction = execute_plan(plan.pictures, store, engine, progress)
+    LocalEngine(InProcessExecutor()).run(plan.imported, store, progress)
+    return replace(read_contexts(plan, store), extraction=extraction)
 
 
-def read_contexts(todo: ContextPlan, store: Store) -> PostContexts:
-    """The contexts as far as the store knows them now."""
-    images = todo.pictures.images
-    keys = dict(todo.pictures.plan.keys)
-    wanted = list(dict.fromkeys(image.key for image in images))
-    records = {
-        stage.name: store.results(stage, keys[stage.name], wanted)
-        for stage in todo.stages
-        if stage.name in keys and stage.subject is Subject.PICTURE
-    }
-    by_file = {
-        image.path: {name: found[image.key].result for name, found in records.items() if image.key in found}
-        for image in images
-        if image.path is not None
-    }
-    readers = [stage for stage in select_post_stages(todo.stages) if stage.name in keys]
-    own = [item.key for item in todo.pictures.posts.values()]
-    said = {stage.name: store.results(stage, keys[stage.name], own) for stage in readers}
-    by_post = {
-        post: {name: found[item.key].result for name, found in said.items() if item.key in found}
-        for post, item in todo.pictures.posts.items()
-    }
+def read_contexts(plan: ContextPlan, store: Store) -> PostContexts:
+    """Read the results that the store contains now."""
+    keys = dict(plan.pictures.plan.keys)
+    item_keys = [*(image.key for image in plan.pictures.images), *(ref.key for ref in plan.pictures.posts.values())]
+    by_key: dict[str, dict[str, Value | Failure]] = {key: {} for key in item_keys}
+    for stage in plan.stages:
+        if stage.name in keys:
+            for item_key, record in store.results(stage, keys[stage.name], list(by_key)).items():
+                by_key[item_key][stage.name] = record.result
+    by_file = {image.path: by_key[image.key] for image in plan.pictures.images if image.path is not None}
+    by_post = {post: by_key[ref.key] for post, ref in plan.pictures.posts.items()}
     by_id: dict[str, Results] = {}
-    for part in todo.imported.stages:
-        keys["external"] = part.key
-        found = store.results(part.stage, part.key, list(todo.captioned))
-        by_id = {name: parts_of(record.result, todo.parts) for name, record in found.items()}
-    return PostContexts(todo.config, Extraction((), (), (), ()), keys, by_file, by_id, by_post, todo.pictures.posts)
+    for stage_plan in plan.imported.stages:
+        keys["external"] = stage_plan.key
+        records = store.results(stage_plan.stage, stage_plan.key, list(plan.captioned))
+        by_id = {image_id: select_parts(record.result, plan.parts) for image_id, record in records.items()}
+    extraction = Extraction((), (), (), ())
+    return PostContexts(plan.config, extraction, keys, by_file, by_id, by_post, plan.pictures.posts)
 
 
-def read_imported(todo: ContextPlan) -> dict[str, Results]:
-    """What the file of contexts made elsewhere says now, by picture id; the store is not asked."""
-    found: dict[str, Results] = {}
-    for part in todo.imported.stages:
-        items = [Item(name, name, no_pixels) for name in todo.captioned]
-        results = part.stage.run(items)
-        found |= {name: parts_of(r, todo.parts) for name, r in zip(todo.captioned, results, strict=True)}
-    return found
+def read_imported(plan: ContextPlan) -> dict[str, Results]:
+    """Read imported contexts from their file instead of the store, by image id."""
+    imported: dict[str, Results] = {}
+    for stage_plan in plan.imported.stages:
+        results = stage_plan.stage.run([Item(image_id, image_id, None) for image_id in plan.captioned])
+        for image_id, result in zip(plan.captioned, results, strict=True):
+            imported[image_id] = select_parts(result, plan.parts)
+    return imported
 
 
-def parts_of(result: Result, wanted: Sequence[str]) -> Results:
+def select_parts(result: Result, names: Sequence[str]) -> Results:
+    """The parts of imported contexts that have these names."""
     if not isinstance(result, ExternalValue):
         return {}
-    return {name: value for name, value in result.parts.items() if name in wanted}
-
-
-def no_pixels() -> Any:
-    raise AssertionError("contexts made elsewhere are looked up, not seen")
+    return {name: value for name, value in result.parts.items() if name in names}

@@ -140,6 +140,7 @@ class TextVectors:
             return  # the texts are encoded again next time
 
     def compute(self, texts: Sequence[str]) -> list[np.ndarray[Any, Any]]:
+        """Compute the vectors of texts without the cache."""
         import torch
 
         from ita_pipeline.ner.encoders import load_encoder, max_row_length

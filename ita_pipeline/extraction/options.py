@@ -33,16 +33,16 @@ def decline(question: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What every command that runs stages understands.
+    """The options of every command that runs stages.
 
-    `retry_failed` are the kinds of failures to try again, `refresh` the stages that do everything again, `limit`
-    the most pictures to work on. `base` are settings by section that `assignments` go over, as from a file; one
-    for a section that nobody reads is left alone, while an assignment to it is an error. With `consent` somebody
-    agreed that posts and pictures are sent to other machines, where a stage does that; else `confirm` is asked,
-    which answers a question with yes or no. With `ray`, `extract` and `predict` work in actors of a Ray cluster.
-    `shared` is the address of a cache that machines share, such as `s3://bucket/ita-cache`: its records are used,
-    and what is computed is put there. Of pictures and posts only those of the `shard` are looked at, where there
-    is one.
+    `retry_failed` are the kinds of failures to try again, `refresh` the stages that process everything again, and
+    `limit` the maximum number of pictures to process. `base` are settings by section, as from a file, which
+    `assignments` override. A section that no stage reads is ignored in `base`, but an error in `assignments`.
+
+    `consent` allows stages to send posts and pictures to other machines; without it, `confirm` answers their
+    questions with yes or no. With `ray`, `extract` and `predict` run in actors of a Ray cluster. `shared` is the
+    address of a cache that machines share, such as `s3://bucket/ita-cache`: records are read from it, and new
+    records are uploaded to it. With a `shard`, only its pictures and posts are processed.
     """
 
     preset: str = AUTO
@@ -61,33 +61,35 @@ class Options:
 
     @property
     def changes(self) -> dict[str, dict[str, Any]]:
-        """What is set by section: `base`, and over it the assignments.
+        """The settings by section: `base`, overridden by the assignments.
 
         Raises:
-            UsageError: an assignment is none.
+            UsageError: an assignment is invalid.
         """
         return merge_settings(self.base, parse_assignments(self.assignments))
 
     @property
     def wishes(self) -> PlanOptions:
+        """The options of the planner."""
         return PlanOptions(frozenset(self.retry_failed), frozenset(self.refresh), self.limit)
 
     @property
     def limits(self) -> Limits:
-        """
+        """The limits for one image.
+
         Raises:
-            UsageError: `--set limits.…` asks for what cannot be.
+            UsageError: a setting of `limits` is invalid.
         """
         return parse_config(Limits, self.changes.get("limits", {}), "limits")
 
 
-def chosen(options: Options, also: Sequence[str] = (), contexts: Sequence[str] = ()) -> PresetChoice:
-    """The preset with `--set` applied; `also` names sections that somebody else will read.
+def resolve_preset(options: Options, also: Sequence[str] = (), contexts: Sequence[str] = ()) -> PresetChoice:
+    """The preset with changed settings; `also` names sections that are not settings of stages.
 
-    A stage of somebody else's is added where `--stage`, the order of the contexts or `contexts` names it.
+    Plugin stages that `--stage`, the order of the contexts or `contexts` names are added.
 
     Raises:
-        UsageError: `--set`, `--refresh` or the order of the contexts names a stage that the preset has not.
+        UsageError: `--set`, `--refresh` or the order of the contexts names a stage that is not in the preset.
     """
     choice = choose_preset(options.preset)
     order = apply_changes(choice.preset, {"contexts": options.changes.get("contexts", {})}).contexts.order
@@ -96,21 +98,19 @@ def chosen(options: Options, also: Sequence[str] = (), contexts: Sequence[str] =
     known = [*stages, "contexts", "limits", *also]
     for name in order:
         if name not in (*CONTEXTS, *stages):
-            hint = (
-                nearest(name, [*CONTEXTS, *stages]) or f"known are {', '.join([*CONTEXTS, *list_plugin_stages()])}"
-            )
+            known_contexts = ", ".join([*CONTEXTS, *list_plugin_stages()])
+            hint = nearest(name, [*CONTEXTS, *stages]) or f"known are {known_contexts}"
             raise UsageError(f"contexts.order names {name}, which is no context", hint)
     named = [("--set", name, known) for name in parse_assignments(options.assignments)]
     for option, name, possible in named + [("--refresh", name, stages) for name in options.refresh]:
         if name not in possible:
-            raise UsageError(
-                f"{option} names {name}, which is no stage of preset {preset.name}", mending(name, possible)
-            )
+            message = f"{option} names {name}, which is no stage of preset {preset.name}"
+            raise UsageError(message, _suggest_stage(name, possible))
     return replace(choice, preset=apply_changes(preset, options.changes))
 
 
-def mending(name: str, possible: Sequence[str]) -> str:
-    """What makes a stage's name possible where it is installed, and else the nearest."""
+def _suggest_stage(name: str, possible: Sequence[str]) -> str:
+    """How to add a stage that is installed, else the nearest name."""
     if name in list_plugin_stages():
         return f"name it: --stage {name}, or in contexts.order, as docs/own-stage.md shows"
     return nearest(name, possible) or f"known are {', '.join(possible)}"

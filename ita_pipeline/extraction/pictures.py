@@ -1,9 +1,10 @@
-"""From a folder, or a list, of pictures to records: identify, plan, run."""
+"""The extraction from images and posts: identify them, plan the stages, and run the plan."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from ita_pipeline.cache.plan import FailedItem, Plan, PlanOptions, make_plan
 from ita_pipeline.cache.shared.sync import SharingOutcome
 from ita_pipeline.cache.store import Store
-from ita_pipeline.core.progress import Progress
+from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine, Interrupted, StageOutcome
 from ita_pipeline.engines.executor import MEGABYTE, Limits
@@ -26,8 +27,8 @@ from stages.base import Failure, Stage
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What an extraction did. `others` are files that are no pictures by their name; `sharing` says how it stands
-    with the shared cache, where one is set.
+    """The result of an extraction. `others` are files without an image extension; `sharing` is the outcome for the
+    shared cache, if one is set.
     """
 
     images: tuple[ImageRef, ...]
@@ -39,7 +40,7 @@ class Extraction:
 
     @property
     def failed(self) -> tuple[FailedItem, ...]:
-        """Each picture, in each of its places, and each post that some stage failed on, with the first reason."""
+        """Each image, for each of its files, and each post on which a stage failed, with the first failure."""
         first: dict[str, Failure] = {}
         for stage in self.stages:
             for failed in stage.failed:
@@ -50,22 +51,23 @@ class Extraction:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Why stages stopped before they were through, in their own words."""
+        """Why stages stopped early, in their own words."""
         return tuple(f"{stage.key.stage}: {stage.note}" for stage in self.stages if stage.note)
 
     @property
     def waiting(self) -> int:
-        """Pictures or posts that a limit or a budget left for another time."""
+        """The number of images or posts not processed because of a limit or a budget."""
         return max((stage.waiting for stage in self.stages), default=0)
 
     @property
     def clean(self) -> bool:
+        """Whether nothing failed."""
         return not self.failed and not self.unreadable and self.sharing.clean
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractionPlan:
-    """Which stages have to look at which of these pictures, and posts, and why."""
+    """The images and posts of an extraction, and which of them each stage has to process and why."""
 
     images: tuple[ImageRef, ...]
     others: tuple[PurePath, ...]
@@ -75,36 +77,29 @@ class ExtractionPlan:
 
     @property
     def clean(self) -> bool:
+        """Whether there is nothing to do and nothing failed."""
         return self.plan.clean and not self.unreadable
 
 
-class FetchProgress:
-    """Tells whoever watches of pictures that are fetched; nothing where all are known or lie here."""
+@contextmanager
+def _show_fetching(sources: Sequence[ImageSource], progress: Progress) -> Iterator[Callable[[int], None]]:
+    """Show the progress of fetching remote images; the display starts with the first of them."""
+    started = False
 
-    def __init__(self, sources: Sequence[ImageSource], progress: Progress | None) -> None:
-        self.sources, self.progress = sources, progress
-        self.begun = False
-
-    def __enter__(self) -> FetchProgress:
-        return self
-
-    def __call__(self, count: int) -> None:
-        """
-        Raises:
-            Interrupted: whoever watches asked for it; what was fetched is noted.
-        """
-        if self.progress is None:
-            return
-        if not self.begun:
-            self.begun = True
-            self.progress.start("fetch", sum(source.is_remote for source in self.sources))
-        self.progress.advance("fetch", count)
-        if self.progress.stop_requested:
+    def advance(count: int) -> None:
+        nonlocal started
+        if not started:
+            started = True
+            progress.start("fetch", sum(source.is_remote for source in sources))
+        progress.advance("fetch", count)
+        if progress.stop_requested:
             raise Interrupted
 
-    def __exit__(self, *_: object) -> None:
-        if self.begun and self.progress is not None:
-            self.progress.finish()
+    try:
+        yield advance
+    finally:
+        if started:
+            progress.finish()
 
 
 def plan_images(
@@ -118,46 +113,45 @@ def plan_images(
     shard: Shard | None = None,
     progress: Progress | None = None,
 ) -> ExtractionPlan:
-    """What has to be done to bring every stage up to date for these pictures, and for posts where there are any.
+    """Plan the stages for images, and for posts if there are any; without posts, their stages are left out.
 
-    Stages that look at posts are left out where there are none. Of a `shard` are its pictures, and the posts that
-    go with them: by the key of their picture, or where they have none by their own.
+    With a `shard`, only its images and posts are planned. The shard of a post is that of its image, if it has one.
 
     Raises:
         StageError: a model or tool is missing.
         CorruptCacheError: the cache was damaged.
-        Interrupted: whoever watches asked for it, while pictures were fetched.
+        Interrupted: `progress` asked to stop while images were fetched.
     """
-    most = (limits or Limits()).megabytes * MEGABYTE
-    with FetchProgress(sources, progress) as told:
-        identified = list(identify(sources, store.manifest, most, download_cache, told))
-    images = everywhere = tuple(image for image in identified if isinstance(image, ImageRef))
+    max_bytes = (limits or Limits()).megabytes * MEGABYTE
+    with _show_fetching(sources, progress or NoProgress()) as advance:
+        identified = list(identify(sources, store.manifest, max_bytes, download_cache, advance))
+    images = all_images = tuple(image for image in identified if isinstance(image, ImageRef))
     unreadable = tuple(image for image in identified if isinstance(image, Unreadable))
     if shard is not None:
-        here = os.getcwd()  # noqa: PTH109
+        folder = os.getcwd()  # noqa: PTH109
         images = tuple(image for image in images if shard.contains(image.key))
-        unreadable = tuple(bad for bad in unreadable if shard.contains_address(bad.source.address(here)))
-    readers = select_post_stages(stages)
-    if source is None or not readers:
-        plan = make_plan([stage for stage in stages if stage not in readers], images, store, wishes)
+        unreadable = tuple(each for each in unreadable if shard.contains_address(each.source.address(folder)))
+    post_stages = select_post_stages(stages)
+    if source is None or not post_stages:
+        plan = make_plan([stage for stage in stages if stage not in post_stages], images, store, wishes)
         return ExtractionPlan(images, (), unreadable, plan)
-    posts = make_post_refs(source, everywhere, readers, store)
+    posts = make_post_refs(source, all_images, post_stages, store)
     if shard is not None:
-        posts = {post: item for post, item in posts.items() if shard.contains((item.image or item).key)}
+        posts = {post: ref for post, ref in posts.items() if shard.contains((ref.image or ref).key)}
     if source.only is not None:
-        wanted = {post.picture for post in posts}
-        images = tuple(image for image in images if image.path in wanted)
+        paths = {post.picture for post in posts}
+        images = tuple(image for image in images if image.path in paths)
     plan = make_plan(stages, images, store, wishes, list(posts.values()))
     return ExtractionPlan(images, (), unreadable, plan, posts)
 
 
-def execute_plan(todo: ExtractionPlan, store: Store, engine: Engine, progress: Progress) -> Extraction:
-    """Do what a plan says, and nothing else.
+def execute_plan(plan: ExtractionPlan, store: Store, engine: Engine, progress: Progress) -> Extraction:
+    """Run a plan.
 
     Raises:
-        StageError: a model or tool is missing; what was computed before is kept.
+        StageError: a model or tool is missing; earlier results are kept.
         CorruptCacheError: the cache was damaged.
-        Interrupted: whoever watches asked for it.
+        Interrupted: `progress` asked the run to stop.
     """
-    outcomes = engine.run(todo.plan, store, progress)
-    return Extraction(todo.images, todo.others, todo.unreadable, outcomes, tuple(todo.posts.values()))
+    outcomes = engine.run(plan.plan, store, progress)
+    return Extraction(plan.images, plan.others, plan.unreadable, outcomes, tuple(plan.posts.values()))

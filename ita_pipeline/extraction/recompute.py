@@ -1,4 +1,4 @@
-"""Doing some pictures again, to measure whether that gives what the cache holds."""
+"""Recompute cached results of some images or posts, and measure whether they agree with the cache."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from ita_pipeline.sources.local import LocalFile, hash_file
 from ita_pipeline.sources.refs import ImageRef, ItemRef
 from stages.base import Result, Stage, Subject, Value
 
-# Numbers of two results that differ by no more than this, or by this part of themselves, are near each other.
-NEAR = 0.01
+# Numbers are near each other if they differ by at most this, absolutely or relatively.
+TOLERANCE = 0.01
 
-NEAR_PIXELS = 1
+INTEGER_TOLERANCE = 1
 
-# Pictures looked for before giving up, for each one wanted.
-LOOKED_FOR = 20
+# Candidates tried for each image or post to recompute.
+CANDIDATES_PER_ITEM = 20
 
 
 class Agreement(StrEnum):
-    """How a result computed again stands to the one that is cached.
+    """The agreement of a recomputed result with the cached one.
 
-    Near is one that says the same words and labels, in the same order, with numbers that differ by at most 0.01 or
-    a hundredth, and whole ones by at most 1.
+    Near results have the same texts in the same order, and numbers that differ by at most 0.01 or a hundredth, or
+    by at most 1 for integers.
     """
 
     EQUAL = "equal"
@@ -44,8 +44,8 @@ class Agreement(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recomputation:
-    """What came of doing a stage's pictures again. `lost` counts pictures that are no longer where they were, or
-    whose results of a stage above are gone, so that they could not be done.
+    """The recomputation of a stage. `lost` counts items that could not be recomputed, since their file or a result
+    of an upstream stage no longer exists.
     """
 
     key: StageKey
@@ -53,17 +53,19 @@ class Recomputation:
     lost: int
 
     def count(self, agreement: Agreement) -> int:
-        return sum(found is agreement for found in self.agreements.values())
+        """The number of items with this agreement."""
+        return sum(each is agreement for each in self.agreements.values())
 
     @property
     def different(self) -> list[Path]:
-        return [path for path, found in self.agreements.items() if found is Agreement.DIFFERENT]
+        """The items whose results are different."""
+        return [path for path, each in self.agreements.items() if each is Agreement.DIFFERENT]
 
 
 def recompute(
     stages: Sequence[Stage[Any]], store: Store, executor: Executor, progress: Progress, count: int, seed: int = 0
 ) -> Iterator[Recomputation]:
-    """Do `count` pictures of each stage again, chosen at random, and compare. Nothing is written.
+    """Recompute `count` items of each stage, chosen at random, and compare. Nothing is written.
 
     Raises:
         StageError: a model or tool is missing, or a stage cannot work at all.
@@ -71,70 +73,67 @@ def recompute(
     """
     keys = stage_keys(stages)
     for stage in sort_stages(stages):
-        jobs, lost = sampled(stage, keys, stages, store, count, random.Random(seed))
-        yield Recomputation(keys[stage.name], dict(compared(stage, keys, jobs, store, executor, progress)), lost)
+        jobs, lost = _sample_jobs(stage, keys, stages, store, count, random.Random(seed))
+        yield Recomputation(keys[stage.name], dict(_compare(stage, keys, jobs, store, executor, progress)), lost)
 
 
-def sampled(
+def _sample_jobs(
     stage: Stage[Any],
     keys: Mapping[str, StageKey],
     stages: Sequence[Stage[Any]],
     store: Store,
     count: int,
-    chance: random.Random,
+    generator: random.Random,
 ) -> tuple[list[Job], int]:
-    """Pictures with a value under the stage's key, as far as they can be done again."""
+    """Jobs for items with a cached value that can be recomputed, and the number of those that cannot."""
+    upstream = {other.name: other for other in stages if other.name in stage.reads}
     folder = store.folder(keys[stage.name])
     store.index.refresh(folder)
     images = sorted(store.index.find_images_with_values(folder))
-    candidates = chance.sample(images, min(len(images), LOOKED_FOR * count))
+    candidates = generator.sample(images, min(len(images), CANDIDATES_PER_ITEM * count))
     jobs: list[Job] = []
     lost = 0
-    for some in batched(candidates, count):
-        items = known_items(stage, some, store)
-        pictures = [item.image.key for item in items.values() if item.image is not None]
-        above = {name: store.results(other, keys[name], pictures) for name, other in read_by(stage, stages).items()}
-        for key in some:
+    for batch in batched(candidates, count):
+        items = _find_items(stage, batch, store)
+        image_keys = [item.image.key for item in items.values() if item.image is not None]
+        above = {name: store.results(other, keys[name], image_keys) for name, other in upstream.items()}
+        for key in batch:
             item = items.get(key)
             image = item.image.key if item is not None and item.image is not None else ""
-            values = {name: found[image].result for name, found in above.items() if image in found}
-            known = {name: value for name, value in values.items() if isinstance(value, Value)}
-            if item is None or (image and known.keys() != above.keys()):
+            results = {name: records[image].result for name, records in above.items() if image in records}
+            values = {name: result for name, result in results.items() if isinstance(result, Value)}
+            if item is None or (image and values.keys() != above.keys()):
                 lost += 1
             elif len(jobs) < count:
-                jobs.append(Job(item, known))
+                jobs.append(Job(item, values))
         if len(jobs) == count:
             break
     return jobs, lost
 
 
-def known_items(stage: Stage[Any], keys: Sequence[str], store: Store) -> dict[str, ItemRef]:
-    """Those of these pictures, or posts, that are still known and as they were."""
+def _find_items(stage: Stage[Any], keys: Sequence[str], store: Store) -> dict[str, ItemRef]:
+    """Those of these images or posts that still exist unchanged."""
     if stage.subject is Subject.POST:
         posts = {key: decode_post_ref(key, note.post) for key, note in store.manifest.find_posts(keys).items()}
-        return {k: p for k, p in posts.items() if p.image is None or holds(p.image.path, p.image.key)}
-    places = store.manifest.paths_of(keys)
-    found = {key: next((p for p in map(as_path, places.get(key, [])) if holds(p, key)), None) for key in keys}
-    return {key: ImageRef(key, LocalFile(path)) for key, path in found.items() if path is not None}
+        return {k: p for k, p in posts.items() if p.image is None or _is_unchanged(p.image.path, p.image.key)}
+    items: dict[str, ItemRef] = {}
+    for key, names in store.manifest.paths_of(keys).items():
+        paths = (Path(os.fsdecode(name)) for name in names)
+        path = next((path for path in paths if _is_unchanged(path, key)), None)
+        if path is not None:
+            items[key] = ImageRef(key, LocalFile(path))
+    return items
 
 
-def read_by(stage: Stage[Any], stages: Sequence[Stage[Any]]) -> dict[str, Stage[Any]]:
-    return {other.name: other for other in stages if other.name in stage.reads}
-
-
-def as_path(name: bytes) -> Path:
-    return Path(os.fsdecode(name))
-
-
-def holds(path: Path | None, key: str) -> bool:
-    """Whether a file still has the content that it had."""
+def _is_unchanged(path: Path | None, key: str) -> bool:
+    """Whether a file still has the content of this key."""
     try:
         return path is not None and path.is_file() and hash_file(path) == key
     except OSError:
         return False
 
 
-def compared(
+def _compare(
     stage: Stage[Any],
     keys: Mapping[str, StageKey],
     jobs: Sequence[Job],
@@ -150,7 +149,7 @@ def compared(
     try:
         for batch in batched(jobs, stage.batch_size):
             for job, result in zip(batch, executor.run_jobs(stage, batch), strict=True):
-                yield Path(job.item.label), agreement(cached[job.item.key].result, result)
+                yield Path(job.item.label), compare_results(cached[job.item.key].result, result)
             progress.advance(stage.name, len(batch))
             if progress.stop_requested:
                 raise Interrupted
@@ -158,25 +157,26 @@ def compared(
         progress.finish()
 
 
-def agreement(cached: Result, again: Result) -> Agreement:
-    if type(cached) is not type(again):
+def compare_results(cached: Result, recomputed: Result) -> Agreement:
+    """The agreement of two results."""
+    if type(cached) is not type(recomputed):
         return Agreement.DIFFERENT
-    before, after = cached.model_dump(mode="json"), again.model_dump(mode="json")
+    before, after = cached.model_dump(mode="json"), recomputed.model_dump(mode="json")
     if before == after:
         return Agreement.EQUAL
-    return Agreement.NEAR if near(before, after) else Agreement.DIFFERENT
+    return Agreement.NEAR if are_near(before, after) else Agreement.DIFFERENT
 
 
-def near(before: Any, after: Any) -> bool:
-    """Whether two JSON values differ in numbers only, and in those but a little."""
+def are_near(before: Any, after: Any) -> bool:
+    """Whether two JSON values differ only in numbers that are near each other."""
     if isinstance(before, dict) and isinstance(after, dict):
-        return before.keys() == after.keys() and all(near(before[name], after[name]) for name in before)
+        return before.keys() == after.keys() and all(are_near(before[name], after[name]) for name in before)
     if isinstance(before, list) and isinstance(after, list):
-        return len(before) == len(after) and all(map(near, before, after))
+        return len(before) == len(after) and all(map(are_near, before, after))
     if isinstance(before, bool) or isinstance(after, bool) or isinstance(before, str | None):
         return type(before) is type(after) and before == after
     if isinstance(before, int) and isinstance(after, int):
-        return abs(before - after) <= NEAR_PIXELS
+        return abs(before - after) <= INTEGER_TOLERANCE
     if isinstance(before, int | float) and isinstance(after, int | float):
-        return abs(before - after) <= NEAR * max(1.0, abs(before))
+        return abs(before - after) <= TOLERANCE * max(1.0, abs(before))
     return False

@@ -1,7 +1,7 @@
-"""A run beside a shared cache: what is there is fetched before a plan, what was computed is put as it comes.
+"""A run with a shared cache: records are downloaded before planning, and new segments are uploaded as they come.
 
-The shared cache is not waited for while stages work, and nothing that goes wrong there stops them: what could not
-be put stays here, and the next run puts it.
+Stages do not wait for the shared cache, and its errors do not stop them: what could not be uploaded stays in the
+local store, and the next run uploads it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.shared.maintenance import merge_small_segments
@@ -29,156 +29,157 @@ from stages.base import Stage
 
 logger = logging.getLogger(__name__)
 
-# In a long run others see what was computed after so many seconds at the latest.
-OLDEST = 300.0
+# In a long run, a segment is closed and uploaded after this time at the latest.
+MAX_SEGMENT_SECONDS = 300.0
 
-# After a put that failed, what comes within so many seconds waits for the end of the run.
-PAUSE = 60.0
+# After a failed upload, segments of this time are uploaded at the end of the run.
+PAUSE_SECONDS = 60.0
 
 
 class CacheSession:
-    """A workspace's store and, where one is set, the shared cache beside it; to be used with `with`.
+    """A context manager for a workspace's store and, if one is set, the shared cache; `outcome` is valid after it.
 
-    With `puts` false, as for a plan that nobody carries out, nothing is put. How it ended is in `outcome` then.
+    Without `uploads`, as for a plan that is not run, nothing is uploaded.
     """
 
-    def __init__(self, options: Options, puts: bool = True) -> None:
-        """
+    def __init__(
+        self, options: Options, uploads: bool = True, max_segment_seconds: float = MAX_SEGMENT_SECONDS
+    ) -> None:
+        """Open the store.
+
         Raises:
-            UserError: there is no such file system, or what it takes is not installed.
+            UserError: the file system of the shared cache is unknown, or its package is not installed.
         """
         self.shared = SharedCache(options.shared) if options.shared else None
         self.store = Store(Workspace(options.workspace).store.root, self if self.shared else None)
-        self.putter = Uploader(self.shared) if self.shared and puts else None
-        self.asked: set[str] = set()
-        self.owed: dict[str, StageKey] = {}
+        self.uploader = Uploader(self.shared) if self.shared and uploads else None
+        self.max_segment_age = max_segment_seconds
+        self.requested: set[str] = set()
+        self.pending: dict[str, StageKey] = {}
         self.trouble = ""
         self.damaged: list[str] = []
 
     @property
-    def max_segment_age(self) -> float:
-        return OLDEST
-
-    @property
     def outcome(self) -> SharingOutcome:
+        """What went wrong with the shared cache."""
         return SharingOutcome(self.trouble, tuple(self.damaged))
 
-    def __enter__(self) -> CacheSession:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Put what is not there yet, also where a run failed or was asked to stop; not where it stops at once."""
-        at_once = isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted)
-        if self.shared is not None and self.putter is not None and not (at_once or isinstance(error, UserError)):
-            self.putter.finish()
-            self.put_rest(self.shared)
+        """Upload what is missing, unless the run stops immediately or with a `UserError`."""
+        is_immediate = isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted)
+        if is_immediate or isinstance(error, UserError):
+            return
+        if self.shared is not None and self.uploader is not None:
+            self.uploader.finish()
+            self._upload_pending(self.shared)
 
     def fetch(self, store: Store, stage: Stage[Any], key: StageKey) -> None:
-        """Fetch what the store lacks under a key; once in a run, and not at all where there is no answer.
+        """Download the missing records of a key; once per run, and not after the shared cache failed to answer.
 
         Raises:
-            UserError: there is no such place, or nobody may read it.
-            OSError: there is no room here for what is there.
+            UserError: the shared cache does not exist, or access is denied.
+            OSError: the local disk is full.
         """
-        if self.shared is None or key.hexdigest in self.asked:
+        if self.shared is None or key.hexdigest in self.requested:
             return
-        self.asked.add(key.hexdigest)
+        self.requested.add(key.hexdigest)
         if self.trouble:
-            self.owed[key.hexdigest] = key
+            self.pending[key.hexdigest] = key
             return
         try:
             moved = pull(store, self.shared, key, stage)
-        except Exception as error:  # each file system's library has its own
+        except Exception as error:  # each file system's library has its own exceptions
             if isinstance(error, OSError) and error.errno in LOCAL_DISK_ERRORS:
                 raise
             if isinstance(error, UserError) or not remote.is_transient(error):
                 raise remote.as_user_error(error, self.shared.url) from error
-            self.owed[key.hexdigest] = key
+            self.pending[key.hexdigest] = key
             self.trouble = remote.summarize_error(error)
             line = f"the shared cache {self.shared.url} does not answer ({self.trouble})"
             logger.warning(f"{line}: going on with what is here")
             return
         if moved.owed:
-            self.owed[key.hexdigest] = key
-        self.tell(moved, key, "fetched", self.shared)
+            self.pending[key.hexdigest] = key
+        if moved.segments:
+            size = f"{moved.size / 1e6:.2f} MB"
+            logger.info(f"{key.stage}: fetched {moved.segments} segments, {size}, from {self.shared.url}")
+        for record in moved.damaged:
+            self.damaged.append(format_damage(*record))
+            logger.warning(f"damaged, and left out: {self.damaged[-1]}")
 
     def on_segment_closed(self, key: StageKey, segment: Path) -> None:
-        """Put a segment when there is time; at the end at the latest."""
-        self.owed[key.hexdigest] = key
-        if self.putter is not None:
-            self.putter.add(key, segment)
+        """Upload a closed segment in the background, or at the end of the run."""
+        self.pending[key.hexdigest] = key
+        if self.uploader is not None:
+            self.uploader.add(key, segment)
 
-    def owes(self, keys: Iterable[StageKey]) -> None:
-        """Look at the end whether what is here under these keys is there too."""
-        self.owed |= {key.hexdigest: key for key in keys}
+    def upload_at_end(self, keys: Iterable[StageKey]) -> None:
+        """Upload the missing segments of these keys at the end of the run."""
+        self.pending |= {key.hexdigest: key for key in keys}
 
-    def put_rest(self, shared: SharedCache) -> None:
-        self.trouble, total = "", self.putter.moved if self.putter else Transfer()
+    def _upload_pending(self, shared: SharedCache) -> None:
+        self.trouble, total = "", self.uploader.moved if self.uploader else Transfer()
         try:
-            for key in self.owed.values():
+            for key in self.pending.values():
                 moved = push(self.store, shared, key)
-                self.damaged += [place_of(*found) for found in moved.damaged]
+                self.damaged += [format_damage(*record) for record in moved.damaged]
                 total += moved
                 if moved.is_crowded:
                     merge_small_segments(shared, key, self.store.root)
-        except Exception as error:  # each file system's library has its own
-            found = remote.as_user_error(error, shared.url)
-            self.trouble = str(found)
+        except Exception as error:  # each file system's library has its own exceptions
+            self.trouble = str(remote.as_user_error(error, shared.url))
             logger.warning(
-                f"not everything is in the shared cache: {found}; it is kept here, and the next run, or "
+                f"not everything is in the shared cache: {self.trouble}; it is kept here, and the next run, or "
                 "ita cache push, puts it"
             )
         if total.segments:
             logger.info(f"put {total.segments} segments, {total.size / 1e6:.2f} MB, to {shared.url}")
 
-    def tell(self, moved: Transfer, key: StageKey, what: str, shared: SharedCache) -> None:
-        if moved.segments:
-            size = f"{moved.size / 1e6:.2f} MB"
-            logger.info(f"{key.stage}: {what} {moved.segments} segments, {size}, from {shared.url}")
-        for found in moved.damaged:
-            self.damaged.append(place_of(*found))
-            logger.warning(f"damaged, and left out: {self.damaged[-1]}")
 
-
-def place_of(address: str, line: int) -> str:
+def format_damage(address: str, line: int) -> str:
+    """The address and line of a damaged record."""
     return f"{address}, line {line}" if line else f"{address}, whose end is missing"
 
 
 class Uploader:
-    """Puts segments in a thread of its own, so that nobody waits for a network while stages work."""
+    """Uploads segments in a thread of its own, so that stages do not wait for the network."""
 
     def __init__(self, shared: SharedCache) -> None:
         self.shared = shared
-        self.waiting: queue.SimpleQueue[tuple[StageKey, Path] | None] = queue.SimpleQueue()
+        self.queue: queue.SimpleQueue[tuple[StageKey, Path] | None] = queue.SimpleQueue()
         self.thread: threading.Thread | None = None
         self.described: set[str] = set()
         self.moved = Transfer()
-        self.rest_until = 0.0
+        self.paused_until = 0.0
 
     def add(self, key: StageKey, segment: Path) -> None:
+        """Upload a segment when its turn comes."""
         if self.thread is None:
-            self.thread = threading.Thread(target=self.work, daemon=True)
+            self.thread = threading.Thread(target=self._run, daemon=True)
             self.thread.start()
-        self.waiting.put((key, segment))
+        self.queue.put((key, segment))
 
-    def work(self) -> None:
-        while (found := self.waiting.get()) is not None:
-            if time.monotonic() >= self.rest_until:
+    def _run(self) -> None:
+        while (entry := self.queue.get()) is not None:
+            if time.monotonic() >= self.paused_until:
                 try:
-                    self.put(*found)
-                except Exception:  # whatever it was: at the end it is tried again, and told
-                    self.rest_until = time.monotonic() + PAUSE
+                    self._upload(*entry)
+                except Exception:  # the upload is tried again at the end of the run, and that error is reported
+                    self.paused_until = time.monotonic() + PAUSE_SECONDS
 
-    def put(self, key: StageKey, segment: Path) -> None:
+    def _upload(self, key: StageKey, segment: Path) -> None:
         if key.hexdigest not in self.described:
             self.shared.put_key(key, FolderListing())
             self.described.add(key.hexdigest)
         self.moved += put_segment(self.shared, KeyFolder.of(key), segment)
 
     def finish(self) -> None:
-        """Wait for what is under way; Ctrl-C ends that."""
-        self.waiting.put(None)
+        """Wait until the queue is empty; Ctrl-C stops waiting."""
+        self.queue.put(None)
         while self.thread is not None and self.thread.is_alive():
             self.thread.join(0.1)

@@ -15,7 +15,7 @@ from ita_pipeline.core.errors import CorruptCacheError, UserError
 from ita_pipeline.core.notes import Notes
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.extraction.contexts import PostContexts, Results, parts_of
+from ita_pipeline.extraction.contexts import PostContexts, Results, select_parts
 from ita_pipeline.extraction.pictures import Extraction
 from ita_pipeline.extraction.posts import decode_post_ref
 from ita_pipeline.extraction.presets import build_stage
@@ -101,7 +101,7 @@ class CacheReader:
             path: {name: records[image.key].result for name, records in known.items() if image.key in records}
             for path, image in images.items()
         }
-        by_id = {name: parts_of(record.result, CONTEXTS) for name, record in imported.items()}
+        by_id = {name: select_parts(record.result, CONTEXTS) for name, record in imported.items()}
         by_post = self._read_post_results(posts, of_posts, images)
         contexts = PostContexts(self.config, Extraction((), (), (), ()), used, by_file, by_id, by_post)
         return CacheLookup(contexts, images, unreadable)

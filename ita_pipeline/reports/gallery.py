@@ -254,7 +254,7 @@ def _make_picture_entry(
         file=escape_name(post.picture.name) if post.picture else "",
         picture=image.key if image and thumbnail and thumbnail.source else "",
         problem=_explain_missing_picture(post, thumbnail, lookup),
-        contexts=contexts.of(post),
+        contexts=contexts.render(post),
         found=findings,
         tags=tuple(tags),
         confidence=min(findings.scores, default=None),

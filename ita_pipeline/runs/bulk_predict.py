@@ -121,7 +121,8 @@ def predict_into(
             contexts = predictor.make_contexts(plan, progress, writer.engine)
             reasons = failure_reasons(new_posts, contexts)
             inputs = [
-                replace(item, contexts=contexts.of(item.post), failed=reasons.get(item.post, "")) for item in new
+                replace(item, contexts=contexts.render(item.post), failed=reasons.get(item.post, ""))
+                for item in new
             ]
             writer.write(inputs)
             for post, reason in [(item.post, item.failed) for item in inputs if item.failed]:

@@ -87,6 +87,6 @@ def _make_contexts(
 
 
 def _score_posts(predictor: Predictor, posts: Sequence[Post], contexts: PostContexts) -> ViewScores:
-    examples = encode_posts([(post, contexts.of(post)) for post in posts], predictor.encoder)
+    examples = encode_posts([(post, contexts.render(post)) for post in posts], predictor.encoder)
     text, both = score_views(examples, predict_views(predictor.tagger, examples, predictor.tokenizer.pad_token_id))
     return ViewScores(text=text, text_and_image=both)

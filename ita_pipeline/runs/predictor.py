@@ -119,7 +119,9 @@ class Predictor:
         """Find the mentions in several posts, in their order."""
         contexts = self.make_contexts(self.plan(posts), progress or NoProgress())
         reasons = failure_reasons(posts, contexts)
-        return self.predict_inputs([TaggingInput(post, contexts.of(post), reasons.get(post, "")) for post in posts])
+        return self.predict_inputs(
+            [TaggingInput(post, contexts.render(post), reasons.get(post, "")) for post in posts]
+        )
 
     def plan(self, posts: Sequence[Post]) -> ContextPlan:
         """Plan the stages that have to run before these posts can be tagged."""

@@ -53,7 +53,8 @@ class RunInputs:
     def splits(self) -> Mapping[str, RenderedPosts]:
         """The posts of each split with their contexts, each rendered once."""
         return {
-            name: [(post, self.contexts.of(post)) for post in posts] for name, posts in self.dataset.splits.items()
+            name: [(post, self.contexts.render(post)) for post in posts]
+            for name, posts in self.dataset.splits.items()
         }
 
     @functools.cached_property

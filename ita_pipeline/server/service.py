@@ -11,7 +11,7 @@ from typing import BinaryIO
 from ita_pipeline.cache.keys import stage_keys
 from ita_pipeline.corpus.contexts import render
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.extraction.consent import allow_sending
+from ita_pipeline.extraction.consent import require_consent
 from ita_pipeline.extraction.contexts import Results
 from ita_pipeline.reports.findings import collect_findings
 from ita_pipeline.runs.predictions import Mention
@@ -50,7 +50,7 @@ class PredictionService:
         """
         stages = self.stage_workers.stages
         for stage in stages:
-            allow_sending(stage, "all", self.predictor.consent, self.predictor.confirm)
+            require_consent(stage, "all", self.predictor.consent, self.predictor.confirm)
         self.predictor.note_stage_changes(stage_keys(stages))
         self.stage_workers.open()
         self.predictor.tag([(Post.from_text("ready"), ())])

@@ -12,7 +12,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines.executor import InProcessExecutor
 from ita_pipeline.engines.local import LocalEngine
-from ita_pipeline.extraction.recompute import Agreement, Recomputation, agreement, near, recompute
+from ita_pipeline.extraction.recompute import Agreement, Recomputation, are_near, compare_results, recompute
 from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
@@ -82,8 +82,8 @@ ONE = ("OPEN", 0.9, (1, 2, 30, 40))
 
 
 def test_near_is_the_same_words_with_nearly_the_same_numbers():
-    assert agreement(words(ONE), words(ONE)) is Agreement.EQUAL
-    assert agreement(words(ONE), words(("OPEN", 0.905, (1, 2, 31, 40)))) is Agreement.NEAR
+    assert compare_results(words(ONE), words(ONE)) is Agreement.EQUAL
+    assert compare_results(words(ONE), words(("OPEN", 0.905, (1, 2, 31, 40)))) is Agreement.NEAR
     for other in (
         words(("OPEN", 0.7, (1, 2, 30, 40))),
         words(("OPEM", 0.9, (1, 2, 30, 40))),
@@ -92,7 +92,7 @@ def test_near_is_the_same_words_with_nearly_the_same_numbers():
         SizeValue(width=1, height=1),
         Failure(kind=FailureKind.TRANSIENT, reason="busy"),
     ):
-        assert agreement(words(ONE), other) is Agreement.DIFFERENT
+        assert compare_results(words(ONE), other) is Agreement.DIFFERENT
 
 
 @pytest.mark.parametrize(
@@ -100,4 +100,4 @@ def test_near_is_the_same_words_with_nearly_the_same_numbers():
     [(None, 0), (True, 1), (0, False), ("1", 1), ({"a": 1}, [1]), ({"a": 1}, {"b": 1}), (1.0, None), ([1], 1)],
 )
 def test_things_of_different_kinds_are_not_near(before: object, after: object):
-    assert not near(before, after)
+    assert not are_near(before, after)

@@ -21,9 +21,8 @@ from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines.base import Interrupted
 from ita_pipeline.engines.executor import InProcessExecutor
 from ita_pipeline.engines.local import LocalEngine
-from ita_pipeline.extraction import session as sharing_module
 from ita_pipeline.extraction.options import Options
-from ita_pipeline.extraction.session import CacheSession
+from ita_pipeline.extraction.session import MAX_SEGMENT_SECONDS, CacheSession
 from tests.support.fakes import Answer, DoubleStage, SizeStage, draw, ita, ita_here, ref
 from tests.support.s3_server import URL, Fault, Server, emptied, objects, s3_server
 from tests.test_crash import sign
@@ -214,8 +213,10 @@ def run(
     url: str = URL,
     executor: InProcessExecutor | None = None,
     max_segment_bytes: int = MAX_SEGMENT_BYTES,
+    max_segment_seconds: float = MAX_SEGMENT_SECONDS,
 ) -> CacheSession:
-    with CacheSession(Options(workspace=Path(place), shared=url)) as sharing:
+    options = Options(workspace=Path(place), shared=url)
+    with CacheSession(options, max_segment_seconds=max_segment_seconds) as sharing:
         sharing.store.max_segment_bytes = max_segment_bytes
         stages = [SizeStage(), DoubleStage()]
         plan = make_plan(stages, [ref(path) for path in paths], sharing.store)
@@ -250,9 +251,8 @@ def test_in_a_long_run_segments_go_as_they_are_closed(server: Server):
     assert known("b") == known("a")
 
 
-def test_an_old_segment_is_closed_so_that_others_see_it(server: Server, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sharing_module, "OLDEST", 0.0)
-    run("a", pictures(6))
+def test_an_old_segment_is_closed_so_that_others_see_it(server: Server):
+    run("a", pictures(6), max_segment_seconds=0.0)
     assert len(objects(".jsonl")) > 4
 
 

@@ -282,7 +282,7 @@ def test_whoever_wants_to_stop_at_once_waits_for_no_server(server: Server, monke
             return super().run_jobs(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr(CacheSession, "put_rest", lambda *_: pytest.fail("it waited"))
+        patched.setattr(CacheSession, "_upload_pending", lambda *_: pytest.fail("it waited"))
         with pytest.raises(KeyboardInterrupt):
             run("a", pictures(6), executor=SlowExecutor())
     assert run("a", pictures(6)).outcome.clean

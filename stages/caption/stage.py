@@ -84,8 +84,7 @@ class CaptionStage(Stage[CaptionConfig]):
             return ""
         from stages.caption.served import build_endpoint
 
-        endpoint = build_endpoint(self.config)
-        return endpoint.host if endpoint.is_remote else ""
+        return build_endpoint(self.config).remote_host
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -69,8 +69,7 @@ class KnowledgeStage(Stage[KnowledgeConfig]):
     @property
     def sends_to(self) -> str:
         """The server's host if it is another machine."""
-        endpoint = self.config.build_endpoint() if self.config.is_served else None
-        return endpoint.host if endpoint and endpoint.is_remote else ""
+        return self.config.build_endpoint().remote_host if self.config.is_served else ""
 
     @property
     def alone(self) -> bool:

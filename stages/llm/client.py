@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -72,7 +72,7 @@ class ChatClient:
 
     def ask(self, chats: Sequence[Messages]) -> list[ChatOutcome]:
         """Return one outcome per chat, in order. Chats that were not asked, or all failed alike, are postponed."""
-        return _run_async(lambda: self._ask_all(chats)) if chats else []
+        return _run_async(self._ask_all(chats)) if chats else []
 
     async def _ask_all(self, chats: Sequence[Messages]) -> list[ChatOutcome]:
         outcomes: dict[int, ChatOutcome] = {}
@@ -188,15 +188,11 @@ class ChatClient:
             return True
 
 
-def _run_async(work: Callable[[], Awaitable[Output]]) -> Output:
+def _run_async(work: Coroutine[Any, Any, Output]) -> Output:
     """Run a coroutine to its end, also where an event loop is already running, as in a notebook."""
-
-    async def run() -> Output:
-        return await work()
-
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(run())
+        return asyncio.run(work)
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, run()).result()
+        return pool.submit(asyncio.run, work).result()

@@ -63,6 +63,11 @@ class Endpoint(Frozen):
         """Whether the data sent leaves this machine."""
         return not is_loopback(self.host)
 
+    @property
+    def remote_host(self) -> str:
+        """The host if it is another machine, else empty."""
+        return self.host if self.is_remote else ""
+
     def check(self) -> None:
         """Check that requests may be sent.
 

@@ -136,7 +136,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
     def _detect(self, images: list[Image]) -> list[DetectedImage]:
         assert self.detector is not None
         boxes = self.detector.detect(images, self.config.floor) if images else []
-        return [self._crop_boxes(image, found) for image, found in zip(images, boxes, strict=True)]
+        return [self._crop_boxes(image, detected) for image, detected in zip(images, boxes, strict=True)]
 
     def _crop_boxes(self, image: Image, boxes: Boxes) -> DetectedImage:
         from stages.objects.boxes import suppress

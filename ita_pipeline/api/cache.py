@@ -1,4 +1,4 @@
-"""What looking after the cache must know of stages: which keys are wanted now, what their values look like."""
+"""Cache maintenance that needs the installed stages: current keys, recomputation, and transfer and export."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ita_pipeline.cache.keys import StageKey, stage_keys
 from ita_pipeline.cache.shared.maintenance import PulledKey, merge_small_segments, open_mirror, pull_all
 from ita_pipeline.cache.shared.store import SharedCache
 from ita_pipeline.cache.shared.sync import Transfer, push
-from ita_pipeline.cache.store import KEY_FILE, Store, read_key
+from ita_pipeline.cache.store import Store, read_key
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.config_layers import merge_options, read_layers
 from ita_pipeline.core.errors import UsageError
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def current_keys(options: Options | None = None) -> dict[str, StageKey]:
-    """The key of each stage that `extract` would work under now.
+    """Compute the key under which `extract` would now store the results of each stage.
 
     Raises:
         UserError: a setting is unknown.
@@ -44,7 +44,7 @@ def current_keys(options: Options | None = None) -> dict[str, StageKey]:
 def recompute(
     count: int, options: Options | None = None, seed: int = 0, progress: Progress | None = None
 ) -> Sequence[Recomputation]:
-    """Do `count` pictures of each stage again, chosen at random from those that are cached, and compare.
+    """Process `count` random cached pictures of each stage again, and compare the results.
 
     Nothing is written: this measures how far a stage gives the same for the same picture on this machine.
 
@@ -65,43 +65,43 @@ def recompute(
 
 
 def shared_cache(url: str = "") -> SharedCache:
-    """A shared cache by its address, or the one that `ita.yaml` or the environment sets.
+    """Open the shared cache at an address, or the one that `ita.yaml` or the environment sets.
 
     Raises:
         UsageError: none is set, or there is no such file system.
-        MissingError: what its file system takes is not installed.
+        MissingError: a library that its file system needs is not installed.
     """
-    found = url or merge_options(read_layers()).get("shared", "")
-    if not found:
+    address = url or merge_options(read_layers()).get("shared", "")
+    if not address:
         hint = "give its URL, as s3://bucket/ita-cache, or set it: shared: URL in ita.yaml, or ITA_SHARED"
         raise UsageError("no shared cache is set", hint)
-    return SharedCache(found)
+    return SharedCache(address)
 
 
 def push_cache(
     url: str = "", workspace: Path = Path(), stages: Sequence[str] = ()
 ) -> Iterator[tuple[StageKey, Transfer]]:
-    """Put what of a workspace's cache is not in a shared one, key by key.
+    """Put the segments of a workspace that a shared cache lacks, key by key.
 
     Raises:
-        UserError: it is not there, does not answer, or may not be written.
+        UserError: the shared cache is not there, does not answer, or may not be written.
     """
     shared, store = shared_cache(url), Workspace(workspace).store
     with shared.as_user_errors():
-        for file in sorted((store.root / "cache").glob(f"*/*/{KEY_FILE}")):
+        for file in store.key_files():
             key = read_key(file)
             if key is not None and (not stages or key.stage in stages):
-                moved = push(store, shared, key)
-                if moved.is_crowded:
+                transfer = push(store, shared, key)
+                if transfer.is_crowded:
                     merge_small_segments(shared, key, store.root)
-                yield key, moved
+                yield key, transfer
 
 
 def pull_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = ()) -> Iterator[PulledKey]:
-    """Fetch what of a shared cache is not in a workspace's, key by key; what is damaged stays there.
+    """Fetch the segments of a shared cache that a workspace lacks, key by key, except damaged ones.
 
     Raises:
-        UserError: it is not there, does not answer, or may not be read.
+        UserError: the shared cache is not there, does not answer, or may not be read.
     """
     shared, store = shared_cache(url), Workspace(workspace).store
     with shared.as_user_errors():
@@ -109,25 +109,27 @@ def pull_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = 
 
 
 @contextmanager
-def records_of(shared: SharedCache | None, workspace: Path, stages: Sequence[str]) -> Iterator[Store]:
-    """The store of a workspace, or what a shared cache holds, which comes through this machine's disk."""
-    here = Workspace(workspace).store
+def _open_store(shared: SharedCache | None, workspace: Path, stages: Sequence[str]) -> Iterator[Store]:
+    """Open the store of a workspace, or a temporary one with the records of a shared cache."""
+    store = Workspace(workspace).store
     if shared is None:
-        yield here
-        return
-    with shared.as_user_errors(), open_mirror(shared, here.root, load_installed_stages(), stages) as store:
         yield store
+        return
+    with shared.as_user_errors(), open_mirror(shared, store.root, load_installed_stages(), stages) as mirror:
+        yield mirror
 
 
 def export_parquet(
     folder: Path | str, shared: SharedCache | None = None, workspace: Path = Path(), stages: Sequence[str] = ()
 ) -> tuple[list[ExportedFile], list[tuple[StageKey, str]]]:
-    """Write all records of a workspace's cache, or of a shared one, to Parquet files, one a stage. Told are the
-    files, and the keys left out, each with the reason.
+    """Write all records of a workspace's cache, or of a shared one, to Parquet files, one per stage.
+
+    Returns:
+        The files, and the keys that were left out, each with the reason.
 
     Raises:
         UserError: as `pull_cache`; or a file exists, or there is nothing to export.
         CorruptCacheError: a record is damaged.
     """
-    with records_of(shared, workspace, stages) as store:
+    with _open_store(shared, workspace, stages) as store:
         return parquet.export(store, Path(folder), load_installed_stages(), stages)

@@ -9,8 +9,9 @@ import pytest
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.datasets import DatasetCard
 from ita_pipeline.extraction.presets import load_preset
-from ita_pipeline.ner.config import ObjectiveConfig
-from ita_pipeline.runs.plan import TrainOptions, training_settings
+from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
+from ita_pipeline.runs.plan import COMPONENT_CAUSES, TrainOptions, training_settings
+from ita_pipeline.runs.run import run_components
 
 ALONE = {"text": 0.0, "context": 1.0, "alignment": 0.0}
 
@@ -84,3 +85,7 @@ def test_any_other_dataset_has_settings():
             options = TrainOptions(alignment=alignment)
             settings = training_settings(card("wnut17"), load_preset(recipe), {}, options)
             assert (settings.objective.alignment > 0) is alignment
+
+
+def test_every_component_of_the_run_key_has_a_cause():
+    assert set(run_components({}, TrainingConfig(), "", ())) == set(COMPONENT_CAUSES)

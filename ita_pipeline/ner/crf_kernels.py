@@ -1,4 +1,4 @@
-"""The loops under the CRF, which alone of it run word by word: in machine code where they run on a CPU."""
+"""The word-by-word loops of the CRF, compiled with numba for CPUs."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
 def compiled(kernel: Kernel, fastmath: bool | set[str] = False) -> Kernel:
-    """Machine code on first use, kept beside the module or in the user's cache for the next process."""
+    """Compile a kernel on first use, and cache it for the next process."""
     try:
         return numba.njit(cache=True, error_model="numpy", fastmath=fastmath)(kernel)  # type: ignore[no-any-return]
-    except RuntimeError:  # Neither place can be written to.
+    except RuntimeError:  # No cache folder is writable.
         return numba.njit(error_model="numpy", fastmath=fastmath)(kernel)  # type: ignore[no-any-return]
 
 
 @compiled
-def stretches(mask: Any) -> Any:
-    """The number of words of each sentence, (B,), by its mask (B, L); none if words follow padding."""
+def sentence_lengths(mask: Any) -> Any:
+    """The number of words of each sentence, (B,), from its mask (B, L); None if words follow padding."""
     batch, width = mask.shape
     lengths = np.zeros(batch, np.int64)
     for row in range(batch):
@@ -42,8 +42,8 @@ def stretches(mask: Any) -> Any:
 
 
 @partial(compiled, fastmath={"nnan", "nsz", "reassoc"})
-def spread(emissions: Any, lengths: Any) -> float:
-    """The difference between the largest and the smallest emission of all words, zero included; NaN is ignored."""
+def score_range(emissions: Any, lengths: Any) -> float:
+    """The difference between the largest and the smallest emission of all words, zero included. NaN is ignored."""
     least = most = emissions.dtype.type(0)
     batch, width, size = emissions.shape
     scores = emissions.reshape(batch, width * size)
@@ -54,18 +54,18 @@ def spread(emissions: Any, lengths: Any) -> float:
 
 
 @compiled
-def largest(transitions: Any, starts: Any, ends: Any) -> float:
-    """The largest absolute value of all these; NaN, where one is."""
+def largest_magnitude(transitions: Any, starts: Any, ends: Any) -> float:
+    """The largest absolute value of all scores; NaN if one is NaN."""
     return max(np.abs(transitions).max(), np.abs(starts).max(), np.abs(ends).max())
 
 
 @compiled
-def advance(likely: Any, peaks: Any, moves: Any, starts: Any, lengths: Any, backwards: bool) -> Any:
+def scaled_forward(likely: Any, peaks: Any, moves: Any, starts: Any, lengths: Any, backwards: bool) -> Any:
     """Probabilities of states before and after each word, (B, L, K), by products that are scaled at each word.
 
-    `likely` (B, L, K), `moves` (K, K) and `starts` (K,) are no logarithms; `peaks` (B, L) is the logarithm of what
-    `likely` was divided by. The states after a word sum to one. Returned with them are the logarithms of what the
-    states before each word are to be multiplied by, (B, L).
+    `likely` (B, L, K), `moves` (K, K) and `starts` (K,) are probabilities; `peaks` (B, L) is the logarithm of the
+    divisor of `likely`. The states after a word sum to one. The third result is the logarithm of the factor of the
+    states before each word, (B, L).
     """
     batch, width, size = likely.shape
     before, after = np.zeros((batch, width, size)), np.zeros((batch, width, size))
@@ -93,10 +93,10 @@ def advance(likely: Any, peaks: Any, moves: Any, starts: Any, lengths: Any, back
 
 
 @compiled
-def retreat(blame: Any, before: Any, after: Any, moves: Any, lengths: Any, backwards: bool) -> Any:
-    """The gradients of what `advance` was given, from those of the logarithms of its states.
+def scaled_backward(grad: Any, before: Any, after: Any, moves: Any, lengths: Any, backwards: bool) -> Any:
+    """The gradients of the arguments of `scaled_forward`, from the gradient of the logarithms of its states.
 
-    `blame` (B, L, K) is that of the states before each word. Returned are those of the logarithms of `likely`
+    `grad` (B, L, K) belongs to the states before each word. The results belong to the logarithms of `likely`
     (B, L, K), `moves` (K, K) and `starts` (K,).
     """
     batch, width, size = before.shape
@@ -107,13 +107,13 @@ def retreat(blame: Any, before: Any, after: Any, moves: Any, lengths: Any, backw
         passed[:] = 0.0
         for left in range(lengths[row] - 1, -1, -1):
             own[row, word] = passed
-            passed += blame[row, word]
+            passed += grad[row, word]
             if left == 0:
                 firsts += passed
                 break
             reached, state = before[row, word], after[row, word + step]
             for j in range(size):
-                # No blame falls on what cannot be, so that it is not divided by nothing.
+                # Impossible states have no gradient; dividing by their probability would give NaN.
                 share[j] = passed[j] / reached[j] if reached[j] > 0 else 0.0
                 passed[j] = 0.0
             for j in range(size):
@@ -127,8 +127,8 @@ def retreat(blame: Any, before: Any, after: Any, moves: Any, lengths: Any, backw
     return own, pairs * moves, firsts
 
 
-class Scan:
-    """A pass of `advance` over scores, which are logarithms."""
+class ScaledPass:
+    """A pass of `scaled_forward` over log scores, with what its gradient needs."""
 
     def __init__(self, emissions: Tensor, moves: Tensor, starts: Tensor, lengths: np.ndarray, backwards: bool):
         peaks = emissions.amax(dim=2, keepdim=True)
@@ -138,12 +138,15 @@ class Scan:
         self.moves = (moves - top).exp_().numpy()
         begins = (starts - first).exp_().numpy()
         heights = (peaks.squeeze(2) + top).numpy()
-        self.before, self.after, scales = advance(likely.numpy(), heights, self.moves, begins, lengths, backwards)
+        self.before, self.after, scales = scaled_forward(
+            likely.numpy(), heights, self.moves, begins, lengths, backwards
+        )
         self.scales = scales + first.item()
 
-    def gradients(self, blame: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        found = retreat(blame, self.before, self.after, self.moves, self.lengths, self.backwards)
-        own, pairs, firsts = map(torch.from_numpy, found)
+    def gradients(self, grad: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of emissions, transitions and starts."""
+        gradients = scaled_backward(grad, self.before, self.after, self.moves, self.lengths, self.backwards)
+        own, pairs, firsts = map(torch.from_numpy, gradients)
         return own.to(self.precision), pairs, firsts
 
 
@@ -154,20 +157,22 @@ class ScaledScan(torch.autograd.Function):
     def forward(
         ctx: Any, emissions: Tensor, moves: Tensor, starts: Tensor, lengths: np.ndarray, backwards: bool
     ) -> Tensor:
-        ctx.scan = scan = Scan(emissions, moves, starts, lengths, backwards)
+        """Compute the values, and keep what the gradient needs."""
+        ctx.scan = scan = ScaledPass(emissions, moves, starts, lengths, backwards)
         before = torch.from_numpy(scan.before).clamp_min(torch.finfo(torch.float64).tiny)
         return before.log_() + torch.from_numpy(scan.scales)[:, :, None]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Compute the gradients of the tensors among the arguments."""
         return *ctx.scan.gradients(grads[0].contiguous().numpy()), None, None
 
 
 def log_scan(emissions: Tensor, moves: Tensor, starts: Tensor, mask: Tensor) -> Tensor:
     """Log scores of all beginnings of each sentence before each word's own emission, (B, L, K).
 
-    From emissions (B, L, K), moves (K, K), starts (K,) and a mask (B, L), which is true in one stretch; past a
+    From emissions (B, L, K), moves (K, K), starts (K,) and a mask (B, L), which has no gaps; past a
     sentence's end they are undefined.
     """
     state = starts.expand(len(emissions), -1)
@@ -180,8 +185,8 @@ def log_scan(emissions: Tensor, moves: Tensor, starts: Tensor, mask: Tensor) -> 
 
 
 @compiled
-def best_place(states: Any, moves: Any) -> int:
-    """Where the sum of both (K,) is largest; the first such place."""
+def best_predecessor(states: Any, moves: Any) -> int:
+    """The first index at which the sum of both (K,) is largest."""
     found, top = 0, states[0] + moves[0]
     for i in range(1, len(states)):
         if states[i] + moves[i] > top:
@@ -193,7 +198,7 @@ def best_place(states: Any, moves: Any) -> int:
 def viterbi(emissions: Any, moves: Any, starts: Any, ends: Any, lengths: Any) -> Any:
     """The best tags of each sentence, (B, L), from scores in any one precision; past its end they are 0.
 
-    Where the best way to a tag came from is asked on the way back only, of one tag a word and not of all.
+    The predecessor is looked up on the way back only, for one tag per word instead of all.
     """
     batch, width, size = emissions.shape
     tags, states, back = (
@@ -214,16 +219,16 @@ def viterbi(emissions: Any, moves: Any, starts: Any, ends: Any, lengths: Any) ->
                 for i in range(1, size):
                     best = max(best, before[i] + back[j, i])
                 here[j] = best + own[j]
-        tag = best_place(states[length - 1], ends)
+        tag = best_predecessor(states[length - 1], ends)
         for word in range(length - 1, 0, -1):
             tags[row, word] = tag
-            tag = best_place(states[word - 1], back[tag])
+            tag = best_predecessor(states[word - 1], back[tag])
         tags[row, 0] = tag
     return tags
 
 
-def best_walks(moves: Tensor, words: Tensor, k: int) -> tuple[list[list[list[int]]], list[list[float]]]:
-    """The k best walks of each sentence (B, T, S), with the padding, and their scores; some may be impossible."""
+def k_best_paths(moves: Tensor, words: Tensor, k: int) -> tuple[list[list[list[int]]], list[list[float]]]:
+    """The k best paths of each sentence, with the padding, and their scores. Some may be impossible."""
     batch, _, size = words.shape
     best = words.new_full((batch, size, k), IMPOSSIBLE)
     best[:, -1, 0] = 0

@@ -1,8 +1,8 @@
-"""The log-likelihood of a CRF and all its gradients in one go, for the training loop, on a CPU.
+"""The log-likelihood of a CRF and all its gradients in one pass, for training on a CPU.
 
 Both passes of forward–backward multiply probabilities that are scaled at each word (Rabiner 1989). The states of a
-sentence stay in the cache of the processor, from where the gradient is made as soon as they are known: what the
-tags have, less what all sequences have on average.
+sentence stay in the processor's cache, where the gradient is computed at once: the counts of the gold tags minus
+the expected counts over all tag sequences.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from torch.autograd.function import once_differentiable
 
 from ita_pipeline.ner.crf_kernels import compiled
 
-# Sums may be taken in any order, so that several numbers are added at once.
-summing = partial(compiled, fastmath={"contract", "reassoc", "nsz"})
+# Sums may be computed in any order, so that the compiler can vectorize them.
+compiled_sum = partial(compiled, fastmath={"contract", "reassoc", "nsz"})
 
 
-@summing
-def products(found: Any, rows: Any, vector: Any, size: int) -> None:
-    """The scalar products of each row's first `size` numbers with the vector's; rows come by four."""
+@compiled_sum
+def dot_rows(found: Any, rows: Any, vector: Any, size: int) -> None:
+    """Dot products of each row's first `size` numbers with the vector. The number of rows is a multiple of four."""
     for i in range(0, len(rows), 4):
         a = b = c = d = 0.0
         for j in range(size):
@@ -34,12 +34,12 @@ def products(found: Any, rows: Any, vector: Any, size: int) -> None:
         found[i], found[i + 1], found[i + 2], found[i + 3] = a, b, c, d
 
 
-@summing
-def ascend(likely: Any, onward: Any, reached: Any, state: Any, after: Any, norms: Any) -> float:
-    """Forward, from the `reached` states before the first word: fills `after` (K, L).
+@compiled_sum
+def forward_pass(likely: Any, onward: Any, reached: Any, state: Any, after: Any, norms: Any) -> float:
+    """Forward, from the `reached` states before the first word. Fills `after` (K, L).
 
-    Times `norms` (L,), which are not awaited, each word's sum to one. Returned is the logarithm of what the last
-    are then to be multiplied by.
+    Multiplied by `norms` (L,), the states of each word sum to one. Returns the logarithm of the factor of the last
+    states.
     """
     words, size = likely.shape
     scale, product, norm = 0.0, 1.0, 1.0
@@ -55,15 +55,17 @@ def ascend(likely: Any, onward: Any, reached: Any, state: Any, after: Any, norms
             product = 1.0
         for j in range(size):
             after[j, word] = state[j]
-        products(reached, onward, state, len(state))
+        dot_rows(reached, onward, state, len(state))
     return scale + np.log(product)
 
 
-@summing
-def descend(likely: Any, back: Any, passed: Any, state: Any, after: Any, norms: Any, share: Any, own: Any) -> None:
-    """Backward, from the `passed` states after the last word: fills `own` (L, K) with negative marginals.
+@compiled_sum
+def backward_pass(
+    likely: Any, back: Any, passed: Any, state: Any, after: Any, norms: Any, share: Any, own: Any
+) -> None:
+    """Backward, from the `passed` states after the last word. Fills `own` (L, K) with negative marginals.
 
-    `share` (K, L) gets, one word earlier, the factors that turn a state, a move and the next state to a marginal.
+    `share` (K, L) gets, one word earlier, the factors that turn a state and a transition into a marginal.
     """
     words, size = likely.shape
     for word in range(words - 1, -1, -1):
@@ -74,20 +76,21 @@ def descend(likely: Any, back: Any, passed: Any, state: Any, after: Any, norms: 
         if word:
             for j in range(size):
                 share[j, word - 1] = state[j] * norms[word - 1]
-            products(passed, back, state, len(state))
+            dot_rows(passed, back, state, len(state))
 
 
-@summing
-def average_moves(found: Any, moves: Any, after: Any, share: Any, words: int, sums: Any) -> None:
-    """Fills all but the margin of (K + 1, K + 1) with the expected number of each move, negative."""
+@compiled_sum
+def expected_transitions(found: Any, moves: Any, after: Any, share: Any, words: int, sums: Any) -> None:
+    """Fill `found` (K + 1, K + 1), except its margin, with the negative expected number of each transition."""
     for i in range(len(found) - 1):
-        products(sums, share, after[i], words - 1)
+        dot_rows(sums, share, after[i], words - 1)
         for j in range(len(found) - 1):
             found[i, j] = -sums[j] * moves[i, j]
 
 
 @compiled
-def gold_score(emissions: Any, tags: Any, moves: Any, starts: Any, ends: Any) -> float:
+def score_gold(emissions: Any, tags: Any, moves: Any, starts: Any, ends: Any) -> float:
+    """The unnormalized log score of the gold tags of one sentence."""
     score = starts[tags[0]] + ends[tags[-1]]
     for word in range(len(tags)):
         score += emissions[word, tags[word]]
@@ -100,9 +103,9 @@ def gold_score(emissions: Any, tags: Any, moves: Any, starts: Any, ends: Any) ->
 def likelihoods(
     emissions: Any, likely: Any, tags: Any, lengths: Any, scores: Any, penalties: Any, learn: bool
 ) -> Any:
-    """The log-likelihood of each sentence (B,), and, to `learn`, its gradients.
+    """The log-likelihood of each sentence (B,), and with `learn` its gradients.
 
-    They are those of the emissions (B, L, K), whose exponential is `likely`, and of the moves (B, K + 1, K + 1),
+    They belong to the emissions (B, L, K), whose exponential is `likely`, and to the transitions (B, K + 1, K + 1),
     with starts in the last row and ends in the last column. Scores and penalties of the moves (K, K), starts (K,)
     and ends (K,) are added up.
     """
@@ -116,7 +119,7 @@ def likelihoods(
     back, first, last = np.zeros((full, full)), np.zeros(full), np.zeros(full)
     back[:size, :size], first[:size], last[:size] = np.exp(moves), np.exp(starts), np.exp(ends)
     onward = back.T.copy()
-    # The columns between hold words at odd distances, which do not push each other from the cache.
+    # The extra columns shift the rows in memory, so that they do not evict each other from the cache.
     after, share = np.zeros((full, width + 8)), np.zeros((full, width + 8))
     norms, state, states = np.empty(width), np.zeros(full), np.empty(full)
     for row in range(batch):
@@ -129,14 +132,14 @@ def likelihoods(
         if gold.min() < 0 or gold.max() >= size:
             raise IndexError("a word of a sentence has a tag that the CRF does not have")
         states[:] = first
-        scale = ascend(chances, onward, states, state, after, norms)
+        scale = forward_pass(chances, onward, states, state, after, norms)
         total = (state * last).sum() * norms[words - 1]
-        found[row] = gold_score(emissions[row], gold, moves, starts, ends) - scale - np.log(total)
+        found[row] = score_gold(emissions[row], gold, moves, starts, ends) - scale - np.log(total)
         if not learn:
             continue
         states[:] = last / total
-        descend(chances, back, states, state, after, norms, share, own[row])
-        average_moves(pairs[row], back, after, share, words, states)
+        backward_pass(chances, back, states, state, after, norms, share, own[row])
+        expected_transitions(pairs[row], back, after, share, words, states)
         for word in range(words):
             own[row, word, gold[word]] += 1.0
             if word:
@@ -147,8 +150,8 @@ def likelihoods(
 
 
 @compiled
-def weighted(own: Any, pairs: Any, each: Any) -> Any:
-    """The gradients of emissions, transitions, starts and ends where each sentence counts as told, (B,)."""
+def weight_gradients(own: Any, pairs: Any, each: Any) -> Any:
+    """The gradients of emissions, transitions, starts and ends, with a weight per sentence, (B,)."""
     size = own.shape[2]
     found, moves = np.empty_like(own), np.zeros((size + 1, size + 1))
     for row in range(len(each)):
@@ -160,7 +163,8 @@ def weighted(own: Any, pairs: Any, each: Any) -> Any:
     return found, moves[:size, :size].copy(), moves[size, :size].copy(), moves[:size, size].copy()
 
 
-def arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+def as_arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+    """The values of tensors in at least single precision."""
     return tuple(
         (tensor if tensor.dtype == torch.float64 else tensor.float()).detach().numpy() for tensor in tensors
     )
@@ -190,12 +194,13 @@ class ScaledLikelihood(torch.autograd.Function):
         single: bool,
         learn: bool,
     ) -> Tensor:
+        """Compute the values, and keep what the gradient needs."""
         scores = emissions.detach().contiguous().numpy()
-        with np.errstate(all="ignore"):  # The padding may be anything.
+        with np.errstate(all="ignore"):  # Padding may have any value.
             likely = np.exp(scores, dtype=scores.dtype if single else np.float64)
         gold = tags.long().contiguous().numpy()
         found, own, pairs = likelihoods(
-            scores, likely, gold, lengths, arrays(transitions, starts, ends), arrays(*penalties), learn
+            scores, likely, gold, lengths, as_arrays(transitions, starts, ends), as_arrays(*penalties), learn
         )
         ctx.own, ctx.pairs, ctx.precision = own, pairs, transitions.dtype
         return torch.from_numpy(found).to(emissions.dtype)
@@ -203,6 +208,7 @@ class ScaledLikelihood(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Compute the gradients of the tensors among the arguments."""
         (each,) = grads
-        own, *moves = map(torch.from_numpy, weighted(ctx.own, ctx.pairs, each.contiguous().numpy()))
+        own, *moves = map(torch.from_numpy, weight_gradients(ctx.own, ctx.pairs, each.contiguous().numpy()))
         return own, *(found.to(ctx.precision) for found in moves), None, None, None, None, None

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ita_pipeline.ner.crf import FORBIDDEN, LinearChainCRF, width_of
+from ita_pipeline.ner.crf import FORBIDDEN, LinearChainCRF, emission_range
 from ita_pipeline.ner.tags import TagScheme
 
 
@@ -245,7 +245,7 @@ def test_probabilities_and_logarithms_give_the_same(lengths: list[int], width: f
             result = result + (weights * lattice.log_marginals)[mask].sum()
         return [result, *torch.autograd.grad(result, (emissions, *crf.parameters()))]
 
-    width = width_of(emissions, mask.sum(1).numpy())
+    width = emission_range(emissions, mask.sum(1).numpy())
     assert crf.can_use_probabilities(width)
     products = found()
     crf.mixing_steps = math.inf

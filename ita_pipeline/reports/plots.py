@@ -113,7 +113,7 @@ def draw_bars(title: str, alt: str, label: str, names: Sequence[str], series: Se
             offset = (number - (len(series) - 1) / 2) * width
             positions = [group + offset for group in range(len(names))]
             whiskers: dict[str, Any] = {"yerr": line.errors or None, "ecolor": theme.ink, "capsize": 3}
-            colors = {"color": theme.color(line.style), "edgecolor": theme.page}
+            colors: dict[str, Any] = {"color": theme.color(line.style), "edgecolor": theme.page}
             bars = axes.bar(positions, line.values, width * 0.92, label=line.name, **colors, **whiskers)
             for bar in bars:
                 bar.set_hatch(HATCHES[line.style % len(HATCHES)])
@@ -147,8 +147,8 @@ def draw_intervals(title: str, alt: str, label: str, intervals: Sequence[Interva
         axes.axvline(0, color=theme.ink, linewidth=0.8)
         for row, interval in enumerate(intervals):
             lengths = [[interval.middle - interval.low], [interval.high - interval.middle]]
-            style = {"fmt": MARKERS[interval.style % len(MARKERS)], "color": theme.color(interval.style)}
-            axes.errorbar([interval.middle], [row], xerr=lengths, capsize=5, markersize=7, **style)
+            marker, color = MARKERS[interval.style % len(MARKERS)], theme.color(interval.style)
+            axes.errorbar([interval.middle], [row], xerr=lengths, fmt=marker, color=color, capsize=5, markersize=7)
         axes.set_yticks(range(len(intervals)), [_shorten(interval.name) for interval in intervals])
         axes.set_ylim(len(intervals) - 0.4, -0.6)
         axes.set_xlabel(label)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -171,29 +170,6 @@ def test_a_name_that_nobody_has_is_told_without_a_traceback():
     assert answer.code == 3
     assert "the dataset owner/nothing-here cannot be had" in answer.err
     assert not Path("new").exists()
-
-
-def test_the_hub_is_asked_once_and_its_silence_told(monkeypatch: pytest.MonkeyPatch):
-    from huggingface_hub import HfApi, errors
-
-    asked: list[str] = []
-
-    def silent(_: HfApi, name: str, **options: Any) -> None:
-        asked.append(name)
-        raise OSError("no network")
-
-    monkeypatch.setattr("huggingface_hub.is_offline_mode", lambda: False)
-    monkeypatch.setattr(HfApi, "dataset_info", silent)
-    with pytest.raises(MissingError, match="no folder owner/x, and the hub does not answer"):
-        import_dataset("owner/x", Path("new"))
-    assert asked == ["owner/x"]
-
-    def unknown(*_: Any, **options: Any) -> None:
-        raise errors.RepositoryNotFoundError("404", response=SimpleNamespace(headers={}, request=None))  # type: ignore[arg-type]
-
-    monkeypatch.setattr(HfApi, "dataset_info", unknown)
-    with pytest.raises(MissingError, match="the hub knows no such dataset"):
-        import_dataset("owner/x", Path("new"))
 
 
 def test_pictures_beside_an_imported_dataset_are_found():

@@ -98,7 +98,7 @@ def _read_layer(file: Path) -> Layer | None:
         content = {} if _is_empty(file) else read_yaml(file)
     except OSError as error:
         raise unreadable_file_error(file, error) from error
-    sections = {name: value for name, value in content.items() if isinstance(value, dict)}
+    sections: dict[str, Any] = {name: value for name, value in content.items() if isinstance(value, dict)}
     options = {name: _read_option(name, value, file) for name, value in content.items() if name not in sections}
     for name in sections:
         check_section(str(name), str(file))
@@ -146,7 +146,7 @@ def _environment_layers(environment: Mapping[str, str]) -> Iterator[Layer]:
         name, *path = variable.removeprefix(_PREFIX).lower().split(_SECTION_SEPARATOR)
         if path:
             check_section(name, origin)
-            settings = _parse_value(value, origin)
+            settings: Any = _parse_value(value, origin)
             for part in reversed(path):
                 settings = {part: settings}
             yield Layer(origin, sections={name: settings})
@@ -154,7 +154,7 @@ def _environment_layers(environment: Mapping[str, str]) -> Iterator[Layer]:
             yield Layer(origin, {name: value})
 
 
-def _parse_value(text: str, origin: str) -> Any:
+def _parse_value(text: str, origin: str) -> object:
     try:
         return yaml.load(text, Loader=StrictLoader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -13,13 +13,18 @@ class Progress(Protocol):
     """
 
     @property
-    def stop_requested(self) -> bool: ...
+    def stop_requested(self) -> bool:
+        """Whether the work should end after the current batch."""
+        ...
 
-    def start(self, stage: str, total: int) -> None: ...
+    def start(self, stage: str, total: int) -> None:
+        """Show a stage with `total` items."""
 
-    def advance(self, stage: str, done: int) -> None: ...
+    def advance(self, stage: str, done: int) -> None:
+        """Count `done` more items of a stage."""
 
-    def finish(self) -> None: ...
+    def finish(self) -> None:
+        """End the display of all stages."""
 
 
 class NoProgress:
@@ -27,8 +32,11 @@ class NoProgress:
 
     stop_requested = False
 
-    def start(self, stage: str, total: int) -> None: ...
+    def start(self, stage: str, total: int) -> None:
+        """Do nothing."""
 
-    def advance(self, stage: str, done: int) -> None: ...
+    def advance(self, stage: str, done: int) -> None:
+        """Do nothing."""
 
-    def finish(self) -> None: ...
+    def finish(self) -> None:
+        """Do nothing."""

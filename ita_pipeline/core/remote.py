@@ -16,9 +16,12 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ita_pipeline.core.errors import MissingError, UsageError, UserError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 WEB_PROTOCOLS = ("http", "https")
 
@@ -30,13 +33,7 @@ _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 _MAX_REASON_LENGTH = 200
 
 # A retry cannot change these errors.
-_PERMANENT_ERRORS = (
-    FileNotFoundError,
-    PermissionError,
-    IsADirectoryError,
-    NotADirectoryError,
-    FileExistsError,
-)
+_PERMANENT_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
 
 # A retry may change these errors, here by name since their libraries are optional.
 _TRANSIENT_ERRORS = {
@@ -95,6 +92,7 @@ def find_filesystem(url: str) -> tuple[Any, str]:
         MissingError: the extra that installs the file system is missing.
         UsageError: the protocol is unknown.
     """
+    from fsspec.core import strip_protocol
     from fsspec.registry import get_filesystem_class
 
     protocol = protocol_of(url)
@@ -112,11 +110,11 @@ def find_filesystem(url: str) -> tuple[Any, str]:
         system = open_filesystem(system_class, options)
     except Exception as error:  # libraries that look for credentials raise anything
         raise as_user_error(error, url) from error
-    return system, str(system_class._strip_protocol(url))
+    return system, str(strip_protocol(url))
 
 
 @functools.cache
-def open_filesystem(system_class: type[Any], options: tuple[tuple[str, Any], ...]) -> Any:
+def open_filesystem(system_class: type[Any], options: tuple[tuple[str, Any], ...]) -> AbstractFileSystem:
     """Open a file system that all threads of the process share, so that connections are reused."""
     kind = system_class.protocol
     protocol = kind if isinstance(kind, str) else kind[0]

@@ -7,6 +7,7 @@ import io
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from typing_extensions import override
@@ -49,7 +50,7 @@ class ImageSource(Protocol):
     @property
     def name(self) -> str:
         """The last part of the label, like a file name."""
-        ...
+        return PurePosixPath(self.label).name
 
     def address(self, folder: str) -> bytes:
         """Return the name in the manifest: the same in every run, and without secrets.
@@ -57,16 +58,16 @@ class ImageSource(Protocol):
         The address of a local file is its absolute path, and relative paths start from `folder`. No other address
         begins with a slash.
         """
-        ...
+        return self.label.encode("utf-8", "surrogateescape")
 
     @property
     def is_remote(self) -> bool:
         """Whether reading may wait for another machine."""
-        ...
+        return True
 
     def stamp(self) -> str:
         """Return the stamp, if it is available without reading or a request; otherwise an empty string."""
-        ...
+        return ""
 
     def fetch_if_changed(self, max_bytes: int, known_stamp: str) -> Fetched | None:
         """Return the key, or None if the source still has the stamp `known_stamp`.

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urljoin, urlsplit
 
 from ita_pipeline.core.errors import MissingError, UsageError
@@ -70,9 +70,10 @@ def find_path_column(file: RandomAccessFile) -> str | None:
             first: Any = json.loads(line)
         except (ValueError, RecursionError):
             return None
-        if not isinstance(first, dict) or any(name in first for name in POST_COLUMNS):
+        columns = cast("dict[str, object]", first) if isinstance(first, dict) else {}
+        if any(name in columns for name in POST_COLUMNS):
             return None
-        return next((name for name in IMAGE_PATH_COLUMNS if isinstance(first.get(name), str)), None)
+        return next((name for name in IMAGE_PATH_COLUMNS if isinstance(columns.get(name), str)), None)
     return None
 
 

@@ -36,7 +36,6 @@ class KnownFiles(Protocol):
 
     def put(self, files: Iterable[Stamped]) -> None:
         """Record these files."""
-        ...
 
     def archive(self, address: bytes, stamp: str) -> str | None:
         """Return the contents recorded by `note_archive`, if the archive still has this stamp."""
@@ -44,7 +43,6 @@ class KnownFiles(Protocol):
 
     def note_archive(self, address: bytes, stamp: str, contents: str) -> None:
         """Record the contents of an archive."""
-        ...
 
 
 def identify(

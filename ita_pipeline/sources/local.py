@@ -28,11 +28,6 @@ class LocalFile(RandomAccessFile):
     def label(self) -> str:
         return str(self.path)
 
-    @property
-    @override
-    def name(self) -> str:
-        return self.path.name
-
     @override
     def address(self, folder: str) -> bytes:
         text = str(self.path)

@@ -1,5 +1,3 @@
-# fsspec has no types.
-# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false
 """Image source: files on other file systems, such as object storage, listed with stamps."""
 
 from __future__ import annotations
@@ -10,7 +8,6 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import Any
 
 from typing_extensions import override
@@ -48,20 +45,6 @@ class RemoteFile(RandomAccessFile):
     @override
     def label(self) -> str:
         return without_query(self.url)
-
-    @property
-    @override
-    def name(self) -> str:
-        return PurePosixPath(self.label).name
-
-    @property
-    @override
-    def is_remote(self) -> bool:
-        return True
-
-    @override
-    def address(self, folder: str) -> bytes:
-        return self.label.encode("utf-8", "surrogateescape")
 
     @override
     def stamp(self) -> str:
@@ -103,23 +86,19 @@ class RemoteFile(RandomAccessFile):
     @override
     def read_range(self, start: int, size: int) -> bytes:
         system, path = find_filesystem(self.url)
-        return retry(lambda: self._read(system, path, start, start + size), self.limits)
+        timeout = {"timeout": self.limits.file_seconds} if getattr(system, "async_impl", False) else {}
+        lock = _MEMORY_LOCK if system.protocol == "memory" else nullcontext()
 
-    def _read(self, system: Any, path: str, start: int, end: int) -> bytes:
-        try:
-            if getattr(system, "async_impl", False):
-                from fsspec.asyn import sync
+        def read() -> bytes:
+            try:
+                with lock:
+                    return bytes(system.cat_file(path, start=start, end=start + size, **timeout) or b"")
+            except OSError as error:
+                if error.errno == errno.EINVAL:  # some stores refuse a range behind the end
+                    return b""
+                raise
 
-                read = system._cat_file
-                content: Any = sync(system.loop, read, path, start=start, end=end, timeout=self.limits.file_seconds)
-            else:
-                with _MEMORY_LOCK if system.protocol == "memory" else nullcontext():
-                    content = system.cat_file(path, start=start, end=end)
-            return bytes(content or b"")
-        except OSError as error:
-            if error.errno == errno.EINVAL:  # some stores refuse a range behind the end
-                return b""
-            raise
+        return retry(read, self.limits)
 
 
 def examine_file(url: str) -> RemoteFile:

@@ -25,6 +25,7 @@ from stages.base import BadItemError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 
 _BATCH_ROWS, _BATCHES_HELD, _COLUMNS_HELD = 16, 4, 8
@@ -110,7 +111,7 @@ class ParquetColumn:
             for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns, use_threads=False):
                 yield batch.column(0)
 
-    def read(self, row: int) -> Any:
+    def read(self, row: int) -> object:
         """Return the value of a row.
 
         Raises:
@@ -133,7 +134,7 @@ class ArrowColumn:
     def __init__(self, path: Path, column: str) -> None:
         self._values = _map_table(path).column(column)
 
-    def read(self, row: int) -> Any:
+    def read(self, row: int) -> object:
         """Return the value of a row."""
         return self._values[row].as_py()
 
@@ -155,7 +156,7 @@ def _is_arrow(name: str) -> bool:
     return name.lower().endswith(".arrow")
 
 
-def _open_parquet(table: RandomAccessFile) -> Any:
+def _open_parquet(table: RandomAccessFile) -> pq.ParquetFile:
     import pyarrow.parquet as pq
 
     file = table.path if isinstance(table, LocalFile) else open_buffered(table, _BUFFER_BYTES)

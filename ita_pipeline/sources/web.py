@@ -76,20 +76,11 @@ class HttpFile(RandomAccessFile):
     def name(self) -> str:
         return PurePosixPath(urlsplit(self.url).path).name or urlsplit(self.url).netloc
 
-    @property
-    @override
-    def is_remote(self) -> bool:
-        return True
-
     @override
     def address(self, folder: str) -> bytes:
         secret = self.url.partition("?")[2]
         digest = f"#{hashlib.sha256(secret.encode('utf-8', 'surrogateescape')).hexdigest()}" if secret else ""
         return f"{self.label}{digest}".encode("utf-8", "surrogateescape")
-
-    @override
-    def stamp(self) -> str:
-        return ""
 
     @override
     def fetch_if_changed(self, max_bytes: int, known_stamp: str) -> Fetched | None:

@@ -1,4 +1,4 @@
-"""Configuration files and `--set`: what is wrong is said, with the nearest name."""
+"""Tests of configuration files and `--set`: errors name the setting and the nearest name."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_an_assignment_of_another_form_is_refused(text: str):
 
 
 @pytest.mark.parametrize("content", ["a: 1\na: 2", "- a list", "a: [", "a: !!python/object:os.system x", "\x00"])
-def test_what_is_no_plain_mapping_is_refused(content: str):
+def test_a_file_that_is_not_a_plain_mapping_is_refused(content: str):
     with pytest.raises(UsageError, match=r"config\.yaml"):
         read_yaml(yaml(content))
 
@@ -99,7 +99,7 @@ MAPPING = st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_f
 
 
 @given(st.dictionaries(st.sampled_from("abc"), MAPPING), st.dictionaries(st.sampled_from("abc"), MAPPING))
-def test_merging_keeps_what_is_not_changed(base: dict[str, object], changes: dict[str, object]):
+def test_merging_keeps_unchanged_settings(base: dict[str, object], changes: dict[str, object]):
     found = merge_settings(base, changes)
     assert merge_settings(found, changes) == found
     assert merge_settings(base, {}) == base

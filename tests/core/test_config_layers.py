@@ -1,4 +1,4 @@
-"""Files and environment: what goes over what, and what is no setting."""
+"""Tests of settings in files and the environment: their order, and names that are not settings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def found(**environment: str) -> tuple[dict[str, str], dict[str, dict[str, objec
     return merge_options(layered), merge_sections(layered)
 
 
-def test_nothing_anywhere_is_nothing():
+def test_without_files_and_variables_there_are_no_settings():
     assert found() == ({}, {})
 
 
@@ -47,7 +47,7 @@ def test_environment_goes_over_the_project_and_the_project_over_the_user():
     assert sections["training"] == {"objective": {"text": 0.5}}
 
 
-def test_folders_are_meant_from_where_the_file_lies():
+def test_relative_folders_start_from_the_folder_of_the_file():
     write("data: tweets\n", "data: mine\n")
     assert found()[0]["data"] == "tweets"
     write("", "data: mine\nworkspace: ~/w\n")
@@ -65,7 +65,7 @@ def test_folders_are_meant_from_where_the_file_lies():
         ("a: 1\na: 2", "given twice", ""),
     ],
 )
-def test_what_is_no_setting_is_refused_with_the_nearest(content: str, message: str, hint: str):
+def test_an_unknown_setting_is_refused_with_the_nearest(content: str, message: str, hint: str):
     write(content)
     with pytest.raises(UsageError, match=message) as caught:
         found()
@@ -73,7 +73,7 @@ def test_what_is_no_setting_is_refused_with_the_nearest(content: str, message: s
     assert hint in caught.value.hint
 
 
-def test_a_file_that_may_not_be_read_is_named_with_what_mends_it(monkeypatch: pytest.MonkeyPatch):
+def test_a_file_without_read_permission_is_named_with_a_remedy(monkeypatch: pytest.MonkeyPatch):
     write("preset: bundled\n")
 
     def denied(*_: object, **__: object) -> None:

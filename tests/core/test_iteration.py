@@ -1,4 +1,4 @@
-"""Groups of whatever is there already."""
+"""Tests of batches of the items that have arrived."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ita_pipeline.core.iteration import as_available
 
 
 @given(st.lists(st.integers(), max_size=40), st.integers(1, 7))
-def test_nothing_is_lost_or_moved(things: list[int], most: int):
+def test_no_item_is_lost_or_moved(things: list[int], most: int):
     groups = list(as_available(iter(things), most))
     assert [thing for group in groups for thing in group] == things
     assert all(1 <= len(group) <= most for group in groups)
 
 
-def test_a_slow_source_is_answered_thing_by_thing():
+def test_items_of_a_slow_source_come_one_by_one():
     answered = threading.Event()
 
     def slow() -> Iterator[int]:
@@ -34,7 +34,7 @@ def test_a_slow_source_is_answered_thing_by_thing():
     assert list(groups) == []
 
 
-def test_an_error_comes_after_the_things_before_it():
+def test_an_error_comes_after_the_items_before_it():
     def broken() -> Iterator[int]:
         yield 1
         raise ValueError("line 2")

@@ -1,4 +1,4 @@
-"""File systems elsewhere: which there are, what is tried again, and what is never said."""
+"""Tests of other file systems: which exist, which errors are retried, and which text is never shown."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ class Flaky:
         return "done"
 
 
-def test_what_may_pass_is_tried_again():
+def test_transient_errors_are_retried():
     flaky = Flaky(ConnectionResetError("reset"), TimeoutError(), OSError("503 slow down"))
     assert remote.retry(flaky, QUICK) == "done"
     assert flaky.calls == 4
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("x"), PermissionError("x"), ValueError("x")])
-def test_what_stays_as_it_is_is_asked_once(error: Exception):
+def test_permanent_errors_are_not_retried(error: Exception):
     flaky = Flaky(error)
     with pytest.raises(type(error)):
         remote.retry(flaky, QUICK)
     assert flaky.calls == 1
 
 
-def test_it_ends_after_so_many_tries():
+def test_retries_end_after_the_last_try():
     flaky = Flaky(*[OSError("down")] * 99)
     with pytest.raises(OSError, match="down"):
         remote.retry(flaky, RequestLimits(tries=3, first_wait=0.001))
     assert flaky.calls == 3
 
 
-def test_a_file_system_is_found_by_its_url():
+def test_a_url_names_a_file_system():
     found, path = remote.find_filesystem("memory://folder/a.png")
     found.pipe_file(path, b"here")
     assert remote.find_filesystem("MEMORY://folder/a.png")[0].cat_file(path) == b"here"
 
 
-def test_what_is_not_installed_or_known_is_said_with_what_mends_it():
+def test_a_missing_or_unknown_file_system_is_named_with_a_remedy():
     with pytest.raises(MissingError) as missing:
         remote.find_filesystem("gs://bucket/folder")
     assert missing.value.hint == "pip install 'ita-pipeline[gcs]'"
@@ -60,7 +60,7 @@ def test_what_is_not_installed_or_known_is_said_with_what_mends_it():
         remote.find_filesystem("soup://bucket/folder")
 
 
-def test_secrets_are_not_said():
+def test_secrets_are_not_shown():
     secret = "https://me:word@host/a.jpg?X-Amz-Signature=abc&X=def"
     for text in (remote.without_query(secret), remote.summarize_error(OSError(f"cannot open '{secret}' now"))):
         assert "abc" not in text

@@ -1,4 +1,4 @@
-"""Text that is shown: nothing hidden stays hidden, and nothing legible changes."""
+"""Tests of text to show: nothing hidden stays hidden, and nothing legible changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ita_pipeline.core.text import escape_hidden, escape_name, map_texts
         ("🏴\U000e0067\U000e0062\U000e007f a\U000e0067", "🏴\U000e0067\U000e0062\U000e007f a‹U+E0067›"),
     ],
 )
-def test_what_cannot_be_seen_is_written_out(text: str, seen: str):
+def test_hidden_characters_are_written_out(text: str, seen: str):
     assert escape_hidden(text) == seen
 
 
@@ -44,7 +44,7 @@ def test_a_name_stays_on_one_line():
     assert escape_name("a\nb\tc.png") == "a␊b␉c.png"
 
 
-def test_values_of_json_are_seen_through():
+def test_all_texts_of_a_json_value_are_changed():
     assert map_texts({"a\x1b": ["\u202e", 1, None, ("\x00",)]}, escape_hidden) == {
         "a␛": ["‹U+202E›", 1, None, ["␀"]]
     }

@@ -69,7 +69,7 @@ def test_an_animation_gives_its_first_frame(tmp_path: Path):
     "content",
     [b"", b"hello", b"%!PS-Adobe-3.0 EPSF", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"\xff\xd8\xff"],
 )
-def test_what_is_no_picture_says_so(tmp_path: Path, content: bytes):
+def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path, content: bytes):
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
     with pytest.raises(BadItemError) as caught:

@@ -1,4 +1,4 @@
-"""The same pictures in a folder, an archive, a list, and elsewhere are the same pictures, through the commands."""
+"""Tests through the commands: images in a folder, an archive, a list and elsewhere have the same records."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def extract(target: str | Path, *more: str) -> Answer:
     return ita_here("extract", target, *OCR, "--json", *more)
 
 
-def test_all_formats_are_found_below_a_folder_and_others_are_named(tmp_path: Path):
+def test_a_folder_lists_all_image_formats_and_other_files(tmp_path: Path):
     for name in ("a.JPG", "b.jpeg", "deep/er/c.png", "d.webp", "e.gif", "f.bmp", "g.tif"):
         draw(tmp_path / name)
     for name in ("notes.txt", "deep/x.mp4", "noending"):
@@ -67,7 +67,7 @@ def test_all_formats_are_found_below_a_folder_and_others_are_named(tmp_path: Pat
     assert all(open_image(ref(tmp_path / file.label)).size == (64, 48) for file in listing.images)
 
 
-def test_a_picture_is_known_wherever_it_lies(pictures: list[Path], tmp_path: Path):
+def test_an_image_has_the_same_key_in_every_source(pictures: list[Path], tmp_path: Path):
     pack("a.tar", pictures)
     assert counts(extract("a.tar")) == (0, 4, 0)
     assert [path.name for path in tmp_path.rglob("*.png")] == [path.name for path in tmp_path.glob("images/*.png")]
@@ -93,7 +93,7 @@ def test_a_picture_is_known_wherever_it_lies(pictures: list[Path], tmp_path: Pat
     assert b"secret" not in Path(".ita/index.sqlite").read_bytes()
 
 
-def test_pictures_of_other_sources_are_worked_on_without_a_second_fetch(pictures: list[Path]):
+def test_remote_images_are_fetched_only_once(pictures: list[Path]):
     with serving({path.name: path.read_bytes() for path in pictures}) as server:
         Path("web.txt").write_text("\n".join(server.url(name) for name in [*server.files, "gone.png"]))
         answer = extract("web.txt")
@@ -135,7 +135,7 @@ def test_fetching_reports_progress_and_can_be_stopped(pictures: list[Path]):
     assert quiet.calls == []
 
 
-def test_the_planner_says_the_same_of_a_source(pictures: list[Path]):
+def test_plan_status_and_why_agree_on_a_source(pictures: list[Path]):
     pack("a.tar", pictures)
     dry = ita_here("extract", "a.tar", *OCR, "--dry-run", "--json")
     assert json.loads(dry.out)["stages"][0]["stale"] == 4
@@ -160,7 +160,7 @@ def test_an_archive_that_changes_is_read_again(pictures: list[Path]):
     assert counts(extract("images")) == (4, 0, 0)
 
 
-def test_what_is_in_an_archive_elsewhere_is_noted_until_it_changes(pictures: list[Path]):
+def test_the_contents_of_a_remote_archive_are_recorded_until_it_changes(pictures: list[Path]):
     first, other = (pack(f"{n}.tar", pictures[2 * n : 2 * n + 2], "\udce4/{}").read_bytes() for n in range(2))
     with serving({"a.tar": first}) as server:
         assert counts(extract(server.url("a.tar"))) == (0, 2, 0)
@@ -174,7 +174,7 @@ def test_what_is_in_an_archive_elsewhere_is_noted_until_it_changes(pictures: lis
         assert extract(server.url("a.tar")).code == 1
 
 
-def test_a_damaged_archive_gives_what_it_has_and_is_told(pictures: list[Path]):
+def test_a_damaged_archive_is_read_up_to_the_damage_and_reported(pictures: list[Path]):
     whole = pack("a.tar", pictures).read_bytes()
     Path("cut.tar").write_bytes(whole[:2000])
     answer = extract("cut.tar")
@@ -218,7 +218,7 @@ def test_other_files_of_a_source_are_counted(pictures: list[Path]):
     assert "1 files are no pictures by their name (1 .json): notes.json" in extract("a.tar").err
 
 
-def test_what_was_found_in_a_source_is_shown(pictures: list[Path]):
+def test_the_page_of_a_source_shows_its_images(pictures: list[Path]):
     pack("a.tar", pictures, "deep/{}")
     with serving({path.name: path.read_bytes() for path in pictures}) as server:
         Path("web.txt").write_text("\n".join(server.url(f"{path.name}?sign=secret") for path in pictures))
@@ -238,7 +238,7 @@ def test_pictures_come_before_archives_in_a_folder(pictures: list[Path]):
     assert [path.name for path in discover("images").others] == ["a.tar"]
 
 
-def test_one_picture_is_found_by_its_label(pictures: list[Path]):
+def test_a_label_names_one_image(pictures: list[Path]):
     fsspec.filesystem("memory").pipe_file("/one/a.png", b"x")
     assert find_image("memory://one/a.png").read(10) == b"x"
     with pytest.raises(UsageError):

@@ -1,4 +1,4 @@
-"""Lists of pictures: which files are lists, what their lines name, and patterns with braces."""
+"""Tests of lists of images: what their lines name, and patterns with braces."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_lines_of_json_with_a_text_are_posts(tmp_path: Path, first: str):
     assert classify(path) is TargetKind.POSTS_FILE
 
 
-def test_what_is_no_list_is_told_with_its_line(tmp_path: Path):
+def test_a_malformed_list_is_refused_with_the_line(tmp_path: Path):
     path = tmp_path / "list.jsonl"
     path.write_text('{"path": "a.jpg"}\n\n["b.jpg"]\n')
     with pytest.raises(UsageError, match="line 3"):

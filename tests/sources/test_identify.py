@@ -29,7 +29,7 @@ def test_a_file_is_hashed_once_until_it_changes(tmp_path: Path, monkeypatch: pyt
     assert again != first[0]
 
 
-def test_pipes_missing_files_and_odd_names_are_told_not_tripped_over(tmp_path: Path):
+def test_pipes_and_missing_files_are_unreadable_and_odd_names_are_not(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.jpg")
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/line\n\xff.png"))
     draw(tmp_path / "plain.png").rename(odd)

@@ -1,4 +1,4 @@
-"""Files on object storage: a real S3 server on this machine, and one in memory."""
+"""Tests of object storage, with a real S3 server on this machine and one in memory."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_slow_busy_and_broken_answers_are_asked_for_again(store: Server, tmp_pat
     assert store.read.count("/bucket/broken") >= 3
 
 
-def test_what_stays_broken_costs_that_picture_only(store: Server, tmp_path: Path):
+def test_a_permanent_fault_affects_only_its_image(store: Server, tmp_path: Path):
     store.put({name: os.urandom(100_000) for name in ("busy", "broken", "slow", "well")})
     store.faults = [
         Fault("503", "GET", "/bucket/busy"),
@@ -132,7 +132,7 @@ def test_without_credentials_it_ends_at_once(store: Server, monkeypatch: pytest.
     assert "s3://bucket/posts/ may not be read" in answer.err
 
 
-def test_a_store_that_is_not_there_is_said(store: Server, monkeypatch: pytest.MonkeyPatch):
+def test_a_store_that_does_not_answer_is_one_sentence(store: Server, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     answer = ita_here("extract", "s3://bucket/posts/", *OCR)
     assert answer.code == 3, answer.err
@@ -185,9 +185,7 @@ def test_stamps_tell_contents_apart_or_say_nothing():
     assert info_stamp({"size": 1}) == ""
 
 
-def test_pictures_beyond_the_room_are_fetched_again_where_they_are_looked_at(
-    store: Server, monkeypatch: pytest.MonkeyPatch
-):
+def test_images_that_do_not_fit_in_the_cache_are_fetched_again(store: Server, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ita_pipeline.api.extract.DownloadCache", lambda: DownloadCache(0))
     store.put({f"a/{name}": content for name, content in pictures().items()})
     answer = ita_here("extract", "s3://bucket/a/", *OCR)
@@ -196,7 +194,7 @@ def test_pictures_beyond_the_room_are_fetched_again_where_they_are_looked_at(
     assert sorted(store.read) == sorted([f"/bucket/a/{name}" for name in pictures()] * 2)
 
 
-def test_what_has_no_trustworthy_stamp_is_read_again(tmp_path: Path):
+def test_a_file_without_a_settled_stamp_is_read_again(tmp_path: Path):
     memory, manifest = fsspec.filesystem("memory"), Manifest(Index(tmp_path))
     memory.pipe_file("/again/a.png", b"one")
     (first,) = identify(list_files("memory://again"), manifest)
@@ -207,7 +205,7 @@ def test_what_has_no_trustworthy_stamp_is_read_again(tmp_path: Path):
     assert second.before == first.key
 
 
-def test_a_place_far_away_is_no_path():
+def test_a_remote_file_has_no_path():
     place = RemoteFile("s3://bucket/a.png", "stamp")
     assert place.address("/here") == b"s3://bucket/a.png"
     assert ImageRef("key", place).path is None

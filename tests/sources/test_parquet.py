@@ -1,4 +1,4 @@
-"""Pictures in Parquet files and datasets, as `datasets` writes them and as others do."""
+"""Tests of images in Parquet files and datasets, as `datasets` and other libraries write them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def written(values: Any, name: str = "a.parquet", column: str = "image", **optio
     return LocalFile(Path(name))
 
 
-def test_what_datasets_writes_is_read_wherever_it_lies(monkeypatch: pytest.MonkeyPatch):
+def test_tables_of_datasets_are_read_from_every_source(monkeypatch: pytest.MonkeyPatch):
     for colour in COLOURS:
         draw(Path(f"images/{colour}.png"), colour).write_bytes(png(colour))
     assert counts("images") == (0, 4, 0)
@@ -130,7 +130,7 @@ def test_a_cell_is_limited():
     assert caught.value.failure.kind is FailureKind.RESOURCE
 
 
-def test_the_column_of_pictures_is_found_or_asked_for():
+def test_the_image_column_is_chosen_or_the_table_is_refused():
     assert next(list_table_cells(written([b"x"], column="png"), "")).column == "png"
     assert next(list_table_cells(written([b"x"], column="whatever"), "")).column == "whatever"
     with pytest.raises(UsageError, match="its columns are id, image"):
@@ -175,7 +175,7 @@ def test_a_damaged_table_ends_in_a_sentence():
     assert values[0] in read
 
 
-def test_what_is_a_table_or_a_dataset_is_known():
+def test_tables_and_datasets_have_kinds():
     dataset().save_to_disk("saved")
     draw(Path("pictures/a.png"))
     Path("pictures/state.json").write_text("{}")

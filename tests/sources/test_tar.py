@@ -1,4 +1,4 @@
-"""Archives are read in place as `tarfile` itself would read them, and hostile ones end in a sentence."""
+"""Tests of archives: members are those of `tarfile`, and damage is one sentence."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_damaged_archive_ends_as_pictures_or_as_a_sentence(data: st.DataObject
             assert bad.failure.reason
 
 
-def test_names_that_lead_out_are_labels_and_nothing_is_written(tmp_path: Path):
+def test_paths_outside_the_archive_are_only_labels(tmp_path: Path):
     found = read(packed([("../../out.png", b"1"), ("/etc/abs.png", b"2"), ("a/../b.png", b"3")]))
     assert [one.read(10) for one in found] == [b"1", b"2", b"3"]
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
@@ -88,7 +88,7 @@ def test_names_that_lead_out_are_labels_and_nothing_is_written(tmp_path: Path):
     assert found[0].name == "out.png"
 
 
-def test_links_and_what_is_no_file_are_told_and_hidden_ones_left_out():
+def test_links_and_special_files_have_a_reason_and_hidden_files_are_left_out():
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as made:
         for name, kind in (
@@ -120,7 +120,7 @@ def header(name: str, size: bytes, kind: bytes = b"0") -> bytes:
     return bytes(raw)
 
 
-def test_sizes_that_lie_take_no_memory_and_no_time():
+def test_false_sizes_take_no_memory_and_no_time():
     huge = header("huge.png", b"77777777777")
     found = opened(huge + b"x" * 1024)
     (member,) = found.members
@@ -142,14 +142,14 @@ def test_a_member_is_limited_before_it_is_read():
     assert caught.value.failure.kind is FailureKind.RESOURCE
 
 
-def test_rubbish_behind_a_member_is_no_silent_end():
+def test_garbage_after_a_member_is_damage():
     content = packed([("a.png", b"1"), ("b.png", b"2")])
     found = opened(content[:1024] + b"?" * 512 + content[1024:])
     assert [one.path for one in found.members] == ["a.png"]
     assert "is no header" in found.damage
 
 
-def test_a_compressed_archive_says_what_to_do():
+def test_a_compressed_archive_is_refused_with_a_remedy():
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as made:
         made.addfile(tarfile.TarInfo("a.png"))
@@ -158,7 +158,7 @@ def test_a_compressed_archive_says_what_to_do():
     assert "unpacked" in caught.value.hint
 
 
-def test_an_archive_cut_after_it_was_listed_is_told():
+def test_an_archive_truncated_after_its_listing_is_a_transient_failure():
     (member,) = read(packed([("a.png", b"x" * 5000)]))
     Path("a.tar").write_bytes(Path("a.tar").read_bytes()[:1000])
     with pytest.raises(BadItemError) as caught:

@@ -1,4 +1,4 @@
-"""Pictures by web address, from a real server that is slow, broken and hostile."""
+"""Tests of images by web address, with a real server that is slow, broken and hostile."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def refused(url: str, max_bytes: int = 1000, limits: RequestLimits = QUICK) -> B
     return caught.value
 
 
-def test_what_passes_is_tried_again_and_what_does_not_is_told():
+def test_transient_responses_are_retried_and_others_are_reported():
     def behave(path: str, time: int) -> Act:
         return (
             {"busy": Act(503), "reset": Act(drop=True), "cut": Act(cut=3)}.get(path, Act()) if time < 2 else Act()
@@ -116,7 +116,7 @@ def test_secrets_stay_inside():
     assert not place.address("").startswith(b"/")
 
 
-def test_a_second_look_asks_only_whether_it_changed(tmp_path: Path):
+def test_a_known_image_takes_only_a_conditional_request(tmp_path: Path):
     manifest, files = Manifest(Index(tmp_path)), {"a": b"one", "b": b"two"}
     with serving(files, lambda path, time: Act(etag=path == "a")) as server:
         places = [HttpFile(server.url(name)) for name in files]
@@ -131,7 +131,7 @@ def test_a_second_look_asks_only_whether_it_changed(tmp_path: Path):
         assert changed.before == first[0]
 
 
-def test_many_are_fetched_at_once_and_kept_for_whoever_looks_next(tmp_path: Path):
+def test_images_are_fetched_concurrently_and_kept_for_later_stages(tmp_path: Path):
     files = {f"{number}": str(number).encode() for number in range(64)}
     with serving(files, lambda path, time: Act(delay=0.02)) as server, DownloadCache() as cache:
         places = [HttpFile(server.url(name)) for name in [*files, "gone"]]
@@ -145,7 +145,7 @@ def test_many_are_fetched_at_once_and_kept_for_whoever_looks_next(tmp_path: Path
     assert [image.label for image in images] == [place.label for place in places[:-1]]
 
 
-def test_parts_of_files_are_read_where_the_server_gives_them():
+def test_ranges_are_read_if_the_server_supports_them():
     with serving({"a": bytes(range(100))}) as server:
         file = HttpFile(server.url("a"))
         assert (file.size(), file.read_range(10, 5), file.read_range(98, 10), file.read_range(200, 10)) == (

@@ -110,7 +110,7 @@ def find_filesystem(url: str) -> tuple[Any, str]:
         system = open_filesystem(system_class, options)
     except Exception as error:  # libraries that look for credentials raise anything
         raise as_user_error(error, url) from error
-    return system, str(strip_protocol(url))
+    return system, str(strip_protocol(protocol + url[len(protocol) :]))
 
 
 @functools.cache

@@ -34,7 +34,7 @@ def open_image(image: ImageRef, max_bytes: int = MAX_BYTES, max_pixels: int = MA
     """
     from PIL import ImageOps
 
-    content = image.source.read(max_bytes)
+    content = image.read(max_bytes)
     if hashlib.sha256(content).hexdigest() != image.key:
         raise BadItemError("changed while it was being worked on", FailureKind.TRANSIENT)
     try:

@@ -109,7 +109,8 @@ def _fetch(entry: _Entry, max_bytes: int, download_cache: DownloadCache | None) 
     before = ""
     if record is not None:
         before = record.key if record.key != fetched.key else record.before
+    copy = None
     if download_cache is not None and fetched.content is not None:
-        source = download_cache.add(source, fetched.key, fetched.content)
-    entry.image = ImageRef(fetched.key, source, before)
+        copy = download_cache.add(fetched.key, fetched.content)
+    entry.image = ImageRef(fetched.key, source, before, copy)
     return Stamped(entry.address, fetched.stamp, fetched.key, before)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Protocol
 
-from ita_pipeline.sources.base import ImageSource
+from ita_pipeline.sources.base import ImageSource, check_size
 from ita_pipeline.sources.local import LocalFile
 from stages.base import Example
 
@@ -77,11 +78,27 @@ class ItemRef(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
-    """An image: the sha256 of its bytes, one of its sources, and the key that this source had before."""
+    """An image: the sha256 of its bytes, one of its sources, and the key that this source had before.
+
+    `copy` is a file with the content of an image that was fetched from elsewhere.
+    """
 
     key: str
     source: ImageSource
     before: str = ""
+    copy: Path | None = field(default=None, compare=False, repr=False)
+
+    def read(self, max_bytes: int) -> bytes:
+        """Read the image, from its source if the copy is missing, as it is on another machine.
+
+        Raises:
+            BadItemError: the image cannot be read, or has more than `max_bytes` bytes.
+        """
+        if self.copy is not None:
+            with suppress(OSError):
+                check_size(self.copy.stat().st_size, max_bytes)
+                return self.copy.read_bytes()
+        return self.source.read(max_bytes)
 
     @property
     def label(self) -> str:

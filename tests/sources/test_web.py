@@ -139,7 +139,7 @@ def test_images_are_fetched_concurrently_and_kept_for_later_stages(tmp_path: Pat
         assert server.most_under_way > 4
         asked = len(server.asked)
         images = [image for image in found if isinstance(image, ImageRef)]
-        assert [image.source.read(100) for image in images] == list(files.values())
+        assert [image.read(100) for image in images] == list(files.values())
         assert len(server.asked) == asked
         assert isinstance(found[-1], Unreadable)
     assert [image.label for image in images] == [place.label for place in places[:-1]]

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 from ita_pipeline.ner.metrics.scores import Score, Scores
 from ita_pipeline.reports.models import IT, T
 from ita_pipeline.runs.run import BothViews
+from stages.base import Frozen
 
-Content = TypeVar("Content")
+Content = TypeVar("Content", bound=Frozen)
 
 NO_SCORE = Score.of(0, 0, 0)
 

@@ -1,4 +1,4 @@
-"""Cache maintenance that needs the installed stages: current keys, recomputation, and transfer and export."""
+"""The Python API of `ita cache`: show, verify, clean up, share and export cached records."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from ita_pipeline.cache import cleanup, compaction, inventory
+from ita_pipeline.cache.cleanup import Removal
+from ita_pipeline.cache.compaction import Compacted
 from ita_pipeline.cache.export import parquet
 from ita_pipeline.cache.export.parquet import ExportedFile
+from ita_pipeline.cache.inventory import KeyUsage, Verification
 from ita_pipeline.cache.keys import StageKey, stage_keys
+from ita_pipeline.cache.shared import maintenance
 from ita_pipeline.cache.shared.maintenance import PulledKey, merge_small_segments, open_mirror, pull_all
 from ita_pipeline.cache.shared.store import SharedCache
 from ita_pipeline.cache.shared.sync import Transfer, push
@@ -18,18 +24,154 @@ from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.config_layers import merge_options, read_layers
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import NoProgress, Progress
+from ita_pipeline.core.text import clean_path
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.consent import require_consent
 from ita_pipeline.extraction.options import Options, resolve_preset
 from ita_pipeline.extraction.presets import build_stages, load_installed_stages
-from ita_pipeline.extraction.recompute import Recomputation
-from ita_pipeline.extraction.recompute import recompute as do_again
+from ita_pipeline.extraction.recompute import Agreement, Recomputation
+from ita_pipeline.extraction.recompute import recompute as recompute_images
+from ita_pipeline.extraction.session import format_damage
+from stages.base import StageError
+
+__all__ = [
+    "Agreement",
+    "Compacted",
+    "ExportedFile",
+    "KeyUsage",
+    "PulledKey",
+    "Recomputation",
+    "Removal",
+    "SharedCache",
+    "StageError",
+    "Transfer",
+    "Verification",
+    "compact",
+    "current_keys",
+    "damaged_lines",
+    "export_parquet",
+    "list_keys",
+    "plan_cleanup",
+    "pull_cache",
+    "push_cache",
+    "recompute",
+    "remove_keys",
+    "shared_cache",
+    "verification_to_json",
+    "verify",
+]
 
 logger = logging.getLogger(__name__)
 
 
+def list_keys(shared: SharedCache | None = None, workspace: Path = Path()) -> list[KeyUsage]:
+    """Return the keys in a workspace's cache, or in a shared one, with the number and size of their records.
+
+    Raises:
+        UserError: the shared cache does not exist, does not answer or may not be read.
+    """
+    if shared is None:
+        return inventory.list_keys(Workspace(workspace).store)
+    with shared.as_user_errors():
+        return maintenance.list_keys(shared)
+
+
+def verify(shared: SharedCache | None = None, workspace: Path = Path()) -> Verification:
+    """Compare every record of a workspace's cache, or of a shared one, with its checksum.
+
+    Raises:
+        UserError: as `list_keys`.
+    """
+    if shared is None:
+        return inventory.verify(Workspace(workspace).store)
+    with shared.as_user_errors():
+        return maintenance.verify(shared, _work_folder(workspace))
+
+
+def compact(
+    shared: SharedCache | None = None, workspace: Path = Path(), drop_damaged: bool = False
+) -> Iterator[tuple[str, Compacted]]:
+    """Merge the small segments of each key, without replaced records; yields each place that changed.
+
+    Raises:
+        UserError: as `list_keys`, or the shared cache may not be written.
+    """
+    if shared is None:
+        for compacted in compaction.compact(Workspace(workspace).store, drop_damaged):
+            yield str(compacted.folder), compacted
+        return
+    with shared.as_user_errors():
+        yield from maintenance.compact(shared, _work_folder(workspace), drop_damaged)
+
+
+def plan_cleanup(
+    shared: SharedCache | None = None,
+    workspace: Path = Path(),
+    keep: int | None = None,
+    max_bytes: int | None = None,
+) -> Removal:
+    """Choose the keys to remove so that `keep` keys of each stage, or at most `max_bytes`, remain.
+
+    Raises:
+        UserError: as `list_keys`.
+    """
+    if shared is None:
+        return cleanup.plan_cleanup(Workspace(workspace).store, keep, max_bytes)
+    with shared.as_user_errors():
+        return maintenance.plan_cleanup(shared, keep, max_bytes)
+
+
+def remove_keys(removal: Removal, shared: SharedCache | None = None) -> list[KeyUsage]:
+    """Remove what `plan_cleanup` chose, but for keys in use; returns the keys that were removed.
+
+    Raises:
+        UserError: as `compact`.
+    """
+    if shared is None:
+        return list(cleanup.remove(removal))
+    with shared.as_user_errors():
+        return list(maintenance.remove(shared, removal))
+
+
+def _work_folder(workspace: Path) -> Path:
+    """The folder for temporary copies of shared objects."""
+    folder = Workspace(workspace).store.root
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def damaged_lines(moved: Transfer) -> list[str]:
+    """Return the damaged lines that a transfer left out."""
+    return [format_damage(*damage) for damage in moved.damaged]
+
+
+def verification_to_json(checked: Verification, recomputations: Sequence[Recomputation]) -> dict[str, Any]:
+    """Return the content of `ita cache verify --json`."""
+    damaged = [
+        {"segment": clean_path(damage.segment), "line": damage.line, "image": damage.image}
+        for damage in checked.damage
+    ]
+    recomputed = [
+        {
+            "stage": recomputation.key.stage,
+            "key": recomputation.key.hexdigest,
+            **{kind.value: recomputation.count(kind) for kind in Agreement},
+            "lost": recomputation.lost,
+            "differing": [clean_path(path) for path in recomputation.different],
+        }
+        for recomputation in recomputations
+    ]
+    return {
+        "schema": "ita.verify/1",
+        "segments": checked.segments,
+        "lines": checked.lines,
+        "damaged": damaged,
+        "recomputed": recomputed,
+    }
+
+
 def current_keys(options: Options | None = None) -> dict[str, StageKey]:
-    """Compute the key under which `extract` would now store the results of each stage.
+    """Return the key that each stage would use now.
 
     Raises:
         UserError: a setting is unknown.
@@ -44,9 +186,7 @@ def current_keys(options: Options | None = None) -> dict[str, StageKey]:
 def recompute(
     count: int, options: Options | None = None, seed: int = 0, progress: Progress | None = None
 ) -> Sequence[Recomputation]:
-    """Process `count` random cached pictures of each stage again, and compare the results.
-
-    Nothing is written: this measures how far a stage gives the same for the same picture on this machine.
+    """Recompute `count` random cached pictures of each stage and compare the results, without writing any.
 
     Raises:
         UserError: a setting is unknown, or the cache is damaged.
@@ -60,16 +200,18 @@ def recompute(
         require_consent(stage, f"up to {count}", options.consent, options.confirm)
     with SubprocessExecutor(options.limits) as executor:
         return list(
-            do_again(stages, Workspace(options.workspace).store, executor, progress or NoProgress(), count, seed)
+            recompute_images(
+                stages, Workspace(options.workspace).store, executor, progress or NoProgress(), count, seed
+            )
         )
 
 
 def shared_cache(url: str = "") -> SharedCache:
-    """Open the shared cache at an address, or the one that `ita.yaml` or the environment sets.
+    """Open the shared cache with this address, or else the one that `ita.yaml` or the environment sets.
 
     Raises:
-        UsageError: none is set, or there is no such file system.
-        MissingError: a library that its file system needs is not installed.
+        UsageError: no shared cache is set, or its file system is unknown.
+        MissingError: a package that the file system needs is not installed.
     """
     address = url or merge_options(read_layers()).get("shared", "")
     if not address:
@@ -81,10 +223,10 @@ def shared_cache(url: str = "") -> SharedCache:
 def push_cache(
     url: str = "", workspace: Path = Path(), stages: Sequence[str] = ()
 ) -> Iterator[tuple[StageKey, Transfer]]:
-    """Put the segments of a workspace that a shared cache lacks, key by key.
+    """Upload the records that a shared cache does not have, key by key.
 
     Raises:
-        UserError: the shared cache is not there, does not answer, or may not be written.
+        UserError: the shared cache does not exist, does not answer or may not be written.
     """
     shared, store = shared_cache(url), Workspace(workspace).store
     with shared.as_user_errors():
@@ -98,10 +240,10 @@ def push_cache(
 
 
 def pull_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = ()) -> Iterator[PulledKey]:
-    """Fetch the segments of a shared cache that a workspace lacks, key by key, except damaged ones.
+    """Download the records that a workspace's cache does not have, key by key, without damaged ones.
 
     Raises:
-        UserError: the shared cache is not there, does not answer, or may not be read.
+        UserError: the shared cache does not exist, does not answer or may not be read.
     """
     shared, store = shared_cache(url), Workspace(workspace).store
     with shared.as_user_errors():
@@ -110,7 +252,7 @@ def pull_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = 
 
 @contextmanager
 def _open_store(shared: SharedCache | None, workspace: Path, stages: Sequence[str]) -> Iterator[Store]:
-    """Open the store of a workspace, or a temporary one with the records of a shared cache."""
+    """Open the store of a workspace, or a local copy of a shared cache."""
     store = Workspace(workspace).store
     if shared is None:
         yield store
@@ -122,13 +264,12 @@ def _open_store(shared: SharedCache | None, workspace: Path, stages: Sequence[st
 def export_parquet(
     folder: Path | str, shared: SharedCache | None = None, workspace: Path = Path(), stages: Sequence[str] = ()
 ) -> tuple[list[ExportedFile], list[tuple[StageKey, str]]]:
-    """Write all records of a workspace's cache, or of a shared one, to Parquet files, one per stage.
+    """Write all records of a workspace's cache, or of a shared one, to one Parquet file per stage.
 
-    Returns:
-        The files, and the keys that were left out, each with the reason.
+    Returns the files, and the skipped keys, each with the reason.
 
     Raises:
-        UserError: as `pull_cache`; or a file exists, or there is nothing to export.
+        UserError: as `pull_cache`, a file exists already, or there is nothing to export.
         CorruptCacheError: a record is damaged.
     """
     with _open_store(shared, workspace, stages) as store:

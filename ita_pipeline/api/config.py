@@ -1,9 +1,9 @@
-"""Every setting that a command would use, with where it is from."""
+"""The Python API of `ita config show`: every setting that a command would use, and its origin."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ita_pipeline.core.config_layers import (
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import DatasetCard, find_dataset
 from ita_pipeline.engines.executor import Limits
-from ita_pipeline.extraction.presets import PresetChoice, add_plugin_stages, build_stage, choose_preset
+from ita_pipeline.extraction.presets import Preset, add_plugin_stages, build_stage, choose_preset
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.runs.plan import default_experiment
 
@@ -32,7 +32,7 @@ DEFAULTS = {"preset": "auto", "workspace": ".", "data": "data", "captions": "aut
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting in the form of `--set`, its value as plain JSON, and the layer that said it last."""
+    """A setting in the form of `--set`, its value as plain JSON, and the last layer that sets it."""
 
     name: str
     value: Any
@@ -41,7 +41,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of them, and the sentence that explains the preset."""
+    """All settings, and a sentence that explains the choice of the preset."""
 
     all: tuple[Setting, ...]
     why: str
@@ -50,82 +50,75 @@ class Settings:
 def settings(
     flags: Mapping[str, str] | None = None, assignments: tuple[str, ...] = (), dataset: str | None = None
 ) -> Settings:
-    """What commands would use here. `flags` are options given by hand; a dataset chooses the experiment.
+    """Resolve every setting that commands would use here.
+
+    `flags` are options given by hand; the card of the `dataset` chooses the experiment.
 
     Raises:
-        UsageError: a layer names what is no setting, or a value is impossible.
+        UsageError: a layer names an unknown setting, or a value is impossible.
     """
-    said = parse_assignments(assignments)
-    for name in said:
+    assigned = parse_assignments(assignments)
+    for name in assigned:
         check_section(name, "--set")
-    found = [*read_layers(), Layer("flag", flags or {}), Layer("--set", sections=said)]
-    options = merge_options(found)
+    layers = [*read_layers(), Layer("flag", flags or {}), Layer("--set", sections=assigned)]
+    options = merge_options(layers)
     choice = choose_preset(options.get("preset", DEFAULTS["preset"]))
-    order = merge_sections(found).get("contexts", {}).get("order", choice.preset.contexts.order)
-    choice = replace(
-        choice, preset=add_plugin_stages(choice.preset, order if isinstance(order, list | tuple) else ())
-    )
-    rows = [*of_options(found, choice), *of_stages(found, choice)]
-    file = experiment_file(choice, options.get("experiment"), dataset)
+    order = merge_sections(layers).get("contexts", {}).get("order", choice.preset.contexts.order)
+    preset = add_plugin_stages(choice.preset, order if isinstance(order, list | tuple) else ())
+    file = _experiment_file(preset, options.get("experiment"), dataset)
+    contexts = preset.contexts.model_dump(mode="json", exclude_unset=True)
     below = [
-        Layer(f"preset {choice.preset.name}", sections={"contexts": as_said(choice.preset.contexts)}),
+        Layer(
+            f"preset {preset.name}",
+            options={"encoder": preset.encoder},
+            sections={**preset.stages, "contexts": contexts},
+        ),
         Layer(f"experiment {file.stem}", sections={"training": read_yaml(file)}),
     ]
-    for section, model in (("contexts", ContextConfig), ("limits", Limits), ("training", TrainingConfig)):
-        rows += of_section(section, model, [*below, *found])
+    models: dict[str, type[BaseModel]] = {name: build_stage(name, {}).config_type for name in preset.stages}
+    models |= {"contexts": ContextConfig, "limits": Limits, "training": TrainingConfig}
+    rows = list(_resolve_options([*below, *layers]))
+    for section, model in models.items():
+        rows += _resolve_section(section, model, [*below, *layers])
     return Settings(tuple(rows), choice.why)
 
 
-def of_options(found: Sequence[Layer], choice: PresetChoice) -> Iterator[Setting]:
-    preset = Layer(f"preset {choice.preset.name}", {"encoder": choice.preset.encoder})
+def _resolve_options(layers: Sequence[Layer]) -> Iterator[Setting]:
     for name in OPTION_NAMES:
-        said = [(layer.options[name], layer.origin) for layer in [preset, *found] if name in layer.options]
-        value, origin = said[-1] if said else (DEFAULTS.get(name), DEFAULT)
+        values = [(layer.options[name], layer.origin) for layer in layers if name in layer.options]
+        value, origin = values[-1] if values else (DEFAULTS.get(name), DEFAULT)
         yield Setting(name, value, origin)
 
 
-def of_stages(found: Sequence[Layer], choice: PresetChoice) -> Iterator[Setting]:
-    """The settings of the preset's stages, the third parties' among them."""
-    preset = Layer(f"preset {choice.preset.name}", sections=choice.preset.stages)
-    for name in choice.preset.stages:
-        model = build_stage(name, {}).config_type
-        yield from of_section(name, model, [preset, *found])
-
-
-def of_section(section: str, model: type[BaseModel], found: Sequence[Layer]) -> Iterator[Setting]:
-    """A section's settings after all layers, each with the last layer that named it."""
+def _resolve_section(section: str, model: type[BaseModel], layers: Sequence[Layer]) -> Iterator[Setting]:
+    """Merge a section's settings over all layers; the origin of each is the last layer that sets it."""
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for layer in found:
-        said = layer.sections.get(section, {})
-        values = merge_settings(values, said)
-        origins |= dict.fromkeys(leaves(said), layer.origin)
+    for layer in layers:
+        changes = layer.sections.get(section, {})
+        values = merge_settings(values, changes)
+        origins |= dict.fromkeys(_flatten(changes), layer.origin)
     config = parse_config(model, values, section)
-    for name, value in leaves(config.model_dump(mode="json")).items():
+    for name, value in _flatten(config.model_dump(mode="json")).items():
         yield Setting(f"{section}.{name}", value, origins.get(name, DEFAULT))
 
 
-def leaves(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
-    found: dict[str, Any] = {}
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten `{"a": {"b": 1}}` to `{"a.b": 1}`."""
+    flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
-            found |= leaves(value, f"{before}{name}.")
+            flat |= _flatten(value, f"{prefix}{name}.")
         else:
-            found[f"{before}{name}"] = value
-    return found
+            flat[f"{prefix}{name}"] = value
+    return flat
 
 
-def as_said(config: BaseModel) -> dict[str, Any]:
-    """What somebody set, without what is there by default."""
-    return config.model_dump(mode="json", exclude_unset=True)
-
-
-def experiment_file(choice: PresetChoice, name: str | None, dataset: str | None) -> Path:
+def _experiment_file(preset: Preset, name: str | None, dataset: str | None) -> Path:
     if name is not None:
         return find_config("experiments", name)
-    wanted = "default"
+    experiment = "default"
     if dataset is not None and not Path(dataset).is_dir():
         file = find_dataset(dataset)
-        wanted = parse_config(DatasetCard, read_yaml(file), f"dataset card {file.name}").experiment
-    return find_config("experiments", default_experiment(wanted, choice.preset))
+        experiment = parse_config(DatasetCard, read_yaml(file), f"dataset card {file.name}").experiment
+    return find_config("experiments", default_experiment(experiment, preset))

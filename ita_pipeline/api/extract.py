@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ita_pipeline.cache.store import Store
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import NoProgress, Progress
+from ita_pipeline.core.text import clean_path
 from ita_pipeline.engines.factory import open_engine
 from ita_pipeline.extraction.consent import ask_consent
 from ita_pipeline.extraction.options import Options, resolve_preset
@@ -19,6 +21,9 @@ from ita_pipeline.extraction.presets import build_stages
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.extraction.targets import resolve_target
 from ita_pipeline.sources.download_cache import DownloadCache
+from ita_pipeline.sources.refs import ItemRef, PostRef
+
+__all__ = ["Extraction", "extract", "extraction_to_json", "includes_failed_posts", "plan_extraction"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,20 +36,20 @@ def plan_extraction(
     only: str | None = None,
     download_cache: DownloadCache | None = None,
 ) -> ExtractionPlan:
-    """What `extract` would do for the pictures of a source, or for posts: the very plan that it obeys.
+    """Plan what `extract` does for the pictures of a source, or for posts.
 
-    Posts are those of a dataset, of a folder that is one, or of a file of JSON lines; `only` names one of them.
-    What has to be fetched to be known is kept in the `download_cache`.
+    Posts are those of a dataset, by name or folder, or of a file of JSON lines; `only` is the id of one of them.
+    Remote pictures that have to be fetched are kept in the download cache `download_cache`.
 
     Raises:
-        UserError: there is nothing to look at, a setting is unknown, or the cache is damaged.
+        UserError: the target contains no pictures, a setting is unknown, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing.
     """
-    with CacheSession(options or Options(), uploads=False) as sharing:
-        return planned_extraction(target, sharing.store, options, progress, data, only, download_cache)
+    with CacheSession(options or Options(), uploads=False) as session:
+        return _plan(target, session.store, options, progress, data, only, download_cache)
 
 
-def planned_extraction(
+def _plan(
     target: Path | str,
     store: Store,
     options: Options | None = None,
@@ -53,7 +58,6 @@ def planned_extraction(
     only: str | None = None,
     download_cache: DownloadCache | None = None,
 ) -> ExtractionPlan:
-    """As `plan_extraction`, against a store."""
     options = options or Options()
     workspace = Workspace(options.workspace)
     choice = resolve_preset(options)
@@ -87,24 +91,60 @@ def extract(
     progress: Progress | None = None,
     data: Path | None = None,
 ) -> Extraction:
-    """Turn pictures into captions, objects and words, and posts into what a model knows of them, where that is
-    wanted; doing only what is stale. `target` is a source of pictures, as docs/sources.md lists them, or posts as
-    `plan_extraction` takes them.
+    """Turn pictures into captions, objects and words, and posts into knowledge, as far as they are stale.
+
+    `target` is a source of pictures, as docs/sources.md lists them, or of posts, as for `plan_extraction`.
 
     Raises:
-        UserError: there is nothing to look at, a setting is unknown, nobody agreed that posts are sent to another
-            machine, the cache is damaged, or Ray is asked for and does not answer.
-        StageError: a model or tool that a stage needs is missing; what was computed before is kept.
+        UserError: the target contains no pictures, a setting is unknown, a stage sends data to another machine
+            without consent, the cache is damaged, or Ray does not answer.
+        StageError: a model or tool that a stage needs is missing; finished records remain.
     """
     options, progress = options or Options(), progress or NoProgress()
     with (
-        CacheSession(options) as sharing,
+        CacheSession(options) as session,
         open_engine(options.ray, options.limits) as engine,
         DownloadCache() as download_cache,
     ):
-        plan = planned_extraction(target, sharing.store, options, progress, data, download_cache=download_cache)
+        plan = _plan(target, session.store, options, progress, data, download_cache=download_cache)
         ask_consent(plan.plan, options.consent, options.confirm)
-        # Other processes may do the work, of whose segments nobody here is told.
-        sharing.upload_at_end(part.key for part in plan.plan.stages if part.stale)
-        done = execute_plan(plan, sharing.store, engine, progress)
-    return replace(done, sharing=sharing.outcome)
+        # Ray workers write segments of their own, so all keys are compared with the shared cache at the end.
+        session.upload_at_end(part.key for part in plan.plan.stages if part.stale)
+        extraction = execute_plan(plan, session.store, engine, progress)
+    return replace(extraction, sharing=session.outcome)
+
+
+def extraction_to_json(extraction: Extraction) -> dict[str, Any]:
+    """Return the content of `ita extract --json`."""
+    stages = [
+        {
+            "stage": outcome.key.stage,
+            "key": outcome.key.hexdigest,
+            "fresh": outcome.fresh,
+            "done": outcome.done,
+            "failed": len(outcome.failed),
+            "waiting": outcome.waiting,
+            "seconds": round(outcome.seconds, 3),
+        }
+        for outcome in extraction.stages
+    ]
+    failed = [
+        {**_name_item(failure.item), **failure.failure.model_dump(mode="json")} for failure in extraction.failed
+    ]
+    unreadable = [{"image": clean_path(item.label), "reason": item.reason} for item in extraction.unreadable]
+    return {
+        "schema": "ita.extraction/1",
+        "stages": stages,
+        "failed": failed,
+        "unreadable": unreadable,
+        "clean": extraction.clean,
+    }
+
+
+def _name_item(item: ItemRef) -> dict[str, str]:
+    return {"post": item.id} if isinstance(item, PostRef) else {"image": clean_path(item.label)}
+
+
+def includes_failed_posts(extraction: Extraction) -> bool:
+    """Whether any of the failures is that of a post, and not of an image."""
+    return any(isinstance(failure.item, PostRef) for failure in extraction.failed)

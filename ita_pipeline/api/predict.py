@@ -1,24 +1,29 @@
-"""A trained run at work: it predicts, is scored on other posts, and is tried on a page."""
+"""The Python API of `ita predict` and `ita evaluate`: apply a trained run to posts."""
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ita_pipeline.cache.keys import stage_keys
 from ita_pipeline.cache.store import Store
 from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.core.errors import MissingError
 from ita_pipeline.core.iteration import as_available
 from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.corpus.datasets import load_dataset
+from ita_pipeline.corpus.formats import find_format, parse_posts
+from ita_pipeline.corpus.formats.hf_datasets import posts_of_source
+from ita_pipeline.corpus.formats.jsonl import parse_lines
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.factory import open_engine
 from ita_pipeline.engines.ray.cluster import RayPool, connect, require_ray
-from ita_pipeline.extraction.options import Options, decline
+from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.runs.bulk_predict import (
     POSTS_PER_PART,
@@ -29,13 +34,27 @@ from ita_pipeline.runs.bulk_predict import (
 )
 from ita_pipeline.runs.evaluate import Evaluation, evaluate_run
 from ita_pipeline.runs.part_files import PartFolder, PartFormat
-from ita_pipeline.runs.predictions import Prediction
+from ita_pipeline.runs.predictions import Prediction, save_predictions
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import find_run
 
+__all__ = [
+    "PartFormat",
+    "Prediction",
+    "evaluate",
+    "load",
+    "make_post",
+    "posts_of_source",
+    "predict",
+    "predict_parts",
+    "read_post_file",
+    "read_post_lines",
+    "save_predictions",
+]
+
 logger = logging.getLogger(__name__)
 
-GROUP = 64
+MAX_GROUP = 64
 
 
 def evaluate(
@@ -47,22 +66,22 @@ def evaluate(
     data: Path | None = None,
     captions: str = "auto",
 ) -> Evaluation:
-    """The scores of a run, in both views, on labelled posts that it was not trained with.
+    """Score a run, in both views, on labelled posts that it was not trained with.
 
-    `captions` is a file of captions made elsewhere, "none", or "auto": the dataset's, where the run had such.
+    `captions` is a file of captions made elsewhere, "none", or "auto" for the dataset's if the run had such a file.
 
     Raises:
-        MissingError: there is no such run.
-        UserError: the dataset, or a file of it, is missing or wrong; or a split has no labelled posts.
+        MissingError: the run does not exist.
+        UserError: the dataset, or one of its files, is missing or wrong; or a split has no labelled posts.
         StageError: a model or tool that the run's stages need is missing.
     """
     options, progress = options or Options(), progress or NoProgress()
-    found = load_dataset(dataset, data, Workspace(options.workspace).data)
-    for note in found.notes:
+    loaded = load_dataset(dataset, data, Workspace(options.workspace).data)
+    for note in loaded.notes:
         logger.info(note)
-    with CacheSession(options) as sharing:
-        predictor = predictor_of(run, sharing.store, options)
-        evaluation = evaluate_run(predictor, found, splits, captions, progress)
+    with CacheSession(options) as session:
+        predictor = _load_predictor(run, session.store, options)
+        evaluation = evaluate_run(predictor, loaded, splits, captions, progress)
     for note in predictor.notes:
         logger.info(note)
     return evaluation
@@ -75,27 +94,25 @@ def predict(
     progress: Progress | None = None,
     min_confidence: float = 0.0,
 ) -> Iterator[Prediction]:
-    """Mentions in posts, each with its picture where it has one. Labels are neither needed nor looked at.
+    """Find the mentions in posts, with or without pictures; labels are ignored.
 
-    Mentions less probable than `min_confidence` are left out.
-
-    Posts are answered in groups of those that are there already, at most 64: a slow pipe is answered post by
-    post, a fast one in batches.
+    Mentions less probable than `min_confidence` are left out. Posts are processed in groups of whatever has
+    arrived, at most 64: a slow pipe gets its answers post by post, a fast one in batches.
 
     Raises:
-        MissingError: there is no such run.
+        MissingError: the run does not exist.
         UsageError: `min_confidence` is no probability.
         StageError: a model or tool that the run's stages need is missing.
     """
     options, progress = options or Options(), progress or NoProgress()
-    with CacheSession(options) as sharing:
-        predictor = predictor_of(run, sharing.store, options, min_confidence)
-        told = 0
-        for group in as_available(posts, GROUP):
+    with CacheSession(options) as session:
+        predictor = _load_predictor(run, session.store, options, min_confidence)
+        logged = 0
+        for group in as_available(posts, MAX_GROUP):
             yield from predictor.predict(group, progress)
-            for note in predictor.notes[told:]:
+            for note in predictor.notes[logged:]:
                 logger.info(note)
-            told = len(predictor.notes)
+            logged = len(predictor.notes)
 
 
 def predict_parts(
@@ -108,25 +125,25 @@ def predict_parts(
     form: PartFormat = PartFormat.JSONL,
     failed: Callable[[str, str], None] | None = None,
 ) -> PredictionCounts:
-    """Mentions in any number of posts, written bit by bit to a folder of part files, as JSON lines or Parquet.
+    """Find the mentions in any number of posts, and write them to a folder of part files (JSON lines or Parquet).
 
-    What the folder has an answer to already is not answered again. `failed` is told the id of a post that was
-    answered without all that belongs to it, and why.
+    Posts that the folder has predictions for are skipped. `failed` is called with the id of each post whose
+    contexts are incomplete, and the reason.
 
     Raises:
-        MissingError: there is no such run, or Ray is asked for and does not answer.
-        UsageError: the folder holds something else, or `min_confidence` is no probability.
-        StageError: a model or tool that the run's stages need is missing; parts that are written stay.
-        CorruptCacheError: a part is not what was written there.
+        MissingError: there is no such run, or Ray does not answer.
+        UsageError: the folder contains something else, or `min_confidence` is no probability.
+        StageError: a model or tool that the run's stages need is missing; written parts remain.
+        CorruptCacheError: a part has changed since it was written.
     """
     options, progress = options or Options(), progress or NoProgress()
     if options.ray is not None:
         require_ray()
-    with CacheSession(options) as sharing:
-        predictor = predictor_of(run, sharing.store, options, min_confidence)
+    with CacheSession(options) as session:
+        predictor = _load_predictor(run, session.store, options, min_confidence)
         parts = PartFolder.open(Path(to), predictor.record.key, min_confidence, form)
         if options.ray is not None:
-            sharing.upload_at_end(stage_keys(predictor.stages).values())
+            session.upload_at_end(stage_keys(predictor.stages).values())
         with open_part_writer(predictor, parts, options.ray) as writer:
             return predict_into(writer, posts, predictor, progress, failed or (lambda *_: None))
 
@@ -156,10 +173,10 @@ def open_part_writer(
         yield writer
 
 
-def predictor_of(run: str | Path, store: Store, options: Options, min_confidence: float = 0.0) -> Predictor:
-    found = find_run(run, Workspace(options.workspace).runs)
+def _load_predictor(run: str | Path, store: Store, options: Options, min_confidence: float = 0.0) -> Predictor:
+    trained = find_run(run, Workspace(options.workspace).runs)
     limits, confirm = options.limits, options.confirm
-    return Predictor(found, store, limits, min_confidence, confirm, options.consent, options.changes)
+    return Predictor(trained, store, limits, min_confidence, confirm, options.consent, options.changes)
 
 
 def load(
@@ -167,18 +184,62 @@ def load(
     workspace: Path = Path(),
     limits: Limits | None = None,
     min_confidence: float = 0.0,
-    confirm: Callable[[str], bool] = decline,
+    confirm: Callable[[str], bool] | None = None,
     consent: bool = False,
     changes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Predictor:
-    """A trained tagger, ready for posts; `limits` are what one picture may take, `min_confidence` the probability
-    that a mention has at least, and the others as for `Predictor`.
+    """Load a trained tagger; `limits` bound the resources for one picture, `min_confidence` is the least
+    probability of a mention, and the others are as for `Predictor`.
 
     Raises:
-        MissingError: there is no such run.
+        MissingError: the run does not exist.
         UsageError: `min_confidence` is no probability.
         StageError: its model cannot be loaded.
     """
-    place = Workspace(workspace)
-    found = find_run(run, place.runs)
-    return Predictor(found, place.store, limits, min_confidence, confirm, consent, changes)
+    folders = Workspace(workspace)
+    trained = find_run(run, folders.runs)
+    return Predictor(trained, folders.store, limits, min_confidence, confirm, consent, changes)
+
+
+def make_post(text: str, image: Path | None = None) -> Post:
+    """Create a post from its text and, optionally, its image.
+
+    Raises:
+        MissingError: the image does not exist.
+    """
+    if image is not None and not image.is_file():
+        raise MissingError(f"there is no picture {image}", "check --image")
+    return Post.from_text(text, image)
+
+
+def read_post_file(path: Path, standard_input: BinaryIO) -> Iterator[Post]:
+    """Read a file of posts in the format that its suffix stands for.
+
+    Raises:
+        UserError: the file cannot be read or is malformed.
+    """
+    if find_format(path) == "jsonl":
+        return read_post_lines(path, standard_input)
+    return (parsed.post for parsed in parse_posts(path))
+
+
+def read_post_lines(path: Path, standard_input: BinaryIO) -> Iterator[Post]:
+    """Read JSON lines of posts one by one, from a file or, for the path `-`, from a pipe.
+
+    Images are looked up beside the file, or in the current folder for a pipe.
+
+    Raises:
+        UserError: the file cannot be read or is malformed.
+    """
+    if str(path) == "-":
+        return _parse_post_lines(standard_input, "standard input", Path())
+    try:
+        return _parse_post_lines(path.open("rb"), str(path), path.parent)
+    except OSError as error:
+        raise MissingError(f"{path} cannot be read: {error.strerror}", "give a file of posts, or -") from error
+
+
+def _parse_post_lines(lines: BinaryIO, where: str, folder: Path) -> Iterator[Post]:
+    with io.TextIOWrapper(lines, encoding="utf-8-sig", errors="strict") as text:
+        for parsed in parse_lines(text, where, folder, {}):
+            yield parsed.post

@@ -8,9 +8,12 @@ from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.reports.build import make_report
 from ita_pipeline.reports.comparison import report_comparison
+from ita_pipeline.reports.thumbnails import Pictures
 from ita_pipeline.reports.writer import Report, ReportOptions
 from ita_pipeline.runs.compare import Comparison, compare_runs
 from ita_pipeline.runs.run import find_run
+
+__all__ = ["Comparison", "Pictures", "Report", "ReportOptions", "compare", "compare_page", "report"]
 
 
 def compare(
@@ -21,10 +24,10 @@ def compare(
     seed: int = 1,
     workspace: Path = Path(),
 ) -> Comparison:
-    """Whether run B is better than run A on the posts of a split, in both views.
+    """Test whether run B is better than run A on the posts of a split, in both views.
 
     Raises:
-        MissingError: there is no such run.
+        MissingError: a run does not exist.
         UsageError: the runs were tested on different posts.
     """
     runs = Workspace(workspace).runs
@@ -34,7 +37,7 @@ def compare(
 def compare_page(
     found: Comparison, html: Path | str, options: ReportOptions | None = None, progress: Progress | None = None
 ) -> Report:
-    """Write a page about two runs that `compare` compared: the tests, and the posts that changed.
+    """Write a page about a comparison: the tests, and the posts that changed.
 
     Raises:
         UserError: a file of a run cannot be read, or the cache is damaged.
@@ -45,9 +48,9 @@ def compare_page(
 def report(
     target: str | Path, html: Path | str, options: ReportOptions | None = None, progress: Progress | None = None
 ) -> Report:
-    """Write a page to look at: about a run, about a dataset without one, or about a folder of pictures.
+    """Write a page about a run, about a dataset, or about a folder of pictures.
 
     Raises:
-        UserError: there is no such thing, or nothing was extracted from the pictures yet.
+        UserError: the target does not exist, or nothing was extracted from the pictures yet.
     """
     return make_report(target, Path(html), options, progress)

@@ -12,48 +12,62 @@ from ita_pipeline.api.train import plan_train
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Progress
-from ita_pipeline.extraction.explain import Explanation, explain
+from ita_pipeline.extraction.explain import Explanation, StageExplanation, explain, list_components
 from ita_pipeline.extraction.options import Options, resolve_preset
 from ita_pipeline.extraction.pictures import ExtractionPlan, plan_images
 from ita_pipeline.extraction.presets import build_stages
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.runs.plan import TrainingPlan, TrainOptions
-from ita_pipeline.runs.status import Status, status_of
+from ita_pipeline.runs.status import StageStatus, Status, status_of
 from ita_pipeline.runs.workdir import unfinished_runs
 from ita_pipeline.sources.classify import TargetKind, classify
 from ita_pipeline.sources.discover import find_image
 from ita_pipeline.sources.local import LocalFile
 
+__all__ = [
+    "Explanation",
+    "StageExplanation",
+    "StageStatus",
+    "Status",
+    "extraction_status",
+    "list_components",
+    "status",
+    "training_status",
+    "why",
+    "why_post",
+]
+
 logger = logging.getLogger(__name__)
 
 
-def plan_seen(options: Options | None = None) -> ExtractionPlan:
-    """What would be done for every picture that was looked at in this workspace and still lies where it did.
+def _plan_known_images(options: Options | None = None) -> ExtractionPlan:
+    """Plan the stages for every picture that this workspace has seen and that still exists.
 
     Raises:
-        UserError: none was ever looked at, a setting is unknown, or the cache is damaged.
+        UserError: no picture was seen yet, a setting is unknown, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing.
     """
     options = options or Options()
     store = Workspace(options.workspace).store
     known = store.manifest.paths()
-    seen = [Path(os.fsdecode(path)) for path in known if path.startswith(os.fsencode(os.sep))]
-    there = [path for path in seen if os.path.exists(path)]  # noqa: PTH110 (there may be a million of them)
-    elsewhere = len(known) - len(seen)
-    if elsewhere:
-        logger.info(f"{elsewhere} pictures of other sources are not looked at; name the source to see them")
-    if not there:
+    local = [Path(os.fsdecode(path)) for path in known if path.startswith(os.fsencode(os.sep))]
+    existing = [path for path in local if os.path.exists(path)]  # noqa: PTH110 (there may be a million of them)
+    if len(known) > len(local):
+        logger.info(
+            f"{len(known) - len(local)} pictures of other sources are not looked at; name the source to see them"
+        )
+    if not existing:
         raise UsageError(
             "no picture was looked at in this workspace yet", "ita status FOLDER, a folder of pictures"
         )
     choice = resolve_preset(options)
     logger.info(choice.why)
-    gone = f"; {len(seen) - len(there)} others are gone" if len(there) < len(seen) else ""
-    logger.info(f"{len(there)} pictures that were looked at before{gone}")
+    gone = f"; {len(local) - len(existing)} others are gone" if len(existing) < len(local) else ""
+    logger.info(f"{len(existing)} pictures that were looked at before{gone}")
     stages = build_stages(choice.preset, options.stages)
-    places = [LocalFile(path) for path in there]
-    with CacheSession(options, uploads=False) as sharing:
-        return plan_images(places, stages, sharing.store, options.wishes, options.limits, shard=options.shard)
+    places = [LocalFile(path) for path in existing]
+    with CacheSession(options, uploads=False) as session:
+        return plan_images(places, stages, session.store, options.wishes, options.limits, shard=options.shard)
 
 
 def status(
@@ -62,42 +76,45 @@ def status(
     training: TrainOptions | None = None,
     progress: Progress | None = None,
 ) -> Status:
-    """What is fresh, stale and failed for a source of pictures, or for a dataset with its training; without
-    either, for all pictures that were looked at in this workspace.
+    """Return what is fresh, stale and failed for a source of pictures, or for a dataset and its training.
+
+    Without a target, it covers all pictures that this workspace has seen.
 
     Raises:
-        UserError: there is no such thing, or a setting is unknown.
+        UserError: the target does not exist, or a setting is unknown.
         StageError: a model or tool that a stage needs is missing.
     """
     options = options or Options()
     if target is None:
-        found = picture_status(plan_seen(options))
+        result = extraction_status(_plan_known_images(options))
         folders = sorted(Workspace(options.workspace).runs.glob("*"))
-        return replace(found, unfinished=tuple(run for folder in folders for run in unfinished_runs(folder)))
+        return replace(result, unfinished=tuple(run for folder in folders for run in unfinished_runs(folder)))
     kind = classify(target)
     if kind.is_source or kind.is_image_folder or kind is TargetKind.POSTS_FILE:
-        return picture_status(plan_extraction(target, options, progress))
+        return extraction_status(plan_extraction(target, options, progress))
     if options.shard is not None:
         hint = f"ita extract {target} --shard … --dry-run shows a shard of its pictures"
         raise UsageError("a training is not divided into shards", hint)
     return training_status(plan_train(str(target), options, training), options)
 
 
-def picture_status(plan: ExtractionPlan) -> Status:
+def extraction_status(plan: ExtractionPlan) -> Status:
+    """Return the status of the stages in a plan."""
     return status_of(plan.plan, plan.unreadable)
 
 
 def training_status(plan: TrainingPlan, options: Options) -> Status:
+    """Return the status of a training and of the stages that it needs."""
     workspace = Workspace(options.workspace)
     state = plan.state(workspace.store, workspace.runs)
     return status_of(plan.contexts.plan, plan.contexts.pictures.unreadable, state)
 
 
 def why(image: Path | str, options: Options | None = None) -> Explanation:
-    """Everything about one picture: its records, what decided them, and what has changed since.
+    """Explain one picture: its records, what determined them, and what has changed since.
 
     Raises:
-        UserError: there is no such picture, or a setting is unknown.
+        UserError: the picture does not exist, or a setting is unknown.
         StageError: a model or tool that a stage needs is missing.
     """
     options = options or Options()
@@ -105,14 +122,14 @@ def why(image: Path | str, options: Options | None = None) -> Explanation:
     choice = resolve_preset(options)
     logger.info(choice.why)
     stages = build_stages(choice.preset, options.stages)
-    with CacheSession(options, uploads=False) as sharing:
-        plan = plan_images([place], stages, sharing.store, options.wishes, options.limits)
+    with CacheSession(options, uploads=False) as session:
+        plan = plan_images([place], stages, session.store, options.wishes, options.limits)
     if plan.unreadable:
         raise UsageError(
             f"{place.label} cannot be read: {plan.unreadable[0].reason}",
             "ita status without a picture lists those that can",
         )
-    return explain(plan, sharing.store)
+    return explain(plan, session.store)
 
 
 def why_post(
@@ -122,10 +139,10 @@ def why_post(
     progress: Progress | None = None,
     data: Path | None = None,
 ) -> Explanation:
-    """Everything about one post, by its id: what `why` says of a picture, of it and of its picture.
+    """Explain one post and its picture, as `why` does for a picture; `post` is its id.
 
     Raises:
-        UserError: there is no such post, or a setting is unknown.
+        UserError: the post does not exist, or a setting is unknown.
         StageError: a model or tool that a stage needs is missing.
     """
     options = options or Options()

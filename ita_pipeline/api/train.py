@@ -1,4 +1,4 @@
-"""`ita train` from end to end: what it would do, one run, and a series of them."""
+"""The Python API of `ita train`: plan a run, train it, and train a series of runs."""
 
 from __future__ import annotations
 
@@ -24,16 +24,29 @@ from ita_pipeline.reports.build import MAX_IMAGES_AFTER_TRAINING, report_run
 from ita_pipeline.reports.thumbnails import Pictures
 from ita_pipeline.reports.writer import ReportOptions
 from ita_pipeline.runs.plan import TrainingPlan, TrainOptions, plan_training
-from ita_pipeline.runs.run import Run
-from ita_pipeline.runs.series import RunSeries, SeriesRun, plan_series, series_run, summarize
+from ita_pipeline.runs.run import Run, RunScores
+from ita_pipeline.runs.series import Mean, PlannedRun, RunSeries, SeriesRun, plan_series, series_run, summarize
 from ita_pipeline.runs.train import train_if_new
+
+__all__ = [
+    "Mean",
+    "PlannedRun",
+    "RunScores",
+    "RunSeries",
+    "Trained",
+    "TrainedSeries",
+    "plan_series",
+    "plan_train",
+    "train",
+    "train_series",
+]
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A run, whether it was trained just now, and what was extracted for it."""
+    """A run, whether it is new, and the extraction that was done for it."""
 
     run: Run
     new: bool
@@ -42,7 +55,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class TrainedSeries:
-    """Several runs, and what was extracted for each."""
+    """Several runs, and the extraction that was done for each."""
 
     series: RunSeries
     extractions: tuple[Extraction, ...]
@@ -53,7 +66,7 @@ def plan_train(
     options: Options | None = None,
     training: TrainOptions | None = None,
 ) -> TrainingPlan:
-    """What `train` would do: the very plan that it obeys.
+    """Plan what `train` does.
 
     Raises:
         UserError: the dataset, a file of it or a setting is missing or wrong.
@@ -69,8 +82,8 @@ def _plan(dataset: str, options: Options, training: TrainOptions, notes: Notes) 
         notes.add(note)
     choice = resolve_preset(options, also=("training",), contexts=training.contexts or ())
     notes.add(choice.why)
-    with CacheSession(options, uploads=False) as sharing:
-        return plan_training(loaded, choice.preset, options, training, sharing.store, notes)
+    with CacheSession(options, uploads=False) as session:
+        return plan_training(loaded, choice.preset, options, training, session.store, notes)
 
 
 def train(
@@ -81,34 +94,30 @@ def train(
 ) -> Trained:
     """Bring the pictures of a dataset up to date, train the tagger on it, score it and write its report.
 
-    Does nothing that was done before: unchanged inputs give back the run that is there, and a training that was
-    killed goes on from its last checkpoint.
+    Unchanged inputs return the existing run, and a training that was killed resumes from its last checkpoint.
 
     Raises:
         UserError: the dataset, a file of it or a setting is missing or wrong.
-        NotCleanError: a limit left pictures for another time.
-        StageError: a model or tool is missing; what was computed before is kept.
+        NotCleanError: a limit left pictures unprocessed.
+        StageError: a model or tool is missing; finished records remain.
     """
     options, training = options or Options(), training or TrainOptions()
-    return train_planned(plan_train(dataset, options, training), options, training, progress or NoProgress())
+    return _train_planned(plan_train(dataset, options, training), options, training, progress or NoProgress())
 
 
-def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, progress: Progress) -> Trained:
-    workspace, processes = Workspace(options.workspace), World.connect()
+def _train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, progress: Progress) -> Trained:
+    workspace, world = Workspace(options.workspace), World.connect()
     if training.report_to:
-        # Before anything is computed for a training that nobody could be told of.
+        # Fail before anything is computed if a reporter does not exist.
         create_reporters(training.report_to, workspace.runs)
-    if processes.is_main:
+    if world.is_main:
         ask_consent(plan.contexts.plan, options.consent, options.confirm)
-    with (
-        CacheSession(options, uploads=processes.is_main) as sharing,
-        SubprocessExecutor(options.limits) as executor,
-    ):
-        sharing.upload_at_end(plan.contexts.plan.keys.values())
+    with CacheSession(options, uploads=world.is_main) as session, SubprocessExecutor(options.limits) as executor:
+        session.upload_at_end(plan.contexts.plan.keys.values())
         engine = LocalEngine(executor)
-        contexts = make_contexts(plan.contexts, sharing.store, engine, progress) if processes.is_main else None
-    processes.barrier()
-    # The other processes of a launcher find everything looked at already.
+        contexts = make_contexts(plan.contexts, session.store, engine, progress) if world.is_main else None
+    world.barrier()
+    # The other processes read the records that the first one has made.
     contexts = contexts or read_contexts(plan.contexts, workspace.store)
     if contexts.extraction.waiting:
         why = "; ".join(contexts.extraction.notes) or "--limit"
@@ -120,10 +129,10 @@ def train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, 
     run, new = train_if_new(
         plan.run_inputs(contexts), workspace.runs, training.checkpoint_every, training.report_to
     )
-    if processes.is_main and (new or not run.report.is_file()):
-        wishes = ReportOptions(workspace=options.workspace, pictures=Pictures.INSIDE)
-        report_run(run, run.report, wishes, progress, plan.dataset, MAX_IMAGES_AFTER_TRAINING)
-    return Trained(run, new, replace(contexts.extraction, sharing=sharing.outcome))
+    if world.is_main and (new or not run.report.is_file()):
+        report_options = ReportOptions(workspace=options.workspace, pictures=Pictures.INSIDE)
+        report_run(run, run.report, report_options, progress, plan.dataset, MAX_IMAGES_AFTER_TRAINING)
+    return Trained(run, new, replace(contexts.extraction, sharing=session.outcome))
 
 
 def train_series(
@@ -134,12 +143,12 @@ def train_series(
     views: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> TrainedSeries:
-    """Train with every one of these seeds and contexts, as `train` does each: what is there is not done again.
+    """Train with each of these seeds and contexts, as `train` does; existing runs are reused.
 
     `views` are text, all, a context, or contexts joined by plus signs.
 
     Raises:
-        As `train`; runs that were finished before are kept.
+        As `train`; finished runs remain.
     """
     options, training = options or Options(), training or TrainOptions()
     wanted = plan_series(training, seeds, views)
@@ -147,10 +156,10 @@ def train_series(
     for number, variant in enumerate(wanted, 1):
         logger.info(f"run {number} of {len(wanted)}: {variant}")
         plan = _plan(dataset, options, variant.training, notes)
-        trained = train_planned(plan, options, variant.training, progress or NoProgress())
+        trained = _train_planned(plan, options, variant.training, progress or NoProgress())
         runs.append(series_run(variant.contexts, trained.run, trained.new))
         extractions.append(trained.extraction)
-        # What was refreshed for one run is fresh for the next, and what failed again has failed for all of them.
+        # Stages that one run refreshed are fresh for the next, and retried failures are final for all runs.
         done = {part.stage.name for part in plan.contexts.plan.stages}
         retry = () if done else options.retry_failed
         options = replace(

@@ -21,8 +21,15 @@ from ita_pipeline.cli.doctor import doctor
 from ita_pipeline.cli.evaluate import evaluate
 from ita_pipeline.cli.export_model import export_model
 from ita_pipeline.cli.extract import extract
-from ita_pipeline.cli.messages import fail, heard, narrow, narrow_help, plain_help, refuse
-from ita_pipeline.cli.options import completed
+from ita_pipeline.cli.messages import (
+    fail,
+    fail_usage,
+    is_narrow,
+    prefers_plain_help,
+    take_global_options,
+    wrap_help_narrowly,
+)
+from ita_pipeline.cli.option_groups import complete_retry_failed
 from ita_pipeline.cli.predict import predict
 from ita_pipeline.cli.report import report
 from ita_pipeline.cli.status import status
@@ -41,10 +48,10 @@ app = typer.Typer(
     "missing; 4 corrupt cache; 130 interrupted. ita COMMAND --help says more.",
     add_completion=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None if plain_help() else "rich",
+    rich_markup_mode=None if prefers_plain_help() else "rich",
 )
-if narrow():
-    narrow_help()
+if is_narrow():
+    wrap_help_narrowly()
 COMMANDS = (extract, status, why, train, evaluate, predict, demo, report, compare, export_model, doctor, init)
 for command in COMMANDS:
     app.command()(command)
@@ -53,7 +60,7 @@ app.add_typer(data, name="data")
 app.add_typer(config, name="config")
 
 
-def version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version as installed
 
@@ -62,60 +69,62 @@ def version(wanted: bool) -> None:
 
 
 @app.callback()
-def before_any_command(
+def _global_options(
     _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Anywhere.")] = False,
     _quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say only data and what went wrong. Anywhere.")
     ] = False,
-    _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Show it.")] = False,
+    _: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
-    """Both are heeded before anything is parsed; see `manners.heard`."""
+    """Declare the global options, which `take_global_options` handles before the command line is parsed."""
 
 
 def main() -> None:
-    """Run a command; what a person can mend is told in a sentence, with the exit code that fits."""
-    # Idle OpenMP threads spin, and beside a busy neighbour burn whole cores; read when torch is first loaded.
+    """Run a command, and exit with an error message and exit code if it fails."""
+    # Idle OpenMP threads spin and use whole cores; torch reads the setting when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    arguments = heard(completed(sys.argv[1:]))
-    if lonely(arguments):
+    arguments = take_global_options(complete_retry_failed(sys.argv[1:]))
+    if _needs_help(arguments):
         app(args=[*arguments, "--help"], prog_name="ita", standalone_mode=False)
         sys.exit(ExitCode.USAGE)
     try:
         with printed_messages():
-            code = app(args=arguments, prog_name="ita", standalone_mode=False, default_map=defaults(arguments))
-        # A reader that went away, as `head` does, is told of here and not while Python shuts down.
+            code = app(
+                args=arguments, prog_name="ita", standalone_mode=False, default_map=_read_defaults(arguments)
+            )
+        # Raise `BrokenPipeError` here if the reader, such as `head`, has ended, and not while Python shuts down.
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(ExitCode.NOT_CLEAN)
     except typer.TyperException as error:
-        refuse(error)
+        fail_usage(error)
     except Exception as error:
-        unfinished(error)
+        _fail(error)
     else:
         sys.exit(code or ExitCode.DONE)
 
 
-def unfinished(error: Exception) -> None:
-    """End with what stopped a command.
+def _fail(error: Exception) -> None:
+    """Exit with the message of an error that ended a command.
 
     Raises:
         SystemExit: always.
     """
-    from stages.base import StageError
+    from ita_pipeline.api.errors import StageError
 
     if isinstance(error, UserError):
         fail(str(error), error.hint, error.exit_code)
     if isinstance(error, StageError):
         fail(str(error), error.hint, ExitCode.MISSING)
     if isinstance(error, OSError):
-        fail(*of_system(error), ExitCode.MISSING)
+        fail(*_explain_system_error(error), ExitCode.MISSING)
     what = f"{type(error).__name__}: {error}"
     fail(f"this should not have happened: {what}", "ita --debug … shows where; please report it", ExitCode.USAGE)
 
 
-def working_folder() -> bool:
-    """Whether the folder that the command was started in is still there."""
+def _has_working_folder() -> bool:
+    """Whether the folder that the command was started in still exists."""
     try:
         os.getcwd()  # noqa: PTH109
     except FileNotFoundError:
@@ -123,10 +132,10 @@ def working_folder() -> bool:
     return True
 
 
-def of_system(error: OSError) -> tuple[str, str]:
-    """What the system refused, and what a person can do about it."""
+def _explain_system_error(error: OSError) -> tuple[str, str]:
+    """Describe an error of the operating system, and how to mend it."""
     place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
-    if isinstance(error, FileNotFoundError) and not place and not working_folder():
+    if isinstance(error, FileNotFoundError) and not place and not _has_working_folder():
         return "the current folder is not there any more", "go to one that is, and run the same command again: cd …"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         what = place or "a file"
@@ -142,25 +151,30 @@ def of_system(error: OSError) -> tuple[str, str]:
     return f"the system said no: {error}", "mend that and run the same command again"
 
 
-def lonely(arguments: list[str]) -> bool:
-    """Whether there is no command, or only the name of a group: then help is what was wanted."""
+def _needs_help(arguments: list[str]) -> bool:
+    """Whether there is no command, or only the name of a group."""
     groups = [group.name for group in app.registered_groups]
     return "_ITA_COMPLETE" not in os.environ and (not arguments or (len(arguments) == 1 and arguments[0] in groups))
 
 
-def defaults(arguments: list[str]) -> dict[str, Any]:
-    """What files and environment say of options, for every command and every command of a group."""
+def _read_defaults(arguments: list[str]) -> dict[str, Any]:
+    """Read the options that files and the environment set, for every command."""
     if "_ITA_COMPLETE" in os.environ or "--help" in arguments or "--version" in arguments:
         return {}
     from ita_pipeline.core.config_layers import merge_options, read_layers
 
     options = merge_options(read_layers())
-    found: dict[str, Any] = dict.fromkeys(names(app), options)
+    defaults: dict[str, Any] = dict.fromkeys(command_names(app), options)
     for group in app.registered_groups:
-        found[group.name or ""] = dict.fromkeys(names(group.typer_instance), options)
-    return found
+        defaults[group.name or ""] = dict.fromkeys(command_names(group.typer_instance), options)
+    return defaults
 
 
-def names(of: typer.Typer | None) -> list[str]:
-    commands = of.registered_commands if of is not None else []
-    return [command.name or command.callback.__name__.replace("_", "-") for command in commands if command.callback]
+def command_names(group: typer.Typer | None) -> list[str]:
+    """Return the names of the visible commands of a group."""
+    commands = group.registered_commands if group is not None else []
+    return [
+        command.name or command.callback.__name__.replace("_", "-")
+        for command in commands
+        if command.callback and not command.hidden
+    ]

@@ -1,28 +1,25 @@
-"""`ita cache`: what lies in the cache, whether it is whole and right, and what of it may go, come or be carried."""
+"""`ita cache ls`, `verify`, `compact` and `gc`: show, check and clean up cached records."""
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, confirm, resumable, say, shown, table
-from ita_pipeline.cli.options import AsJson, Assignments, Preset, Stages, WorkspaceFolder, base_settings
+from ita_pipeline.cli.console import ProgressDisplay, print_message, resumable, table
+from ita_pipeline.cli.option_groups import StageSelection, build_options, expand_groups
+from ita_pipeline.cli.options import AsJson, Assignments, Preset, WorkspaceFolder
 from ita_pipeline.cli.options import Yes as Consent
 from ita_pipeline.core.errors import ExitCode, UsageError
+from ita_pipeline.core.text import clean_path
 
 if TYPE_CHECKING:
-    from ita_pipeline.cache.cleanup import Removal
-    from ita_pipeline.cache.compaction import Compacted
-    from ita_pipeline.cache.inventory import KeyUsage, Verification
-    from ita_pipeline.cache.shared.store import SharedCache
-    from ita_pipeline.extraction.options import Options
-    from ita_pipeline.extraction.recompute import Recomputation
+    from ita_pipeline.api.cache import KeyUsage, Recomputation, Removal, SharedCache, Verification
 
 
 app = typer.Typer(
@@ -30,8 +27,9 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-MOST_NAMED = 20
+MAX_LINES = 20
 
+USAGE_HEADER = ["key", "values", "failures", "segments", "MB", "last used"]
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")]
 
@@ -44,32 +42,15 @@ Address = Annotated[
 OfShared = Annotated[bool, typer.Option("--shared", help="The shared cache that ita.yaml or ITA_SHARED sets.")]
 
 
-def place_asked(url: str | None, of_shared: bool) -> SharedCache | None:
-    """The shared cache that a command is about, or nothing where it is about the workspace's."""
+def open_shared(url: str | None, of_shared: bool) -> SharedCache | None:
+    """Open the shared cache of a command, or return None for a command about the workspace's cache."""
     from ita_pipeline.api.cache import shared_cache
 
     return shared_cache(url or "") if url or of_shared else None
 
 
-def work_folder(workspace: Path) -> Path:
-    """Where objects lie while they are looked at."""
-    from ita_pipeline.cache.workspace import Workspace
-
-    folder = Workspace(workspace).store.root
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def options_of(preset: str, stage: list[str] | None, assignments: list[str] | None, workspace: Path) -> Options:
-    from ita_pipeline.extraction.options import Options
-
-    return Options(
-        preset, tuple(stage or ()), tuple(assignments or ()), workspace, base=base_settings(), confirm=confirm
-    )
-
-
 @app.command("ls")
-def list_keys(
+def list_cached_keys(
     url: Address = None,
     of_shared: OfShared = False,
     preset: Preset = "auto",
@@ -83,61 +64,54 @@ def list_keys(
 
     ita cache ls s3://bucket/ita-cache
     """
-    from ita_pipeline.api.cache import current_keys
-    from ita_pipeline.cache import inventory as maintenance
-    from ita_pipeline.cache.shared import maintenance as shared_upkeep
-    from ita_pipeline.cache.workspace import Workspace
-    from stages.base import StageError
+    from ita_pipeline.api.cache import StageError, current_keys, list_keys
 
-    shared = place_asked(url, of_shared)
-    if shared is None:
-        found = maintenance.list_keys(Workspace(workspace).store)
-    else:
-        with shared.as_user_errors():
-            found = shared_upkeep.list_keys(shared)
+    usages = list_keys(open_shared(url, of_shared), workspace)
     try:
-        wanted = current_keys(options_of(preset, None, assignments, workspace))
+        keys = current_keys(build_options(preset=preset, assignments=assignments, workspace=workspace))
     except StageError as error:
-        say(f"which keys are current cannot be said: {error}")
-        wanted = {}
-    current = {key.hexdigest for key in wanted.values()}
+        print_message(f"which keys are current cannot be said: {error}")
+        keys = {}
+    current = {key.hexdigest for key in keys.values()}
     if as_json:
-        print(json.dumps({"schema": "ita.cache/1", "keys": [as_object(item, current) for item in found]}))
+        print(json.dumps({"schema": "ita.cache/1", "keys": [_to_json(usage, current) for usage in usages]}))
         return
-    rows = [as_row(item, current if item.key.stage in wanted else None) for item in found]
-    header = ["stage", "key", "current", "values", "failures", "segments", "MB", "last used"]
-    print(table(header, rows))
+    rows: list[list[str]] = []
+    for usage in usages:
+        is_current = "yes" if usage.key.hexdigest in current else "no"
+        key, *numbers = _row(usage)
+        rows.append([usage.key.stage, key, is_current if usage.key.stage in keys else "–", *numbers])
+    key, *numbers = USAGE_HEADER
+    print(table(["stage", key, "current", *numbers], rows))
 
 
-def as_object(item: KeyUsage, current: set[str]) -> dict[str, object]:
+def _to_json(usage: KeyUsage, current: set[str]) -> dict[str, object]:
     return {
-        "stage": item.key.stage,
-        "key": item.key.hexdigest,
-        "current": item.key.hexdigest in current,
-        "components": item.key.components,
-        "values": item.values,
-        "failures": item.failures,
-        "segments": item.segments,
-        "bytes": item.size,
-        "last_used": datetime.fromtimestamp(item.used).astimezone().isoformat(timespec="seconds"),
+        "stage": usage.key.stage,
+        "key": usage.key.hexdigest,
+        "current": usage.key.hexdigest in current,
+        "components": usage.key.components,
+        "values": usage.values,
+        "failures": usage.failures,
+        "segments": usage.segments,
+        "bytes": usage.size,
+        "last_used": datetime.fromtimestamp(usage.used).astimezone().isoformat(timespec="seconds"),
     }
 
 
-def as_row(item: KeyUsage, current: set[str] | None) -> list[str]:
-    """`current` is nothing where no stage of the preset could have that key."""
+def _row(usage: KeyUsage) -> list[str]:
+    counts = (usage.values, usage.failures)
     return [
-        item.key.stage,
-        item.key.hexdigest[:8],
-        "–" if current is None else "yes" if item.key.hexdigest in current else "no",
-        "–" if item.values is None else str(item.values),
-        "–" if item.failures is None else str(item.failures),
-        str(item.segments),
-        f"{item.size / 1e6:.2f}",
-        f"{datetime.fromtimestamp(item.used):%Y-%m-%d %H:%M}",
+        usage.key.hexdigest[:8],
+        *("–" if count is None else str(count) for count in counts),
+        str(usage.segments),
+        f"{usage.size / 1e6:.2f}",
+        f"{datetime.fromtimestamp(usage.used):%Y-%m-%d %H:%M}",
     ]
 
 
 @app.command()
+@expand_groups
 def verify(
     url: Address = None,
     of_shared: OfShared = False,
@@ -145,9 +119,8 @@ def verify(
         int | None, typer.Option(min=1, help="Also do so many pictures of each stage again, and compare.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Which pictures are drawn.")] = 0,
-    preset: Preset = "auto",
-    stage: Stages = None,
-    assignments: Assignments = None,
+    *,
+    selection: StageSelection,
     workspace: WorkspaceFolder = Path(),
     consent: Consent = False,
     as_json: AsJson = False,
@@ -160,80 +133,50 @@ def verify(
 
     ita cache verify s3://bucket/ita-cache
     """
-    from ita_pipeline.api import cache as upkeep
-    from ita_pipeline.cache import inventory as maintenance
-    from ita_pipeline.cache.shared import maintenance as shared_upkeep
-    from ita_pipeline.cache.workspace import Workspace
+    from ita_pipeline.api import cache
 
-    shared = place_asked(url, of_shared)
-    if shared is None:
-        checked = maintenance.verify(Workspace(workspace).store)
-    elif recompute:
+    shared = open_shared(url, of_shared)
+    if shared is not None and recompute:
         raise UsageError("--recompute is about the cache here", "ita cache pull first")
-    else:
-        with shared.as_user_errors():
-            checked = shared_upkeep.verify(shared, work_folder(workspace))
-    again: list[Recomputation] = []
+    checked = cache.verify(shared, workspace)
+    recomputations: Sequence[Recomputation] = ()
     if recompute and not checked.damage:
         display = ProgressDisplay()
         with resumable(display):
-            options = replace(options_of(preset, stage, assignments, workspace), consent=consent)
-            again = list(upkeep.recompute(recompute, options, seed, display))
+            options = build_options(selection, workspace=workspace, yes=consent)
+            recomputations = cache.recompute(recompute, options, seed, display)
     if as_json:
-        print(json.dumps(verified(checked, again)))
+        print(json.dumps(cache.verification_to_json(checked, recomputations)))
     else:
-        tell_verified(checked, again)
+        _print_verification(checked, recomputations)
     if checked.damage:
         where = f"{shared.url} " if shared is not None else ""
-        say(f"hint: ita cache compact {where}--drop-damaged keeps every good line")
+        print_message(f"hint: ita cache compact {where}--drop-damaged keeps every good line")
         raise typer.Exit(ExitCode.CORRUPT)
-    if any(found.different for found in again):
+    if any(recomputation.different for recomputation in recomputations):
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
-def verified(checked: Verification, again: list[Recomputation]) -> dict[str, object]:
-    from ita_pipeline.extraction.recompute import Agreement
-
-    damage = [{"segment": shown(d.segment), "line": d.line, "image": d.image} for d in checked.damage]
-    recomputed = [
-        {
-            "stage": found.key.stage,
-            "key": found.key.hexdigest,
-            **{kind.value: found.count(kind) for kind in Agreement},
-            "lost": found.lost,
-            "differing": [shown(path) for path in found.different],
-        }
-        for found in again
-    ]
-    return {
-        "schema": "ita.verify/1",
-        "segments": checked.segments,
-        "lines": checked.lines,
-        "damaged": damage,
-        "recomputed": recomputed,
-    }
-
-
-def tell_verified(checked: Verification, again: list[Recomputation]) -> None:
-    from ita_pipeline.extraction.recompute import Agreement
+def _print_verification(checked: Verification, recomputations: Sequence[Recomputation]) -> None:
+    from ita_pipeline.api.cache import Agreement
 
     print(f"{checked.lines} lines in {checked.segments} segments, {len(checked.damage)} damaged")
-    for damage in checked.damage[:MOST_NAMED]:
+    for damage in checked.damage[:MAX_LINES]:
         image = f", of image {damage.image}" if damage.image else ""
         what = f"line {damage.line}{image}" if damage.line else "its end is missing"
-        say(f"damaged: {shown(damage.segment)}, {what}")
-    if len(checked.damage) > MOST_NAMED:
-        say(f"and {len(checked.damage) - MOST_NAMED} more")
-    if not again:
+        print_message(f"damaged: {clean_path(damage.segment)}, {what}")
+    if len(checked.damage) > MAX_LINES:
+        print_message(f"and {len(checked.damage) - MAX_LINES} more")
+    if not recomputations:
         return
     rows = [
-        [found.key.stage, found.key.hexdigest[:8], *(str(found.count(kind)) for kind in Agreement), str(found.lost)]
-        for found in again
+        [one.key.stage, one.key.hexdigest[:8], *(str(one.count(kind)) for kind in Agreement), str(one.lost)]
+        for one in recomputations
     ]
     print(table(["done again", "key", *(kind.value for kind in Agreement), "picture lost"], rows))
-    for found in again:
-        for path in found.different[:MOST_NAMED]:
-            say(f"{found.key.stage} says something else of {shown(path)} now")
+    for recomputation in recomputations:
+        for path in recomputation.different[:MAX_LINES]:
+            print_message(f"{recomputation.key.stage} says something else of {clean_path(path)} now")
 
 
 @app.command()
@@ -249,28 +192,17 @@ def compact(
 
     ita cache compact s3://bucket/ita-cache
     """
-    from ita_pipeline.cache import compaction
-    from ita_pipeline.cache.shared import maintenance as shared_upkeep
-    from ita_pipeline.cache.workspace import Workspace
+    from ita_pipeline.api import cache
 
-    shared = place_asked(url, of_shared)
-    done = False
-    if shared is None:
-        for item in compaction.compact(Workspace(workspace).store, drop_damaged):
-            tell_compacted(str(item.folder), item)
-            done = True
-    else:
-        with shared.as_user_errors():
-            for address, item in shared_upkeep.compact(shared, work_folder(workspace), drop_damaged):
-                tell_compacted(address, item)
-                done = True
-    if not done:
-        say("nothing to do: no key has small segments to bring together, and none holds what was replaced")
-
-
-def tell_compacted(where: str, item: Compacted) -> None:
-    dropped = f", {item.dropped} damaged lines left out" if item.dropped else ""
-    print(f"{shown(where)}: {item.segments} segments, {item.records} records{dropped}")
+    count = 0
+    for place, compacted in cache.compact(open_shared(url, of_shared), workspace, drop_damaged):
+        count += 1
+        dropped = f", {compacted.dropped} damaged lines left out" if compacted.dropped else ""
+        print(f"{clean_path(place)}: {compacted.segments} segments, {compacted.records} records{dropped}")
+    if not count:
+        print_message(
+            "nothing to do: no key has small segments to bring together, and none holds what was replaced"
+        )
 
 
 @app.command()
@@ -293,39 +225,29 @@ def gc(
 
     ita cache gc --max-size 10GB --yes
     """
-    from ita_pipeline.cache import cleanup as collection
-    from ita_pipeline.cache.shared import maintenance as shared_upkeep
-    from ita_pipeline.cache.workspace import Workspace
+    from ita_pipeline.api import cache
 
-    shared = place_asked(url, of_shared)
-    most = None if max_size is None else size_in_bytes(max_size)
-    keep = 1 if keep is None and most is None else keep
-    if shared is None:
-        removal = collection.plan_cleanup(Workspace(workspace).store, keep, most)
-    else:
-        with shared.as_user_errors():
-            removal = shared_upkeep.plan_cleanup(shared, keep, most)
-    show_removal(removal)
-    if most is not None and removal.kept_bytes > most:
-        say(
-            f"{removal.kept_bytes / 1e6:.2f} MB stay, more than {max_size}: the key of each stage used last is kept"
-        )
+    shared = open_shared(url, of_shared)
+    max_bytes = None if max_size is None else _parse_size(max_size)
+    keep = 1 if keep is None and max_bytes is None else keep
+    removal = cache.plan_cleanup(shared, workspace, keep, max_bytes)
+    _print_removal(removal)
+    if max_bytes is not None and removal.kept_bytes > max_bytes:
+        stays = f"{removal.kept_bytes / 1e6:.2f} MB stay, more than {max_size}"
+        print_message(f"{stays}: the key of each stage used last is kept")
     if dry_run or not (removal.removed or removal.leftovers):
         return
-    if not yes and not agreed():
+    if not yes and not (sys.stdin.isatty() and typer.confirm("remove them?", err=True)):
         raise UsageError("nothing was removed", "--yes removes without asking, --dry-run only shows")
-    if shared is None:
-        removed = list(collection.remove(removal))
-    else:
-        with shared.as_user_errors():
-            removed = list(shared_upkeep.remove(shared, removal))
-    say(f"removed {len(removed)} keys and {len(removal.leftovers)} leftovers of crashed runs")
-    for holding in removal.removed:
-        if holding not in removed:
-            say(f"left alone, because a process works under it: {holding.key.stage} {holding.key.hexdigest[:8]}")
+    removed = cache.remove_keys(removal, shared)
+    print_message(f"removed {len(removed)} keys and {len(removal.leftovers)} leftovers of crashed runs")
+    for usage in removal.removed:
+        if usage not in removed:
+            key = f"{usage.key.stage} {usage.key.hexdigest[:8]}"
+            print_message(f"left alone, because a process works under it: {key}")
 
 
-def size_in_bytes(text: str) -> int:
+def _parse_size(text: str) -> int:
     from pydantic import ByteSize, TypeAdapter, ValidationError
 
     try:
@@ -334,19 +256,12 @@ def size_in_bytes(text: str) -> int:
         raise UsageError(f"--max-size {text} is no size", "write it as 500MB or 10GB") from error
 
 
-def show_removal(removal: Removal) -> None:
+def _print_removal(removal: Removal) -> None:
     if not removal.removed and not removal.leftovers:
-        say("nothing to remove")
+        print_message("nothing to remove")
         return
-    header = ["goes", "key", "current", "values", "failures", "segments", "MB", "last used"]
-    rows = [as_row(item, None) for item in removal.removed]
-    print(table([name for name in header if name != "current"], [[*row[:2], *row[3:]] for row in rows]))
+    print(table(["goes", *USAGE_HEADER], [[usage.key.stage, *_row(usage)] for usage in removal.removed]))
     for path in removal.leftovers:
-        print(f"leftover of a crashed run: {shown(path)}")
-    removed, kept = removal.removed_bytes / 1e6, removal.kept_bytes / 1e6
-    say(f"{removed:.2f} MB go, {kept:.2f} MB in {len(removal.kept)} keys stay")
-
-
-def agreed() -> bool:
-    """Ask, where there is somebody to ask."""
-    return sys.stdin.isatty() and typer.confirm("remove them?", err=True)
+        print(f"leftover of a crashed run: {clean_path(path)}")
+    size = f"{removal.removed_bytes / 1e6:.2f} MB go, {removal.kept_bytes / 1e6:.2f} MB"
+    print_message(f"{size} in {len(removal.kept)} keys stay")

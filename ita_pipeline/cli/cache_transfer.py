@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ita_pipeline.cli.cache import Address, OfShared, app, place_asked
-from ita_pipeline.cli.console import say, shown, table
+from ita_pipeline.cli.cache import Address, OfShared, app, open_shared
+from ita_pipeline.cli.console import print_message, table
 from ita_pipeline.cli.options import WorkspaceFolder
 from ita_pipeline.core.errors import ExitCode, UsageError
-
-if TYPE_CHECKING:
-    from ita_pipeline.cache.shared.sync import Transfer
-
+from ita_pipeline.core.text import clean_path
 
 Stages = Annotated[list[str] | None, typer.Option("--stage", help="Only this stage. Repeatable.")]
 
@@ -37,15 +35,15 @@ def push(url: Target = None, stage: Stages = None, workspace: WorkspaceFolder = 
 
     ita cache push s3://bucket/ita-cache
     """
-    from ita_pipeline.api.cache import push_cache
+    from ita_pipeline.api.cache import damaged_lines, push_cache
 
     rows: list[list[str]] = []
-    total = Transfers()
+    damaged: list[str] = []
     for key, moved in push_cache(url or "", workspace, tuple(stage or ())):
         rows.append([key.stage, key.short[:8], str(moved.segments), f"{moved.size / 1e6:.2f}"])
-        total.count(moved)
+        damaged += damaged_lines(moved)
     print(table(["put", "key", "segments", "MB"], rows))
-    total.end("hint: ita cache verify says more, ita cache compact --drop-damaged mends")
+    _fail_if_damaged(damaged, "hint: ita cache verify says more, ita cache compact --drop-damaged mends")
 
 
 @app.command()
@@ -56,41 +54,27 @@ def pull(url: Target = None, stage: Stages = None, workspace: WorkspaceFolder = 
 
     ita cache pull s3://bucket/ita-cache
     """
-    from ita_pipeline.api.cache import pull_cache
+    from ita_pipeline.api.cache import damaged_lines, pull_cache
 
     rows: list[list[str]] = []
-    total = Transfers()
-    for found in pull_cache(url or "", workspace, tuple(stage or ())):
-        moved = found.transfer
-        rows.append([found.key.stage, found.key.short[:8], str(moved.segments), f"{moved.size / 1e6:.2f}"])
-        total.count(moved)
-        if found.left_out:
-            say(f"{found.key.stage} {found.key.short[:8]} is left out: {found.left_out}")
+    damaged: list[str] = []
+    for pulled in pull_cache(url or "", workspace, tuple(stage or ())):
+        key, moved = pulled.key, pulled.transfer
+        rows.append([key.stage, key.short[:8], str(moved.segments), f"{moved.size / 1e6:.2f}"])
+        damaged += damaged_lines(moved)
+        if pulled.left_out:
+            print_message(f"{key.stage} {key.short[:8]} is left out: {pulled.left_out}")
     print(table(["fetched", "key", "segments", "MB"], rows))
-    total.end("hint: ita cache compact URL --drop-damaged keeps every good line; the rest is computed anew")
+    hint = "hint: ita cache compact URL --drop-damaged keeps every good line; the rest is computed anew"
+    _fail_if_damaged(damaged, hint)
 
 
-class Transfers:
-    """What was found to be damaged on the way."""
-
-    def __init__(self) -> None:
-        self.damaged: list[str] = []
-
-    def count(self, moved: Transfer) -> None:
-        from ita_pipeline.extraction.session import format_damage
-
-        self.damaged += [format_damage(*found) for found in moved.damaged]
-
-    def end(self, hint: str) -> None:
-        """
-        Raises:
-            typer.Exit: something is damaged, and was left out.
-        """
-        for place in self.damaged:
-            say(f"damaged, and left out: {shown(place)}")
-        if self.damaged:
-            say(hint)
-            raise typer.Exit(ExitCode.CORRUPT)
+def _fail_if_damaged(damaged: Sequence[str], hint: str) -> None:
+    for line in damaged:
+        print_message(f"damaged, and left out: {clean_path(line)}")
+    if damaged:
+        print_message(hint)
+        raise typer.Exit(ExitCode.CORRUPT)
 
 
 @app.command()
@@ -112,22 +96,22 @@ def export(
     from ita_pipeline.api.cache import export_parquet
 
     if file.suffix.lower() == ".zip":
-        raise no_archives()
-    parts, left_out = export_parquet(file, place_asked(url, of_shared), workspace, tuple(stage or ()))
+        raise _no_archives_error()
+    parts, skipped = export_parquet(file, open_shared(url, of_shared), workspace, tuple(stage or ()))
     for part in parts:
-        print(f"{shown(part.file)}: {part.records} records under {part.keys} keys, {part.size / 1e6:.2f} MB")
-    for key, why in left_out:
-        say(f"{key.stage} {key.short[:8]} is left out: {why}")
+        size = f"{part.size / 1e6:.2f} MB"
+        print(f"{clean_path(part.file)}: {part.records} records under {part.keys} keys, {size}")
+    for key, reason in skipped:
+        print_message(f"{key.stage} {key.short[:8]} is left out: {reason}")
 
 
 @app.command("import", hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def import_() -> None:
     """Refuse the archives that earlier versions imported."""
-    raise no_archives()
+    raise _no_archives_error()
 
 
-def no_archives() -> UsageError:
-    """The error for commands that used to read or write ZIP archives."""
+def _no_archives_error() -> UsageError:
     return UsageError(
         "ita cache no longer reads or writes ZIP archives",
         "ita cache push FOLDER_OR_URL puts the cache there, and ita cache pull FOLDER_OR_URL fetches it",

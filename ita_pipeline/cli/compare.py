@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, resumable, say, shown, table
+from ita_pipeline.cli.console import ProgressDisplay, print_message, resumable, table
 from ita_pipeline.cli.options import AsJson, DatasetFolder, PictureChoice, Thumbnails, WorkspaceFolder
+from ita_pipeline.core.text import clean_path
 
 if TYPE_CHECKING:
-    from ita_pipeline.runs.compare import Comparison
+    from ita_pipeline.api.report import Comparison
 
 
 def compare(
@@ -37,30 +38,30 @@ def compare(
     ita compare mine/0123456789abcdef mine/fedcba9876543210 --html compare.html
     """
     import ita_pipeline as ita
-    from ita_pipeline.reports.thumbnails import Pictures
+    from ita_pipeline.api.report import Pictures
 
     display = ProgressDisplay()
     with resumable(display):
-        found = ita.compare(a, b, split, samples, seed, workspace)
+        comparison = ita.compare(a, b, split, samples, seed, workspace)
         if html is not None:
             options = ita.ReportOptions(data, dataset, Pictures(pictures), workspace)
-            made = ita.compare_page(found, html, options, display)
-            say(f"page {shown(made.page)}, {made.shown} posts that changed")
+            report = ita.compare_page(comparison, html, options, display)
+            print_message(f"page {clean_path(report.page)}, {report.shown} posts that changed")
     if as_json:
-        print(json.dumps(found.to_json()))
+        print(json.dumps(comparison.to_json()))
         return
-    print(comparison_table(found))
-    say(
-        f"{found.posts} posts of {found.split} with {found.mentions} mentions; {samples} samples, seed {found.seed}"
-    )
-    say("the interval holds 95 in 100 differences over posts drawn anew; p is that of approximate randomisation")
+    print(_format_comparison(comparison))
+    posts = f"{comparison.posts} posts of {comparison.split} with {comparison.mentions} mentions"
+    print_message(f"{posts}; {samples} samples, seed {comparison.seed}")
+    interval = "the interval holds 95 in 100 differences over posts drawn anew"
+    print_message(f"{interval}; p is that of approximate randomisation")
 
 
-def comparison_table(found: Comparison) -> str:
-    rows = []
+def _format_comparison(comparison: Comparison) -> str:
+    rows: list[list[str]] = []
     for view, name in (("text", "T"), ("text+image", "I+T")):
-        one = found.views[view]
-        interval = f"{100 * one.bootstrap.low:+.2f} … {100 * one.bootstrap.high:+.2f}"
-        numbers = [f"{100 * one.a:.2f}", f"{100 * one.b:.2f}", f"{100 * one.difference:+.2f}"]
-        rows.append([name, *numbers, interval, f"{one.randomisation.p:.4f}"])
+        scores = comparison.views[view]
+        interval = f"{100 * scores.bootstrap.low:+.2f} … {100 * scores.bootstrap.high:+.2f}"
+        numbers = [f"{100 * scores.a:.2f}", f"{100 * scores.b:.2f}", f"{100 * scores.difference:+.2f}"]
+        rows.append([name, *numbers, interval, f"{scores.randomisation.p:.4f}"])
     return table(["view", "F1 of A", "F1 of B", "B − A", "95 % interval", "p"], rows)

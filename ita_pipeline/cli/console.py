@@ -1,4 +1,4 @@
-"""What a person sees: data on stdout, everything else on stderr, and nothing that a picture or tweet said raw."""
+"""Terminal output: results on stdout, messages and progress on stderr, all of it free of control characters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -27,14 +26,14 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 30.0
 
 
-def say(line: str) -> None:
-    """One line for the person; whatever stands in it cannot move the cursor or start another line."""
+def print_message(line: str) -> None:
+    """Print one line to stderr, without control characters, which could move the cursor or start another line."""
     indent = line[: len(line) - len(line.lstrip(" "))]
     print(indent + clean_line(line), file=sys.stderr, flush=True)
 
 
-def quiet() -> bool:
-    """Whether only data and what went wrong are wanted."""
+def is_quiet() -> bool:
+    """Whether only results and errors are printed (`--quiet`)."""
     return bool(os.environ.get("ITA_QUIET"))
 
 
@@ -42,7 +41,7 @@ class _MessageHandler(logging.Handler):
     """Prints log records of the package as plain lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(record.getMessage())
+        print_message(record.getMessage())
 
 
 @contextmanager
@@ -50,7 +49,7 @@ def printed_messages() -> Iterator[None]:
     """Print what the package logs to stderr: everything, or with `--quiet` only warnings."""
     logger, handler = logging.getLogger("ita_pipeline"), _MessageHandler()
     level = logger.level
-    logger.setLevel(logging.WARNING if quiet() else logging.INFO)
+    logger.setLevel(logging.WARNING if is_quiet() else logging.INFO)
     logger.addHandler(handler)
     try:
         yield
@@ -69,54 +68,49 @@ def confirm(question: str) -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm(question, err=True)
 
 
-def note(line: str) -> None:
-    """One line that is good to know; not said with `--quiet`."""
-    if not quiet():
-        say(line)
+def print_note(line: str) -> None:
+    """Print a message unless `--quiet` is set."""
+    if not is_quiet():
+        print_message(line)
 
 
 @contextmanager
 def resumable(
-    display: ProgressDisplay, told: str = "interrupted; every finished batch is kept", again: str = "resume with"
+    display: ProgressDisplay, message: str = "interrupted; every finished batch is kept", hint: str = "resume with"
 ) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the command with what became of it, and with the command that takes it up again.
+    """End the command on Ctrl-C and SIGTERM with a message and the command that resumes it.
 
-    While stages run, the first one lets the batch in hand finish, and only a second one stops at once.
+    While stages run, the first signal lets the current batch finish, and the second one stops at once.
     """
 
     def stop(*_: object) -> None:
         if not display.working or display.stop_requested:
             raise KeyboardInterrupt
         display.stop_requested = True
-        # Not `print`: this may interrupt one.
+        # `print` is not reentrant, and this signal may interrupt one.
         os.write(2, b"finishing the batch in hand; once more stops at once\n")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except KeyboardInterrupt:
-        say(told)
-        say(f"hint: {again}: ita {shlex.join(sys.argv[1:])}")
+        print_message(message)
+        print_message(f"hint: {hint}: ita {shlex.join(sys.argv[1:])}")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def shown(path: Path | str) -> str:
-    """A path that is safe to print: bytes that are no text, and control characters, made visible."""
-    return clean_line(str(path).encode("utf-8", "backslashreplace").decode())
-
-
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns of plain text, the first to the left and the others to the right.
+    """Format a table, with the first column aligned left and the others right.
 
-    Where a terminal is too narrow for them, each row becomes lines of a name and a value.
+    In a terminal that is too narrow, each row becomes lines of a name and a value.
     """
     header, rows = [clean_line(c) for c in header], [[clean_line(c) for c in row] for row in rows]
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     if sys.stdout.isatty() and sum(widths) + 2 * (len(widths) - 1) > shutil.get_terminal_size().columns:
-        return "\n".join(stacked(header, row) for row in rows)
+        return "\n".join(_format_stacked(header, row) for row in rows)
 
     def line(row: Sequence[str]) -> str:
         cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
@@ -126,62 +120,65 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def columns(rows: Sequence[tuple[str, ...]]) -> str:
-    """Columns of plain text, all to the left."""
+    """Format columns that are all aligned left."""
     cells = [[clean_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
 
 
-def stacked(header: Sequence[str], row: Sequence[str]) -> str:
+def _format_stacked(header: Sequence[str], row: Sequence[str]) -> str:
     width = max(map(len, header))
     return "\n".join([row[0], *(f"  {n.ljust(width)}  {c}" for n, c in zip(header[1:], row[1:], strict=True))])
 
 
 @dataclass(slots=True)
-class Count:
-    """How far a stage is."""
+class _StageCount:
+    """The number of finished and of all items of a stage."""
 
     total: int
     done: int = 0
 
-    def line(self, stage: str, seconds: float) -> str:
+    def describe(self, stage: str, seconds: float) -> str:
         rate = self.done / seconds
         left = f"{(self.total - self.done) / rate:.0f} s left" if rate else "nothing done yet"
         return f"{stage}: {self.done} of {self.total}, {rate:.1f}/s, {left}"
 
 
 class ProgressDisplay:
-    """Shows the progress of a run: a bar for each stage on a terminal, else a line for each every 30 seconds."""
+    """Progress of a run: in a terminal one bar per stage, otherwise one line per stage every 30 seconds."""
 
     def __init__(self) -> None:
-        self.quiet = quiet()
+        self.is_quiet = is_quiet()
         self.working = self.stop_requested = False
         self.bar: Progress | None = None
-        self.counts: dict[str, Count] = {}
-        self.spoken = self.began = 0.0
+        self.counts: dict[str, _StageCount] = {}
+        self.last_report = self.start_time = 0.0
 
     def start(self, stage: str, total: int) -> None:
+        """Show a stage with this number of items."""
         if not self.working:
-            self.began = self.spoken = time.monotonic()
+            self.start_time = self.last_report = time.monotonic()
         self.working = True
-        self.counts[stage] = Count(total)
-        if not self.quiet and sys.stderr.isatty():
+        self.counts[stage] = _StageCount(total)
+        if not self.is_quiet and sys.stderr.isatty():
             if self.bar is None:
-                self.bar = make_bar()
+                self.bar = _create_bar()
                 self.bar.start()
             self.bar.add_task(stage, total=total)
 
     def advance(self, stage: str, done: int) -> None:
+        """Count more finished items of a stage."""
         self.counts[stage].done += done
         if self.bar is not None:
             self.bar.advance(self.bar.task_ids[list(self.counts).index(stage)], done)
-        elif time.monotonic() - self.spoken >= SECONDS_BETWEEN_LINES:
-            self.spoken = time.monotonic()
+        elif time.monotonic() - self.last_report >= SECONDS_BETWEEN_LINES:
+            self.last_report = time.monotonic()
             for name, count in self.counts.items():
                 if count.done < count.total:
-                    note(count.line(name, self.spoken - self.began))
+                    print_note(count.describe(name, self.last_report - self.start_time))
 
     def finish(self) -> None:
+        """Remove all stages."""
         self.working = False
         self.counts.clear()
         if self.bar is not None:
@@ -189,7 +186,7 @@ class ProgressDisplay:
             self.bar = None
 
 
-def make_bar() -> Progress:
+def _create_bar() -> Progress:
     from rich.console import Console
     from rich.progress import (
         BarColumn,

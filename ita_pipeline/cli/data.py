@@ -1,4 +1,4 @@
-"""`ita data`: the datasets at hand, checked and counted; `exchange` adds the ways from and to other forms."""
+"""`ita data list`, `check` and `stats`: list, check and count datasets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ita_pipeline.cli.console import note, shown, table
+from ita_pipeline.cli.console import print_note, table
+from ita_pipeline.cli.option_groups import build_options, build_training
 from ita_pipeline.cli.options import (
     AsJson,
     Assignments,
@@ -19,28 +20,27 @@ from ita_pipeline.cli.options import (
     Experiment,
     Preset,
     WorkspaceFolder,
-    base_settings,
-    context_names,
-    names_of,
+    complete_names,
 )
 from ita_pipeline.core.errors import ExitCode
-from ita_pipeline.core.text import clean_line
+from ita_pipeline.core.text import clean_line, clean_path
 
 if TYPE_CHECKING:
-    from ita_pipeline.api.data import Checked
-    from ita_pipeline.corpus.stats import SplitStats
+    from ita_pipeline.api.data import Checked, SplitStats
 
 
 app = typer.Typer(
     help="Datasets: list, check, stats, import, export.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 
-MOST_SHOWN = 5
+MAX_FINDINGS = 5
 
 Name = Annotated[
     str,
     typer.Argument(
-        metavar="DATASET", help="A dataset's name, a card's file, or a folder.", autocompletion=names_of("datasets")
+        metavar="DATASET",
+        help="A dataset's name, a card's file, or a folder.",
+        autocompletion=complete_names("datasets"),
     ),
 ]
 
@@ -51,9 +51,9 @@ def list_datasets(data: DatasetFolder = None, workspace: WorkspaceFolder = Path(
 
     ita data list
     """
-    from ita_pipeline.api.data import listed
+    from ita_pipeline.api.data import list_datasets as list_cards
 
-    found = listed(data, workspace)
+    cards = list_cards(data, workspace)
     if as_json:
         datasets = [
             {
@@ -67,16 +67,16 @@ def list_datasets(data: DatasetFolder = None, workspace: WorkspaceFolder = Path(
                 "source": item.card.source,
                 "licence": item.card.licence,
             }
-            for item in found
+            for item in cards
         ]
         print(json.dumps({"schema": "ita.data-list/1", "datasets": datasets}))
         return
-    for item in found:
-        here = f"in {shown(item.folder)}" if item.folder else "not here"
-        print(f"{item.name}: {here}\n    {item.card.about}")
+    for item in cards:
+        place = f"in {clean_path(item.folder)}" if item.folder else "not here"
+        print(f"{item.name}: {place}\n    {item.card.about}")
         if not item.folder:
             print(f"    {item.missing.partition(': ')[2] or item.missing}\n    {item.hint}")
-    note("hint: a folder with tweets.jsonl and pictures is a dataset too; see docs/datasets.md")
+    print_note("hint: a folder with tweets.jsonl and pictures is a dataset too; see docs/datasets.md")
 
 
 @app.command()
@@ -105,30 +105,27 @@ def check(
     ita data check twitter15 --data twitter2015/ --ignore orphan-tag --ignore missing-picture
     """
     from ita_pipeline.api import data as commands
-    from ita_pipeline.extraction.options import Options
-    from ita_pipeline.runs.plan import TrainOptions
 
-    options = Options(
-        preset=preset, assignments=tuple(assignments or ()), base=base_settings(), workspace=workspace
-    )
-    training = TrainOptions(data, captions, context_names(contexts), encoder, experiment)
-    found = commands.check(dataset, options, training, tuple(ignore or ()))
-    print(json.dumps(found.to_json()) if as_json else readable(found, len(found.findings) if every else MOST_SHOWN))
-    if not found.clean:
+    options = build_options(preset=preset, assignments=assignments, workspace=workspace)
+    training = build_training(data, captions=captions, contexts=contexts, encoder=encoder, experiment=experiment)
+    result = commands.check(dataset, options, training, tuple(ignore or ()))
+    max_findings = len(result.findings) if every else MAX_FINDINGS
+    print(json.dumps(result.to_json()) if as_json else _format_check(result, max_findings))
+    if not result.clean:
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
-def readable(found: Checked, most: int) -> str:
-    sizes = ", ".join(f"{split} {count}" for split, count in found.posts.items())
-    lines = [f"{found.dataset}: {sum(found.posts.values())} posts ({sizes})"]
-    for kind, findings in found.by_kind.items():
+def _format_check(result: Checked, max_findings: int) -> str:
+    sizes = ", ".join(f"{split} {count}" for split, count in result.posts.items())
+    lines = [f"{result.dataset}: {sum(result.posts.values())} posts ({sizes})"]
+    for kind, findings in result.by_kind.items():
         lines += ["", f"{kind.name}: {len(findings)} {kind.title}", f"  {kind.advice}"]
-        lines += [f"  - {item.where}: {item.what}" for item in findings[:most]]
-        if len(findings) > most:
-            lines.append(f"  - and {len(findings) - most} more; --all shows them")
-    if found.notes:
-        lines += ["", *(f"note: {note}" for note in found.notes)]
-    total = ", ".join(f"{len(findings)} {kind.name}" for kind, findings in found.by_kind.items())
+        lines += [f"  - {item.where}: {item.what}" for item in findings[:max_findings]]
+        if len(findings) > max_findings:
+            lines.append(f"  - and {len(findings) - max_findings} more; --all shows them")
+    if result.notes:
+        lines += ["", *(f"note: {note}" for note in result.notes)]
+    total = ", ".join(f"{len(findings)} {kind.name}" for kind, findings in result.by_kind.items())
     lines += ["", f"found: {total}" if total else "clean: nothing was found"]
     return "\n".join(line[: len(line) - len(line.lstrip())] + clean_line(line) for line in lines)
 
@@ -143,17 +140,17 @@ def stats(
     """
     from ita_pipeline.api import data as commands
 
-    found = commands.stats(dataset, data, workspace)
+    splits = commands.stats(dataset, data, workspace)
     if as_json:
-        splits = {name: split.model_dump() for name, split in found.items()}
-        print(json.dumps({"schema": "ita.data-stats/1", "dataset": dataset, "splits": splits}))
+        numbers = {name: split.model_dump() for name, split in splits.items()}
+        print(json.dumps({"schema": "ita.data-stats/1", "dataset": dataset, "splits": numbers}))
         return
-    print(stats_table(found))
+    print(_format_stats(splits))
 
 
-def stats_table(found: dict[str, SplitStats]) -> str:
-    """A row a number, a column a split, for there are few splits and many numbers."""
-    splits = list(found.values())
+def _format_stats(stats: dict[str, SplitStats]) -> str:
+    """Format one row per number and one column per split, since there are few splits and many numbers."""
+    splits = list(stats.values())
     types = sorted({name for split in splits for name in split.types})
     rows: list[tuple[str, list[int]]] = [
         ("posts", [s.posts for s in splits]),
@@ -167,4 +164,4 @@ def stats_table(found: dict[str, SplitStats]) -> str:
         ("posts that name a picture", [s.named_pictures for s in splits]),
         ("pictures that are there", [s.pictures for s in splits]),
     ]
-    return table(["", *found], [[label, *(str(number) for number in numbers)] for label, numbers in rows])
+    return table(["", *stats], [[label, *(str(number) for number in numbers)] for label, numbers in rows])

@@ -8,33 +8,26 @@ from typing import Annotated
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, confirm, note, resumable, shown
+from ita_pipeline.cli.console import ProgressDisplay, print_note, resumable
 from ita_pipeline.cli.data import Name, app
-from ita_pipeline.cli.extract import tell_failed
-from ita_pipeline.cli.options import (
-    Assignments,
-    Captions,
-    Contexts,
-    DatasetFolder,
-    Preset,
-    WorkspaceFolder,
-    base_settings,
-    context_names,
-)
+from ita_pipeline.cli.extract import print_failures
+from ita_pipeline.cli.option_groups import build_options, build_training
+from ita_pipeline.cli.options import Assignments, Captions, Contexts, DatasetFolder, Preset, WorkspaceFolder
 from ita_pipeline.core.errors import ExitCode
+from ita_pipeline.core.text import clean_path
 
 __all__ = ["app"]
 
 
 class ContextKind(StrEnum):
-    """What imported contexts are, on the command line."""
+    """The values of `--as`: what imported contexts are."""
 
     EXTRA = "extra"
     KNOWLEDGE = "knowledge"
 
 
 class FormChoice(StrEnum):
-    """Forms on the command line."""
+    """The values of `--form`."""
 
     ITA = "ita"
     ADASEQ = "adaseq"
@@ -65,24 +58,21 @@ def import_(
 
     ita data import wnut_17 --to wnut/
     """
-    from ita_pipeline.cache.workspace import Workspace
-    from ita_pipeline.corpus.datasets import CONTEXTS_FILE, load_dataset
-    from ita_pipeline.corpus.importing import import_dataset, import_tweets
-    from ita_pipeline.sources.hub_datasets import is_loadable
+    from ita_pipeline.api import data as commands
 
-    if is_loadable(source):
-        found = import_dataset(source, to, tag_names)
-    else:
-        model = load_dataset(like, data, Workspace(workspace).data) if like else None
-        found = import_tweets(Path(source), to, model, kind is ContextKind.KNOWLEDGE)
-    for line in found.notes:
-        note(line)
-    sizes = ", ".join(f"{split} {len(posts)}" for split, posts in found.splits.items())
-    print(f"{shown(to)}: {sum(map(len, found.splits.values()))} posts ({sizes})")
-    note(f"hint: ita data check {shown(to)}; then ita train --dataset {shown(to)}")
-    if like and (to / CONTEXTS_FILE).is_file():
-        read = " --contexts knowledge" if kind is ContextKind.KNOWLEDGE else ""
-        note(f"hint: the contexts alone: ita train --dataset {like} --captions {shown(to / CONTEXTS_FILE)}{read}")
+    is_knowledge = kind is ContextKind.KNOWLEDGE
+    imported = commands.import_dataset(source, to, like, data, tag_names, workspace, is_knowledge)
+    for line in imported.notes:
+        print_note(line)
+    sizes = ", ".join(f"{split} {len(posts)}" for split, posts in imported.splits.items())
+    folder = clean_path(to)
+    print(f"{folder}: {sum(map(len, imported.splits.values()))} posts ({sizes})")
+    print_note(f"hint: ita data check {folder}; then ita train --dataset {folder}")
+    contexts = to / commands.CONTEXTS_FILE
+    if like and contexts.is_file():
+        option = " --contexts knowledge" if is_knowledge else ""
+        train = f"ita train --dataset {like} --captions {clean_path(contexts)}{option}"
+        print_note(f"hint: the contexts alone: {train}")
 
 
 @app.command("import-contexts")
@@ -96,14 +86,14 @@ def import_contexts(
 
     ita train --dataset twitter15 --captions contexts.jsonl
     """
-    from ita_pipeline.corpus import importing
+    from ita_pipeline.api import data as commands
 
-    found = importing.import_contexts(files, to)
-    if found.repeated:
-        note(f"{found.repeated} pictures were told of twice; what came last counts")
-    counts = ", ".join(f"{part} of {count}" for part, count in found.counts.items())
-    print(f"{shown(to)}: {counts} pictures")
-    note(f"hint: ita train --dataset … --captions {shown(to)}")
+    imported = commands.import_contexts(files, to)
+    if imported.repeated:
+        print_note(f"{imported.repeated} pictures were told of twice; what came last counts")
+    counts = ", ".join(f"{part} of {count}" for part, count in imported.counts.items())
+    print(f"{clean_path(to)}: {counts} pictures")
+    print_note(f"hint: ita train --dataset … --captions {clean_path(to)}")
 
 
 @app.command()
@@ -126,20 +116,17 @@ def export(
 
     ita data export twitter15 --to adaseq/ --form adaseq --contexts caption,ocr
     """
-    from ita_pipeline.api.data import export as write
-    from ita_pipeline.corpus.formats.kbner import ExportForm
-    from ita_pipeline.extraction.options import Options
-    from ita_pipeline.runs.plan import TrainOptions
+    from ita_pipeline.api import data as commands
 
-    options = Options(preset, (), tuple(assignments or ()), workspace, base=base_settings(), confirm=confirm)
-    training = TrainOptions(data, captions, context_names(contexts))
+    options = build_options(preset=preset, assignments=assignments, workspace=workspace)
+    training = build_training(data, captions=captions, contexts=contexts)
     display = ProgressDisplay()
     with resumable(display):
-        found = write(dataset, to, ExportForm(form), options, training, display)
-    for line in found.notes:
-        note(line)
-    for file in found.files:
-        print(shown(file))
-    tell_failed(found.extraction)
-    if not found.extraction.clean:
+        exported = commands.export(dataset, to, commands.ExportForm(form), options, training, display)
+    for line in exported.notes:
+        print_note(line)
+    for file in exported.files:
+        print(clean_path(file))
+    print_failures(exported.extraction)
+    if not exported.extraction.clean:
         raise typer.Exit(ExitCode.NOT_CLEAN)

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, confirm, note, resumable, say
-from ita_pipeline.cli.options import WorkspaceFolder, Yes, base_settings
+from ita_pipeline.cli.console import ProgressDisplay, print_message, print_note, resumable
+from ita_pipeline.cli.option_groups import build_options
+from ita_pipeline.cli.options import WorkspaceFolder, Yes
 
 STOPPED = "stopped; nothing of what was typed or dropped is kept"
 
@@ -30,16 +31,17 @@ def demo(
     """
     import ita_pipeline as ita
 
-    options = ita.Options(workspace=workspace, base=base_settings(), consent=yes, confirm=confirm)
+    options = build_options(workspace=workspace, yes=yes)
     display = ProgressDisplay()
 
     def ready(address: str, local: bool, notes: tuple[str, ...]) -> None:
         if not local:
-            say(f"warning: whoever reaches this machine can use {address}; there is no password and no encryption")
+            reach = f"whoever reaches this machine can use {address}"
+            print_message(f"warning: {reach}; there is no password and no encryption")
         for line in notes:
-            say(line)
+            print_message(line)
         print(address, flush=True)
-        note(f"as JSON: curl -F text='…' -F image=@x.jpg {address}predict; Ctrl-C ends it")
+        print_note(f"as JSON: curl -F text='…' -F image=@x.jpg {address}predict; Ctrl-C ends it")
         if show:
             webbrowser.open(address)
 

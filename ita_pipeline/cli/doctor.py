@@ -22,18 +22,18 @@ def doctor(workspace: WorkspaceFolder = Path(), as_json: AsJson = False) -> None
 
     ita doctor --json | jq '.checks[] | select(.verdict != "OK")'
     """
-    from ita_pipeline.api.doctor import Verdict, examine
+    from ita_pipeline.api.doctor import Verdict, diagnose
 
+    diagnoses: list[dict[str, str]] = []
     failed = False
-    found = []
-    for item in examine(workspace):
+    for item in diagnose(workspace):
         failed |= item.verdict is Verdict.FAIL
-        found.append(asdict(item))
+        diagnoses.append(asdict(item))
         if not as_json:
             print(f"{item.verdict:<4}  {item.name:<14}  {clean_line(item.what)}", flush=True)
             if item.hint:
                 print(f"{'':22}hint: {clean_line(item.hint)}", flush=True)
     if as_json:
-        print(json.dumps({"schema": "ita.doctor/1", "checks": found, "clean": not failed}))
+        print(json.dumps({"schema": "ita.doctor/1", "checks": diagnoses, "clean": not failed}))
     if failed:
         raise typer.Exit(ExitCode.NOT_CLEAN)

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ita_pipeline.cli.console import note, shown
+from ita_pipeline.cli.console import print_note
 from ita_pipeline.cli.options import WorkspaceFolder
+from ita_pipeline.core.text import clean_path
 
 
 def export_model(
@@ -22,9 +23,11 @@ def export_model(
 
     ita predict ashby-ner/ --text "Big night for Ashby"
     """
-    from ita_pipeline.runs import export as model_export
+    import ita_pipeline as ita
 
-    found = model_export.export_model(run, to, workspace)
-    for file in sorted(found.folder.iterdir()):
-        print(shown(file))
-    note(f'hint: ita predict {shown(to)} --text "…"; read {shown(to / "README.md")} before you publish it')
+    exported = ita.model_export.export_model(run, to, workspace)
+    for file in sorted(exported.folder.iterdir()):
+        print(clean_path(file))
+    print_note(
+        f'hint: ita predict {clean_path(to)} --text "…"; read {clean_path(to / "README.md")} before you publish it'
+    )

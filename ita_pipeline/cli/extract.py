@@ -4,52 +4,38 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, confirm, note, resumable, say, shown, table
-from ita_pipeline.cli.options import (
-    Actors,
-    Address,
-    AsJson,
-    Assignments,
-    DatasetFolder,
-    DryRun,
-    Engine,
-    EngineChoice,
-    Gpus,
-    Limit,
-    MaxRequests,
-    MaxTokens,
-    Preset,
-    Refresh,
-    RetryFailed,
-    ShardOf,
-    Shared,
-    Stages,
-    WorkspaceFolder,
-    Yes,
-    base_settings,
-    budget,
-    kinds,
-    ray_pool,
-    shard_of,
+from ita_pipeline.cli.console import ProgressDisplay, print_message, print_note, resumable, table
+from ita_pipeline.cli.option_groups import (
+    CacheLocation,
+    Cluster,
+    Repetition,
+    Sending,
+    StageSelection,
+    build_options,
+    expand_groups,
 )
-from ita_pipeline.cli.status import show_status
+from ita_pipeline.cli.options import AsJson, DatasetFolder, DryRun, Limit, ShardOf
+from ita_pipeline.cli.status import print_status
 from ita_pipeline.core.errors import ExitCode, UsageError
+from ita_pipeline.core.text import clean_path
 
 if TYPE_CHECKING:
     from pathlib import PurePath
 
-    from ita_pipeline.extraction.pictures import Extraction
-    from ita_pipeline.sources.refs import ItemRef
+    from ita_pipeline.api.extract import Extraction
+
+MAX_FAILURES = 20
+
+MAX_NAMES = 5
 
 
-MOST_NAMED = 20
-
-
+@expand_groups
 def extract(
     target: Annotated[
         str,
@@ -60,22 +46,14 @@ def extract(
         ),
     ],
     data: DatasetFolder = None,
-    preset: Preset = "auto",
-    stage: Stages = None,
-    assignments: Assignments = None,
-    workspace: WorkspaceFolder = Path(),
-    shared: Shared = "",
-    retry_failed: RetryFailed = None,
-    refresh: Refresh = None,
+    *,
+    selection: StageSelection,
+    location: CacheLocation,
+    repetition: Repetition,
     limit: Limit = None,
     shard: ShardOf = None,
-    max_requests: MaxRequests = None,
-    max_tokens: MaxTokens = None,
-    yes: Yes = False,
-    engine: Engine = EngineChoice.LOCAL,
-    actors: Actors = None,
-    num_gpus: Gpus = None,
-    address: Address = None,
+    sending: Sending,
+    cluster: Cluster,
     show: Annotated[
         Path | None, typer.Option(metavar="PAGE", help="Write a page with the pictures and what was found in them.")
     ] = None,
@@ -101,124 +79,86 @@ def extract(
     ita extract posts.jsonl --set knowledge.endpoint=http://localhost:11434/v1 --set knowledge.model=NAME
     """
     import ita_pipeline as ita
-    from ita_pipeline.api.extract import plan_extraction
-    from ita_pipeline.api.status import picture_status
+    from ita_pipeline.api.extract import extraction_to_json, plan_extraction
+    from ita_pipeline.api.status import extraction_status
 
     if show is not None and show.is_dir():
         raise UsageError(f"{show} is a folder", f"name the page in it: --show {show / 'found.html'}")
-    options = ita.Options(
-        preset=preset,
-        stages=tuple(stage or ()),
-        assignments=(*(assignments or ()), *budget(max_requests, max_tokens)),
-        base=base_settings(),
-        workspace=workspace,
-        shared=shared,
-        retry_failed=kinds(retry_failed),
-        refresh=tuple(refresh or ()),
-        limit=limit,
-        shard=shard_of(shard),
-        consent=yes,
-        confirm=confirm,
-        ray=ray_pool(engine, actors, num_gpus, address),
-    )
+    options = build_options(selection, location, repetition, sending, cluster, limit=limit, shard=shard)
     display = ProgressDisplay()
     with resumable(display):
         if dry_run:
             plan = plan_extraction(target, options, display, data)
             plan.plan.check()
-            show_status(picture_status(plan), as_json)
+            print_status(extraction_status(plan), as_json)
             return
         extraction = ita.extract(target, options, display, data)
-        report = ita.ReportOptions(workspace=workspace, data=data)
+        report = ita.ReportOptions(workspace=location.workspace, data=data)
         page = ita.report(target, show, report, display) if show else None
-    print(json.dumps(as_object(extraction)) if as_json else outcome_table(extraction))
+    print(json.dumps(extraction_to_json(extraction)) if as_json else outcome_table(extraction))
     copies = len(extraction.images) - len({image.key for image in extraction.images})
     if copies:
-        note(f"{copies} of {len(extraction.images)} pictures are copies of others, which count once")
+        print_note(f"{copies} of {len(extraction.images)} pictures are copies of others, which count once")
     for line in extraction.notes:
-        say(line)
+        print_message(line)
     if extraction.waiting:
         why = "the same command again goes on" if extraction.notes else "--limit"
         what = "pictures or posts" if extraction.posts else "pictures"
-        note(f"{extraction.waiting} {what} are left for another time ({why})")
-    tell_others(extraction.others)
-    tell_failed(extraction)
+        print_note(f"{extraction.waiting} {what} are left for another time ({why})")
+    _print_other_files(extraction.others)
+    print_failures(extraction)
     if page is not None:
-        beside = f", which needs {shown(page.pictures)} beside it" if page.pictures else ""
-        note(f"{page.shown} {page.what} are shown in {shown(page.page)}{beside}")
-    end(extraction)
+        beside = f", which needs {clean_path(page.pictures)} beside it" if page.pictures else ""
+        print_note(f"{page.shown} {page.what} are shown in {clean_path(page.page)}{beside}")
+    exit_unless_clean(extraction)
     if extraction.notes:
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
-def end(*extractions: Extraction) -> None:
-    """
+def exit_unless_clean(*extractions: Extraction) -> None:
+    """End the command with an exit code of its own if anything failed or is damaged in the shared cache.
+
     Raises:
-        typer.Exit: not everything was done, not everything is in the shared cache, or something there is damaged.
+        typer.Exit: something failed, is damaged or is not in the shared cache yet.
     """
     if any(extraction.sharing.damaged for extraction in extractions):
-        say(
-            "hint: ita cache verify --shared names what is damaged, ita cache compact --shared --drop-damaged mends"
-        )
+        verify, compact = "ita cache verify --shared", "ita cache compact --shared --drop-damaged"
+        print_message(f"hint: {verify} names what is damaged, {compact} mends")
         raise typer.Exit(ExitCode.CORRUPT)
     if not all(extraction.clean for extraction in extractions):
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
-def as_object(extraction: Extraction) -> dict[str, Any]:
-    stages = [
-        {
-            "stage": outcome.key.stage,
-            "key": outcome.key.hexdigest,
-            "fresh": outcome.fresh,
-            "done": outcome.done,
-            "failed": len(outcome.failed),
-            "waiting": outcome.waiting,
-            "seconds": round(outcome.seconds, 3),
-        }
-        for outcome in extraction.stages
-    ]
-    failed = [{**named(f.item), **f.failure.model_dump(mode="json")} for f in extraction.failed]
-    unreadable = [{"image": shown(item.label), "reason": item.reason} for item in extraction.unreadable]
-    clean = extraction.clean
-    return {
-        "schema": "ita.extraction/1", "stages": stages, "failed": failed, "unreadable": unreadable, "clean": clean
-    }  # fmt: skip
-
-
-def named(item: ItemRef) -> dict[str, str]:
-    from ita_pipeline.sources.refs import PostRef
-
-    return {"post": item.id} if isinstance(item, PostRef) else {"image": shown(item.label)}
-
-
 def outcome_table(extraction: Extraction) -> str:
+    """Format what each stage did."""
     rows = [
         [s.key.stage, str(s.fresh), str(s.done), str(len(s.failed)), f"{s.seconds:.1f}"] for s in extraction.stages
     ]
     return table(["stage", "fresh", "done now", "failed", "seconds"], rows)
 
 
-def tell_others(others: tuple[PurePath, ...]) -> None:
+def _print_other_files(others: Sequence[PurePath]) -> None:
     if not others:
         return
-    kinds = Counter(path.suffix.lower() or "no suffix" for path in others)
-    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    names = ", ".join(shown(path.name) for path in others[:5]) + (", …" if len(others) > 5 else "")
-    note(f"{len(others)} files are no pictures by their name ({counts}): {names}")
+    suffixes = Counter(path.suffix.lower() or "no suffix" for path in others)
+    counts = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common())
+    names = ", ".join(clean_path(path.name) for path in others[:MAX_NAMES])
+    more = ", …" if len(others) > MAX_NAMES else ""
+    print_note(f"{len(others)} files are no pictures by their name ({counts}): {names}{more}")
 
 
-def tell_failed(extraction: Extraction) -> None:
-    reasons = [(item.item.label, item.failure.reason) for item in extraction.failed]
-    reasons += [(item.label, item.reason) for item in extraction.unreadable]
+def print_failures(extraction: Extraction) -> None:
+    """Print the first failures of an extraction, and how to mend them."""
+    reasons = [(failure.item.label, failure.failure.reason) for failure in extraction.failed]
+    reasons += [(unreadable.label, unreadable.reason) for unreadable in extraction.unreadable]
     if not reasons:
         return
-    from ita_pipeline.sources.refs import PostRef
+    from ita_pipeline.api.extract import includes_failed_posts
 
-    posts = any(isinstance(item.item, PostRef) for item in extraction.failed)
-    say(f"{len(reasons)} {'pictures or posts' if posts else 'pictures'} could not be read:")
-    for name, reason in reasons[:MOST_NAMED]:
-        say(f"  {shown(name)}: {reason}")
-    if len(reasons) > MOST_NAMED:
-        say(f"  and {len(reasons) - MOST_NAMED} more")
-    say("hint: replace or remove them; everything else is done, and --retry-failed tries them again")
+    what = "pictures or posts" if includes_failed_posts(extraction) else "pictures"
+    print_message(f"{len(reasons)} {what} could not be read:")
+    for name, reason in reasons[:MAX_FAILURES]:
+        print_message(f"  {clean_path(name)}: {reason}")
+    if len(reasons) > MAX_FAILURES:
+        print_message(f"  and {len(reasons) - MAX_FAILURES} more")
+    print_message("hint: replace or remove them; everything else is done, and --retry-failed tries them again")

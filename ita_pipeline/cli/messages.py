@@ -1,4 +1,4 @@
-"""How the command line listens and answers: options that may stand anywhere, and errors in one form."""
+"""Global options, help for narrow terminals, and error messages."""
 
 from __future__ import annotations
 
@@ -14,86 +14,87 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from ita_pipeline.cli.console import say
+from ita_pipeline.cli.console import print_message
 from ita_pipeline.core.errors import ExitCode, nearest
 
-NARROW, NARROWEST = 60, 24
+NARROW_COLUMNS, MIN_COLUMNS = 60, 24
 
-ANYWHERE = {"--debug": "ITA_DEBUG", "--quiet": "ITA_QUIET", "-q": "ITA_QUIET"}
+GLOBAL_OPTIONS = {"--debug": "ITA_DEBUG", "--quiet": "ITA_QUIET", "-q": "ITA_QUIET"}
 
 
-def heard(arguments: Sequence[str]) -> list[str]:
-    """The command line without `--debug` and `--quiet`, which may stand anywhere before `--`."""
+def take_global_options(arguments: Sequence[str]) -> list[str]:
+    """Apply and remove `--debug` and `--quiet`, which may appear anywhere before `--`."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     for argument in arguments[:end]:
-        if argument in ANYWHERE:
-            os.environ[ANYWHERE[argument]] = "1"
-    return [argument for argument in arguments[:end] if argument not in ANYWHERE] + list(arguments[end:])
+        if argument in GLOBAL_OPTIONS:
+            os.environ[GLOBAL_OPTIONS[argument]] = "1"
+    return [argument for argument in arguments[:end] if argument not in GLOBAL_OPTIONS] + list(arguments[end:])
 
 
-def plain_help() -> bool:
-    """Whether help is better without frames and bold letters: by wish, or where frames leave no room for words."""
-    return bool(os.environ.get("NO_COLOR")) or narrow()
+def prefers_plain_help() -> bool:
+    """Whether help is printed without frames and bold letters: with `NO_COLOR`, or in a narrow terminal."""
+    return bool(os.environ.get("NO_COLOR")) or is_narrow()
 
 
-def narrow() -> bool:
-    return shutil.get_terminal_size().columns < NARROW
+def is_narrow() -> bool:
+    """Whether the terminal is too narrow for help with frames."""
+    return shutil.get_terminal_size().columns < NARROW_COLUMNS
 
 
-def narrow_help() -> None:
-    """Let help keep to a narrow terminal: its library wraps at no less than 50 columns, half of them for names."""
-    usual = TyperCommand.context_class.formatter_class
+def wrap_help_narrowly() -> None:
+    """Wrap help at the width of a narrow terminal; by default Typer wraps at 50 columns or more."""
+    default_formatter = TyperCommand.context_class.formatter_class
 
-    class Narrow(usual):
+    class NarrowFormatter(default_formatter):
         def __init__(self, *_: object, **__: object) -> None:
-            super().__init__(width=max(shutil.get_terminal_size().columns, NARROWEST))
+            super().__init__(width=max(shutil.get_terminal_size().columns, MIN_COLUMNS))
 
         def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 12, col_spacing: int = 2) -> None:
             super().write_dl(rows, col_max, col_spacing)
 
-    TyperCommand.context_class.formatter_class = Narrow
+    TyperCommand.context_class.formatter_class = NarrowFormatter
 
 
 def fail(message: str, hint: str, code: int) -> None:
-    """Say what is wrong and what mends it, and end.
+    """Print an error and its hint, and exit.
 
     Raises:
-        SystemExit: always, with the code.
+        SystemExit: always, with this exit code.
     """
     if os.environ.get("ITA_DEBUG"):
         traceback.print_exc()
-    say(f"error: {message}")
-    say(f"hint: {hint or help_command()}")
+    print_message(f"error: {message}")
+    print_message(f"hint: {hint or _help_command()}")
     sys.exit(int(code))
 
 
-def help_command() -> str:
-    """The help of the command that was called, as far as its name can be told."""
+def _help_command() -> str:
+    """The command that shows the help of the current command, as far as its name is known."""
     command = sys.argv[1] if len(sys.argv) > 1 and re.fullmatch(r"[a-z-]*[a-z]", sys.argv[1]) else ""
     return " ".join(["ita", *filter(None, [command]), "--help"])
 
 
-def refuse(error: typer.TyperException) -> None:
-    """Fail as for any other error where the command line itself is wrong.
+def fail_usage(error: typer.TyperException) -> None:
+    """Exit with the message of an error in the command line itself.
 
     Raises:
         SystemExit: always.
     """
     context: Any = getattr(error, "ctx", None)
-    message, hint = told(error.format_message(), getattr(error, "option_name", ""), context)
+    message, hint = _explain_usage_error(error.format_message(), getattr(error, "option_name", ""), context)
     fail(message, hint, getattr(error, "exit_code", ExitCode.USAGE))
 
 
-def told(message: str, option: str, context: Any) -> tuple[str, str]:
-    """A library's message in our form: what is wrong, and apart from it what mends it."""
-    message, _, meant = message.partition(" Did you mean ")
+def _explain_usage_error(message: str, option: str, context: Any) -> tuple[str, str]:
+    """Split a message of Typer into what is wrong and a hint."""
+    message, _, suggestion = message.partition(" Did you mean ")
     message, _, _ = message.partition(" (Possible options:")
     message = (message[:1].lower() + message[1:]).strip().rstrip(".")
     message = message.replace("': Value error, ", "': ").replace("': Input ", "': input ")
-    if meant:
-        return message, f"did you mean {meant.strip().rstrip('?').strip(chr(39))}?"
+    if suggestion:
+        return message, f"did you mean {suggestion.strip().rstrip('?').strip(chr(39))}?"
     if context is None:
-        return message, help_command()
+        return message, _help_command()
     if option and message.startswith("no such option"):
         known = [name for parameter in context.command.params for name in parameter.opts]
         close = difflib.get_close_matches(option, known, n=1, cutoff=0.7)
@@ -102,12 +103,12 @@ def told(message: str, option: str, context: Any) -> tuple[str, str]:
     choice = re.search(r": '(.*)' is not one of (.+)$", message)
     if choice and (close := nearest(choice[1], re.findall(r"'([^']+)'", choice[2]))):
         return message, close
-    example = example_of(context.command.help or "") if message.startswith("missing") else ""
+    example = _first_example(context.command.help or "") if message.startswith("missing") else ""
     more = f"{context.command_path} --help"
     return message, f"{example}   (more: {more})" if example else more
 
 
-def example_of(help: str) -> str:
-    """The first example of a command's help."""
-    found = re.search(r"^\s*(ita .+)$", help, re.MULTILINE)
-    return found[1].strip() if found else ""
+def _first_example(text: str) -> str:
+    """Return the first example in a command's help."""
+    example = re.search(r"^\s*(ita .+)$", text, re.MULTILINE)
+    return example[1].strip() if example else ""

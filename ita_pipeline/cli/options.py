@@ -1,24 +1,17 @@
-"""Options that several commands share, written once."""
+"""The options that several commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ita_pipeline.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from ita_pipeline.engines.ray.cluster import RayPool
-    from ita_pipeline.extraction.shard import Shard
-    from stages.base import FailureKind
-
 
 class FailureChoice(StrEnum):
-    """Kinds of failures on the command line."""
+    """The values of `--retry-failed`."""
 
     ANY = "any"
     PERMANENT = "permanent"
@@ -26,8 +19,8 @@ class FailureChoice(StrEnum):
     RESOURCE = "resource"
 
 
-def names_of(kind: str, *more: str) -> Callable[[str], list[str]]:
-    """For the shell's completion: the configured names of a kind that begin as typed."""
+def complete_names(kind: str, *more: str) -> Callable[[str], list[str]]:
+    """Create the shell completion of an option that takes a name of a configuration file."""
 
     def complete(incomplete: str) -> list[str]:
         from ita_pipeline.core.config import config_files
@@ -38,7 +31,7 @@ def names_of(kind: str, *more: str) -> Callable[[str], list[str]]:
 
 
 class PictureChoice(StrEnum):
-    """Where a report's thumbnails go, on the command line."""
+    """The values of `--pictures`: where the thumbnails of a report are stored."""
 
     AUTO = "auto"
     INSIDE = "inside"
@@ -47,7 +40,7 @@ class PictureChoice(StrEnum):
 
 
 class EngineChoice(StrEnum):
-    """Where stages run, on the command line."""
+    """The values of `--engine`: where stages run."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -57,14 +50,13 @@ Thumbnails = Annotated[
     PictureChoice, typer.Option(help="Thumbnails in the page, beside it, or none; auto: by their number.")
 ]
 
-
 Preset = Annotated[
     str,
     typer.Option(
         envvar="ITA_PRESET",
         help="Models to use: bundled, paper, auto, or a YAML file.",
         show_default=True,
-        autocompletion=names_of("presets", "auto"),
+        autocompletion=complete_names("presets", "auto"),
     ),
 ]
 
@@ -121,7 +113,6 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 
-
 Engine = Annotated[
     EngineChoice, typer.Option(help="Where the work is done: on this machine, or in actors of a Ray cluster.")
 ]
@@ -138,7 +129,6 @@ Address = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="Of ray: the cluster, else RAY_ADDRESS, or one started here; or local."),
 ]
-
 
 DatasetFolder = Annotated[Path | None, typer.Option("--data", envvar="ITA_DATA", help="Where its files lie.")]
 
@@ -163,12 +153,11 @@ Experiment = Annotated[
     typer.Option(
         envvar="ITA_EXPERIMENT",
         help="Training settings: a name or a YAML file.",
-        autocompletion=names_of("experiments"),
+        autocompletion=complete_names("experiments"),
     ),
 ]
 
 Seed = Annotated[int | None, typer.Option(min=0)]
-
 
 Seeds = Annotated[str, typer.Option(metavar="LIST", help="Train with each of these, such as 1,2,3: mean ± sd.")]
 
@@ -185,71 +174,3 @@ ReportTo = Annotated[
 CheckpointEvery = Annotated[
     int, typer.Option(min=0, metavar="UPDATES", help="Checkpoints within an epoch too; each epoch ends with one.")
 ]
-
-
-def base_settings() -> dict[str, dict[str, Any]]:
-    """What files and the environment set by section, for `--set` to go over."""
-    from ita_pipeline.core.config_layers import merge_sections, read_layers
-
-    return merge_sections(read_layers())
-
-
-def budget(max_requests: int | None, max_tokens: int | None) -> tuple[str, ...]:
-    """Both options as settings of the stage that spends."""
-    limits = {"max_requests": max_requests, "max_tokens": max_tokens}
-    return tuple(f"knowledge.{name}={limit}" for name, limit in limits.items() if limit is not None)
-
-
-def ray_pool(engine: EngineChoice, actors: int | None, gpus: float | None, address: str | None) -> RayPool | None:
-    """What is asked of Ray, or nothing where it is not asked for.
-
-    Raises:
-        UsageError: an option of Ray's is given without it.
-    """
-    from ita_pipeline.engines.ray.cluster import RayPool
-
-    if engine is EngineChoice.RAY:
-        return RayPool(actors, gpus or 0.0, address)
-    given = {"--actors": actors, "--num-gpus": gpus, "--address": address}
-    for name, value in given.items():
-        if value is not None:
-            raise UsageError(f"{name} belongs to --engine ray", "--engine ray")
-    return None
-
-
-def kinds(choice: FailureChoice | None) -> tuple[FailureKind, ...]:
-    from stages.base import FailureKind
-
-    if choice is None:
-        return ()
-    return tuple(FailureKind) if choice is FailureChoice.ANY else (FailureKind(choice),)
-
-
-def shard_of(text: str | None) -> Shard | None:
-    """
-    Raises:
-        UsageError: there is no such shard.
-    """
-    from ita_pipeline.extraction.shard import Shard
-
-    return None if text is None else Shard.parse(text)
-
-
-def context_names(contexts: str, stages: list[str] | None = None) -> tuple[str, ...] | None:
-    """The names of the contexts that are asked for; None for all that the preset has."""
-    if stages:
-        return tuple(stages)
-    if contexts == "all":
-        return None
-    return () if contexts == "none" else tuple(filter(None, contexts.split(",")))
-
-
-def completed(arguments: Sequence[str]) -> list[str]:
-    """The command line with the value that a bare `--retry-failed` leaves out: its library wants one."""
-    following = [*arguments[1:], ""][: len(arguments)]
-    done: list[str] = []
-    for argument, after in zip(arguments, following, strict=True):
-        done.append(argument)
-        if argument == "--retry-failed" and after not in list(FailureChoice):
-            done.append(FailureChoice.ANY)
-    return done

@@ -1,4 +1,4 @@
-"""`ita report`: a page to look at, about a run, a dataset, or what was found in pictures."""
+"""`ita report`: an HTML page about a run, a dataset, or the results for pictures."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, resumable, shown
+from ita_pipeline.cli.console import ProgressDisplay, resumable
 from ita_pipeline.cli.options import DatasetFolder, PictureChoice, Thumbnails, WorkspaceFolder
+from ita_pipeline.core.text import clean_path
 
 
 def report(
@@ -34,14 +35,14 @@ def report(
     ita report images/ --html pictures.html
     """
     import ita_pipeline as ita
-    from ita_pipeline.reports.thumbnails import Pictures
+    from ita_pipeline.api.report import Pictures
 
     options = ita.ReportOptions(data, dataset, Pictures(pictures), workspace)
     display = ProgressDisplay()
     with resumable(display):
-        made = ita.report(target, html, options, display)
-    print(f"report    {shown(made.page)}, {made.shown} {made.what}")
-    if made.pictures is not None:
-        print(f"pictures  {shown(made.pictures)}, which belongs beside it")
+        result = ita.report(target, html, options, display)
+    print(f"report    {clean_path(result.page)}, {result.shown} {result.what}")
+    if result.pictures is not None:
+        print(f"pictures  {clean_path(result.pictures)}, which belongs beside it")
     if show:
-        webbrowser.open(made.page.resolve().as_uri())
+        webbrowser.open(result.page.resolve().as_uri())

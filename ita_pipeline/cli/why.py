@@ -1,34 +1,25 @@
-"""`ita why`: what is known of one picture or post, where it lies, what decided it, and what has changed since."""
+"""`ita why`: a picture's or post's records, where they are stored, what determined them, and what has changed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, resumable, shown
-from ita_pipeline.cli.options import (
-    AsJson,
-    Assignments,
-    DatasetFolder,
-    Preset,
-    Shared,
-    Stages,
-    WorkspaceFolder,
-    base_settings,
-)
-from ita_pipeline.core.text import clean_line
+from ita_pipeline.cli.console import ProgressDisplay, resumable
+from ita_pipeline.cli.option_groups import CacheLocation, StageSelection, build_options, expand_groups
+from ita_pipeline.cli.options import AsJson, DatasetFolder
+from ita_pipeline.core.text import clean_line, clean_path
 
 if TYPE_CHECKING:
-    from ita_pipeline.extraction.explain import StageExplanation
+    from ita_pipeline.api.status import StageExplanation
+
+MAX_CHARACTERS = 300
 
 
-MOST_SHOWN = 300
-
-
+@expand_groups
 def why(
     target: Annotated[
         str,
@@ -39,11 +30,9 @@ def why(
     ],
     post: Annotated[str | None, typer.Option(metavar="ID", help="One post of a .jsonl file or a dataset.")] = None,
     data: DatasetFolder = None,
-    preset: Preset = "auto",
-    stage: Stages = None,
-    assignments: Assignments = None,
-    workspace: WorkspaceFolder = Path(),
-    shared: Shared = "",
+    *,
+    selection: StageSelection,
+    location: CacheLocation,
     as_json: AsJson = False,
 ) -> None:
     """Explain one picture or post: its records, where they lie, what decided them, and what has changed since.
@@ -57,43 +46,40 @@ def why(
     import ita_pipeline as ita
     from ita_pipeline.api.status import why_post
 
-    options = ita.Options(
-        preset, tuple(stage or ()), tuple(assignments or ()), workspace, base=base_settings(), shared=shared
-    )
+    options = build_options(selection, location)
     display = ProgressDisplay()
     with resumable(display):
-        found = ita.why(target, options) if post is None else why_post(target, post, options, display, data)
+        explanation = ita.why(target, options) if post is None else why_post(target, post, options, display, data)
     if as_json:
-        print(json.dumps(found.to_json()))
+        print(json.dumps(explanation.to_json()))
         return
-    print(f"{shown(found.label)}\n{'sha256' if post is None else 'key'} {found.key}")
-    for answer in found.stages:
+    print(f"{clean_path(explanation.label)}\n{'sha256' if post is None else 'key'} {explanation.key}")
+    for stage in explanation.stages:
         print()
-        for line in told(answer):
+        for line in _format_stage(stage):
             print(line)
 
 
-def told(answer: StageExplanation) -> Iterator[str]:
-    """What a stage says, in lines for a person."""
-    from ita_pipeline.extraction.explain import list_components
+def _format_stage(stage: StageExplanation) -> Iterator[str]:
+    from ita_pipeline.api.status import list_components
 
-    yield f"{answer.stage}: {answer.status}"
-    for reason in answer.reasons:
+    yield f"{stage.stage}: {stage.status}"
+    for reason in stage.reasons:
         yield f"  because  {clean_line(reason)}"
-    place = answer.record
-    if place is None:
+    record = stage.record
+    if record is None:
         yield "  record   none under any key"
     else:
-        yield f"  {'older' if answer.is_outdated else 'record':<7}  {shown(place.segment)}, line {place.line}"
-        yield f"  says     {said(place.content)}"
-        yield f"  took     {place.content.get('seconds', 0)} s"
-    yield f"  key      {answer.key.hexdigest}, of"
-    for name, value in list_components(answer.key):
+        yield f"  {'older' if stage.is_outdated else 'record':<7}  {clean_path(record.segment)}, line {record.line}"
+        yield f"  says     {_format_content(record.content)}"
+        yield f"  took     {record.content.get('seconds', 0)} s"
+    yield f"  key      {stage.key.hexdigest}, of"
+    for name, value in list_components(stage.key):
         yield f"           {name} = {clean_line(value)}"
 
 
-def said(content: Any) -> str:
-    """A record's value or failure, cut to what a person reads at a glance."""
+def _format_content(content: Any) -> str:
+    """Format a record's value or failure, shortened to a readable length."""
     part = content.get("value", content.get("failure"))
     text = clean_line(json.dumps(part, ensure_ascii=False))
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} … ({len(text):,} characters)"
+    return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]} … ({len(text):,} characters)"

@@ -27,6 +27,11 @@ def clean_line(text: str) -> str:
     return re.sub(r"\s+", " ", "".join(map(_clean, text))).strip()
 
 
+def clean_path(path: Path | str) -> str:
+    """Return a path on one line, with control characters replaced and bytes that are not UTF-8 as `\\xff`."""
+    return clean_line(str(path).encode("utf-8", "backslashreplace").decode())
+
+
 def _clean(character: str) -> str:
     category = unicodedata.category(character)
     if category == "Cs":

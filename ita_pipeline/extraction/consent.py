@@ -13,7 +13,7 @@ from stages.base import Stage, Subject
 logger = logging.getLogger(__name__)
 
 
-def ask_consent(plan: Plan, agreed: bool, confirm: Callable[[str], bool]) -> None:
+def ask_consent(plan: Plan, agreed: bool, confirm: Callable[[str], bool] | None) -> None:
     """Require consent for every stage with stale items that sends them to another machine.
 
     `agreed` tells whether the user consented with the command; the settings of a stage may consent too. `confirm`
@@ -27,7 +27,7 @@ def ask_consent(plan: Plan, agreed: bool, confirm: Callable[[str], bool]) -> Non
             require_consent(stage_plan.stage, str(len(stage_plan.stale)), agreed, confirm)
 
 
-def require_consent(stage: Stage[Any], count: str, agreed: bool, confirm: Callable[[str], bool]) -> None:
+def require_consent(stage: Stage[Any], count: str, agreed: bool, confirm: Callable[[str], bool] | None) -> None:
     """Require consent for one stage; a stage that sends nothing needs none.
 
     Raises:
@@ -38,7 +38,7 @@ def require_consent(stage: Stage[Any], count: str, agreed: bool, confirm: Callab
         return
     items = f"{count} {_describe_items(stage)}"
     logger.warning(f"{stage.name}: {items} leave this machine, for {host}")
-    if not (agreed or stage.agreed or confirm(f"send them to {host}?")):
+    if not (agreed or stage.agreed or (confirm is not None and confirm(f"send them to {host}?"))):
         hint = f"--yes agrees for this command, --set {stage.name}.consent=true always"
         raise UsageError(f"{stage.name} would send {items} to {host}, and nobody agreed to that", hint)
     stage.agreed = True

@@ -26,11 +26,6 @@ from ita_pipeline.extraction.shard import Shard
 from stages.base import FailureKind
 
 
-def decline(question: str) -> bool:
-    """Answer no to any question."""
-    return False
-
-
 @dataclass(frozen=True, slots=True)
 class Options:
     """The options of every command that runs stages.
@@ -57,7 +52,7 @@ class Options:
     ray: RayPool | None = None
     shared: str = ""
     shard: Shard | None = None
-    confirm: Callable[[str], bool] = decline
+    confirm: Callable[[str], bool] | None = None
 
     @property
     def changes(self) -> dict[str, dict[str, Any]]:

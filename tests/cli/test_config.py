@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ita_pipeline.cli.config import TEMPLATE
+from ita_pipeline.core.config import package_data_folder
 from tests.support.fakes import draw, ita_here
 
 BUNDLED = ("--preset", "bundled")
+
+TEMPLATE = (package_data_folder("configs") / "ita.yaml").read_text("utf-8")
 
 
 def origins(*arguments: str) -> dict[str, tuple[object, str]]:

@@ -124,11 +124,11 @@ def test_no_command_is_help_and_so_is_a_group_alone():
 
 
 def test_every_command_has_an_example_in_its_help():
-    from ita_pipeline.cli import app, names
+    from ita_pipeline.cli import app, command_names
 
-    commands = [[name] for name in names(app)]
+    commands = [[name] for name in command_names(app)]
     commands += [
-        [group.name or "", name] for group in app.registered_groups for name in names(group.typer_instance)
+        [group.name or "", name] for group in app.registered_groups for name in command_names(group.typer_instance)
     ]
     for command in commands:
         answer = ita_here(*command, "--help")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ita_pipeline.cli.series import seed_numbers, series_table
+from ita_pipeline.cli.series import parse_seeds, series_table
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.runs.plan import TrainOptions
 from ita_pipeline.runs.series import SeriesRun, plan_series, summarize
@@ -75,10 +75,10 @@ def test_the_table_has_every_run_and_the_means_of_several_seeds():
 
 @pytest.mark.parametrize(("text", "seeds"), [("", ()), ("1,2,3", (1, 2, 3)), (" 7 ,8,", (7, 8))])
 def test_lists_of_seeds(text: str, seeds: tuple[int, ...]):
-    assert seed_numbers(text) == seeds
+    assert parse_seeds(text) == seeds
 
 
 @pytest.mark.parametrize("text", ["1,x", "-1", "1.5", ",", "²"])
 def test_what_is_no_list_of_seeds(text: str):
     with pytest.raises(UsageError, match="no list of seeds"):
-        seed_numbers(text)
+        parse_seeds(text)

@@ -11,7 +11,6 @@ import pytest
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.engines.executor import Limits
-from ita_pipeline.extraction.options import decline
 from ita_pipeline.server.service import PredictionService
 from stages.caption.schema import CaptionConfig
 from stages.caption.stage import CaptionStage
@@ -24,7 +23,7 @@ def service(consent: bool = False) -> Iterator[PredictionService]:
     stage = CaptionStage(CaptionConfig(endpoint="https://captions.example/v1", model="a-model"))
     record = SimpleNamespace(contexts=ContextConfig())
     predictor: Any = SimpleNamespace(
-        stages=[stage], record=record, limits=Limits(), consent=consent, confirm=decline, notes=[]
+        stages=[stage], record=record, limits=Limits(), consent=consent, confirm=None, notes=[]
     )
     prediction_service = PredictionService(predictor)
     try:

@@ -1,0 +1,7 @@
+"""Errors that functions of the API raise beside those of `ita_pipeline.errors`."""
+
+from __future__ import annotations
+
+from stages.base import StageError
+
+__all__ = ["StageError"]

@@ -64,6 +64,13 @@ def test_the_root_stays_small():
     assert len(entries) <= MAX_ROOT_ENTRIES, sorted(entries)
 
 
+def test_the_page_and_its_diagram_show_every_package():
+    page, diagram = ((ROOT / "docs" / name).read_text("utf-8") for name in ("architecture.md", "architecture.svg"))
+    for path in (ROOT / "ita_pipeline").glob("*/__init__.py"):
+        assert f">{path.parent.name}/</text>" in diagram
+        assert f"{path.parent.name}/" in page
+
+
 def test_every_package_says_what_it_is_for():
     packages = [path for top in ("ita_pipeline", "stages") for path in (ROOT / top).rglob("__init__.py")]
     assert len(packages) > 20

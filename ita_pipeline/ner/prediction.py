@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ita_pipeline.corpus.posts import Span
-from ita_pipeline.ner.metrics.scores import Scores, score
 from ita_pipeline.ner.views import EncodedPost, View, collate, word_mask
 
 if TYPE_CHECKING:
@@ -72,11 +71,3 @@ def predict_views(tagger: Tagger, posts: Sequence[EncodedPost], pad: int) -> Vie
     views = {index: post.context for index, post in enumerate(posts) if post.context is not None}
     context = dict(zip(views, tag_views(tagger, list(views.values()), pad), strict=True))
     return ViewPredictions(text, [context.get(index, mentions) for index, mentions in enumerate(text)])
-
-
-def score_views(posts: Sequence[EncodedPost], predictions: ViewPredictions) -> tuple[Scores, Scores]:
-    """Scores of T and of I+T."""
-    gold: list[Sequence[Span]] = [post.post.gold or () for post in posts]
-    views = (predictions.text, predictions.context)
-    text, context = (score(gold, [[one.span for one in mentions] for mentions in view]) for view in views)
-    return text, context

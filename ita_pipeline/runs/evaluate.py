@@ -14,7 +14,8 @@ from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.contexts import PostContexts, plan_contexts
 from ita_pipeline.extraction.pictures import Extraction
-from ita_pipeline.ner.prediction import predict_views, score_views
+from ita_pipeline.ner.metrics.scores import score_views
+from ita_pipeline.ner.prediction import predict_views
 from ita_pipeline.ner.views import encode_posts
 from ita_pipeline.runs.plan import caption_file
 from ita_pipeline.runs.predictor import Predictor

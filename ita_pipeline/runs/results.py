@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from ita_pipeline.corpus.formats.conll import format_conll
 from ita_pipeline.ner.metrics.errors import analyze
-from ita_pipeline.ner.prediction import ScoredSpan, ViewPredictions, score_views
+from ita_pipeline.ner.metrics.scores import score_views
+from ita_pipeline.ner.prediction import ScoredSpan, ViewPredictions
 from ita_pipeline.ner.views import EncodedPost
 from ita_pipeline.runs.predictions import Mention, Prediction
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, ViewAnalysis, ViewScores

@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Self, TypeVar
 
 from ita_pipeline.corpus.posts import Span
+from ita_pipeline.ner.prediction import ViewPredictions
+from ita_pipeline.ner.views import EncodedPost
 from stages.base import Frozen
 
 Group = TypeVar("Group", bound=Hashable)
@@ -71,3 +73,11 @@ def score_groups(
         right.update(group(index, span) for span in gold_spans & predicted_spans)
     names = num_predicted | num_gold
     return {name: Score.of(right[name], num_predicted[name], num_gold[name]) for name in names}
+
+
+def score_views(posts: Sequence[EncodedPost], predictions: ViewPredictions) -> tuple[Scores, Scores]:
+    """Scores of T and of I+T."""
+    gold: list[Sequence[Span]] = [post.post.gold or () for post in posts]
+    views = (predictions.text, predictions.context)
+    text, context = (score(gold, [[one.span for one in mentions] for mentions in view]) for view in views)
+    return text, context

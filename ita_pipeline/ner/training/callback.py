@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback
 from typing_extensions import override
 
-from ita_pipeline.ner.prediction import predict_views, score_views
+from ita_pipeline.ner.metrics.scores import score_views
+from ita_pipeline.ner.prediction import predict_views
 from ita_pipeline.ner.training.checkpoints import convert_save_errors, remove_others, sync_files
 from ita_pipeline.ner.training.history import EpochScore, best_epoch, should_stop
 from ita_pipeline.ner.training.loggers import TrainingLog

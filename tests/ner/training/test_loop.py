@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.ner.metrics.errors import surface_forms
-from ita_pipeline.ner.metrics.scores import Score, Scores
-from ita_pipeline.ner.prediction import predict_views, score_views
+from ita_pipeline.ner.metrics.scores import Score, Scores, score_views
+from ita_pipeline.ner.prediction import predict_views
 from ita_pipeline.ner.tagger import Tagger
 from ita_pipeline.ner.training import callback
 from ita_pipeline.ner.training.history import best_epoch

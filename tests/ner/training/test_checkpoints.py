@@ -51,7 +51,7 @@ def kill_at(step: int, made: Bench) -> None:
         return whole(self, model, posts, of)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TaggerTrainer, "gradient", half)
+        patch.setattr(TaggerTrainer, "accumulate_gradient", half)
         with pytest.raises(KilledError):
             made.train()
 

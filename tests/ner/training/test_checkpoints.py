@@ -107,12 +107,12 @@ from ita_pipeline.ner.training.trainer import TaggerTrainer
 from tests.support.tiny_tagger import bench
 from tests.ner.training.test_checkpoints import EPOCHS
 
-whole = TaggerTrainer.gradient
+whole = TaggerTrainer.accumulate_gradient
 def gradient(self, model, posts, of):
     if self.state.global_step == 10:
         os.kill(os.getpid(), signal.SIGKILL)
     return whole(self, model, posts, of)
-TaggerTrainer.gradient = gradient
+TaggerTrainer.accumulate_gradient = gradient
 bench(Path(sys.argv[1]), Path(sys.argv[2]), EPOCHS, every=4).train()
 """
 

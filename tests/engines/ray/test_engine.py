@@ -186,7 +186,7 @@ def test_what_is_refreshed_outranks_what_was_there(engine: Engine):
     images, store = pictures("a", "b", "c"), Store(Path("new"))
     by_hand(planned(store, images, SizeStage()), store)
     wishes = PlanOptions(refresh=frozenset({"size"}))
-    (again,) = engine.run(planned(store, images, SizeStage(), wishes=wishes), store, NoProgress())
+    (again,) = engine.run(planned(store, images, SizeStage(), options=wishes), store, NoProgress())
     assert (again.fresh, again.done) == (0, 3)
     store.index.refresh(store.folder(again.key))
     segments = {entry.segment.name for entry in store.index.find_entries(store.folder(again.key))}

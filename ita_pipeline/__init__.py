@@ -95,7 +95,7 @@ __all__ = [
 sys.modules["ita_pipeline.errors"] = errors
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> Any:  # noqa: ANN401
     """Import on first use: importing the package costs nothing that is not used."""
     if name in _MODULES:
         return import_module(f"ita_pipeline.{_MODULES[name]}")

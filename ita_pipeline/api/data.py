@@ -137,7 +137,7 @@ def export(
     return Exported(places, tuple(describe_changes(dataset, splits)), contexts.extraction)
 
 
-def import_dataset(
+def import_dataset(  # noqa: PLR0913
     source: str,
     to: Path,
     like: str | None = None,

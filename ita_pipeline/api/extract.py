@@ -15,7 +15,7 @@ from ita_pipeline.core.text import clean_path
 from ita_pipeline.engines.factory import open_engine
 from ita_pipeline.extraction.consent import ask_consent
 from ita_pipeline.extraction.options import Options, resolve_preset
-from ita_pipeline.extraction.pictures import Extraction, ExtractionPlan, execute_plan, plan_images
+from ita_pipeline.extraction.pictures import Extraction, ExtractionPlan, execute_plan, identify_images, plan_images
 from ita_pipeline.extraction.posts import select_post_stages
 from ita_pipeline.extraction.presets import build_stages
 from ita_pipeline.extraction.session import CacheSession
@@ -49,7 +49,7 @@ def plan_extraction(
         return _plan(target, session.store, options, progress, data, only, download_cache)
 
 
-def _plan(
+def _plan(  # noqa: PLR0913
     target: Path | str,
     store: Store,
     options: Options | None = None,
@@ -71,17 +71,8 @@ def _plan(
         raise UsageError(
             f"there is no post {only} in {target}", "posts go by their id, or else their line's number"
         )
-    plan = plan_images(
-        listing.images,
-        stages,
-        store,
-        options.wishes,
-        options.limits,
-        source,
-        download_cache,
-        options.shard,
-        progress,
-    )
+    identified = identify_images(listing.images, store, options.limits, download_cache, progress)
+    plan = plan_images(identified, stages, store, options.plan_options, source, options.shard)
     return replace(plan, others=listing.others, unreadable=(*listing.unreadable, *plan.unreadable))
 
 

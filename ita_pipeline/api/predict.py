@@ -57,7 +57,7 @@ logger = logging.getLogger(__name__)
 MAX_GROUP = 64
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913
     run: str | Path,
     dataset: str,
     splits: Sequence[str] = ("test",),
@@ -115,7 +115,7 @@ def predict(
             logged = len(predictor.notes)
 
 
-def predict_parts(
+def predict_parts(  # noqa: PLR0913
     run: str | Path,
     posts: Iterable[Post],
     to: Path | str,
@@ -179,7 +179,7 @@ def _load_predictor(run: str | Path, store: Store, options: Options, min_confide
     return Predictor(trained, store, limits, min_confidence, confirm, options.consent, options.changes)
 
 
-def load(
+def load(  # noqa: PLR0913
     run: str | Path,
     workspace: Path = Path(),
     limits: Limits | None = None,

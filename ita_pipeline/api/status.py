@@ -14,7 +14,7 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.extraction.explain import Explanation, StageExplanation, explain, list_components
 from ita_pipeline.extraction.options import Options, resolve_preset
-from ita_pipeline.extraction.pictures import ExtractionPlan, plan_images
+from ita_pipeline.extraction.pictures import ExtractionPlan, identify_images, plan_images
 from ita_pipeline.extraction.presets import build_stages
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.runs.plan import TrainingPlan, TrainOptions
@@ -67,7 +67,8 @@ def _plan_known_images(options: Options | None = None) -> ExtractionPlan:
     stages = build_stages(choice.preset, options.stages)
     places = [LocalFile(path) for path in existing]
     with CacheSession(options, uploads=False) as session:
-        return plan_images(places, stages, session.store, options.wishes, options.limits, shard=options.shard)
+        identified = identify_images(places, session.store, options.limits)
+        return plan_images(identified, stages, session.store, options.plan_options, shard=options.shard)
 
 
 def status(
@@ -123,7 +124,8 @@ def why(image: Path | str, options: Options | None = None) -> Explanation:
     logger.info(choice.why)
     stages = build_stages(choice.preset, options.stages)
     with CacheSession(options, uploads=False) as session:
-        plan = plan_images([place], stages, session.store, options.wishes, options.limits)
+        identified = identify_images([place], session.store, options.limits)
+        plan = plan_images(identified, stages, session.store, options.plan_options)
     if plan.unreadable:
         raise UsageError(
             f"{place.label} cannot be read: {plan.unreadable[0].reason}",

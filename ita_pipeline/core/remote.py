@@ -106,7 +106,7 @@ def find_filesystem(url: str) -> tuple[Any, str]:
         hint = "known are s3://, gs://, hf://, https:// and what fsspec knows"
         raise UsageError(f"nothing is known that reads {protocol}://", hint) from error
     try:
-        options = tuple(system_class._get_kwargs_from_urls(url).items())
+        options = tuple(system_class._get_kwargs_from_urls(url).items())  # noqa: SLF001
         system = open_filesystem(system_class, options)
     except Exception as error:  # libraries that look for credentials raise anything
         raise as_user_error(error, url) from error

@@ -38,7 +38,7 @@ class Post:
     picture: Path | None = None
 
     @classmethod
-    def from_text(cls, text: str, picture: Path | str | None = None, id: str = "1") -> Post:
+    def from_text(cls, text: str, picture: Path | str | None = None, id: str = "1") -> Post:  # noqa: A002
         """Split raw text into words with the tweet tokenizer."""
         text = replace_surrogates(text)
         path = Path(picture) if picture is not None else None

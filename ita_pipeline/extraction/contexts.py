@@ -16,7 +16,7 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine
 from ita_pipeline.engines.executor import InProcessExecutor, Limits
 from ita_pipeline.engines.local import LocalEngine
-from ita_pipeline.extraction.pictures import Extraction, ExtractionPlan, execute_plan, plan_images
+from ita_pipeline.extraction.pictures import Extraction, ExtractionPlan, execute_plan, identify_images, plan_images
 from ita_pipeline.extraction.posts import PostSource, select_post_stages
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef, PostRef
@@ -71,20 +71,16 @@ class ContextPlan:
         return Plan((*self.pictures.plan.stages, *self.imported.stages))
 
 
-def plan_contexts(
-    posts: Sequence[Post],
+def plan_contexts(  # noqa: PLR0913
+    source: PostSource,
     stages: Sequence[Stage[Any]],
     config: ContextConfig,
     store: Store,
     captions: Path | None = None,
-    wishes: PlanOptions | None = None,
+    options: PlanOptions | None = None,
     limits: Limits | None = None,
-    train: Sequence[Post] = (),
-    origin: str = "",
 ) -> ContextPlan:
     """Plan the stages for posts and their images, and the import of contexts from the file `captions`.
-
-    `train` and `origin` are those of `PostSource`.
 
     Raises:
         StageError: a model, a tool or the caption file is missing.
@@ -92,16 +88,17 @@ def plan_contexts(
     external = ExternalStage(ExternalConfig(file=str(captions))) if captions is not None else None
     parts = tuple(name for name in config.order if external is not None and name in external.parts)
     needed = _filter_stages(stages, {str(name) for name in config.order if name not in parts})
-    paths = list(dict.fromkeys(post.picture for post in posts if post.picture is not None))
-    source = PostSource(tuple(posts), tuple(train), origin) if select_post_stages(needed) and posts else None
-    if needed and (paths or source):
-        pictures = plan_images([LocalFile(path) for path in paths], needed, store, wishes, limits, source)
+    paths = list(dict.fromkeys(post.picture for post in source.posts if post.picture is not None))
+    read_posts = source if select_post_stages(needed) and source.posts else None
+    if needed and (paths or read_posts):
+        identified = identify_images([LocalFile(path) for path in paths], store, limits)
+        pictures = plan_images(identified, needed, store, options, read_posts)
     else:
         pictures = ExtractionPlan((), (), (), Plan(()))
     if external is None or not parts:
         return ContextPlan(config, tuple(needed), pictures)
     known = external.entries
-    ids = tuple(dict.fromkeys(post.image_id for post in posts if post.image_id and post.image_id in known))
+    ids = tuple(dict.fromkeys(post.image_id for post in source.posts if post.image_id and post.image_id in known))
     imported = make_plan([external], [ImageRef(image_id, LocalFile(Path(image_id))) for image_id in ids], store)
     return ContextPlan(config, tuple(needed), pictures, imported, ids, parts)
 

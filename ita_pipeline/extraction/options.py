@@ -64,7 +64,7 @@ class Options:
         return merge_settings(self.base, parse_assignments(self.assignments))
 
     @property
-    def wishes(self) -> PlanOptions:
+    def plan_options(self) -> PlanOptions:
         """The options of the planner."""
         return PlanOptions(frozenset(self.retry_failed), frozenset(self.refresh), self.limit)
 

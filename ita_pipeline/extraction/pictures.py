@@ -102,16 +102,30 @@ def _show_fetching(sources: Sequence[ImageSource], progress: Progress) -> Iterat
             progress.finish()
 
 
-def plan_images(
+def identify_images(
     sources: Sequence[ImageSource],
+    store: Store,
+    limits: Limits | None = None,
+    download_cache: DownloadCache | None = None,
+    progress: Progress | None = None,
+) -> list[ImageRef | Unreadable]:
+    """The key of each image, in order; images that were fetched are kept in `download_cache`.
+
+    Raises:
+        Interrupted: `progress` asked to stop while images were fetched.
+    """
+    max_bytes = (limits or Limits()).megabytes * MEGABYTE
+    with _show_fetching(sources, progress or NoProgress()) as advance:
+        return list(identify(sources, store.manifest, max_bytes, download_cache, advance))
+
+
+def plan_images(
+    identified: Sequence[ImageRef | Unreadable],
     stages: Sequence[Stage[Any]],
     store: Store,
-    wishes: PlanOptions | None = None,
-    limits: Limits | None = None,
+    options: PlanOptions | None = None,
     source: PostSource | None = None,
-    download_cache: DownloadCache | None = None,
     shard: Shard | None = None,
-    progress: Progress | None = None,
 ) -> ExtractionPlan:
     """Plan the stages for images, and for posts if there are any; without posts, their stages are left out.
 
@@ -120,11 +134,7 @@ def plan_images(
     Raises:
         StageError: a model or tool is missing.
         CorruptCacheError: the cache was damaged.
-        Interrupted: `progress` asked to stop while images were fetched.
     """
-    max_bytes = (limits or Limits()).megabytes * MEGABYTE
-    with _show_fetching(sources, progress or NoProgress()) as advance:
-        identified = list(identify(sources, store.manifest, max_bytes, download_cache, advance))
     images = all_images = tuple(image for image in identified if isinstance(image, ImageRef))
     unreadable = tuple(image for image in identified if isinstance(image, Unreadable))
     if shard is not None:
@@ -133,7 +143,7 @@ def plan_images(
         unreadable = tuple(each for each in unreadable if shard.contains_address(each.source.address(folder)))
     post_stages = select_post_stages(stages)
     if source is None or not post_stages:
-        plan = make_plan([stage for stage in stages if stage not in post_stages], images, store, wishes)
+        plan = make_plan([stage for stage in stages if stage not in post_stages], images, store, options)
         return ExtractionPlan(images, (), unreadable, plan)
     posts = make_post_refs(source, all_images, post_stages, store)
     if shard is not None:
@@ -141,7 +151,7 @@ def plan_images(
     if source.only is not None:
         paths = {post.picture for post in posts}
         images = tuple(image for image in images if image.path in paths)
-    plan = make_plan(stages, images, store, wishes, list(posts.values()))
+    plan = make_plan(stages, images, store, options, list(posts.values()))
     return ExtractionPlan(images, (), unreadable, plan, posts)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from ita_pipeline.cache.keys import digest
 from ita_pipeline.cache.manifest import PostNote
 from ita_pipeline.cache.store import Store
+from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.few_shot import ExampleSelector
 from ita_pipeline.sources.local import LocalFile
@@ -32,6 +33,11 @@ class PostSource:
     train: tuple[Post, ...] = ()
     origin: str = ""
     only: str | None = None
+
+    @classmethod
+    def from_dataset(cls, dataset: Dataset) -> PostSource:
+        """All posts of a dataset, with those of the split `train` as training posts."""
+        return cls(dataset.posts, dataset.splits.get("train", ()), str(dataset.folder.absolute()))
 
 
 def select_post_stages(stages: Sequence[Stage[Any]]) -> list[Stage[Any]]:

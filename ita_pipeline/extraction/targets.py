@@ -45,8 +45,7 @@ def resolve_target(
         return TargetContents(discover(str(target), manifest))
     else:
         dataset = _load_by_name(target, kind, data, workspace_data)
-    train = dataset.splits.get("train", ())
-    source = PostSource(dataset.posts, train, str(dataset.folder.absolute()))
+    source = PostSource.from_dataset(dataset)
     return _with_images(source, target, posts_are_read, dataset.notes)
 
 

@@ -60,7 +60,7 @@ def forward_pass(likely: Any, onward: Any, reached: Any, state: Any, after: Any,
 
 
 @compiled_sum
-def backward_pass(
+def backward_pass(  # noqa: PLR0913
     likely: Any, back: Any, passed: Any, state: Any, after: Any, norms: Any, share: Any, own: Any
 ) -> None:
     """Backward, from the `passed` states after the last word. Fills `own` (L, K) with negative marginals.
@@ -100,7 +100,7 @@ def score_gold(emissions: Any, tags: Any, moves: Any, starts: Any, ends: Any) ->
 
 
 @compiled
-def likelihoods(
+def likelihoods(  # noqa: PLR0913
     emissions: Any, likely: Any, tags: Any, lengths: Any, scores: Any, penalties: Any, learn: bool
 ) -> Any:
     """The log-likelihood of each sentence (B,), and with `learn` its gradients.
@@ -182,7 +182,7 @@ class ScaledLikelihood(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0913
         ctx: Any,
         emissions: Tensor,
         transitions: Tensor,

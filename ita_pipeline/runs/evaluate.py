@@ -14,6 +14,7 @@ from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.contexts import PostContexts, plan_contexts
 from ita_pipeline.extraction.pictures import Extraction
+from ita_pipeline.extraction.posts import PostSource
 from ita_pipeline.ner.metrics.scores import score_views
 from ita_pipeline.ner.prediction import predict_views
 from ita_pipeline.ner.views import encode_posts
@@ -75,15 +76,9 @@ def _make_contexts(
     predictor: Predictor, dataset: Dataset, posts: Sequence[Post], captions: str, progress: Progress
 ) -> PostContexts:
     record = predictor.record
-    plan = plan_contexts(
-        posts,
-        predictor.stages,
-        record.contexts,
-        predictor.store,
-        caption_file(dataset, "none" if captions == "auto" and not record.captions else captions),
-        limits=predictor.limits,
-        train=predictor.train,
-    )
+    source = PostSource(tuple(posts), tuple(predictor.train))
+    file = caption_file(dataset, "none" if captions == "auto" and not record.captions else captions)
+    plan = plan_contexts(source, predictor.stages, record.contexts, predictor.store, file, limits=predictor.limits)
     return predictor.make_contexts(plan, progress)
 
 

@@ -16,6 +16,7 @@ from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
 from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, plan_contexts, read_contexts
 from ita_pipeline.extraction.options import Options
+from ita_pipeline.extraction.posts import PostSource
 from ita_pipeline.extraction.presets import OPTIONAL_STAGES, Preset, build_context_stages
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder
@@ -147,17 +148,9 @@ def plan_dataset_contexts(
     """
     config = _context_config(preset, training.contexts)
     captions = caption_file(dataset, training.captions)
-    return plan_contexts(
-        dataset.posts,
-        build_context_stages(preset, config),
-        config,
-        store,
-        captions,
-        options.wishes,
-        options.limits,
-        train=dataset.splits.get("train", ()),
-        origin=str(dataset.folder.absolute()),
-    )
+    source = PostSource.from_dataset(dataset)
+    stages = build_context_stages(preset, config)
+    return plan_contexts(source, stages, config, store, captions, options.plan_options, options.limits)
 
 
 def default_experiment(experiment: str, preset: Preset) -> str:

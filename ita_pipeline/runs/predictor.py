@@ -22,6 +22,7 @@ from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.consent import ask_consent
 from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, make_contexts, plan_contexts
+from ita_pipeline.extraction.posts import PostSource
 from ita_pipeline.extraction.presets import OPTIONAL_STAGES, Preset, build_context_stages, load_stage
 from ita_pipeline.ner.prediction import tag_views
 from ita_pipeline.ner.views import ViewEncoder
@@ -42,7 +43,7 @@ POSTS_PER_BATCH = 256
 class Predictor:
     """Finds mentions with a run's model, which is loaded once; stages start when the first picture arrives."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         run: Run,
         store: Store,
@@ -126,7 +127,8 @@ class Predictor:
         """Plan the stages that have to run before these posts can be tagged."""
         read = [post for post in posts if post.picture is not None or _reads_posts(self.record)]
         stages, train = (self.stages, self.train) if read else ([], ())
-        return plan_contexts(read, stages, self.record.contexts, self.store, limits=self.limits, train=train)
+        source = PostSource(tuple(read), tuple(train))
+        return plan_contexts(source, stages, self.record.contexts, self.store, limits=self.limits)
 
     def make_contexts(self, plan: ContextPlan, progress: Progress, engine: Engine | None = None) -> PostContexts:
         """Run the stale stages of a plan, by default on this machine, and read the contexts.

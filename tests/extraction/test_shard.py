@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.extraction.pictures import plan_images
+from ita_pipeline.extraction.pictures import identify_images, plan_images
 from ita_pipeline.extraction.posts import PostSource
 from ita_pipeline.extraction.shard import Shard
 from ita_pipeline.sources.local import LocalFile
@@ -68,7 +68,8 @@ def test_a_post_and_its_picture_are_in_the_same_shard_in_any_order(order: list[i
         source = PostSource(tuple(posts))
         places = [LocalFile(path) for path in (*paths, bad)]
         stages = [SizeStage(), PostStage()]
-        plan = plan_images(places, stages, Store(Path("store")), source=source, shard=Shard(number, 4))
+        store = Store(Path("store"))
+        plan = plan_images(identify_images(places, store), stages, store, source=source, shard=Shard(number, 4))
         seen += [post.id for post in plan.posts]
         pictures += [image.key for image in plan.images]
         unreadable += len(plan.unreadable)

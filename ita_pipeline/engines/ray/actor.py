@@ -107,7 +107,7 @@ class StopFlag:
 class StageActor:
     """Runs tasks one after the other. It never raises: the driver raises the errors that it reports."""
 
-    def __init__(self, config: ActorConfig, stop_flag: Any) -> None:
+    def __init__(self, config: ActorConfig, stop_flag: Any) -> None:  # noqa: ANN401
         self.name = f"{socket.gethostname()}-{os.getpid()}"
         self.config, self.stop_flag = config, stop_flag
         limit_cores(config.cores)

@@ -292,7 +292,7 @@ def _run_tasks(
 
 
 @contextmanager
-def _forward_stop(progress: Progress, stop_flag: Any) -> Iterator[None]:
+def _forward_stop(progress: Progress, stop_flag: Any) -> Iterator[None]:  # noqa: ANN401
     """Set the stop flag as soon as `progress` asks to stop, however long the next report takes."""
     finished = threading.Event()
 

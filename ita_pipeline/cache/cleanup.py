@@ -1,4 +1,3 @@
-# pyright: strict
 """Removal of keys that have not been used for long, and of files that crashes have left behind."""
 
 from __future__ import annotations

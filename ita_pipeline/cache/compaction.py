@@ -1,4 +1,3 @@
-# pyright: strict
 """Merging of segments, so that they stay few and contain no records that later ones have replaced.
 
 All current records of the chosen segments are written to new segments, safe on disk before an old one is removed,

@@ -1,4 +1,3 @@
-# pyright: strict
 """The SQLite database of the index: its tables, its connection, and the rows that it stores for records."""
 
 from __future__ import annotations

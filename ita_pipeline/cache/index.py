@@ -1,4 +1,3 @@
-# pyright: strict
 """The index: where the record of each image is, and whether it is a value, so that only needed lines are read.
 
 It is derived from the segments and brought up to date before every query. It never decides what a record contains:

@@ -1,4 +1,3 @@
-# pyright: strict
 """The contents of the store: its keys with their sizes, and a check of every line."""
 
 from __future__ import annotations

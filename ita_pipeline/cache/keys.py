@@ -1,4 +1,3 @@
-# pyright: strict
 """Keys: canonical digests of everything that decides a result, and of nothing else."""
 
 from __future__ import annotations

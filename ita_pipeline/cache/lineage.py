@@ -1,4 +1,3 @@
-# pyright: strict
 """Merge notes: which segments were merged into which, so that records known under one name are known under others.
 
 Segments never change, so a cache that has a name has its content. A merge gives the same content other names, and a

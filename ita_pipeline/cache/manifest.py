@@ -1,4 +1,3 @@
-# pyright: strict
 """The manifest: stamps of files that were hashed, contents of archives elsewhere, and posts of earlier plans.
 
 It is derived: whenever it is missing, damaged or locked, files are hashed again, and a post whose text changed

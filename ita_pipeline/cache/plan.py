@@ -1,4 +1,3 @@
-# pyright: strict
 """The plan: which stage has to process which image or post, and why. Runs, dry runs and reports all obey it."""
 
 from __future__ import annotations

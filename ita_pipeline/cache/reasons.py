@@ -1,4 +1,3 @@
-# pyright: strict
 """Why an item is stale: typed reasons, each printed as a phrase that needs no explanation."""
 
 from __future__ import annotations

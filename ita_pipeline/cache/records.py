@@ -1,4 +1,3 @@
-# pyright: strict
 """Records and the segments that contain them: append-only JSONL files, each written by one process.
 
 A line is plain JSON for any other program. Its last member, `crc`, is the CRC-32 of all bytes of the line

@@ -1,4 +1,3 @@
-# pyright: strict
 """The store: the records of every stage and image, with one folder of segments per stage key."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: strict
 """Checks of records, segments and key descriptions that come from outside this process or this workspace."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: strict
 """The workspace: the folder that contains the cache, the data and the runs."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: strict
 """The engine protocol: run a plan and return the outcome of each stage.
 
 Engines differ only in where they run the stages. For the same plan they leave the same records in the store, except

@@ -1,4 +1,3 @@
-# pyright: strict
 """Batches for every engine: which items a stage gets, and which records and failures result."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: strict
 """The executor protocol, which runs stages on items, and the executor that runs them in this process."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: strict
 """The choice of the engine that runs a plan."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: strict
 """Failures of single items: which item made a stage raise, and whether the stage fails on every image."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: strict
 """A cache of decoded images in bounded memory, which can also decode images ahead of their use."""
 
 from __future__ import annotations

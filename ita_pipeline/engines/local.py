@@ -1,4 +1,3 @@
-# pyright: strict
 """The engine that runs a plan on this machine, batch by batch; each batch is on disk before the next one starts.
 
 Groups of images go through all stages, so that each image is decoded once, and the next group is decoded while this

@@ -1,4 +1,3 @@
-# pyright: strict
 """The worker process of a subprocess executor: how it is started, reached and ended."""
 
 from __future__ import annotations

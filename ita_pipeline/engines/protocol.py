@@ -1,4 +1,3 @@
-# pyright: strict
 """Messages between a subprocess executor and its worker process."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: strict
 """The executor that runs stages in a process of its own, so that an image that crashes it fails alone."""
 
 from __future__ import annotations

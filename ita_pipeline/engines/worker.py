@@ -1,4 +1,3 @@
-# pyright: strict
 """The worker process of a subprocess executor: `python -m ita_pipeline.engines.worker`, started by `process`.
 
 It receives requests over a socket, and ends with its parent and with everything that it has started itself.

@@ -1,4 +1,3 @@
-# pyright: strict
 """Maintenance of a shared cache: what `inventory`, `cleanup` and `compaction` do for that of a workspace."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: strict
 """Calls in parallel, for work that waits for a network."""
 
 from __future__ import annotations

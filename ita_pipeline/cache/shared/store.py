@@ -1,4 +1,3 @@
-# pyright: strict
 """A cache on object storage, or on any file system that fsspec supports: the same folders, and immutable objects.
 
 `URL/<stage>/<key>/` contains what a workspace's `.ita/cache/<stage>/<key>/` contains. A segment is put when nothing

@@ -1,4 +1,3 @@
-# pyright: strict
 """Transfer of segments from and to a shared cache: each once, and none that is damaged."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Ray is only partly typed.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """The Ray actor: it opens stages once, in a process of its own, and writes segments of its own.
 
 It receives paths, keys and positions in the cache, never pixels or results, and returns counts.

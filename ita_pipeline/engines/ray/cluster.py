@@ -1,3 +1,5 @@
+# Ray is only partly typed.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Start or join a Ray cluster without its output, and divide its cores and GPUs among actors."""
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -120,7 +122,7 @@ def require_ray() -> None:
 
 
 @contextmanager
-def connect(pool: RayPool) -> Iterator[Sequence[Node]]:
+def connect(pool: RayPool) -> Generator[Sequence[Node]]:
     """Connect to a cluster and give its machines. A connection that exists already is used and kept.
 
     Raises:
@@ -233,7 +235,7 @@ def _list_nodes() -> list[Node]:
 
 
 @contextmanager
-def _silence_stderr() -> Iterator[None]:
+def _silence_stderr() -> Generator[None]:
     """Discard the file descriptor of stderr, to which Ray's libraries write without Python."""
     original = os.dup(2)
     null_device = os.open(os.devnull, os.O_WRONLY)
@@ -247,7 +249,7 @@ def _silence_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def _keep_signal_handlers() -> Iterator[None]:
+def _keep_signal_handlers() -> Generator[None]:
     """Restore the handlers of SIGINT and SIGTERM, which Ray replaces when it starts and stops."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -262,7 +264,7 @@ def _keep_signal_handlers() -> Iterator[None]:
 
 
 @contextmanager
-def silence_ray_data() -> Iterator[None]:
+def silence_ray_data() -> Generator[None]:
     """Run Ray Data without progress bars and log lines, with small blocks, and with failed tasks reported."""
     from ray.data import DataContext
 

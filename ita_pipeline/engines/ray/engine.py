@@ -1,3 +1,5 @@
+# Ray is only partly typed.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """The engine that runs a plan on a Ray cluster. Ray Data executes tasks; the store tells what was done.
 
 Stages that process images run together on the same tasks, so that each image is decoded once. Stages that process
@@ -10,7 +12,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -256,7 +258,7 @@ def _raise_error(report: TaskReport) -> None:
 @contextmanager
 def _run_tasks(
     config: ActorConfig, tasks: Sequence[ActorTask], resources: ActorResources, progress: Progress
-) -> Iterator[Iterable[TaskReport]]:
+) -> Generator[Iterable[TaskReport]]:
     """Run the tasks in actors and give the reports in the order in which they arrive."""
     import ray
     import ray.data
@@ -292,7 +294,7 @@ def _run_tasks(
 
 
 @contextmanager
-def _forward_stop(progress: Progress, stop_flag: Any) -> Iterator[None]:  # noqa: ANN401
+def _forward_stop(progress: Progress, stop_flag: Any) -> Generator[None]:  # noqa: ANN401
     """Set the stop flag as soon as `progress` asks to stop, however long the next report takes."""
     finished = threading.Event()
 

@@ -1,4 +1,3 @@
-# pyright: strict
 """The progress of a stage that runs in actors: what they report, and in the end what the store contains."""
 
 from __future__ import annotations

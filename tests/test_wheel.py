@@ -13,6 +13,17 @@ import pytest
 from tests.support.fakes import draw
 
 ROOT = Path(__file__).parents[1]
+RUN_ITA = "import sys; from ita_pipeline.cli import main; sys.argv[0] = 'ita'; main()"
+IMPORT_EVERYTHING = """
+import importlib, pkgutil
+import ita_pipeline, stages
+for package in (ita_pipeline, stages):
+    print(package.__name__)
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+            print(module.name.replace(".", "/"))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +45,9 @@ def test_everything_that_is_looked_up_is_in_it(wheel: Path):
     data = (
         files("stages", "*.yaml")
         | files("stages/objects/weights", "*")
+        | files("stages/knowledge/prompts", "*")
         | files("ita_pipeline/reports/templates", "*")
+        | files("ita_pipeline/runs/templates", "*")
     )
     data |= files("stages", "*.sh")
     assert code | data | {"ita_pipeline/py.typed", "stages/py.typed"} <= held
@@ -57,14 +70,15 @@ def test_it_runs_without_the_checkout(wheel: Path, tmp_path: Path):
     assert all(os.access(site / program, os.X_OK) for program in files("stages", "*.sh"))
     draw(Path("images/a.png"))
 
-    def run(*arguments: str) -> str:
-        code = "import sys; from ita_pipeline.cli import main; sys.argv[0] = 'ita'; main()"
+    def run(*arguments: str, code: str = RUN_ITA) -> str:
         command = [sys.executable, "-c", code, *arguments]
         environment = {**os.environ, "PYTHONPATH": str(site)}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    packages = {file.removesuffix("/__init__.py") for file in files("ita_pipeline", "__init__.py")}
+    assert packages <= set(run(code=IMPORT_EVERYTHING).split())
     assert f"example: in {site}/ita_pipeline/examples/posts" in run("data", "list")
     # The stage runs in a process of its own, which has to find the wheel as well.
     table = run("extract", "images", "--preset", "bundled").splitlines()

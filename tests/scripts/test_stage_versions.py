@@ -102,6 +102,34 @@ def test_the_lock_has_one_entry_a_stage_with_the_files_that_it_imports(checkout:
     }
 
 
+def test_a_package_that_only_re_exports_names_is_followed_to_their_modules_and_not_locked(checkout: Checkout):
+    exports = '"""Tints."""\nfrom stages.tint.stage import TintStage\n\n__all__ = ["TintStage"]\n'
+    files = {
+        "stages/tint/__init__.py": exports,
+        "stages/tint/stage.py": FILES["stages/tint.py"].replace("from . import", "from stages import"),
+        "stages/tint/other.py": "unused = True\n",
+        "stages/size.py": FILES["stages/size.py"] + "\nfrom stages.tint import TintStage\n",
+    }
+    (checkout.root / "stages/tint.py").unlink()
+    (checkout.root / "stages/tint").mkdir()
+    for name, text in files.items():
+        (checkout.root / name).write_text(text, "utf-8")
+    checkout.passes("--acknowledge")
+    locked = json.loads(checkout.lock.read_text("utf-8"))
+    common = {
+        "stages/__init__.py",
+        "stages/base.py",
+        "stages/tint/stage.py",
+        "stages/colours.py",
+        "stages/numbers.py",
+    }
+    assert locked["tint"]["version"] == 3
+    assert set(locked["tint"]["files"]) == common
+    assert set(locked["size"]["files"]) == {*common, "stages/size.py"}
+    checkout.change("stages/tint/stage.py", "colours.tint(picture)", "picture")
+    assert "tint: stages/tint/stage.py changed, and version is still 3" in checkout.fails()
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

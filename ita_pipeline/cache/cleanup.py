@@ -104,6 +104,6 @@ def remove_key(folder: Path) -> bool:
         for note in folder.glob(NOTE_PATTERN):
             note.unlink(missing_ok=True)
         (folder / KEY_FILE).unlink(missing_ok=True)
-        with suppress(OSError):  # another process has just begun to write under this key
+        with suppress(OSError):  # another process has just started to write under this key
             folder.rmdir()
     return True

@@ -136,7 +136,7 @@ class Store:
 
 
 class RecordReader:
-    """Reads records from where the index found them, and checks each."""
+    """Reads records at the places in the index, and checks each."""
 
     def __init__(self) -> None:
         self._descriptors: dict[Path, int] = {}

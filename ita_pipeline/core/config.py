@@ -1,4 +1,4 @@
-"""Configuration files: found by name, read from YAML, validated, and changed by `--set`."""
+"""Configuration files: looked up by name, read from YAML, validated, and changed by `--set`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, TypeVar, Union, cast, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from typing_extensions import override
 
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 
@@ -81,8 +80,8 @@ def unreadable_file_error(path: Path, error: OSError) -> MissingError:
 class StrictLoader(yaml.SafeLoader):
     """A YAML loader that refuses repeated keys. By the standard, the last one would silently win."""
 
-    @override
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Construct a mapping, or refuse it because of a repeated key."""
         names: list[object] = [self.construct_object(key, deep=True) for key, _ in node.value]  # pyright: ignore[reportUnknownMemberType]
         for name in names:
             if names.count(name) > 1:

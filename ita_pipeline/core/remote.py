@@ -160,7 +160,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def lacks_credentials(error: BaseException) -> bool:
-    """Whether a library has found no credentials."""
+    """Whether a library misses credentials."""
     return bool(_CREDENTIAL_ERRORS & _class_names(error))
 
 

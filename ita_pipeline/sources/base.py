@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
-from typing_extensions import override
-
 from ita_pipeline.core.remote import summarize_error
 from stages.base import BadItemError, FailureKind
 
@@ -124,16 +122,16 @@ class ContainedImage(ImageSource):
     container_stamp: str
 
     @property
-    @override
     def is_remote(self) -> bool:
+        """Implement `ImageSource.is_remote`."""
         return self.container.is_remote
 
-    @override
     def stamp(self) -> str:
+        """Implement `ImageSource.stamp`."""
         return self.container_stamp
 
-    @override
     def fetch_if_changed(self, max_bytes: int, known_stamp: str) -> Fetched:
+        """Implement `ImageSource.fetch_if_changed`."""
         fetched = Fetched.from_content(self.container_stamp, self.read(max_bytes))
         return fetched if self.is_remote else Fetched(fetched.stamp, fetched.key)
 
@@ -146,28 +144,28 @@ class RangeReader(io.RawIOBase):
         self._size = file.size()
         self._position = 0
 
-    @override
     def readable(self) -> bool:
+        """Implement `io.RawIOBase.readable`."""
         return True
 
-    @override
     def seekable(self) -> bool:
+        """Implement `io.RawIOBase.seekable`."""
         return True
 
-    @override
     def tell(self) -> int:
+        """Implement `io.RawIOBase.tell`."""
         return self._position
 
-    @override
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Implement `io.RawIOBase.seek`."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if base + offset < 0:
             raise OSError("there is nothing before the start")
         self._position = base + offset
         return self._position
 
-    @override
     def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Implement `io.RawIOBase.readinto`."""
         view = memoryview(buffer).cast("B")
         size = min(len(view), max(0, self._size - self._position))
         content = self._file.read_range(self._position, size) if size else b""

@@ -8,8 +8,6 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from typing_extensions import override
-
 from ita_pipeline.core.files import file_stamp, is_settled
 from ita_pipeline.sources.base import Fetched, RandomAccessFile, check_size
 from stages.base import BadItemError, FailureKind
@@ -24,29 +22,29 @@ class LocalFile(RandomAccessFile):
     path: Path
 
     @property
-    @override
     def label(self) -> str:
+        """Implement `ImageSource.label`."""
         return str(self.path)
 
-    @override
     def address(self, folder: str) -> bytes:
+        """Implement `ImageSource.address`."""
         text = str(self.path)
         return os.fsencode(text if text.startswith(os.sep) else f"{folder}{os.sep}{text}")
 
     @property
-    @override
     def is_remote(self) -> bool:
+        """Implement `ImageSource.is_remote`."""
         return False
 
-    @override
     def stamp(self) -> str:
+        """Implement `ImageSource.stamp`."""
         try:
             return file_stamp(os.stat(self.path))  # noqa: PTH116 (called a million times)
         except OSError:
             return ""
 
-    @override
     def fetch_if_changed(self, max_bytes: int, known_stamp: str) -> Fetched:
+        """Implement `ImageSource.fetch_if_changed`."""
         try:
             status = self.path.stat()
             if not stat.S_ISREG(status.st_mode):  # a pipe or device would block the reader
@@ -56,25 +54,25 @@ class LocalFile(RandomAccessFile):
         except OSError as error:
             raise BadItemError(error.strerror or type(error).__name__, FailureKind.TRANSIENT) from error
 
-    @override
     def read(self, max_bytes: int) -> bytes:
+        """Implement `ImageSource.read`."""
         try:
             check_size(self.path.stat().st_size, max_bytes)
             return self.path.read_bytes()
         except OSError as error:
             raise BadItemError(f"cannot be read: {error.strerror}", FailureKind.TRANSIENT) from error
 
-    @override
     def size(self) -> int:
+        """Implement `RandomAccessFile.size`."""
         return self.path.stat().st_size
 
-    @override
     def current_stamp(self) -> str:
+        """Implement `RandomAccessFile.current_stamp`."""
         status = self.path.stat()
         return file_stamp(status) if is_settled(status) else ""
 
-    @override
     def read_range(self, start: int, size: int) -> bytes:
+        """Implement `RandomAccessFile.read_range`."""
         with self.path.open("rb", buffering=0) as file:
             return os.pread(file.fileno(), size, start)
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from typing_extensions import override
-
 from ita_pipeline.core.files import COARSE_SETTLED_SECONDS
 from ita_pipeline.core.remote import (
     REQUEST_LIMITS,
@@ -42,16 +40,16 @@ class RemoteFile(RandomAccessFile):
     limits: RequestLimits = field(default=REQUEST_LIMITS, repr=False, compare=False)
 
     @property
-    @override
     def label(self) -> str:
+        """Implement `ImageSource.label`."""
         return without_query(self.url)
 
-    @override
     def stamp(self) -> str:
+        """Implement `ImageSource.stamp`."""
         return self.listed_stamp
 
-    @override
     def current_stamp(self) -> str:
+        """Implement `RandomAccessFile.current_stamp`."""
         return self.listed_stamp or self.examine().listed_stamp
 
     def examine(self) -> RemoteFile:
@@ -63,28 +61,28 @@ class RemoteFile(RandomAccessFile):
         system, path = find_filesystem(self.url)
         return _with_info(self, retry(lambda: system.info(path), self.limits))
 
-    @override
     def fetch_if_changed(self, max_bytes: int, known_stamp: str) -> Fetched | None:
+        """Implement `ImageSource.fetch_if_changed`."""
         with report_bad_item("cannot be read"):
             file = self if self.listed_stamp else self.examine()
         if known_stamp and file.listed_stamp == known_stamp:
             return None
         return Fetched.from_content(file.listed_stamp, file.read(max_bytes))
 
-    @override
     def read(self, max_bytes: int) -> bytes:
+        """Implement `ImageSource.read`."""
         check_size(self.listed_size, max_bytes)
         with report_bad_item("cannot be read"):
             content = self.read_range(0, max_bytes + 1)
         check_size(len(content), max_bytes)
         return content
 
-    @override
     def size(self) -> int:
+        """Implement `RandomAccessFile.size`."""
         return self.listed_size if self.listed_size >= 0 else max(0, self.examine().listed_size)
 
-    @override
     def read_range(self, start: int, size: int) -> bytes:
+        """Implement `RandomAccessFile.read_range`."""
         system, path = find_filesystem(self.url)
         timeout = {"timeout": self.limits.file_seconds} if getattr(system, "async_impl", False) else {}
         lock = _MEMORY_LOCK if system.protocol == "memory" else nullcontext()

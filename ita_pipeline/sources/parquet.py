@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import override
-
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.remote import summarize_error
 from ita_pipeline.sources.base import ContainedImage, RandomAccessFile, check_size, open_buffered, report_bad_item
@@ -50,22 +48,22 @@ class Cell(ContainedImage):
     number: int
 
     @property
-    @override
     def label(self) -> str:
+        """Implement `ImageSource.label`."""
         return f"{self.container.label}::{self.number}"
 
     @property
-    @override
     def name(self) -> str:
+        """Implement `ImageSource.name`."""
         return f"{PurePosixPath(self.container.name).stem}-{self.number}"
 
-    @override
     def address(self, folder: str) -> bytes:
+        """Implement `ImageSource.address`."""
         column = self.column.encode("utf-8", "surrogateescape")
         return b"cell:%b#%b/%d" % (self.container.address(folder), column, self.number)
 
-    @override
     def read(self, max_bytes: int) -> bytes:
+        """Implement `ImageSource.read`."""
         with report_bad_item("cannot be read"):
             value = open_column(self.container, self.column, self.group, self.container_stamp).read(self.row)
         content = value.get("bytes") if isinstance(value, Mapping) else value

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from typing_extensions import override
-
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.remote import summarize_error
 from ita_pipeline.sources.base import ContainedImage, RandomAccessFile, check_size, open_buffered, report_bad_item
@@ -34,21 +32,21 @@ class Member(ContainedImage):
     reason: str = ""
 
     @property
-    @override
     def label(self) -> str:
+        """Implement `ImageSource.label`."""
         return f"{self.container.label}::{self.path}"
 
     @property
-    @override
     def name(self) -> str:
+        """Implement `ImageSource.name`."""
         return PurePosixPath(self.path).name
 
-    @override
     def address(self, folder: str) -> bytes:
+        """Implement `ImageSource.address`."""
         return b"part:%b#%d+%d" % (self.container.address(folder), self.offset, self.size)
 
-    @override
     def read(self, max_bytes: int) -> bytes:
+        """Implement `ImageSource.read`."""
         if self.reason:
             raise BadItemError(self.reason)
         check_size(self.size, max_bytes)
@@ -82,18 +80,18 @@ class HeaderReader(io.RawIOBase):
     def __init__(self, file: RandomAccessFile) -> None:
         self._file = open_buffered(file, _REMOTE_BUFFER_BYTES if file.is_remote else _LOCAL_BUFFER_BYTES)
 
-    @override
     def read(self, size: int = -1, /) -> bytes:
+        """Implement `io.RawIOBase.read`."""
         if not 0 <= size <= _MAX_HEADER_BYTES:
             raise tarfile.ReadError("a header of more than a megabyte")
         return self._file.read(size)
 
-    @override
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Implement `io.RawIOBase.seek`."""
         return self._file.seek(offset, whence)
 
-    @override
     def tell(self) -> int:
+        """Implement `io.RawIOBase.tell`."""
         return self._file.tell()
 
 

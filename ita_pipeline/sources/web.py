@@ -15,8 +15,6 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from typing_extensions import override
-
 from ita_pipeline.core.remote import (
     REQUEST_LIMITS,
     WEB_PROTOCOLS,
@@ -67,46 +65,46 @@ class HttpFile(RandomAccessFile):
     limits: RequestLimits = field(default=REQUEST_LIMITS, repr=False, compare=False)
 
     @property
-    @override
     def label(self) -> str:
+        """Implement `ImageSource.label`."""
         return without_query(self.url)
 
     @property
-    @override
     def name(self) -> str:
+        """Implement `ImageSource.name`."""
         return PurePosixPath(urlsplit(self.url).path).name or urlsplit(self.url).netloc
 
-    @override
     def address(self, folder: str) -> bytes:
+        """Implement `ImageSource.address`."""
         secret = self.url.partition("?")[2]
         digest = f"#{hashlib.sha256(secret.encode('utf-8', 'surrogateescape')).hexdigest()}" if secret else ""
         return f"{self.label}{digest}".encode("utf-8", "surrogateescape")
 
-    @override
     def fetch_if_changed(self, max_bytes: int, known_stamp: str) -> Fetched | None:
+        """Implement `ImageSource.fetch_if_changed`."""
         kind, _, value = known_stamp.partition(" ")
         download = self._download(max_bytes, {_CONDITIONS[kind]: value} if kind in _CONDITIONS else {})
         if download.status == _NOT_MODIFIED:
             return None
         return Fetched.from_content(_response_stamp(download.headers), download.content)
 
-    @override
     def read(self, max_bytes: int) -> bytes:
+        """Implement `ImageSource.read`."""
         return self._download(max_bytes, {}).content
 
-    @override
     def size(self) -> int:
+        """Implement `RandomAccessFile.size`."""
         total = self._download_range(0, 1).headers.get("content-range", "").rpartition("/")[2]
         if not total.isdecimal():
             raise OSError("the server does not say how long it is")
         return int(total)
 
-    @override
     def current_stamp(self) -> str:
+        """Implement `RandomAccessFile.current_stamp`."""
         return _response_stamp(self._download_range(0, 1).headers)
 
-    @override
     def read_range(self, start: int, size: int) -> bytes:
+        """Implement `RandomAccessFile.read_range`."""
         return self._download_range(start, size).content[:size] if size else b""
 
     def _download(self, max_bytes: int, headers: dict[str, str]) -> Download:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -180,8 +181,7 @@ def test_a_damaged_record_is_told_and_nothing_is_run(tmp_path: Path, paths: list
 
 
 @pytest.fixture
-def two_records(tmp_path: Path, paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("ita_pipeline.core.files.SETTLED_SECONDS", 0.0)
+def two_records(tmp_path: Path, paths: list[Path]) -> Path:
     run([SizeStage()], paths[:2], Store(tmp_path))
     (segment,) = tmp_path.glob("cache/size/*/*.jsonl")
     return segment
@@ -192,6 +192,7 @@ def changed(segment: Path, content: bytes) -> tuple[StagePlan, dict[str, SizeVal
     root = segment.parents[3]
     (root / "index.sqlite").unlink(missing_ok=True)
     segment.write_bytes(content)
+    os.utime(segment, (0, 0))  # a segment that changed just now would be waited for
     (part,) = whole([SizeStage()], [root / "in" / f"{name}.png" for name in ("red", "green")], Store(root)).stages
     found = Store(root).results(SizeStage(), part.key)
     return part, {image: record.result for image, record in found.items()}

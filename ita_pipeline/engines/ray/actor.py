@@ -40,7 +40,7 @@ class StageSpec:
 
     stage: Stage[Any]
     key: StageKey
-    anew: bool
+    replace: bool
     upstream: tuple[Stage[Any], ...]
 
 
@@ -140,7 +140,9 @@ class StageActor:
         for spec in self.config.stages:
             start = time.perf_counter()
             self.executor.open(spec.stage)
-            self.writers[spec.stage.name] = self.exit_stack.enter_context(open_writer(store, spec.key, spec.anew))
+            self.writers[spec.stage.name] = self.exit_stack.enter_context(
+                open_writer(store, spec.key, spec.replace)
+            )
             self.opening.append(BatchReport(spec.stage.name, 0, time.perf_counter() - start))
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[TaskReport]]:

@@ -211,8 +211,8 @@ class _ActorRun:
                 stage_items = [group[number] for number in positions[spec.stage.name]]
                 for above in spec.upstream:
                     new_keys = stale_keys.get(above.name, set())
-                    found = self._find_entries(above, stage_items, new_keys)
-                    entries.setdefault(above.name, {}).update(found)
+                    earlier = self._find_entries(above, stage_items, new_keys)
+                    entries.setdefault(above.name, {}).update(earlier)
             yield ActorTask(tuple(group), positions, entries)
 
     def _find_entries(

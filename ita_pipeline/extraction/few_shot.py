@@ -11,6 +11,7 @@ import hashlib
 import re
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +29,6 @@ BATCH_SIZE = 32
 SAVE_EVERY = 1024
 
 MAX_SUBTOKENS = 128
-
-NO_NAMES = "none"
 
 TYPE_NAMES = {
     "PER": "person",
@@ -67,11 +66,10 @@ class ExampleSelector:
         candidate_texts = [post.text for post in self.candidates]
         vectors = TextVectors(self.encoder, self.root).encode([*queries, *candidate_texts])
         query_vectors, candidate_vectors = vectors[: len(queries)], vectors[len(queries) :]
-        positions = np.arange(len(candidate_vectors))
         examples: dict[str, tuple[Example, ...]] = {}
         for text, vector in zip(queries, query_vectors, strict=True):
             # Rounded, so that another number of threads does not swap two candidates of equal similarity.
-            order = np.lexsort((positions, -np.round(candidate_vectors @ vector, 4)))
+            order = np.argsort(-np.round(candidate_vectors @ vector, 4), kind="stable")
             words = normalize(text)
             best = list(islice((number for number in order if self.normalized[number] != words), shots))
             examples[text] = tuple(_make_example(self.candidates[number]) for number in reversed(best))
@@ -92,7 +90,7 @@ def _make_example(post: Post) -> Example:
     for span in post.gold or ():
         start, end = post.offsets[span.start][0], post.offsets[span.end - 1][1]
         mentions.append(f"{post.text[start:end]} ({TYPE_NAMES.get(span.type, span.type)})")
-    return Example(post.text, ", ".join(mentions) or NO_NAMES)
+    return Example(post.text, ", ".join(mentions) or "none")
 
 
 class TextVectors:
@@ -132,12 +130,10 @@ class TextVectors:
 
         from ita_pipeline.core.files import open_atomically
 
-        try:
+        with suppress(OSError):  # the texts are encoded again next time
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with open_atomically(self.file) as file:
                 np.savez(file, names=np.array(list(vectors)), vectors=np.stack(list(vectors.values())))
-        except OSError:
-            return  # the texts are encoded again next time
 
     def compute(self, texts: Sequence[str]) -> list[np.ndarray[Any, Any]]:
         """Compute the vectors of texts without the cache."""

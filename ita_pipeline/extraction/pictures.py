@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -81,27 +80,6 @@ class ExtractionPlan:
         return self.plan.clean and not self.unreadable
 
 
-@contextmanager
-def _show_fetching(sources: Sequence[ImageSource], progress: Progress) -> Iterator[Callable[[int], None]]:
-    """Show the progress of fetching remote images; the display starts with the first of them."""
-    started = False
-
-    def advance(count: int) -> None:
-        nonlocal started
-        if not started:
-            started = True
-            progress.start("fetch", sum(source.is_remote for source in sources))
-        progress.advance("fetch", count)
-        if progress.stop_requested:
-            raise Interrupted
-
-    try:
-        yield advance
-    finally:
-        if started:
-            progress.finish()
-
-
 def identify_images(
     sources: Sequence[ImageSource],
     store: Store,
@@ -115,8 +93,23 @@ def identify_images(
         Interrupted: `progress` asked to stop while images were fetched.
     """
     max_bytes = (limits or Limits()).megabytes * MEGABYTE
-    with _show_fetching(sources, progress or NoProgress()) as advance:
+    display = progress or NoProgress()
+    started = False
+
+    def advance(count: int) -> None:
+        nonlocal started
+        if not started:
+            started = True
+            display.start("fetch", sum(source.is_remote for source in sources))
+        display.advance("fetch", count)
+        if display.stop_requested:
+            raise Interrupted
+
+    try:
         return list(identify(sources, store.manifest, max_bytes, download_cache, advance))
+    finally:
+        if started:
+            display.finish()
 
 
 def plan_images(

@@ -159,8 +159,7 @@ def build_stage(name: str, settings: Mapping[str, Any]) -> Stage[Any]:
         hint = nearest(name, entry_points) or f"install the package it comes in; installed are {installed}"
         raise UsageError(f"there is no stage {name}", hint)
     stage = load_stage(entry_points[name])
-    config: StageConfig = parse_config(stage.config_type, settings, f"stage {name}")
-    return stage(config)
+    return stage(parse_config(stage.config_type, settings, f"stage {name}"))
 
 
 def load_stage(entry: EntryPoint) -> type[Stage[Any]]:

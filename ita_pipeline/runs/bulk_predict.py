@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 
 from ita_pipeline.core.iteration import batched
@@ -18,7 +17,6 @@ from ita_pipeline.extraction.posts import make_post_ref
 from ita_pipeline.runs.part_files import PartFolder, PredictedPosts
 from ita_pipeline.runs.predictions import TaggingInput
 from ita_pipeline.runs.predictor import Predictor, failure_reasons
-from ita_pipeline.sources.refs import ImageRef
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +106,8 @@ def predict_into(
             plan = predictor.plan([post for _, post in batch])
             images = {image.path: image for image in plan.pictures.images}
             new = finished.add_new(
-                TaggingInput(post, number=number, key=_post_key(post, images)) for number, post in batch
+                TaggingInput(post, number=number, key=make_post_ref(post, images.get(post.picture), ()).key)
+                for number, post in batch
             )
             skipped += len(batch) - len(new)
             if not new:
@@ -133,9 +132,3 @@ def predict_into(
             notes = len(predictor.notes)
             predicted += len(new)
     return PredictionCounts(predicted, skipped, failed)
-
-
-def _post_key(post: Post, images: Mapping[Path | None, ImageRef]) -> str:
-    """Return a digest of a post's text and, if the run reads images, of its image's content."""
-    image = images.get(post.picture) if post.picture is not None else None
-    return make_post_ref(post, image, ()).key

@@ -57,10 +57,14 @@ def evaluate_run(
     """
     posts_by_split = {name: _labeled_posts(dataset, name) for name in dict.fromkeys(splits)}
     posts = [post for split in posts_by_split.values() for post in split]
-    contexts = _make_contexts(predictor, dataset, posts, captions, progress)
+    record = predictor.record
+    file = caption_file(dataset, "none" if captions == "auto" and not record.captions else captions)
+    source = PostSource(tuple(posts), predictor.train)
+    plan = plan_contexts(source, predictor.stages, record.contexts, predictor.store, file, limits=predictor.limits)
+    contexts = predictor.make_contexts(plan, progress)
     scores = {name: _score_posts(predictor, split, contexts) for name, split in posts_by_split.items()}
     types = {span.type for post in posts for span in post.gold or ()}
-    foreign = tuple(sorted(types - set(predictor.record.types)))
+    foreign = tuple(sorted(types - set(record.types)))
     return Evaluation(predictor.run.folder, dataset.name, RunScores(splits=scores), foreign, contexts.extraction)
 
 
@@ -70,16 +74,6 @@ def _labeled_posts(dataset: Dataset, split: str) -> Sequence[Post]:
         others = ", ".join(name for name, members in dataset.splits.items() if members)
         raise UsageError(f"dataset {dataset.name} has no posts in {split}", f"it has {others}: --split NAME")
     return posts
-
-
-def _make_contexts(
-    predictor: Predictor, dataset: Dataset, posts: Sequence[Post], captions: str, progress: Progress
-) -> PostContexts:
-    record = predictor.record
-    source = PostSource(tuple(posts), tuple(predictor.train))
-    file = caption_file(dataset, "none" if captions == "auto" and not record.captions else captions)
-    plan = plan_contexts(source, predictor.stages, record.contexts, predictor.store, file, limits=predictor.limits)
-    return predictor.make_contexts(plan, progress)
 
 
 def _score_posts(predictor: Predictor, posts: Sequence[Post], contexts: PostContexts) -> ViewScores:

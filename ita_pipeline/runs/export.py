@@ -21,10 +21,6 @@ LOCAL_FIELDS = ("command", "source", "folder")
 
 PATH_FIELDS = ("_name_or_path", "name_or_path")
 
-SUFFIXES = (".json", ".safetensors", ".txt", ".model")
-
-CARD, CHECKSUMS = "README.md", "SHA256SUMS"
-
 
 def export_model(run: str | Path, to: Path, workspace: Path = Path()) -> Run:
     """Copy a run's model, record, scores and model card into a new folder, which `ita.load` accepts.
@@ -42,12 +38,12 @@ def export_model(run: str | Path, to: Path, workspace: Path = Path()) -> Run:
         raise MissingError(f"{source.model} has no weights", "train it again")
     with new_folder(to) as folder:
         for file in sorted(source.model.iterdir()):
-            if file.is_file() and file.suffix in SUFFIXES:
+            if file.is_file() and file.suffix in (".json", ".safetensors", ".txt", ".model"):
                 _copy_file(file, folder / file.name)
         (folder / "run.json").write_text(record.model_dump_json(indent=2) + "\n", "utf-8")
         (folder / "scores.json").write_text(scores.to_json(), "utf-8")
-        (folder / CARD).write_text(model_card(record, scores), "utf-8")
-        (folder / CHECKSUMS).write_text(_checksums(folder), "utf-8")
+        (folder / "README.md").write_text(model_card(record, scores), "utf-8")
+        (folder / "SHA256SUMS").write_text(_checksums(folder), "utf-8")
     return Run(to)
 
 

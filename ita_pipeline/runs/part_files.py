@@ -10,17 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ita_pipeline.cache.records import has_valid_checksum, sign
 from ita_pipeline.core.errors import CorruptCacheError, UsageError
 from ita_pipeline.core.files import open_atomically, write_atomically
 from ita_pipeline.runs.predictions import MENTION_TYPES, TaggingInput
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-MANIFEST = "predictions.json"
 
 SCHEMA = "ita.predictions/1"
 
@@ -52,7 +47,7 @@ class PartFolder:
             UsageError: the folder contains something else.
         """
         manifest = {"schema": SCHEMA, "run": run, "min_confidence": min_confidence, "format": part_format.value}
-        file = folder / MANIFEST
+        file = folder / "predictions.json"
         if file.is_file():
             existing = _read_manifest(file)
             changed = [name for name in manifest if existing.get(name) != manifest[name]]
@@ -82,7 +77,10 @@ class PartFolder:
                 import pyarrow as pa
                 import pyarrow.parquet as pq
 
-                pq.write_table(pa.Table.from_pylist(rows, _parquet_schema()), file, write_page_checksum=True)
+                mentions = pa.list_(pa.struct(list(MENTION_TYPES.items())))
+                types: dict[str, Any] = {"number": "int64", "mentions": mentions}
+                schema = pa.schema([(name, types.get(name, "string")) for name in COLUMNS])
+                pq.write_table(pa.Table.from_pylist(rows, schema), file, write_page_checksum=True)
             else:
                 file.writelines(sign(row) + b"\n" for row in rows)
         return path
@@ -126,13 +124,6 @@ def _read_jsonl(path: Path) -> Iterator[PostIdentity]:
                 raise ValueError("a line is damaged")
             row = json.loads(line)
             yield row["id"], row["key"]
-
-
-def _parquet_schema() -> pa.Schema:
-    import pyarrow as pa
-
-    types: dict[str, Any] = {"number": "int64", "mentions": pa.list_(pa.struct(list(MENTION_TYPES.items())))}
-    return pa.schema([(name, types.get(name, "string")) for name in COLUMNS])
 
 
 class PredictedPosts:

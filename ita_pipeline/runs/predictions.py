@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from ita_pipeline.core.files import new_folder, refuse_existing
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.ner.prediction import ScoredSpan
-from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE
 from ita_pipeline.sources.hub_datasets import load
 
 if TYPE_CHECKING:
@@ -84,11 +83,6 @@ class TaggingInput:
     failed: str = ""
     number: int = 0
     key: str = ""
-
-    def prediction(self, mentions: tuple[Mention, ...]) -> Prediction:
-        """Combine the input with the mentions in it."""
-        view = TEXT_AND_IMAGE if self.contexts else TEXT
-        return Prediction(self.post, view, self.contexts, mentions, self.failed)
 
 
 def add_predictions(rows: Dataset, predictions: Iterable[Prediction]) -> Dataset:

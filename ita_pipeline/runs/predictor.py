@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.store import Store
@@ -27,17 +27,11 @@ from ita_pipeline.extraction.presets import OPTIONAL_STAGES, Preset, build_conte
 from ita_pipeline.ner.prediction import tag_views
 from ita_pipeline.ner.views import ViewEncoder
 from ita_pipeline.runs.predictions import Mention, Prediction, TaggingInput, add_predictions
-from ita_pipeline.runs.run import Run, RunRecord
+from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run
 from ita_pipeline.sources.refs import ImageRef, PostRef
 from stages.base import EXECUTION, Stage, StageError
 from stages.models.devices import pick_device
 from stages.models.loading import load_pretrained, load_weights
-
-if TYPE_CHECKING:
-    from ita_pipeline.ner.tagger import Tagger
-
-
-POSTS_PER_BATCH = 256
 
 
 class Predictor:
@@ -68,7 +62,15 @@ class Predictor:
             raise UsageError(what, "--min-confidence 0.5")
         self.min_confidence = min_confidence
         self.run, self.store, self.record = run, store, run.record()
-        self.tagger, self.tokenizer = _load_model(run)
+        from transformers import AutoTokenizer
+
+        from ita_pipeline.ner.tagger import Tagger
+
+        try:
+            self.tagger = load_weights(Tagger.from_pretrained, str(run.model), "", pick_device("auto"))
+            self.tokenizer = load_pretrained(AutoTokenizer.from_pretrained, str(run.model), "")
+        except StageError as error:
+            raise StageError(str(error), "the run's folder is damaged or not ours: train it again") from error
         config = self.tagger.config
         self.encoder = ViewEncoder(self.tokenizer, config.max_length, config.word_shapes)
         self.limits = limits or Limits()
@@ -119,16 +121,17 @@ class Predictor:
         """Find the mentions in several posts, in their order."""
         contexts = self.make_contexts(self.plan(posts), progress or NoProgress())
         reasons = failure_reasons(posts, contexts)
-        return self.predict_inputs(
-            [TaggingInput(post, contexts.render(post), reasons.get(post, "")) for post in posts]
-        )
+        inputs = [TaggingInput(post, contexts.render(post), reasons.get(post, "")) for post in posts]
+        return self.predict_inputs(inputs)
 
     def plan(self, posts: Sequence[Post]) -> ContextPlan:
         """Plan the stages that have to run before these posts can be tagged."""
-        read = [post for post in posts if post.picture is not None or _reads_posts(self.record)]
+        record = self.record
+        # An optional stage gives a post without a picture contexts too.
+        reads_posts = any(name in record.contexts.order and name in record.stages for name in OPTIONAL_STAGES)
+        read = tuple(post for post in posts if post.picture is not None or reads_posts)
         stages, train = (self.stages, self.train) if read else ([], ())
-        source = PostSource(tuple(read), tuple(train))
-        return plan_contexts(source, stages, self.record.contexts, self.store, limits=self.limits)
+        return plan_contexts(PostSource(read, train), stages, record.contexts, self.store, limits=self.limits)
 
     def make_contexts(self, plan: ContextPlan, progress: Progress, engine: Engine | None = None) -> PostContexts:
         """Run the stale stages of a plan, by default on this machine, and read the contexts.
@@ -156,14 +159,17 @@ class Predictor:
             return dataset_type({name: self.predict_dataset(rows, progress) for name, rows in dataset.items()})
         with posts_in({"post": dataset}) as posts:
             predictions: list[Prediction] = []
-            for batch in batched(posts, POSTS_PER_BATCH):
+            for batch in batched(posts, 256):
                 predictions += self.predict_all(batch, progress)
         return add_predictions(dataset, predictions)
 
     def predict_inputs(self, inputs: Sequence[TaggingInput]) -> list[Prediction]:
         """Find the mentions in posts whose contexts are known."""
         mentions = self.tag([(item.post, item.contexts) for item in inputs])
-        return [item.prediction(spans) for item, spans in zip(inputs, mentions, strict=True)]
+        return [
+            Prediction(item.post, TEXT_AND_IMAGE if item.contexts else TEXT, item.contexts, spans, item.failed)
+            for item, spans in zip(inputs, mentions, strict=True)
+        ]
 
     def tag(self, posts: Sequence[tuple[Post, tuple[str, ...]]]) -> list[tuple[Mention, ...]]:
         """Find the mentions in posts, each given with its contexts; a post without contexts is read in view T."""
@@ -182,11 +188,6 @@ class Predictor:
         if self.record.captions and "caption" in keys:
             notes.append(f"the run was trained with captions from {self.record.captions}; here they are computed")
         self.notes += [note for note in notes if note not in self.notes]
-
-
-def _reads_posts(record: RunRecord) -> bool:
-    """Whether a post without a picture can have contexts too."""
-    return any(name in record.contexts.order and name in record.stages for name in OPTIONAL_STAGES)
 
 
 def _with_execution_settings(name: str, settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,15 +218,3 @@ def failure_reasons(posts: Sequence[Post], contexts: PostContexts) -> dict[Post,
         elif item is not None and extraction.waiting and not contexts.by_post.get(post):
             reasons[post] = f"its contexts are incomplete: {postponed}"
     return reasons
-
-
-def _load_model(run: Run) -> tuple[Tagger, Any]:
-    from transformers import AutoTokenizer
-
-    from ita_pipeline.ner.tagger import Tagger
-
-    try:
-        tagger = load_weights(Tagger.from_pretrained, str(run.model), "", pick_device("auto"))
-        return tagger, load_pretrained(AutoTokenizer.from_pretrained, str(run.model), "")
-    except StageError as error:
-        raise StageError(str(error), "the run's folder is damaged or not ours: train it again") from error

@@ -105,8 +105,7 @@ class RayPartWriter:
         from ray.util import ActorPool
 
         share = self._share
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             remote = ray.remote(num_cpus=share.cores, num_gpus=share.gpus, max_restarts=-1, max_task_retries=-1)
             actor: Any = remote(PartActor)
         self._actors = [actor.remote(*self._arguments) for _ in range(share.actors)]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from ita_pipeline.cache.keys import SHORT_KEY_LENGTH, digest
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
@@ -36,8 +36,6 @@ Content = TypeVar("Content", bound=Frozen)
 Parsed = TypeVar("Parsed")
 RenderedPosts = Sequence[tuple[Post, tuple[str, ...]]]
 """Posts, each with its rendered contexts."""
-
-HISTORY = TypeAdapter(list[EpochScore])
 
 
 class RunRecord(Frozen):
@@ -183,7 +181,7 @@ class Run:
 
     def history(self) -> list[EpochScore]:
         """Read `history.json`."""
-        return self.read("history.json", HISTORY.validate_json)
+        return self.read("history.json", TypeAdapter(list[EpochScore]).validate_json)
 
     def read(self, name: str, parse: Callable[[str], Parsed]) -> Parsed:
         """Read and parse a file of the run.
@@ -196,7 +194,7 @@ class Run:
             return parse((self.folder / name).read_text("utf-8"))
         except OSError as error:
             raise MissingError(f"{self.folder / name} cannot be read: {error.strerror}", "train it anew") from error
-        except (ValidationError, ValueError, KeyError) as error:
+        except (ValueError, KeyError) as error:
             raise UsageError(f"{self.folder / name} is not what a run writes", "train it anew") from error
 
     def write(self, record: RunRecord, history: Sequence[EpochScore], analysis: RunAnalysis) -> None:

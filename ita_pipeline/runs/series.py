@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -120,17 +120,15 @@ def series_run(contexts: str, run: Run, new: bool) -> SeriesRun:
 
 def summarize(runs: Sequence[SeriesRun]) -> RunSeries:
     """Add the means to the runs, of which there is at least one."""
-    return RunSeries(dataset=runs[0].dataset, runs=tuple(runs), rows=tuple(_rows(runs)))
-
-
-def _rows(runs: Sequence[SeriesRun]) -> Iterator[SeriesRow]:
+    rows: list[SeriesRow] = []
     for contexts in dict.fromkeys(run.contexts for run in runs):
         same = [run for run in runs if run.contexts == contexts]
         f1 = {
             split: {view: _mean([run.f1[split][view] for run in same]) for view in views}
             for split, views in same[0].f1.items()
         }
-        yield SeriesRow(contexts=contexts, seeds=tuple(run.seed for run in same), f1=f1)
+        rows.append(SeriesRow(contexts=contexts, seeds=tuple(run.seed for run in same), f1=f1))
+    return RunSeries(dataset=runs[0].dataset, runs=tuple(runs), rows=tuple(rows))
 
 
 def _mean(values: Sequence[float]) -> Mean:

@@ -69,7 +69,10 @@ def status_of(plan: Plan, unreadable: tuple[Unreadable, ...] = (), training: Run
     """Summarize a plan."""
     rows = [_stage_row(stage) for stage in plan.stages]
     if training is not None:
-        rows.append(_training_row(training))
+        reasons = {str(reason): 1 for reason in training.reasons}
+        forecast = 0.0 if training.fresh else None
+        fresh, stale = int(training.fresh), int(not training.fresh)
+        rows.append(StageStatus("training", training.key, fresh, stale, 0, reasons, forecast, {}))
     return Status(tuple(rows), unreadable)
 
 
@@ -86,9 +89,3 @@ def _stage_row(plan: StagePlan) -> StageStatus:
         failures=dict(Counter(failed.failure.kind for failed in plan.failed)),
         damaged=len(plan.damage),
     )
-
-
-def _training_row(state: RunState) -> StageStatus:
-    reasons = {str(reason): 1 for reason in state.reasons}
-    forecast = 0.0 if state.fresh else None
-    return StageStatus("training", state.key, int(state.fresh), int(not state.fresh), 0, reasons, forecast, {})

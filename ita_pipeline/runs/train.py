@@ -206,7 +206,7 @@ def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTa
 
 
 def without_consent(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Remove the consent to send posts from stage settings: everyone who predicts with the run decides anew."""
+    """Remove the consent to send posts from stage settings: everyone who predicts with the run decides again."""
     return {
         stage: {name: value for name, value in settings.items() if name != "consent"}
         for stage, settings in stages.items()

@@ -34,9 +34,6 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 
 NOT_A_FILE = "image: send the picture as a file, as curl does with -F image=@sign.jpg"
 
-# The server writes the traceback to standard error, for the user who started the demo.
-UNEXPECTED = "this should not have happened; the demo's own window says more"
-
 
 def make_app(
     service: PredictionService, limits: RequestLimits | None = None, hosts: AllowedHosts | None = None
@@ -56,7 +53,8 @@ def make_app(
             RequestValidationError: _on_invalid_request,
             RejectedPostError: _error_handler(422),
             StageError: _error_handler(500),
-            Exception: _error_handler(500, UNEXPECTED),
+            # The server writes the traceback to standard error, for the user who started the demo.
+            Exception: _error_handler(500, "this should not have happened; the demo's own window says more"),
         },
     )
     page = demo_page(service.predictor.run, limits, service.notes)

@@ -54,17 +54,11 @@ class AllowedHosts:
     def __contains__(self, header: str) -> bool:
         try:
             name = urlsplit(f"//{header}").hostname or ""
+            if name not in self.names:
+                ipaddress.ip_address(name)
         except ValueError:
             return False
-        return name in self.names or (self.any_address and _is_address(name))
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+        return name in self.names or self.any_address
 
 
 def _is_cross_site(headers: Headers) -> bool:

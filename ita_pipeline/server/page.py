@@ -13,8 +13,6 @@ TEMPLATE = PageTemplate("demo.html", ("elements", "picture", "post", "demo"), ("
 # The page shows a dropped picture from the browser's own memory.
 RULES = {"img-src": "data: blob:", "connect-src": "'self'"}
 
-UNSHOWN = "The browser cannot show a picture of this format; it was looked at all the same."
-
 
 class DemoData(Frozen):
     """The data of the page's script.
@@ -34,10 +32,15 @@ class DemoData(Frozen):
 
 def demo_page(run: Run, limits: RequestLimits, notes: tuple[str, ...]) -> str:
     """Render the page for a run."""
-    record = run.record()
+    record, splits = run.record(), run.scores().splits
+    types = tuple(sorted(record.types))
+    facts = [f"preset {record.preset}", f"encoder {record.encoder}", f"finds {', '.join(types)}"]
+    if "test" in splits:
+        both, text = splits["test"].text_and_image.micro.f1, splits["test"].text.micro.f1
+        facts.append(f"test F1 {100 * both:.2f} with the picture, {100 * text:.2f} without")
     values = {
         "title": f"Try {record.dataset}, run {record.key[:8]}",
-        "about": " · ".join(_facts(run)),
+        "about": " · ".join(facts),
         "notes": notes,
         "characters": limits.max_characters,
         "megabytes": limits.max_bytes // 1024**2,
@@ -45,18 +48,9 @@ def demo_page(run: Run, limits: RequestLimits, notes: tuple[str, ...]) -> str:
     data = DemoData(
         telling=VIEW_COMPARISON,
         unused=NOT_APPENDED,
-        unshown=UNSHOWN,
-        types=tuple(sorted(record.types)),
+        unshown="The browser cannot show a picture of this format; it was looked at all the same.",
+        types=types,
         characters=limits.max_characters,
         bytes=limits.max_bytes,
     )
     return render_template(TEMPLATE, data, RULES, values)
-
-
-def _facts(run: Run) -> list[str]:
-    record, splits = run.record(), run.scores().splits
-    facts = [f"preset {record.preset}", f"encoder {record.encoder}", f"finds {', '.join(sorted(record.types))}"]
-    if "test" in splits:
-        both, text = splits["test"].text_and_image.micro.f1, splits["test"].text.micro.f1
-        facts.append(f"test F1 {100 * both:.2f} with the picture, {100 * text:.2f} without")
-    return facts

@@ -16,16 +16,12 @@ from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import find_run
 
 if TYPE_CHECKING:
-    import uvicorn
-
-    from ita_pipeline.server.middleware import AllowedHosts, RequestFilter
+    from ita_pipeline.server.middleware import AllowedHosts
 
 
 PACKAGES = {"fastapi": "fastapi", "python_multipart": "python-multipart", "uvicorn": "uvicorn"}
 
 INSTALL = "pip install 'ita-pipeline[demo]'"
-
-LOOPBACK = ("127.", "::1")
 
 
 def demo(
@@ -48,14 +44,16 @@ def demo(
     check_installed()
     options = options or Options()
     workspace, limits = Workspace(options.workspace), options.limits
-    found_run = find_run(run, workspace.runs)
+    finished_run = find_run(run, workspace.runs)
     with bind_socket(host, port) as server_socket:
+        import uvicorn
+
         from ita_pipeline.server.app import make_app
         from ita_pipeline.server.middleware import RequestLimits
         from ita_pipeline.server.service import PredictionService
 
         consent, confirm, changes = options.consent, options.confirm, options.changes
-        predictor = Predictor(found_run, workspace.store, limits, 0.0, confirm, consent, changes)
+        predictor = Predictor(finished_run, workspace.store, limits, 0.0, confirm, consent, changes)
         service = PredictionService(predictor)
         try:
             service.open()
@@ -63,7 +61,19 @@ def demo(
             app = make_app(service, request_limits, allowed_hosts(host, server_socket))
             if ready is not None:
                 ready(_url(server_socket), _is_local(server_socket), service.notes)
-            _server(app).run([server_socket])
+            config = uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                lifespan="off",
+                ws="none",
+                limit_concurrency=256,
+                timeout_keep_alive=15,
+                timeout_graceful_shutdown=5,
+            )
+            uvicorn.Server(config).run([server_socket])
         finally:
             service.close()
 
@@ -82,9 +92,8 @@ def bind_socket(host: str, port: int) -> socket.socket:
         UsageError: the address does not exist on this machine, or its port is taken.
     """
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = addresses[0]
         return socket.create_server((address[0], address[1]), family=family, backlog=128)
     except (OSError, UnicodeError) as error:
         # The kernel's message alone does not tell a taken port from a foreign host name.
@@ -94,7 +103,7 @@ def bind_socket(host: str, port: int) -> socket.socket:
 
 
 def _is_local(server_socket: socket.socket) -> bool:
-    return server_socket.getsockname()[0].startswith(LOOPBACK)
+    return server_socket.getsockname()[0].startswith(("127.", "::1"))
 
 
 def _url(server_socket: socket.socket) -> str:
@@ -111,22 +120,3 @@ def allowed_hosts(host: str, server_socket: socket.socket) -> AllowedHosts:
     if _is_local(server_socket):
         return AllowedHosts(names | {server_socket.getsockname()[0]})
     return AllowedHosts(names | {socket.gethostname().lower(), socket.getfqdn().lower()}, any_address=True)
-
-
-def _server(app: RequestFilter) -> uvicorn.Server:
-    import uvicorn
-
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            lifespan="off",
-            ws="none",
-            limit_concurrency=256,
-            timeout_keep_alive=15,
-            timeout_graceful_shutdown=5,
-        )
-    )

@@ -23,8 +23,6 @@ from ita_pipeline.sources.local import LocalFile, hash_file
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import Failure, Subject
 
-MILLION = 1_000_000
-
 
 class RejectedPostError(Exception):
     """The post cannot be read; the message is the reason."""
@@ -98,7 +96,7 @@ class PredictionService:
             shutil.copyfileobj(picture, file)
             file.flush()
             path = Path(file.name)
-            problem = find_image_problem(path, self.predictor.limits.megapixels * MILLION)
+            problem = find_image_problem(path, self.predictor.limits.megapixels * 1_000_000)
             if problem:
                 raise RejectedPostError(f"the picture cannot be read: {problem}")
             results = self.stage_workers.run(ImageRef(hash_file(path), LocalFile(path)))

@@ -18,14 +18,13 @@ class StageWorkers:
     """One process per stage, so that each keeps its model and a hostile image stops only its own process.
 
     Results are not written to the workspace's cache, because the image belongs to a visitor. Those of the last
-    `cache_size` images stay in memory, for further texts about the same image.
+    32 images stay in memory, for further texts about the same image.
     """
 
-    def __init__(self, stages: Sequence[Stage[Any]], limits: Limits, cache_size: int = 32) -> None:
+    def __init__(self, stages: Sequence[Stage[Any]], limits: Limits) -> None:
         self.stages = sort_stages(stages)
         self._executors = {stage.name: SubprocessExecutor(limits) for stage in stages}
         self._cache: OrderedDict[str, Results] = OrderedDict()
-        self._cache_size = cache_size
 
     def open(self) -> None:
         """Start every stage.
@@ -56,7 +55,7 @@ class StageWorkers:
         # A failed stage may succeed next time.
         if not any(isinstance(result, Failure) for result in results.values()):
             self._cache[image.key] = results
-            if len(self._cache) > self._cache_size:
+            if len(self._cache) > 32:
                 self._cache.popitem(last=False)
         return results
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ita_pipeline.api.extract import build_chosen_stages
 from ita_pipeline.cache import cleanup, compaction, inventory
 from ita_pipeline.cache.cleanup import Removal
 from ita_pipeline.cache.compaction import Compacted
@@ -27,41 +27,11 @@ from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.core.text import clean_path
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.consent import require_consent
-from ita_pipeline.extraction.options import Options, resolve_preset
-from ita_pipeline.extraction.presets import build_stages, load_installed_stages
+from ita_pipeline.extraction.options import Options
+from ita_pipeline.extraction.presets import load_installed_stages
 from ita_pipeline.extraction.recompute import Agreement, Recomputation
 from ita_pipeline.extraction.recompute import recompute as recompute_images
 from ita_pipeline.extraction.session import format_damage
-from stages.base import StageError
-
-__all__ = [
-    "Agreement",
-    "Compacted",
-    "ExportedFile",
-    "KeyUsage",
-    "PulledKey",
-    "Recomputation",
-    "Removal",
-    "SharedCache",
-    "StageError",
-    "Transfer",
-    "Verification",
-    "compact",
-    "current_keys",
-    "damaged_lines",
-    "export_parquet",
-    "list_keys",
-    "plan_cleanup",
-    "pull_cache",
-    "push_cache",
-    "recompute",
-    "remove_keys",
-    "shared_cache",
-    "verification_to_json",
-    "verify",
-]
-
-logger = logging.getLogger(__name__)
 
 
 def list_keys(shared: SharedCache | None = None, workspace: Path = Path()) -> list[KeyUsage]:
@@ -177,10 +147,7 @@ def current_keys(options: Options | None = None) -> dict[str, StageKey]:
         UserError: a setting is unknown.
         StageError: a model or tool that a stage needs is missing.
     """
-    options = options or Options()
-    choice = resolve_preset(options)
-    logger.info(choice.why)
-    return stage_keys(build_stages(choice.preset, options.stages))
+    return stage_keys(build_chosen_stages(options or Options()))
 
 
 def recompute(
@@ -193,17 +160,12 @@ def recompute(
         StageError: a model or tool that a stage needs is missing.
     """
     options = options or Options()
-    choice = resolve_preset(options)
-    logger.info(choice.why)
-    stages = build_stages(choice.preset, options.stages)
+    stages = build_chosen_stages(options)
     for stage in stages:
         require_consent(stage, f"up to {count}", options.consent, options.confirm)
+    store = Workspace(options.workspace).store
     with SubprocessExecutor(options.limits) as executor:
-        return list(
-            recompute_images(
-                stages, Workspace(options.workspace).store, executor, progress or NoProgress(), count, seed
-            )
-        )
+        return list(recompute_images(stages, store, executor, progress or NoProgress(), count, seed))
 
 
 def shared_cache(url: str = "") -> SharedCache:

@@ -7,49 +7,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ita_pipeline.api.data_check import Checked, check
+from ita_pipeline.api.data_check import Checked as Checked
+from ita_pipeline.api.data_check import check as check
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.config import config_files, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError
 from ita_pipeline.core.files import new_folder, refuse_existing
 from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.corpus import importing
-from ita_pipeline.corpus.datasets import (
-    CONTEXTS_FILE,
-    DatasetCard,
-    find_data_folder,
-    find_split_files,
-    load_dataset,
-)
+from ita_pipeline.corpus.datasets import CONTEXTS_FILE as CONTEXTS_FILE
+from ita_pipeline.corpus.datasets import DatasetCard, find_data_folder, find_split_files, load_dataset
 from ita_pipeline.corpus.exporting import describe_changes, write_export
 from ita_pipeline.corpus.formats.kbner import ExportForm
-from ita_pipeline.corpus.importing import ImportedDataset, import_contexts
+from ita_pipeline.corpus.importing import ImportedDataset
+from ita_pipeline.corpus.importing import import_contexts as import_contexts
 from ita_pipeline.corpus.stats import SplitStats, compute_stats
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.consent import ask_consent
-from ita_pipeline.extraction.contexts import (
-    make_contexts,
-)
+from ita_pipeline.extraction.contexts import make_contexts
 from ita_pipeline.extraction.options import Options, resolve_preset
 from ita_pipeline.extraction.pictures import Extraction
 from ita_pipeline.runs.plan import TrainOptions, plan_dataset_contexts
 from ita_pipeline.sources.hub_datasets import is_loadable
-
-__all__ = [
-    "CONTEXTS_FILE",
-    "Checked",
-    "DatasetEntry",
-    "ExportForm",
-    "Exported",
-    "SplitStats",
-    "check",
-    "export",
-    "import_contexts",
-    "import_dataset",
-    "list_datasets",
-    "stats",
-]
 
 logger = logging.getLogger(__name__)
 
@@ -68,18 +48,15 @@ class DatasetEntry:
 
 def list_datasets(data: Path | None = None, workspace: Path = Path()) -> list[DatasetEntry]:
     """Return every dataset that has a card."""
-    return [
-        _find_files(name, file, data, Workspace(workspace).data) for name, file in config_files("datasets").items()
-    ]
-
-
-def _find_files(name: str, file: Path, data: Path | None, workspace_data: Path) -> DatasetEntry:
-    card = parse_config(DatasetCard, read_yaml(file), f"dataset card {file.name}")
-    try:
-        folder = find_data_folder(name, card, data, workspace_data)
-        return DatasetEntry(name, card, folder, find_split_files(name, card, folder))
-    except MissingError as error:
-        return DatasetEntry(name, card, None, {}, str(error), error.hint)
+    entries: list[DatasetEntry] = []
+    for name, file in config_files("datasets").items():
+        card = parse_config(DatasetCard, read_yaml(file), f"dataset card {file.name}")
+        try:
+            folder = find_data_folder(name, card, data, Workspace(workspace).data)
+            entries.append(DatasetEntry(name, card, folder, find_split_files(name, card, folder)))
+        except MissingError as error:
+            entries.append(DatasetEntry(name, card, None, {}, str(error), error.hint))
+    return entries
 
 
 def stats(name: str, data: Path | None = None, workspace: Path = Path()) -> dict[str, SplitStats]:

@@ -88,7 +88,10 @@ def check(
         MissingError: a file of the dataset is missing.
     """
     options, training = options or Options(), training or TrainOptions()
-    _check_kinds(ignore)
+    known = [kind.name for kind in checks.KINDS]
+    for kind in ignore:
+        if kind not in known:
+            raise UsageError(f"there is no kind of finding {kind}", nearest(kind, known) or ", ".join(known))
     errors: list[LineError] = []
     workspace = Workspace(options.workspace)
     dataset = load_dataset(name, training.data, workspace.data, errors.append)
@@ -106,13 +109,6 @@ def check(
     counts = {split: len(posts) for split, posts in dataset.splits.items()}
     findings = [finding for finding in findings if finding.kind.name not in ignore]
     return Checked(dataset.name, counts, tuple(findings), tuple(notes))
-
-
-def _check_kinds(names: tuple[str, ...]) -> None:
-    known = [kind.name for kind in checks.KINDS]
-    for name in names:
-        if name not in known:
-            raise UsageError(f"there is no kind of finding {name}", nearest(name, known) or ", ".join(known))
 
 
 def _check_images(dataset: Dataset, workspace: Workspace) -> ImageChecks:

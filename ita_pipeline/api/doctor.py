@@ -14,12 +14,13 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ita_pipeline.api.machine import available_memory, count_cores, file_system_type, measure_write, nearest_folder
+from ita_pipeline.api.machine import available_memory, file_system_type, measure_write, nearest_folder
 from ita_pipeline.extraction.presets import build_stages, list_hub_models, load_preset
 from ita_pipeline.ner.encoders import find_encoder
 from stages.base import StageError
 from stages.models import libraries as tools
 from stages.models.identity import find_local_commit
+from stages.models.threads import count_cores
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -96,18 +97,16 @@ def _check_packages(_: Path) -> Iterator[Diagnosis]:
     """Check the version of every required package."""
     from packaging.requirements import Requirement
 
-    requirements = [Requirement(line) for line in requires(DISTRIBUTION) or []]
     wrong = [
         requirement
-        for requirement in requirements
+        for requirement in map(Requirement, requires(DISTRIBUTION) or [])
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         if not _is_satisfied(requirement)
     ]
     if wrong:
         packages = ", ".join(f"{one} ({_installed_version(one.name) or 'missing'})" for one in wrong)
-        yield _fail(
-            "packages", f"wanted and not here: {packages}", f"pip install {' '.join(repr(str(w)) for w in wrong)}"
-        )
+        hint = f"pip install {' '.join(repr(str(requirement)) for requirement in wrong)}"
+        yield _fail("packages", f"wanted and not here: {packages}", hint)
     else:
         names = ("transformers", "datasets", "accelerate", "typer")
         yield _ok("packages", ", ".join(f"{name} {_installed_version(name)}" for name in names))
@@ -213,11 +212,8 @@ def _check_disk(workspace: Path) -> Iterator[Diagnosis]:
     if free < MIN_DISK:
         yield _fail("disk", what, "make room, or work elsewhere: --workspace FOLDER")
     elif free < LOW_DISK:
-        yield _warn(
-            "disk",
-            what,
-            "see what takes it: ita cache ls, du -sh runs/*; the weights of XLM-R large alone are 2.2 GB a run",
-        )
+        see = "see what takes it: ita cache ls, du -sh runs/*"
+        yield _warn("disk", what, f"{see}; the weights of XLM-R large alone are 2.2 GB a run")
     else:
         yield _ok("disk", what)
 
@@ -243,9 +239,8 @@ def _check_file_system(workspace: Path) -> Iterator[Diagnosis]:
 def _check_memory(_: Path) -> Iterator[Diagnosis]:
     free = available_memory()
     if free is None:
-        yield _warn(
-            "memory", "this system does not tell", "see that there is room before you train a large encoder"
-        )
+        hint = "see that there is room before you train a large encoder"
+        yield _warn("memory", "this system does not tell", hint)
     elif free < LOW_MEMORY:
         hint = "close other programs; --set training.batch_size=4 and smaller pictures take less"
         yield _warn("memory", f"{free / GIGABYTE:.1f} GB available", hint)

@@ -21,11 +21,21 @@ from ita_pipeline.extraction.presets import build_stages
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.extraction.targets import resolve_target
 from ita_pipeline.sources.download_cache import DownloadCache
-from ita_pipeline.sources.refs import ItemRef, PostRef
-
-__all__ = ["Extraction", "extract", "extraction_to_json", "includes_failed_posts", "plan_extraction"]
+from ita_pipeline.sources.refs import PostRef
+from stages.base import Stage
 
 logger = logging.getLogger(__name__)
+
+
+def build_chosen_stages(options: Options) -> list[Stage[Any]]:
+    """Create the chosen stages of the chosen preset, and log why that preset is used.
+
+    Raises:
+        UsageError: a setting is unknown.
+    """
+    choice = resolve_preset(options)
+    logger.info(choice.why)
+    return build_stages(choice.preset, options.stages)
 
 
 def plan_extraction(
@@ -45,20 +55,20 @@ def plan_extraction(
         UserError: the target contains no pictures, a setting is unknown, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing.
     """
-    with CacheSession(options or Options(), uploads=False) as session:
+    options = options or Options()
+    with CacheSession(options, uploads=False) as session:
         return _plan(target, session.store, options, progress, data, only, download_cache)
 
 
 def _plan(  # noqa: PLR0913
     target: Path | str,
     store: Store,
-    options: Options | None = None,
-    progress: Progress | None = None,
-    data: Path | None = None,
-    only: str | None = None,
-    download_cache: DownloadCache | None = None,
+    options: Options,
+    progress: Progress | None,
+    data: Path | None,
+    only: str | None,
+    download_cache: DownloadCache | None,
 ) -> ExtractionPlan:
-    options = options or Options()
     workspace = Workspace(options.workspace)
     choice = resolve_preset(options)
     stages = build_stages(choice.preset, options.stages)
@@ -97,7 +107,7 @@ def extract(
         open_engine(options.ray, options.limits) as engine,
         DownloadCache() as download_cache,
     ):
-        plan = _plan(target, session.store, options, progress, data, download_cache=download_cache)
+        plan = _plan(target, session.store, options, progress, data, None, download_cache)
         ask_consent(plan.plan, options.consent, options.confirm)
         # Ray workers write segments of their own, so all keys are compared with the shared cache at the end.
         session.upload_at_end(part.key for part in plan.plan.stages if part.stale)
@@ -119,9 +129,11 @@ def extraction_to_json(extraction: Extraction) -> dict[str, Any]:
         }
         for outcome in extraction.stages
     ]
-    failed = [
-        {**_name_item(failure.item), **failure.failure.model_dump(mode="json")} for failure in extraction.failed
-    ]
+    failed: list[dict[str, Any]] = []
+    for failure in extraction.failed:
+        item = failure.item
+        name = {"post": item.id} if isinstance(item, PostRef) else {"image": clean_path(item.label)}
+        failed.append(name | failure.failure.model_dump(mode="json"))
     unreadable = [{"image": clean_path(item.label), "reason": item.reason} for item in extraction.unreadable]
     return {
         "schema": "ita.extraction/1",
@@ -130,10 +142,6 @@ def extraction_to_json(extraction: Extraction) -> dict[str, Any]:
         "unreadable": unreadable,
         "clean": extraction.clean,
     }
-
-
-def _name_item(item: ItemRef) -> dict[str, str]:
-    return {"post": item.id} if isinstance(item, PostRef) else {"image": clean_path(item.label)}
 
 
 def includes_failed_posts(extraction: Extraction) -> bool:

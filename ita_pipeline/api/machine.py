@@ -1,4 +1,4 @@
-"""Properties of this machine: cores, memory, and the file system and its speed."""
+"""Properties of this machine: memory, and the file system and its speed."""
 
 from __future__ import annotations
 
@@ -7,14 +7,6 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-
-
-def count_cores() -> int:
-    """Return the number of cores that this process may use."""
-    import psutil
-
-    process = psutil.Process()
-    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
 
 
 def available_memory() -> int | None:

@@ -17,7 +17,7 @@ from ita_pipeline.core.iteration import as_available
 from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.formats import find_format, parse_posts
-from ita_pipeline.corpus.formats.hf_datasets import posts_of_source
+from ita_pipeline.corpus.formats.hf_datasets import posts_of_source as posts_of_source
 from ita_pipeline.corpus.formats.jsonl import parse_lines
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.executor import Limits
@@ -34,23 +34,10 @@ from ita_pipeline.runs.bulk_predict import (
 )
 from ita_pipeline.runs.evaluate import Evaluation, evaluate_run
 from ita_pipeline.runs.part_files import PartFolder, PartFormat
-from ita_pipeline.runs.predictions import Prediction, save_predictions
+from ita_pipeline.runs.predictions import Prediction
+from ita_pipeline.runs.predictions import save_predictions as save_predictions
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import find_run
-
-__all__ = [
-    "PartFormat",
-    "Prediction",
-    "evaluate",
-    "load",
-    "make_post",
-    "posts_of_source",
-    "predict",
-    "predict_parts",
-    "read_post_file",
-    "read_post_lines",
-    "save_predictions",
-]
 
 logger = logging.getLogger(__name__)
 

@@ -8,12 +8,10 @@ from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.reports.build import make_report
 from ita_pipeline.reports.comparison import report_comparison
-from ita_pipeline.reports.thumbnails import Pictures
+from ita_pipeline.reports.thumbnails import Pictures as Pictures
 from ita_pipeline.reports.writer import Report, ReportOptions
 from ita_pipeline.runs.compare import Comparison, compare_runs
 from ita_pipeline.runs.run import find_run
-
-__all__ = ["Comparison", "Pictures", "Report", "ReportOptions", "compare", "compare_page", "report"]
 
 
 def compare(
@@ -35,14 +33,14 @@ def compare(
 
 
 def compare_page(
-    found: Comparison, html: Path | str, options: ReportOptions | None = None, progress: Progress | None = None
+    comparison: Comparison, html: Path | str, options: ReportOptions | None = None, progress: Progress | None = None
 ) -> Report:
     """Write a page about a comparison: the tests, and the posts that changed.
 
     Raises:
         UserError: a file of a run cannot be read, or the cache is damaged.
     """
-    return report_comparison(found, Path(html), options, progress)
+    return report_comparison(comparison, Path(html), options, progress)
 
 
 def report(

@@ -7,55 +7,43 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from ita_pipeline.api.extract import plan_extraction
+from ita_pipeline.api.extract import build_chosen_stages, plan_extraction
 from ita_pipeline.api.train import plan_train
 from ita_pipeline.cache.workspace import Workspace
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Progress
-from ita_pipeline.extraction.explain import Explanation, StageExplanation, explain, list_components
+from ita_pipeline.extraction.explain import Explanation, explain
+from ita_pipeline.extraction.explain import StageExplanation as StageExplanation
+from ita_pipeline.extraction.explain import list_components as list_components
 from ita_pipeline.extraction.options import Options, resolve_preset
 from ita_pipeline.extraction.pictures import ExtractionPlan, identify_images, plan_images
 from ita_pipeline.extraction.presets import build_stages
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.runs.plan import TrainingPlan, TrainOptions
-from ita_pipeline.runs.status import StageStatus, Status, status_of
+from ita_pipeline.runs.status import StageStatus as StageStatus
+from ita_pipeline.runs.status import Status, status_of
 from ita_pipeline.runs.workdir import unfinished_runs
 from ita_pipeline.sources.classify import TargetKind, classify
 from ita_pipeline.sources.discover import find_image
 from ita_pipeline.sources.local import LocalFile
 
-__all__ = [
-    "Explanation",
-    "StageExplanation",
-    "StageStatus",
-    "Status",
-    "extraction_status",
-    "list_components",
-    "status",
-    "training_status",
-    "why",
-    "why_post",
-]
-
 logger = logging.getLogger(__name__)
 
 
-def _plan_known_images(options: Options | None = None) -> ExtractionPlan:
+def _plan_known_images(options: Options) -> ExtractionPlan:
     """Plan the stages for every picture that this workspace has seen and that still exists.
 
     Raises:
         UserError: no picture was seen yet, a setting is unknown, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing.
     """
-    options = options or Options()
     store = Workspace(options.workspace).store
     known = store.manifest.paths()
     local = [Path(os.fsdecode(path)) for path in known if path.startswith(os.fsencode(os.sep))]
     existing = [path for path in local if os.path.exists(path)]  # noqa: PTH110 (there may be a million of them)
     if len(known) > len(local):
-        logger.info(
-            f"{len(known) - len(local)} pictures of other sources are not looked at; name the source to see them"
-        )
+        others = len(known) - len(local)
+        logger.info(f"{others} pictures of other sources are not looked at; name the source to see them")
     if not existing:
         raise UsageError(
             "no picture was looked at in this workspace yet", "ita status FOLDER, a folder of pictures"
@@ -120,17 +108,13 @@ def why(image: Path | str, options: Options | None = None) -> Explanation:
     """
     options = options or Options()
     place = find_image(str(image), Workspace(options.workspace).store.manifest)
-    choice = resolve_preset(options)
-    logger.info(choice.why)
-    stages = build_stages(choice.preset, options.stages)
+    stages = build_chosen_stages(options)
     with CacheSession(options, uploads=False) as session:
         identified = identify_images([place], session.store, options.limits)
         plan = plan_images(identified, stages, session.store, options.plan_options)
     if plan.unreadable:
-        raise UsageError(
-            f"{place.label} cannot be read: {plan.unreadable[0].reason}",
-            "ita status without a picture lists those that can",
-        )
+        hint = "ita status without a picture lists those that can"
+        raise UsageError(f"{place.label} cannot be read: {plan.unreadable[0].reason}", hint)
     return explain(plan, session.store)
 
 

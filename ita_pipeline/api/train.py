@@ -24,22 +24,12 @@ from ita_pipeline.reports.build import MAX_IMAGES_AFTER_TRAINING, report_run
 from ita_pipeline.reports.thumbnails import Pictures
 from ita_pipeline.reports.writer import ReportOptions
 from ita_pipeline.runs.plan import TrainingPlan, TrainOptions, plan_training
-from ita_pipeline.runs.run import Run, RunScores
-from ita_pipeline.runs.series import Mean, PlannedRun, RunSeries, SeriesRun, plan_series, series_run, summarize
+from ita_pipeline.runs.run import Run
+from ita_pipeline.runs.run import RunScores as RunScores
+from ita_pipeline.runs.series import Mean as Mean
+from ita_pipeline.runs.series import PlannedRun as PlannedRun
+from ita_pipeline.runs.series import RunSeries, SeriesRun, plan_series, series_run, summarize
 from ita_pipeline.runs.train import train_if_new
-
-__all__ = [
-    "Mean",
-    "PlannedRun",
-    "RunScores",
-    "RunSeries",
-    "Trained",
-    "TrainedSeries",
-    "plan_series",
-    "plan_train",
-    "train",
-    "train_series",
-]
 
 logger = logging.getLogger(__name__)
 
@@ -61,11 +51,7 @@ class TrainedSeries:
     extractions: tuple[Extraction, ...]
 
 
-def plan_train(
-    dataset: str,
-    options: Options | None = None,
-    training: TrainOptions | None = None,
-) -> TrainingPlan:
+def plan_train(dataset: str, options: Options | None = None, training: TrainOptions | None = None) -> TrainingPlan:
     """Plan what `train` does.
 
     Raises:
@@ -162,7 +148,6 @@ def train_series(
         # Stages that one run refreshed are fresh for the next, and retried failures are final for all runs.
         done = {part.stage.name for part in plan.contexts.plan.stages}
         retry = () if done else options.retry_failed
-        options = replace(
-            options, retry_failed=retry, refresh=tuple(name for name in options.refresh if name not in done)
-        )
+        refresh = tuple(name for name in options.refresh if name not in done)
+        options = replace(options, retry_failed=retry, refresh=refresh)
     return TrainedSeries(summarize(runs), tuple(extractions))

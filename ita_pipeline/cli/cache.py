@@ -64,7 +64,8 @@ def list_cached_keys(
 
     ita cache ls s3://bucket/ita-cache
     """
-    from ita_pipeline.api.cache import StageError, current_keys, list_keys
+    from ita_pipeline.api.cache import current_keys, list_keys
+    from ita_pipeline.api.errors import StageError
 
     usages = list_keys(open_shared(url, of_shared), workspace)
     try:

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TypeVar
 
-from stages.base import Failure
-
-Input = TypeVar("Input")
-
-Output = TypeVar("Output")
+from stages.base import Failure, Input, Output
 
 
 def split_batches(inputs: Iterable[Input], size: int) -> Iterator[list[Input]]:

@@ -33,6 +33,7 @@ from stages.base import (
     StageError,
     Text,
     Value,
+    describe_invalid,
     guarded,
 )
 from stages.caption.schema import Caption, CaptionValue
@@ -202,9 +203,7 @@ def _parse_context_lines(lines: Iterable[str]) -> Iterator[ContextLine]:
         try:
             yield ContextLine.model_validate_json(line)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"line {number}: {field}: {first['msg']}") from error
+            raise ValueError(f"line {number}: {describe_invalid(error)}") from error
 
 
 def _parse_caption_lines(text: str) -> Iterator[tuple[str, Sequence[str]]]:

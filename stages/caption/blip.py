@@ -47,19 +47,14 @@ class BlipCaptioner:
         self.config = config
         self.device = pick_device(config.device)
         self.processor: Any = load_pretrained(BlipProcessor.from_pretrained, config.model, identity)
-        self.model: Any = load_weights(
-            BlipForConditionalGeneration.from_pretrained, config.model, identity, self.device, dtype=dtype
-        )
+        factory = BlipForConditionalGeneration.from_pretrained
+        self.model: Any = load_weights(factory, config.model, identity, self.device, dtype=dtype)
         self.shared_attentions = _replace_attentions(self.model)
-        self.prompt = self._encode_prompt()
-
-    def _encode_prompt(self) -> torch.Tensor:
-        """Return the first tokens of each caption (1, tokens): the start token and the prompt, if any."""
-        settings = self.model.config.text_config
-        prompt: list[int] = []
-        if self.config.prompt:
-            prompt = self.processor.tokenizer(self.config.prompt, add_special_tokens=False)["input_ids"]
-        return torch.tensor([[settings.bos_token_id, *prompt]], device=self.device)
+        # The first tokens of each caption (1, tokens).
+        tokens = [self.model.config.text_config.bos_token_id]
+        if config.prompt:
+            tokens += self.processor.tokenizer(config.prompt, add_special_tokens=False)["input_ids"]
+        self.prompt = torch.tensor([tokens], device=self.device)
 
     def prepare(self, image: Image) -> torch.Tensor:
         """Return the model's input (3, height, width)."""

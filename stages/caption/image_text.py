@@ -39,9 +39,8 @@ class ImageTextCaptioner:
         _require_captioner(config.model, self.source)
         self.device = pick_device(config.device)
         self.processor: Any = load_pretrained(AutoProcessor.from_pretrained, config.model, identity)
-        self.model: Any = load_weights(
-            AutoModelForImageTextToText.from_pretrained, config.model, identity, self.device, dtype=dtype
-        )
+        factory = AutoModelForImageTextToText.from_pretrained
+        self.model: Any = load_weights(factory, config.model, identity, self.device, dtype=dtype)
         self.tokenizer: Any = getattr(self.processor, "tokenizer", self.processor)
         # Padding precedes short prompts, so that all captions of a batch start at the same position.
         self.tokenizer.padding_side = "left"
@@ -58,10 +57,9 @@ class ImageTextCaptioner:
         try:
             self._build_inputs([Image.new("RGB", (64, 64))])
         except Exception as error:  # templates and processors may raise any exception
-            raise StageError(
-                f"the model {self.config.model} cannot be asked {self.prompt!r}: {summarize_error(error)}",
-                "set caption.prompt to what its model card says, caption.chat to yes or no",
-            ) from error
+            message = f"the model {self.config.model} cannot be asked {self.prompt!r}: {summarize_error(error)}"
+            hint = "set caption.prompt to what its model card says, caption.chat to yes or no"
+            raise StageError(message, hint) from error
 
     def prepare(self, image: Image) -> Image:
         """Return the image, reduced to the maximum side of the settings."""
@@ -113,9 +111,8 @@ class ImageTextCaptioner:
 
     def _build_chat_inputs(self, images: Sequence[Image]) -> Any:
         text = {"type": "text", "text": self.prompt}
-        chats: list[Any] = [
-            [{"role": "user", "content": [{"type": "image", "image": image}, text]}] for image in images
-        ]
+        contents = [[{"type": "image", "image": image}, text] for image in images]
+        chats = [[{"role": "user", "content": content}] for content in contents]
         return self.processor.apply_chat_template(
             chats,
             add_generation_prompt=True,
@@ -141,10 +138,8 @@ def _require_captioner(model: str, model_type: str) -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
     if model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
-        raise StageError(
-            f"the model {model} is of the kind {model_type}, which writes no captions",
-            "name one of AutoModelForImageTextToText, such as BLIP, BLIP-2, GIT, Florence-2, SmolVLM or Qwen-VL",
-        )
+        hint = "name one of AutoModelForImageTextToText, such as BLIP, BLIP-2, GIT, Florence-2, SmolVLM or Qwen-VL"
+        raise StageError(f"the model {model} is of the kind {model_type}, which writes no captions", hint)
 
 
 def _count_repeated_tokens(prompts: torch.Tensor | None, sequences: torch.Tensor, count: int) -> int:

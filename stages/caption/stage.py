@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-# The kind of all local models in keys. It dates from when BLIP was the only one; the weights distinguish models.
-LOCAL_MODEL_KIND = "blip"
-
-
 class Captioner(Protocol):
     """A captioning model on this machine. `source` is its model type, `device` a device of torch."""
 
@@ -113,7 +109,8 @@ class CaptionStage(Stage[CaptionConfig]):
         for name in ("prompt", "chat", "max_side"):
             if getattr(self.config, name) != CaptionConfig.model_fields[name].default:
                 names.append(name)
-        return {"kind": LOCAL_MODEL_KIND, **{name: getattr(self.config, name) for name in names}}
+        # The kind of all local models dates from when BLIP was the only one; the weights distinguish models.
+        return {"kind": "blip", **{name: getattr(self.config, name) for name in names}}
 
     def identity(self) -> Identity:
         """Return the model's exact weights and data type; of a served model its name and revision."""

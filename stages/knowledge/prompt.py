@@ -12,7 +12,7 @@ from typing import Annotated
 import yaml
 from pydantic import Field, ValidationError
 
-from stages.base import Example, Frozen, StageError
+from stages.base import Example, Frozen, StageError, describe_invalid
 from stages.llm.messages import Message
 
 MAX_BYTES = 1 << 16
@@ -58,7 +58,7 @@ class Prompt(Frozen):
 
         Args:
             text: The text of the post.
-            contexts: What stages found in the post's image, in words, by stage name.
+            contexts: What stages computed from the post's image, in words, by stage name.
             examples: Other posts with their answers.
             images: Data URLs.
         """
@@ -86,9 +86,7 @@ def load_prompt(name: str) -> Prompt:
     except OSError as error:
         raise StageError(f"the prompt {file} cannot be read: {error.strerror}", HINT) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise StageError(f"{file} is no prompt: {field}: {first['msg']}", HINT) from error
+        raise StageError(f"{file} is no prompt: {describe_invalid(error)}", HINT) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise StageError(f"{file} is not valid YAML: {reason}", HINT) from error

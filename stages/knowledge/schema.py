@@ -71,10 +71,9 @@ class KnowledgeConfig(StageConfig):
 
     def build_endpoint(self, consent: bool = False) -> Endpoint:
         """Return the endpoint of the settings of the same names."""
-        names = Endpoint.model_fields.keys() & type(self).model_fields.keys()
-        settings: dict[str, Any] = {name: getattr(self, name) for name in names}
-        settings["consent"] = consent
-        return Endpoint(url=self.endpoint, **settings)
+        settings = self.model_dump(include=set(Endpoint.model_fields))
+        settings |= {"url": self.endpoint, "consent": consent}
+        return Endpoint(**settings)
 
 
 class KnowledgeValue(Value):

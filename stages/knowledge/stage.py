@@ -1,8 +1,8 @@
 """The stage `knowledge`: which names a post contains and what they are, according to a language model.
 
 This follows PGIM (Findings of EMNLP 2023).
-An item is a post: its text and, depending on the settings, its image or what other stages found in it. The model
-runs on an OpenAI-compatible server if `endpoint` is set, else on this machine.
+An item is a post: its text and, depending on the settings, its image or values that other stages computed from it.
+The model runs on an OpenAI-compatible server if `endpoint` is set, else on this machine.
 """
 
 from __future__ import annotations

@@ -17,11 +17,11 @@ import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2 as httpx
 
-from stages.base import Failure, FailureKind, Postponed
+from stages.base import Failure, FailureKind, Output, Postponed
 from stages.llm.budget import Budget
 from stages.llm.endpoint import Endpoint
 from stages.llm.messages import ChatOutcome, Messages, Sampling, estimate_tokens
@@ -32,8 +32,6 @@ from stages.llm.transport import ChatTransport
 MAX_FAILURES = 10
 
 MAX_BACK_OFF = 30.0  # seconds
-
-Output = TypeVar("Output")
 
 
 @dataclass(slots=True)

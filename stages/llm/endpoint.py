@@ -80,10 +80,8 @@ class Endpoint(Frozen):
             raise StageError("the endpoint's address holds a password or a query", f"export {self.key_variable}=…")
         key = self.read_key()
         if key and self.is_remote and url.scheme != "https":
-            raise StageError(
-                f"the key in {self.key_variable} would travel in clear to {self.host}",
-                f"use an https endpoint, or: unset {self.key_variable}",
-            )
+            hint = f"use an https endpoint, or: unset {self.key_variable}"
+            raise StageError(f"the key in {self.key_variable} would travel in clear to {self.host}", hint)
         if self.is_remote and not self.consent:
             raise StageError(f"nobody agreed that anything is sent to {self.host}", "--yes agrees")
 

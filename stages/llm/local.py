@@ -30,21 +30,16 @@ class LocalChat:
         Raises:
             StageError: The weights are missing or damaged, or are not those of a chat model.
         """
-        from transformers import (
-            AutoConfig,
-            AutoModelForCausalLM,
-            AutoModelForImageTextToText,
-            AutoProcessor,
-            AutoTokenizer,
-        )
+        import transformers
         from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
         self.name, self.sampling = short_name(model), sampling
         self.device = pick_device(device)
-        config = load_pretrained(AutoConfig.from_pretrained, model, identity)
+        config = load_pretrained(transformers.AutoConfig.from_pretrained, model, identity)
         self.reads_images = config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-        model_type = AutoModelForImageTextToText if self.reads_images else AutoModelForCausalLM
-        processor_type = AutoProcessor if self.reads_images else AutoTokenizer
+        processor_type, model_type = transformers.AutoTokenizer, transformers.AutoModelForCausalLM
+        if self.reads_images:
+            processor_type, model_type = transformers.AutoProcessor, transformers.AutoModelForImageTextToText
         self.processor: Any = load_pretrained(processor_type.from_pretrained, model, identity)
         self.model: Any = load_weights(model_type.from_pretrained, model, identity, self.device)
         self.max_length: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
@@ -65,10 +60,9 @@ class LocalChat:
         inputs = self._prepare(messages).to(self.device)
         length, max_tokens = inputs["input_ids"].shape[1], self.sampling.max_tokens
         if self.max_length is not None and length + max_tokens > self.max_length:
-            reason = (
-                f"{length} tokens of prompt and {max_tokens} of answer are more than the {self.max_length} that"
-            )
-            return Failure(kind=FailureKind.PERMANENT, reason=f"{reason} {self.name} takes")
+            tokens = f"{length} tokens of prompt and {max_tokens} of answer"
+            reason = f"{tokens} are more than the {self.max_length} that {self.name} takes"
+            return Failure(kind=FailureKind.PERMANENT, reason=reason)
         with torch.inference_mode():
             sequences = self.model.generate(
                 **inputs,

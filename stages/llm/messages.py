@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, Field, ValidationError
 
-from stages.base import Failure, FailureKind, Frozen, Postponed, replace_surrogates
+from stages.base import Failure, FailureKind, Frozen, Postponed, describe_invalid, replace_surrogates
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -69,15 +69,14 @@ def estimate_tokens(messages: Messages) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the answer is sampled. At temperature 0 most servers take the likeliest token, but not always exactly."""
+    """How the answer is sampled. At temperature 0 most servers take the likeliest token, but not always exactly.
+
+    The names are those of the fields of a request.
+    """
 
     max_tokens: int = 256
     temperature: float = 0.0
     seed: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the settings as in a request."""
-        return {"max_tokens": self.max_tokens, "temperature": self.temperature, "seed": self.seed}
 
 
 class Usage(Frozen):
@@ -204,9 +203,7 @@ def _parse_completion(content: bytes) -> Completion:
     try:
         return Completion.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        reason = f"the endpoint answered in another form: {field}: {first['msg']}"
+        reason = f"the endpoint answered in another form: {describe_invalid(error)}"
         raise UnusableReplyError(reason, FailureKind.PERMANENT) from error
 
 

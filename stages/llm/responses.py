@@ -77,7 +77,9 @@ class RequestOutcome:
 def classify_response(response: HttpResponse, host: str, key_variable: str) -> RequestOutcome:
     """Return what a status other than 200 means."""
     status = response.status
-    message = _find_error_in(response.content)
+    message = ""
+    with contextlib.suppress(ValueError, RecursionError):
+        message = find_error(json.loads(response.content))
     reason = f"{host} answered {status}{f': {message}' if message else ''}"
     if 300 <= status < 400 or status == TOO_MANY_REDIRECTS:
         target = f" to {tidy_text(response.location)}" if response.location else ""
@@ -119,12 +121,6 @@ def parse_retry_after(header: str | None, date: str | None = None, now: datetime
     since = _parse_date(date) or now or datetime.now(UTC)
     seconds = (until - since).total_seconds()
     return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _find_error_in(content: bytes) -> str:
-    with contextlib.suppress(ValueError, RecursionError):
-        return find_error(json.loads(content))
-    return ""
 
 
 def _parse_date(text: str | None) -> datetime | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import httpx2 as httpx
@@ -60,7 +60,7 @@ class ChatTransport:
         body: dict[str, Any] = {
             "model": self.endpoint.model,
             "messages": [message.to_json() for message in messages],
-            **self.sampling.to_json(),
+            **asdict(self.sampling),
             "stream": False,
             **self.endpoint.extra,
         }
@@ -136,6 +136,5 @@ class ChatTransport:
                 return HttpResponse(response.status_code, b"", wait, is_too_long=True)
         if encoding not in ("identity", ""):
             content.clear()  # compressed although `connect` declined it
-        return HttpResponse(
-            response.status_code, bytes(content), wait, location=response.headers.get("location", "")
-        )
+        location = response.headers.get("location", "")
+        return HttpResponse(response.status_code, bytes(content), wait, location=location)

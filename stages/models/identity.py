@@ -84,11 +84,9 @@ def offline_error(model: str) -> StageError:
     from huggingface_hub import is_offline_mode
 
     why = "HF_HUB_OFFLINE is set" if is_offline_mode() else "the hub does not answer"
-    return StageError(
-        f"the model {model} is not on this machine and {why}",
-        "use --preset bundled, which needs no hub, or give the folder of a copy, "
-        "or download it where there is a connection: hf download " + model,
-    )
+    hint = "use --preset bundled, which needs no hub, or give the folder of a copy, or download it where"
+    hint = f"{hint} there is a connection: hf download {model}"
+    return StageError(f"the model {model} is not on this machine and {why}", hint)
 
 
 def _hash_folder(folder: Path) -> str:
@@ -122,7 +120,7 @@ def _fetch_commit(model: str, revision: str) -> str:
         info = api.model_info(model, revision=revision, timeout=HUB_TIMEOUT)
         has_safetensors = any(file.rfilename.endswith(".safetensors") for file in info.siblings or ())
         reference = revision if has_safetensors else _find_conversion(api, model) or revision
-        # The download stores the reference, so that the commit can be found again without a connection.
+        # The download stores the reference, so that the commit is known later without a connection.
         return Path(hf_hub_download(model, "config.json", revision=reference)).parent.name
     except RepositoryNotFoundError as error:
         raise StageError(f"the hub knows no model {model}", "check its spelling, or give a folder") from error

@@ -46,25 +46,12 @@ def package_version(package: str) -> str:
         raise StageError(f"{package} is not installed", f"pip install {package}") from error
 
 
-def import_opencv() -> Any:
-    """Import the module `cv2`.
+def import_library(module: str, name: str, hint: str) -> Any:
+    """Import a module of the library `name`.
 
     Raises:
-        StageError: It cannot be loaded.
+        StageError: It cannot be loaded; `hint` is the remedy.
     """
-    return _import_library("cv2", "OpenCV", OPENCV_HINT)
-
-
-def import_onnxruntime() -> Any:
-    """Import the module `onnxruntime`.
-
-    Raises:
-        StageError: It cannot be loaded.
-    """
-    return _import_library("onnxruntime", "ONNX Runtime", ONNXRUNTIME_HINT)
-
-
-def _import_library(module: str, name: str, hint: str) -> Any:
     try:
         return import_module(module)
     except (ImportError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Load models from safetensors at exactly the commit that `identify` found. No code of a repository is executed."""
+"""Load models from safetensors at exactly the commit that `identify` names. No code of a repository is executed."""
 
 from __future__ import annotations
 
@@ -69,10 +69,8 @@ def require_weights(
     lacking = [name for name in random if not name.startswith(optional_prefix)]
     if lacking:
         kind = type(network).__name__
-        raise StageError(
-            f"the model {model} lacks {len(lacking)} weights of a {kind}, such as {min(lacking)}",
-            "it is of another kind, or incomplete: name a model made for this",
-        )
+        message = f"the model {model} lacks {len(lacking)} weights of a {kind}, such as {min(lacking)}"
+        raise StageError(message, "it is of another kind, or incomplete: name a model made for this")
 
 
 def load_model_type(model: str, identity: str) -> str:
@@ -96,11 +94,9 @@ def read_config(model: str, identity: str) -> Mapping[str, Any]:
     from huggingface_hub import try_to_load_from_cache
 
     try:
-        path = (
-            Path(model, "config.json")
-            if is_folder(model)
-            else try_to_load_from_cache(model, "config.json", revision=_commit_of(identity))
-        )
+        path: object = Path(model, "config.json")
+        if not is_folder(model):
+            path = try_to_load_from_cache(model, "config.json", revision=_commit_of(identity))
         if not isinstance(path, str | Path):
             return {}
         with Path(path).open("rb") as opened:
@@ -166,11 +162,9 @@ def _is_connection_error(error: BaseException | None) -> bool:
     """Return whether an error or one of its causes is a failed connection, as in a download that breaks off."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
+    kinds = (ConnectionError, TimeoutError, LocalEntryNotFoundError)
     while error is not None:
-        module = type(error).__module__
-        if isinstance(error, (ConnectionError, TimeoutError, LocalEntryNotFoundError)) or module.startswith(
-            "httpx"
-        ):
+        if isinstance(error, kinds) or type(error).__module__.startswith("httpx"):
             return True
         error = error.__cause__ or error.__context__
     return False

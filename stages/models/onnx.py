@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.base import StageError
-from stages.models.libraries import import_onnxruntime
+from stages.models.libraries import ONNXRUNTIME_HINT, import_library
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -44,7 +44,7 @@ def open_session(graph: bytes, weights: Mapping[str, bytes] | None = None) -> In
     Raises:
         StageError: ONNX Runtime cannot be loaded.
     """
-    runtime = import_onnxruntime()
+    runtime = import_library("onnxruntime", "ONNX Runtime", ONNXRUNTIME_HINT)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     if weights:

@@ -11,11 +11,8 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TypeVar
 
-Input = TypeVar("Input")
-
-Output = TypeVar("Output")
+from stages.base import Input, Output
 
 _core_limit: int | None = None
 

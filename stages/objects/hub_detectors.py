@@ -119,11 +119,9 @@ def _require_detector(model: str, identity: str) -> None:
 
     model_type = read_model_type(model, identity)
     if model_type in CONFIG_MAPPING and model_type not in MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES:
-        raise StageError(
-            f"the model {model} is no detector but of the kind {model_type}",
-            "name a model of AutoModelForObjectDetection (DETR, RT-DETR, YOLOS …), "
-            "or one that is asked with words (OWLv2, Grounding DINO)",
-        )
+        kinds = "AutoModelForObjectDetection (DETR, RT-DETR, YOLOS …)"
+        hint = f"name a model of {kinds}, or one that is asked with words (OWLv2, Grounding DINO)"
+        raise StageError(f"the model {model} is no detector but of the kind {model_type}", hint)
 
 
 def _clip_boxes(size: tuple[int, int], result: Any, names: Mapping[int, str]) -> Boxes:

@@ -63,9 +63,8 @@ class OpenVocabularyDetector(BatchDetector):
         self.device = pick_device(device)
         self.processor: Any = load_pretrained(AutoProcessor.from_pretrained, model, identity)
         self.image_processor = self.processor.image_processor
-        self.model: Any = load_weights(
-            AutoModelForZeroShotObjectDetection.from_pretrained, model, identity, self.device
-        )
+        factory = AutoModelForZeroShotObjectDetection.from_pretrained
+        self.model: Any = load_weights(factory, model, identity, self.device)
         self.names = dict(enumerate(words))
 
     def count_tokens(self, text: str, **options: Any) -> int:
@@ -186,15 +185,13 @@ class GroundingDinoDetector(OpenVocabularyDetector):
         text = {name: tensor.expand(len(sizes), -1) for name, tensor in query.inputs.items()}
         outputs = self.model(**inputs, **text)
         # All boxes, so that their order matches the logits, and no labels, since no token scores above 1.
-        results = self.processor.post_process_grounded_object_detection(
-            outputs, threshold=-1.0, text_threshold=1.0, target_sizes=sizes
-        )
+        options = {"threshold": -1.0, "text_threshold": 1.0, "target_sizes": sizes}
+        results = self.processor.post_process_grounded_object_detection(outputs, **options)
         logits = outputs.logits[..., : len(query.word_of)].masked_fill(query.word_of < 0, float("-inf"))
         labels = query.word_of[logits.argmax(-1)]
         selected: list[dict[str, torch.Tensor]] = []
         for result, words in zip(results, labels, strict=True):
             kept = result["scores"] > floor
-            selected.append(
-                {"boxes": result["boxes"][kept], "scores": result["scores"][kept], "labels": words[kept]}
-            )
+            part = {"boxes": result["boxes"], "scores": result["scores"], "labels": words}
+            selected.append({name: tensor[kept] for name, tensor in part.items()})
         return selected

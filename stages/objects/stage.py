@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from stages.base import Failure, Identity, Item, Stage, Value, guarded
 from stages.batching import map_successes
 from stages.models.devices import pick_device
-from stages.models.libraries import import_opencv, opencv_version, package_version
+from stages.models.libraries import OPENCV_HINT, import_library, opencv_version, package_version
 from stages.models.threads import count_cores, map_in_threads
 from stages.objects.attributes import select_attributes
 from stages.objects.attributors import Attributor, identify_attributor, load_attributor
@@ -106,7 +106,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
         tools = {"opencv": opencv_version()}
         if self.config.detector == NANODET or self.config.attributes == EFFICIENTNET:
             tools["onnxruntime"] = package_version("onnxruntime")
-        tools = {**tools, **digest_vocabulary(self.config, detector), **attributor.tools}
+        tools |= {**digest_vocabulary(self.config, detector), **attributor.tools}
         models = {"detector": detector, **attributor.models}
         return Identity(models=models, tools=tools, numerics={"dtype": "float32"})
 
@@ -114,7 +114,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
         """Load both models."""
         if self.detector is not None:
             return
-        import_opencv()
+        import_library("cv2", "OpenCV", OPENCV_HINT)
         models = self.identity().models
         if self.config.attributes != NO_ATTRIBUTES:
             self.attributor = load_attributor(self.config, models["attributes"])

@@ -2,7 +2,7 @@
 
 The setting `timm/NAME` selects one. NAME is a model of the hub's owner `timm` (`timm/resnet50.a1_in1k`), another
 owner's model (`timm/owner/name`), or a folder (`timm/models/mine`) with `config.json` and `model.safetensors` as
-timm writes them. The kinds are those of `kinds.yaml`, found in the model's label list by WordNet synset.
+timm writes them. The kinds are those of `kinds.yaml`, matched with the model's label list by WordNet synset.
 """
 
 from __future__ import annotations
@@ -24,11 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-WEIGHTS = "model.safetensors"
-
 BATCH_SIZE = 16
-
-CHANNELS = 3
 
 KNOWN_MODEL = "name a classifier trained on ImageNet-1k or ImageNet-22k, such as timm/resnet50.a1_in1k"
 
@@ -86,9 +82,8 @@ def model_name(attributes: str) -> str:
 def reject_timm(model: str, identity: str) -> None:
     """Raise a `StageError` if `model`, named without the prefix `timm/`, is a classifier of timm."""
     if _is_written_by_timm(read_config(model, identity)):
-        raise StageError(
-            f"the model {model} is a classifier of timm", f"use objects.attributes={TIMM_PREFIX}{model}"
-        )
+        hint = f"use objects.attributes={TIMM_PREFIX}{model}"
+        raise StageError(f"the model {model} is a classifier of timm", hint)
 
 
 def read_class_synsets(model: str, config: Mapping[str, Any]) -> Mapping[int, str]:
@@ -100,10 +95,8 @@ def read_class_synsets(model: str, config: Mapping[str, Any]) -> Mapping[int, st
     from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
     if not _is_written_by_timm(config):
-        raise StageError(
-            f"the model {model} has no config.json of a timm classifier",
-            "give a model saved by timm; name a CLIP or SigLIP model without timm/",
-        )
+        hint = "give a model saved by timm; name a CLIP or SigLIP model without timm/"
+        raise StageError(f"the model {model} has no config.json of a timm classifier", hint)
     nested = config.get("pretrained_cfg")
     settings = {**(nested if isinstance(nested, dict) else {}), **config}
     count, names = settings.get("num_classes"), settings.get("label_names")
@@ -117,9 +110,8 @@ def read_class_synsets(model: str, config: Mapping[str, Any]) -> Mapping[int, st
     synsets = _number_labels(names, count)
     known = {synset for subset in LONGEST_LISTS for synset in ImageNetInfo(subset).label_names()}
     if not synsets or not known.issuperset(synsets.values()):
-        raise StageError(
-            f"the label names of the model {model} are not a synset of ImageNet for each class", KNOWN_MODEL
-        )
+        message = f"the label names of the model {model} are not a synset of ImageNet for each class"
+        raise StageError(message, KNOWN_MODEL)
     return synsets
 
 
@@ -165,23 +157,20 @@ def _load_classifier(model: str, identity: str) -> Any:
     import timm
     from safetensors import safe_open
 
-    config, weights = (fetch_file(model, identity, name) for name in ("config.json", WEIGHTS))
+    config, weights = (fetch_file(model, identity, name) for name in ("config.json", "model.safetensors"))
     # timm would fall back to a pickle, or follow a source that config.json names.
     others = dict.fromkeys(("source", "state_dict", "url", "hf_hub_id"))
     overlay = {**others, "file": str(weights), "custom_load": False}
     with wrap_load_errors(model):
-        network: Any = timm.create_model(
-            f"local-dir:{config.parent}", pretrained=True, pretrained_cfg_overlay=overlay
-        )
+        source = f"local-dir:{config.parent}"
+        network: Any = timm.create_model(source, pretrained=True, pretrained_cfg_overlay=overlay)
         with safe_open(weights, "pt") as opened:
             stored = set(opened.keys())
     expected = set(network.state_dict())
     if network.num_classes != network.pretrained_cfg["num_classes"]:
         # timm has replaced the head by a random one.
-        raise StageError(
-            f"the config.json of the model {model} has two different numbers of classes",
-            "save the model again with timm, or name another one",
-        )
+        message = f"the config.json of the model {model} has two different numbers of classes"
+        raise StageError(message, "save the model again with timm, or name another one")
     if stored <= expected:  # in other files timm renames the weights
         require_weights(model, network, expected - stored)
     return network.eval()
@@ -194,6 +183,6 @@ def _build_transform(model: str, network: Any) -> Any:
 
     with wrap_load_errors(model):
         config = resolve_model_data_config(network)
-        if config["input_size"][0] != CHANNELS:
+        if config["input_size"][0] != 3:
             raise StageError(f"the model {model} does not take color images", KNOWN_MODEL)
         return create_transform(**config, is_training=False)

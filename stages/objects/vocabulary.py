@@ -13,8 +13,6 @@ COMMON = "common"
 
 COMMON_FILE = Path(__file__).parent / "vocabulary.yaml"
 
-COCO_NAME = "coco"
-
 _COCO_LABELS = (
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,"
     "parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,"
@@ -33,9 +31,6 @@ MAX_WORDS = 2000
 
 MAX_CHARACTERS = 100
 
-# Grounding DINO reads one text in which these characters end a phrase.
-PHRASE_ENDS = frozenset(".?")
-
 FORMS = "name `common`, `coco`, or a file: a word a line, or YAML with a list of words or with groups of such lists"
 
 
@@ -51,7 +46,7 @@ def read_vocabulary(vocabulary: str) -> tuple[str, ...]:
         StageError: The file is missing, too large or not a text, or contains no words, too many words, or an
             invalid one.
     """
-    if vocabulary == COCO_NAME:
+    if vocabulary == "coco":
         return tuple(COCO)
     path = COMMON_FILE if vocabulary == COMMON else Path(vocabulary)
     text = _read_text(path)
@@ -113,10 +108,9 @@ def _normalize_word(entry: Any, path: Path) -> str:
     if not word.isprintable() or not any(character.isalnum() for character in word):
         raise StageError(f"the vocabulary {path} has {entry[:40]!r}, which is no word", "leave it out")
     if len(word) > MAX_CHARACTERS:
-        raise StageError(
-            f"the vocabulary {path} has a word of {len(word)} characters: {word[:40]!r}…",
-            f"write at most {MAX_CHARACTERS}",
-        )
-    if PHRASE_ENDS & set(word):
+        message = f"the vocabulary {path} has a word of {len(word)} characters: {word[:40]!r}…"
+        raise StageError(message, f"write at most {MAX_CHARACTERS}")
+    # Grounding DINO reads one text in which these characters end a phrase.
+    if "." in word or "?" in word:
         raise StageError(f"the vocabulary {path} has {word!r}", "write words without full stop or question mark")
     return word

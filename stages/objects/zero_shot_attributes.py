@@ -36,9 +36,8 @@ class ZeroShotAttributes:
 
         self.device = pick_device(device)
         self.processor: Any = load_pretrained(AutoProcessor.from_pretrained, model, identity)
-        self.model: Any = load_weights(
-            AutoModelForZeroShotImageClassification.from_pretrained, model, identity, self.device
-        )
+        factory = AutoModelForZeroShotImageClassification.from_pretrained
+        self.model: Any = load_weights(factory, model, identity, self.device)
         if not hasattr(self.model, "logit_scale"):
             raise StageError(f"the model {model} is not like CLIP", "name a CLIP or SigLIP model")
         self.attributes = load_attribute_list()

@@ -106,9 +106,8 @@ def _read_crops(crops: Sequence[LineCrop], use_gray: Sequence[bool], recognize: 
     """Return the words of each crop, read gray or wiped, with boxes in pixels of the image."""
     from PIL import Image
 
-    images = [
-        Image.fromarray(crop.gray if gray else crop.wiped) for crop, gray in zip(crops, use_gray, strict=True)
-    ]
+    pixels = [crop.gray if gray else crop.wiped for crop, gray in zip(crops, use_gray, strict=True)]
+    images = [Image.fromarray(array) for array in pixels]
     tables = run_bisected(
         lambda lines: recognize(lines, ONE_LINE),
         images,

@@ -114,10 +114,8 @@ class OcrStage(Stage[OcrConfig]):
         for language in sorted({*self.config.languages.split("+"), *extra}):
             file = folder / f"{language}.traineddata"
             if not file.is_file():
-                raise StageError(
-                    f"Tesseract has no language {language}: {file} is missing",
-                    f"Debian, Ubuntu: apt-get install tesseract-ocr-{language.replace('_', '-').lower()}",
-                )
+                hint = f"Debian, Ubuntu: apt-get install tesseract-ocr-{language.replace('_', '-').lower()}"
+                raise StageError(f"Tesseract has no language {language}: {file} is missing", hint)
             digests[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
         opencv = {"opencv": opencv_version()} if self.config.page_mode == "lines" else {}
         return Identity(tools={"tesseract": version, **digests, **opencv})

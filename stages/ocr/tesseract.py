@@ -75,9 +75,8 @@ def find_tesseract() -> tuple[str, Path]:
     folders = [Path(listed[1])] if listed else [Path(folder) for folder in usual if folder]
     folder = next((folder for folder in folders if any(folder.glob("*.traineddata"))), None)
     if version is None or folder is None:
-        raise StageError(
-            "Tesseract is installed, but its languages are nowhere to be found", "set TESSDATA_PREFIX to them"
-        )
+        message = "Tesseract is installed, but its languages are nowhere to be found"
+        raise StageError(message, "set TESSDATA_PREFIX to them")
     return version[1], folder
 
 
@@ -220,20 +219,20 @@ def _parse_table(table: str, pages: int) -> list[list[TableWord]]:
     """
     *lines, end = table.split("\n")
     words: list[list[TableWord]] = [[] for _ in range(pages)]
-    seen_pages: set[int] = set()
+    numbers: set[int] = set()
     try:
         if end or lines[0].split("\t") != COLUMNS:
             raise ValueError(table[:200])
         for row in (line.split("\t") for line in lines[1:]):
             level, page, block, paragraph, line, _, left, top, width, height = map(int, row[:10])
             confidence, text = float(row[10]), row[11].strip()
-            seen_pages.add(page)
+            numbers.add(page)
             if level == WORD and text and confidence >= 0:
                 box = (left, top, left + width, top + height)
                 word = TableWord(text, round(confidence / 100, 4), box, (block, paragraph, line))
                 words[page - 1].append(word)
-        if seen_pages != set(range(1, pages + 1)):
-            raise ValueError(seen_pages)
+        if numbers != set(range(1, pages + 1)):
+            raise ValueError(numbers)
     except (ValueError, IndexError) as error:
         raise BadItemError("Tesseract's table is damaged", FailureKind.TRANSIENT) from error
     return words

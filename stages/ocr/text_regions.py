@@ -29,7 +29,7 @@ CONTRAST = 8
 
 WINDOW = 35
 
-# Height of letters in pixels of the scaled image; higher ones are found at a smaller scale.
+# Height of letters in pixels of the scaled image; higher ones are proposed at a smaller scale.
 MIN_HEIGHT, MAX_HEIGHT = 7, 40
 
 MAX_ASPECT_RATIO = 4.0  # width / height: letters that touch are one spot

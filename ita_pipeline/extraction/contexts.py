@@ -137,8 +137,7 @@ def read_contexts(plan: ContextPlan, store: Store) -> PostContexts:
         keys["external"] = stage_plan.key
         records = store.results(stage_plan.stage, stage_plan.key, list(plan.captioned))
         by_id = {image_id: select_parts(record.result, plan.parts) for image_id, record in records.items()}
-    extraction = Extraction((), (), (), ())
-    return PostContexts(plan.config, extraction, keys, by_file, by_id, by_post, plan.pictures.posts)
+    return PostContexts(plan.config, Extraction((), (), (), ()), keys, by_file, by_id, by_post, plan.pictures.posts)
 
 
 def read_imported(plan: ContextPlan) -> dict[str, Results]:

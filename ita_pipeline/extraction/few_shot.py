@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 32
 
-# Thousands of posts take minutes on a CPU: saved every N texts, so an interrupt loses at most N.
-SAVE_EVERY = 1024
-
 MAX_SUBTOKENS = 128
 
 TYPE_NAMES = {
@@ -94,9 +91,12 @@ def _make_example(post: Post) -> Example:
 
 
 class TextVectors:
-    """Encodes texts as unit vectors, the mean over an encoder's sub-tokens, and caches them in a file."""
+    """Encodes texts as unit vectors, the mean over an encoder's sub-tokens, and caches them in a file.
 
-    def __init__(self, encoder: str, root: Path, save_every: int = SAVE_EVERY) -> None:
+    Thousands of posts take minutes on a CPU: an interrupt loses at most `save_every` texts.
+    """
+
+    def __init__(self, encoder: str, root: Path, save_every: int = 1024) -> None:
         from ita_pipeline.ner.encoders import find_encoder
 
         self.encoder = find_encoder(encoder)

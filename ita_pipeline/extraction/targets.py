@@ -38,7 +38,10 @@ def resolve_target(
     """
     path, kind = Path(target), classify(target)
     if kind is TargetKind.POSTS_FILE:
-        return _with_images(_read_posts(path), target, posts_are_read)
+        records = read_jsonl(path)
+        posts = tuple(drop_missing_image(record.post) for record in records)
+        train = tuple(post for post, record in zip(posts, records, strict=True) if record.split == "train")
+        return _with_images(PostSource(posts, train, str(path.absolute())), target, posts_are_read)
     if kind is TargetKind.POSTS_FOLDER and posts_are_read:
         dataset = load_dataset(str(path), None, workspace_data)
     elif kind.is_source or path.is_dir():
@@ -47,13 +50,6 @@ def resolve_target(
         dataset = _load_by_name(target, kind, data, workspace_data)
     source = PostSource.from_dataset(dataset)
     return _with_images(source, target, posts_are_read, dataset.notes)
-
-
-def _read_posts(path: Path) -> PostSource:
-    records = read_jsonl(path)
-    posts = tuple(drop_missing_image(record.post) for record in records)
-    train = tuple(post for post, record in zip(posts, records, strict=True) if record.split == "train")
-    return PostSource(posts, train, str(path.absolute()))
 
 
 def _load_by_name(target: Path | str, kind: TargetKind, data: Path | None, workspace_data: Path) -> Dataset:

@@ -92,13 +92,10 @@ def add_predictions(rows: Dataset, predictions: Iterable[Prediction]) -> Dataset
     contents = [prediction.to_json() for prediction in predictions]
     mention = {name: datasets.Value(kind) for name, kind in MENTION_TYPES.items()}
     rows = rows.remove_columns([name for name in (MENTIONS_COLUMN, VIEW_COLUMN) if name in rows.column_names])
-    columns: dict[str, tuple[str, Any]] = {
-        MENTIONS_COLUMN: ("mentions", datasets.List(mention)),
-        VIEW_COLUMN: ("view", datasets.Value("string")),
-    }
-    for column, (name, feature) in columns.items():
-        rows = rows.add_column(column, [content[name] for content in contents], feature=feature)
-    return rows
+    mentions = [content["mentions"] for content in contents]
+    views = [content["view"] for content in contents]
+    rows = rows.add_column(MENTIONS_COLUMN, mentions, feature=datasets.List(mention))
+    return rows.add_column(VIEW_COLUMN, views, feature=datasets.Value("string"))
 
 
 def save_predictions(source: str, predictions: Sequence[Prediction], to: Path) -> None:

@@ -32,8 +32,6 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.core.files import sync_folder, write_atomically
 from ita_pipeline.core.iteration import batched
 
-LINES_PER_BATCH = 500
-
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
@@ -143,7 +141,7 @@ def merge_segments(
     try:
         for path in old:
             with path.open("rb") as segment:
-                for lines in batched(read_lines(segment), LINES_PER_BATCH):
+                for lines in batched(read_lines(segment), 500):
                     current = [line for line in _find_current(store, path, old, lines) if line.is_intact]
                     replacement.append(parse_generation(path.name), current)
                     kept += len(current)

@@ -15,9 +15,6 @@ from stages.base import FailureKind
 
 VERSION = 6
 
-# Keys are random, and so are the pages that new records go to: SQLite's usual 2 MB would be read again and again.
-PAGE_CACHE_KILOBYTES = 64 * 1024
-
 SCHEMA = """
 CREATE TABLE files (path BLOB PRIMARY KEY, stamp TEXT, key TEXT, before TEXT) WITHOUT ROWID;
 CREATE TABLE archives (address BLOB PRIMARY KEY, stamp TEXT, contents TEXT) WITHOUT ROWID;
@@ -38,8 +35,6 @@ INSERT_FOLDER = "INSERT INTO folders (name) VALUES (?) ON CONFLICT (name) DO UPD
 INSERT_SEGMENT = """
 INSERT INTO segments (folder, name) VALUES (?, ?) ON CONFLICT (folder, name) DO UPDATE SET name = name RETURNING id
 """
-
-INSERT_INCOMING = "INSERT INTO incoming VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 ONE_ROW, INCOMING_ROWS = "VALUES (?, ?, ?, ?, ?, ?, ?, ?)", "SELECT * FROM incoming WHERE true ORDER BY image"
 
@@ -197,7 +192,8 @@ def _open_database(file: str) -> sqlite3.Connection:
     connection = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
-        connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KILOBYTES}")
+        # Keys are random, and so are the pages of new records: the usual 2 MB would be read again and again.
+        connection.execute("PRAGMA cache_size = -65536")  # kilobytes
         if not _is_current(connection):
             connection.execute("BEGIN EXCLUSIVE")
             if not _is_current(connection):

@@ -15,7 +15,6 @@ from pathlib import Path
 from ita_pipeline.cache.database import (
     INCOMING_ROWS,
     INSERT_FOLDER,
-    INSERT_INCOMING,
     INSERT_RECORDS,
     INSERT_SEGMENT,
     INSERT_SIZE,
@@ -42,9 +41,6 @@ QUERY_SIZE = 500
 
 # A segment that vanishes while it is read was merged by another process; then the folder is listed again.
 MAX_ATTEMPTS = 5
-
-# If more bytes are new, all their records are sorted first, so that the table only grows at its end.
-BULK_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +80,8 @@ class Index(Database):
         super().__init__(root)
         self._selected: Sequence[str] = ()
         self._is_bulk = False
-        self.bulk_bytes = BULK_BYTES
+        # If more bytes are new, all their records are sorted first, so that the table only grows at its end.
+        self.bulk_bytes = 256 * 1024 * 1024
 
     def refresh(self, folder: Path) -> None:
         """Bring the rows of a key's folder up to date with its segments."""
@@ -282,7 +279,7 @@ class Index(Database):
 
     def _insert(self, records: list[RecordRow], removed: Sequence[int]) -> None:
         if self._is_bulk:
-            self.connection.executemany(INSERT_INCOMING, records)
+            self.connection.executemany(f"INSERT INTO incoming {ONE_ROW}", records)
             return
         records.sort(key=lambda row: sort_bytes(row[1]))
         self.connection.executemany(INSERT_RECORDS.format(rows=ONE_ROW, gone=join_ids(removed)), records)

@@ -12,8 +12,6 @@ from ita_pipeline.cache.reasons import CAUSE_OF_GROUP
 from ita_pipeline.cache.records import Record, SegmentLine, decode, has_valid_checksum, read_lines
 from stages.base import Failure, Value, replace_surrogates
 
-MAX_SECONDS = 1e9
-
 
 def decode_untrusted(content: bytes, value_type: type[Value]) -> Record:
     """Decode a line from outside, with the checks that no type makes: the check sum, the image and the seconds.
@@ -29,7 +27,7 @@ def decode_untrusted(content: bytes, value_type: type[Value]) -> Record:
         raise ValueError("the record is nested too deep") from error
     image = cast(object, record.image)
     seconds = cast(object, record.seconds)
-    has_time = isinstance(seconds, int | float) and 0 <= seconds <= MAX_SECONDS
+    has_time = isinstance(seconds, int | float) and 0 <= seconds <= 1e9
     has_image = isinstance(image, str) and image != "" and image == replace_surrogates(image)
     if not (has_time and has_image):
         raise ValueError("the image or the seconds are not plausible")

@@ -15,8 +15,6 @@ from ita_pipeline.core.errors import MissingError, UsageError, nearest
 
 MAX_BYTES = 1 << 20
 
-_EXPECTATION = "Input should be "
-
 _FILE_HINT = "each line is NAME: VALUE; ita init writes one"
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -113,7 +111,7 @@ def _describe_error(error: ValidationError, model: type[BaseModel], where: str) 
     shown = f", not {value!r}" if isinstance(value, str | int | float | bool) else ""
     # A setting that accepts values of several types has one error for each type.
     messages = [details["msg"] for details in error.errors() if _setting_path(model, details["loc"]) == path]
-    alternatives = [text.removeprefix(_EXPECTATION) for text in messages[1:]]
+    alternatives = [text.removeprefix("Input should be ") for text in messages[1:]]
     reason = ", or ".join([messages[0][:1].lower() + messages[0][1:], *alternatives])
     return f"{where}: {setting}: {reason}{shown}", "ita config show --origin says what is set, and where"
 

@@ -24,10 +24,6 @@ PROJECT_FILE = Path("ita.yaml")
 
 OPTION_NAMES = ("preset", "workspace", "data", "shared", "encoder", "captions", "experiment")
 
-_FOLDER_OPTIONS = ("workspace", "data", "shared")
-
-_OTHER_SECTIONS = ("contexts", "limits", "training")
-
 _PREFIX, _SECTION_SEPARATOR = "ITA_", "__"
 
 # Variables that are not settings, and are read elsewhere.
@@ -51,8 +47,8 @@ def read_layers(environment: Mapping[str, str] | None = None) -> list[Layer]:
         UsageError: a file or variable has a name that is not a setting.
     """
     environment = os.environ if environment is None else environment
-    read_layers = [_read_layer(user_config_file(environment)), _read_layer(PROJECT_FILE)]
-    return [layer for layer in read_layers if layer is not None] + list(_environment_layers(environment))
+    files = [_read_layer(user_config_file(environment)), _read_layer(PROJECT_FILE)]
+    return [*filter(None, files), *_environment_layers(environment)]
 
 
 def user_config_file(environment: Mapping[str, str]) -> Path:
@@ -80,15 +76,14 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     )
 
 
-def merge_sections(read_layers: Sequence[Layer]) -> dict[str, dict[str, Any]]:
+def merge_sections(layers: Sequence[Layer]) -> dict[str, dict[str, Any]]:
     """Merge the settings of all layers, given from weakest to strongest."""
-    none: dict[str, dict[str, Any]] = {}
-    return reduce(merge_settings, (layer.sections for layer in read_layers), none)
+    return reduce(merge_settings, (layer.sections for layer in layers), dict[str, Any]())
 
 
-def merge_options(read_layers: Sequence[Layer]) -> dict[str, str]:
+def merge_options(layers: Sequence[Layer]) -> dict[str, str]:
     """Merge the options of all layers, given from weakest to strongest."""
-    return {name: value for layer in read_layers for name, value in layer.options.items()}
+    return {name: value for layer in layers for name, value in layer.options.items()}
 
 
 def _read_layer(file: Path) -> Layer | None:
@@ -122,7 +117,7 @@ def _read_option(name: str, value: object, file: Path) -> str:
     if name in OPTION_NAMES:
         if not isinstance(value, str):
             raise UsageError(f"{file}: {name} is a name or a path, not {value!r}", f'{name}: "…", in quotes')
-        is_folder = name in _FOLDER_OPTIONS and not is_url(value)
+        is_folder = name in ("workspace", "data", "shared") and not is_url(value)
         return str(file.parent / Path(value).expanduser()) if is_folder else value
     known = [*OPTION_NAMES, *_section_names()]
     if name in known:
@@ -134,7 +129,7 @@ def _read_option(name: str, value: object, file: Path) -> str:
 def _section_names() -> list[str]:
     from ita_pipeline.core.plugins import stage_entry_points
 
-    return [*sorted(stage_entry_points()), *_OTHER_SECTIONS]
+    return [*sorted(stage_entry_points()), "contexts", "limits", "training"]
 
 
 def _environment_layers(environment: Mapping[str, str]) -> Iterator[Layer]:

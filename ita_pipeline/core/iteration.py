@@ -21,8 +21,7 @@ def batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
 class _End:
     """The end of the items, with the error that caused it, if any."""
 
-    def __init__(self, error: BaseException | None = None) -> None:
-        self.error = error
+    error: BaseException | None = None
 
 
 def as_available(items: Iterable[_Item], max_size: int) -> Iterator[list[_Item]]:
@@ -33,13 +32,13 @@ def as_available(items: Iterable[_Item], max_size: int) -> Iterator[list[_Item]]
     waiting: queue.Queue[_Item | _End] = queue.Queue(maxsize=4 * max_size)
 
     def read() -> None:
+        end = _End()
         try:
             for item in items:
                 waiting.put(item)
         except BaseException as error:
-            waiting.put(_End(error))
-        else:
-            waiting.put(_End())
+            end.error = error
+        waiting.put(end)
 
     threading.Thread(target=read, daemon=True).start()
     batch: list[_Item] = []

@@ -10,16 +10,8 @@ from typing import TypeAlias, cast
 
 JsonValue: TypeAlias = "str | int | float | bool | Mapping[str, JsonValue] | Sequence[JsonValue] | None"
 
-_LINE_BREAKS = frozenset(("Cc", "Zl", "Zp"))
-
-_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
-
 # Flags of England, Scotland and Wales are written with tag characters, emoji and Indic scripts with joiners.
-_KEPT = re.compile("\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f|[\u200c\u200d]|[\n\t]")
-
-_UNDECODED_BYTE = re.compile("[\udc80-\udcff]")
-
-_PLAIN = re.compile("[ -~\n\t]*")
+_KEPT = re.compile("(\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f|[\u200c\u200d]|[\n\t])")
 
 
 def clean_line(text: str) -> str:
@@ -38,7 +30,7 @@ def _clean(character: str) -> str:
         return "\ufffd"
     if category == "Cf" and character != "\u200d":
         return ""
-    return " " if category in _LINE_BREAKS else character
+    return " " if category in ("Cc", "Zl", "Zp") else character
 
 
 def escape_hidden(text: str) -> str:
@@ -46,27 +38,22 @@ def escape_hidden(text: str) -> str:
 
     Examples are `␛`, `‹U+202E›` for a right-to-left override, and `\xff` for an undecoded byte of a file name.
     """
-    if _PLAIN.fullmatch(text):
+    if re.fullmatch("[ -~\n\t]*", text):
         return text
-    parts: list[str] = []
-    position = 0
-    for kept in _KEPT.finditer(text):
-        parts += map(_escape, text[position : kept.start()])
-        parts.append(kept[0])
-        position = kept.end()
-    parts += map(_escape, text[position:])
+    parts = _KEPT.split(text)  # every second part is one that is kept
+    parts[::2] = ["".join(map(_escape, part)) for part in parts[::2]]
     return "".join(parts)
 
 
 def _escape(character: str) -> str:
-    if unicodedata.category(character) not in _HIDDEN:
+    if unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
         return character
     code = ord(character)
     if code < 0x20:
         return chr(0x2400 + code)
     if code == 0x7F:
         return "␡"
-    if _UNDECODED_BYTE.fullmatch(character):
+    if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
     return "\ufffd" if unicodedata.category(character) == "Cs" else f"‹U+{code:04X}›"
 

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1024 * 1024
 
-# The part of `memory_megabytes` that decoded images may take.
-IMAGE_CACHE_SHARE = 1 / 8
-
 
 class Limits(Frozen):
     """Limits for one image: the size of its file, its pixels, a stage's time, and memory beyond the model's."""
@@ -110,7 +107,7 @@ class InProcessExecutor:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
-        max_bytes = round(self.limits.memory_megabytes * MEGABYTE * IMAGE_CACHE_SHARE)
+        max_bytes = round(self.limits.memory_megabytes * MEGABYTE / 8)
         self.image_cache = DecodedImageCache(self._decode, max_bytes)
 
     def open(self, stage: Stage[Any]) -> str:

@@ -13,8 +13,6 @@ from ita_pipeline.sources.refs import ImageRef
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-BYTES_PER_PIXEL = 3
-
 
 class DecodedImageCache:
     """Decodes each image once and evicts the least recently used ones. Safe for use from several threads."""
@@ -90,4 +88,4 @@ class DecodedImageCache:
 
 
 def _size_of(image: Image) -> int:
-    return image.width * image.height * BYTES_PER_PIXEL
+    return image.width * image.height * 3  # bytes of a pixel

@@ -24,12 +24,9 @@ from ita_pipeline.sources.refs import SourceListing, Unreadable
 from ita_pipeline.sources.tar import ArchiveContents, is_archive, list_archive
 from stages.base import IMAGE_SUFFIXES
 
-# A source may wait for another machine, so several are opened at a time.
-_OPEN_THREADS = 8
-
 _IMAGES_HINT = "pictures are files ending in .jpg .jpeg .png .webp .gif .bmp .tif .tiff"
 
-_Source = TypeVar("_Source")
+_Item = TypeVar("_Item")
 
 
 def discover(target: str, known_files: KnownFiles | None = None) -> SourceListing:
@@ -163,9 +160,9 @@ def _read_archive(file: RandomAccessFile, known_files: KnownFiles | None) -> Arc
     return contents
 
 
-def _discover_all(list_one: Callable[[_Source], SourceListing], sources: Sequence[_Source]) -> SourceListing:
+def _discover_all(list_one: Callable[[_Item], SourceListing], sources: Sequence[_Item]) -> SourceListing:
     """List several sources at the same time, and join the listings in order."""
-    with ThreadPoolExecutor(_OPEN_THREADS) as pool:
+    with ThreadPoolExecutor(8) as pool:  # a source may wait for another machine
         listings = list(pool.map(list_one, sources))
     return SourceListing(
         _join(listing.images for listing in listings),
@@ -175,8 +172,5 @@ def _discover_all(list_one: Callable[[_Source], SourceListing], sources: Sequenc
     )
 
 
-_Part = TypeVar("_Part")
-
-
-def _join(parts: Iterable[tuple[_Part, ...]]) -> tuple[_Part, ...]:
+def _join(parts: Iterable[tuple[_Item, ...]]) -> tuple[_Item, ...]:
     return tuple(chain.from_iterable(parts))

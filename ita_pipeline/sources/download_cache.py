@@ -10,9 +10,6 @@ from pathlib import Path
 
 MAX_BYTES = 2 * 1024**3
 
-# Other programs need the disk too.
-_MAX_SHARE_OF_FREE_SPACE = 1 / 4
-
 
 class DownloadCache:
     """A temporary folder of image copies, removed at the end. Once it is full, no more copies are kept."""
@@ -40,7 +37,7 @@ class DownloadCache:
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="ita-spool-")
             free = shutil.disk_usage(self._folder.name).free
-            self._max_bytes = min(self._max_bytes, int(free * _MAX_SHARE_OF_FREE_SPACE))
+            self._max_bytes = min(self._max_bytes, free // 4)  # other programs need the disk too
         return Path(self._folder.name)
 
     def __enter__(self) -> DownloadCache:

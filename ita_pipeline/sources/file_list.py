@@ -24,8 +24,6 @@ JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
 
 LIST_SUFFIXES = (".txt", *JSON_LINES_SUFFIXES)
 
-_BUFFER_BYTES = 256 * 1024
-
 _MAX_LINE_LENGTH = 1024 * 1024
 
 _MAX_EXPANDED_NAMES = 100_000
@@ -108,7 +106,7 @@ def _parse_line(line: str, column: str, number: int, file: RandomAccessFile) -> 
 def _read_lines(file: RandomAccessFile) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not blank, counted from 1. Bytes that are not UTF-8 are kept as in file names."""
     try:
-        with io.TextIOWrapper(open_buffered(file, _BUFFER_BYTES), "utf-8-sig", "surrogateescape") as lines:
+        with io.TextIOWrapper(open_buffered(file, 256 * 1024), "utf-8-sig", "surrogateescape") as lines:
             number = 0
             while line := lines.readline(_MAX_LINE_LENGTH):
                 number += 1

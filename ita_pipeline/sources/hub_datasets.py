@@ -14,10 +14,6 @@ from typing import Any
 
 from ita_pipeline.core.errors import MissingError
 
-HUB_TIMEOUT = 3.0  # seconds
-
-_TIMEOUT_SECONDS = 3.0
-
 # Files of a dataset that was saved with `save_to_disk`.
 SAVED_FILES = ("dataset_dict.json", "dataset_info.json", "state.json")
 
@@ -94,7 +90,7 @@ def _resolve_on_hub(source: str) -> tuple[str, str | None]:
     if is_offline_mode():  # an earlier download is enough
         return name, revision or None
     try:
-        return name, HfApi().dataset_info(name, revision=revision or None, timeout=HUB_TIMEOUT).sha
+        return name, HfApi().dataset_info(name, revision=revision or None, timeout=3).sha
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise MissingError(f"there is no folder {source}, and the hub knows no such dataset", _HINT) from error
     except Exception as error:

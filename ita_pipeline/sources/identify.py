@@ -16,13 +16,6 @@ from ita_pipeline.sources.download_cache import DownloadCache
 from ita_pipeline.sources.refs import ImageRef, Stamped, Unreadable
 from stages.base import BadItemError
 
-_BATCH_SIZE = 10_000
-
-_FETCH_THREADS = 16
-
-# Fetching is expensive, so fetched images are recorded often.
-_FETCHED_BATCH_SIZE = 256
-
 
 class KnownFiles(Protocol):
     """Keys of files that were read before, so that unchanged files are not read again.
@@ -59,13 +52,14 @@ def identify(
     """
     fetch = partial(_fetch, max_bytes=max_bytes, download_cache=download_cache)
     local_threads = min(8, (os.cpu_count() or 1) * 2)
-    with ThreadPoolExecutor(local_threads) as readers, ThreadPoolExecutor(_FETCH_THREADS) as fetchers:
-        for batch in batched(sources, _BATCH_SIZE):
+    with ThreadPoolExecutor(local_threads) as readers, ThreadPoolExecutor(16) as fetchers:
+        for batch in batched(sources, 10_000):
             entries = _compare_stamps(batch, known_files)
             unknown = [entry for entry in entries if entry.image is None]
             local = [entry for entry in unknown if not entry.source.is_remote]
             known_files.put(list(filter(None, readers.map(fetch, local))))
-            for remote in batched((entry for entry in unknown if entry.source.is_remote), _FETCHED_BATCH_SIZE):
+            # Fetching is expensive, so fetched images are recorded often.
+            for remote in batched((entry for entry in unknown if entry.source.is_remote), 256):
                 known_files.put(list(filter(None, fetchers.map(fetch, remote))))
                 if on_fetched is not None:
                     on_fetched(len(remote))

@@ -12,8 +12,6 @@ from ita_pipeline.core.files import file_stamp, is_settled
 from ita_pipeline.sources.base import Fetched, RandomAccessFile, check_size
 from stages.base import BadItemError, FailureKind
 
-_MAX_CHUNK_BYTES = 1 << 20
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class LocalFile(RandomAccessFile):
@@ -87,6 +85,6 @@ def hash_file(path: Path) -> str:
     # `hashlib.file_digest` allocates a buffer that costs a 100 KB image a sixth of the time.
     with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        while chunk := file.read(min(size + 1, _MAX_CHUNK_BYTES)):
+        while chunk := file.read(min(size + 1, 1 << 20)):
             digest.update(chunk)
     return digest.hexdigest()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import threading
 from collections import deque
@@ -192,11 +193,10 @@ def list_table_cells(table: RandomAccessFile, stamp: str) -> Iterator[Cell]:
     if not all(0 <= size <= _MAX_ROWS for size in sizes) or sum(sizes) > _MAX_ROWS:
         problem = f"{table.label} says that it has more than {_MAX_ROWS:,} rows"
         raise UsageError(problem, "divide it into several")
-    number = 0
+    numbers = itertools.count()
     for group, size in enumerate(sizes):
         for row in range(size):
-            yield Cell(table, stamp, column, group, row, number + row)
-        number += size
+            yield Cell(table, stamp, column, group, row, next(numbers))
 
 
 def list_dataset_cells(splits: Mapping[str, Any]) -> list[Cell]:

@@ -11,15 +11,8 @@ from pathlib import PurePosixPath
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.remote import summarize_error
-from ita_pipeline.sources.base import ContainedImage, RandomAccessFile, check_size, open_buffered, report_bad_item
+from ita_pipeline.sources.base import ContainedImage, RandomAccessFile, RangeReader, check_size, report_bad_item
 from stages.base import BadItemError, FailureKind
-
-_LOCAL_BUFFER_BYTES, _REMOTE_BUFFER_BYTES = 4096, 256 * 1024
-
-_MAX_HEADER_BYTES = 1024 * 1024
-
-# `tarfile` keeps every member in memory; more than this many are dropped.
-_MAX_MEMBERS_HELD = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +67,17 @@ class ArchiveContents:
         return cls(tuple(Member(archive, stamp, *member) for member in json.loads(text)))
 
 
-class HeaderReader(io.RawIOBase):
+class HeaderReader(io.BufferedReader):
     """A stream over an archive for `tarfile`. It seeks anywhere and refuses headers of more than a megabyte."""
 
     def __init__(self, file: RandomAccessFile) -> None:
-        self._file = open_buffered(file, _REMOTE_BUFFER_BYTES if file.is_remote else _LOCAL_BUFFER_BYTES)
+        super().__init__(RangeReader(file), 256 * 1024 if file.is_remote else 4096)
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Implement `io.RawIOBase.read`."""
-        if not 0 <= size <= _MAX_HEADER_BYTES:
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read a header."""
+        if size is None or not 0 <= size <= 1024 * 1024:
             raise tarfile.ReadError("a header of more than a megabyte")
-        return self._file.read(size)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Implement `io.RawIOBase.seek`."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """Implement `io.RawIOBase.tell`."""
-        return self._file.tell()
+        return super().read(size)
 
 
 def is_archive(name: str) -> bool:
@@ -100,10 +85,10 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(".tar")
 
 
-def list_archive(
-    archive: RandomAccessFile, stamp: str, max_members_held: int = _MAX_MEMBERS_HELD
-) -> ArchiveContents:
+def list_archive(archive: RandomAccessFile, stamp: str, max_members_held: int = 1000) -> ArchiveContents:
     """List the files in an archive, without hidden files. Links and sparse files have a `reason`.
+
+    `tarfile` keeps every member in memory; more than `max_members_held` are dropped.
 
     Raises:
         UsageError: the file is not such an archive.

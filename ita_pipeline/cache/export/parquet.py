@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, cast, get_args, get_ori
 
 from pydantic import BaseModel
 
+from ita_pipeline.cache.index import Index
 from ita_pipeline.cache.inventory import KeyUsage, list_keys
 from ita_pipeline.cache.keys import StageKey, explain_unreadable
 from ita_pipeline.cache.records import damage_error
@@ -78,8 +79,10 @@ def export(
         else:
             by_stage.setdefault(name, []).append(usage)
     files = _choose_files(folder, list(by_stage), stages)
-    writers = {name: _StageWriter(store, installed[name], row_group_size) for name in by_stage}
-    return [writers[name].write(files[name], usages) for name, usages in by_stage.items()], left_out
+    exported = [
+        _write(store, installed[name], files[name], usages, row_group_size) for name, usages in by_stage.items()
+    ]
+    return exported, left_out
 
 
 def _choose_files(folder: Path, names: Sequence[str], stages: Sequence[str]) -> dict[str, Path]:
@@ -106,47 +109,44 @@ def _choose_files(folder: Path, names: Sequence[str], stages: Sequence[str]) -> 
     return files
 
 
-@dataclass(frozen=True, slots=True)
-class _StageWriter:
-    """Writes the records of a stage to a file."""
+def _write(
+    store: Store, stage: type[Stage[Any]], file: Path, usages: Sequence[KeyUsage], row_group_size: int
+) -> ExportedFile:
+    """Write the records of a stage to a file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    store: Store
-    stage: type[Stage[Any]]
-    row_group_size: int
+    schema = schema_of(stage)
+    records = 0
+    with open_atomically(file) as opened, pq.ParquetWriter(opened, schema, compression="zstd") as writer:
+        for usage in sorted(usages, key=lambda usage: usage.key.hexdigest):
+            for rows in batched(_rows(store.index, stage, usage, schema.field("value").type), row_group_size):
+                writer.write_table(pa.Table.from_pylist(rows, schema))
+                records += len(rows)
+    return ExportedFile(file, len(usages), records, file.stat().st_size)
 
-    def write(self, file: Path, usages: Sequence[KeyUsage]) -> ExportedFile:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        schema = schema_of(self.stage)
-        records = 0
-        with open_atomically(file) as opened, pq.ParquetWriter(opened, schema, compression="zstd") as writer:
-            for usage in sorted(usages, key=lambda usage: usage.key.hexdigest):
-                for rows in batched(self._rows(usage, schema.field("value").type), self.row_group_size):
-                    writer.write_table(pa.Table.from_pylist(rows, schema))
-                    records += len(rows)
-        return ExportedFile(file, len(usages), records, file.stat().st_size)
+def _rows(
+    index: Index, stage: type[Stage[Any]], usage: KeyUsage, value_type: pa.DataType
+) -> Iterator[dict[str, Any]]:
+    """The current records of a key as rows, by image.
 
-    def _rows(self, usage: KeyUsage, value_type: pa.DataType) -> Iterator[dict[str, Any]]:
-        """The current records of a key as rows, by image.
-
-        Raises:
-            CorruptCacheError: a record is damaged.
-        """
-        index = self.store.index
-        index.refresh(usage.folder)
-        for damage in index.find_damage(usage.folder):
-            raise damage_error(f"{damage.segment}, line {damage.line}")
-        with RecordReader() as reader:
-            for entry in index.find_entries_by_image(usage.folder):
-                record = reader.read(entry, self.stage)
-                row: dict[str, Any] = {"image": replace_surrogates(record.image), "key": usage.key.hexdigest}
-                content = map_texts(record.result.model_dump(mode="json"), replace_surrogates)
-                if isinstance(record.result, Failure):
-                    row["failure"] = content
-                else:
-                    row["value"] = _to_column(content, value_type)
-                yield {**row, "seconds": record.seconds}
+    Raises:
+        CorruptCacheError: a record is damaged.
+    """
+    index.refresh(usage.folder)
+    for damage in index.find_damage(usage.folder):
+        raise damage_error(f"{damage.segment}, line {damage.line}")
+    with RecordReader() as reader:
+        for entry in index.find_entries_by_image(usage.folder):
+            record = reader.read(entry, stage)
+            row: dict[str, Any] = {"image": replace_surrogates(record.image), "key": usage.key.hexdigest}
+            content = map_texts(record.result.model_dump(mode="json"), replace_surrogates)
+            if isinstance(record.result, Failure):
+                row["failure"] = content
+            else:
+                row["value"] = _to_column(content, value_type)
+            yield {**row, "seconds": record.seconds}
 
 
 def schema_of(stage: type[Stage[Any]]) -> pa.Schema:

@@ -34,15 +34,8 @@ KEY_FOLDER = re.compile(rf"[0-9a-f]{{{SHORT_KEY_LENGTH}}}")
 # Object stores, where an object appears whole or not at all. Elsewhere a file is written aside and renamed.
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "memory"}
 
-TRIES = 3
-
-MAX_DESCRIPTION_BYTES = 1024 * 1024
-
 # Errors of this machine's disk, not of the shared cache.
 LOCAL_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-SECONDS_PER_DAY = 86_400.0
-
 
 Answer = TypeVar("Answer")
 
@@ -151,7 +144,7 @@ class SharedCache:
     def read_key(self, folder: KeyFolder) -> StageKey | None:
         """Read the key of a folder, or return None where its description is missing or not that of the folder."""
         with suppress(FileNotFoundError, ValueError):
-            return parse_key(str(folder), self._read(folder, KEY_FILE, MAX_DESCRIPTION_BYTES))
+            return parse_key(str(folder), self._read(folder, KEY_FILE, max_bytes=1024 * 1024))
         return None
 
     def read_merge(self, folder: KeyFolder, note: str) -> Merge | None:
@@ -182,7 +175,7 @@ class SharedCache:
 
     def put_key(self, key: StageKey, listing: FolderListing) -> None:
         """Describe a key, and again after a day: the time of the description shows that the key is in use."""
-        if listing.described is None or time.time() - listing.described > SECONDS_PER_DAY:
+        if listing.described is None or time.time() - listing.described > 24 * 3600:
             self.put(KeyFolder.of(key), KEY_FILE, format_key(key).encode())
 
     def remove(self, folder: KeyFolder, name: str) -> None:
@@ -204,7 +197,7 @@ class SharedCache:
         return f"{self._root}/{folder}/{name}" if name else f"{self._root}/{folder}"
 
     def _retry(self, call: Callable[[], Answer]) -> Answer:
-        return remote.retry(call, remote.RequestLimits(tries=TRIES))
+        return remote.retry(call, remote.RequestLimits(tries=3))
 
     def _list(self, path: str) -> list[dict[str, Any]]:
         """The current entries of a folder, none where it does not exist.

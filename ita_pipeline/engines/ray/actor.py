@@ -140,9 +140,8 @@ class StageActor:
         for spec in self.config.stages:
             start = time.perf_counter()
             self.executor.open(spec.stage)
-            self.writers[spec.stage.name] = self.exit_stack.enter_context(
-                open_writer(store, spec.key, spec.replace)
-            )
+            writer = open_writer(store, spec.key, spec.replace)
+            self.writers[spec.stage.name] = self.exit_stack.enter_context(writer)
             self.opening.append(BatchReport(spec.stage.name, 0, time.perf_counter() - start))
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[TaskReport]]:

@@ -20,16 +20,7 @@ from typing import Any
 
 from ita_pipeline.core.errors import MissingError, UsageError
 
-INSTALL_COMMAND = "pip install 'ita-pipeline[ray]'"
-
 START_HINT = "ray start --head starts one on this machine; --address local needs none"
-
-CONNECT_TIMEOUT_SECONDS = 10.0
-
-CORES_PER_ACTOR = 4
-
-# Only paths and keys travel, so the object store stays small.
-OBJECT_STORE_BYTES = 256 * 1024 * 1024
 
 QUIET_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -108,7 +99,7 @@ def divide_cluster(pool: RayPool, nodes: Sequence[Node]) -> ActorResources:
 
 
 def _default_actors(node: Node, gpus: float) -> int:
-    return int(node.gpus / gpus + 1e-6) if gpus else max(1, int(node.cores) // CORES_PER_ACTOR)
+    return int(node.gpus / gpus + 1e-6) if gpus else max(1, int(node.cores) // 4)
 
 
 def require_ray() -> None:
@@ -118,7 +109,7 @@ def require_ray() -> None:
         MissingError: the extra `ray` is not installed.
     """
     if find_spec("ray") is None or find_spec("ray.data") is None:
-        raise MissingError("--engine ray needs Ray, which is not installed", INSTALL_COMMAND)
+        raise MissingError("--engine ray needs Ray, which is not installed", "pip install 'ita-pipeline[ray]'")
 
 
 @contextmanager
@@ -200,7 +191,7 @@ def _is_listening(address: str) -> bool:
     if not host or not port.isdecimal():
         raise ValueError("it is not of the form host:port")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_SECONDS):
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
             return True
     except (OSError, OverflowError):
         return False
@@ -210,8 +201,9 @@ def start_ray(address: str) -> None:
     """Connect to a cluster, or start one for `local`, whose processes import from the same folders as this one."""
     import ray
 
-    local_options: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-    options = local_options if address == "local" else {}
+    options: dict[str, Any] = {}
+    if address == "local":  # only paths and keys travel, so the object store stays small
+        options = {"include_dashboard": False, "object_store_memory": 256 * 1024 * 1024}
     previous = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     try:

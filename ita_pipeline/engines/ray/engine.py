@@ -48,8 +48,6 @@ logger = logging.getLogger(__name__)
 # Ray accounts for every block; with more tasks, a block holds several.
 MAX_BLOCKS = 20_000
 
-STOP_POLL_SECONDS = 0.2
-
 LOST = Postponed(reason="actors died again before anything more was done; ray status and ray list actors say more")
 
 
@@ -299,7 +297,7 @@ def _forward_stop(progress: Progress, stop_flag: Any) -> Generator[None]:  # noq
     finished = threading.Event()
 
     def poll() -> None:
-        while not finished.wait(STOP_POLL_SECONDS):
+        while not finished.wait(0.2):
             if progress.stop_requested:
                 stop_flag.set.remote()
                 return

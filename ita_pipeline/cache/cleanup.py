@@ -45,10 +45,7 @@ def plan_cleanup(store: Store, keep: int | None = None, max_bytes: int | None = 
 
 
 def choose_keys(
-    usages: Sequence[KeyUsage],
-    keep: int | None = None,
-    max_bytes: int | None = None,
-    leftovers: Sequence[Path] = (),
+    usages: Sequence[KeyUsage], keep: int | None, max_bytes: int | None, leftovers: Sequence[Path] = ()
 ) -> Removal:
     """Choose all but the `keep` keys of each stage used last, then those used longest ago until `max_bytes` is met.
 

@@ -240,9 +240,7 @@ class Index(Database):
             for path in changed:
                 self._index_segment(folder_id, path, rows.get(path.name), removed)
 
-    def _index_segment(
-        self, folder_id: int, path: Path, row: sqlite3.Row | None, removed: Sequence[int] = ()
-    ) -> None:
+    def _index_segment(self, folder_id: int, path: Path, row: sqlite3.Row | None, removed: Sequence[int]) -> None:
         start, number = (row["read"], row["lines"]) if row else (0, 0)
         (segment_id,) = self.connection.execute(INSERT_SEGMENT, [folder_id, path.name]).fetchone()
         generation = parse_generation(path.name)

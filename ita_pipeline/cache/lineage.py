@@ -12,15 +12,13 @@ import json
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from ita_pipeline.cache.records import SEGMENT_NAME
 
 SCHEMA = "ita.merged/1"
-
-_MEMBERS = ("into", "parts", "damaged")
 
 NOTE_NAME = re.compile(r"merged-[0-9a-f]{16}\.json")
 
@@ -42,7 +40,7 @@ class Merge:
 
     def to_json(self) -> bytes:
         """The content of the note."""
-        members = {name: sorted(names) for name, names in zip(_MEMBERS, astuple(self), strict=True)}
+        members = {name: sorted(names) for name, names in asdict(self).items()}
         return json.dumps({"schema": SCHEMA, **members}, indent=0).encode() + b"\n"
 
     @property
@@ -57,7 +55,7 @@ def parse_merge(content: bytes) -> Merge | None:
         note: object = json.loads(content)
         members = cast(dict[str, object], note) if isinstance(note, dict) else {}
         if members.get("schema") == SCHEMA:
-            return Merge(*(_parse_names(members[part]) for part in _MEMBERS))
+            return Merge(*(_parse_names(members[part]) for part in ("into", "parts", "damaged")))
     return None
 
 

@@ -42,11 +42,9 @@ class RemoteCache(Protocol):
 
     def fetch(self, store: Store, stage: Stage[Any], key: StageKey) -> None:
         """Fetch the segments of a key that the store lacks."""
-        ...
 
     def on_segment_closed(self, key: StageKey, segment: Path) -> None:
         """Take a segment to which nothing more is appended."""
-        ...
 
 
 class Store:

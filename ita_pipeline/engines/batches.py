@@ -8,12 +8,9 @@ from typing import Any
 
 from ita_pipeline.cache.plan import FailedItem
 from ita_pipeline.cache.records import Record, encode
-from ita_pipeline.engines.executor import Executor, Job, StageJobs, StageResults
+from ita_pipeline.engines.executor import Job, StageResults
 from ita_pipeline.sources.refs import ItemRef
 from stages.base import Failure, Postponed, Stage, Subject, Value
-
-# The results of the stages that a stage reads, by stage and by the key of the item that is processed now.
-UpstreamResults = Mapping[str, Mapping[str, Value | Failure]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +52,10 @@ class PreparedBatch:
         return BatchOutcome(records, lines, failed, self.inherited, stop)
 
 
-def run_batch(
-    stage: Stage[Any], items: Sequence[ItemRef], upstream: UpstreamResults, executor: Executor
-) -> BatchOutcome:
-    """Run a stage on a batch.
-
-    Raises:
-        StageError: the stage cannot work at all.
-    """
-    batch = prepare_batch(items, upstream)
-    return batch.outcome(executor.run_task(StageJobs(stage, batch.jobs)))
-
-
-def prepare_batch(items: Sequence[ItemRef], upstream: UpstreamResults) -> PreparedBatch:
+def prepare_batch(items: Sequence[ItemRef], upstream: Mapping[str, Mapping[str, Value | Failure]]) -> PreparedBatch:
     """Make jobs of the items that a stage can process now.
+
+    `upstream` are the results of the stages that it reads, by stage and by the key of the item.
 
     An item on which an upstream stage failed fails too, but gets no record, so that it is processed as soon as the
     upstream stage succeeds. An item that an upstream stage has postponed is left out.

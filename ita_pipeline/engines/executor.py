@@ -95,11 +95,9 @@ class Executor(Protocol):
 
     def prefetch(self, images: Sequence[ImageRef]) -> None:
         """Decode the images that come next while others are processed. Only a hint."""
-        ...
 
     def close(self) -> None:
         """End what the executor has started."""
-        ...
 
 
 class InProcessExecutor:

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ita_pipeline.sources.refs import ImageRef
@@ -41,7 +42,7 @@ class DecodedImageCache:
             image_lock = self.image_locks.setdefault(ref.key, threading.Lock())
         with image_lock:  # another thread may be decoding the same image
             try:
-                return self._lookup(ref) or self._decode_and_add(ref)
+                return self._lookup(ref) or self._decode_and_add(ref, evict=True)
             finally:
                 with self.lock:
                     self.image_locks.pop(ref.key, None)
@@ -60,31 +61,23 @@ class DecodedImageCache:
                 self.images.move_to_end(ref.key)
             return self.images.get(ref.key)
 
-    def _decode_and_add(self, ref: ImageRef) -> Image:
-        image = self.decode(ref)
-        self._add(ref.key, image, evict=True)
-        return image
-
     def _decode_ahead(self, ref: ImageRef) -> None:
-        if self.bytes >= self.max_bytes:
-            return
-        try:
-            image = self.decode(ref)
-        except Exception:  # `get` decodes the image again and raises the error
-            return
-        self._add(ref.key, image, evict=False)
+        if self.bytes < self.max_bytes:
+            with suppress(Exception):  # `get` decodes the image again and raises the error
+                self._decode_and_add(ref, evict=False)
 
-    def _add(self, key: str, image: Image, evict: bool) -> None:
+    def _decode_and_add(self, ref: ImageRef, evict: bool) -> Image:
+        image = self.decode(ref)
         size = _size_of(image)
         with self.lock:
             limit = self.max_bytes if evict else self.max_bytes - self.bytes
-            if key in self.images or size > limit:
-                return
-            self.images[key] = image
-            self.bytes += size
+            if ref.key not in self.images and size <= limit:
+                self.images[ref.key] = image
+                self.bytes += size
             while self.bytes > self.max_bytes:
                 _, oldest = self.images.popitem(last=False)
                 self.bytes -= _size_of(oldest)
+        return image
 
 
 def _size_of(image: Image) -> int:

@@ -23,8 +23,8 @@ from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.records import SegmentWriter
 from ita_pipeline.cache.store import KEY_FILE, RecordReader, Store
 from ita_pipeline.core.iteration import batched
-from ita_pipeline.engines.batches import run_batch, upstream_key
-from ita_pipeline.engines.executor import Limits
+from ita_pipeline.engines.batches import prepare_batch, upstream_key
+from ita_pipeline.engines.executor import Limits, StageJobs
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.sources.refs import ItemRef
 from stages.base import Failure, Postponed, Stage, StageError, Value
@@ -182,7 +182,8 @@ class StageActor:
         start = time.perf_counter()
         name = spec.stage.name
         upstream = {above.name: _select_results(above, items, results) for above in spec.upstream}
-        outcome = run_batch(spec.stage, items, upstream, self.executor)
+        prepared = prepare_batch(items, upstream)
+        outcome = prepared.outcome(self.executor.run_task(StageJobs(spec.stage, prepared.jobs)))
         self.writers[name].append_lines(outcome.lines)
         results.setdefault(name, {}).update({record.image: record.result for record in outcome.records})
         if outcome.stop is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ita_pipeline.api.machine import available_memory, file_system_type, measure_write, nearest_folder
 from ita_pipeline.extraction.presets import build_stages, list_hub_models, load_preset
-from ita_pipeline.ner.encoders import find_encoder
+from ita_pipeline.ner.encoders import PACKAGE, find_encoder
 from stages.base import StageError
 from stages.models import libraries as tools
 from stages.models.identity import find_local_commit
@@ -174,9 +174,9 @@ def _check_tesseract(_: Path) -> Iterator[Diagnosis]:
         yield _fail("languages", f"English is missing: {what}", "Debian, Ubuntu: apt-get install tesseract-ocr-eng")
 
 
-def _check_models(_: Path) -> Iterator[Diagnosis]:
+def check_models(_: Path, minilm_package: str = PACKAGE) -> Iterator[Diagnosis]:
     """Check which presets work without a network; at least one has to."""
-    bundled, paper = _bundled_error(), missing_paper_models()
+    bundled, paper = _bundled_error(minilm_package), missing_paper_models()
     if bundled is None:
         yield _ok("preset bundled", "every model is on this machine")
     else:
@@ -189,10 +189,10 @@ def _check_models(_: Path) -> Iterator[Diagnosis]:
         yield _warn("preset paper", f"not on this machine: {', '.join(paper)}", hint)
 
 
-def _bundled_error() -> StageError | None:
+def _bundled_error(minilm_package: str) -> StageError | None:
     preset = load_preset("bundled")
     try:
-        find_encoder(preset.encoder)
+        find_encoder(preset.encoder, minilm_package)
         for stage in build_stages(preset):
             if stage.name != "ocr":  # has a check of its own
                 stage.identity()
@@ -255,7 +255,7 @@ CHECKS: dict[str, Check] = {
     "opencv": _library_check("opencv", "cv2", tools.OPENCV_HINT),
     "onnxruntime": _library_check("onnxruntime", "onnxruntime", tools.ONNXRUNTIME_HINT),
     "tesseract": _check_tesseract,
-    "models": _check_models,
+    "models": check_models,
     "disk": _check_disk,
     "file system": _check_file_system,
     "memory": _check_memory,

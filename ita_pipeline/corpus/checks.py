@@ -51,9 +51,7 @@ ORPHAN_TAG = FindingKind(
 EMPTY_POST = FindingKind("empty-post", "posts without a word", "Nothing can be found in them. Remove them.")
 
 UNLABELLED = FindingKind(
-    "unlabelled-post",
-    "posts without labels beside labelled ones",
-    "Training refuses the split. Label them all.",
+    "unlabelled-post", "posts without labels beside labelled ones", "Training refuses the split. Label them all."
 )
 
 UNSEEN_TYPE = FindingKind(
@@ -67,9 +65,7 @@ DUPLICATE_TEXT = FindingKind(
 )
 
 CONFLICT = FindingKind(
-    "conflicting-labels",
-    "same words, other labels",
-    "One of the two is wrong, or the picture decides.",
+    "conflicting-labels", "same words, other labels", "One of the two is wrong, or the picture decides."
 )
 
 LEAKED_TEXT = FindingKind(
@@ -79,9 +75,7 @@ LEAKED_TEXT = FindingKind(
 )
 
 LEAKED_PICTURE = FindingKind(
-    "leaked-picture",
-    "pictures that stand in two splits",
-    "What is scored was seen in training. Move the posts.",
+    "leaked-picture", "pictures that stand in two splits", "What is scored was seen in training. Move the posts."
 )
 
 MISSING_PICTURE = FindingKind(

@@ -112,14 +112,6 @@ def is_trusted(word: Word, config: ContextConfig) -> bool:
     return word.confidence >= config.word_confidence and characters >= config.word_characters
 
 
-def _render_objects(value: Value, config: ContextConfig) -> Iterable[str]:
-    return [", ".join(select_objects(value, config))]
-
-
-def _render_ocr(value: Value, config: ContextConfig) -> Iterable[str]:
-    return [" ".join(word.text for word in select_words(value, config))]
-
-
 def _render_extra(value: Value, config: ContextConfig) -> Iterable[str]:
     assert isinstance(value, TextValue)
     return value.texts
@@ -134,9 +126,9 @@ def _render_knowledge(value: Value, config: ContextConfig) -> Iterable[str]:
 
 
 RENDERERS: dict[str, Callable[[Value, ContextConfig], Iterable[str]]] = {
-    "objects": _render_objects,
+    "objects": lambda value, config: [", ".join(select_objects(value, config))],
     "caption": select_captions,
-    "ocr": _render_ocr,
+    "ocr": lambda value, config: [" ".join(word.text for word in select_words(value, config))],
     "extra": _render_extra,
     "knowledge": _render_knowledge,
 }

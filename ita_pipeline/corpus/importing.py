@@ -21,8 +21,6 @@ from ita_pipeline.corpus.posts import Post, PostWithContexts
 from ita_pipeline.sources.hub_datasets import find_split, load, split_from_name
 from stages.external import ContextLine, format_contexts
 
-Notify = Callable[[str], None]
-
 
 @dataclass
 class ImportedDataset:
@@ -157,7 +155,7 @@ def _build_post(tweet: ContextedTweet, number: str, image_id: str | None) -> Pos
 
 
 def _pair_by_words(
-    pairs: Sequence[PostWithContexts], split: str, like: Dataset, notify: Notify
+    pairs: Sequence[PostWithContexts], split: str, like: Dataset, notify: Callable[[str], None]
 ) -> list[PostWithContexts]:
     """Give each tweet the ids of the post of `like` with the same words."""
     posts = like.splits.get(split, ())

@@ -25,7 +25,7 @@ from ita_pipeline.ner.crf_kernels import (
     sentence_lengths,
     viterbi,
 )
-from ita_pipeline.ner.crf_likelihood import ScaledLikelihood
+from ita_pipeline.ner.crf_likelihood import ScaledLikelihood, as_arrays, full_precision
 
 FORBIDDEN = -1e4
 
@@ -167,9 +167,7 @@ class LinearChainCRF(nn.Module):
         """
         if not math.isfinite(width):
             return False
-        widest = 2 * largest_magnitude(
-            *(full_precision(score.detach()).numpy() for score in (self.transitions, self.starts, self.ends))
-        )
+        widest = 2 * largest_magnitude(*as_arrays(self.transitions, self.starts, self.ends))
         return (self.mixing_steps + 2) * (width + widest + math.log(self.num_tags + 1)) < RANGE
 
     @torch.no_grad()
@@ -196,10 +194,10 @@ class LinearChainCRF(nn.Module):
         return [
             [
                 TagPath(row[:length], min(0.0, s - total))
-                for row, s in zip(rows, found, strict=True)
+                for row, s in zip(rows, totals, strict=True)
                 if s > IMPOSSIBLE / 2
             ]
-            for rows, found, length, total in zip(tags, scores, lengths.tolist(), log_z.tolist(), strict=True)
+            for rows, totals, length, total in zip(tags, scores, lengths.tolist(), log_z.tolist(), strict=True)
         ]
 
     @torch.no_grad()
@@ -298,8 +296,3 @@ def prepare_inputs(emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tens
 def without_padding(emissions: Tensor, mask: Tensor) -> Tensor:
     """Emissions (B, L, K) with zeros past each sentence's end, where NaN would spoil the gradient."""
     return emissions.masked_fill(~mask[:, :, None], 0)
-
-
-def full_precision(tensor: Tensor) -> Tensor:
-    """The tensor in at least fp32, since sums of many scores in half precision lose small differences."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()

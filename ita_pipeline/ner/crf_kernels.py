@@ -127,29 +127,6 @@ def scaled_backward(grad: Any, before: Any, after: Any, moves: Any, lengths: Any
     return own, pairs * moves, firsts
 
 
-class ScaledPass:
-    """A pass of `scaled_forward` over log scores, with what its gradient needs."""
-
-    def __init__(self, emissions: Tensor, moves: Tensor, starts: Tensor, lengths: np.ndarray, backwards: bool):
-        peaks = emissions.amax(dim=2, keepdim=True)
-        likely = (emissions - peaks).double().exp_()
-        self.precision, self.lengths, self.backwards = emissions.dtype, lengths, backwards
-        top, first = moves.max(), starts.max()
-        self.moves = (moves - top).exp_().numpy()
-        begins = (starts - first).exp_().numpy()
-        heights = (peaks.squeeze(2) + top).numpy()
-        self.before, self.after, scales = scaled_forward(
-            likely.numpy(), heights, self.moves, begins, lengths, backwards
-        )
-        self.scales = scales + first.item()
-
-    def gradients(self, grad: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients of emissions, transitions and starts."""
-        gradients = scaled_backward(grad, self.before, self.after, self.moves, self.lengths, self.backwards)
-        own, pairs, firsts = map(torch.from_numpy, gradients)
-        return own.to(self.precision), pairs, firsts
-
-
 class ScaledScan(torch.autograd.Function):
     """`log_scan` by products of probabilities (Rabiner 1989), and its gradient."""
 
@@ -158,15 +135,24 @@ class ScaledScan(torch.autograd.Function):
         ctx: Any, emissions: Tensor, moves: Tensor, starts: Tensor, lengths: np.ndarray, backwards: bool
     ) -> Tensor:
         """Compute the values, and keep what the gradient needs."""
-        ctx.scan = scan = ScaledPass(emissions, moves, starts, lengths, backwards)
-        before = torch.from_numpy(scan.before).clamp_min(torch.finfo(torch.float64).tiny)
-        return before.log_() + torch.from_numpy(scan.scales)[:, :, None]
+        peaks = emissions.amax(dim=2, keepdim=True)
+        likely = (emissions - peaks).double().exp_().numpy()
+        top, first = moves.max(), starts.max()
+        chances = (moves - top).exp_().numpy()
+        begins = (starts - first).exp_().numpy()
+        heights = (peaks.squeeze(2) + top).numpy()
+        before, after, scales = scaled_forward(likely, heights, chances, begins, lengths, backwards)
+        ctx.arguments, ctx.precision = (before, after, chances, lengths, backwards), emissions.dtype
+        states = torch.from_numpy(before).clamp_min(torch.finfo(torch.float64).tiny)
+        return states.log_() + torch.from_numpy(scales + first.item())[:, :, None]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Compute the gradients of the tensors among the arguments."""
-        return *ctx.scan.gradients(grads[0].contiguous().numpy()), None, None
+        gradients = scaled_backward(grads[0].contiguous().numpy(), *ctx.arguments)
+        own, pairs, firsts = map(torch.from_numpy, gradients)
+        return own.to(ctx.precision), pairs, firsts, None, None
 
 
 def log_scan(emissions: Tensor, moves: Tensor, starts: Tensor, mask: Tensor) -> Tensor:
@@ -187,11 +173,11 @@ def log_scan(emissions: Tensor, moves: Tensor, starts: Tensor, mask: Tensor) -> 
 @compiled
 def best_predecessor(states: Any, moves: Any) -> int:
     """The first index at which the sum of both (K,) is largest."""
-    found, top = 0, states[0] + moves[0]
+    best, top = 0, states[0] + moves[0]
     for i in range(1, len(states)):
         if states[i] + moves[i] > top:
-            found, top = i, states[i] + moves[i]
-    return found
+            best, top = i, states[i] + moves[i]
+    return best
 
 
 @compiled
@@ -201,11 +187,8 @@ def viterbi(emissions: Any, moves: Any, starts: Any, ends: Any, lengths: Any) ->
     The predecessor is looked up on the way back only, for one tag per word instead of all.
     """
     batch, width, size = emissions.shape
-    tags, states, back = (
-        np.zeros((batch, width), np.int32),
-        np.empty((width, size), emissions.dtype),
-        moves.T.copy(),
-    )
+    tags, states = np.zeros((batch, width), np.int32), np.empty((width, size), emissions.dtype)
+    back = moves.T.copy()
     for row in range(batch):
         length = lengths[row]
         if length == 0:
@@ -235,8 +218,8 @@ def k_best_paths(moves: Tensor, words: Tensor, k: int) -> tuple[list[list[list[i
     came_from = []
     for own in words.unbind(1):
         options = (best[..., None] + moves[:, None]).flatten(1, 2)
-        found, before = options.topk(k, dim=1)
-        best = found.transpose(1, 2) + own[..., None]
+        highest, before = options.topk(k, dim=1)
+        best = highest.transpose(1, 2) + own[..., None]
         came_from.append(before.transpose(1, 2).flatten(1))
     scores, place = (best + moves[:, -1:]).flatten(1).topk(k, dim=1)
     tags = []

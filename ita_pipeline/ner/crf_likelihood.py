@@ -22,7 +22,7 @@ compiled_sum = partial(compiled, fastmath={"contract", "reassoc", "nsz"})
 
 
 @compiled_sum
-def dot_rows(found: Any, rows: Any, vector: Any, size: int) -> None:
+def dot_rows(sums: Any, rows: Any, vector: Any, size: int) -> None:
     """Dot products of each row's first `size` numbers with the vector. The number of rows is a multiple of four."""
     for i in range(0, len(rows), 4):
         a = b = c = d = 0.0
@@ -31,7 +31,7 @@ def dot_rows(found: Any, rows: Any, vector: Any, size: int) -> None:
             b += rows[i + 1, j] * vector[j]
             c += rows[i + 2, j] * vector[j]
             d += rows[i + 3, j] * vector[j]
-        found[i], found[i + 1], found[i + 2], found[i + 3] = a, b, c, d
+        sums[i], sums[i + 1], sums[i + 2], sums[i + 3] = a, b, c, d
 
 
 @compiled_sum
@@ -80,12 +80,12 @@ def backward_pass(  # noqa: PLR0913
 
 
 @compiled_sum
-def expected_transitions(found: Any, moves: Any, after: Any, share: Any, words: int, sums: Any) -> None:
-    """Fill `found` (K + 1, K + 1), except its margin, with the negative expected number of each transition."""
-    for i in range(len(found) - 1):
+def expected_transitions(counts: Any, moves: Any, after: Any, share: Any, words: int, sums: Any) -> None:
+    """Fill `counts` (K + 1, K + 1), except its margin, with the negative expected number of each transition."""
+    for i in range(len(counts) - 1):
         dot_rows(sums, share, after[i], words - 1)
-        for j in range(len(found) - 1):
-            found[i, j] = -sums[j] * moves[i, j]
+        for j in range(len(counts) - 1):
+            counts[i, j] = -sums[j] * moves[i, j]
 
 
 @compiled
@@ -113,7 +113,7 @@ def likelihoods(  # noqa: PLR0913
     moves = scores[0].astype(np.float64) + penalties[0]
     starts, ends = scores[1].astype(np.float64) + penalties[1], scores[2].astype(np.float64) + penalties[2]
     rows = batch if learn else 0
-    found = np.zeros(batch)
+    values = np.zeros(batch)
     own, pairs = np.empty((rows, width, size), emissions.dtype), np.zeros((rows, size + 1, size + 1))
     full = (size + 3) // 4 * 4
     back, first, last = np.zeros((full, full)), np.zeros(full), np.zeros(full)
@@ -134,7 +134,7 @@ def likelihoods(  # noqa: PLR0913
         states[:] = first
         scale = forward_pass(chances, onward, states, state, after, norms)
         total = (state * last).sum() * norms[words - 1]
-        found[row] = score_gold(emissions[row], gold, moves, starts, ends) - scale - np.log(total)
+        values[row] = score_gold(emissions[row], gold, moves, starts, ends) - scale - np.log(total)
         if not learn:
             continue
         states[:] = last / total
@@ -146,28 +146,31 @@ def likelihoods(  # noqa: PLR0913
                 pairs[row, gold[word - 1], gold[word]] += 1.0
         pairs[row, size, :size] = own[row, 0]
         pairs[row, :size, size] = own[row, words - 1]
-    return found, own, pairs
+    return values, own, pairs
 
 
 @compiled
 def weight_gradients(own: Any, pairs: Any, each: Any) -> Any:
     """The gradients of emissions, transitions, starts and ends, with a weight per sentence, (B,)."""
     size = own.shape[2]
-    found, moves = np.empty_like(own), np.zeros((size + 1, size + 1))
+    weighted, moves = np.empty_like(own), np.zeros((size + 1, size + 1))
     for row in range(len(each)):
         weight = each[row]
-        found[row] = own[row] * weight
+        weighted[row] = own[row] * weight
         for i in range(len(moves)):
             for j in range(len(moves)):
                 moves[i, j] += pairs[row, i, j] * weight
-    return found, moves[:size, :size].copy(), moves[size, :size].copy(), moves[:size, size].copy()
+    return weighted, moves[:size, :size].copy(), moves[size, :size].copy(), moves[:size, size].copy()
 
 
 def as_arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
     """The values of tensors in at least single precision."""
-    return tuple(
-        (tensor if tensor.dtype == torch.float64 else tensor.float()).detach().numpy() for tensor in tensors
-    )
+    return tuple(full_precision(tensor.detach()).numpy() for tensor in tensors)
+
+
+def full_precision(tensor: Tensor) -> Tensor:
+    """The tensor in at least fp32, since sums of many scores in half precision lose small differences."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 class ScaledLikelihood(torch.autograd.Function):
@@ -199,16 +202,16 @@ class ScaledLikelihood(torch.autograd.Function):
         with np.errstate(all="ignore"):  # Padding may have any value.
             likely = np.exp(scores, dtype=scores.dtype if single else np.float64)
         gold = tags.long().contiguous().numpy()
-        found, own, pairs = likelihoods(
+        values, own, pairs = likelihoods(
             scores, likely, gold, lengths, as_arrays(transitions, starts, ends), as_arrays(*penalties), learn
         )
         ctx.own, ctx.pairs, ctx.precision = own, pairs, transitions.dtype
-        return torch.from_numpy(found).to(emissions.dtype)
+        return torch.from_numpy(values).to(emissions.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Compute the gradients of the tensors among the arguments."""
-        (each,) = grads
-        own, *moves = map(torch.from_numpy, weight_gradients(ctx.own, ctx.pairs, each.contiguous().numpy()))
-        return own, *(found.to(ctx.precision) for found in moves), None, None, None, None, None
+        each = grads[0].contiguous().numpy()
+        own, *moves = map(torch.from_numpy, weight_gradients(ctx.own, ctx.pairs, each))
+        return own, *(move.to(ctx.precision) for move in moves), None, None, None, None, None

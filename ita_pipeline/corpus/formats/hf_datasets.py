@@ -6,7 +6,7 @@ import io
 import itertools
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -78,15 +78,13 @@ def posts_in(splits: Mapping[str, Any]) -> Iterator[Iterator[Post]]:
         yield itertools.chain.from_iterable(parts)
 
 
-@contextmanager
-def posts_of_source(source: str) -> Iterator[Iterator[Post]]:
+def posts_of_source(source: str) -> AbstractContextManager[Iterator[Post]]:
     """Open the posts of a saved folder, a folder of Parquet or Arrow files, or a dataset of the hub.
 
     Raises:
         MissingError: there is no such dataset, here or on the hub.
     """
-    with posts_in(load(source)) as posts:
-        yield posts
+    return posts_in(load(source))
 
 
 def _read_split(rows: Any, split: str, folder: Path) -> Iterator[Post]:

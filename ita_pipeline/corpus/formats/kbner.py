@@ -15,7 +15,6 @@ from pathlib import Path
 from ita_pipeline.corpus.formats.conll import (
     CONTEXT_TAGS,
     REPLACEMENT,
-    ColumnLayout,
     TaggedSentence,
     encode_bio,
     parse_sentences,
@@ -56,7 +55,7 @@ def read_contexted_tweets(path: Path) -> list[ContextedTweet]:
         MissingError: the file cannot be read.
         UsageError: a line is neither a word nor a word and a tag.
     """
-    sentences = parse_sentences(read_text(path), path, layout=ColumnLayout(contexts=True))
+    sentences = parse_sentences(read_text(path), path, contexts=True)
     return [_split_contexts(sentence, path) for sentence in sentences]
 
 

@@ -7,10 +7,12 @@ dropped. Oscar writes a key, a tab and `[{"caption", "conf"}]`, or one JSON list
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,8 +28,6 @@ from stages.objects.schema import Attribute, Object, ObjectsValue
 MAX_LINE_BYTES = 64 << 20
 
 PARTS = ("objects", "captions", "texts", "knowledge")
-
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 FORMS = "VinVL's predictions.tsv, Oscar's captions (.tsv or .json), or captions as for --captions"
 
@@ -70,7 +70,7 @@ def read_context_files(files: Sequence[Path], max_line_bytes: int = MAX_LINE_BYT
 def _read_file(file: Path, max_line_bytes: int) -> Iterator[ContextLine]:
     try:
         with file.open("rb") as lines:
-            start = lines.read(4096).removeprefix(BYTE_ORDER_MARK)
+            start = lines.read(4096).removeprefix(codecs.BOM_UTF8)
             lines.seek(0)
             if _is_table(start):
                 yield from _read_table(lines, file, max_line_bytes)
@@ -87,9 +87,8 @@ def _is_table(start: bytes) -> bool:
 
 
 def _read_table(lines: BinaryIO, file: Path, max_line_bytes: int) -> Iterator[ContextLine]:
-    number = 0
-    while content := lines.readline(max_line_bytes + 1):
-        number += 1
+    pieces = iter(partial(lines.readline, max_line_bytes + 1), b"")
+    for number, content in enumerate(pieces, 1):
         where = f"{file}, line {number}"
         if len(content) > max_line_bytes:
             what = f"{where} is longer than {max_line_bytes >> 20} MB"

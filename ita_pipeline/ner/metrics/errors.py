@@ -109,10 +109,10 @@ def analyze(posts: Sequence[Post], predicted: Sequence[Sequence[ScoredSpan]], kn
     spans = [[mention.span for mention in mentions] for mentions in predicted]
     matches = [compare_spans(*pair) for pair in zip(gold, spans, strict=True)]
     kinds = Counter(match.kind for post_matches in matches for match in post_matches)
-    seen = score_groups(gold, spans, lambda index, span: _surface_form(posts[index], span) in known)
+    by_known = score_groups(gold, spans, lambda index, span: _surface_form(posts[index], span) in known)
     return Analysis(
-        seen=seen.get(True, Score.of(0, 0, 0)),
-        unseen=seen.get(False, Score.of(0, 0, 0)),
+        seen=by_known.get(True, Score.of(0, 0, 0)),
+        unseen=by_known.get(False, Score.of(0, 0, 0)),
         by_length=dict(sorted(score_groups(gold, spans, lambda _, span: _length_group(span)).items())),
         errors={kind: kinds[kind] for kind in ErrorKind},
         confusion=_count_confusions(match for post_matches in matches for match in post_matches),
@@ -133,9 +133,9 @@ def _find_worst(
         scores = {mention.span: mention.score for mention in mentions}
         for match in post_matches:
             confidence = scores[match.predicted] if match.predicted else None
-            seen = match.gold is not None and _surface_form(post, match.gold) in known
+            is_known = match.gold is not None and _surface_form(post, match.gold) in known
             mistake = Mistake(id=post.id, gold=match.gold, predicted=match.predicted, confidence=confidence)
-            ranked[match.kind].append((float(seen) if confidence is None else confidence, mistake))
+            ranked[match.kind].append((float(is_known) if confidence is None else confidence, mistake))
     del ranked[ErrorKind.RIGHT]
     return {
         kind: tuple(mistake for _, mistake in sorted(pairs, key=lambda pair: -pair[0])[:NUM_WORST])

@@ -50,11 +50,8 @@ def score(gold: Iterable[Sequence[Span]], predicted: Iterable[Sequence[Span]]) -
     types = dict(sorted(score_groups(gold, predicted, lambda _, span: span.type).items()))
     micro = score_groups(gold, predicted, lambda _, __: None)
     f1 = [scores.f1 for scores in types.values() if scores.support]
-    return Scores(
-        micro=micro.get(None, Score.of(0, 0, 0)),
-        types=types,
-        macro_f1=sum(f1) / len(f1) if f1 else 0.0,
-    )
+    macro_f1 = sum(f1) / len(f1) if f1 else 0.0
+    return Scores(micro=micro.get(None, Score.of(0, 0, 0)), types=types, macro_f1=macro_f1)
 
 
 def score_groups(

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
-from typing_extensions import override
 
 from ita_pipeline.ner.metrics.scores import score_views
 from ita_pipeline.ner.prediction import predict_views
@@ -36,8 +35,8 @@ class TrainingCallback(TrainerCallback):
         self.trainer, self.dev, self.workdir, self.log = trainer, dev, workdir, log
         self.last_time = time.monotonic()
 
-    @override
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Log an update, and request a checkpoint after every so many."""
         trainer, step, every = self.trainer, state.global_step, self.workdir.checkpoint_every
         now = time.monotonic()
         learning_rate = float(trainer.schedule.get_last_lr()[0])
@@ -55,8 +54,8 @@ class TrainingCallback(TrainerCallback):
         is_epoch_end = step % trainer.steps_per_epoch == 0
         control.should_save = bool(every and not is_epoch_end and step % every == 0)
 
-    @override
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Score an epoch, save its weights if it is the best, and stop if no better one comes."""
         config, history = self.trainer.config, self.trainer.history
         epoch = self._score_epoch()
         history.append(epoch)
@@ -91,8 +90,8 @@ class TrainingCallback(TrainerCallback):
         number = len(trainer.history) + 1
         return EpochScore(epoch=number, **trainer.epoch_means(), text_f1=text_f1, context_f1=context_f1)
 
-    @override
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Remove the weights of all epochs but the best, once a checkpoint is saved."""
         history = self.trainer.history
         if history and self.trainer.world.is_main:
             best = self.workdir.model(best_epoch(history) + 1)

@@ -37,6 +37,4 @@ def should_stop(history: Sequence[EpochScore], patience: int) -> bool:
 
     An epoch that equals the best one becomes the best one, so equal scores do not stop the training.
     """
-    if not patience or not history:
-        return False
-    return len(history) - 1 - best_epoch(history) >= patience
+    return bool(patience and history) and len(history) - 1 - best_epoch(history) >= patience

@@ -16,7 +16,6 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,7 +23,6 @@ from accelerate.utils.memory import should_reduce_batch_size
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
-from typing_extensions import override
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.ner.training.batching import Batcher, BucketSampler
@@ -49,11 +47,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STATE = "trainer_state.json"
-
 LOSS_PARTS = ("loss", "nll_text", "nll_context", "alignment")
-
-SINGLE_PROCESS = World()
 
 
 class OneDevice(TrainingArguments):
@@ -74,8 +68,8 @@ class TaggerTrainer(Trainer):
         batcher: Batcher,
         config: TrainingConfig,
         checkpoints: Checkpoints,
-        world: World = SINGLE_PROCESS,
-        report_to: Sequence[str] = (),
+        world: World,
+        report_to: Sequence[str],
     ) -> None:
         self.tagger, self.batcher, self.config = tagger, batcher, config
         self.checkpoints, self.world = checkpoints, world
@@ -88,8 +82,8 @@ class TaggerTrainer(Trainer):
         for reporter in create_reporters(report_to, checkpoints.folder.parent) if world.is_main else ():
             self.add_callback(reporter)
 
-    @override
     def get_train_dataloader(self) -> Any:
+        """Load the posts of one update at a time."""
         lengths = [example.length for example in self.batcher.examples]
         size, seed = self.config.posts_per_update, self.config.seed
         sampler = BucketSampler(lengths, size, seed, lambda: self.state.global_step)
@@ -103,19 +97,17 @@ class TaggerTrainer(Trainer):
         assert isinstance(self.lr_scheduler, LRScheduler)
         return self.lr_scheduler
 
-    @override
     def create_optimizer(self, model: Any = None) -> Any:
+        """Create Adam with the learning rates of `parameter_groups`."""
         if self.optimizer is None:
             groups = parameter_groups(self.tagger, self.config)
             self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-6, fused=True)
         return self.optimizer
 
-    @override
     def floating_point_ops(self, inputs: Any) -> int:
-        # Counting them would visit all parameters at every step for an unused number.
+        """Zero: counting them would visit all parameters at every step for an unused number."""
         return 0
 
-    @override
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """Compute the gradient of one update, however many posts fit into memory at once.
 
@@ -169,6 +161,8 @@ class TaggerTrainer(Trainer):
         Returns the loss and its terms, or None if memory does not suffice.
         """
         size = size or len(posts)
+        # The encoder may compute in half precision. CRF and weights stay in fp32.
+        half = self.config.precision == "bf16"
         model.train()
         losses: Counter[str] = Counter()
         try:
@@ -176,7 +170,7 @@ class TaggerTrainer(Trainer):
                 part = posts[start : start + self.micro_batch]
                 share = len(part) / size
                 batch = self._prepare_inputs(self.batcher(part))
-                with self._autocast():
+                with torch.autocast(self.args.device.type, torch.bfloat16, enabled=half):
                     outputs = model(**batch)
                 self.accelerator.backward(outputs["loss"] * share)
                 losses.update({name: float(value.detach()) * share for name, value in outputs.items()})
@@ -185,12 +179,6 @@ class TaggerTrainer(Trainer):
                 raise
             return None
         return dict(losses)
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        """Let the encoder compute in the configured precision. CRF and weights stay in fp32."""
-        if self.config.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.args.device.type, torch.bfloat16)
 
     def _halve_micro_batch(self, model: Any) -> None:
         if self.micro_batch == 1:
@@ -225,8 +213,8 @@ class TaggerTrainer(Trainer):
         self.micro_batch = progress.micro_batch
         self.epoch_sums = Counter(progress.sums)
 
-    @override
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Save a checkpoint in the main process."""
         if not self.world.is_main:
             return
         random, random_tensors = capture_random_state()
@@ -247,10 +235,10 @@ class TaggerTrainer(Trainer):
             "random": random_tensors,
         }
         state = json.dumps(dataclasses.asdict(self.state), indent=2, sort_keys=True)
-        self.checkpoints.save(progress, tensors, {STATE: state + "\n"})
+        self.checkpoints.save(progress, tensors, {"trainer_state.json": state + "\n"})
 
-    @override
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Load the weights of the checkpoint of `resume_from`."""
         tensors = self.resumed.tensors("model")
         if tensors.keys() != unique_weights(self.tagger).keys():
             raise self.resumed.damaged("its weights are those of another model")
@@ -259,8 +247,8 @@ class TaggerTrainer(Trainer):
         except RuntimeError as error:
             raise self.resumed.damaged("its weights have other shapes than the model's") from error
 
-    @override
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load the states of the optimizer and the schedule."""
         if checkpoint is None:
             return
         progress = self.resumed.progress
@@ -272,12 +260,11 @@ class TaggerTrainer(Trainer):
         functions = self.schedule.state_dict()["lr_lambdas"]
         self.schedule.load_state_dict({**progress.scheduler, "lr_lambdas": functions})
 
-    @override
     def _load_scaler(self, checkpoint: str | None) -> None:
-        pass  # Training in half precision would need a scaler; bfloat16 does not.
+        """Load nothing: training in half precision would need a scaler; bfloat16 does not."""
 
-    @override
     def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Load the states of all random number generators."""
         if checkpoint is not None:
             restore_random_state(self.resumed)
 

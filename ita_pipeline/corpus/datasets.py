@@ -182,8 +182,7 @@ def _find_image(post: Post, card: DatasetCard, folder: Path) -> Post:
 
 def drop_missing_image(post: Post) -> Post:
     """The post without an image file that does not exist."""
-    exists = post.picture is not None and post.picture.is_file()
-    return post if exists else replace(post, picture=None)
+    return post if post.picture is not None and post.picture.is_file() else replace(post, picture=None)
 
 
 def _divide(posts: Sequence[ParsedPost]) -> dict[str, list[ParsedPost]]:

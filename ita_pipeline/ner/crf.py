@@ -100,18 +100,15 @@ class LinearChainCRF(nn.Module):
 
     def pass_scores(self) -> tuple[Tensor, Tensor, Tensor]:
         """The constrained scores in the precision of forward and backward passes."""
-        single = self.transitions.device.type == "mps"
-        precision = torch.float32 if single else torch.float64
+        precision = torch.float32 if self.transitions.device.type == "mps" else torch.float64
         transitions, starts, ends = (score.to(precision) for score in self.constrained_scores(NEVER))
         return transitions, starts, ends
 
     def constrained_scores(self, impossible: float = IMPOSSIBLE) -> tuple[Tensor, Tensor, Tensor]:
         """The scores, so low for impossible transitions that no emission compensates for them."""
         penalties = self.transition_penalty, self.start_penalty, self.end_penalty
-        transitions, starts, ends = (
-            score.masked_fill(penalty < 0, impossible)
-            for score, penalty in zip(self.scores(), penalties, strict=True)
-        )
+        pairs = zip(self.scores(), penalties, strict=True)
+        transitions, starts, ends = (score.masked_fill(penalty < 0, impossible) for score, penalty in pairs)
         return transitions, starts, ends
 
     def log_likelihood(

@@ -209,19 +209,17 @@ def _count_confusions(matches: Iterable[Match]) -> dict[str, dict[str, int]]:
     return rows
 
 
-def calibrate(
-    posts: Sequence[Post], predicted: Sequence[Sequence[ScoredSpan]], num_bins: int = NUM_BINS
-) -> Calibration:
+def calibrate(posts: Sequence[Post], predicted: Sequence[Sequence[ScoredSpan]]) -> Calibration:
     """Put the probabilities of all predicted mentions into bins of equal width."""
     members: dict[int, list[tuple[float, bool]]] = {}
     for post, mentions in zip(posts, predicted, strict=True):
         for mention in mentions:
-            number = min(int(mention.score * num_bins), num_bins - 1)
+            number = min(int(mention.score * NUM_BINS), NUM_BINS - 1)
             members.setdefault(number, []).append((mention.score, mention.span in (post.gold or ())))
     bins = tuple(
         Bin(
-            low=number / num_bins,
-            high=(number + 1) / num_bins,
+            low=number / NUM_BINS,
+            high=(number + 1) / NUM_BINS,
             mentions=len(pairs),
             confidence=sum(probability for probability, _ in pairs) / len(pairs),
             precision=sum(right for _, right in pairs) / len(pairs),

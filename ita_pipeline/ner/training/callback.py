@@ -18,7 +18,6 @@ from ita_pipeline.ner.views import EncodedPost
 
 if TYPE_CHECKING:
     from ita_pipeline.ner.training.trainer import TaggerTrainer
-    from ita_pipeline.ner.training.workdir import Workdir
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +28,8 @@ REPORT_EVERY = 10
 class TrainingCallback(TrainerCallback):
     """Logs updates, scores epochs on the dev posts, saves the best epoch, and requests checkpoints."""
 
-    def __init__(
-        self, trainer: TaggerTrainer, dev: Sequence[EncodedPost], workdir: Workdir, log: TrainingLog
-    ) -> None:
-        self.trainer, self.dev, self.workdir, self.log = trainer, dev, workdir, log
+    def __init__(self, trainer: TaggerTrainer, dev: Sequence[EncodedPost], log: TrainingLog) -> None:
+        self.trainer, self.dev, self.workdir, self.log = trainer, dev, trainer.workdir, log
         self.last_time = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

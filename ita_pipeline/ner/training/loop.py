@@ -47,7 +47,7 @@ def train(
     set_seed(config.seed)
     batcher = Batcher(tagger.config.scheme, [example for example in examples if example.post.words], pad)
     world = World.connect()
-    trainer = TaggerTrainer(tagger, batcher, config, workdir.checkpoints, world, workdir.report_to)
+    trainer = TaggerTrainer(tagger, batcher, config, workdir, world)
     checkpoint = workdir.checkpoints.newest()
     log = TrainingLog(workdir.log, is_silent=not world.is_main)
     log.rewind(checkpoint.progress.step if checkpoint else 0)
@@ -55,7 +55,7 @@ def train(
         trainer.resume_from(checkpoint)
         logger.info(f"resuming from {checkpoint.progress}")
         log.write("resume", checkpoint.progress.step, {})
-    trainer.add_callback(TrainingCallback(trainer, dev, workdir, log))
+    trainer.add_callback(TrainingCallback(trainer, dev, log))
     if len(trainer.history) < config.epochs and not should_stop(trainer.history, config.patience):
         trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
     return trainer.history

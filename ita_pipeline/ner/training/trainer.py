@@ -26,7 +26,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.ner.training.batching import Batcher, BucketSampler
-from ita_pipeline.ner.training.checkpoints import Checkpoint, Checkpoints, TrainingProgress
+from ita_pipeline.ner.training.checkpoints import Checkpoint, TrainingProgress
 from ita_pipeline.ner.training.distributed import World, runs_on_cpu
 from ita_pipeline.ner.training.history import EpochScore
 from ita_pipeline.ner.training.loggers import create_reporters
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from ita_pipeline.ner.config import TrainingConfig
     from ita_pipeline.ner.tagger import Tagger
+    from ita_pipeline.ner.training.workdir import Workdir
 
 logger = logging.getLogger(__name__)
 
@@ -63,23 +64,17 @@ class TaggerTrainer(Trainer):
     """A trainer whose step is one update: a batch of posts, computed in as many parts as memory requires."""
 
     def __init__(
-        self,
-        tagger: Tagger,
-        batcher: Batcher,
-        config: TrainingConfig,
-        checkpoints: Checkpoints,
-        world: World,
-        report_to: Sequence[str],
+        self, tagger: Tagger, batcher: Batcher, config: TrainingConfig, workdir: Workdir, world: World
     ) -> None:
         self.tagger, self.batcher, self.config = tagger, batcher, config
-        self.checkpoints, self.world = checkpoints, world
+        self.workdir, self.world = workdir, world
         self.history: list[EpochScore] = []
         self.micro_batch = config.batch_size
         self.epoch_sums: Counter[str] = Counter()
         self.last_losses: dict[str, float] = {}
-        super().__init__(model=tagger, args=_create_arguments(config, checkpoints, len(batcher.examples), world))
+        super().__init__(model=tagger, args=_create_arguments(config, workdir, len(batcher.examples), world))
         self.remove_callback(PrinterCallback)
-        for reporter in create_reporters(report_to, checkpoints.folder.parent) if world.is_main else ():
+        for reporter in create_reporters(workdir.report_to, workdir.folder) if world.is_main else ():
             self.add_callback(reporter)
 
     def get_train_dataloader(self) -> Any:
@@ -169,9 +164,8 @@ class TaggerTrainer(Trainer):
             for start in range(0, len(posts), self.micro_batch):
                 part = posts[start : start + self.micro_batch]
                 share = len(part) / size
-                batch = self._prepare_inputs(self.batcher(part))
                 with torch.autocast(self.args.device.type, torch.bfloat16, enabled=half):
-                    outputs = model(**batch)
+                    outputs = model(**self._prepare_inputs(self.batcher(part)))
                 self.accelerator.backward(outputs["loss"] * share)
                 losses.update({name: float(value.detach()) * share for name, value in outputs.items()})
         except RuntimeError as error:
@@ -235,7 +229,7 @@ class TaggerTrainer(Trainer):
             "random": random_tensors,
         }
         state = json.dumps(dataclasses.asdict(self.state), indent=2, sort_keys=True)
-        self.checkpoints.save(progress, tensors, {"trainer_state.json": state + "\n"})
+        self.workdir.checkpoints.save(progress, tensors, {"trainer_state.json": state + "\n"})
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Load the weights of the checkpoint of `resume_from`."""
@@ -269,16 +263,14 @@ class TaggerTrainer(Trainer):
             restore_random_state(self.resumed)
 
 
-def _create_arguments(
-    config: TrainingConfig, checkpoints: Checkpoints, posts: int, world: World
-) -> TrainingArguments:
+def _create_arguments(config: TrainingConfig, workdir: Workdir, posts: int, world: World) -> TrainingArguments:
     """Trainer's arguments: ITA's schedule, and none of Trainer's files and logs.
 
     An update is one step for Trainer, which therefore does not accumulate gradients.
     """
     updates = math.ceil(posts / config.posts_per_update) * config.epochs
     arguments = OneDevice(
-        output_dir=str(checkpoints.folder),
+        output_dir=str(workdir.checkpoints.folder),
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.posts_per_update,
         lr_scheduler_type="linear",

@@ -14,10 +14,10 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.tagger import Tagger
 from ita_pipeline.ner.training.batching import Batcher
-from ita_pipeline.ner.training.checkpoints import Checkpoints
 from ita_pipeline.ner.training.distributed import World
 from ita_pipeline.ner.training.optimizer import unique_weights
 from ita_pipeline.ner.training.trainer import TaggerTrainer
+from ita_pipeline.ner.training.workdir import Workdir
 from tests.support.tiny_encoder import build_bert
 from tests.support.tiny_tagger import QUICK, bench
 
@@ -37,7 +37,7 @@ def trainer(encoder_folder: Path, folder: Path, config: TrainingConfig) -> Tagge
     # Some without a context, so that the parts differ in how many views they have.
     usable = [type(e)(e.post, e.text, None if n % 3 else e.context) for n, e in enumerate(usable)]
     batcher = Batcher(made.tagger.config.scheme, usable, made.pad)
-    return TaggerTrainer(made.tagger, batcher, made.config, Checkpoints(folder), World(), ())
+    return TaggerTrainer(made.tagger, batcher, made.config, Workdir(folder), World())
 
 
 def gradients(found: TaggerTrainer) -> tuple[dict[str, float] | None, list[torch.Tensor]]:

@@ -29,7 +29,7 @@ from ita_pipeline.cache.records import (
     read_lines,
 )
 from ita_pipeline.cache.store import Store
-from ita_pipeline.core.files import sync_folder, write_atomically
+from ita_pipeline.core.files import sync_to_disk, write_atomically
 from ita_pipeline.core.iteration import batched
 
 
@@ -155,7 +155,7 @@ def merge_segments(
     write_atomically(folder / merge.name, merge.to_json().decode())
     for path in sorted(old, key=generation_order):  # if this is interrupted, no replaced record comes back
         path.unlink(missing_ok=True)
-    sync_folder(folder)
+    sync_to_disk(folder)
     return Compacted(folder, len(old), kept, len(damage), merge)
 
 
@@ -210,7 +210,7 @@ class SegmentReplacement:
             self.names.append(path.with_suffix(".jsonl").name)
             path.replace(self._folder / self.names[-1])
         if self.names:
-            sync_folder(self._folder)
+            sync_to_disk(self._folder)
 
     def abandon(self) -> None:
         """Remove all new segments."""

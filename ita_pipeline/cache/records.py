@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from ita_pipeline.core.errors import CorruptCacheError
-from ita_pipeline.core.files import sync_folder
+from ita_pipeline.core.files import sync_to_disk
 from stages.base import Failure, FailureKind, Value
 
 CRC_START = b', "crc": "'
@@ -252,7 +252,7 @@ class SegmentWriter:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         try:
             _lock(descriptor)
-            sync_folder(self.path.parent)
+            sync_to_disk(self.path.parent)
         except OSError:
             os.close(descriptor)
             raise

@@ -26,7 +26,7 @@ from ita_pipeline.cache.shared.parallel import run_parallel
 from ita_pipeline.cache.shared.store import FolderListing, KeyFolder, SharedCache
 from ita_pipeline.cache.store import KEY_FILE, Store, write_key
 from ita_pipeline.cache.validate import find_first_damage
-from ita_pipeline.core.files import is_older_than, sync_folder, write_atomically
+from ita_pipeline.core.files import is_older_than, sync_to_disk, write_atomically
 from stages.base import Stage
 
 # Objects that vanish while they are fetched were merged by another machine; then the folder is listed again.
@@ -115,7 +115,7 @@ def pull(store: Store, shared: SharedCache, key: StageKey, stage: AnyStage) -> T
         fetched = run_parallel(partial(_fetch_segment, shared, folder, stage, remote.listing.segments), missing)
         total = sum((one for one in fetched if one is not None), total)
         if missing:
-            sync_folder(folder)
+            sync_to_disk(folder)
         if None not in fetched:
             break
         remote = read_remote_state(store, shared, remote_folder)

@@ -6,8 +6,9 @@ Each line is a word and its tag. After the tweet, each context follows a line `<
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -69,22 +70,13 @@ def _split_contexts(sentence: TaggedSentence, path: Path) -> ContextedTweet:
             reason = f"{tags[position]!r} stands behind the beginning of a context"
             hint = "a context has the tag X or O"
             raise LineError(LineErrorKind.BAD_TAG, str(path), sentence.lines[position], reason, hint)
+    parts = itertools.groupby(words[end:], lambda word: word == EOS)
     return ContextedTweet(
         tuple(escape_word(word) for word in words[:end]),
         tuple(tags[:end]) if all(tags[:end]) else None,
-        tuple(_join_contexts(words[end:])),
+        tuple(" ".join(context) for is_end, context in parts if not is_end),
         sentence.image_id,
     )
-
-
-def _join_contexts(words: Sequence[str]) -> Iterator[str]:
-    context: list[str] = []
-    for word in [*words, EOS]:
-        if word != EOS:
-            context.append(word)
-        elif context:
-            yield " ".join(context)
-            context = []
 
 
 def format_contexted_tweets(posts: Iterable[PostWithContexts], mark: str) -> str:

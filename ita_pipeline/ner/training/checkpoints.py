@@ -13,7 +13,6 @@ complete even if the process is killed.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.core.files import sync_folder
+from ita_pipeline.core.files import sync_to_disk
 from ita_pipeline.ner.training.history import EpochScore
 from stages.base import Frozen
 
@@ -136,7 +135,7 @@ class Checkpoints:
             final = self.folder / f"{PREFIX}{progress.step:08d}"
             shutil.rmtree(final, ignore_errors=True)
             draft.rename(final)
-            sync_folder(self.folder)
+            sync_to_disk(self.folder)
         remove_others(self.folder, final.name)
 
 
@@ -166,14 +165,9 @@ def _read_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def sync_files(folder: Path) -> None:
-    """Sync the files of a folder to disk."""
-    for file in folder.iterdir():
-        descriptor = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    sync_folder(folder)
+    """Sync the files of a folder, and their names, to disk."""
+    for path in (*folder.iterdir(), folder):
+        sync_to_disk(path)
 
 
 def remove_others(folder: Path, name: str) -> None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 DOCS = Path(__file__).parent.parent / "docs"
 MEND = "python scripts/reference.py"
@@ -104,13 +104,13 @@ def value(option: Any) -> str:
     known = [kind for kind in (annotation, *get_args(annotation)) if kind in WORDS or is_choice(kind)]
     kind = known[0] if known else str
     if is_choice(kind):
-        choices = cell("|".join(str(one.value) for one in kind))
+        choices = cell("|".join(get_args(kind)))
         return f" `{choices}`"
     return f" `{option.metavar or WORDS.get(kind, 'TEXT')}`"
 
 
 def is_choice(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Enum)
+    return get_origin(kind) is Literal
 
 
 def default(option: Any) -> str:

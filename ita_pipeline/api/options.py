@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from ita_pipeline.engines.ray.cluster import RayPool
 from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.shard import Shard
-from ita_pipeline.runs.plan import TrainOptions
 from stages.base import FailureKind
 
-__all__ = ["FailureKind", "Options", "RayPool", "Shard", "TrainOptions"]
+__all__ = ["FailureKind", "Options", "Shard"]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,12 +20,6 @@ Target = Annotated[
     str | None,
     typer.Argument(metavar="[URL]", help="A shared cache, as s3://bucket/ita-cache; else the one that is set."),
 ]
-
-
-class Format(StrEnum):
-    """File format of an export."""
-
-    PARQUET = "parquet"
 
 
 @app.command()
@@ -86,7 +79,7 @@ def export(
     url: Address = None,
     of_shared: OfShared = False,
     stage: Stages = None,
-    form: Annotated[Format, typer.Option("--format", help="Parquet: one file per stage.")] = Format.PARQUET,
+    form: Annotated[Literal["parquet"], typer.Option("--format", help="Parquet: one file per stage.")] = "parquet",
     workspace: WorkspaceFolder = Path(),
 ) -> None:
     """Write all records to Parquet files for other programs; push and pull carry a cache to other machines.

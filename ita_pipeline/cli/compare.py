@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ita_pipeline.cli.console import ProgressDisplay, print_message, resumable, table
-from ita_pipeline.cli.options import AsJson, DatasetFolder, PictureChoice, Thumbnails, WorkspaceFolder
+from ita_pipeline.cli.options import AsJson, DatasetFolder, Thumbnails, WorkspaceFolder
 from ita_pipeline.core.text import clean_path
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def compare(
         str | None, typer.Option(help="The runs' dataset, where it is not where it was in training.")
     ] = None,
     data: DatasetFolder = None,
-    pictures: Thumbnails = PictureChoice.AUTO,
+    pictures: Thumbnails = "auto",
     workspace: WorkspaceFolder = Path(),
     as_json: AsJson = False,
 ) -> None:

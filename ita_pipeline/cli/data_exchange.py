@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,20 +16,6 @@ from ita_pipeline.core.errors import ExitCode
 from ita_pipeline.core.text import clean_path
 
 __all__ = ["app"]
-
-
-class ContextKind(StrEnum):
-    """The values of `--as`: what imported contexts are."""
-
-    EXTRA = "extra"
-    KNOWLEDGE = "knowledge"
-
-
-class FormChoice(StrEnum):
-    """The values of `--form`."""
-
-    ITA = "ita"
-    ADASEQ = "adaseq"
 
 
 To = Annotated[Path, typer.Option("--to", help="Where to write; must not be there yet.")]
@@ -49,8 +34,9 @@ def import_(
     ] = None,
     workspace: WorkspaceFolder = Path(),
     kind: Annotated[
-        ContextKind, typer.Option("--as", help="What the contexts are: extra, or what a language model knows.")
-    ] = ContextKind.EXTRA,
+        Literal["extra", "knowledge"],
+        typer.Option("--as", help="What the contexts are: extra, or what a language model knows."),
+    ] = "extra",
 ) -> None:
     """Make a dataset of tweets with late contexts (ITA, MoRe, PGIM, AdaSeq), or of one in the form of `datasets`.
 
@@ -60,7 +46,7 @@ def import_(
     """
     from ita_pipeline.api import data as commands
 
-    is_knowledge = kind is ContextKind.KNOWLEDGE
+    is_knowledge = kind == "knowledge"
     imported = commands.import_dataset(source, to, like, data, tag_names, workspace, is_knowledge)
     for line in imported.notes:
         print_note(line)
@@ -101,8 +87,8 @@ def export(
     dataset: Name,
     to: To,
     form: Annotated[
-        FormChoice, typer.Option("--form", help="For KB-NER, the code of ITA, or for AdaSeq.")
-    ] = FormChoice.ITA,
+        Literal["ita", "adaseq"], typer.Option("--form", help="For KB-NER, the code of ITA, or for AdaSeq.")
+    ] = "ita",
     data: DatasetFolder = None,
     preset: Preset = "auto",
     captions: Captions = "auto",

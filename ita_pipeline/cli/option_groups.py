@@ -7,30 +7,18 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
+
+import typer
 
 from ita_pipeline.cli.console import confirm
 from ita_pipeline.cli.options import (
-    Actors,
-    Address,
-    Alignment,
     Assignments,
     Captions,
     Contexts,
     Encoder,
-    Engine,
-    EngineChoice,
     Experiment,
-    FailureChoice,
-    Gpus,
-    MaxRequests,
-    MaxTokens,
     Preset,
-    Refresh,
-    RetryFailed,
-    Seed,
-    Shared,
-    Stages,
     WorkspaceFolder,
     Yes,
 )
@@ -39,6 +27,10 @@ from ita_pipeline.core.errors import UsageError
 if TYPE_CHECKING:
     from ita_pipeline import Options, RayPool, TrainOptions
     from ita_pipeline.api.options import FailureKind
+
+
+# The values of `--retry-failed`.
+FailureChoice = Literal["any", "permanent", "transient", "resource"]
 
 
 class OptionGroup:
@@ -50,7 +42,9 @@ class StageSelection(OptionGroup):
     """Which stages run, and with which settings."""
 
     preset: Preset = "auto"
-    stage: Stages = None
+    stage: Annotated[
+        list[str] | None, typer.Option("--stage", help="Only this stage, and those it reads. Repeatable.")
+    ] = None
     assignments: Assignments = None
 
 
@@ -59,23 +53,43 @@ class CacheLocation(OptionGroup):
     """Which caches are used."""
 
     workspace: WorkspaceFolder = Path()
-    shared: Shared = ""
+    shared: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            envvar="ITA_SHARED",
+            help="A cache that machines share, as s3://bucket/ita-cache: "
+            "its records are used, and new ones put there.",
+        ),
+    ] = ""
 
 
 @dataclass(frozen=True)
 class Repetition(OptionGroup):
     """Which cached results are computed again."""
 
-    retry_failed: RetryFailed = None
-    refresh: Refresh = None
+    retry_failed: Annotated[
+        FailureChoice | None,
+        typer.Option("--retry-failed", help="Try pictures again that failed before; alone it means any kind."),
+    ] = None
+    refresh: Annotated[
+        list[str] | None,
+        typer.Option("--refresh", metavar="STAGE", help="Do everything of this stage again. Repeatable."),
+    ] = None
 
 
 @dataclass(frozen=True)
 class Sending(OptionGroup):
     """What may be sent to other machines."""
 
-    max_requests: MaxRequests = None
-    max_tokens: MaxTokens = None
+    max_requests: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Stop knowledge after so many requests; it can be resumed."),
+    ] = None
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Stop knowledge before so many tokens; it can be resumed."),
+    ] = None
     yes: Yes = False
 
 
@@ -83,10 +97,23 @@ class Sending(OptionGroup):
 class Cluster(OptionGroup):
     """The machines that do the work."""
 
-    engine: Engine = EngineChoice.LOCAL
-    actors: Actors = None
-    num_gpus: Gpus = None
-    address: Address = None
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="Where the work is done: on this machine, or in actors of a Ray cluster."),
+    ] = "local"
+    actors: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Of ray: so many actors; by default as many as fit.")
+    ] = None
+    num_gpus: Annotated[
+        float | None,
+        typer.Option("--num-gpus", min=0, metavar="F", help="Of ray: GPUs of each actor, such as 0.5."),
+    ] = None
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="Of ray: the cluster, else RAY_ADDRESS, or one started here; or local."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -96,9 +123,11 @@ class TrainingSettings(OptionGroup):
     encoder: Encoder = None
     captions: Captions = "auto"
     contexts: Contexts = "all"
-    alignment: Alignment = True
+    alignment: Annotated[
+        bool, typer.Option(help="Cross-view alignment; without it, train on the view I+T alone.")
+    ] = True
     experiment: Experiment = None
-    seed: Seed = None
+    seed: Annotated[int | None, typer.Option(min=0)] = None
 
 
 def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
@@ -132,49 +161,29 @@ def build_options(*groups: OptionGroup, **values: Any) -> Options:
     Raises:
         UsageError: a setting or a value is impossible, or options of Ray are given without it.
     """
-    for group in groups:
-        values |= vars(group)
-    return _build_options(**values)
-
-
-def _build_options(
-    *,
-    preset: str = "auto",
-    stage: Sequence[str] | None = None,
-    assignments: Sequence[str] | None = None,
-    workspace: Path = Path(),
-    shared: str = "",
-    retry_failed: FailureChoice | None = None,
-    refresh: Sequence[str] | None = None,
-    limit: int | None = None,
-    shard: str | None = None,
-    max_requests: int | None = None,
-    max_tokens: int | None = None,
-    yes: bool = False,
-    engine: EngineChoice = EngineChoice.LOCAL,
-    actors: int | None = None,
-    num_gpus: float | None = None,
-    address: str | None = None,
-) -> Options:
     from ita_pipeline.api.options import Options, Shard
     from ita_pipeline.core.config_layers import merge_sections, read_layers
 
-    budget = {"max_requests": max_requests, "max_tokens": max_tokens}
-    budget_assignments = [f"knowledge.{name}={limit}" for name, limit in budget.items() if limit is not None]
+    for group in groups:
+        values |= vars(group)
+    assignments = list(values.pop("assignments", None) or ())
+    for name in ("max_requests", "max_tokens"):
+        budget = values.pop(name, None)
+        if budget is not None:
+            assignments.append(f"knowledge.{name}={budget}")
+    shard = values.pop("shard", None)
+    cluster = Cluster(**{field.name: values.pop(field.name) for field in fields(Cluster) if field.name in values})
     return Options(
-        preset=preset,
-        stages=tuple(stage or ()),
-        assignments=(*(assignments or ()), *budget_assignments),
+        stages=tuple(values.pop("stage", None) or ()),
+        assignments=tuple(assignments),
         base=merge_sections(read_layers()),
-        workspace=workspace,
-        shared=shared,
-        retry_failed=_failure_kinds(retry_failed),
-        refresh=tuple(refresh or ()),
-        limit=limit,
+        retry_failed=_failure_kinds(values.pop("retry_failed", None)),
+        refresh=tuple(values.pop("refresh", None) or ()),
         shard=None if shard is None else Shard.parse(shard),
-        consent=yes,
+        consent=values.pop("yes", False),
         confirm=confirm,
-        ray=_ray_pool(engine, actors, num_gpus, address),
+        ray=_ray_pool(cluster),
+        **values,
     )
 
 
@@ -188,12 +197,13 @@ def build_training(data: Path | None, *groups: TrainingSettings, **values: Any) 
     return TrainOptions(data, contexts=_context_names(contexts, stage), **values)
 
 
-def _ray_pool(engine: EngineChoice, actors: int | None, gpus: float | None, address: str | None) -> RayPool | None:
-    from ita_pipeline.api.options import RayPool
+def _ray_pool(cluster: Cluster) -> RayPool | None:
+    from ita_pipeline import RayPool
 
-    if engine is EngineChoice.RAY:
-        return RayPool(actors, gpus or 0.0, address)
-    for name, value in {"--actors": actors, "--num-gpus": gpus, "--address": address}.items():
+    if cluster.engine == "ray":
+        return RayPool(cluster.actors, cluster.num_gpus or 0.0, cluster.address)
+    flags = {"--actors": cluster.actors, "--num-gpus": cluster.num_gpus, "--address": cluster.address}
+    for name, value in flags.items():
         if value is not None:
             raise UsageError(f"{name} belongs to --engine ray", "--engine ray")
     return None
@@ -204,7 +214,7 @@ def _failure_kinds(choice: FailureChoice | None) -> tuple[FailureKind, ...]:
 
     if choice is None:
         return ()
-    return tuple(FailureKind) if choice is FailureChoice.ANY else (FailureKind(choice),)
+    return tuple(FailureKind) if choice == "any" else (FailureKind(choice),)
 
 
 def _context_names(contexts: str, stages: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -222,6 +232,6 @@ def complete_retry_failed(arguments: Sequence[str]) -> list[str]:
     completed: list[str] = []
     for argument, after in zip(arguments, following, strict=True):
         completed.append(argument)
-        if argument == "--retry-failed" and after not in list(FailureChoice):
-            completed.append(FailureChoice.ANY)
+        if argument == "--retry-failed" and after not in get_args(FailureChoice):
+            completed.append("any")
     return completed

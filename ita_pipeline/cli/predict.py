@@ -6,9 +6,8 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,13 +19,6 @@ from ita_pipeline.core.text import clean_line, clean_path
 if TYPE_CHECKING:
     from ita_pipeline import Post
     from ita_pipeline.api.predict import Prediction
-
-
-class PartForm(StrEnum):
-    """The values of `--format`: the format of part files."""
-
-    JSONL = "jsonl"
-    PARQUET = "parquet"
 
 
 @expand_groups
@@ -50,7 +42,7 @@ def predict(
         Path | None,
         typer.Option(metavar="FOLDER", help="Write part files there, bit by bit; the same command again goes on."),
     ] = None,
-    form: Annotated[PartForm, typer.Option("--format", help="Of --parts.")] = PartForm.JSONL,
+    form: Annotated[Literal["jsonl", "parquet"], typer.Option("--format", help="Of --parts.")] = "jsonl",
     min_confidence: Annotated[float, typer.Option(help="Leave out mentions less probable than this.")] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a post.")] = False,
     *,
@@ -85,10 +77,10 @@ def predict(
         raise UsageError("--engine ray writes to part files", "ita predict RUN … --engine ray --parts FOLDER")
     display = ProgressDisplay()
     if parts is not None:
-        form_of_parts = PartFormat(form.value)
         with resumable(display), _open_posts(file, text, image, jsonl, source) as posts:
+            part_format = PartFormat(form)
             counts = ita.predict_parts(
-                run, posts, parts, options, display, min_confidence, form_of_parts, _print_failure
+                run, posts, parts, options, display, min_confidence, part_format, _print_failure
             )
         print_note(f"{counts.now} posts are answered in {clean_path(parts)}, and {counts.before} were before")
         if counts.failed:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ita_pipeline.cli.console import ProgressDisplay, resumable
-from ita_pipeline.cli.options import DatasetFolder, PictureChoice, Thumbnails, WorkspaceFolder
+from ita_pipeline.cli.options import DatasetFolder, Thumbnails, WorkspaceFolder
 from ita_pipeline.core.text import clean_path
 
 
@@ -22,7 +22,7 @@ def report(
         str | None, typer.Option(help="The run's dataset, where it is not where it was in training.")
     ] = None,
     data: DatasetFolder = None,
-    pictures: Thumbnails = PictureChoice.AUTO,
+    pictures: Thumbnails = "auto",
     show: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
     workspace: WorkspaceFolder = Path(),
 ) -> None:

@@ -23,18 +23,7 @@ from ita_pipeline.cli.option_groups import (
     build_training,
     expand_groups,
 )
-from ita_pipeline.cli.options import (
-    AsJson,
-    Assignments,
-    CheckpointEvery,
-    DatasetFolder,
-    DryRun,
-    Limit,
-    Preset,
-    ReportTo,
-    Seeds,
-    Views,
-)
+from ita_pipeline.cli.options import AsJson, Assignments, DatasetFolder, DryRun, Limit, Preset
 from ita_pipeline.cli.series import parse_seeds, series_table
 from ita_pipeline.cli.status import print_status
 from ita_pipeline.core.errors import UsageError
@@ -53,14 +42,27 @@ def train(
     preset: Preset = "auto",
     *,
     settings: TrainingSettings,
-    seeds: Seeds = "",
-    views: Views = "",
+    seeds: Annotated[
+        str, typer.Option(metavar="LIST", help="Train with each of these, such as 1,2,3: mean ± sd.")
+    ] = "",
+    views: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST", help="Train with each of these contexts, such as text,caption,objects,ocr,all."
+        ),
+    ] = "",
     stage: Annotated[list[str] | None, typer.Option(help="Append only what this stage found. Repeatable.")] = None,
     assignments: Assignments = None,
     location: CacheLocation,
     repetition: Repetition,
-    checkpoint_every: CheckpointEvery = 0,
-    report_to: ReportTo = None,
+    checkpoint_every: Annotated[
+        int,
+        typer.Option(min=0, metavar="UPDATES", help="Checkpoints within an epoch too; each epoch ends with one."),
+    ] = 0,
+    report_to: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Report updates to tensorboard, wandb, mlflow, … as well. Repeatable."),
+    ] = None,
     limit: Limit = None,
     sending: Sending,
     dry_run: DryRun = False,

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ita_pipeline.cli import messages
 from ita_pipeline.cli.cache_transfer import app as cache
 from ita_pipeline.cli.compare import compare
 from ita_pipeline.cli.config import app as config
@@ -21,14 +22,6 @@ from ita_pipeline.cli.doctor import doctor
 from ita_pipeline.cli.evaluate import evaluate
 from ita_pipeline.cli.export_model import export_model
 from ita_pipeline.cli.extract import extract
-from ita_pipeline.cli.messages import (
-    fail,
-    fail_usage,
-    is_narrow,
-    prefers_plain_help,
-    take_global_options,
-    wrap_help_narrowly,
-)
 from ita_pipeline.cli.option_groups import complete_retry_failed
 from ita_pipeline.cli.predict import predict
 from ita_pipeline.cli.report import report
@@ -48,10 +41,10 @@ app = typer.Typer(
     "missing; 4 corrupt cache; 130 interrupted. ita COMMAND --help says more.",
     add_completion=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None if prefers_plain_help() else "rich",
+    rich_markup_mode=None if messages.prefers_plain_help() else "rich",
 )
-if is_narrow():
-    wrap_help_narrowly()
+if messages.is_narrow():
+    messages.wrap_help_narrowly()
 COMMANDS = (extract, status, why, train, evaluate, predict, demo, report, compare, export_model, doctor, init)
 for command in COMMANDS:
     app.command()(command)
@@ -83,7 +76,7 @@ def main() -> None:
     """Run a command, and exit with an error message and exit code if it fails."""
     # Idle OpenMP threads spin and use whole cores; torch reads the setting when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    arguments = take_global_options(complete_retry_failed(sys.argv[1:]))
+    arguments = messages.take_global_options(complete_retry_failed(sys.argv[1:]))
     if _needs_help(arguments):
         app(args=[*arguments, "--help"], prog_name="ita", standalone_mode=False)
         sys.exit(ExitCode.USAGE)
@@ -98,7 +91,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(ExitCode.NOT_CLEAN)
     except typer.TyperException as error:
-        fail_usage(error)
+        messages.fail_usage(error)
     except Exception as error:
         _fail(error)
     else:
@@ -114,13 +107,13 @@ def _fail(error: Exception) -> None:
     from ita_pipeline.api.errors import StageError
 
     if isinstance(error, UserError):
-        fail(str(error), error.hint, error.exit_code)
+        messages.fail(str(error), error.hint, error.exit_code)
     if isinstance(error, StageError):
-        fail(str(error), error.hint, ExitCode.MISSING)
+        messages.fail(str(error), error.hint, ExitCode.MISSING)
     if isinstance(error, OSError):
-        fail(*_explain_system_error(error), ExitCode.MISSING)
-    what = f"{type(error).__name__}: {error}"
-    fail(f"this should not have happened: {what}", "ita --debug … shows where; please report it", ExitCode.USAGE)
+        messages.fail(*_explain_system_error(error), ExitCode.MISSING)
+    what = f"this should not have happened: {type(error).__name__}: {error}"
+    messages.fail(what, "ita --debug … shows where; please report it", ExitCode.USAGE)
 
 
 def _has_working_folder() -> bool:

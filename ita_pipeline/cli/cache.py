@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, print_message, resumable, table
+from ita_pipeline.cli.console import print_message, resumable, table
 from ita_pipeline.cli.option_groups import StageSelection, build_options, expand_groups
-from ita_pipeline.cli.options import AsJson, Assignments, Preset, WorkspaceFolder
-from ita_pipeline.cli.options import Yes as Consent
+from ita_pipeline.cli.options import AsJson, Assignments, Preset, WorkspaceFolder, Yes
 from ita_pipeline.core.errors import ExitCode, UsageError
 from ita_pipeline.core.text import clean_path
 
@@ -22,18 +21,11 @@ if TYPE_CHECKING:
     from ita_pipeline.api.cache import KeyUsage, Recomputation, Removal, SharedCache, Verification
 
 
-app = typer.Typer(
-    help="Look after the cache: ls, verify, compact, gc, export, push, pull.",
-    no_args_is_help=True,
-)
+app = typer.Typer(help="Look after the cache: ls, verify, compact, gc, export, push, pull.", no_args_is_help=True)
 
 MAX_LINES = 20
 
 USAGE_HEADER = ["key", "values", "failures", "segments", "MB", "last used"]
-
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")]
-
-Yes = Annotated[bool, typer.Option("--yes", help="Remove without asking.")]
 
 Address = Annotated[
     str | None, typer.Argument(metavar="[URL]", help="A shared cache, as s3://bucket/ita-cache; else the one here.")
@@ -123,7 +115,7 @@ def verify(
     *,
     selection: StageSelection,
     workspace: WorkspaceFolder = Path(),
-    consent: Consent = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Read every record and hold it against its check sum; with --recompute, do some again and compare.
@@ -142,9 +134,8 @@ def verify(
     checked = cache.verify(shared, workspace)
     recomputations: Sequence[Recomputation] = ()
     if recompute and not checked.damage:
-        display = ProgressDisplay()
-        with resumable(display):
-            options = build_options(selection, workspace=workspace, yes=consent)
+        with resumable() as display:
+            options = build_options(selection, workspace=workspace, yes=yes)
             recomputations = cache.recompute(recompute, options, seed, display)
     if as_json:
         print(json.dumps(cache.verification_to_json(checked, recomputations)))
@@ -216,8 +207,8 @@ def gc(
     max_size: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Remove until so much is left: 500MB, 10GB, ….")
     ] = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
     workspace: WorkspaceFolder = Path(),
 ) -> None:
     """Remove keys that were not used for long. The key of a stage that was used last always stays.

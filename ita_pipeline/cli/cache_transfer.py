@@ -73,8 +73,7 @@ def _fail_if_damaged(damaged: Sequence[str], hint: str) -> None:
 @app.command()
 def export(
     file: Annotated[
-        Path,
-        typer.Argument(metavar="FOLDER", help="Folder to write to, or FILE.parquet for a single stage."),
+        Path, typer.Argument(metavar="FOLDER", help="Folder to write to, or FILE.parquet for a single stage.")
     ],
     url: Address = None,
     of_shared: OfShared = False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, print_message, resumable, table
+from ita_pipeline.cli.console import print_message, resumable, table
 from ita_pipeline.cli.options import AsJson, DatasetFolder, Thumbnails, WorkspaceFolder
 from ita_pipeline.core.text import clean_path
 
@@ -40,8 +40,7 @@ def compare(
     import ita_pipeline as ita
     from ita_pipeline.api.report import Pictures
 
-    display = ProgressDisplay()
-    with resumable(display):
+    with resumable() as display:
         comparison = ita.compare(a, b, split, samples, seed, workspace)
         if html is not None:
             options = ita.ReportOptions(data, dataset, Pictures(pictures), workspace)

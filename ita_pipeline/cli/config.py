@@ -38,9 +38,8 @@ def show(
     from ita_pipeline.api.config import settings
     from ita_pipeline.core.config_layers import OPTION_NAMES, unknown_variables
 
-    flags = {
-        name: value for name, value in (("preset", preset_flag), ("encoder", encoder_flag)) if value is not None
-    }
+    given = {"preset": preset_flag, "encoder": encoder_flag}
+    flags = {name: value for name, value in given.items() if value is not None}
     result = settings(flags, tuple(assignments or ()), dataset)
     for variable in unknown_variables(os.environ):
         known = [f"ITA_{name.upper()}" for name in OPTION_NAMES]

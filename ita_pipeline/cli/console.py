@@ -76,12 +76,13 @@ def print_note(line: str) -> None:
 
 @contextmanager
 def resumable(
-    display: ProgressDisplay, message: str = "interrupted; every finished batch is kept", hint: str = "resume with"
-) -> Iterator[None]:
-    """End the command on Ctrl-C and SIGTERM with a message and the command that resumes it.
+    message: str = "interrupted; every finished batch is kept", hint: str = "resume with"
+) -> Iterator[ProgressDisplay]:
+    """Show progress, and end the command on Ctrl-C and SIGTERM with a message and the command that resumes it.
 
     While stages run, the first signal lets the current batch finish, and the second one stops at once.
     """
+    display = ProgressDisplay()
 
     def stop(*_: object) -> None:
         if not display.working or display.stop_requested:
@@ -92,7 +93,7 @@ def resumable(
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield display
     except KeyboardInterrupt:
         print_message(message)
         print_message(f"hint: {hint}: ita {shlex.join(sys.argv[1:])}")

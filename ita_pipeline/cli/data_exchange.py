@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, print_note, resumable
+from ita_pipeline.cli.console import print_note, resumable
 from ita_pipeline.cli.data import Name, app
 from ita_pipeline.cli.extract import print_failures
 from ita_pipeline.cli.option_groups import build_options, build_training
@@ -106,8 +106,7 @@ def export(
 
     options = build_options(preset=preset, assignments=assignments, workspace=workspace)
     training = build_training(data, captions=captions, contexts=contexts)
-    display = ProgressDisplay()
-    with resumable(display):
+    with resumable() as display:
         exported = commands.export(dataset, to, commands.ExportForm(form), options, training, display)
     for line in exported.notes:
         print_note(line)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, print_message, print_note, resumable
+from ita_pipeline.cli.console import print_message, print_note, resumable
 from ita_pipeline.cli.option_groups import build_options
 from ita_pipeline.cli.options import WorkspaceFolder, Yes
 
@@ -32,7 +32,6 @@ def demo(
     import ita_pipeline as ita
 
     options = build_options(workspace=workspace, yes=yes)
-    display = ProgressDisplay()
 
     def ready(address: str, local: bool, notes: tuple[str, ...]) -> None:
         if not local:
@@ -45,5 +44,5 @@ def demo(
         if show:
             webbrowser.open(address)
 
-    with resumable(display, STOPPED, "start it again with"):
+    with resumable(STOPPED, "start it again with"):
         ita.demo(run, host, port, options, ready)

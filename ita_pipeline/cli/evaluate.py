@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, print_message, resumable
+from ita_pipeline.cli.console import print_message, resumable
 from ita_pipeline.cli.extract import outcome_table, print_failures
 from ita_pipeline.cli.option_groups import CacheLocation, Sending, build_options, expand_groups
 from ita_pipeline.cli.options import AsJson, Captions, DatasetFolder
@@ -37,8 +37,7 @@ def evaluate(
     import ita_pipeline as ita
 
     options = build_options(location, sending)
-    display = ProgressDisplay()
-    with resumable(display):
+    with resumable() as display:
         evaluation = ita.evaluate(run, dataset, tuple(split or ("test",)), options, display, data, captions)
     extraction = evaluation.extraction
     if extraction.stages:

@@ -10,16 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, print_message, print_note, resumable, table
-from ita_pipeline.cli.option_groups import (
-    CacheLocation,
-    Cluster,
-    Repetition,
-    Sending,
-    StageSelection,
-    build_options,
-    expand_groups,
-)
+from ita_pipeline.cli import option_groups as groups
+from ita_pipeline.cli.console import print_message, print_note, resumable, table
 from ita_pipeline.cli.options import AsJson, DatasetFolder, DryRun, Limit, ShardOf
 from ita_pipeline.cli.status import print_status
 from ita_pipeline.core.errors import ExitCode, UsageError
@@ -35,7 +27,7 @@ MAX_FAILURES = 20
 MAX_NAMES = 5
 
 
-@expand_groups
+@groups.expand_groups
 def extract(
     target: Annotated[
         str,
@@ -47,13 +39,13 @@ def extract(
     ],
     data: DatasetFolder = None,
     *,
-    selection: StageSelection,
-    location: CacheLocation,
-    repetition: Repetition,
+    selection: groups.StageSelection,
+    location: groups.CacheLocation,
+    repetition: groups.Repetition,
     limit: Limit = None,
     shard: ShardOf = None,
-    sending: Sending,
-    cluster: Cluster,
+    sending: groups.Sending,
+    cluster: groups.Cluster,
     show: Annotated[
         Path | None, typer.Option(metavar="PAGE", help="Write a page with the pictures and what was found in them.")
     ] = None,
@@ -84,9 +76,8 @@ def extract(
 
     if show is not None and show.is_dir():
         raise UsageError(f"{show} is a folder", f"name the page in it: --show {show / 'found.html'}")
-    options = build_options(selection, location, repetition, sending, cluster, limit=limit, shard=shard)
-    display = ProgressDisplay()
-    with resumable(display):
+    options = groups.build_options(selection, location, repetition, sending, cluster, limit=limit, shard=shard)
+    with resumable() as display:
         if dry_run:
             plan = plan_extraction(target, options, display, data)
             plan.plan.check()

@@ -36,8 +36,7 @@ Preset = Annotated[
 ]
 
 Assignments = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="STAGE.PARAMETER=VALUE", help="Change one setting. Repeatable."),
+    list[str] | None, typer.Option("--set", metavar="STAGE.PARAMETER=VALUE", help="Change one setting. Repeatable.")
 ]
 
 WorkspaceFolder = Annotated[
@@ -47,8 +46,7 @@ WorkspaceFolder = Annotated[
 Limit = Annotated[int | None, typer.Option(min=1, help="Work on at most so many pictures.")]
 
 ShardOf = Annotated[
-    str | None,
-    typer.Option("--shard", metavar="N/OF", help="One of several shares of the work, such as 3/16."),
+    str | None, typer.Option("--shard", metavar="N/OF", help="One of several shares of the work, such as 3/16.")
 ]
 
 Yes = Annotated[bool, typer.Option("--yes", help="Agree that posts and pictures are sent to other machines.")]

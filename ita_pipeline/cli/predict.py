@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, print_message, print_note, resumable
+from ita_pipeline.cli.console import print_message, print_note, resumable
 from ita_pipeline.cli.option_groups import CacheLocation, Cluster, Sending, build_options, expand_groups
 from ita_pipeline.core.errors import ExitCode, UsageError
 from ita_pipeline.core.text import clean_line, clean_path
@@ -75,9 +75,8 @@ def predict(
     options = build_options(location, sending, cluster)
     if parts is None and options.ray is not None:
         raise UsageError("--engine ray writes to part files", "ita predict RUN … --engine ray --parts FOLDER")
-    display = ProgressDisplay()
     if parts is not None:
-        with resumable(display), _open_posts(file, text, image, jsonl, source) as posts:
+        with resumable() as display, _open_posts(file, text, image, jsonl, source) as posts:
             part_format = PartFormat(form)
             counts = ita.predict_parts(
                 run, posts, parts, options, display, min_confidence, part_format, _print_failure
@@ -88,7 +87,7 @@ def predict(
         return
     failed = 0
     predictions: list[Prediction] = []
-    with resumable(display), _open_posts(file, text, image, jsonl, source) as posts:
+    with resumable() as display, _open_posts(file, text, image, jsonl, source) as posts:
         for prediction in ita.predict(run, posts, options, display, min_confidence):
             if to is not None:
                 predictions.append(prediction)
@@ -122,10 +121,8 @@ def _open_posts(
     sources = {"FILE": file, "--text": text, "--jsonl": jsonl, "--source": source}
     names = [name for name, value in sources.items() if value is not None]
     if len(names) != 1:
-        raise UsageError(
-            f"give one source of posts, not {' and '.join(names) or 'none'}",
-            'ita predict RUN --text "…" [--image x.jpg], ita predict RUN FILE, or --jsonl -',
-        )
+        hint = 'ita predict RUN --text "…" [--image x.jpg], ita predict RUN FILE, or --jsonl -'
+        raise UsageError(f"give one source of posts, not {' and '.join(names) or 'none'}", hint)
     if image is not None and text is None:
         raise UsageError("--image belongs to --text", 'name pictures in the file as "image": "x.jpg"')
     if source is not None:

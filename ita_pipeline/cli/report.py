@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, resumable
+from ita_pipeline.cli.console import resumable
 from ita_pipeline.cli.options import DatasetFolder, Thumbnails, WorkspaceFolder
 from ita_pipeline.core.text import clean_path
 
@@ -38,8 +38,7 @@ def report(
     from ita_pipeline.api.report import Pictures
 
     options = ita.ReportOptions(data, dataset, Pictures(pictures), workspace)
-    display = ProgressDisplay()
-    with resumable(display):
+    with resumable() as display:
         result = ita.report(target, html, options, display)
     print(f"report    {clean_path(result.page)}, {result.shown} {result.what}")
     if result.pictures is not None:

@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, print_message, resumable, table
-from ita_pipeline.cli.option_groups import (
-    CacheLocation,
-    Repetition,
-    StageSelection,
-    TrainingSettings,
-    build_options,
-    build_training,
-    expand_groups,
-)
+from ita_pipeline.cli import option_groups as groups
+from ita_pipeline.cli.console import print_message, resumable, table
 from ita_pipeline.cli.options import AsJson, DatasetFolder, ShardOf
 from ita_pipeline.core.errors import ExitCode
 from ita_pipeline.core.text import clean_path
@@ -27,7 +19,7 @@ if TYPE_CHECKING:
 MAX_LINES = 8
 
 
-@expand_groups
+@groups.expand_groups
 def status(
     target: Annotated[
         str | None,
@@ -37,12 +29,12 @@ def status(
         ),
     ] = None,
     *,
-    selection: StageSelection,
-    location: CacheLocation,
-    repetition: Repetition,
+    selection: groups.StageSelection,
+    location: groups.CacheLocation,
+    repetition: groups.Repetition,
     shard: ShardOf = None,
     data: DatasetFolder = None,
-    settings: TrainingSettings,
+    settings: groups.TrainingSettings,
     as_json: AsJson = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 1 if anything is stale.")] = False,
 ) -> None:
@@ -56,10 +48,9 @@ def status(
     """
     import ita_pipeline as ita
 
-    options = build_options(selection, location, repetition, shard=shard)
-    training = build_training(data, settings, stage=selection.stage)
-    display = ProgressDisplay()
-    with resumable(display):
+    options = groups.build_options(selection, location, repetition, shard=shard)
+    training = groups.build_training(data, settings, stage=selection.stage)
+    with resumable() as display:
         result = ita.status(target, options, training, display)
     print_status(result, as_json)
     if result.damaged:

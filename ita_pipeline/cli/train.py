@@ -12,17 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, print_message, resumable, silence_messages, table
+from ita_pipeline.cli import option_groups as groups
+from ita_pipeline.cli.console import print_message, resumable, silence_messages, table
 from ita_pipeline.cli.extract import exit_unless_clean, outcome_table, print_failures
-from ita_pipeline.cli.option_groups import (
-    CacheLocation,
-    Repetition,
-    Sending,
-    TrainingSettings,
-    build_options,
-    build_training,
-    expand_groups,
-)
 from ita_pipeline.cli.options import AsJson, Assignments, DatasetFolder, DryRun, Limit, Preset
 from ita_pipeline.cli.series import parse_seeds, series_table
 from ita_pipeline.cli.status import print_status
@@ -33,7 +25,7 @@ if TYPE_CHECKING:
     from ita_pipeline.api.train import PlannedRun, RunScores
 
 
-@expand_groups
+@groups.expand_groups
 def train(
     dataset: Annotated[
         str, typer.Option(help="example, twitter15, twitter17, snap, a card's file, or a folder of posts.")
@@ -41,7 +33,7 @@ def train(
     data: DatasetFolder = None,
     preset: Preset = "auto",
     *,
-    settings: TrainingSettings,
+    settings: groups.TrainingSettings,
     seeds: Annotated[
         str, typer.Option(metavar="LIST", help="Train with each of these, such as 1,2,3: mean ± sd.")
     ] = "",
@@ -53,8 +45,8 @@ def train(
     ] = "",
     stage: Annotated[list[str] | None, typer.Option(help="Append only what this stage found. Repeatable.")] = None,
     assignments: Assignments = None,
-    location: CacheLocation,
-    repetition: Repetition,
+    location: groups.CacheLocation,
+    repetition: groups.Repetition,
     checkpoint_every: Annotated[
         int,
         typer.Option(min=0, metavar="UPDATES", help="Checkpoints within an epoch too; each epoch ends with one."),
@@ -64,7 +56,7 @@ def train(
         typer.Option(metavar="NAME", help="Report updates to tensorboard, wandb, mlflow, … as well. Repeatable."),
     ] = None,
     limit: Limit = None,
-    sending: Sending,
+    sending: groups.Sending,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -79,8 +71,10 @@ def train(
     import ita_pipeline as ita
     from ita_pipeline.api.train import plan_series
 
-    options = build_options(location, repetition, sending, preset=preset, assignments=assignments, limit=limit)
-    training = build_training(
+    options = groups.build_options(
+        location, repetition, sending, preset=preset, assignments=assignments, limit=limit
+    )
+    training = groups.build_training(
         data,
         settings,
         stage=stage,
@@ -95,10 +89,9 @@ def train(
     variations = parse_seeds(seeds), tuple(filter(None, views.split(",")))
     # Of several processes that a launcher started, only the first one prints; errors of the others are printed too.
     is_first = os.environ.get("RANK", "0") == "0"
-    display = ProgressDisplay() if is_first else None
     if not is_first:
         silence_messages()
-    with resumable(display) if display else nullcontext():
+    with resumable() if is_first else nullcontext() as display:
         if dry_run:
             _print_plans(dataset, options, plan_series(training, *variations), as_json)
             return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ita_pipeline.cli.console import ProgressDisplay, resumable
+from ita_pipeline.cli.console import resumable
 from ita_pipeline.cli.option_groups import CacheLocation, StageSelection, build_options, expand_groups
 from ita_pipeline.cli.options import AsJson, DatasetFolder
 from ita_pipeline.core.text import clean_line, clean_path
@@ -47,8 +47,7 @@ def why(
     from ita_pipeline.api.status import why_post
 
     options = build_options(selection, location)
-    display = ProgressDisplay()
-    with resumable(display):
+    with resumable() as display:
         explanation = ita.why(target, options) if post is None else why_post(target, post, options, display, data)
     if as_json:
         print(json.dumps(explanation.to_json()))

@@ -38,7 +38,7 @@ def list_keys(shared: SharedCache | None = None, workspace: Path = Path()) -> li
     """Return the keys in a workspace's cache, or in a shared one, with the number and size of their records.
 
     Raises:
-        UserError: the shared cache does not exist, does not answer or may not be read.
+        UserError: the shared cache does not exist, does not respond or cannot be read.
     """
     if shared is None:
         return inventory.list_keys(Workspace(workspace).store)
@@ -50,7 +50,7 @@ def verify(shared: SharedCache | None = None, workspace: Path = Path()) -> Verif
     """Compare every record of a workspace's cache, or of a shared one, with its checksum.
 
     Raises:
-        UserError: as `list_keys`.
+        UserError: as for `list_keys`.
     """
     if shared is None:
         return inventory.verify(Workspace(workspace).store)
@@ -61,10 +61,10 @@ def verify(shared: SharedCache | None = None, workspace: Path = Path()) -> Verif
 def compact(
     shared: SharedCache | None = None, workspace: Path = Path(), drop_damaged: bool = False
 ) -> Iterator[tuple[str, Compacted]]:
-    """Merge the small segments of each key, without replaced records; yields each place that changed.
+    """Merge the small segments of each key, drop replaced records, and yield each folder that changed.
 
     Raises:
-        UserError: as `list_keys`, or the shared cache may not be written.
+        UserError: as for `list_keys`, or the shared cache cannot be written to.
     """
     if shared is None:
         for compacted in compaction.compact(Workspace(workspace).store, drop_damaged):
@@ -83,7 +83,7 @@ def plan_cleanup(
     """Choose the keys to remove so that `keep` keys of each stage, or at most `max_bytes`, remain.
 
     Raises:
-        UserError: as `list_keys`.
+        UserError: as for `list_keys`.
     """
     if shared is None:
         return cleanup.plan_cleanup(Workspace(workspace).store, keep, max_bytes)
@@ -92,10 +92,10 @@ def plan_cleanup(
 
 
 def remove_keys(removal: Removal, shared: SharedCache | None = None) -> list[KeyUsage]:
-    """Remove what `plan_cleanup` chose, but for keys in use; returns the keys that were removed.
+    """Remove the keys that `plan_cleanup` chose, except those in use, and return the removed keys.
 
     Raises:
-        UserError: as `compact`.
+        UserError: as for `compact`.
     """
     if shared is None:
         return list(cleanup.remove(removal))
@@ -104,14 +104,14 @@ def remove_keys(removal: Removal, shared: SharedCache | None = None) -> list[Key
 
 
 def _work_folder(workspace: Path) -> Path:
-    """The folder for temporary copies of shared objects."""
+    """Create the folder for temporary copies of shared objects, and return it."""
     folder = Workspace(workspace).store.root
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def damaged_lines(moved: Transfer) -> list[str]:
-    """Return the damaged lines that a transfer left out."""
+    """Describe the damaged records that a transfer skipped."""
     return [format_damage(*damage) for damage in moved.damaged]
 
 
@@ -153,7 +153,7 @@ def current_keys(options: Options | None = None) -> dict[str, StageKey]:
 def recompute(
     count: int, options: Options | None = None, seed: int = 0, progress: Progress | None = None
 ) -> Sequence[Recomputation]:
-    """Recompute `count` random cached pictures of each stage and compare the results, without writing any.
+    """Recompute `count` random cached pictures of each stage and compare the results, without writing to the cache.
 
     Raises:
         UserError: a setting is unknown, or the cache is damaged.
@@ -169,7 +169,7 @@ def recompute(
 
 
 def shared_cache(url: str = "") -> SharedCache:
-    """Open the shared cache with this address, or else the one that `ita.yaml` or the environment sets.
+    """Open the shared cache at this URL, or else the one that `ita.yaml` or the environment sets.
 
     Raises:
         UsageError: no shared cache is set, or its file system is unknown.
@@ -188,7 +188,7 @@ def push_cache(
     """Upload the records that a shared cache does not have, key by key.
 
     Raises:
-        UserError: the shared cache does not exist, does not answer or may not be written.
+        UserError: the shared cache does not exist, does not respond or cannot be written to.
     """
     shared, store = shared_cache(url), Workspace(workspace).store
     with shared.as_user_errors():
@@ -202,10 +202,10 @@ def push_cache(
 
 
 def pull_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = ()) -> Iterator[PulledKey]:
-    """Download the records that a workspace's cache does not have, key by key, without damaged ones.
+    """Download the records that a workspace's cache does not have, key by key; damaged records are skipped.
 
     Raises:
-        UserError: the shared cache does not exist, does not answer or may not be read.
+        UserError: the shared cache does not exist, does not respond or cannot be read.
     """
     shared, store = shared_cache(url), Workspace(workspace).store
     with shared.as_user_errors():
@@ -231,7 +231,7 @@ def export_parquet(
     Returns the files, and the skipped keys, each with the reason.
 
     Raises:
-        UserError: as `pull_cache`, a file exists already, or there is nothing to export.
+        UserError: as for `pull_cache`, a file exists already, or there is nothing to export.
         CorruptCacheError: a record is damaged.
     """
     with _open_store(shared, workspace, stages) as store:

@@ -41,7 +41,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings, and a sentence that explains the choice of the preset."""
+    """All settings, and the reason for the choice of preset."""
 
     all: tuple[Setting, ...]
     why: str
@@ -50,12 +50,12 @@ class Settings:
 def settings(
     flags: Mapping[str, str] | None = None, assignments: tuple[str, ...] = (), dataset: str | None = None
 ) -> Settings:
-    """Resolve every setting that commands would use here.
+    """Resolve every setting that commands would use in this folder.
 
-    `flags` are options given by hand; the card of the `dataset` chooses the experiment.
+    `flags` are options from the command line. The card of `dataset` determines the experiment.
 
     Raises:
-        UsageError: a layer names an unknown setting, or a value is impossible.
+        UsageError: a layer names an unknown setting, or a value is invalid.
     """
     assigned = parse_assignments(assignments)
     for name in assigned:

@@ -70,7 +70,7 @@ def stats(name: str, data: Path | None = None, workspace: Path = Path()) -> dict
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """The files of an export, what differs from the dataset, and the extraction that was done for it."""
+    """The files of an export, how they differ from the dataset, and the extraction that was done for it."""
 
     files: tuple[Path, ...]
     notes: tuple[str, ...]
@@ -87,11 +87,11 @@ def export(
 ) -> Exported:
     """Write a dataset and its contexts for another project, after bringing its contexts up to date.
 
-    `ITA` writes two parallel folders, `<name>` with the tweets alone and `<name>_doc` with their contexts, and the
-    image ids line by line in `img`, as KB-NER reads them. `ADASEQ` writes one folder with contexts.
+    `ITA` writes the files that KB-NER reads: a folder `<name>` with the tweets alone, a folder `<name>_doc` with
+    their contexts, and in `img` one image id per line. `ADASEQ` writes one folder with contexts.
 
     Raises:
-        UserError: the dataset or a setting is missing or wrong, or `to` exists already.
+        UserError: the dataset or a setting is missing or invalid, or `to` exists already.
         StageError: a model or tool is missing; finished records remain.
     """
     options, training = options or Options(), training or TrainOptions()
@@ -123,10 +123,10 @@ def import_dataset(  # noqa: PLR0913
     workspace: Path = Path(),
     knowledge: bool = False,
 ) -> ImportedDataset:
-    """Import tweets with late contexts, or a dataset of the library `datasets`, as a folder for `--dataset`.
+    """Import tweets with appended contexts, or a dataset from the `datasets` library, as a folder for `--dataset`.
 
-    With `like`, tweets are paired with the posts of that dataset. With `knowledge`, the contexts are texts of a
-    language model. `tag_names` are the names of numbered tags.
+    With `like`, tweets are paired with the posts of that dataset. With `knowledge`, the contexts are texts from a
+    language model. `tag_names` lists the names of numbered tags.
 
     Raises:
         UserError: files are missing or malformed, or `to` exists already.

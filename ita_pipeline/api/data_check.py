@@ -31,7 +31,7 @@ from stages.models.loading import load_pretrained
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The findings of a check; `notes` are what could not be checked, and remarks."""
+    """The findings of a check. `notes` contains remarks, and what could not be checked."""
 
     dataset: str
     posts: Mapping[str, int]
@@ -79,12 +79,12 @@ def check(
     training: TrainOptions | None = None,
     ignore: tuple[str, ...] = (),
 ) -> Checked:
-    """Find problems of a dataset: see `corpus.checks.KINDS`. Kinds named in `ignore` are left out.
+    """Find the problems of a dataset that `corpus.checks.KINDS` lists, except the kinds named in `ignore`.
 
-    Contexts count as far as they are cached; no stage runs.
+    Only cached contexts count; no stage runs.
 
     Raises:
-        UsageError: the dataset is unknown, one of its files is no text, or `ignore` names no kind.
+        UsageError: the dataset is unknown, one of its files is not text, or `ignore` names an unknown kind.
         MissingError: a file of the dataset is missing.
     """
     options, training = options or Options(), training or TrainOptions()

@@ -1,4 +1,4 @@
-"""Errors that functions of the API raise beside those of `ita_pipeline.errors`."""
+"""Errors that functions of the API raise in addition to those of `ita_pipeline.errors`."""
 
 from __future__ import annotations
 

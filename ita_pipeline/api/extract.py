@@ -48,8 +48,8 @@ def plan_extraction(
 ) -> ExtractionPlan:
     """Plan what `extract` does for the pictures of a source, or for posts.
 
-    Posts are those of a dataset, by name or folder, or of a file of JSON lines; `only` is the id of one of them.
-    Remote pictures that have to be fetched are kept in the download cache `download_cache`.
+    Posts come from a dataset, given by name or folder, or from a JSON Lines file; `only` selects one post by its
+    id. Remote pictures are downloaded to `download_cache`.
 
     Raises:
         UserError: the target contains no pictures, a setting is unknown, or the cache is damaged.
@@ -92,13 +92,13 @@ def extract(
     progress: Progress | None = None,
     data: Path | None = None,
 ) -> Extraction:
-    """Turn pictures into captions, objects and words, and posts into knowledge, as far as they are stale.
+    """Extract captions, objects and text from pictures, and knowledge from posts, where cached results are stale.
 
-    `target` is a source of pictures, as docs/sources.md lists them, or of posts, as for `plan_extraction`.
+    `target` is a source of pictures (see docs/sources.md) or of posts, as for `plan_extraction`.
 
     Raises:
         UserError: the target contains no pictures, a setting is unknown, a stage sends data to another machine
-            without consent, the cache is damaged, or Ray does not answer.
+            without consent, the cache is damaged, or Ray does not respond.
         StageError: a model or tool that a stage needs is missing; finished records remain.
     """
     options, progress = options or Options(), progress or NoProgress()
@@ -145,5 +145,5 @@ def extraction_to_json(extraction: Extraction) -> dict[str, Any]:
 
 
 def includes_failed_posts(extraction: Extraction) -> bool:
-    """Whether any of the failures is that of a post, and not of an image."""
+    """Whether any failed item is a post rather than an image."""
     return any(isinstance(failure.item, PostRef) for failure in extraction.failed)

@@ -1,4 +1,4 @@
-"""What the functions of the API take: options, and the values in them."""
+"""Options that the API accepts, and the types of their values."""
 
 from __future__ import annotations
 

@@ -53,13 +53,14 @@ def evaluate(  # noqa: PLR0913
     data: Path | None = None,
     captions: str = "auto",
 ) -> Evaluation:
-    """Score a run, in both views, on labelled posts that it was not trained with.
+    """Score a run, in both views, on labeled posts that it was not trained on.
 
-    `captions` is a file of captions made elsewhere, "none", or "auto" for the dataset's if the run had such a file.
+    `captions` is a file of existing captions, "none" or "auto". With "auto", the dataset's captions are used if the
+    run was trained with a captions file.
 
     Raises:
         MissingError: the run does not exist.
-        UserError: the dataset, or one of its files, is missing or wrong; or a split has no labelled posts.
+        UserError: the dataset, or one of its files, is missing or invalid, or a split has no labeled posts.
         StageError: a model or tool that the run's stages need is missing.
     """
     options, progress = options or Options(), progress or NoProgress()
@@ -83,12 +84,12 @@ def predict(
 ) -> Iterator[Prediction]:
     """Find the mentions in posts, with or without pictures; labels are ignored.
 
-    Mentions less probable than `min_confidence` are left out. Posts are processed in groups of whatever has
-    arrived, at most 64: a slow pipe gets its answers post by post, a fast one in batches.
+    Mentions less probable than `min_confidence` are left out. Each batch contains the posts that have arrived, at
+    most 64: a slow pipe gets its predictions post by post, a fast one in batches.
 
     Raises:
         MissingError: the run does not exist.
-        UsageError: `min_confidence` is no probability.
+        UsageError: `min_confidence` is not a probability.
         StageError: a model or tool that the run's stages need is missing.
     """
     options, progress = options or Options(), progress or NoProgress()
@@ -112,14 +113,14 @@ def predict_parts(  # noqa: PLR0913
     form: PartFormat = PartFormat.JSONL,
     failed: Callable[[str, str], None] | None = None,
 ) -> PredictionCounts:
-    """Find the mentions in any number of posts, and write them to a folder of part files (JSON lines or Parquet).
+    """Find the mentions in any number of posts, and write them to a folder of part files (JSON Lines or Parquet).
 
-    Posts that the folder has predictions for are skipped. `failed` is called with the id of each post whose
+    Posts that already have predictions in the folder are skipped. `failed` is called with the id of each post whose
     contexts are incomplete, and the reason.
 
     Raises:
-        MissingError: there is no such run, or Ray does not answer.
-        UsageError: the folder contains something else, or `min_confidence` is no probability.
+        MissingError: the run does not exist, or Ray does not respond.
+        UsageError: the folder contains other files, or `min_confidence` is not a probability.
         StageError: a model or tool that the run's stages need is missing; written parts remain.
         CorruptCacheError: a part has changed since it was written.
     """
@@ -175,12 +176,14 @@ def load(  # noqa: PLR0913
     consent: bool = False,
     changes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Predictor:
-    """Load a trained tagger; `limits` bound the resources for one picture, `min_confidence` is the least
-    probability of a mention, and the others are as for `Predictor`.
+    """Load a trained tagger.
+
+    `limits` are the resource limits for one picture, and `min_confidence` is the lowest probability of a mention.
+    The other arguments are those of `Predictor`.
 
     Raises:
         MissingError: the run does not exist.
-        UsageError: `min_confidence` is no probability.
+        UsageError: `min_confidence` is not a probability.
         StageError: its model cannot be loaded.
     """
     folders = Workspace(workspace)
@@ -200,7 +203,7 @@ def make_post(text: str, image: Path | None = None) -> Post:
 
 
 def read_post_file(path: Path, standard_input: BinaryIO) -> Iterator[Post]:
-    """Read a file of posts in the format that its suffix stands for.
+    """Read a file of posts in the format that its suffix indicates.
 
     Raises:
         UserError: the file cannot be read or is malformed.
@@ -211,7 +214,7 @@ def read_post_file(path: Path, standard_input: BinaryIO) -> Iterator[Post]:
 
 
 def read_post_lines(path: Path, standard_input: BinaryIO) -> Iterator[Post]:
-    """Read JSON lines of posts one by one, from a file or, for the path `-`, from a pipe.
+    """Read posts as JSON Lines one by one, from a file or, for the path `-`, from a pipe.
 
     Images are looked up beside the file, or in the current folder for a pipe.
 

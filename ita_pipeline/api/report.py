@@ -35,7 +35,7 @@ def compare(
 def compare_page(
     comparison: Comparison, html: Path | str, options: ReportOptions | None = None, progress: Progress | None = None
 ) -> Report:
-    """Write a page about a comparison: the tests, and the posts that changed.
+    """Write an HTML page about a comparison: the tests, and the posts whose predictions changed.
 
     Raises:
         UserError: a file of a run cannot be read, or the cache is damaged.
@@ -46,9 +46,9 @@ def compare_page(
 def report(
     target: str | Path, html: Path | str, options: ReportOptions | None = None, progress: Progress | None = None
 ) -> Report:
-    """Write a page about a run, about a dataset, or about a folder of pictures.
+    """Write an HTML page about a run, a dataset or a folder of pictures.
 
     Raises:
-        UserError: the target does not exist, or nothing was extracted from the pictures yet.
+        UserError: the target does not exist, or nothing has been extracted from the pictures yet.
     """
     return make_report(target, Path(html), options, progress)

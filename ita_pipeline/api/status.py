@@ -31,10 +31,10 @@ logger = logging.getLogger(__name__)
 
 
 def _plan_known_images(options: Options) -> ExtractionPlan:
-    """Plan the stages for every picture that this workspace has seen and that still exists.
+    """Plan the stages for every picture that was processed before in this workspace and still exists.
 
     Raises:
-        UserError: no picture was seen yet, a setting is unknown, or the cache is damaged.
+        UserError: no picture has been processed yet, a setting is unknown, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing.
     """
     store = Workspace(options.workspace).store
@@ -65,9 +65,9 @@ def status(
     training: TrainOptions | None = None,
     progress: Progress | None = None,
 ) -> Status:
-    """Return what is fresh, stale and failed for a source of pictures, or for a dataset and its training.
+    """Count what is fresh, stale and failed in a source of pictures, or in a dataset and its training.
 
-    Without a target, it covers all pictures that this workspace has seen.
+    Without a target, the status covers all pictures that were processed before in this workspace.
 
     Raises:
         UserError: the target does not exist, or a setting is unknown.

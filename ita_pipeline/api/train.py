@@ -55,7 +55,7 @@ def plan_train(dataset: str, options: Options | None = None, training: TrainOpti
     """Plan what `train` does.
 
     Raises:
-        UserError: the dataset, a file of it or a setting is missing or wrong.
+        UserError: the dataset, a file of it or a setting is missing or invalid.
         StageError: a model or tool is missing.
     """
     return _plan(dataset, options or Options(), training or TrainOptions(), Notes(logger))
@@ -78,12 +78,12 @@ def train(
     training: TrainOptions | None = None,
     progress: Progress | None = None,
 ) -> Trained:
-    """Bring the pictures of a dataset up to date, train the tagger on it, score it and write its report.
+    """Extract the stale contexts of a dataset, train the tagger on it, score the run and write its report.
 
-    Unchanged inputs return the existing run, and a training that was killed resumes from its last checkpoint.
+    If no input has changed, the existing run is returned. An interrupted training resumes from its last checkpoint.
 
     Raises:
-        UserError: the dataset, a file of it or a setting is missing or wrong.
+        UserError: the dataset, a file of it or a setting is missing or invalid.
         NotCleanError: a limit left pictures unprocessed.
         StageError: a model or tool is missing; finished records remain.
     """
@@ -131,10 +131,10 @@ def train_series(
 ) -> TrainedSeries:
     """Train with each of these seeds and contexts, as `train` does; existing runs are reused.
 
-    `views` are text, all, a context, or contexts joined by plus signs.
+    Each view is `text`, `all`, a context, or contexts joined by plus signs.
 
     Raises:
-        As `train`; finished runs remain.
+        As for `train`; finished runs remain.
     """
     options, training = options or Options(), training or TrainOptions()
     wanted = plan_series(training, seeds, views)

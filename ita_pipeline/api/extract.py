@@ -78,9 +78,8 @@ def _plan(  # noqa: PLR0913
         logger.info(line)
     source = None if contents.posts is None else replace(contents.posts, only=only)
     if only is not None and (source is None or not any(post.id == only for post in source.posts)):
-        raise UsageError(
-            f"there is no post {only} in {target}", "posts go by their id, or else their line's number"
-        )
+        hint = "posts go by their id, or else their line's number"
+        raise UsageError(f"there is no post {only} in {target}", hint)
     identified = identify_images(listing.images, store, options.limits, download_cache, progress)
     plan = plan_images(identified, stages, store, options.plan_options, source, options.shard)
     return replace(plan, others=listing.others, unreadable=(*listing.unreadable, *plan.unreadable))

@@ -45,9 +45,8 @@ def _plan_known_images(options: Options) -> ExtractionPlan:
         others = len(known) - len(local)
         logger.info(f"{others} pictures of other sources are not looked at; name the source to see them")
     if not existing:
-        raise UsageError(
-            "no picture was looked at in this workspace yet", "ita status FOLDER, a folder of pictures"
-        )
+        hint = "ita status FOLDER, a folder of pictures"
+        raise UsageError("no picture was looked at in this workspace yet", hint)
     choice = resolve_preset(options)
     logger.info(choice.why)
     gone = f"; {len(local) - len(existing)} others are gone" if len(existing) < len(local) else ""

@@ -82,9 +82,8 @@ def main() -> None:
         sys.exit(ExitCode.USAGE)
     try:
         with printed_messages():
-            code = app(
-                args=arguments, prog_name="ita", standalone_mode=False, default_map=_read_defaults(arguments)
-            )
+            defaults = _read_defaults(arguments)
+            code = app(args=arguments, prog_name="ita", standalone_mode=False, default_map=defaults)
         # Raise `BrokenPipeError` here if the reader, such as `head`, has ended, and not while Python shuts down.
         sys.stdout.flush()
     except BrokenPipeError:

@@ -192,9 +192,8 @@ def compact(
         dropped = f", {compacted.dropped} damaged lines left out" if compacted.dropped else ""
         print(f"{clean_path(place)}: {compacted.segments} segments, {compacted.records} records{dropped}")
     if not count:
-        print_message(
-            "nothing to do: no key has small segments to bring together, and none holds what was replaced"
-        )
+        why = "no key has small segments to bring together, and none holds what was replaced"
+        print_message(f"nothing to do: {why}")
 
 
 @app.command()

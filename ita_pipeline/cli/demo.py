@@ -12,8 +12,6 @@ from ita_pipeline.cli.console import print_message, print_note, resumable
 from ita_pipeline.cli.option_groups import build_options
 from ita_pipeline.cli.options import WorkspaceFolder, Yes
 
-STOPPED = "stopped; nothing of what was typed or dropped is kept"
-
 
 def demo(
     run: Annotated[str, typer.Argument(help="A run's folder, or a dataset's name if it has one run.")],
@@ -44,5 +42,6 @@ def demo(
         if show:
             webbrowser.open(address)
 
-    with resumable(STOPPED, "start it again with"):
+    stopped = "stopped; nothing of what was typed or dropped is kept"
+    with resumable(stopped, "start it again with"):
         ita.demo(run, host, port, options, ready)

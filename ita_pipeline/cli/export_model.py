@@ -28,6 +28,5 @@ def export_model(
     exported = ita.model_export.export_model(run, to, workspace)
     for file in sorted(exported.folder.iterdir()):
         print(clean_path(file))
-    print_note(
-        f'hint: ita predict {clean_path(to)} --text "…"; read {clean_path(to / "README.md")} before you publish it'
-    )
+    readme = clean_path(to / "README.md")
+    print_note(f'hint: ita predict {clean_path(to)} --text "…"; read {readme} before you publish it')

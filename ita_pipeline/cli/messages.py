@@ -103,12 +103,8 @@ def _explain_usage_error(message: str, option: str, context: Any) -> tuple[str, 
     choice = re.search(r": '(.*)' is not one of (.+)$", message)
     if choice and (close := nearest(choice[1], re.findall(r"'([^']+)'", choice[2]))):
         return message, close
-    example = _first_example(context.command.help or "") if message.startswith("missing") else ""
     more = f"{context.command_path} --help"
-    return message, f"{example}   (more: {more})" if example else more
-
-
-def _first_example(text: str) -> str:
-    """Return the first example in a command's help."""
-    example = re.search(r"^\s*(ita .+)$", text, re.MULTILINE)
-    return example[1].strip() if example else ""
+    example = re.search(r"^\s*(ita .+)$", context.command.help or "", re.MULTILINE)
+    if example and message.startswith("missing"):
+        return message, f"{example[1].strip()}   (more: {more})"
+    return message, more

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from ita_pipeline.ner.metrics.errors import OUTSIDE, Analysis, ErrorKind
 from ita_pipeline.reports.blocks import Block, Figure, Row, Table
-from ita_pipeline.reports.formatting import NO_SCORE, format_percent, pair_views
+from ita_pipeline.reports.formatting import format_percent
 from ita_pipeline.reports.models import IT, T
 from ita_pipeline.reports.plots import PlotSeries, draw_reliability
-from ita_pipeline.reports.run_data import RunData
+from ita_pipeline.reports.run_data import NO_SCORE, RunData
 
 KIND_NAMES = {
     ErrorKind.RIGHT: "right",
@@ -28,16 +28,13 @@ def make_errors_block(data: RunData) -> Block | None:
     analysis = data.run.analysis().splits.get("test") if data.run.has_analysis else None
     if analysis is None:
         return None
-    views = pair_views(analysis)
+    views = ((T, analysis.text), (IT, analysis.text_and_image))
     lead = (
         "On test. Seen are mentions whose words, whatever their case, are a mention in train too. ECE is the "
         "mean difference between the probability of a mention and how often such mentions are right."
     )
-    tables = (
-        _make_kinds_table(views),
-        _make_groups_table(views),
-        *(_make_confusion_table(*view) for view in views),
-    )
+    confusions = [_make_confusion_table(*view) for view in views]
+    tables = (_make_kinds_table(views), _make_groups_table(views), *confusions)
     return Block("errors", "Errors", lead, (_draw_calibration(views),), tables)
 
 
@@ -88,23 +85,16 @@ def _name_type(name: str) -> str:
 
 def _draw_calibration(views: Views) -> Figure:
     series: list[PlotSeries] = []
+    texts: list[str] = []
     for style, (label, analysis) in enumerate(views):
-        bins = analysis.calibration.bins
+        name, bins = f"{label}, ECE {100 * analysis.calibration.ece:.1f} %", analysis.calibration.bins
         confidence = tuple(100 * part.confidence for part in bins)
         precision = tuple(100 * part.precision for part in bins)
-        series.append(PlotSeries(_format_ece(label, analysis), precision, style, x=confidence))
-    return draw_reliability("What probabilities are worth", " ".join(_describe_calibration(views)), series)
-
-
-def _describe_calibration(views: Views) -> Iterator[str]:
-    for label, analysis in views:
-        bins = "; ".join(
+        series.append(PlotSeries(name, precision, style, x=confidence))
+        parts = "; ".join(
             f"{part.mentions} mentions of probability {100 * part.confidence:.0f} %: "
             f"{100 * part.precision:.0f} % right"
-            for part in analysis.calibration.bins
+            for part in bins
         )
-        yield f"{_format_ece(label, analysis)}: {bins or 'no mention'}."
-
-
-def _format_ece(label: str, analysis: Analysis) -> str:
-    return f"{label}, ECE {100 * analysis.calibration.ece:.1f} %"
+        texts.append(f"{name}: {parts or 'no mention'}.")
+    return draw_reliability("What probabilities are worth", " ".join(texts), series)

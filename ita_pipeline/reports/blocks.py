@@ -43,10 +43,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A name and its value, set as code; `note` follows the value."""
+    """A name and its value, a headline or a fact of a block; `note` follows the value."""
 
     name: str
-    code: str
+    value: str
     note: str = ""
 
 
@@ -63,19 +63,13 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Headline:
-    """A number at the top of the page; `note` is what to compare it with."""
-
-    name: str
-    value: str
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class RunSection:
-    """The part of a page about one run, or about two runs that are compared."""
+    """The part of a page about one run, or about two runs that are compared.
+
+    `headlines` are numbers at the top of the page, their notes what to compare them with.
+    """
 
     about: str
     command: str
-    headlines: tuple[Headline, ...]
+    headlines: tuple[Fact, ...]
     blocks: tuple[Block, ...]

@@ -9,15 +9,14 @@ from pathlib import Path
 
 from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.ner.metrics.scores import Scores, score
-from ita_pipeline.ner.metrics.significance import Difference
-from ita_pipeline.reports.blocks import Block, Figure, Headline, Row, RunSection, Table
+from ita_pipeline.reports.blocks import Block, Fact, Figure, Row, RunSection, Table
 from ita_pipeline.reports.cache_lookup import CacheReader, picture_sources
-from ita_pipeline.reports.formatting import NO_SCORE, flatten_settings, format_gain, format_percent, list_f1
+from ita_pipeline.reports.formatting import flatten_settings, format_gain, format_percent
 from ita_pipeline.reports.gallery import PICTURE_FILTERS, AnswerComparison, ReportPost
 from ita_pipeline.reports.models import GOLD, IT, VIEWS, ReportMention, T, judge_answers
 from ita_pipeline.reports.plots import Interval, PlotSeries, draw_bars, draw_intervals
 from ita_pipeline.reports.predictions import read_posts
-from ita_pipeline.reports.run_data import list_digests
+from ita_pipeline.reports.run_data import NO_SCORE, list_digests, list_f1
 from ita_pipeline.reports.writer import Report, ReportOptions, ReportWriter, refuse_folder
 from ita_pipeline.runs.compare import Comparison
 from ita_pipeline.runs.run import TEXT, Run, RunRecord
@@ -38,16 +37,15 @@ RUN_COMPARISON = AnswerComparison(
     title="What B says otherwise",
     said_before="A says",
     said_after="B says",
+    filters={
+        "all": "all that changed",
+        "helped": "right in B only",
+        "harmed": "wrong in B only",
+        "astray": "wrong in both, not in the same way",
+        "text": "changed in T only",
+        **PICTURE_FILTERS,
+    },
 )
-
-FILTERS = {
-    "all": "all that changed",
-    "helped": "right in B only",
-    "harmed": "wrong in B only",
-    "astray": "wrong in both, not in the same way",
-    "text": "changed in T only",
-    **PICTURE_FILTERS,
-}
 
 LEAD = (
     "Both tests draw whole posts. The interval holds 95 in 100 differences when the posts are drawn anew (paired "
@@ -87,7 +85,7 @@ def report_comparison(
     lookup = reader.look_up(*picture_sources(item.post for item in changed))
     if a.components.get("contexts") != b.components.get("contexts"):
         writer.notes.add("A read other contexts than B; those of B are shown")
-    gallery = writer.make_gallery(changed, lookup, RUN_COMPARISON, FILTERS)
+    gallery = writer.make_gallery(changed, lookup, RUN_COMPARISON)
     section = _make_section(ComparisonData(comparison, a, b, posts_a, posts_b), len(changed))
     return writer.write(f"{b.dataset}, run B {b.key[:8]} against A {a.key[:8]}", gallery, section)
 
@@ -95,12 +93,17 @@ def report_comparison(
 def make_difference_block(data: ComparisonData) -> Block:
     """Show the difference in F1 of both views, with its interval and probability."""
     comparison = data.comparison
-    rows = tuple(_make_difference_row(label, comparison.views[view]) for label, view in VIEWS.items())
+    rows: list[Row] = []
+    for label, view in VIEWS.items():
+        one = comparison.views[view]
+        interval = f"{format_gain(one.bootstrap.low)} … {format_gain(one.bootstrap.high)}"
+        cells = (label, format_percent(one.a), format_percent(one.b), format_gain(one.difference), interval)
+        rows.append(Row((*cells, f"{one.randomisation.p:.4f}")))
     samples = comparison.views[TEXT].bootstrap.samples
     caption = f"F1 on {comparison.split}, in percent, {samples} samples, seed {comparison.seed}"
     header = ("view", "F1 of A", "F1 of B", "B − A", "95 % interval", "p")
-    figures = (_draw_difference(comparison),)
-    return Block("difference", "Difference", LEAD, figures, (Table(caption, header, rows),))
+    table = Table(caption, header, tuple(rows))
+    return Block("difference", "Difference", LEAD, (_draw_difference(comparison),), (table,))
 
 
 def make_types_block(data: ComparisonData) -> Block:
@@ -166,19 +169,11 @@ def _make_section(data: ComparisonData, changed: int) -> RunSection:
     )
     options = ["--split", comparison.split, "--seed", str(comparison.seed)]
     command = shlex.join(["ita", "compare", comparison.a, comparison.b, *options])
-    headlines = tuple(_make_headline(label, comparison.views[VIEWS[label]]) for label in (IT, T))
-    return RunSection(about, command, headlines, tuple(make_block(data) for make_block in BLOCKS))
-
-
-def _make_headline(label: str, difference: Difference) -> Headline:
-    return Headline(f"{label}, B − A", format_gain(difference.difference), f"p {difference.randomisation.p:.4f}")
-
-
-def _make_difference_row(label: str, difference: Difference) -> Row:
-    gain = format_gain(difference.difference)
-    interval = f"{format_gain(difference.bootstrap.low)} … {format_gain(difference.bootstrap.high)}"
-    p = f"{difference.randomisation.p:.4f}"
-    return Row((label, format_percent(difference.a), format_percent(difference.b), gain, interval, p))
+    headlines: list[Fact] = []
+    for label in (IT, T):
+        one = comparison.views[VIEWS[label]]
+        headlines.append(Fact(f"{label}, B − A", format_gain(one.difference), f"p {one.randomisation.p:.4f}"))
+    return RunSection(about, command, tuple(headlines), tuple(make_block(data) for make_block in BLOCKS))
 
 
 def _draw_difference(comparison: Comparison) -> Figure:

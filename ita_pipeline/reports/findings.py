@@ -39,6 +39,11 @@ def collect_findings(results: Results, config: ContextConfig, stages: Sequence[s
     )
 
 
+def note_unreadable(reason: str) -> Findings:
+    """Return the findings in a picture that could not be read."""
+    return Findings(failed=(StageFailure(stage="reading", kind="unreadable", reason=reason),))
+
+
 def _list_objects(value: Value | Failure | None, config: ContextConfig) -> Iterator[ObjectFinding]:
     if not isinstance(value, ObjectsValue):
         return

@@ -1,28 +1,9 @@
-"""Numbers and settings as the text of table cells, and results paired with the labels of the two views."""
+"""Numbers and settings as the text of table cells."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
-
-from ita_pipeline.ner.metrics.scores import Score, Scores
-from ita_pipeline.reports.models import IT, T
-from ita_pipeline.runs.run import BothViews
-from stages.base import Frozen
-
-Content = TypeVar("Content", bound=Frozen)
-
-NO_SCORE = Score.of(0, 0, 0)
-
-
-def pair_views(results: BothViews[Content]) -> tuple[tuple[str, Content], ...]:
-    """Return the results of both views, T first, each with its label."""
-    return (T, results.text), (IT, results.text_and_image)
-
-
-def list_f1(scores: Scores, types: Sequence[str]) -> tuple[float, ...]:
-    """Return the F1 of these types in percent."""
-    return tuple(100 * scores.types.get(name, NO_SCORE).f1 for name in types)
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 
 def format_percent(number: float) -> str:

@@ -7,21 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import Field
+
 from ita_pipeline.core.text import escape_name
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.reports.cache_lookup import CacheLookup
-from ita_pipeline.reports.findings import collect_findings
-from ita_pipeline.reports.models import (
-    GOLD,
-    IT,
-    Findings,
-    GalleryEntry,
-    ReportMention,
-    StageFailure,
-    T,
-    judge_answers,
-    split_at_words,
-)
+from ita_pipeline.reports.findings import collect_findings, note_unreadable
+from ita_pipeline.reports.models import GOLD, IT, GalleryEntry, ReportMention, T, judge_answers, split_at_words
 from ita_pipeline.reports.thumbnails import Thumbnail
 from stages.base import Frozen
 
@@ -31,16 +23,6 @@ PICTURE_FILTERS = {
     "failed": "a stage failed",
     "waiting": "a stage has not looked yet",
     "no-picture": "without a picture",
-}
-
-FILTERS = {
-    "all": "all",
-    "changed": "changed by the picture",
-    "helped": "right with the picture only",
-    "harmed": "wrong with the picture only",
-    "wrong": "wrong",
-    "right": "right",
-    **PICTURE_FILTERS,
 }
 
 SORTS = {
@@ -73,7 +55,8 @@ class ReportPost:
 class AnswerComparison(Frozen):
     """The answers of a gallery, in order, and the words that compare two of them, `before` and `after`.
 
-    `verdicts` are a tag, right or wrong, and words; the page shows the first whose tag the post has.
+    `verdicts` are a tag, right or wrong, and words; the page shows the first whose tag the post has. `filters` are
+    the names of the filters by tag, in order.
     """
 
     views: tuple[str, ...]
@@ -84,6 +67,7 @@ class AnswerComparison(Frozen):
     title: str
     said_before: str
     said_after: str
+    filters: Mapping[str, str] = Field(exclude=True)
 
 
 VIEW_COMPARISON = AnswerComparison(
@@ -100,6 +84,15 @@ VIEW_COMPARISON = AnswerComparison(
     title="What the picture changed",
     said_before="the text alone said",
     said_after="with the picture it says",
+    filters={
+        "all": "all",
+        "changed": "changed by the picture",
+        "helped": "right with the picture only",
+        "harmed": "wrong with the picture only",
+        "wrong": "wrong",
+        "right": "right",
+        **PICTURE_FILTERS,
+    },
 )
 
 
@@ -136,11 +129,10 @@ def make_gallery(
     lookup: CacheLookup,
     thumbnails: Mapping[str, Thumbnail],
     comparison: AnswerComparison = VIEW_COMPARISON,
-    filters: Mapping[str, str] = FILTERS,
 ) -> Gallery:
-    """Make the gallery of posts; `filters` are the names of the filters by tag."""
+    """Make the gallery of posts."""
     entries = [_make_post_entry(post, lookup, thumbnails, comparison) for post in posts]
-    return _assemble_gallery("posts", entries, thumbnails, comparison, filters)
+    return _assemble_gallery("posts", entries, thumbnails, comparison)
 
 
 def make_picture_gallery(folder: Path, lookup: CacheLookup, thumbnails: Mapping[str, Thumbnail]) -> Gallery:
@@ -154,17 +146,16 @@ def make_picture_gallery(folder: Path, lookup: CacheLookup, thumbnails: Mapping[
         name = _format_path(folder, path)
         entries.append(_make_picture_entry(post, f"{image.key[:12]}{copy}", name, lookup, thumbnails))
     for number, (path, reason) in enumerate(lookup.unreadable.items(), 1):
-        failure = StageFailure(stage="reading", kind="unreadable", reason=reason)
         entries.append(
             GalleryEntry(
                 anchor=f"unread-{number}",
                 id=_format_path(folder, path),
                 problem=reason,
-                found=Findings(failed=(failure,)),
+                found=note_unreadable(reason),
                 tags=("failed", "failed:reading", "no-picture"),
             )
         )
-    return _assemble_gallery("pictures", entries, thumbnails, VIEW_COMPARISON, FILTERS)
+    return _assemble_gallery("pictures", entries, thumbnails, VIEW_COMPARISON)
 
 
 def list_gold_mentions(post: Post) -> dict[str, tuple[ReportMention, ...]]:
@@ -179,11 +170,7 @@ def _format_path(folder: Path, path: Path) -> str:
 
 
 def _assemble_gallery(
-    what: str,
-    entries: list[GalleryEntry],
-    thumbnails: Mapping[str, Thumbnail],
-    comparison: AnswerComparison,
-    filters: Mapping[str, str],
+    what: str, entries: list[GalleryEntry], thumbnails: Mapping[str, Thumbnail], comparison: AnswerComparison
 ) -> Gallery:
     tags = Counter(tag for entry in entries for tag in entry.tags)
     tags["all"] = len(entries)
@@ -202,7 +189,7 @@ def _assemble_gallery(
         types=tuple(sorted({name for entry in entries for name in entry.types})),
         filters=tuple(
             SelectOption(value=tag, name=name, count=tags[tag])
-            for tag, name in filters.items()
+            for tag, name in comparison.filters.items()
             if tags[tag] or tag in permanent
         ),
         stages=tuple(SelectOption(value=name, name=name, count=tags[f"failed:{name}"]) for name in stages),

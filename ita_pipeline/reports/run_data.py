@@ -1,4 +1,4 @@
-"""The data that the blocks of a run's page are made from."""
+"""The data that the blocks of a run's page are made from, and what several blocks read of it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from ita_pipeline.ner.metrics.scores import Score, Scores
 from ita_pipeline.ner.training.history import EpochScore
 from ita_pipeline.reports.gallery import ReportPost
 from ita_pipeline.runs.run import Run, RunRecord, ViewScores
+
+NO_SCORE = Score.of(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +38,8 @@ def list_digests(record: RunRecord, kind: str) -> list[tuple[str, str]]:
     """Return the splits of a run and the digest of each one's `sentences` or `contexts`."""
     digests = record.components.get(kind)
     return [(split, str(digest)) for split, digest in digests.items()] if isinstance(digests, Mapping) else []
+
+
+def list_f1(scores: Scores, types: Sequence[str]) -> tuple[float, ...]:
+    """Return the F1 of these types in percent."""
+    return tuple(100 * scores.types.get(name, NO_SCORE).f1 for name in types)

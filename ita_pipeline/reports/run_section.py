@@ -6,20 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ita_pipeline.ner.training.history import EpochScore
 from ita_pipeline.reports.analysis_blocks import make_errors_block
-from ita_pipeline.reports.blocks import Block, Fact, Figure, Headline, Row, RunSection, Table
-from ita_pipeline.reports.formatting import (
-    NO_SCORE,
-    flatten_settings,
-    format_gain,
-    format_percent,
-    format_settings,
-    list_f1,
-    pair_views,
-)
+from ita_pipeline.reports.blocks import Block, Fact, Figure, Row, RunSection, Table
+from ita_pipeline.reports.formatting import flatten_settings, format_gain, format_percent, format_settings
 from ita_pipeline.reports.gallery import ReportPost
 from ita_pipeline.reports.models import IT, T
 from ita_pipeline.reports.plots import PlotSeries, draw_bars, draw_curves
-from ita_pipeline.reports.run_data import RunData, list_digests
+from ita_pipeline.reports.run_data import NO_SCORE, RunData, list_digests, list_f1
 from ita_pipeline.reports.series_block import make_series_block
 from ita_pipeline.reports.worst_errors import make_worst_errors_block
 from ita_pipeline.runs.run import Run, RunRecord, ViewScores
@@ -64,9 +56,15 @@ def make_learning_block(data: RunData) -> Block | None:
         return None
     lead = "The weights of the epoch with the best mean F1 of both views on dev were kept."
     figures = (_draw_dev_f1(history, kept), _draw_losses(history, kept))
-    rows = tuple(_make_epoch_row(epoch, epoch.epoch == kept) for epoch in history)
+    rows: list[Row] = []
+    for epoch in history:
+        is_kept = epoch.epoch == kept
+        scores = (epoch.text_f1, epoch.context_f1, epoch.mean_f1)
+        losses = (epoch.loss, epoch.nll_text, epoch.nll_context, epoch.alignment)
+        cells = (str(epoch.epoch), *map(format_percent, scores), *(f"{loss:.3f}" for loss in losses))
+        rows.append(Row(cells, strong=is_kept, note="kept" if is_kept else ""))
     header = ("epoch", "dev F1 T", "dev F1 I+T", "mean", "loss", "NLL T", "NLL I+T", "alignment")
-    table = Table("Epoch by epoch", header, rows, folded=len(history) > MAX_OPEN_EPOCHS)
+    table = Table("Epoch by epoch", header, tuple(rows), folded=len(history) > MAX_OPEN_EPOCHS)
     return Block("learning", "Learning", lead, figures, (table,))
 
 
@@ -95,18 +93,18 @@ BLOCKS: tuple[Callable[[RunData], Block | None], ...] = (
 )
 
 
-def _list_headlines(scores: Mapping[str, ViewScores]) -> Iterator[Headline]:
+def _list_headlines(scores: Mapping[str, ViewScores]) -> Iterator[Fact]:
     for split in ("test", "dev"):
         if split in scores:
             text, both = scores[split].text.micro.f1, scores[split].text_and_image.micro.f1
-            yield Headline(f"{split} F1, I+T", format_percent(both), f"{format_gain(both - text)} over T")
-            yield Headline(f"{split} F1, T", format_percent(text), "the text alone")
+            yield Fact(f"{split} F1, I+T", format_percent(both), f"{format_gain(both - text)} over T")
+            yield Fact(f"{split} F1, T", format_percent(text), "the text alone")
 
 
 def _make_splits_table(scores: Mapping[str, ViewScores]) -> Table:
     rows: list[Row] = []
     for split, views in sorted(scores.items(), reverse=True):  # test before dev
-        for label, view_scores in pair_views(views):
+        for label, view_scores in ((T, views.text), (IT, views.text_and_image)):
             micro = view_scores.micro
             numbers = (micro.precision, micro.recall, micro.f1, view_scores.macro_f1)
             cells = (f"{split}, {label}", *map(format_percent, numbers), str(micro.support))
@@ -117,7 +115,7 @@ def _make_splits_table(scores: Mapping[str, ViewScores]) -> Table:
 def _make_types_table(split: str, scores: ViewScores, types: Sequence[str]) -> Table:
     rows: list[Row] = []
     for name in types:
-        text, both = (view.types.get(name, NO_SCORE) for _, view in pair_views(scores))
+        text, both = (view.types.get(name, NO_SCORE) for view in (scores.text, scores.text_and_image))
         numbers = (text.precision, text.recall, text.f1, both.precision, both.recall, both.f1)
         support = max(text.support, both.support)
         rows.append(Row((name, *map(format_percent, numbers), format_gain(both.f1 - text.f1), str(support))))
@@ -126,7 +124,7 @@ def _make_types_table(split: str, scores: ViewScores, types: Sequence[str]) -> T
 
 
 def _draw_types(split: str, scores: ViewScores, types: Sequence[str]) -> Figure:
-    text, both = (list_f1(view, types) for _, view in pair_views(scores))
+    text, both = list_f1(scores.text, types), list_f1(scores.text_and_image, types)
     numbers = "; ".join(f"{name}: T {t:.0f}, I+T {it:.0f}" for name, t, it in zip(types, text, both, strict=True))
     series = [PlotSeries(T, text, T_STYLE), PlotSeries(IT, both, IT_STYLE)]
     return draw_bars(f"{split} F1 of each type", f"{split} F1 in percent. {numbers}.", "F1, %", types, series)
@@ -154,13 +152,6 @@ def _draw_losses(history: Sequence[EpochScore], kept: int) -> Figure:
     changes = "; ".join(f"{series.name} from {series.values[0]:.2f} to {series.values[-1]:.2f}" for series in used)
     alt = f"Mean training loss of a batch by epoch. {changes}."
     return draw_curves("Loss in training", alt, "loss", used, kept)
-
-
-def _make_epoch_row(epoch: EpochScore, is_kept: bool) -> Row:
-    scores = (epoch.text_f1, epoch.context_f1, epoch.mean_f1)
-    losses = (epoch.loss, epoch.nll_text, epoch.nll_context, epoch.alignment)
-    cells = (str(epoch.epoch), *map(format_percent, scores), *(f"{loss:.3f}" for loss in losses))
-    return Row(cells, strong=is_kept, note="kept" if is_kept else "")
 
 
 def _list_facts(record: RunRecord) -> Iterator[Fact]:

@@ -94,9 +94,7 @@ def _name_contexts(record: RunRecord) -> str:
     if any(name in record.stage_keys for name in OPTIONAL_STAGES):
         return format_contexts(order)
     if not record.captions:
-        order, default = (
-            tuple(name for name in names if name not in OPTIONAL_STAGES) for names in (order, default)
-        )
+        order, default = _without_optional(order), _without_optional(default)
     return format_contexts(None if order == default else order)
 
 

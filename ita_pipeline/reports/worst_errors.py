@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from ita_pipeline.core.text import escape_name
 from ita_pipeline.corpus.posts import Post, Span
@@ -19,24 +18,13 @@ MAX_ERRORS = 5
 MAX_MENTION_LENGTH = 60
 
 
-@dataclass(frozen=True, slots=True)
-class RankedError:
-    """An error of I+T in a post; `score` is the mention's probability, and `sureness` ranks errors of one kind."""
-
-    item: ReportPost
-    gold: Span | None
-    predicted: Span | None
-    score: float | None
-    sureness: float
-
-
 def make_worst_errors_block(data: RunData) -> Block | None:
     """Show the surest errors of I+T on test, if there are any."""
-    errors: dict[ErrorKind, list[RankedError]] = {}
+    errors: dict[ErrorKind, list[tuple[float, Row]]] = {}
     for item in data.posts:
         if item.split == "test":
-            for kind, error in _list_errors(item):
-                errors.setdefault(kind, []).append(error)
+            for kind, sureness, row in _list_errors(item):
+                errors.setdefault(kind, []).append((sureness, row))
     if not errors:
         return None
     lead = (
@@ -47,7 +35,8 @@ def make_worst_errors_block(data: RunData) -> Block | None:
     return Block("surest", "Surest errors", lead, tables=tables)
 
 
-def _list_errors(item: ReportPost) -> Iterator[tuple[ErrorKind, RankedError]]:
+def _list_errors(item: ReportPost) -> Iterator[tuple[ErrorKind, float, Row]]:
+    """Yield the errors of I+T in a post: the kind, the number that ranks errors of one kind, and the table row."""
     if GOLD not in item.answers or IT not in item.answers:
         return
     scores = {mention.span: mention.score for mention in item.answers[IT]}
@@ -57,20 +46,16 @@ def _list_errors(item: ReportPost) -> Iterator[tuple[ErrorKind, RankedError]]:
             continue
         score = scores[match.predicted] if match.predicted else None
         sureness = lowest if match.predicted is None else score or 0.0
-        yield match.kind, RankedError(item, match.gold, match.predicted, score, sureness)
+        probability = "" if score is None else f"{100 * score:.0f} %"
+        mentions = [_format_mention(item.post, span) for span in (match.gold, match.predicted)]
+        row = Row((escape_name(item.post.id), *mentions, probability), link=f"post={item.anchor}")
+        yield match.kind, sureness, row
 
 
-def _make_table(caption: str, errors: Sequence[RankedError]) -> Table:
-    surest = sorted(errors, key=lambda error: -error.sureness)[:MAX_ERRORS]
+def _make_table(caption: str, errors: Sequence[tuple[float, Row]]) -> Table:
+    surest = sorted(errors, key=lambda error: -error[0])[:MAX_ERRORS]
     header = ("post", "gold", "I+T says", "probability")
-    return Table(caption.capitalize(), header, tuple(map(_make_row, surest)), words=3)
-
-
-def _make_row(error: RankedError) -> Row:
-    post = error.item.post
-    score = "" if error.score is None else f"{100 * error.score:.0f} %"
-    cells = (escape_name(post.id), _format_mention(post, error.gold), _format_mention(post, error.predicted), score)
-    return Row(cells, link=f"post={error.item.anchor}")
+    return Table(caption.capitalize(), header, tuple(row for _, row in surest), words=3)
 
 
 def _format_mention(post: Post, span: Span | None) -> str:

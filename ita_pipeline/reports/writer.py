@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +14,7 @@ from ita_pipeline.core.progress import Progress
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
 from ita_pipeline.reports.blocks import RunSection
 from ita_pipeline.reports.cache_lookup import CacheLookup
-from ita_pipeline.reports.gallery import (
-    FILTERS,
-    VIEW_COMPARISON,
-    AnswerComparison,
-    Gallery,
-    ReportPost,
-    make_gallery,
-)
+from ita_pipeline.reports.gallery import VIEW_COMPARISON, AnswerComparison, Gallery, ReportPost, make_gallery
 from ita_pipeline.reports.models import judge_answers
 from ita_pipeline.reports.page import Page, write_page
 from ita_pipeline.reports.thumbnails import Pictures, Thumbnail, ThumbnailStore
@@ -84,13 +77,12 @@ class ReportWriter:
         posts: Sequence[ReportPost],
         lookup: CacheLookup,
         comparison: AnswerComparison = VIEW_COMPARISON,
-        filters: Mapping[str, str] = FILTERS,
         max_images: int | None = None,
     ) -> Gallery:
         """Make the gallery of posts; the most telling posts get the first `max_images` thumbnails."""
         ranked = sorted(posts, key=lambda p: judge_answers(p.answers, comparison.before, comparison.after)[1])
         images = lookup.distinct_images(item.post for item in ranked)
-        return make_gallery(posts, lookup, self.make_thumbnails(images[:max_images]), comparison, filters)
+        return make_gallery(posts, lookup, self.make_thumbnails(images[:max_images]), comparison)
 
     def make_thumbnails(self, images: Sequence[ImageRef]) -> dict[str, Thumbnail]:
         """Make thumbnails where the options say; return them by picture key."""

@@ -50,7 +50,7 @@ def test_learning_describes_its_curves_in_text_and_in_a_table(section: RunSectio
 
 
 def test_everything_that_the_run_depended_on_is_listed(section: RunSection):
-    facts = {fact.name: f"{fact.code} {fact.note}" for fact in block(section, "dependence").facts}
+    facts = {fact.name: f"{fact.value} {fact.note}" for fact in block(section, "dependence").facts}
     assert facts["run key"].startswith("0123456789abcdef" * 4)
     assert facts["stage ocr"].startswith(key_of("ocr").hexdigest)
     assert facts["stage objects"].endswith("detector nanodet-g")

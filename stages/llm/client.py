@@ -16,7 +16,7 @@ import random
 import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import httpx2 as httpx
@@ -34,9 +34,8 @@ MAX_FAILURES = 10
 MAX_BACK_OFF = 30.0  # seconds
 
 
-@dataclass(slots=True)
-class EndpointState:
-    """What a client has learned about its endpoint.
+class ChatClient:
+    """A client of one endpoint. Its budget and state last as long as the client, connections as long as a batch.
 
     Attributes:
         successes: Number of questions answered.
@@ -45,16 +44,6 @@ class EndpointState:
         stopped: The outcome of all further questions once the client has stopped.
         is_gone: Whether the client stopped because the server no longer answers.
     """
-
-    successes: int = 0
-    failures_in_a_row: int = 0
-    retry_at: float = 0.0
-    stopped: Postponed | None = None
-    is_gone: bool = False
-
-
-class ChatClient:
-    """A client of one endpoint. Its budget and state last as long as the client, connections as long as a batch."""
 
     def __init__(self, endpoint: Endpoint, sampling: Sampling | None = None) -> None:
         """Check the endpoint and start with an unused budget.
@@ -65,7 +54,10 @@ class ChatClient:
         self.endpoint, self.sampling = endpoint, sampling or Sampling()
         self.transport = ChatTransport(endpoint, self.sampling)
         self.budget = Budget(endpoint.max_requests, endpoint.max_tokens)
-        self.state = EndpointState()
+        self.successes = self.failures_in_a_row = 0
+        self.retry_at = 0.0
+        self.stopped: Postponed | None = None
+        self.is_gone = False
         self.random = random.Random()
 
     def ask(self, chats: Sequence[Messages]) -> list[ChatOutcome]:
@@ -89,29 +81,28 @@ class ChatClient:
     def _excuse(self, outcome: ChatOutcome) -> ChatOutcome:
         """Postpone a question whose answer broke off because the server went away."""
         is_interrupted = isinstance(outcome, Failure) and outcome.kind is FailureKind.TRANSIENT
-        return self.state.stopped if is_interrupted and self.state.is_gone and self.state.stopped else outcome
+        return self.stopped if is_interrupted and self.is_gone and self.stopped else outcome
 
     async def _ask_one(self, http: httpx.AsyncClient, messages: Messages, freed: asyncio.Condition) -> ChatOutcome:
         """Ask until there is an answer or no retry is worthwhile. `freed` is notified if budget becomes free."""
-        state = self.state
         prompt_tokens = estimate_tokens(messages)
         max_tokens = prompt_tokens + self.sampling.max_tokens
         body = self.transport.build_body(messages)
         tries = requests = 0
-        successes = state.successes
+        successes = self.successes
         while True:
             await self._wait_until_allowed()
             if not await self._reserve(max_tokens, freed):
-                return state.stopped or self.budget.postpone()
+                return self.stopped or self.budget.postpone()
             requests += 1
             outcome = await self._send(http, body, prompt_tokens, freed)
             if outcome.reply is not None:
-                state.successes += 1
-                state.failures_in_a_row = 0
+                self.successes += 1
+                self.failures_in_a_row = 0
                 usage = outcome.reply.usage.model_copy(update={"requests": requests})
                 return replace(outcome.reply, usage=usage)
-            has_progress = state.successes > successes
-            successes = state.successes
+            has_progress = self.successes > successes
+            successes = self.successes
             # While a busy server answers a few questions a minute, every question gets its turn.
             tries = 0 if outcome.is_busy and has_progress else tries + 1
             if (final := self._give_up(outcome, tries, has_progress)) is not None:
@@ -134,38 +125,37 @@ class ChatClient:
 
     def _give_up(self, outcome: RequestOutcome, tries: int, has_progress: bool) -> Failure | Postponed | None:
         """Return the outcome of a question without an answer, None if it should be asked again."""
-        state = self.state
         if outcome.wait is not None and outcome.wait > self.endpoint.longest_wait:
             reason = f"{outcome.reason}, and asks to be left alone for {outcome.wait:.0f} s"
             return self._stop(reason, "the same command goes on later")
-        if outcome.is_refusal and (outcome.is_fatal or not state.successes):
+        if outcome.is_refusal and (outcome.is_fatal or not self.successes):
             return self._stop(outcome.reason, outcome.hint)
         if outcome.is_retryable and tries < self.endpoint.tries:
             return None
         # Once the server has answered, a timeout is the question's fault and must not stop the other questions.
-        is_unavailable = outcome.is_unavailable or (outcome.is_timeout and not state.successes)
+        is_unavailable = outcome.is_unavailable or (outcome.is_timeout and not self.successes)
         if is_unavailable and not has_progress:
-            state.is_gone = True
+            self.is_gone = True
             return self._stop(outcome.reason, outcome.hint)
-        state.failures_in_a_row += 1
-        is_hopeless = outcome.kind is FailureKind.TRANSIENT or not state.successes
-        if is_hopeless and state.failures_in_a_row >= MAX_FAILURES:
-            count = f"{state.failures_in_a_row} requests in a row"
+        self.failures_in_a_row += 1
+        is_hopeless = outcome.kind is FailureKind.TRANSIENT or not self.successes
+        if is_hopeless and self.failures_in_a_row >= MAX_FAILURES:
+            count = f"{self.failures_in_a_row} requests in a row"
             self._stop(f"{count} had no answer of use, the last: {outcome.reason}", outcome.hint)
         return Failure(kind=outcome.kind, reason=outcome.reason)
 
     def _stop(self, reason: str, hint: str) -> Postponed:
-        self.state.stopped = Postponed(reason=reason, hint=hint, broken=True)
-        return self.state.stopped
+        self.stopped = Postponed(reason=reason, hint=hint, broken=True)
+        return self.stopped
 
     async def _wait_until_allowed(self) -> None:
         """Wait until the server wants requests again; jitter spreads the waiting requests."""
-        while not self.state.stopped and (seconds := self.state.retry_at - time.monotonic()) > 0:
+        while not self.stopped and (seconds := self.retry_at - time.monotonic()) > 0:
             await asyncio.sleep(seconds * (1 + 0.1 * self.random.random()) + 0.001)
 
     async def _wait_for_retry(self, outcome: RequestOutcome, tries: int) -> None:
         if outcome.wait is not None:
-            self.state.retry_at = max(self.state.retry_at, time.monotonic() + outcome.wait)
+            self.retry_at = max(self.retry_at, time.monotonic() + outcome.wait)
         else:
             await asyncio.sleep(self.back_off(tries) * self.random.uniform(0.5, 1.0))
 
@@ -176,11 +166,11 @@ class ChatClient:
     async def _reserve(self, tokens: int, freed: asyncio.Condition) -> bool:
         """Reserve budget for a request, waiting while requests in flight may free some; False if there is none."""
         async with freed:
-            while not self.state.stopped and not self.budget.fits(tokens):
+            while not self.stopped and not self.budget.fits(tokens):
                 if not self.budget.in_flight:
                     return False
                 await freed.wait()
-            if self.state.stopped:
+            if self.stopped:
                 return False
             self.budget.reserve(tokens)
             return True

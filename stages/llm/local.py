@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+# Options of `generate` that override a model's own settings for sampling.
+GREEDY = {"do_sample": False, "num_beams": 1, "temperature": None, "top_p": None, "top_k": None}
+
+
 class LocalChat:
     """A chat model of transformers, with or without image input."""
 
@@ -64,15 +68,7 @@ class LocalChat:
             reason = f"{tokens} are more than the {self.max_length} that {self.name} takes"
             return Failure(kind=FailureKind.PERMANENT, reason=reason)
         with torch.inference_mode():
-            sequences = self.model.generate(
-                **inputs,
-                max_new_tokens=max_tokens,
-                do_sample=False,
-                num_beams=1,
-                temperature=None,
-                top_p=None,
-                top_k=None,
-            )
+            sequences = self.model.generate(**inputs, max_new_tokens=max_tokens, **GREEDY)
         answer = sequences[0, length:]
         text = self.processor.decode(answer, skip_special_tokens=True).strip()
         if not has_text(text):

@@ -38,16 +38,16 @@ def map_in_threads(
     Meanwhile OpenCV and torch use a single thread per call. Their thread counts are restored afterwards.
     """
     with ExitStack() as stack:
-        setters = []
-        for count, set_count in list_thread_counts():
+        counts = list_thread_counts()
+        for count, set_count in counts:
             stack.callback(set_count, count)
-            set_count(1)
-            setters.append(set_count)
 
         def use_single_threads() -> None:
             # OpenMP keeps a count for each thread.
-            for set_count in setters:
+            for _, set_count in counts:
                 set_count(1)
+
+        use_single_threads()
 
         pool = stack.enter_context(ThreadPoolExecutor(workers, initializer=use_single_threads))
         return [output for outputs in pool.map(lambda one: work([one]), inputs) for output in outputs]

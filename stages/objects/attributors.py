@@ -35,18 +35,17 @@ def identify_attributor(config: ObjectsConfig) -> Identity:
     """
     if config.attributes == NO_ATTRIBUTES:
         return Identity()
+    tools = {"kinds": digest_kinds()} if config.names_kinds else {"attribute list": digest_attribute_list()}
     if config.attributes == EFFICIENTNET:
         from stages.objects.efficientnet import GRAPH_SHA256, SHA256, find_weights
 
         find_weights()
         models = {"attributes": f"sha256:{SHA256}", "attribute graph": f"sha256:{GRAPH_SHA256}"}
-        return Identity(models=models, tools={"kinds": digest_kinds()})
+        return Identity(models=models, tools=tools)
     from stages.objects.timm_classifier import model_name
 
     models = {"attributes": identify(model_name(config.attributes), config.attributes_revision)}
-    if config.names_kinds:
-        return Identity(models=models, tools={"kinds": digest_kinds()})
-    return Identity(models=models, tools={"attribute list": digest_attribute_list()})
+    return Identity(models=models, tools=tools)
 
 
 def load_attributor(config: ObjectsConfig, identity: str) -> Attributor:

@@ -103,11 +103,6 @@ class Ink(NamedTuple):
     mask: NDArray[np.bool_]
     letters: NDArray[np.int64]  # (N, 5): left, top, width, height, area
 
-    @property
-    def area(self) -> int:
-        """Number of pixels of the letters."""
-        return int(self.letters[:, 4].sum())
-
 
 def crop_line(gray: GrayImage, box: Box) -> LineCrop | None:
     """Return the line in `box`, leveled, or None if there are hardly any letters in it.
@@ -176,7 +171,8 @@ def _find_ink(image: GrayImage) -> Ink:
     import cv2
 
     threshold, _ = cv2.threshold(image, 0, 255, cv2.THRESH_OTSU)
-    return max((_select_ink(image, threshold, dark) for dark in (True, False)), key=lambda ink: ink.area)
+    sides = (_select_ink(image, threshold, dark) for dark in (True, False))
+    return max(sides, key=lambda ink: ink.letters[:, 4].sum())
 
 
 def _select_ink(image: GrayImage, threshold: float, is_dark: bool) -> Ink:

@@ -145,14 +145,8 @@ def _join_spots(spots: Numbers) -> Lines:
     starts = np.flatnonzero(np.diff(line_of[order], prepend=-1))
     if not len(starts):
         return Lines(np.empty((0, 4), np.int64), np.empty(0, np.int64))
-    boxes = np.column_stack(
-        [
-            np.minimum.reduceat(left[order], starts),
-            np.minimum.reduceat(top[order], starts),
-            np.maximum.reduceat(right[order], starts),
-            np.maximum.reduceat(bottom[order], starts),
-        ]
-    )
+    sides = ((np.minimum, left), (np.minimum, top), (np.maximum, right), (np.maximum, bottom))
+    boxes = np.column_stack([outer.reduceat(side[order], starts) for outer, side in sides])
     letters = np.diff(np.append(starts, len(spots)))
     mean_height = np.add.reduceat(spots[order, 3], starts) / letters
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]

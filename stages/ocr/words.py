@@ -29,7 +29,10 @@ def merge_readings(first: Sequence[Word], second: Sequence[Word]) -> list[Word]:
             unmatched.remove(match)
             words.append(_with_confidence(word, 1 - (1 - word.confidence) * (1 - match.confidence)))
     words += [_with_confidence(word, UNCONFIRMED * word.confidence) for word in unmatched]
-    return _sort_like(words, first or second)
+    # In the direction, left to right or right to left, of the first reading that has words.
+    reading = first or second
+    is_backwards = bool(reading) and reading[0].box[0] > reading[-1].box[0]
+    return sorted(words, key=lambda word: word.box[0], reverse=is_backwards)
 
 
 def drop_overlapping(words: Iterable[Word]) -> list[Word]:
@@ -59,12 +62,6 @@ def sort_for_reading(words: Iterable[Word]) -> list[Word]:
             rows.append([line])
     ordered = [line for row in rows for line in sorted(row, key=lambda line: line[0].box[0])]
     return [word.model_copy(update={"line": number}) for number, line in enumerate(ordered) for word in line]
-
-
-def _sort_like(words: Sequence[Word], reading: Sequence[Word]) -> list[Word]:
-    """Sort the words of a line in the direction, left to right or right to left, of `reading`."""
-    is_backwards = bool(reading) and reading[0].box[0] > reading[-1].box[0]
-    return sorted(words, key=lambda word: word.box[0], reverse=is_backwards)
 
 
 def _is_same_word(word: Word, other: Word) -> bool:

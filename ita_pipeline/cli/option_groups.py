@@ -166,7 +166,7 @@ def build_options(*groups: OptionGroup, **values: Any) -> Options:
 
     for group in groups:
         values |= vars(group)
-    assignments = list(values.pop("assignments", None) or ())
+    assignments: list[str] = list(values.pop("assignments", None) or ())
     for name in ("max_requests", "max_tokens"):
         budget = values.pop(name, None)
         if budget is not None:

@@ -33,7 +33,10 @@ FORMATS: dict[FormatName, PostFormat] = {
 
 def find_format(path: Path) -> FormatName:
     """The format of a file by its suffix, CoNLL if no format has that suffix."""
-    return next((name for name, form in FORMATS.items() if path.suffix.lower() in form.suffixes), "conll")
+    for name, post_format in FORMATS.items():
+        if path.suffix.lower() in post_format.suffixes:
+            return name
+    return "conll"
 
 
 def parse_posts(

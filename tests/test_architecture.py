@@ -37,6 +37,7 @@ def test_imports_run_downwards():
     ("file", "line"),
     [
         ("ita_pipeline/core/errors.py", "from ita_pipeline.cache.keys import digest"),
+        ("ita_pipeline/cli/extract.py", "from ita_pipeline.runs.run import Run"),
         ("ita_pipeline/cache/keys.py", "from ita_pipeline.corpus.posts import Post"),
         ("ita_pipeline/ner/tags.py", "from ita_pipeline.cache.store import Store"),
         ("ita_pipeline/api/extract.py", "from ita_pipeline.server.serve import serve"),

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
-from ita_pipeline.server.middleware import AllowedHosts, RequestFilter, RequestLimits, error_response
+from ita_pipeline.server.middleware import AllowedHosts, RequestFilter, ServerLimits, error_response
 from ita_pipeline.server.page import demo_page
 from ita_pipeline.server.schemas import ErrorResponse, PredictResponse
 from ita_pipeline.server.service import PredictionService, RejectedPostError
@@ -36,10 +36,10 @@ NOT_A_FILE = "image: send the picture as a file, as curl does with -F image=@sig
 
 
 def make_app(
-    service: PredictionService, limits: RequestLimits | None = None, hosts: AllowedHosts | None = None
+    service: PredictionService, limits: ServerLimits | None = None, hosts: AllowedHosts | None = None
 ) -> RequestFilter:
     """Return the whole application. The service answers one post after another, in a thread."""
-    limits = limits or RequestLimits()
+    limits = limits or ServerLimits()
     # The pages that FastAPI offers for its description load scripts from other sites.
     app = FastAPI(
         title="ita demo",

@@ -35,7 +35,7 @@ HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class RequestLimits:
+class ServerLimits:
     """Limits for bytes of a request, characters of a text, posts in progress, and seconds to send a request."""
 
     max_bytes: int = 26 * 1024 * 1024
@@ -79,7 +79,7 @@ def error_response(status: int, error: str, **headers: str) -> JSONResponse:
 class RequestFilter:
     """The middleware, around the whole application."""
 
-    def __init__(self, app: ASGIApp, limits: RequestLimits, hosts: AllowedHosts) -> None:
+    def __init__(self, app: ASGIApp, limits: ServerLimits, hosts: AllowedHosts) -> None:
         self.app, self.limits, self.hosts = app, limits, hosts
         self._active_posts = 0
         self._size_error = f"a text and its picture may take {limits.max_bytes / 1024**2:.0f} MB together, not more"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ita_pipeline.reports.gallery import NOT_APPENDED, VIEW_COMPARISON, AnswerComparison
 from ita_pipeline.reports.page import PageTemplate, render_template
 from ita_pipeline.runs.run import Run
-from ita_pipeline.server.middleware import RequestLimits
+from ita_pipeline.server.middleware import ServerLimits
 from stages.base import Frozen
 
 TEMPLATE = PageTemplate("demo.html", ("elements", "picture", "post", "demo"), ("page", "demo"))
@@ -30,7 +30,7 @@ class DemoData(Frozen):
     bytes: int
 
 
-def demo_page(run: Run, limits: RequestLimits, notes: tuple[str, ...]) -> str:
+def demo_page(run: Run, limits: ServerLimits, notes: tuple[str, ...]) -> str:
     """Render the page for a run."""
     record, splits = run.record(), run.scores().splits
     types = tuple(sorted(record.types))

@@ -49,7 +49,7 @@ def demo(
         import uvicorn
 
         from ita_pipeline.server.app import make_app
-        from ita_pipeline.server.middleware import RequestLimits
+        from ita_pipeline.server.middleware import ServerLimits
         from ita_pipeline.server.service import PredictionService
 
         consent, confirm, changes = options.consent, options.confirm, options.changes
@@ -57,7 +57,7 @@ def demo(
         service = PredictionService(predictor)
         try:
             service.open()
-            request_limits = RequestLimits(max_bytes=(limits.megabytes + 1) * MEGABYTE)
+            request_limits = ServerLimits(max_bytes=(limits.megabytes + 1) * MEGABYTE)
             app = make_app(service, request_limits, allowed_hosts(host, server_socket))
             if ready is not None:
                 ready(_url(server_socket), _is_local(server_socket), service.notes)

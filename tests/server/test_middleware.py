@@ -15,9 +15,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from ita_pipeline.server.middleware import HEADERS, LOOPBACK_NAMES, AllowedHosts, RequestFilter, RequestLimits
+from ita_pipeline.server.middleware import HEADERS, LOOPBACK_NAMES, AllowedHosts, RequestFilter, ServerLimits
 
-SMALL = RequestLimits(max_bytes=100, max_posts=2, max_seconds=0.2)
+SMALL = ServerLimits(max_bytes=100, max_posts=2, max_seconds=0.2)
 
 
 async def echo(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
@@ -147,7 +147,7 @@ def test_a_slow_sender_is_not_waited_for():
 
 
 def test_a_crowd_is_told_when_to_come_again_and_afterwards_it_is_free_again():
-    middleware = RequestFilter(echo, RequestLimits(max_bytes=100, max_posts=2), AllowedHosts())
+    middleware = RequestFilter(echo, ServerLimits(max_bytes=100, max_posts=2), AllowedHosts())
 
     async def crowd() -> list[Reply]:
         return await asyncio.gather(*(ask(middleware, pause=0.05) for _ in range(5)))

@@ -187,7 +187,7 @@ class _UnfinishedWriter(SegmentWriter):
 
 
 class SegmentReplacement:
-    """New segments of each generation, none of which has the name of a segment before all of them are complete."""
+    """New segments of each generation. They get their final names only when all of them are complete."""
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.names: list[str] = []

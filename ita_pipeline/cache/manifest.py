@@ -88,7 +88,7 @@ class Manifest:
             yield PostNote(place, key, post, before, tuple(filter(None, changed.split(","))))
 
     def _select(self, query: str, values: Sequence[bytes] | Sequence[str]) -> list[sqlite3.Row]:
-        """Select the rows of which a column has one of these values."""
+        """Select the rows that have one of these values in a column."""
         rows: list[sqlite3.Row] = []
         with suppress(sqlite3.Error):
             for batch in batched(values, QUERY_SIZE):

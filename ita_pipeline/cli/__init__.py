@@ -125,7 +125,7 @@ def _has_working_folder() -> bool:
 
 
 def _explain_system_error(error: OSError) -> tuple[str, str]:
-    """Describe an error of the operating system, and how to mend it."""
+    """Describe an error of the operating system, and how to fix it."""
     place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
     if isinstance(error, FileNotFoundError) and not place and not _has_working_folder():
         return "the current folder is not there any more", "go to one that is, and run the same command again: cd …"

@@ -1,4 +1,4 @@
-"""`ita export-model`: a trained run as a folder that stands alone."""
+"""`ita export-model`: a trained run as a self-contained folder."""
 
 from __future__ import annotations
 

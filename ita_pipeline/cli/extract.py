@@ -139,7 +139,7 @@ def _print_other_files(others: Sequence[PurePath]) -> None:
 
 
 def print_failures(extraction: Extraction) -> None:
-    """Print the first failures of an extraction, and how to mend them."""
+    """Print the first failures of an extraction, and how to fix them."""
     reasons = [(failure.item.label, failure.failure.reason) for failure in extraction.failed]
     reasons += [(unreadable.label, unreadable.reason) for unreadable in extraction.unreadable]
     if not reasons:

@@ -31,5 +31,5 @@ Request = Stage[Any] | list[JobRequest] | PrefetchRequest
 # The first line of an answer.
 READY, RESULTS, BROKEN = b"ready", b"results", b"broken"
 
-# The start of a line that stands for a postponed job.
+# A line that starts with this reports a postponed job.
 POSTPONED = b"postponed "

@@ -119,7 +119,7 @@ def series_run(contexts: str, run: Run, new: bool) -> SeriesRun:
 
 
 def summarize(runs: Sequence[SeriesRun]) -> RunSeries:
-    """Add the means to the runs, of which there is at least one."""
+    """Add the means to the runs; at least one run is required."""
     rows: list[SeriesRow] = []
     for contexts in dict.fromkeys(run.contexts for run in runs):
         same = [run for run in runs if run.contexts == contexts]

@@ -85,7 +85,7 @@ class ImageSource(Protocol):
 
 
 class RandomAccessFile(ImageSource, Protocol):
-    """A file of which ranges can be read, such as an archive with many images."""
+    """A file that supports reading ranges, such as an archive with many images."""
 
     __slots__ = ()
 

@@ -160,7 +160,7 @@ class ChatClient:
             await asyncio.sleep(self.back_off(tries) * self.random.uniform(0.5, 1.0))
 
     def back_off(self, tries: int) -> float:
-        """Return the maximum seconds to wait after so many tries."""
+        """Return the maximum seconds to wait after this number of tries."""
         return min(MAX_BACK_OFF, self.endpoint.back_off * 2 ** max(0, tries - 1))
 
     async def _reserve(self, tokens: int, freed: asyncio.Condition) -> bool:

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-# A Tesseract process reads at most so many images, and about so many pixels. Its start takes as long as reading a
-# few images, but an image that crashes it costs the whole group a second try.
+# A Tesseract process reads at most this many images, and about this many pixels. Its start takes as long as reading
+# a few images, but an image that crashes it costs the whole group a second try.
 GROUP_SIZE = 32
 
 GROUP_PIXELS = 8_000_000

@@ -178,7 +178,7 @@ def _find_neighbors(spots: Numbers) -> tuple[Numbers, Numbers]:
 
 
 def _drop_nested(boxes: Numbers, letters: Numbers) -> list[Box]:
-    """Return boxes of which none is mostly inside another one; if there are too many, those with most letters."""
+    """Return boxes that are not mostly inside another one; if there are too many, those with the most letters."""
     if len(boxes) > MAX_LINES:
         boxes = boxes[np.argsort(-letters, kind="stable")[:MAX_LINES]]
     left, top, right, bottom = boxes.T

@@ -94,7 +94,7 @@ class SharedCache:
 
     @contextmanager
     def as_user_errors(self) -> Generator[None]:
-        """Turn errors of the connection into errors that a person can mend.
+        """Turn errors of the connection into errors that users can fix.
 
         Raises:
             UserError: the cache is not there, does not answer, or may not be read or written.

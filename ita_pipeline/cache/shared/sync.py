@@ -35,7 +35,7 @@ MAX_ATTEMPTS = 5
 # A segment of another host, in a folder that machines share, counts as closed after this many seconds.
 CLOSED_AFTER = 3600.0
 
-# Small objects under a key, at a multiple of which the machine that put the last one merges them.
+# When a key has a multiple of this many small objects, the machine that uploaded the last one merges them.
 MAX_SMALL_OBJECTS = 128
 
 AnyStage = type[Stage[Any]] | Stage[Any]

@@ -20,7 +20,7 @@ OUTSIDE = "O"
 
 NUM_BINS = 10
 
-# Mentions of at least so many words are one group.
+# Mentions of at least this many words form one group.
 LONG_MENTION = 4
 
 # The number of mistakes of each kind that an analysis lists.

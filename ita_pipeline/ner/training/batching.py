@@ -10,7 +10,7 @@ from ita_pipeline.core.iteration import batched
 from ita_pipeline.ner.tags import TagScheme
 from ita_pipeline.ner.views import EncodedPost, collate, word_mask
 
-# Posts are sorted by length within pools of so many batches: more save little padding and mix less.
+# Posts are sorted by length within pools of this many batches: more save little padding and mix less.
 POOL_BATCHES = 50
 
 

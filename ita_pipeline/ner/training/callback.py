@@ -33,7 +33,7 @@ class TrainingCallback(TrainerCallback):
         self.last_time = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Log an update, and request a checkpoint after every so many."""
+        """Log an update, and request a checkpoint at the configured interval."""
         trainer, step, every = self.trainer, state.global_step, self.workdir.checkpoint_every
         now = time.monotonic()
         learning_rate = float(trainer.schedule.get_last_lr()[0])

@@ -38,7 +38,7 @@ class QrValue(Value):
     codes: tuple[Code, ...]
 
     def as_context(self) -> tuple[str, ...]:
-        """Every code once; of a web address what names its subject."""
+        """Every code once; a web address is reduced to its subject."""
         return tuple(dict.fromkeys(subject(code.text)[:MOST_CHARACTERS] for code in self.codes))
 
 

@@ -68,7 +68,7 @@ $(FLAIR)/.ready: benchmarks/flair-requirements.txt
 
 docs: setup  ## build the site in site/, and check links
 	$(BIN)/python scripts/reference.py --check
-	$(BIN)/python scripts/check_links.py README.md CONTRIBUTING.md docs examples
+	$(BIN)/python scripts/check_links.py README.md CONTRIBUTING.md CHANGELOG.md docs examples
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "the site is in site/: $(PYTHON) -m http.server --bind 127.0.0.1 --directory site"
 

@@ -1,4 +1,4 @@
-"""Check that every relative link in Markdown files leads to a file, and every anchor to a heading."""
+"""Check the relative links in Markdown files: targets and anchors exist, and a link to a page is named after it."""
 
 from __future__ import annotations
 
@@ -6,34 +6,43 @@ import re
 import sys
 from pathlib import Path
 
-LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 
 
-def anchors(file: Path) -> set[str]:
-    titles = HEADING.findall(file.read_text("utf-8"))
-    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+def headings(file: Path) -> list[str]:
+    return HEADING.findall(re.sub(r"^```.*?^```", "", file.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL))
 
 
-def broken(file: Path) -> list[str]:
-    found = []
-    for target in LINK.findall(file.read_text("utf-8")):
+def anchor_of(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def problems(file: Path) -> list[str]:
+    """Describe each broken link of a page, and each link whose text is not the title of the page it leads to."""
+    lines = []
+    for text, target in LINK.findall(file.read_text("utf-8")):
         if re.match(r"[a-z]+:", target):
             continue
         path, _, anchor = target.partition("#")
-        place = (file.parent / path).resolve() if path else file.resolve()
-        if not place.exists() or (anchor and place.suffix == ".md" and anchor not in anchors(place)):
-            found.append(f"{file}: {target} leads nowhere")
-    return found
+        page = (file.parent / path).resolve() if path else file.resolve()
+        is_page = page.suffix == ".md"
+        if not page.exists() or (anchor and is_page and anchor not in map(anchor_of, headings(page))):
+            lines.append(f"{file}: {target} does not exist")
+        elif is_page and not anchor and not path.endswith(("README.md", "NOTICE.md")):
+            title = headings(page)[0]
+            if text.lower() != title.lower():
+                lines.append(f"{file}: the link to {target} is called “{text}”, and the page “{title}”")
+    return lines
 
 
 def main(names: list[str]) -> int:
     files = [
         f for name in names for f in (sorted(Path(name).rglob("*.md")) if Path(name).is_dir() else [Path(name)])
     ]
-    wrong = [line for file in files for line in broken(file)]
-    print("\n".join(wrong) or f"{len(files)} pages, every link leads somewhere")
-    return bool(wrong)
+    found = [line for file in files for line in problems(file)]
+    print("\n".join(found) or f"{len(files)} pages, no broken links")
+    return bool(found)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def test_the_reference_is_what_the_code_says():
 
 
 def test_every_link_leads_somewhere():
-    done = python("scripts/check_links.py", "README.md", "CONTRIBUTING.md", "docs", "examples")
+    done = python("scripts/check_links.py", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "examples")
     assert done.returncode == 0, done.stdout
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 from benchmarks.timing import HEADER, Comparison, compare
 from ita_pipeline.api import cache as upkeep
 from ita_pipeline.cache.records import Record
-from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.cache.store import Workspace
 from ita_pipeline.extraction.options import Options
 from stages.base import Value
 from stages.caption.schema import CaptionValue

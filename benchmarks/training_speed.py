@@ -26,7 +26,7 @@ import ita_pipeline as ita
 from benchmarks.captions import peak
 from benchmarks.flair_peer import PYTHON, train_flair
 from ita_pipeline.api.train import plan_train
-from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.config import find_config, parse_config, read_yaml
 from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.corpus.datasets import load_dataset

@@ -17,12 +17,12 @@ import pytest
 from ita_pipeline.cache.cleanup import plan_cleanup, remove
 from ita_pipeline.cache.compaction import compact
 from ita_pipeline.cache.export import parquet
-from ita_pipeline.cache.inventory import verify
 from ita_pipeline.cache.plan import Plan, PlanOptions, make_plan
 from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.shared.store import SharedCache
 from ita_pipeline.cache.shared.sync import pull, push
 from ita_pipeline.cache.store import Store
+from ita_pipeline.cache.validate import verify_segments
 from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines.executor import InProcessExecutor
 from ita_pipeline.engines.local import LocalEngine
@@ -132,7 +132,7 @@ def test_an_extraction_that_fails_anywhere_is_taken_up_again(tmp_path: Path):
         assert all(before[name].items() <= wanted[name].items() for name in wanted)
         extract(root, paths)
         assert known(root) == wanted
-        assert verify(Store(root)).damage == ()
+        assert verify_segments(Store(root).list_segments()).damage == ()
         failures += failed
     assert failures >= 8
 
@@ -175,7 +175,7 @@ def test_tidying_up_that_fails_anywhere_loses_nothing(tmp_path: Path, work: str)
         if work == "compact":
             list(compact(store))
         elif work == "gc":
-            list(remove(plan_cleanup(store, keep=1)))
+            list(remove(store, plan_cleanup(store, keep=1)))
         else:
             for stage in stages:
                 pull(store, shared, keys[stage.name], stage)
@@ -186,7 +186,7 @@ def test_tidying_up_that_fails_anywhere_loses_nothing(tmp_path: Path, work: str)
         if failed:
             done(root)
         assert known(root) == wanted
-        assert verify(Store(root)).damage == ()
+        assert verify_segments(Store(root).list_segments()).damage == ()
         assert not list(root.rglob("*.making")) or work == "compact"
 
 

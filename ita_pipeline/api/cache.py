@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.api.extract import build_chosen_stages
-from ita_pipeline.cache import cleanup, compaction, inventory
+from ita_pipeline.cache import cleanup, compaction
 from ita_pipeline.cache.cleanup import Removal
 from ita_pipeline.cache.compaction import Compacted
 from ita_pipeline.cache.export import parquet
 from ita_pipeline.cache.export.parquet import ExportedFile
-from ita_pipeline.cache.inventory import KeyUsage, Verification
-from ita_pipeline.cache.keys import StageKey, stage_keys
-from ita_pipeline.cache.shared import maintenance
-from ita_pipeline.cache.shared.maintenance import PulledKey, merge_small_segments, open_mirror, pull_all
+from ita_pipeline.cache.keys import KEY_FILE, StageKey, read_key, stage_keys
+from ita_pipeline.cache.shared.compaction import compact as compact_shared
+from ita_pipeline.cache.shared.compaction import merge_small_segments
 from ita_pipeline.cache.shared.store import SharedCache
-from ita_pipeline.cache.shared.sync import Transfer, push
-from ita_pipeline.cache.store import Store, read_key
-from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.cache.shared.sync import PulledKey, Transfer, open_mirror, pull_all, push
+from ita_pipeline.cache.store import KeyUsage, Store, Workspace
+from ita_pipeline.cache.validate import Verification, verify_segments
 from ita_pipeline.core.config_layers import merge_options, read_layers
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import NoProgress, Progress
@@ -40,10 +39,8 @@ def list_keys(shared: SharedCache | None = None, workspace: Path = Path()) -> li
     Raises:
         UserError: the shared cache does not exist, does not respond or cannot be read.
     """
-    if shared is None:
-        return inventory.list_keys(Workspace(workspace).store)
-    with shared.as_user_errors():
-        return maintenance.list_keys(shared)
+    with _open_cache(shared, workspace) as cache:
+        return cache.list_keys()
 
 
 def verify(shared: SharedCache | None = None, workspace: Path = Path()) -> Verification:
@@ -53,9 +50,9 @@ def verify(shared: SharedCache | None = None, workspace: Path = Path()) -> Verif
         UserError: as for `list_keys`.
     """
     if shared is None:
-        return inventory.verify(Workspace(workspace).store)
+        return verify_segments(Workspace(workspace).store.list_segments())
     with shared.as_user_errors():
-        return maintenance.verify(shared, _work_folder(workspace))
+        return verify_segments(shared.fetch_segments(_work_folder(workspace)))
 
 
 def compact(
@@ -71,7 +68,7 @@ def compact(
             yield str(compacted.folder), compacted
         return
     with shared.as_user_errors():
-        yield from maintenance.compact(shared, _work_folder(workspace), drop_damaged)
+        yield from compact_shared(shared, _work_folder(workspace), drop_damaged)
 
 
 def plan_cleanup(
@@ -85,22 +82,28 @@ def plan_cleanup(
     Raises:
         UserError: as for `list_keys`.
     """
-    if shared is None:
-        return cleanup.plan_cleanup(Workspace(workspace).store, keep, max_bytes)
-    with shared.as_user_errors():
-        return maintenance.plan_cleanup(shared, keep, max_bytes)
+    with _open_cache(shared, workspace) as cache:
+        return cleanup.plan_cleanup(cache, keep, max_bytes)
 
 
-def remove_keys(removal: Removal, shared: SharedCache | None = None) -> list[KeyUsage]:
+def remove_keys(removal: Removal, shared: SharedCache | None = None, workspace: Path = Path()) -> list[KeyUsage]:
     """Remove the keys that `plan_cleanup` chose, except those in use, and return the removed keys.
 
     Raises:
         UserError: as for `compact`.
     """
+    with _open_cache(shared, workspace) as cache:
+        return list(cleanup.remove(cache, removal))
+
+
+@contextmanager
+def _open_cache(shared: SharedCache | None, workspace: Path) -> Iterator[Store | SharedCache]:
+    """Yield the shared cache, with its errors turned into those that users can fix, or the store of a workspace."""
     if shared is None:
-        return list(cleanup.remove(removal))
+        yield Workspace(workspace).store
+        return
     with shared.as_user_errors():
-        return list(maintenance.remove(shared, removal))
+        yield shared
 
 
 def _work_folder(workspace: Path) -> Path:
@@ -192,8 +195,8 @@ def push_cache(
     """
     shared, store = shared_cache(url), Workspace(workspace).store
     with shared.as_user_errors():
-        for file in store.key_files():
-            key = read_key(file)
+        for folder in store.list_folders():
+            key = read_key(folder / KEY_FILE)
             if key is not None and (not stages or key.stage in stages):
                 transfer = push(store, shared, key)
                 if transfer.is_crowded:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ita_pipeline.api.data_check import Checked as Checked
 from ita_pipeline.api.data_check import check as check
-from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.config import config_files, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError
 from ita_pipeline.core.files import new_folder, refuse_existing

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import UsageError, nearest
 from ita_pipeline.corpus import checks
 from ita_pipeline.corpus.checks import Finding, FindingKind, ImageChecks, ViewFit

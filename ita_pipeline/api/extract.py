@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.store import Store
-from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.cache.store import Store, Workspace
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.core.text import clean_path

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ita_pipeline.cache.keys import stage_keys
-from ita_pipeline.cache.store import Store
-from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.cache.store import Store, Workspace
 from ita_pipeline.core.errors import MissingError
 from ita_pipeline.core.iteration import as_available
 from ita_pipeline.core.progress import NoProgress, Progress

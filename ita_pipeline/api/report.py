@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.reports.build import make_report
 from ita_pipeline.reports.comparison import report_comparison

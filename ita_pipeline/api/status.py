@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ita_pipeline.api.extract import build_chosen_stages, plan_extraction
 from ita_pipeline.api.train import plan_train
-from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.extraction.explain import Explanation, explain

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import NotCleanError
 from ita_pipeline.core.notes import Notes
 from ita_pipeline.core.progress import NoProgress, Progress

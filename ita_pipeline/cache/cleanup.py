@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ita_pipeline.cache.inventory import KeyUsage, list_keys
-from ita_pipeline.cache.lineage import NOTE_PATTERN
-from ita_pipeline.cache.records import generation_order, is_being_written
-from ita_pipeline.cache.store import KEY_FILE, Store
-
-# A temporary file of a running process is younger than this, in seconds.
-ABANDONED_AFTER = 3600.0
+from ita_pipeline.cache.shared.store import SharedCache
+from ita_pipeline.cache.store import KeyUsage, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +32,9 @@ class Removal:
         return sum(usage.size for usage in self.kept)
 
 
-def plan_cleanup(store: Store, keep: int | None = None, max_bytes: int | None = None) -> Removal:
-    """Plan what to remove from a store; see `choose_keys`."""
-    return choose_keys(list_keys(store), keep, max_bytes, find_leftovers(store))
+def plan_cleanup(cache: Store | SharedCache, keep: int | None = None, max_bytes: int | None = None) -> Removal:
+    """Plan what to remove from a cache; see `choose_keys`."""
+    return choose_keys(cache.list_keys(), keep, max_bytes, cache.find_leftovers())
 
 
 def choose_keys(
@@ -66,41 +59,10 @@ def choose_keys(
     return Removal(tuple(sorted(removed, key=lambda usage: usage.used)), tuple(kept), tuple(leftovers))
 
 
-def find_leftovers(store: Store) -> tuple[Path, ...]:
-    """Find the unfinished files of killed processes, which nothing reads."""
-    leftovers: list[Path] = []
-    for file in store.key_files():
-        leftovers += [path for path in file.parent.glob("*.making") if not is_being_written(path)]
-        leftovers += [path for path in file.parent.glob(".*") if _is_abandoned(path)]
-    return tuple(sorted(leftovers))
-
-
-def _is_abandoned(path: Path) -> bool:
-    with suppress(OSError):
-        return time.time() - path.stat().st_mtime > ABANDONED_AFTER
-    return False
-
-
-def remove(removal: Removal) -> Iterator[KeyUsage]:
-    """Remove keys one by one, and yield those that were removed. Keys that a process writes to are left alone."""
+def remove(cache: Store | SharedCache, removal: Removal) -> Iterator[KeyUsage]:
+    """Remove keys one by one, and yield those that were removed. Keys in use are left alone."""
     for path in removal.leftovers:
-        path.unlink(missing_ok=True)
+        cache.remove_leftover(path)
     for usage in removal.removed:
-        if remove_key(usage.folder):
+        if cache.remove_key(usage):
             yield usage
-
-
-def remove_key(folder: Path) -> bool:
-    """Remove a key's segments and then its description, unless a process writes to it; return whether it did."""
-    segments = sorted(folder.glob("*.jsonl"), key=generation_order)
-    if any(is_being_written(path) for path in segments):
-        return False
-    for path in segments:
-        path.unlink(missing_ok=True)
-    if not any(folder.glob("*.jsonl")):
-        for note in folder.glob(NOTE_PATTERN):
-            note.unlink(missing_ok=True)
-        (folder / KEY_FILE).unlink(missing_ok=True)
-        with suppress(OSError):  # another process has just started to write under this key
-            folder.rmdir()
-    return True

@@ -53,8 +53,8 @@ def compact(store: Store, drop_damaged: bool = False) -> Iterator[Compacted]:
     Raises:
         CorruptCacheError: a line is damaged and `drop_damaged` is false; that key is left as it is.
     """
-    for file in store.key_files():
-        compacted = compact_folder(store, file.parent, drop_damaged)
+    for folder in store.list_folders():
+        compacted = compact_folder(store, folder, drop_damaged)
         if compacted is not None:
             yield compacted
 

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from enum import IntEnum
+from functools import cached_property
 from pathlib import Path
 
 from ita_pipeline.cache.records import SegmentLine
@@ -140,73 +141,63 @@ class Database:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.file = root / "index.sqlite"
-        self._connection: sqlite3.Connection | None = None
 
-    @property
+    @cached_property
     def connection(self) -> sqlite3.Connection:
-        """The connection."""
-        return self._connection or self._connect()
-
-    @contextmanager
-    def transaction(self) -> Generator[sqlite3.Connection]:
-        """Open a transaction for writing, which an error rolls back."""
-        connection = self.connection
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
-
-    def use_memory(self) -> None:
-        """Continue with an empty database in memory."""
-        self._use(_open_database(":memory:"))
-
-    def _connect(self) -> sqlite3.Connection:
-        """Open the file, or remove it first where it is damaged; use memory where it cannot be used at all."""
+        """The connection to the file, or to memory where it cannot be used. A damaged file is removed first."""
         with suppress(OSError):
             self.root.mkdir(parents=True, exist_ok=True)
         for _ in range(2 if self.root.is_dir() else 0):
             try:
-                return self._use(_open_database(str(self.file)))
+                return self._open(str(self.file))
             except sqlite3.OperationalError:  # locked for long, not writable, no room
                 break
             except sqlite3.DatabaseError:  # no longer a database
                 with suppress(OSError):
                     self.file.unlink(missing_ok=True)
-        return self._use(_open_database(":memory:"))
+        return self._open(":memory:")
 
-    def _use(self, connection: sqlite3.Connection) -> sqlite3.Connection:
-        self._connection = connection
+    @contextmanager
+    def transaction(self) -> Generator[sqlite3.Connection]:
+        """Open a transaction for writing, which an error rolls back."""
+        with self.connection as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+
+    def use_memory(self) -> None:
+        """Continue with an empty database in memory."""
+        self.connection = self._open(":memory:")
+
+    def _open(self, file: str) -> sqlite3.Connection:
+        """
+        Raises:
+            sqlite3.DatabaseError: the file is not a database, or cannot be used now.
+        """
+        connection = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
+        try:
+            _prepare(connection)
+        except sqlite3.DatabaseError:
+            connection.close()
+            raise
         weakref.finalize(self, connection.close)
         return connection
 
 
-def _open_database(file: str) -> sqlite3.Connection:
-    """Open a database and create its tables, after removing those of another version.
-
-    Raises:
-        sqlite3.DatabaseError: the file is not a database, or cannot be used now.
-    """
-    connection = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
-    try:
-        connection.row_factory = sqlite3.Row
-        # Keys are random, and so are the pages of new records: the usual 2 MB would be read again and again.
-        connection.execute("PRAGMA cache_size = -65536")  # kilobytes
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Create the tables of a database, after removing those of another version."""
+    connection.row_factory = sqlite3.Row
+    # Keys are random, and so are the pages of new records: the usual 2 MB would be read again and again.
+    connection.execute("PRAGMA cache_size = -65536")  # kilobytes
+    if _is_current(connection):
+        return
+    with connection:
+        connection.execute("BEGIN EXCLUSIVE")
         if not _is_current(connection):
-            connection.execute("BEGIN EXCLUSIVE")
-            if not _is_current(connection):
-                for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-                    connection.execute(f'DROP TABLE "{name}"')
-                for statement in filter(str.strip, SCHEMA.split(";")):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {VERSION}")
-            connection.execute("COMMIT")
-    except sqlite3.DatabaseError:
-        connection.close()
-        raise
-    return connection
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                connection.execute(f'DROP TABLE "{name}"')
+            for statement in filter(str.strip, SCHEMA.split(";")):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _is_current(connection: sqlite3.Connection) -> bool:

@@ -6,11 +6,13 @@ that is read from its segment, and checked, every time.
 
 from __future__ import annotations
 
+import functools
 import sqlite3
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from ita_pipeline.cache.database import (
     INCOMING_ROWS,
@@ -33,14 +35,17 @@ from ita_pipeline.cache.database import (
 )
 from ita_pipeline.cache.lineage import find_equivalents, read_merges
 from ita_pipeline.cache.records import parse_generation, read_lines
-from ita_pipeline.core.files import file_stamp, wait_until_settled
+from ita_pipeline.core.files import SETTLED_SECONDS, file_stamp, wait_until_settled
 from ita_pipeline.core.iteration import batched
 
 # Values per SQL statement.
 QUERY_SIZE = 500
 
-# A segment that vanishes while it is read was merged by another process; then the folder is listed again.
 MAX_ATTEMPTS = 5
+
+P = ParamSpec("P")
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +78,29 @@ class KeySummary:
     seconds: float | None
 
 
-class Index(Database):
-    """Answers queries from SQLite. One process at a time writes to the file; one that cannot works in memory."""
+def retry_after_merge(method: Callable[P, Result]) -> Callable[P, Result]:
+    """Let a method start again where a segment vanishes while it reads: another process has merged it."""
 
-    def __init__(self, root: Path) -> None:
+    @functools.wraps(method)
+    def retry(*args: P.args, **kwargs: P.kwargs) -> Result:
+        for _ in range(MAX_ATTEMPTS - 1):
+            with suppress(FileNotFoundError):
+                return method(*args, **kwargs)
+        return method(*args, **kwargs)
+
+    return retry
+
+
+class Index(Database):
+    """Answers queries from SQLite. One process at a time writes to the file; one that cannot works in memory.
+
+    A segment that changed less than `settled_seconds` ago may change again without another time stamp.
+    """
+
+    def __init__(self, root: Path, settled_seconds: float = SETTLED_SECONDS) -> None:
         super().__init__(root)
+        self.settled_seconds = settled_seconds
         self._selected: Sequence[str] = ()
-        self._is_bulk = False
         # If more bytes are new, all their records are sorted first, so that the table only grows at its end.
         self.bulk_bytes = 256 * 1024 * 1024
 
@@ -98,27 +119,24 @@ class Index(Database):
         self._selected = images
         rows = ((to_column(images[position]), position) for position in table_order(images))
         self.connection.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (image PRIMARY KEY, number) WITHOUT ROWID")
-        self.connection.execute("BEGIN")
-        self.connection.execute("DELETE FROM chosen")
-        self.connection.executemany("INSERT OR IGNORE INTO chosen VALUES (?, ?)", rows)
-        self.connection.execute("COMMIT")
+        with self.connection as connection:
+            connection.execute("BEGIN")
+            connection.execute("DELETE FROM chosen")
+            connection.executemany("INSERT OR IGNORE INTO chosen VALUES (?, ?)", rows)
 
     def find_unfinished(self, folder: Path) -> list[tuple[int, State | None]]:
         """The positions of the selected images that have no value under a key, each with its failure, if any."""
-        rows = self.connection.execute(
+        rows = self._query(
+            folder,
             "SELECT number, state FROM chosen LEFT JOIN records ON folder = ? AND records.image = chosen.image "
             "WHERE state IS NULL OR state != 0 ORDER BY number",
-            [self._folder_id(folder)],
         )
         return [(position, None if state is None else State(state)) for position, state in rows]
 
     def find_states(self, folder: Path) -> dict[int, State]:
         """The states of the selected images that have a record under a key, by position."""
-        rows = self.connection.execute(
-            "SELECT number, state FROM chosen JOIN records ON folder = ? AND records.image = chosen.image",
-            [self._folder_id(folder)],
-        )
-        return {position: State(state) for position, state in rows}
+        query = "SELECT number, state FROM chosen JOIN records ON folder = ? AND records.image = chosen.image"
+        return {position: State(state) for position, state in self._query(folder, query)}
 
     def find_entries(self, folder: Path, images: Sequence[str] | None = None) -> Iterator[IndexEntry]:
         """Find the records of these images, or all of a key, segment by segment in the order written."""
@@ -136,55 +154,46 @@ class Index(Database):
 
     def find_images_with_values(self, folder: Path) -> list[str]:
         """All images that have a value under a key."""
-        rows = self.connection.execute(
-            "SELECT image FROM records WHERE folder = ? AND state = 0", [self._folder_id(folder)]
-        )
+        rows = self._query(folder, "SELECT image FROM records WHERE folder = ? AND state = 0")
         return [from_column(image) for (image,) in rows]
 
     def count_lines(self, folder: Path) -> dict[str, tuple[int, int]]:
         """The number of current records, and of all lines, of each segment by name."""
-        rows = self.connection.execute(
+        rows = self._query(
+            folder,
             "SELECT name, lines, holding FROM segments LEFT JOIN (SELECT segment, COUNT(*) AS holding FROM records "
             "WHERE folder = ?1 GROUP BY segment) ON segment = id WHERE folder = ?1",
-            [self._folder_id(folder)],
         )
         return {name: (current or 0, lines or 0) for name, lines, current in rows}
 
     def find_damage(self, folder: Path) -> tuple[Damage, ...]:
         """The damaged lines under a key."""
-        rows = self.connection.execute(
-            "SELECT name, line, image FROM damage JOIN segments ON id = segment WHERE damage.folder = ?",
-            [self._folder_id(folder)],
-        )
-        return tuple(Damage(folder / name, line, image) for name, line, image in rows)
+        query = "SELECT name, line, image FROM damage JOIN segments ON id = segment WHERE damage.folder = ?"
+        return tuple(Damage(folder / name, line, image) for name, line, image in self._query(folder, query))
 
     def summarize(self, folder: Path) -> KeySummary:
         """Count the records under a key."""
-        values, failures, seconds = self.connection.execute(
+        rows = self._query(
+            folder,
             "SELECT COUNT(*) FILTER (WHERE state = 0), COUNT(*) FILTER (WHERE state != 0), "
             "AVG(seconds) FILTER (WHERE state = 0) FROM records WHERE folder = ?",
-            [self._folder_id(folder)],
-        ).fetchone()
-        return KeySummary(values, failures, seconds)
+        )
+        return KeySummary(*rows.fetchone())
 
     def _query_entries(
         self, folder: Path, condition: str, images: Sequence[bytes | str] = ()
     ) -> Iterator[IndexEntry]:
-        rows = self.connection.execute(
+        rows = self._query(
+            folder,
             "SELECT image, name, start, length, state, seconds FROM records CROSS JOIN segments ON id = segment "
             f"WHERE records.folder = ? {condition}",
-            [self._folder_id(folder), *images],
+            *images,
         )
         for image, name, start, length, state, seconds in rows:
             yield IndexEntry(from_column(image), folder / name, start, length, State(state), seconds)
 
+    @retry_after_merge
     def _refresh(self, folder: Path) -> None:
-        for _ in range(MAX_ATTEMPTS - 1):
-            with suppress(FileNotFoundError):
-                return self._refresh_once(folder)
-        return self._refresh_once(folder)
-
-    def _refresh_once(self, folder: Path) -> None:
         folder_id = self._folder_id(folder)
         paths = {path.name: path for path in sorted(folder.glob("*.jsonl"))}
         rows = self._read_segments(folder_id)
@@ -236,15 +245,30 @@ class Index(Database):
         changed = [p for name, p in paths.items() if name not in rows or not is_unchanged(rows[name], p)]
         read_bytes = sum(rows[path.name]["read"] for path in changed if path.name in rows)
         is_bulk = sum(path.stat().st_size for path in changed) - read_bytes > self.bulk_bytes
-        with self._bulk_insert(removed) if is_bulk else nullcontext():
-            for path in changed:
-                self._index_segment(folder_id, path, rows.get(path.name), removed)
+        gone = join_ids(removed)
 
-    def _index_segment(self, folder_id: int, path: Path, row: sqlite3.Row | None, removed: Sequence[int]) -> None:
+        def insert(records: list[RecordRow]) -> None:
+            if is_bulk:
+                self.connection.executemany(f"INSERT INTO incoming {ONE_ROW}", records)
+            else:
+                records.sort(key=lambda row: sort_bytes(row[1]))
+                self.connection.executemany(INSERT_RECORDS.format(rows=ONE_ROW, gone=gone), records)
+
+        if is_bulk:
+            self.connection.execute("CREATE TEMP TABLE incoming AS SELECT * FROM records WHERE false")
+        for path in changed:
+            self._index_segment(folder_id, path, rows.get(path.name), insert)
+        if is_bulk:  # all collected records go into the table together, sorted on the disk
+            self.connection.execute(INSERT_RECORDS.format(rows=INCOMING_ROWS, gone=gone))
+            self.connection.execute("DROP TABLE incoming")
+
+    def _index_segment(
+        self, folder_id: int, path: Path, row: sqlite3.Row | None, insert: Callable[[list[RecordRow]], None]
+    ) -> None:
         start, number = (row["read"], row["lines"]) if row else (0, 0)
         (segment_id,) = self.connection.execute(INSERT_SEGMENT, [folder_id, path.name]).fetchone()
         generation = parse_generation(path.name)
-        is_settled, status = wait_until_settled(path)
+        is_settled, status = wait_until_settled(path, self.settled_seconds)
         with path.open("rb") as segment:
             records: list[RecordRow] = []
             for line in read_lines(segment, start, number):
@@ -255,32 +279,17 @@ class Index(Database):
                     continue
                 records.append(to_row(folder_id, segment_id, generation, line))
                 if len(records) == INSERT_SIZE:
-                    self._insert(records, removed)
+                    insert(records)
                     records.clear()
-            self._insert(records, removed)
+            insert(records)
         self.connection.execute(
             "UPDATE segments SET inode = ?, size = ?, stamp = ?, settled = ?, read = ?, lines = ? WHERE id = ?",
             [status.st_ino, status.st_size, file_stamp(status), is_settled, start, number, segment_id],
         )
 
-    @contextmanager
-    def _bulk_insert(self, removed: Sequence[int]) -> Generator[None]:
-        """Collect inserted records, and put them into the table together at the end, sorted on the disk."""
-        self.connection.execute("CREATE TEMP TABLE incoming AS SELECT * FROM records WHERE false")
-        self._is_bulk = True
-        try:
-            yield
-            self.connection.execute(INSERT_RECORDS.format(rows=INCOMING_ROWS, gone=join_ids(removed)))
-        finally:
-            self._is_bulk = False
-            self.connection.execute("DROP TABLE incoming")
-
-    def _insert(self, records: list[RecordRow], removed: Sequence[int]) -> None:
-        if self._is_bulk:
-            self.connection.executemany(f"INSERT INTO incoming {ONE_ROW}", records)
-            return
-        records.sort(key=lambda row: sort_bytes(row[1]))
-        self.connection.executemany(INSERT_RECORDS.format(rows=ONE_ROW, gone=join_ids(removed)), records)
+    def _query(self, folder: Path, query: str, *values: bytes | str) -> sqlite3.Cursor:
+        """Run a query whose first parameter is the id of a folder."""
+        return self.connection.execute(query, [self._folder_id(folder), *values])
 
     def _read_segments(self, folder_id: int) -> dict[str, sqlite3.Row]:
         rows = self.connection.execute("SELECT * FROM segments WHERE folder = ?", [folder_id])

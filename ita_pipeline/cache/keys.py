@@ -1,17 +1,30 @@
-"""Keys: canonical digests of everything that decides a result, and of nothing else."""
+"""Keys: canonical digests of everything that decides a result, and of nothing else.
+
+A file in the folder of each key, `stage.json`, describes it: the digest and the components that it follows from.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from ita_pipeline.core.files import write_atomically
 from stages.base import Stage
 
 # Hexadecimal digits of a key in the name of its folder.
 SHORT_KEY_LENGTH = 16
+
+KEY_FILE = "stage.json"
+
+# The components of a key that have members.
+GROUPS = ("parameters", "models", "tools", "numerics", "reads")
 
 
 def canonical_json(value: object) -> bytes:
@@ -38,8 +51,13 @@ class StageKey:
     hexdigest: str
 
     @property
+    def folder(self) -> str:
+        """The folder of the records in a cache: `<stage>/<beginning of the digest>`."""
+        return f"{self.stage}/{self.short}"
+
+    @property
     def short(self) -> str:
-        """The name of the stage's folder in the cache."""
+        """The beginning of the digest, which names the folder."""
         return self.hexdigest[:SHORT_KEY_LENGTH]
 
 
@@ -97,3 +115,44 @@ def sort_stages(stages: Sequence[Stage[Any]]) -> list[Stage[Any]]:
         ordered += ready
         waiting = [stage for stage in waiting if stage not in ready]
     return ordered
+
+
+class _Description(BaseModel):
+    key: str
+    components: dict[str, Any]
+
+
+def read_key(file: Path) -> StageKey | None:
+    """Read the key that a file describes, or None where it cannot be read: only an explanation is lost then."""
+    with suppress(OSError, ValueError, KeyError):
+        description = _Description.model_validate_json(file.read_bytes())
+        return StageKey(description.components["stage"], description.components, description.key)
+    return None
+
+
+def parse_key(folder: str, content: bytes) -> StageKey:
+    """Read the key from the description in a folder `<stage>/<key>` that is not trusted.
+
+    Raises:
+        ValueError: the content is no description, or the key does not follow from its components and the folder.
+    """
+    description = _Description.model_validate_json(content)
+    components, hexdigest = description.components, description.key
+    stage, short = folder.split("/")
+    if not all(isinstance(components.get(group), dict) for group in GROUPS):
+        raise ValueError(f"{folder} describes no key")
+    if digest(components) != hexdigest or not hexdigest.startswith(short) or components.get("stage") != stage:
+        raise ValueError(f"{folder}: the key is not that of its components or its folder")
+    return StageKey(stage, components, hexdigest)
+
+
+def write_key(key: StageKey, folder: Path) -> None:
+    """Describe a key in the folder of its segments, which is made, unless it is described there already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / KEY_FILE).exists():
+        write_atomically(folder / KEY_FILE, format_key(key))
+
+
+def format_key(key: StageKey) -> str:
+    """The description of a key as JSON."""
+    return json.dumps({"key": key.hexdigest, "components": key.components}, indent=2, ensure_ascii=False) + "\n"

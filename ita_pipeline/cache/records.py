@@ -86,7 +86,7 @@ class SegmentLine:
         match = _IMAGE.match(self.content)
         if match:
             return match[1].decode("utf-8", "replace")
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
             return str(json.loads(self.content)["image"])
         return ""
 

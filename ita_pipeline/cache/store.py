@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from ita_pipeline.cache.index import MAX_ATTEMPTS, Index, IndexEntry
-from ita_pipeline.cache.keys import SHORT_KEY_LENGTH, StageKey
+from ita_pipeline.cache.index import Index, IndexEntry, retry_after_merge
+from ita_pipeline.cache.keys import KEY_FILE, SHORT_KEY_LENGTH, StageKey, read_key, write_key
+from ita_pipeline.cache.lineage import NOTE_PATTERN
 from ita_pipeline.cache.manifest import Manifest
 from ita_pipeline.cache.records import (
     MAX_SEGMENT_BYTES,
@@ -19,17 +20,41 @@ from ita_pipeline.cache.records import (
     SegmentWriter,
     damage_error,
     decode,
+    generation_order,
     has_valid_checksum,
+    is_being_written,
     parse_generation,
 )
 from ita_pipeline.core.errors import CorruptCacheError
-from ita_pipeline.core.files import write_atomically
+from ita_pipeline.core.files import SETTLED_SECONDS, is_older_than
 from stages.base import Stage
-
-KEY_FILE = "stage.json"
 
 # Segments that a reader has open at the same time.
 MAX_OPEN_SEGMENTS = 128
+
+# A temporary file of a running process is younger than this, in seconds.
+ABANDONED_AFTER = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUsage:
+    """The records under a key, its segments, their bytes, and when it was last used, in seconds since 1970.
+
+    In a shared cache, records could be counted only by reading all of them, so these numbers are None.
+    """
+
+    key: StageKey
+    folder: Path
+    values: int | None
+    failures: int | None
+    segments: int
+    size: int
+    used: float
+
+    @property
+    def order(self) -> tuple[str, float]:
+        """Sort key: by stage, the key used last first."""
+        return self.key.stage, -self.used
 
 
 class RemoteCache(Protocol):
@@ -53,21 +78,41 @@ class Store:
     Within a process, only one thread at a time may use a store.
     """
 
-    def __init__(self, root: Path, remote: RemoteCache | None = None) -> None:
+    def __init__(
+        self, root: Path, remote: RemoteCache | None = None, settled_seconds: float = SETTLED_SECONDS
+    ) -> None:
         self.root = root
         self.remote = remote
-        self.index = Index(root)
+        self.index = Index(root, settled_seconds)
         self.manifest = Manifest(self.index)
         self.max_segment_bytes = MAX_SEGMENT_BYTES
 
     def folder(self, key: StageKey) -> Path:
         """The folder of a key."""
-        return self.root / "cache" / key.stage / key.short
+        return self.root / "cache" / key.folder
 
-    def key_files(self) -> list[Path]:
-        """The description files of all keys, in order; each is in the folder of its key."""
-        return sorted((self.root / "cache").glob(f"*/*/{KEY_FILE}"))
+    def list_folders(self) -> list[Path]:
+        """The folders of all keys, in order."""
+        return [file.parent for file in sorted((self.root / "cache").glob(f"*/*/{KEY_FILE}"))]
 
+    def list_segments(self) -> Iterator[tuple[Path, Path, None]]:
+        """List all segments for `verify_segments`: each one's file, which is its address too, and no size."""
+        return ((path, path, None) for path in sorted((self.root / "cache").glob("*/*/*.jsonl")))
+
+    def list_keys(self) -> list[KeyUsage]:
+        """List all keys by stage, the one used last first."""
+        usages: list[KeyUsage] = []
+        for folder in self.list_folders():
+            key = read_key(folder / KEY_FILE)
+            if key is not None:
+                self.index.refresh(folder)
+                summary = self.index.summarize(folder)
+                sizes = [path.stat().st_size for path in folder.glob("*.jsonl")]
+                used = (folder / KEY_FILE).stat().st_mtime
+                usages.append(KeyUsage(key, folder, summary.values, summary.failures, len(sizes), sum(sizes), used))
+        return sorted(usages, key=lambda usage: usage.order)
+
+    @retry_after_merge
     def results(self, stage: Stage[Any], key: StageKey, images: Sequence[str] | None = None) -> dict[str, Record]:
         """Read the records of these images under a key, or all of them. Images without a record are left out.
 
@@ -75,12 +120,6 @@ class Store:
             CorruptCacheError: a record was damaged after it had been written.
         """
         folder = self.folder(key)
-        for _ in range(MAX_ATTEMPTS - 1):
-            with suppress(FileNotFoundError):  # merged with others since it was indexed
-                return self._read_records(stage, folder, images)
-        return self._read_records(stage, folder, images)
-
-    def _read_records(self, stage: Stage[Any], folder: Path, images: Sequence[str] | None) -> dict[str, Record]:
         self.index.refresh(folder)
         with RecordReader() as reader:
             return {entry.image: reader.read(entry, stage) for entry in self.index.find_entries(folder, images)}
@@ -113,8 +152,7 @@ class Store:
         same record counts whichever comes last, a value before a failure.
         """
         folder = self.folder(key)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_key(key, folder / KEY_FILE)
+        write_key(key, folder)
         self.mark_used(key)
         generations = [parse_generation(path.name) for path in folder.glob("*.jsonl")]
         generation = max(generations, default=0) + 1 if replace else 1
@@ -131,6 +169,61 @@ class Store:
         """Record that a key is in use now: cleanup and the search for the nearest older key go by that time."""
         with suppress(OSError):
             os.utime(self.folder(key) / KEY_FILE)
+
+    def find_leftovers(self) -> list[Path]:
+        """Find the unfinished files of killed processes, which nothing reads."""
+        leftovers: list[Path] = []
+        for folder in self.list_folders():
+            leftovers += [path for path in folder.glob("*.making") if not is_being_written(path)]
+            leftovers += [path for path in folder.glob(".*") if _is_abandoned(path)]
+        return sorted(leftovers)
+
+    def remove_leftover(self, path: Path) -> None:
+        """Remove a file that `find_leftovers` found."""
+        path.unlink(missing_ok=True)
+
+    def remove_key(self, usage: KeyUsage) -> bool:
+        """Remove a key's segments and then its description, unless a process writes to it; whether it did."""
+        folder = usage.folder
+        segments = sorted(folder.glob("*.jsonl"), key=generation_order)
+        if any(is_being_written(path) for path in segments):
+            return False
+        for path in segments:
+            path.unlink(missing_ok=True)
+        if not any(folder.glob("*.jsonl")):
+            for path in [*folder.glob(NOTE_PATTERN), folder / KEY_FILE]:
+                path.unlink(missing_ok=True)
+            with suppress(OSError):  # another process has just started to write under this key
+                folder.rmdir()
+        return True
+
+
+def _is_abandoned(path: Path) -> bool:
+    with suppress(OSError):
+        return is_older_than(path, ABANDONED_AFTER)
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The folder that contains the cache, the data and the runs."""
+
+    root: Path = Path()
+
+    @property
+    def store(self) -> Store:
+        """The store of its cache, newly opened."""
+        return Store(self.root / ".ita")
+
+    @property
+    def runs(self) -> Path:
+        """The folder of its runs."""
+        return self.root / "runs"
+
+    @property
+    def data(self) -> Path:
+        """The folder of its data."""
+        return self.root / "data"
 
 
 class RecordReader:
@@ -184,23 +277,3 @@ class RecordReader:
 
 def _damage_error(entry: IndexEntry) -> CorruptCacheError:
     return damage_error(f"{entry.segment}, the line at byte {entry.start}")
-
-
-def read_key(file: Path) -> StageKey | None:
-    """Read the key that a file describes, or None where it cannot be read: only an explanation is lost then."""
-    try:
-        description = json.loads(file.read_bytes())
-        return StageKey(description["components"]["stage"], description["components"], description["key"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def write_key(key: StageKey, file: Path) -> None:
-    """Describe a key in a file beside its segments, unless that file exists."""
-    if not file.exists():
-        write_atomically(file, format_key(key))
-
-
-def format_key(key: StageKey) -> str:
-    """The description of a key as JSON."""
-    return json.dumps({"key": key.hexdigest, "components": key.components}, indent=2, ensure_ascii=False) + "\n"

@@ -1,14 +1,13 @@
-"""Checks of records, segments and key descriptions that come from outside this process or this workspace."""
+"""Checks of records and segments, above all of those that come from outside this process or this workspace."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from pydantic import BaseModel
-
-from ita_pipeline.cache.keys import StageKey, digest
-from ita_pipeline.cache.reasons import CAUSE_OF_GROUP
+from ita_pipeline.cache.index import Damage
 from ita_pipeline.cache.records import Record, SegmentLine, decode, has_valid_checksum, read_lines
 from stages.base import Failure, Value, replace_surrogates
 
@@ -49,19 +48,41 @@ def decode_exactly(content: bytes, image: str, value_type: type[Value]) -> Recor
     return record if is_exact and record.image == image else None
 
 
-def find_first_damage(path: Path, value_type: type[Value] | None, size: int | None = None) -> int | None:
-    """Find the first line of a fetched segment that is no record of a type, or 0 where the end is missing.
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The outcome of reading segments: counts, and the damaged lines."""
 
-    Without a type, only check sums are compared. `size` is the number of bytes that the segment should have.
+    segments: int = 0
+    lines: int = 0
+    damage: tuple[Damage, ...] = ()
+
+
+def verify_segments(
+    segments: Iterable[tuple[Path, Path | str, int | None]], value_type: type[Value] | None = None
+) -> Verification:
+    """Read every line of segments and compare its check sum; with a type, check that it is a record of that type.
+
+    A segment is its file, the address to report, and the size that it should have, if that is known. Then a missing
+    end is damage of line 0.
     """
-    end = 0
-    with path.open("rb") as segment:
-        for line in read_lines(segment):
-            end = line.end
-            if not _is_valid(line, value_type):
-                return line.number
-    actual_size = path.stat().st_size
-    return None if end == actual_size and actual_size > 0 and size in (None, actual_size) else 0
+    count = lines = 0
+    damage: list[Damage] = []
+    for path, address, size in segments:
+        count, end = count + 1, 0
+        with path.open("rb") as segment:
+            for line in read_lines(segment):
+                lines, end = lines + 1, line.end
+                if not _is_valid(line, value_type):
+                    damage.append(Damage(address, line.number, line.image))
+        if size is not None and not 0 < end == size == path.stat().st_size:
+            damage.append(Damage(address, 0, ""))
+    return Verification(count, lines, tuple(damage))
+
+
+def find_first_damage(path: Path, size: int, value_type: type[Value] | None = None) -> int | None:
+    """The number of the first damaged line of a fetched segment, 0 where only its end is missing; see above."""
+    damage = verify_segments([(path, path, size)], value_type).damage
+    return damage[0].line if damage else None
 
 
 def _is_valid(line: SegmentLine, value_type: type[Value] | None) -> bool:
@@ -72,24 +93,3 @@ def _is_valid(line: SegmentLine, value_type: type[Value] | None) -> bool:
     except ValueError:
         return False
     return True
-
-
-class _Description(BaseModel):
-    key: str
-    components: dict[str, Any]
-
-
-def parse_key(folder: str, content: bytes) -> StageKey:
-    """Read the key from the description in a folder `<stage>/<key>`.
-
-    Raises:
-        ValueError: the content is no description, or the key does not follow from its components and the folder.
-    """
-    description = _Description.model_validate_json(content)
-    components, hexdigest = description.components, description.key
-    stage, short = folder.split("/")
-    if not all(isinstance(components.get(group), dict) for group in (*CAUSE_OF_GROUP, "reads")):
-        raise ValueError(f"{folder} describes no key")
-    if digest(components) != hexdigest or not hexdigest.startswith(short) or components.get("stage") != stage:
-        raise ValueError(f"{folder}: the key is not that of its components or its folder")
-    return StageKey(stage, components, hexdigest)

@@ -230,7 +230,7 @@ def gc(
         return
     if not yes and not (sys.stdin.isatty() and typer.confirm("remove them?", err=True)):
         raise UsageError("nothing was removed", "--yes removes without asking, --dry-run only shows")
-    removed = cache.remove_keys(removal, shared)
+    removed = cache.remove_keys(removal, shared, workspace)
     print_message(f"removed {len(removed)} keys and {len(removal.leftovers)} leftovers of crashed runs")
     for usage in removal.removed:
         if usage not in removed:

@@ -44,19 +44,19 @@ def file_stamp(status: os.stat_result) -> str:
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
 
-def wait_until_settled(path: Path) -> tuple[bool, os.stat_result]:
+def wait_until_settled(path: Path, seconds: float = SETTLED_SECONDS) -> tuple[bool, os.stat_result]:
     """Return whether a file is settled, and its status, after a short wait if it has changed just now."""
     status = path.stat()
-    if not is_settled(status):
-        time.sleep(SETTLED_SECONDS)
+    if not is_settled(status, seconds):
+        time.sleep(seconds)
         status = path.stat()
-    return is_settled(status), status
+    return is_settled(status, seconds), status
 
 
-def is_settled(status: os.stat_result) -> bool:
-    """Whether a file changed so long ago that its next change will have another time."""
+def is_settled(status: os.stat_result, seconds: float = SETTLED_SECONDS) -> bool:
+    """Whether a file changed so long ago, at least `seconds`, that its next change will have another time."""
     is_coarse = status.st_mtime_ns % 1_000_000_000 == 0
-    wait = COARSE_SETTLED_SECONDS if is_coarse else SETTLED_SECONDS
+    wait = COARSE_SETTLED_SECONDS if is_coarse else seconds
     return abs(time.time() - status.st_mtime) > wait
 
 

@@ -9,13 +9,13 @@ from pathlib import PurePath
 from typing import Any
 
 from ita_pipeline.cache.plan import FailedItem, Plan, PlanOptions, make_plan
-from ita_pipeline.cache.shared.sync import SharingOutcome
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine, Interrupted, StageOutcome
 from ita_pipeline.engines.executor import MEGABYTE, Limits
 from ita_pipeline.extraction.posts import PostSource, make_post_refs, select_post_stages
+from ita_pipeline.extraction.session import SharingOutcome
 from ita_pipeline.extraction.shard import Shard
 from ita_pipeline.sources.base import ImageSource
 from ita_pipeline.sources.download_cache import DownloadCache

@@ -11,16 +11,16 @@ import queue
 import threading
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from ita_pipeline.cache.keys import StageKey
-from ita_pipeline.cache.shared.maintenance import merge_small_segments
-from ita_pipeline.cache.shared.store import LOCAL_DISK_ERRORS, FolderListing, KeyFolder, SharedCache
-from ita_pipeline.cache.shared.sync import SharingOutcome, Transfer, pull, push, put_segment
-from ita_pipeline.cache.store import Store
-from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.cache.shared.compaction import merge_small_segments
+from ita_pipeline.cache.shared.store import LOCAL_DISK_ERRORS, FolderListing, SharedCache
+from ita_pipeline.cache.shared.sync import Transfer, pull, push, put_segment
+from ita_pipeline.cache.store import Store, Workspace
 from ita_pipeline.core import remote
 from ita_pipeline.core.errors import UserError
 from ita_pipeline.engines.base import Interrupted
@@ -34,6 +34,19 @@ MAX_SEGMENT_SECONDS = 300.0
 
 # After a failed upload, segments of this time are uploaded at the end of the run.
 PAUSE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SharingOutcome:
+    """How a run ended with its shared cache: why not everything was put, and the damaged objects in it."""
+
+    trouble: str = ""
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything was put and nothing is damaged."""
+        return not self.trouble and not self.damaged
 
 
 class CacheSession:
@@ -176,7 +189,7 @@ class Uploader:
         if key.hexdigest not in self.described:
             self.shared.put_key(key, FolderListing())
             self.described.add(key.hexdigest)
-        self.moved += put_segment(self.shared, KeyFolder.of(key), segment)
+        self.moved += put_segment(self.shared, key.folder, segment)
 
     def finish(self) -> None:
         """Wait until the queue is empty; Ctrl-C stops waiting."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.config import config_files
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.progress import NoProgress, Progress

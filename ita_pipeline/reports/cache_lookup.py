@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from ita_pipeline.cache.inventory import list_keys
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.store import Store
@@ -112,7 +111,7 @@ class CacheReader:
         """Return the key and the records of each stage."""
         used: dict[str, StageKey] = {}
         known: dict[str, Mapping[str, Record]] = {}
-        keys = [stored.key for stored in list_keys(self.store)] if self.keys is None else self.keys.values()
+        keys = [stored.key for stored in self.store.list_keys()] if self.keys is None else self.keys.values()
         for key in keys:
             stage = None if key.stage in used else self._build_stage(key.stage)
             if stage is None:

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TypeAlias
 
-from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import MissingError
 from ita_pipeline.core.files import new_folder, refuse_existing
 from ita_pipeline.runs.model_card import model_card

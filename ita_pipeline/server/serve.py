@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.engines.executor import MEGABYTE
 from ita_pipeline.extraction.options import Options

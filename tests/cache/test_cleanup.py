@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ita_pipeline.cache.cleanup import choose_keys, find_leftovers, plan_cleanup, remove, remove_key
-from ita_pipeline.cache.inventory import KeyUsage, list_keys
+from ita_pipeline.cache.cleanup import choose_keys, plan_cleanup, remove
 from ita_pipeline.cache.keys import StageKey, stage_key
 from ita_pipeline.cache.records import Record
-from ita_pipeline.cache.store import Store
+from ita_pipeline.cache.store import KeyUsage, Store
 from tests.support.fakes import SizeConfig, SizeStage, SizeValue
 
 RECORD = Record("a", SizeValue(width=1, height=1), 0.1)
@@ -36,19 +35,19 @@ def store(tmp_path: Path) -> Store:
 
 
 def there(store: Store) -> set[str]:
-    return {holding.key.hexdigest for holding in list_keys(store)}
+    return {holding.key.hexdigest for holding in store.list_keys()}
 
 
 def test_the_keys_used_last_stay(store: Store):
     removal = plan_cleanup(store, keep=2)
     assert [holding.key for holding in removal.removed] == [key(1)]
-    assert [holding.key for holding in remove(removal)] == [key(1)]
+    assert [holding.key for holding in remove(store, removal)] == [key(1)]
     assert there(store) == {key(2).hexdigest, key(3).hexdigest}
     assert not store.folder(key(1)).exists()
 
 
 def test_those_used_longest_ago_go_until_the_rest_fits(store: Store):
-    (one, *_) = list_keys(store)
+    (one, *_) = store.list_keys()
     assert [h.key for h in plan_cleanup(store, max_bytes=3 * one.size).removed] == []
     assert [h.key for h in plan_cleanup(store, max_bytes=2 * one.size).removed] == [key(1)]
     removal = plan_cleanup(store, max_bytes=0)
@@ -60,7 +59,7 @@ def test_a_key_that_somebody_works_under_is_left_alone(store: Store):
     with store.open_writer(key(1)) as writer:
         writer.append([RECORD])
         os.utime(store.folder(key(1)) / "stage.json", (1, 1))
-        assert list(remove(plan_cleanup(store, keep=2))) == []
+        assert list(remove(store, plan_cleanup(store, keep=2))) == []
     assert key(1).hexdigest in there(store)
 
 
@@ -72,6 +71,7 @@ def test_a_key_is_in_use_from_the_moment_that_somebody_takes_it_up(store: Store)
 def test_stopped_half_way_nothing_that_was_replaced_comes_back(store: Store, monkeypatch: pytest.MonkeyPatch):
     with store.open_writer(key(1), replace=True) as writer:
         writer.append([Record("a", SizeValue(width=9, height=9), 0.1)])
+    (usage,) = (usage for usage in store.list_keys() if usage.key == key(1))
     real, calls = Path.unlink, []
 
     def once(path: Path, missing_ok: bool = False) -> None:
@@ -82,7 +82,7 @@ def test_stopped_half_way_nothing_that_was_replaced_comes_back(store: Store, mon
 
     monkeypatch.setattr(Path, "unlink", once)
     with pytest.raises(OSError, match="Input"):
-        remove_key(store.folder(key(1)))
+        store.remove_key(usage)
     (record,) = Store(store.root).results(SizeStage(), key(1)).values()
     assert record.result == SizeValue(width=9, height=9)
 
@@ -93,8 +93,8 @@ def test_what_crashes_left_behind_goes_and_what_is_being_made_stays(store: Store
     for path in (half, old, young):
         path.write_text("half")
     os.utime(old, (time.time() - 7200,) * 2)
-    assert find_leftovers(store) == (old, half)
-    assert list(remove(plan_cleanup(store, keep=9))) == []
+    assert store.find_leftovers() == [old, half]
+    assert list(remove(store, plan_cleanup(store, keep=9))) == []
     assert (half.exists(), old.exists(), young.exists()) == (False, False, True)
 
 

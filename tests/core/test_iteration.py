@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ita_pipeline.core.iteration import as_available
+from ita_pipeline.core.iteration import as_available, run_parallel
 
 
 @given(st.lists(st.integers(), max_size=40), st.integers(1, 7))
@@ -43,3 +43,16 @@ def test_an_error_comes_after_the_items_before_it():
     assert next(groups) == [1]
     with pytest.raises(ValueError, match="line 2"):
         next(groups)
+
+
+def test_several_at_once_end_with_the_first_error_and_keep_their_order():
+    assert run_parallel(lambda number: number * 2, list(range(50))) == list(range(0, 100, 2))
+    assert run_parallel(str, []) == []
+
+    def fail(number: int) -> int:
+        if number == 7:
+            raise OSError("seven")
+        return number
+
+    with pytest.raises(OSError, match="seven"):
+        run_parallel(fail, list(range(50)))

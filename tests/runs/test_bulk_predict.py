@@ -11,7 +11,7 @@ import pytest
 
 import ita_pipeline as ita
 from ita_pipeline.api.predict import open_part_writer
-from ita_pipeline.cache.workspace import Workspace
+from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.ray.cluster import RayPool

@@ -6,13 +6,12 @@ from pathlib import Path
 
 from ita_pipeline.cache.keys import stage_key
 from ita_pipeline.cache.records import Record
-from ita_pipeline.cache.shared.store import KeyFolder
 from ita_pipeline.cache.store import Store
 from tests.support.fakes import SizeStage, SizeValue
 
 STAGE = SizeStage()
 KEY = stage_key(STAGE, {})
-FOLDER = KeyFolder.of(KEY)
+FOLDER = KEY.folder
 
 
 def value(number: int, width: int = 1) -> Record:

@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, cast, get_args, get_ori
 from pydantic import BaseModel
 
 from ita_pipeline.cache.index import Index
-from ita_pipeline.cache.inventory import KeyUsage, list_keys
 from ita_pipeline.cache.keys import StageKey, explain_unreadable
 from ita_pipeline.cache.records import damage_error
-from ita_pipeline.cache.store import RecordReader, Store
+from ita_pipeline.cache.store import KeyUsage, RecordReader, Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.files import open_atomically
 from ita_pipeline.core.iteration import batched
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
 # Rows per row group, which is held in memory while it is written.
 ROW_GROUP_SIZE = 10_000
-
-InstalledStages = Mapping[str, type[Stage[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class ExportedFile:
 def export(
     store: Store,
     folder: Path,
-    installed: InstalledStages,
+    installed: Mapping[str, type[Stage[Any]]],
     stages: Sequence[str] = (),
     row_group_size: int = ROW_GROUP_SIZE,
 ) -> tuple[list[ExportedFile], list[tuple[StageKey, str]]]:
@@ -69,7 +66,7 @@ def export(
     """
     left_out: list[tuple[StageKey, str]] = []
     by_stage: dict[str, list[KeyUsage]] = {}
-    for usage in list_keys(store):
+    for usage in store.list_keys():
         name = usage.key.stage
         if (stages and name not in stages) or not (usage.values or usage.failures):
             continue

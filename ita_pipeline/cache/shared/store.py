@@ -10,19 +10,19 @@ from __future__ import annotations
 import errno
 import os
 import re
+import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ita_pipeline.cache.keys import SHORT_KEY_LENGTH, StageKey
+from ita_pipeline.cache.keys import KEY_FILE, SHORT_KEY_LENGTH, StageKey, format_key, parse_key
 from ita_pipeline.cache.lineage import MAX_NOTE_BYTES, NOTE_NAME, Merge, parse_merge
-from ita_pipeline.cache.records import SEGMENT_NAME
-from ita_pipeline.cache.store import KEY_FILE, format_key
-from ita_pipeline.cache.validate import parse_key
+from ita_pipeline.cache.records import SEGMENT_NAME, generation_order
+from ita_pipeline.cache.store import ABANDONED_AFTER, KeyUsage
 from ita_pipeline.core import remote
 from ita_pipeline.core.errors import UsageError, UserError
 from ita_pipeline.core.files import open_atomically
@@ -38,22 +38,6 @@ OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "memory
 LOCAL_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class KeyFolder:
-    """The folder of a key, relative to the cache."""
-
-    stage: str
-    short: str
-
-    @staticmethod
-    def of(key: StageKey) -> KeyFolder:
-        """The folder of a key."""
-        return KeyFolder(key.stage, key.short)
-
-    def __str__(self) -> str:
-        return f"{self.stage}/{self.short}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +72,7 @@ class SharedCache:
             )
         self._protocol = remote.protocol_of(full_url)
 
-    def address(self, folder: KeyFolder, name: str = "") -> str:
+    def address(self, folder: str, name: str = "") -> str:
         """The address of a folder, or of an object in it, for messages."""
         return f"{self.url}/{folder}/{name}" if name else f"{self.url}/{folder}"
 
@@ -110,15 +94,15 @@ class SharedCache:
                 raise remote.as_user_error(error, self.url) from error
             raise
 
-    def list_folders(self) -> list[KeyFolder]:
+    def list_folders(self) -> list[str]:
         """List the folders of all keys, in order."""
-        folders: list[KeyFolder] = []
+        folders: list[str] = []
         for stage in self._list_names(self._root, STAGE_FOLDER):
             keys = self._list_names(f"{self._root}/{stage}", KEY_FOLDER)
-            folders += [KeyFolder(stage, short) for short in keys]
+            folders += [f"{stage}/{short}" for short in keys]
         return sorted(folders)
 
-    def list_folder(self, folder: KeyFolder) -> FolderListing:
+    def list_folder(self, folder: str) -> FolderListing:
         """List the contents of a key's folder, which is empty where it does not exist."""
         segments: dict[str, int] = {}
         notes: set[str] = set()
@@ -141,19 +125,19 @@ class SharedCache:
             changed = max(changed, modified)
         return FolderListing(segments, frozenset(notes), described, changed, tuple(sorted(others)))
 
-    def read_key(self, folder: KeyFolder) -> StageKey | None:
+    def read_key(self, folder: str) -> StageKey | None:
         """Read the key of a folder, or return None where its description is missing or not that of the folder."""
         with suppress(FileNotFoundError, ValueError):
-            return parse_key(str(folder), self._read(folder, KEY_FILE, max_bytes=1024 * 1024))
+            return parse_key(folder, self._read(folder, KEY_FILE, max_bytes=1024 * 1024))
         return None
 
-    def read_merge(self, folder: KeyFolder, note: str) -> Merge | None:
+    def read_merge(self, folder: str, note: str) -> Merge | None:
         """Read a merge note, or return None where it is gone or not valid."""
         with suppress(FileNotFoundError, ValueError):
             return parse_merge(self._read(folder, note, MAX_NOTE_BYTES))
         return None
 
-    def fetch(self, folder: KeyFolder, name: str, to: Path) -> None:
+    def fetch(self, folder: str, name: str, to: Path) -> None:
         """Copy an object to a file.
 
         Raises:
@@ -161,7 +145,7 @@ class SharedCache:
         """
         self._retry(lambda: self._files.get_file(self._path(folder, name), str(to)))
 
-    def put(self, folder: KeyFolder, name: str, content: bytes) -> None:
+    def put(self, folder: str, name: str, content: bytes) -> None:
         """Write an object, which appears when it is complete."""
         path = self._path(folder, name)
         if self._protocol in ("file", "local"):
@@ -176,24 +160,65 @@ class SharedCache:
     def put_key(self, key: StageKey, listing: FolderListing) -> None:
         """Describe a key, and again after a day: the time of the description shows that the key is in use."""
         if listing.described is None or time.time() - listing.described > 24 * 3600:
-            self.put(KeyFolder.of(key), KEY_FILE, format_key(key).encode())
+            self.put(key.folder, KEY_FILE, format_key(key).encode())
 
-    def remove(self, folder: KeyFolder, name: str) -> None:
-        """Remove an object, if it exists."""
+    def fetch_segments(self, work: Path) -> Iterator[tuple[Path, str, int]]:
+        """Fetch all segments one by one to the folder `work`; yield file, address and size."""
+        for folder in self.list_folders():
+            for name, size in sorted(self.list_folder(folder).segments.items()):
+                with (
+                    tempfile.TemporaryDirectory(dir=work) as temporary,
+                    suppress(FileNotFoundError),
+                ):  # merged since
+                    path = Path(temporary) / name
+                    self.fetch(folder, name, path)
+                    yield path, self.address(folder, name), size
 
-        def remove() -> None:
-            with suppress(FileNotFoundError):
-                self._files.rm_file(self._path(folder, name))
+    def list_keys(self) -> list[KeyUsage]:
+        """List all keys by stage, the one used last first. Their records are not counted."""
+        usages: list[KeyUsage] = []
+        for folder in self.list_folders():
+            key, listing = self.read_key(folder), self.list_folder(folder)
+            if key is not None:
+                sizes = listing.segments.values()
+                usages.append(KeyUsage(key, Path(folder), None, None, len(sizes), sum(sizes), listing.changed))
+        return sorted(usages, key=lambda usage: usage.order)
 
-        self._retry(remove)
+    def find_leftovers(self) -> list[Path]:
+        """Find the unfinished files of killed processes, relative to the cache."""
+        leftovers: list[Path] = []
+        for folder in self.list_folders():
+            listing = self.list_folder(folder)
+            if time.time() - listing.changed > ABANDONED_AFTER:
+                leftovers += [Path(folder, name) for name in listing.others]
+        return leftovers
 
-    def remove_folder(self, folder: KeyFolder) -> None:
-        """Remove an empty folder, on file systems that have folders."""
-        if self._protocol not in OBJECT_STORES:
+    def remove_leftover(self, path: Path) -> None:
+        """Remove a file that `find_leftovers` found."""
+        self.remove(path.parent.as_posix(), path.name)
+
+    def remove_key(self, usage: KeyUsage) -> bool:
+        """Remove a key, unless it has changed since it was listed; whether it did."""
+        is_unchanged = self.list_folder(usage.key.folder).changed <= usage.used
+        if is_unchanged:
+            self.remove_folder(usage.key.folder)
+        return is_unchanged
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove a key. If this is interrupted, no replaced record comes back, and the rest can still be listed."""
+        listing = self.list_folder(folder)
+        for name in [*sorted(listing.segments, key=generation_order), *sorted(listing.notes), KEY_FILE]:
+            self.remove(folder, name)
+        if self._protocol not in OBJECT_STORES:  # other file systems keep an empty folder
             with suppress(OSError):
                 self._files.rmdir(self._path(folder))
 
-    def _path(self, folder: KeyFolder, name: str = "") -> str:
+    def remove(self, folder: str, name: str) -> None:
+        """Remove an object, if it exists."""
+        with suppress(FileNotFoundError):
+            self._retry(lambda: self._files.rm_file(self._path(folder, name)))
+
+    def _path(self, folder: str, name: str = "") -> str:
         return f"{self._root}/{folder}/{name}" if name else f"{self._root}/{folder}"
 
     def _retry(self, call: Callable[[], Answer]) -> Answer:
@@ -221,7 +246,7 @@ class SharedCache:
         names = [_name_of(entry) for entry in self._list(path)]
         return [name for name in names if pattern.fullmatch(name)]
 
-    def _read(self, folder: KeyFolder, name: str, max_bytes: int) -> bytes:
+    def _read(self, folder: str, name: str, max_bytes: int) -> bytes:
         """
         Raises:
             FileNotFoundError: the object is gone.

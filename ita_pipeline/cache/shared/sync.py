@@ -5,28 +5,31 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from contextlib import suppress
+import uuid
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.keys import StageKey
+from ita_pipeline.cache.keys import StageKey, explain_unreadable, write_key
 from ita_pipeline.cache.lineage import KnownSegments, Merge, find_equivalents, read_merges
 from ita_pipeline.cache.records import (
     SEGMENT_NAME,
     SMALL_SEGMENT_BYTES,
+    damage_error,
     generation_order,
     has_valid_checksum,
     host_name,
     is_being_written,
     parse_generation,
 )
-from ita_pipeline.cache.shared.parallel import run_parallel
-from ita_pipeline.cache.shared.store import FolderListing, KeyFolder, SharedCache
-from ita_pipeline.cache.store import KEY_FILE, Store, write_key
+from ita_pipeline.cache.shared.store import FolderListing, SharedCache
+from ita_pipeline.cache.store import Store
 from ita_pipeline.cache.validate import find_first_damage
 from ita_pipeline.core.files import is_older_than, sync_to_disk, write_atomically
+from ita_pipeline.core.iteration import run_parallel
 from stages.base import Stage
 
 # Objects that vanish while they are fetched were merged by another machine; then the folder is listed again.
@@ -37,6 +40,8 @@ CLOSED_AFTER = 3600.0
 
 # When a key has a multiple of this many small objects, the machine that uploaded the last one merges them.
 MAX_SMALL_OBJECTS = 128
+
+InstalledStages = Mapping[str, type[Stage[Any]]]
 
 AnyStage = type[Stage[Any]] | Stage[Any]
 
@@ -66,19 +71,6 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
-class SharingOutcome:
-    """How a run ended with its shared cache: why not everything was put, and the damaged objects in it."""
-
-    trouble: str = ""
-    damaged: tuple[str, ...] = ()
-
-    @property
-    def clean(self) -> bool:
-        """Whether everything was put and nothing is damaged."""
-        return not self.trouble and not self.damaged
-
-
-@dataclass(frozen=True, slots=True)
 class RemoteState:
     """The listing of a folder in the shared cache, and all merges that are known there and here."""
 
@@ -86,12 +78,12 @@ class RemoteState:
     merges: tuple[Merge, ...]
 
 
-def read_remote_state(store: Store, shared: SharedCache, folder: KeyFolder) -> RemoteState:
+def read_remote_state(store: Store, shared: SharedCache, key: StageKey) -> RemoteState:
     """List a key's folder in a shared cache, and read its merge notes that are not known here."""
-    listing = shared.list_folder(folder)
-    here = read_merges(store.root / "cache" / folder.stage / folder.short)
+    listing = shared.list_folder(key.folder)
+    here = read_merges(store.folder(key))
     unknown = sorted(listing.notes - {merge.name for merge in here})
-    others = run_parallel(partial(shared.read_merge, folder), unknown)
+    others = run_parallel(partial(shared.read_merge, key.folder), unknown)
     return RemoteState(listing, (*here, *(merge for merge in others if merge is not None)))
 
 
@@ -103,22 +95,22 @@ def pull(store: Store, shared: SharedCache, key: StageKey, stage: AnyStage) -> T
     Raises:
         Exception: the file system's library raised it.
     """
-    remote_folder, folder, total = KeyFolder.of(key), store.folder(key), Transfer()
-    remote = read_remote_state(store, shared, remote_folder)
+    folder, total = store.folder(key), Transfer()
+    remote = read_remote_state(store, shared, key)
     for _ in range(MAX_ATTEMPTS):
         damaged = {address for address, _ in total.damaged}
         names = _find_missing_here(folder, remote)
-        missing = [name for name in names if shared.address(remote_folder, name) not in damaged]
+        missing = [name for name in names if shared.address(key.folder, name) not in damaged]
         if missing:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_key(key, folder / KEY_FILE)
-        fetched = run_parallel(partial(_fetch_segment, shared, folder, stage, remote.listing.segments), missing)
+            write_key(key, folder)
+        fetch = partial(_fetch_segment, shared, key, folder, stage, remote.listing.segments)
+        fetched = run_parallel(fetch, missing)
         total = sum((one for one in fetched if one is not None), total)
         if missing:
             sync_to_disk(folder)
         if None not in fetched:
             break
-        remote = read_remote_state(store, shared, remote_folder)
+        remote = read_remote_state(store, shared, key)
     _keep_notes(folder, remote)
     return total + Transfer(owed=len(_find_missing_there(folder, remote)))
 
@@ -129,25 +121,25 @@ def push(store: Store, shared: SharedCache, key: StageKey, max_small_objects: in
     Raises:
         Exception: the file system's library raised it.
     """
-    remote_folder, folder = KeyFolder.of(key), store.folder(key)
-    remote = read_remote_state(store, shared, remote_folder)
+    folder = store.folder(key)
+    remote = read_remote_state(store, shared, key)
     missing = _find_missing_there(folder, remote)
     if missing or remote.listing.segments:
         shared.put_key(key, remote.listing)
     if not missing:
         return Transfer()
-    put = run_parallel(partial(put_segment, shared, remote_folder), missing)
+    put = run_parallel(partial(put_segment, shared, key.folder), missing)
     names = {*remote.listing.segments, *(path.name for path in missing)}
     for merge in remote.merges:
         if merge.name not in remote.listing.notes and merge.into <= names and merge.parts & names:
-            shared.put(remote_folder, merge.name, merge.to_json())
+            shared.put(key.folder, merge.name, merge.to_json())
     small = sum(size < SMALL_SEGMENT_BYTES for size in remote.listing.segments.values())
     new_small = sum(one.size < SMALL_SEGMENT_BYTES for one in put)
     is_crowded = (small + new_small) // max_small_objects > small // max_small_objects
     return sum(put, Transfer(is_crowded=is_crowded))
 
 
-def put_segment(shared: SharedCache, folder: KeyFolder, path: Path) -> Transfer:
+def put_segment(shared: SharedCache, folder: str, path: Path) -> Transfer:
     """Put the complete lines of a segment, unless it is damaged or was removed meanwhile."""
     try:
         content = path.read_bytes()
@@ -164,18 +156,15 @@ def put_segment(shared: SharedCache, folder: KeyFolder, path: Path) -> Transfer:
 
 
 def _fetch_segment(
-    shared: SharedCache, folder: Path, stage: AnyStage, sizes: dict[str, int], name: str
+    shared: SharedCache, key: StageKey, folder: Path, stage: AnyStage, sizes: dict[str, int], name: str
 ) -> Transfer | None:
     """Fetch a segment, unless it is damaged; return None where it is gone."""
-    remote_folder = KeyFolder(folder.parent.name, folder.name)
-    descriptor, temporary_name = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
-    os.close(descriptor)
-    temporary = Path(temporary_name)
+    temporary = folder / f".{name}.{uuid.uuid4().hex[:8]}"
     try:
-        shared.fetch(remote_folder, name, temporary)
-        line = find_first_damage(temporary, stage.value_type, sizes[name])
+        shared.fetch(key.folder, name, temporary)
+        line = find_first_damage(temporary, sizes[name], stage.value_type)
         if line is not None:
-            return Transfer(damaged=((shared.address(remote_folder, name), line),))
+            return Transfer(damaged=((shared.address(key.folder, name), line),))
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
@@ -224,3 +213,44 @@ def _keep_notes(folder: Path, remote: RemoteState) -> None:
     for merge in remote.merges:
         if names & (merge.into | merge.parts) and not (folder / merge.name).exists():
             write_atomically(folder / merge.name, merge.to_json().decode())
+
+
+@dataclass(frozen=True, slots=True)
+class PulledKey:
+    """The outcome of pulling a key, or in `left_out` why it was not pulled."""
+
+    key: StageKey
+    transfer: Transfer
+    left_out: str
+
+
+def pull_all(
+    store: Store, shared: SharedCache, installed: InstalledStages, stages: Sequence[str] = ()
+) -> Iterator[PulledKey]:
+    """Fetch every key of a shared cache, or those of some stages, that the installed stages can read."""
+    for folder in shared.list_folders():
+        is_chosen = not stages or folder.split("/")[0] in stages
+        key = shared.read_key(folder) if is_chosen else None
+        if key is None:
+            continue
+        why = explain_unreadable(key, installed)
+        transfer = Transfer() if why else pull(store, shared, key, installed[key.stage])
+        yield PulledKey(key, transfer, why)
+
+
+@contextmanager
+def open_mirror(
+    shared: SharedCache, work: Path, installed: InstalledStages, stages: Sequence[str] = ()
+) -> Generator[Store]:
+    """Fetch the records of a shared cache to a temporary store.
+
+    Raises:
+        CorruptCacheError: an object is damaged.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=work) as temporary:
+        store = Store(Path(temporary))
+        for pulled in pull_all(store, shared, installed, stages):
+            for address, line in pulled.transfer.damaged:
+                raise damage_error(f"{address}, line {line}")
+        yield store

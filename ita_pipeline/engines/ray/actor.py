@@ -19,9 +19,9 @@ from typing import Any
 
 from ita_pipeline.cache.compaction import open_writer
 from ita_pipeline.cache.index import IndexEntry
-from ita_pipeline.cache.keys import StageKey
+from ita_pipeline.cache.keys import KEY_FILE, StageKey
 from ita_pipeline.cache.records import SegmentWriter
-from ita_pipeline.cache.store import KEY_FILE, RecordReader, Store
+from ita_pipeline.cache.store import RecordReader, Store
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.engines.batches import prepare_batch, upstream_key
 from ita_pipeline.engines.executor import Limits, StageJobs

@@ -11,16 +11,15 @@ import pytest
 from ita_pipeline.api.cache import shared_cache
 from ita_pipeline.cache.keys import digest, stage_key
 from ita_pipeline.cache.records import Record
-from ita_pipeline.cache.shared.maintenance import pull_all
-from ita_pipeline.cache.shared.store import KeyFolder, SharedCache
-from ita_pipeline.cache.shared.sync import push
+from ita_pipeline.cache.shared.store import SharedCache
+from ita_pipeline.cache.shared.sync import pull_all, push
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
 from tests.support.fakes import SizeStage, SizeValue
 from tests.support.s3_server import Server
 
 KEY = stage_key(SizeStage(), {})
-FOLDER = KeyFolder.of(KEY)
+FOLDER = KEY.folder
 
 
 @pytest.fixture

@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ita_pipeline.cache.compaction import compact
+from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.records import MAX_LINE_BYTES, Record, encode
-from ita_pipeline.cache.shared import maintenance, sync
-from ita_pipeline.cache.shared.store import KeyFolder, SharedCache
+from ita_pipeline.cache.shared import compaction, sync
+from ita_pipeline.cache.shared.store import SharedCache
 from ita_pipeline.cache.shared.sync import Transfer, pull, push
 from ita_pipeline.cache.store import Store
+from ita_pipeline.cache.validate import verify_segments
 from ita_pipeline.core.errors import CorruptCacheError, MissingError
 from stages.base import Failure, FailureKind
 from tests.support.fakes import SizeValue
@@ -72,10 +74,10 @@ def test_what_vanishes_after_it_was_listed_is_listed_again(
         put(here, value(number))
     push(here, shared, KEY)
 
-    def compare(store: Store, at: SharedCache, place: KeyFolder) -> sync.RemoteState:
-        found = real(store, at, place)
+    def compare(store: Store, at: SharedCache, key: StageKey) -> sync.RemoteState:
+        found = real(store, at, key)
         if not turns:
-            turns.append(list(maintenance.compact(shared, tmp_path)))
+            turns.append(list(compaction.compact(shared, tmp_path)))
         return found
 
     monkeypatch.setattr(sync, "read_remote_state", compare)
@@ -108,12 +110,12 @@ def test_a_damaged_object_is_named_and_left_out_until_it_is_mended(
         ((address, _),) = moved.damaged
         assert address == f"{shared.url}/size/{KEY.short}/{path.name}"
         assert read_numbers(there) == {3}
-    assert maintenance.verify(shared, tmp_path).damage[0].segment == address
+    assert verify_segments(shared.fetch_segments(tmp_path)).damage[0].segment == address
     with pytest.raises(CorruptCacheError, match=path.name):
-        list(maintenance.compact(shared, tmp_path))
+        list(compaction.compact(shared, tmp_path))
     assert set(shared.list_folder(FOLDER).segments) == {path.name, good.name}
-    list(maintenance.compact(shared, tmp_path, drop_damaged=True))
-    assert maintenance.verify(shared, tmp_path).damage == ()
+    list(compaction.compact(shared, tmp_path, drop_damaged=True))
+    assert verify_segments(shared.fetch_segments(tmp_path)).damage == ()
     assert pull(there, shared, KEY, STAGE).damaged == ()
     assert push(here, shared, KEY).segments == 1
     pull(there, shared, KEY, STAGE)
@@ -302,7 +304,7 @@ def test_machines_that_write_fetch_and_bring_together_in_any_order_agree_in_the_
         elif act == "compact here":
             list(compact(store))
         else:
-            list(maintenance.compact(shared, tmp_path))
+            list(compaction.compact(shared, tmp_path))
     for store in stores:
         push(store, shared, KEY)
     for store in stores:

@@ -17,8 +17,7 @@ from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.corpus import importing
 from ita_pipeline.corpus.datasets import CONTEXTS_FILE as CONTEXTS_FILE
 from ita_pipeline.corpus.datasets import DatasetCard, find_data_folder, find_split_files, load_dataset
-from ita_pipeline.corpus.exporting import describe_changes, write_export
-from ita_pipeline.corpus.formats.kbner import ExportForm
+from ita_pipeline.corpus.formats.kbner import ExportForm, describe_changes, write_export
 from ita_pipeline.corpus.importing import ImportedDataset
 from ita_pipeline.corpus.importing import import_contexts as import_contexts
 from ita_pipeline.corpus.stats import SplitStats, compute_stats
@@ -111,7 +110,7 @@ def export(
     with new_folder(to) as folder:
         files = write_export(folder, dataset.name, splits, form)
     places = tuple(to / file.relative_to(folder) for file in files)
-    return Exported(places, tuple(describe_changes(dataset, splits)), contexts.extraction)
+    return Exported(places, tuple(describe_changes(dataset.posts, splits)), contexts.extraction)
 
 
 def import_dataset(  # noqa: PLR0913

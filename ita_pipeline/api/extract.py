@@ -19,7 +19,7 @@ from ita_pipeline.extraction.posts import select_post_stages
 from ita_pipeline.extraction.presets import build_stages
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.extraction.targets import resolve_target
-from ita_pipeline.sources.download_cache import DownloadCache
+from ita_pipeline.sources.identify import DownloadCache
 from ita_pipeline.sources.refs import PostRef
 from stages.base import Stage
 

@@ -11,8 +11,6 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ita_pipeline.core.errors import UsageError
-from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.line_errors import LineError
 from ita_pipeline.corpus.posts import Post
 
@@ -140,19 +138,6 @@ class ImageChecks:
         return content or (f"id {post.image_id}" if post.image_id else None)
 
 
-def require_labels(dataset: Dataset, split: str, hint: str) -> Sequence[Post]:
-    """The posts of a split, none of which may be unlabeled.
-
-    Raises:
-        UsageError: a post is unlabeled; `hint` says what to do.
-    """
-    posts = dataset.splits.get(split, ())
-    unlabeled = next((post.id for post in posts if post.gold is None), None)
-    if unlabeled is not None:
-        raise UsageError(f"dataset {dataset.name}: post {unlabeled} of {split} is not labelled", hint)
-    return posts
-
-
 def check_lines(errors: Iterable[LineError]) -> Iterator[Finding]:
     """Findings for faulty lines; the kinds of both have the same names."""
     kinds = {kind.name: kind for kind in KINDS}
@@ -162,9 +147,14 @@ def check_lines(errors: Iterable[LineError]) -> Iterator[Finding]:
 
 def check_posts(splits: Splits) -> Iterator[Finding]:
     """Posts without words or labels, with unseen types, or with the id or text of another post."""
+    # A dataset without any label is one for prediction.
+    has_labels = any(post.gold is not None for posts in splits.values() for post in posts)
     for split, posts in splits.items():
-        yield from (Finding(EMPTY_POST, "no word", split, post.id) for post in posts if not post.words)
-    yield from _find_unlabeled(splits)
+        for post in posts:
+            if not post.words:
+                yield Finding(EMPTY_POST, "no word", split, post.id)
+            if has_labels and post.gold is None:
+                yield Finding(UNLABELLED, "no labels", split, post.id)
     yield from _find_unseen_types(splits)
     yield from _find_duplicates(splits)
     yield from _find_leaks(LEAKED_TEXT, splits, fingerprint, lambda post: post.text)
@@ -191,14 +181,6 @@ def check_lengths(splits: Splits, measure: Callable[[Post], ViewFit]) -> Iterato
                 yield Finding(LONG_POST, f"{len(post.words)} words take {fit.windows} windows", split, post.id)
             if fit.trimmed:
                 yield Finding(TRIMMED, f"{fit.trimmed} sub-tokens are cut", split, post.id)
-
-
-def _find_unlabeled(splits: Splits) -> Iterator[Finding]:
-    """Unlabeled posts of a labeled dataset. A dataset without any label is one for prediction."""
-    if not any(post.gold is not None for posts in splits.values() for post in posts):
-        return
-    for split, posts in splits.items():
-        yield from (Finding(UNLABELLED, "no labels", split, post.id) for post in posts if post.gold is None)
 
 
 def _find_unseen_types(splits: Splits) -> Iterator[Finding]:

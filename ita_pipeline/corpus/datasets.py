@@ -63,6 +63,18 @@ class Dataset:
         """The posts of all splits, in order."""
         return tuple(post for posts in self.splits.values() for post in posts)
 
+    def require_labels(self, split: str, hint: str) -> Sequence[Post]:
+        """Return the posts of a split, none of which may be unlabeled.
+
+        Raises:
+            UsageError: a post is unlabeled; `hint` says what to do.
+        """
+        posts = self.splits.get(split, ())
+        unlabeled = next((post.id for post in posts if post.gold is None), None)
+        if unlabeled is not None:
+            raise UsageError(f"dataset {self.name}: post {unlabeled} of {split} is not labelled", hint)
+        return posts
+
 
 def load_dataset(
     name: str, data: Path | None, workspace_data: Path, on_error: OnLineError = raise_unless_tolerated

@@ -18,8 +18,7 @@ from ita_pipeline.extraction.posts import PostSource, make_post_refs, select_pos
 from ita_pipeline.extraction.session import SharingOutcome
 from ita_pipeline.extraction.shard import Shard
 from ita_pipeline.sources.base import ImageSource
-from ita_pipeline.sources.download_cache import DownloadCache
-from ita_pipeline.sources.identify import identify
+from ita_pipeline.sources.identify import DownloadCache, identify
 from ita_pipeline.sources.refs import ImageRef, ItemRef, PostRef, Unreadable
 from stages.base import Failure, Stage
 

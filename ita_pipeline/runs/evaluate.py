@@ -9,7 +9,6 @@ from typing import Any
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Progress
-from ita_pipeline.corpus.checks import require_labels
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.contexts import PostContexts, plan_contexts
@@ -69,7 +68,7 @@ def evaluate_run(
 
 
 def _labeled_posts(dataset: Dataset, split: str) -> Sequence[Post]:
-    posts = require_labels(dataset, split, "ita predict finds mentions in posts without labels")
+    posts = dataset.require_labels(split, "ita predict finds mentions in posts without labels")
     if not posts:
         others = ", ".join(name for name, members in dataset.splits.items() if members)
         raise UsageError(f"dataset {dataset.name} has no posts in {split}", f"it has {others}: --split NAME")

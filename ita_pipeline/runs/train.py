@@ -13,7 +13,6 @@ from typing import Any
 
 from ita_pipeline.cache.keys import digest
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.corpus.checks import require_labels
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.extraction.contexts import PostContexts
 from ita_pipeline.extraction.presets import Preset
@@ -77,7 +76,7 @@ def check_trainable(dataset: Dataset) -> None:
     """Raise `UsageError` if a split is empty or one of its posts has no labels."""
     for name in ("train", "dev", "test"):
         hint = "give each post its mentions, an empty list where there are none"
-        if not require_labels(dataset, name, hint):
+        if not dataset.require_labels(name, hint):
             raise UsageError(f"dataset {dataset.name} has no {name} posts", "training needs train, dev and test")
     if not any(span for post in dataset.splits["train"] for span in post.gold or ()):
         raise UsageError(

@@ -152,10 +152,6 @@ class RangeReader(io.RawIOBase):
         """Implement `io.RawIOBase.seekable`."""
         return True
 
-    def tell(self) -> int:
-        """Implement `io.RawIOBase.tell`."""
-        return self._position
-
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Implement `io.RawIOBase.seek`."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
@@ -165,12 +165,8 @@ def _discover_all(list_one: Callable[[_Item], SourceListing], sources: Sequence[
     with ThreadPoolExecutor(8) as pool:  # a source may wait for another machine
         listings = list(pool.map(list_one, sources))
     return SourceListing(
-        _join(listing.images for listing in listings),
-        _join(listing.others for listing in listings),
-        _join(listing.unreadable for listing in listings),
-        tuple(dict.fromkeys(_join(listing.notes for listing in listings))),
+        tuple(chain.from_iterable(listing.images for listing in listings)),
+        tuple(chain.from_iterable(listing.others for listing in listings)),
+        tuple(chain.from_iterable(listing.unreadable for listing in listings)),
+        tuple(dict.fromkeys(note for listing in listings for note in listing.notes)),
     )
-
-
-def _join(parts: Iterable[tuple[_Item, ...]]) -> tuple[_Item, ...]:
-    return tuple(chain.from_iterable(parts))

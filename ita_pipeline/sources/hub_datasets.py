@@ -99,8 +99,6 @@ def _resolve_on_hub(source: str) -> tuple[str, str | None]:
 
 def split_from_name(name: str) -> str:
     """Return the split that a split's or file's name stands for; `train` if it names none."""
-    if name in ("train", "dev", "test"):
-        return name
     return SPLIT_ALIASES.get(name) or find_split(name) or "train"
 
 

@@ -11,14 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ita_pipeline.core.files import COARSE_SETTLED_SECONDS
-from ita_pipeline.core.remote import (
-    REQUEST_LIMITS,
-    RequestLimits,
-    as_user_error,
-    find_filesystem,
-    retry,
-    without_query,
-)
+from ita_pipeline.core.remote import RequestLimits, as_user_error, find_filesystem, retry, without_query
 from ita_pipeline.sources.base import Fetched, RandomAccessFile, check_size, report_bad_item
 
 # Names that file systems give to the tag of a content, best first, and to the time of a change.
@@ -37,7 +30,7 @@ class RemoteFile(RandomAccessFile):
     url: str
     listed_stamp: str = ""
     listed_size: int = -1
-    limits: RequestLimits = field(default=REQUEST_LIMITS, repr=False, compare=False)
+    limits: RequestLimits = field(default=RequestLimits(), repr=False, compare=False)
 
     @property
     def label(self) -> str:

@@ -15,14 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ita_pipeline.core.remote import (
-    REQUEST_LIMITS,
-    WEB_PROTOCOLS,
-    RequestLimits,
-    retry,
-    summarize_error,
-    without_query,
-)
+from ita_pipeline.core.remote import WEB_PROTOCOLS, RequestLimits, retry, summarize_error, without_query
 from ita_pipeline.sources.base import Fetched, RandomAccessFile, check_size, report_bad_item
 
 if TYPE_CHECKING:
@@ -38,10 +31,6 @@ _TRANSIENT_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 _OK, _PARTIAL, _NOT_MODIFIED, _RANGE_NOT_SATISFIABLE = 200, 206, 304, 416
 
 _CONDITIONS = {"etag": "If-None-Match", "modified": "If-Modified-Since"}
-
-
-class TransientHttpError(OSError):
-    """The server cannot answer now."""
 
 
 class RefusedError(Exception):
@@ -62,7 +51,7 @@ class HttpFile(RandomAccessFile):
     """A file by its web address."""
 
     url: str = field(repr=False)
-    limits: RequestLimits = field(default=REQUEST_LIMITS, repr=False, compare=False)
+    limits: RequestLimits = field(default=RequestLimits(), repr=False, compare=False)
 
     @property
     def label(self) -> str:
@@ -185,14 +174,14 @@ def _request(file: HttpFile, max_bytes: int, headers: dict[str, str]) -> Downloa
     except httpx.InvalidURL as error:
         raise RefusedError(f"this is no web address: {summarize_error(error)}") from error
     except httpx.TransportError as error:
-        raise TransientHttpError(summarize_error(error)) from error
+        raise OSError(summarize_error(error)) from error
     raise RefusedError(f"more than {MAX_REDIRECTS} redirects")
 
 
 def _read_response(response: httpx.Response, max_bytes: int, max_seconds: float) -> Download:
     status, headers = response.status_code, response.headers
     if status in _TRANSIENT_STATUSES:
-        raise TransientHttpError(f"the server answered {status}")
+        raise OSError(f"the server answered {status}")
     if status in (_NOT_MODIFIED, _RANGE_NOT_SATISFIABLE):
         return Download(_PARTIAL if status == _RANGE_NOT_SATISFIABLE else status, b"", headers)
     if status not in (_OK, _PARTIAL):
@@ -209,5 +198,5 @@ def _read_response(response: httpx.Response, max_bytes: int, max_seconds: float)
         if len(content) > max_bytes:
             break
         if time.monotonic() - start > max_seconds:
-            raise TransientHttpError(f"it took longer than {max_seconds:.0f} s")
+            raise OSError(f"it took longer than {max_seconds:.0f} s")
     return Download(status, bytes(content[: max_bytes + 1]), headers)

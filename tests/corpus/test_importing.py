@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +11,15 @@ import pytest
 from PIL import Image
 
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.corpus.datasets import Dataset, load_dataset
 from ita_pipeline.corpus.importing import import_dataset, import_tweets
 from ita_pipeline.sources.hub_datasets import is_loadable
-from stages.external import ExternalConfig, ExternalStage
+from tests.support.datasets import read_dataset, read_extra_contexts, write_twitter15
 from tests.support.fakes import draw, ita_here
 
-TWEETS = "IMGID:11\nAda\tB-OTHER\nspoke\tO\n\nIMGID:12\nBo\tO\nIMGID:13\nlast\tO\n"
 LATE = (
     "Ada\tB-OTHER\r\nspoke\tO\r\n<EOS>\tX\r\none\tX\r\n\r\n"
     "Bo\tO\r\n<EOS>\tX\r\ntwo\tX\r\n<EOS>\tX\r\nthree\tX\r\n\r\n"
 )
-
-
-def twitter() -> Dataset:
-    folder = Path("data/twitter15")
-    folder.mkdir(parents=True)
-    for name in ("train", "valid", "test"):
-        (folder / f"{name}.txt").write_text(TWEETS)
-    return load_dataset("twitter15", None, Path("data"))
 
 
 def late(**files: str) -> Path:
@@ -39,22 +30,13 @@ def late(**files: str) -> Path:
     return folder
 
 
-def read(folder: str) -> Dataset:
-    return load_dataset(folder, None, Path("data"))
-
-
-def texts(folder: str) -> dict[str, tuple[str, ...]]:
-    stage = ExternalStage(ExternalConfig(file=f"{folder}/contexts.jsonl"))
-    return {name: value.extra.texts for name, value in stage.entries.items() if value.extra}
-
-
 def test_late_contexts_are_paired_by_words_and_a_missing_tweet_is_named():
-    dataset = twitter()
+    dataset = write_twitter15()
     found = import_tweets(late(train=LATE, dev=LATE, test=LATE), Path("new"), dataset)
-    new = read("new")
+    new = read_dataset("new")
     assert [post.image_id for post in new.splits["train"]] == ["11", "12"]
     assert new.splits["dev"][0].gold == dataset.splits["dev"][0].gold
-    assert texts("new") == {"11": ("one",), "12": ("two", "three")}
+    assert read_extra_contexts("new") == {"11": ("one",), "12": ("two", "three")}
     assert "train: 2 of the 3 posts of twitter15 are in the file, by their words" in found.notes
     assert "test: not in the file: 13 (the last one); nothing is made up for them" in found.notes
 
@@ -62,7 +44,7 @@ def test_late_contexts_are_paired_by_words_and_a_missing_tweet_is_named():
 def test_without_a_dataset_to_pair_with_tweets_are_numbered_and_it_is_said():
     found = import_tweets(late(train=LATE), Path("new"))
     assert found.notes == ["train: no ids of pictures; posts are numbered train-1 to train-2"]
-    assert texts("new") == {"train-1": ("one",), "train-2": ("two", "three")}
+    assert read_extra_contexts("new") == {"train-1": ("one",), "train-2": ("two", "three")}
 
 
 def test_a_file_of_a_split_that_is_not_read_is_named():
@@ -76,7 +58,7 @@ def test_a_file_of_a_split_that_is_not_read_is_named():
 
 
 def test_tweets_that_differ_are_told():
-    dataset = twitter()
+    dataset = write_twitter15()
     changed = "Ada\tO\nspoke\tO\n\nsomebody\tO\nelse\tO\n<EOS>\tX\nx\tX\n"
     found = import_tweets(late(train=changed), Path("new"), dataset)
     assert "train: 1 tweets are none of twitter15; they keep numbers of their own" in found.notes
@@ -87,7 +69,7 @@ def test_tweets_that_differ_are_told():
 def test_one_picture_cannot_have_the_contexts_of_two_posts():
     content = "IMGID:1\na O\n<EOS> X\nx X\n\nIMGID:1\nb O\n<EOS> X\ny X\n\nIMGID:2\nc O\n<EOS> X\nz X\n"
     found = import_tweets(late(train=content), Path("new"))
-    assert texts("new") == {"2": ("z",)}
+    assert read_extra_contexts("new") == {"2": ("z",)}
     assert found.notes == ["posts that share the picture 1 have other contexts; they are left out"]
 
 
@@ -135,7 +117,7 @@ def test_a_saved_dataset_with_pictures():
     saved("hf", ["O", "B-PER", "E-PER"], image=pictures)
     assert is_loadable("hf")
     found = import_dataset("hf", Path("new"))
-    new = read("new")
+    new = read_dataset("new")
     assert {name: len(posts) for name, posts in new.splits.items()} == {"train": 2, "dev": 2}
     one, two = new.splits["train"]
     assert one.words == ("Ada", "Love_lace")
@@ -152,7 +134,7 @@ def test_numbered_tags_need_names():
     assert not Path("new").exists()
     answer = ita_here("data", "import", "hf", "--to", "new", "--tag-names", "O,S-PER,S-LOC")
     assert answer.out == "new: 4 posts (train 2, dev 2)\n"
-    assert [span.type for span in read("new").splits["train"][0].gold or ()] == ["PER", "LOC"]
+    assert [span.type for span in read_dataset("new").splits["train"][0].gold or ()] == ["PER", "LOC"]
 
 
 def test_parquet_files_by_split():
@@ -162,7 +144,7 @@ def test_parquet_files_by_split():
     for name in ("train", "test"):
         rows.to_parquet(f"tables/{name}-00000-of-00001.parquet")
     import_dataset("tables", Path("new"))
-    assert {name: len(posts) for name, posts in read("new").splits.items()} == {"train": 1, "test": 1}
+    assert {name: len(posts) for name, posts in read_dataset("new").splits.items()} == {"train": 1, "test": 1}
 
 
 def test_a_name_that_nobody_has_is_told_without_a_traceback():
@@ -175,4 +157,20 @@ def test_a_name_that_nobody_has_is_told_without_a_traceback():
 def test_pictures_beside_an_imported_dataset_are_found():
     import_tweets(late(train="IMGID:5\na O\n<EOS> X\nx X\n"), Path("new"))
     draw(Path("new/5.jpg"))
-    assert read("new").splits["train"][0].picture == Path("new/5.jpg")
+    assert read_dataset("new").splits["train"][0].picture == Path("new/5.jpg")
+
+
+def test_contexts_of_other_programs_reach_the_posts():
+    write_twitter15()
+    thing = {"rect": [0, 0, 9, 9], "class": "dog", "conf": 0.9, "attributes": ["brown"], "attr_scores": [0.9]}
+    Path("predictions.tsv").write_text(f"11\t{json.dumps({'objects': [thing]})}\n")
+    Path("captions.tsv").write_text('12\t[{"caption": "two cats", "conf": 0.5}]\n')
+    answer = ita_here("data", "import-contexts", "predictions.tsv", "captions.tsv")
+    assert (answer.code, answer.out) == (0, "contexts.jsonl: objects of 1, captions of 1 pictures\n")
+    options = ("--preset", "bundled", "--captions", "contexts.jsonl")
+    exported = ita_here("data", "export", "twitter15", "--to", "kb", *options)
+    assert exported.code == 0, exported.err
+    content = Path("kb/twitter15_doc/train.txt").read_text()
+    assert "<EOS> B-X\nbrown B-X\ndog B-X\n" in content
+    assert "<EOS> B-X\ntwo B-X\ncats B-X\n" in content
+    assert ita_here("data", "import-contexts", "captions.tsv").code == 2

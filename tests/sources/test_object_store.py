@@ -19,8 +19,7 @@ from ita_pipeline.cache.index import Index
 from ita_pipeline.cache.manifest import Manifest
 from ita_pipeline.core.errors import UserError
 from ita_pipeline.core.remote import RequestLimits
-from ita_pipeline.sources.download_cache import DownloadCache
-from ita_pipeline.sources.identify import identify
+from ita_pipeline.sources.identify import DownloadCache, identify
 from ita_pipeline.sources.object_store import RemoteFile, examine_file, info_stamp, list_files
 from ita_pipeline.sources.refs import ImageRef, Unreadable
 from stages.base import BadItemError, FailureKind

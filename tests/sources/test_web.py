@@ -13,8 +13,7 @@ from ita_pipeline.cache.index import Index
 from ita_pipeline.cache.manifest import Manifest
 from ita_pipeline.core.remote import REQUEST_LIMITS, RequestLimits
 from ita_pipeline.sources import web
-from ita_pipeline.sources.download_cache import DownloadCache
-from ita_pipeline.sources.identify import identify
+from ita_pipeline.sources.identify import DownloadCache, identify
 from ita_pipeline.sources.refs import ImageRef, Unreadable
 from ita_pipeline.sources.web import HttpFile
 from stages.base import BadItemError, FailureKind

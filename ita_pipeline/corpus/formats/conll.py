@@ -158,9 +158,7 @@ def decode_bio(tags: Sequence[str], types: Mapping[str, str]) -> Iterator[Span]:
     """Mentions of BIO tags. An `I-x` that continues no mention of type x starts one, as in UMT and ITA."""
     start: int | None = None
     current = ""
-    for position, tag in enumerate([*tags, "O"]):
-        prefix, _, name = tag.partition("-")
-        name = types.get(name, name)
+    for position, (prefix, name) in enumerate(_split_tag(tag, types) for tag in [*tags, "O"]):
         if start is not None and not (prefix == "I" and name == current):
             yield Span(start, position, current)
             start = None
@@ -170,15 +168,15 @@ def decode_bio(tags: Sequence[str], types: Mapping[str, str]) -> Iterator[Span]:
 
 def find_orphans(tags: Sequence[str], types: Mapping[str, str]) -> list[int]:
     """Positions of each `I-x` that continues no mention of type x."""
-    positions: list[int] = []
-    previous = ""
-    for position, tag in enumerate(tags):
-        prefix, _, name = tag.partition("-")
-        name = types.get(name, name)
-        if prefix == "I" and name != previous:
-            positions.append(position)
-        previous = name
-    return positions
+    parts = [_split_tag(tag, types) for tag in tags]
+    previous = ["", *(name for _, name in parts)]
+    return [n for n, (prefix, name) in enumerate(parts) if prefix == "I" and name != previous[n]]
+
+
+def _split_tag(tag: str, types: Mapping[str, str]) -> tuple[str, str]:
+    """The prefix of a tag, and its type, renamed by `types`."""
+    prefix, _, name = tag.partition("-")
+    return prefix, types.get(name, name)
 
 
 def encode_bio(length: int, spans: Iterable[Span]) -> list[str]:

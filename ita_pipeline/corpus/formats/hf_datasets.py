@@ -53,19 +53,17 @@ def import_posts(rows: Any, split: str, folder: Path, notes: list[str], tag_name
         raise UsageError(what, f"one of {', '.join(WORD_COLUMNS)}")
     names = tag_names.split(",") if tag_names else _find_tag_names(rows, columns.tags)
     dropped = 0
-    for number, row in enumerate(_without_decoding(rows, columns.image), 1):
-        post = _build_post(row, columns, split, number)
+    for number, (row, post) in enumerate(_read_rows(rows, columns, split, folder), 1):
+        dropped += columns.image is not None and row[columns.image] is not None and post.picture is None
         tags = row[columns.tags] if columns.tags else None
-        if tags is not None:
-            bio = [_convert_tag(tag, names, split, number) for tag in tags]
-            if len(bio) != len(post.words):
-                what = f"{split}, row {number}: {len(post.words)} words have {len(bio)} tags"
-                raise UsageError(what, "one tag for each word")
-            post = replace(post, gold=tuple(decode_bio(bio, {})))
-        image = row[columns.image] if columns.image else None
-        path = _save_image(image, f"{split}-{number}", folder)
-        dropped += image is not None and path is None
-        yield replace(post, image_id=path.stem, picture=path) if path else post
+        if tags is None:
+            yield post
+            continue
+        bio = [_convert_tag(tag, names, split, number) for tag in tags]
+        if len(bio) != len(post.words):
+            what = f"{split}, row {number}: {len(post.words)} words have {len(bio)} tags"
+            raise UsageError(what, "one tag for each word")
+        yield replace(post, gold=tuple(decode_bio(bio, {})))
     if dropped:
         notes.append(f"{split}: {dropped} pictures are none of a known format or too large, and were left out")
 
@@ -99,17 +97,24 @@ def _read_split(rows: Any, split: str, folder: Path) -> Iterator[Post]:
         raise UsageError(what, f"one of {', '.join((*WORD_COLUMNS, *TEXTS))}")
     used = (columns.words or columns.text, columns.id, columns.image)
     rows = rows.select_columns([name for name in dict.fromkeys(used) if name])
-    for number, row in enumerate(_without_decoding(rows, columns.image), 1):
-        post = _build_post(row, columns, split, number)
+    for _, post in _read_rows(rows, columns, split, folder):
+        yield replace(post, picture=folder / post.picture) if post.picture else post
+
+
+def _read_rows(rows: Any, columns: _Columns, split: str, folder: Path) -> Iterator[tuple[Mapping[str, Any], Post]]:
+    """Yield each row with its post. Encoded images are saved in `folder`, and paths are relative to it."""
+    import datasets
+
+    if columns.image and isinstance(rows.features.get(columns.image), datasets.Image):
+        rows = rows.cast_column(columns.image, datasets.Image(decode=False))
+    for number, row in enumerate(rows, 1):
+        post_id = str(row[columns.id]) if columns.id else f"{split}-{number}"
+        if columns.words is None:
+            post = Post.from_text(str(row[columns.text or ""] or ""), id=post_id)
+        else:
+            post = Post.from_words(post_id, tuple(escape_word(str(word)) for word in row[columns.words] or ()))
         path = _save_image(row[columns.image], f"{split}-{number}", folder) if columns.image else None
-        yield replace(post, image_id=path.stem, picture=folder / path) if path else post
-
-
-def _build_post(row: Mapping[str, Any], columns: _Columns, split: str, number: int) -> Post:
-    post_id = str(row[columns.id]) if columns.id else f"{split}-{number}"
-    if columns.words is None:
-        return Post.from_text(str(row[columns.text or ""] or ""), id=post_id)
-    return Post.from_words(post_id, tuple(escape_word(str(word)) for word in row[columns.words] or ()))
+        yield row, replace(post, image_id=path.stem, picture=path) if path else post
 
 
 def _find_tag_names(rows: Any, tags: str | None) -> list[str] | None:
@@ -132,15 +137,6 @@ def _convert_tag(tag: Any, names: Sequence[str] | None, split: str, number: int)
     if not TAG.fullmatch(bio):
         raise UsageError(f"{split}, row {number}: {tag!r} is no BIO tag", "tags are O, B-TYPE and I-TYPE")
     return bio
-
-
-def _without_decoding(rows: Any, image: str | None) -> Any:
-    """Rows that contain encoded images."""
-    import datasets
-
-    if image is None or not isinstance(rows.features.get(image), datasets.Image):
-        return rows
-    return rows.cast_column(image, datasets.Image(decode=False))
 
 
 def _save_image(content: Any, name: str, folder: Path) -> Path | None:

@@ -68,13 +68,6 @@ class PostLine(BaseModel):
         return self
 
 
-def read_jsonl(
-    path: Path, types: Mapping[str, str] | None = None, on_error: OnLineError = raise_unless_tolerated
-) -> list[ParsedPost]:
-    """Read all posts of a file, as `parse_file` does."""
-    return list(parse_file(path, types or {}, on_error))
-
-
 def parse_file(path: Path, types: Mapping[str, str], on_error: OnLineError) -> Iterator[ParsedPost]:
     """Read the posts of a file. If `on_error` returns, the faulty line is left out.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,7 +22,7 @@ from ita_pipeline.corpus.formats.conll import (
     read_text,
 )
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind
-from ita_pipeline.corpus.posts import PostWithContexts
+from ita_pipeline.corpus.posts import Post, PostWithContexts
 
 EOS = "<EOS>"
 
@@ -100,3 +100,39 @@ def escape_word(word: str) -> str:
     if word == EOS:
         return "EOS"
     return re.sub(r"\s+", "_", word.strip()) or REPLACEMENT
+
+
+def write_export(
+    folder: Path, name: str, splits: Mapping[str, Sequence[PostWithContexts]], form: ExportForm
+) -> list[Path]:
+    """Write the files of each split. Returns their paths."""
+    files: dict[Path, str] = {}
+    for split, pairs in splits.items():
+        file, with_contexts = f"{split}.txt", format_contexted_tweets(pairs, form.mark)
+        if form is ExportForm.ADASEQ:
+            files[folder / file] = with_contexts
+        else:
+            files[folder / name / file] = format_contexted_tweets([(post, ()) for post, _ in pairs], form.mark)
+            files[folder / f"{name}_doc" / file] = with_contexts
+            files[folder / "img" / file] = "".join(f"{post.image_id or ''}\n" for post, _ in pairs)
+    for path, text in files.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
+    return list(files)
+
+
+def describe_changes(posts: Sequence[Post], splits: Mapping[str, Sequence[PostWithContexts]]) -> Iterator[str]:
+    """Notes about `posts` that are left out of `splits`, written differently, or have no context."""
+    pairs = [pair for split in splits.values() for pair in split]
+    left_out = len(posts) - len(pairs)
+    unlabeled = sum(post.gold is None for post, _ in pairs)
+    escaped = sum(word != escape_word(word) for post, _ in pairs for word in post.words)
+    without_context = sum(not contexts for _, contexts in pairs)
+    if left_out:
+        yield f"{left_out} posts have no word and are left out"
+    if unlabeled:
+        yield f"{unlabeled} posts have no labels; each of their words is written as O, since the readers want a tag"
+    if escaped:
+        yield f"{escaped} words hold white space or are <EOS>; they are written with _ or as EOS"
+    if without_context:
+        yield f"{without_context} of {len(pairs)} posts have no context"

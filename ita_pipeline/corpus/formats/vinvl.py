@@ -135,8 +135,8 @@ def _parse_image(name: str, content: Any) -> ContextLine:
     Raises:
         ValueError: the content is neither.
     """
-    size = content if isinstance(content, dict) else {}
-    items = content.get("objects") if isinstance(content, dict) else content
+    details = content if isinstance(content, dict) else {"objects": content}
+    items = details.get("objects")
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise ValueError("behind the tab stand neither objects nor captions")
     if items and all("caption" in item for item in items):
@@ -145,7 +145,7 @@ def _parse_image(name: str, content: Any) -> ContextLine:
     # Without the image's size in the file, the smallest size that contains every box.
     right = max((item.box[2] for item in objects), default=0)
     bottom = max((item.box[3] for item in objects), default=0)
-    width, height = size.get("image_w"), size.get("image_h")
+    width, height = details.get("image_w"), details.get("image_h")
     value = ObjectsValue(
         width=width if isinstance(width, int) else math.ceil(right),
         height=height if isinstance(height, int) else math.ceil(bottom),
@@ -165,10 +165,9 @@ def _parse_object(item: Mapping[str, Any]) -> Object:
     labels, scores = item.get("attributes") or [], item.get("attr_scores")
     if not isinstance(labels, list) or not all(isinstance(one, str) for one in labels):
         raise ValueError("attributes are not a list of words")
-    # Attributes without scores are those that VinVL itself selected.
-    scores = (
-        [_parse_share(one, "attr_scores") for one in scores] if isinstance(scores, list) else [1.0] * len(labels)
-    )
+    if not isinstance(scores, list):
+        scores = [1.0] * len(labels)  # attributes without scores are those that VinVL itself selected
+    scores = [_parse_share(one, "attr_scores") for one in scores]
     if len(scores) != len(labels):
         raise ValueError(f"{len(labels)} attributes have {len(scores)} attr_scores")
     attributes = [Attribute(label=one, score=score) for one, score in zip(labels, scores, strict=True)]

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.corpus.formats.jsonl import read_jsonl
+from ita_pipeline.corpus.formats import parse_posts
 from ita_pipeline.corpus.posts import Span
 
 
 def read(*lines: Any) -> Any:
     path = Path("tweets.jsonl")
     path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines), "utf-8")
-    return read_jsonl(path)
+    return list(parse_posts(path))
 
 
 def test_text_and_character_offsets():
@@ -95,9 +95,9 @@ def test_a_cut_emoji_is_replaced_one_for_one():
 def test_bytes_that_are_no_text_are_named_by_their_line():
     Path("tweets.jsonl").write_bytes(b'{"text": "fine"}\n{"text": "caf\xe9"}\n')
     with pytest.raises(UsageError, match="not UTF-8"):
-        read_jsonl(Path("tweets.jsonl"))
+        list(parse_posts(Path("tweets.jsonl")))
 
 
 def test_a_missing_file_is_named():
     with pytest.raises(MissingError, match=r"none\.jsonl"):
-        read_jsonl(Path("none.jsonl"))
+        list(parse_posts(Path("none.jsonl")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from ita_pipeline.corpus.formats.kbner import (
 )
 from ita_pipeline.corpus.posts import Post, join_words
 from ita_pipeline.sources.hub_datasets import find_split
+from tests.support.datasets import read_dataset, read_extra_contexts, write_twitter15
+from tests.support.fakes import ita_here
 
 
 def read(content: str) -> list[ContextedTweet]:
@@ -114,3 +117,34 @@ def test_a_written_word_is_one_column_and_stays_as_it_is(word: str):
     assert escape_word(once) == once
     if word.split() == [word] and word != "<EOS>":
         assert once == word
+
+
+def test_a_dataset_goes_to_kb_ner_and_comes_back():
+    dataset = write_twitter15()
+    Path("captions.txt").write_text("11.jpg :a dog\n12.jpg :<EOS> is  a word\n")
+    common = ("--preset", "bundled", "--contexts", "caption", "--captions", "captions.txt")
+    answer = ita_here("data", "export", "twitter15", "--to", "kb", *common)
+    assert answer.code == 0, answer.err
+    assert "3 of 9 posts have no context" in answer.err
+    assert Path("kb/twitter15/train.txt").read_text() == "Ada B-MISC\nspoke O\n\nBo O\n\nlast O\n\n"
+    with_contexts = Path("kb/twitter15_doc/train.txt").read_text()
+    assert with_contexts.startswith(
+        "Ada B-MISC\nspoke O\n<EOS> B-X\na B-X\ndog B-X\n\nBo O\n<EOS> B-X\nEOS B-X\nis B-X\n"
+    )
+    assert Path("kb/img/train.txt").read_text() == "11\n12\n13\n"
+    back = ita_here("data", "import", "kb", "--to", "back")
+    assert back.code == 0, back.err
+    again = read_dataset("back")
+    assert again.splits["test"] == tuple(
+        replace(post, picture=None, text=post.text) for post in dataset.splits["test"]
+    )
+    assert read_extra_contexts("back") == {"11": ("a dog",), "12": ("EOS is a word",)}
+
+
+def test_a_dataset_goes_to_adaseq():
+    write_twitter15()
+    options = ("--preset", "bundled", "--contexts", "none", "--form", "adaseq")
+    answer = ita_here("data", "export", "twitter15", "--to", "ada", *options)
+    assert answer.out.splitlines() == ["ada/train.txt", "ada/dev.txt", "ada/test.txt"]
+    assert Path("ada/dev.txt").read_text() == "Ada B-MISC\nspoke O\n\nBo O\n\nlast O\n\n"
+    assert ita_here("data", "export", "twitter15", "--to", "ada", *options).code == 2

@@ -1,0 +1,30 @@
+"""Datasets as other projects store them, and how an imported dataset reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ita_pipeline.corpus.datasets import Dataset, load_dataset
+from stages.external import ExternalConfig, ExternalStage
+
+TWEETS = "IMGID:11\nAda\tB-OTHER\nspoke\tO\n\nIMGID:12\nBo\tO\nIMGID:13\nlast\tO\n"
+
+
+def write_twitter15() -> Dataset:
+    """Write a small Twitter-2015, and load it."""
+    folder = Path("data/twitter15")
+    folder.mkdir(parents=True)
+    for name in ("train", "valid", "test"):
+        (folder / f"{name}.txt").write_text(TWEETS)
+    return load_dataset("twitter15", None, Path("data"))
+
+
+def read_dataset(folder: str) -> Dataset:
+    """Load the dataset in a folder."""
+    return load_dataset(folder, None, Path("data"))
+
+
+def read_extra_contexts(folder: str) -> dict[str, tuple[str, ...]]:
+    """Read the texts of the context `extra` in a folder, by image id."""
+    stage = ExternalStage(ExternalConfig(file=f"{folder}/contexts.jsonl"))
+    return {name: value.extra.texts for name, value in stage.entries.items() if value.extra}

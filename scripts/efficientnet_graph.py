@@ -19,7 +19,7 @@ import timm
 import torch
 from onnx import external_data_helper, helper
 
-from stages.models.onnx import read_pinned
+from stages.models.libraries import read_pinned
 from stages.objects.efficientnet import FILE, GRAPH, SHA256, SIDE, find_weights
 
 

@@ -169,8 +169,6 @@ def _load_tokenizer(encoder: EncoderRef) -> tuple[Any, int]:
     """Load a text encoder's tokenizer and its maximum number of sub-tokens, without its weights."""
     from transformers import AutoConfig, AutoTokenizer
 
-    config = load_pretrained(AutoConfig.from_pretrained, encoder.source, encoder.identity)
-    tokenizer = load_pretrained(
-        AutoTokenizer.from_pretrained, encoder.source, encoder.identity, add_prefix_space=True
-    )
+    config = load_pretrained(AutoConfig, encoder.source, encoder.identity)
+    tokenizer = load_pretrained(AutoTokenizer, encoder.source, encoder.identity, add_prefix_space=True)
     return tokenizer, max_row_length(SimpleNamespace(config=config), tokenizer)

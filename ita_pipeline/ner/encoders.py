@@ -59,12 +59,8 @@ def load_encoder(encoder: EncoderRef) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
     # Checkpoints of language models come without the pooler, which the tagger does not use.
-    model = load_weights(
-        AutoModel.from_pretrained, encoder.source, encoder.identity, "cpu", optional_prefix="pooler."
-    )
-    tokenizer = load_pretrained(
-        AutoTokenizer.from_pretrained, encoder.source, encoder.identity, add_prefix_space=True
-    )
+    model = load_weights(AutoModel, encoder.source, encoder.identity, "cpu", optional_prefix="pooler.")
+    tokenizer = load_pretrained(AutoTokenizer, encoder.source, encoder.identity, add_prefix_space=True)
     needed = (tokenizer.pad_token_id, start_token_id(tokenizer), separator_token_id(tokenizer))
     if not tokenizer.is_fast or None in needed:
         what = "a fast tokenizer with padding, a first and a separating token"

@@ -30,8 +30,7 @@ from ita_pipeline.runs.predictions import Mention, Prediction, TaggingInput, add
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run
 from ita_pipeline.sources.refs import ImageRef, PostRef
 from stages.base import EXECUTION, Stage, StageError
-from stages.models.devices import pick_device
-from stages.models.loading import load_pretrained, load_weights
+from stages.models.loading import load_pretrained, load_weights, pick_device
 
 
 class Predictor:
@@ -67,8 +66,8 @@ class Predictor:
         from ita_pipeline.ner.tagger import Tagger
 
         try:
-            self.tagger = load_weights(Tagger.from_pretrained, str(run.model), "", pick_device("auto"))
-            self.tokenizer = load_pretrained(AutoTokenizer.from_pretrained, str(run.model), "")
+            self.tagger = load_weights(Tagger, str(run.model), "", pick_device("auto"))
+            self.tokenizer = load_pretrained(AutoTokenizer, str(run.model), "")
         except StageError as error:
             raise StageError(str(error), "the run's folder is damaged or not ours: train it again") from error
         config = self.tagger.config

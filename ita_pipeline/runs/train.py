@@ -163,7 +163,7 @@ def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTa
 
     tokenizer, examples, dataset = trained.tokenizer, trained.examples, inputs.dataset
     best = best_epoch(trained.history) + 1
-    tagger = load_weights(Tagger.from_pretrained, str(workdir.model(best)), "", trained.device)
+    tagger = load_weights(Tagger, str(workdir.model(best)), "", trained.device)
     with convert_save_errors():
         tagger.save_pretrained(run.model)
     tokenizer.save_pretrained(run.model)

@@ -8,22 +8,17 @@ queries to a single set of keys and values. The search itself is that of transfo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from stages.batching import split_batches
 from stages.caption.beams import decode_beams
-from stages.models.devices import pick_device
-from stages.models.loading import load_pretrained, load_weights
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from stages.caption.schema import Caption, CaptionConfig
-
+from stages.caption.schema import Caption, CaptionConfig
+from stages.models.loading import load_pretrained, load_weights, pick_device
 
 # A single image keeps a CPU busy; more at once only exceed its caches.
 CPU_BATCH_SIZE = 1
@@ -44,11 +39,10 @@ class BlipCaptioner:
         """
         from transformers import BlipForConditionalGeneration, BlipProcessor
 
-        self.config = config
+        self.config, model = config, config.model
         self.device = pick_device(config.device)
-        self.processor: Any = load_pretrained(BlipProcessor.from_pretrained, config.model, identity)
-        factory = BlipForConditionalGeneration.from_pretrained
-        self.model: Any = load_weights(factory, config.model, identity, self.device, dtype=dtype)
+        self.processor: Any = load_pretrained(BlipProcessor, model, identity)
+        self.model: Any = load_weights(BlipForConditionalGeneration, model, identity, self.device, dtype=dtype)
         self.shared_attentions = _replace_attentions(self.model)
         # The first tokens of each caption (1, tokens).
         tokens = [self.model.config.text_config.bos_token_id]

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 from stages.base import StageError
 from stages.caption.beams import decode_beams
-from stages.models.devices import pick_device
-from stages.models.loading import load_model_type, load_pretrained, load_weights, summarize_error
+from stages.caption.schema import Caption, CaptionConfig
+from stages.models.loading import load_model_type, load_pretrained, load_weights, pick_device, summarize_error
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image
-
-    from stages.caption.schema import Caption, CaptionConfig
 
 
 CHAT_PROMPT = "Describe this picture in one short sentence."
@@ -34,13 +33,12 @@ class ImageTextCaptioner:
         """
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        self.config = config
-        self.source = load_model_type(config.model, identity)
-        _require_captioner(config.model, self.source)
+        self.config, model = config, config.model
+        self.source = load_model_type(model, identity)
+        _require_captioner(model, self.source)
         self.device = pick_device(config.device)
-        self.processor: Any = load_pretrained(AutoProcessor.from_pretrained, config.model, identity)
-        factory = AutoModelForImageTextToText.from_pretrained
-        self.model: Any = load_weights(factory, config.model, identity, self.device, dtype=dtype)
+        self.processor: Any = load_pretrained(AutoProcessor, model, identity)
+        self.model: Any = load_weights(AutoModelForImageTextToText, model, identity, self.device, dtype=dtype)
         self.tokenizer: Any = getattr(self.processor, "tokenizer", self.processor)
         # Padding precedes short prompts, so that all captions of a batch start at the same position.
         self.tokenizer.padding_side = "left"
@@ -52,8 +50,6 @@ class ImageTextCaptioner:
         self._try_prompt()
 
     def _try_prompt(self) -> None:
-        from PIL import Image
-
         try:
             self._build_inputs([Image.new("RGB", (64, 64))])
         except Exception as error:  # templates and processors may raise any exception
@@ -61,11 +57,11 @@ class ImageTextCaptioner:
             hint = "set caption.prompt to what its model card says, caption.chat to yes or no"
             raise StageError(message, hint) from error
 
-    def prepare(self, image: Image) -> Image:
+    def prepare(self, image: Image.Image) -> Image.Image:
         """Return the image, reduced to the maximum side of the settings."""
         return shrink_image(image, self.config.max_side)
 
-    def describe(self, prepared: Iterable[Image]) -> list[tuple[Caption, ...]]:
+    def describe(self, prepared: Iterable[Image.Image]) -> list[tuple[Caption, ...]]:
         """Return the captions of each image, best first."""
         import torch
 
@@ -93,7 +89,7 @@ class ImageTextCaptioner:
         prompt_length = _count_repeated_tokens(inputs.get("input_ids"), output.sequences, count)
         return decode_beams(output, self.processor, prompt_length, count)
 
-    def _build_inputs(self, images: Sequence[Image]) -> Any:
+    def _build_inputs(self, images: Sequence[Image.Image]) -> Any:
         """Return the arguments of `generate` for these images with the prompt."""
         if self.uses_chat:
             return self._build_chat_inputs(images)
@@ -109,7 +105,7 @@ class ImageTextCaptioner:
             inputs.pop("token_type_ids", None)  # BERT's tokenizer numbers sentences, which GIT does not accept
         return inputs
 
-    def _build_chat_inputs(self, images: Sequence[Image]) -> Any:
+    def _build_chat_inputs(self, images: Sequence[Image.Image]) -> Any:
         text = {"type": "text", "text": self.prompt}
         contents = [[{"type": "image", "image": image}, text] for image in images]
         chats = [[{"role": "user", "content": content}] for content in contents]
@@ -123,15 +119,13 @@ class ImageTextCaptioner:
         )
 
 
-def shrink_image(image: Image, max_side: int) -> Image:
+def shrink_image(image: Image.Image, max_side: int) -> Image.Image:
     """Return the image with no side longer than `max_side` pixels, and none shorter than one."""
     if max(image.size) <= max_side:
         return image
-    from PIL.Image import Resampling
-
     scale = max_side / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
-    return image.resize((width, height), Resampling.LANCZOS)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _require_captioner(model: str, model_type: str) -> None:

@@ -10,18 +10,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+from PIL.Image import Image
 
 from stages.base import Failure, Identity, Item, Result, Stage, guarded
 from stages.caption.schema import TEMPLATE, Caption, CaptionConfig, CaptionValue
 from stages.caption.template import build_sentence
-from stages.models.devices import pick_dtype
 from stages.models.identity import identify
-from stages.models.loading import load_model_type
+from stages.models.loading import load_model_type, pick_dtype
 from stages.objects.schema import ObjectsValue
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 class Captioner(Protocol):

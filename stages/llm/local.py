@@ -9,17 +9,14 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from PIL import Image
 
 from stages.base import Failure, FailureKind
 from stages.llm.messages import ChatOutcome, Message, Messages, Reply, Sampling, Usage, has_text
-from stages.models.devices import pick_device
 from stages.models.identity import short_name
-from stages.models.loading import load_pretrained, load_weights
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
+from stages.models.loading import load_pretrained, load_weights, pick_device
 
 # Options of `generate` that override a model's own settings for sampling.
 GREEDY = {"do_sample": False, "num_beams": 1, "temperature": None, "top_p": None, "top_k": None}
@@ -39,13 +36,13 @@ class LocalChat:
 
         self.name, self.sampling = short_name(model), sampling
         self.device = pick_device(device)
-        config = load_pretrained(transformers.AutoConfig.from_pretrained, model, identity)
+        config = load_pretrained(transformers.AutoConfig, model, identity)
         self.reads_images = config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
         processor_type, model_type = transformers.AutoTokenizer, transformers.AutoModelForCausalLM
         if self.reads_images:
             processor_type, model_type = transformers.AutoProcessor, transformers.AutoModelForImageTextToText
-        self.processor: Any = load_pretrained(processor_type.from_pretrained, model, identity)
-        self.model: Any = load_weights(model_type.from_pretrained, model, identity, self.device)
+        self.processor: Any = load_pretrained(processor_type, model, identity)
+        self.model: Any = load_weights(model_type, model, identity, self.device)
         self.max_length: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
 
     def ask(self, chats: Sequence[Messages]) -> list[ChatOutcome]:
@@ -96,8 +93,6 @@ class LocalChat:
         return [*parts, {"type": "text", "text": message.text}]
 
 
-def _decode_image(url: str) -> Image:
+def _decode_image(url: str) -> Image.Image:
     """Return the image in a data URL of `encode_image`."""
-    from PIL import Image as Pillow
-
-    return Pillow.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+    return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))

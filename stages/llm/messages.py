@@ -11,15 +11,12 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
+from PIL import Image
 from pydantic import BaseModel, Field, ValidationError
 
 from stages.base import Failure, FailureKind, Frozen, Postponed, describe_invalid, replace_surrogates
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 
 # Maximum length of a server's own error message in ours, in characters.
 MAX_ERROR_LENGTH = 200
@@ -49,12 +46,10 @@ class Message:
 Messages = Sequence[Message]
 
 
-def encode_image(image: Image, longest_side: int = 768) -> str:
+def encode_image(image: Image.Image, longest_side: int = 768) -> str:
     """Return a data URL of the image as JPEG, reduced so that no side is longer than `longest_side` pixels."""
-    from PIL.Image import Resampling
-
     reduced = image.convert("RGB")
-    reduced.thumbnail((longest_side, longest_side), Resampling.LANCZOS)
+    reduced.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
     encoded = io.BytesIO()
     reduced.save(encoded, "JPEG", quality=JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")

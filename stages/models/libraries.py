@@ -1,11 +1,19 @@
-"""Libraries whose arithmetic determines a result: their versions, and imports that fail with a hint."""
+"""Libraries whose arithmetic determines a result: versions, imports with a hint, sessions of ONNX Runtime."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module, metadata
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from stages.base import StageError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
 
 # Each of these packages installs the module `cv2`.
 OPENCV_PACKAGES = (
@@ -19,6 +27,8 @@ OPENCV_HINT = "Debian, Ubuntu: apt-get install libgl1 libglib2.0-0; Fedora: dnf 
 
 ONNXRUNTIME_HINT = "pip install --force-reinstall onnxruntime"
 
+REINSTALL = "pip install --force-reinstall --no-deps ita-pipeline"
+
 
 def opencv_version() -> str:
     """Return the version of OpenCV, whichever package provides it.
@@ -27,10 +37,8 @@ def opencv_version() -> str:
         StageError: OpenCV is not installed.
     """
     for package in OPENCV_PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             return metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     raise StageError("OpenCV is not installed", "pip install opencv-python")
 
 
@@ -56,3 +64,39 @@ def import_library(module: str, name: str, hint: str) -> Any:
         return import_module(module)
     except (ImportError, OSError) as error:
         raise StageError(f"{name} cannot be loaded: {error}", hint) from error
+
+
+def read_pinned(path: Path, sha256: str, hint: str = REINSTALL) -> bytes:
+    """Return the content of a file whose digest must be `sha256`.
+
+    Raises:
+        StageError: The file is missing or has another digest; `hint` is the command that restores it.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StageError(f"the file {path} cannot be read: {error.strerror or error}", hint) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise StageError(f"the file {path} is not the one expected", hint)
+    return content
+
+
+def open_session(graph: bytes, weights: Mapping[str, bytes] | None = None) -> InferenceSession:
+    """Return a session that runs `graph` on the CPU.
+
+    Several threads may use it at once; each call computes on the calling thread only (see `stages.models.threads`).
+
+    Args:
+        graph: The content of an ONNX file.
+        weights: The content of the files that hold the graph's external tensors, by the names used in the graph.
+
+    Raises:
+        StageError: ONNX Runtime cannot be loaded.
+    """
+    runtime = import_library("onnxruntime", "ONNX Runtime", ONNXRUNTIME_HINT)
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    if weights:
+        lengths = [len(content) for content in weights.values()]
+        options.add_external_initializers_from_files_in_memory([*weights], [*weights.values()], lengths)
+    return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

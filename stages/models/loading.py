@@ -1,9 +1,12 @@
-"""Load models from safetensors at exactly the commit that `identify` names. No code of a repository is executed."""
+"""Load models from safetensors at exactly the commit that `identify` names, onto a device that this machine has.
+
+No code of a repository is executed.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,8 @@ COMPLETE_MODEL = "give a folder or revision that has config.json and model.safet
 MAX_CONFIG_BYTES = 10_000_000
 
 
-def load_pretrained(factory: Callable[..., Any], model: str, identity: str, **options: Any) -> Any:
-    """Call `factory`, a `from_pretrained`, for exactly the weights of `identity`.
+def load_pretrained(model_class: Any, model: str, identity: str, **options: Any) -> Any:
+    """Call `from_pretrained` of `model_class` for exactly the weights of `identity`.
 
     Raises:
         StageError: The files are incomplete, damaged or not safetensors, cannot be fetched, or need a package that
@@ -27,11 +30,11 @@ def load_pretrained(factory: Callable[..., Any], model: str, identity: str, **op
         options["revision"] = _commit_of(identity)
     with wrap_load_errors(model):
         # Without `trust_remote_code`, transformers would ask the user at the terminal.
-        return factory(model, trust_remote_code=False, **options)
+        return model_class.from_pretrained(model, trust_remote_code=False, **options)
 
 
 def load_weights(
-    factory: Callable[..., Any],
+    model_class: Any,
     model: str,
     identity: str,
     device: str,
@@ -39,7 +42,7 @@ def load_weights(
     optional_prefix: str | tuple[str, ...] = (),
     dtype: str = "float32",
 ) -> Any:
-    """Load a network in evaluation mode on `device`, with weights of the torch type named `dtype`.
+    """Load a network of `model_class` in evaluation mode on `device`, with weights of the torch type named `dtype`.
 
     Raises:
         StageError: As in `load_pretrained`; also if the file lacks weights, which transformers would initialize at
@@ -50,7 +53,7 @@ def load_weights(
 
     logging.disable_progress_bar()
     options = {"use_safetensors": True, "dtype": getattr(torch, dtype), "output_loading_info": True}
-    network, report = load_pretrained(factory, model, identity, **options)
+    network, report = load_pretrained(model_class, model, identity, **options)
     require_weights(model, network, report["missing_keys"], optional_prefix)
     return network.eval().to(device)
 
@@ -73,6 +76,38 @@ def require_weights(
         raise StageError(message, "it is of another kind, or incomplete: name a model made for this")
 
 
+def pick_device(device: str) -> str:
+    """Return `device` if torch has it. `auto` is a CUDA device if there is one, else the CPU.
+
+    Raises:
+        StageError: This machine has no such device.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise StageError(f"there is no device {device} here", "use device=auto or device=cpu") from error
+    return device
+
+
+def pick_dtype(dtype: str, device: str) -> str:
+    """Return the name of a torch type. `auto` is half precision on a CUDA device and float32 on all others.
+
+    Raises:
+        StageError: This machine has no such device.
+    """
+    if dtype != "auto":
+        return dtype
+    import torch
+
+    if not pick_device(device).startswith("cuda"):
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+
+
 def load_model_type(model: str, identity: str) -> str:
     """Return the `model_type` of a model's configuration, such as `blip`, as transformers understands it.
 
@@ -81,7 +116,7 @@ def load_model_type(model: str, identity: str) -> str:
     """
     from transformers import AutoConfig
 
-    return load_pretrained(AutoConfig.from_pretrained, model, identity).model_type
+    return load_pretrained(AutoConfig, model, identity).model_type
 
 
 def read_model_type(model: str, identity: str) -> str:

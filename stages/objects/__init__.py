@@ -1,7 +1,7 @@
 """The stage `objects`: detected objects with attributes (ITA's LA).
 
-To add a detector, implement `detectors.Detector` in a module here and choose it in `detectors`. To add a classifier
-for attributes, implement `attributors.Attributor` and choose it in `attributors`.
+To add a detector, implement `choices.Detector` in a module here and choose it in `choices`. To add a classifier
+for attributes, implement `choices.Attributor` and choose it there.
 """
 
 from stages.objects.schema import Attribute, Object, ObjectsConfig, ObjectsValue

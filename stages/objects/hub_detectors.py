@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from stages.base import StageError
-from stages.models.devices import pick_device
-from stages.models.loading import load_pretrained, load_weights, read_model_type
+from stages.models.loading import load_pretrained, load_weights, pick_device, read_model_type
 from stages.objects.boxes import Boxes
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image
 
 
 MAX_ASPECT_RATIO = 16
@@ -34,7 +33,7 @@ class BatchDetector(ABC):
     names: Mapping[int, str]
     device: str
 
-    def detect(self, images: Sequence[Image], floor: float) -> list[Boxes]:
+    def detect(self, images: Sequence[Image.Image], floor: float) -> list[Boxes]:
         """Return the boxes of each image that score above `floor`, clipped to the image and not empty.
 
         Images that are resized to one size are processed together, others are not: if they were padded to the
@@ -86,8 +85,8 @@ class HubDetector(BatchDetector):
 
         _require_detector(model, identity)
         self.device = pick_device(device)
-        self.image_processor = load_pretrained(AutoImageProcessor.from_pretrained, model, identity)
-        self.model: Any = load_weights(AutoModelForObjectDetection.from_pretrained, model, identity, self.device)
+        self.image_processor = load_pretrained(AutoImageProcessor, model, identity)
+        self.model: Any = load_weights(AutoModelForObjectDetection, model, identity, self.device)
         self.names = self.model.config.id2label
 
     def run_model(self, inputs: Mapping[str, Any], floor: float, sizes: list[tuple[int, int]]) -> list[Any]:
@@ -96,18 +95,16 @@ class HubDetector(BatchDetector):
         return self.image_processor.post_process_object_detection(outputs, threshold=floor, target_sizes=sizes)
 
 
-def pad_elongated(image: Image) -> Image:
+def pad_elongated(image: Image.Image) -> Image.Image:
     """Return the image, padded with black at the right or bottom if its aspect ratio exceeds 16.
 
     Image processors keep the aspect ratio, so the short side of an image of 3×2000 would be less than one patch.
     """
-    from PIL import Image as Pillow
-
     width, height = image.size
     size = (max(width, -(-height // MAX_ASPECT_RATIO)), max(height, -(-width // MAX_ASPECT_RATIO)))
     if size == image.size:
         return image
-    padded = Pillow.new("RGB", size)
+    padded = Image.new("RGB", size)
     padded.paste(image)
     return padded
 

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL.Image import Image
 
-from stages.models.onnx import open_session, read_pinned
+from stages.models.libraries import open_session, read_pinned
 from stages.objects.boxes import Boxes, concatenate, fuse_views
 from stages.objects.vocabulary import COCO
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 
 WEIGHTS = Path(__file__).parent / "weights" / "nanodet_g_fp16.onnx"
 

@@ -13,40 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from stages.base import StageError
 from stages.batching import split_batches
-from stages.models.devices import pick_device
-from stages.models.loading import load_pretrained, load_weights, read_model_type
+from stages.models.loading import load_pretrained, load_weights, pick_device, read_model_type
 from stages.objects.hub_detectors import BatchDetector
 
 if TYPE_CHECKING:
     import torch
 
 
-OWL_TYPES = ("owlvit", "owlv2")
-
-OPEN_VOCABULARY_TYPES = frozenset((*OWL_TYPES, "grounding-dino", "mm-grounding-dino"))
-
 PROMPT = "a photo of a {}"
 
 TEXT_BATCH_SIZE = 64
 
 SHORTEN = "write a shorter one into the vocabulary"
-
-
-def is_open_vocabulary(model: str, identity: str) -> bool:
-    """Return whether a model of the hub is one of these detectors, according to its `config.json`."""
-    return read_model_type(model, identity) in OPEN_VOCABULARY_TYPES
-
-
-def load_open_vocabulary_detector(
-    model: str, identity: str, device: str, words: Sequence[str]
-) -> OpenVocabularyDetector:
-    """Return the detector `model` that looks for `words`.
-
-    Raises:
-        StageError: The model is incomplete, or a word is too long for it.
-    """
-    detector_type = OwlDetector if read_model_type(model, identity) in OWL_TYPES else GroundingDinoDetector
-    return detector_type(model, identity, device, words)
 
 
 class OpenVocabularyDetector(BatchDetector):
@@ -61,10 +39,9 @@ class OpenVocabularyDetector(BatchDetector):
         from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
         self.device = pick_device(device)
-        self.processor: Any = load_pretrained(AutoProcessor.from_pretrained, model, identity)
+        self.processor: Any = load_pretrained(AutoProcessor, model, identity)
         self.image_processor = self.processor.image_processor
-        factory = AutoModelForZeroShotObjectDetection.from_pretrained
-        self.model: Any = load_weights(factory, model, identity, self.device)
+        self.model: Any = load_weights(AutoModelForZeroShotObjectDetection, model, identity, self.device)
         self.names = dict(enumerate(words))
 
     def count_tokens(self, text: str, **options: Any) -> int:
@@ -195,3 +172,16 @@ class GroundingDinoDetector(OpenVocabularyDetector):
             part = {"boxes": result["boxes"], "scores": result["scores"], "labels": words}
             selected.append({name: tensor[kept] for name, tensor in part.items()})
         return selected
+
+
+DETECTOR_TYPES: dict[str, type[OpenVocabularyDetector]] = {
+    "owlvit": OwlDetector,
+    "owlv2": OwlDetector,
+    "grounding-dino": GroundingDinoDetector,
+    "mm-grounding-dino": GroundingDinoDetector,
+}
+
+
+def find_detector_type(model: str, identity: str) -> type[OpenVocabularyDetector] | None:
+    """Return the class for a model of the hub according to its `config.json`, None for a model of another kind."""
+    return DETECTOR_TYPES.get(read_model_type(model, identity))

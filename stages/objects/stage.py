@@ -10,16 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from stages.base import Failure, Identity, Item, Stage, Value, guarded
+import numpy as np
+from PIL.Image import Image
+
+from stages.base import Failure, Identity, Item, Stage, guarded
 from stages.batching import map_successes
-from stages.models.devices import pick_device
 from stages.models.libraries import OPENCV_HINT, import_library, opencv_version, package_version
+from stages.models.loading import pick_device
 from stages.models.threads import count_cores, map_in_threads
 from stages.objects.attributes import select_attributes
-from stages.objects.attributors import Attributor, identify_attributor, load_attributor
-from stages.objects.detectors import Detector, digest_vocabulary, identify_detector, load_detector
+from stages.objects.boxes import Boxes, suppress
+from stages.objects.choices import (
+    Attributor,
+    Detector,
+    identify_attributor,
+    identify_detector,
+    load_attributor,
+    load_detector,
+)
+from stages.objects.colors import find_dominant_color
 from stages.objects.schema import (
     EFFICIENTNET,
     NANODET,
@@ -30,35 +41,36 @@ from stages.objects.schema import (
     ScoredLabel,
 )
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from stages.objects.boxes import Boxes
-
 
 @dataclass(frozen=True, slots=True)
 class DetectedImage:
-    """The boxes of an image of this size in pixels, with the crops to classify and the colors, by box number."""
+    """The boxes of an image of this size in pixels.
+
+    Attributes:
+        size: Width and height of the image.
+        boxes: The boxes to keep.
+        attributes: The attributes of each box before the rules, to which those of the classifier are added.
+        crops: The parts of the image to classify, by box number.
+    """
 
     size: tuple[int, int]
     boxes: Boxes
+    attributes: list[list[ScoredLabel]]
     crops: dict[int, Image]
-    colors: dict[int, ScoredLabel]
 
-    def build_value(self, attributes: dict[int, list[ScoredLabel]]) -> ObjectsValue:
-        """Return the stage's value with the attributes of each box."""
-        objects = [self._build_object(number, attributes.get(number, [])) for number in range(len(self.boxes))]
-        return ObjectsValue(width=self.size[0], height=self.size[1], objects=tuple(objects))
+    def build_value(self) -> ObjectsValue:
+        """Return the stage's value."""
+        objects = tuple(map(self._build_object, range(len(self.boxes))))
+        return ObjectsValue(width=self.size[0], height=self.size[1], objects=objects)
 
-    def _build_object(self, number: int, attributes: list[ScoredLabel]) -> Object:
+    def _build_object(self, number: int) -> Object:
         label = self.boxes.labels[number]
-        color = [self.colors[number]] if number in self.colors else []
         x0, y0, x1, y1 = (round(float(side), 1) for side in self.boxes.xyxy[number])
         return Object(
             label=label,
             score=round(float(self.boxes.scores[number]), 4),
             box=(x0, y0, x1, y1),
-            attributes=select_attributes(label, [*color, *attributes]),
+            attributes=select_attributes(label, self.attributes[number]),
         )
 
 
@@ -106,9 +118,11 @@ class ObjectsStage(Stage[ObjectsConfig]):
         tools = {"opencv": opencv_version()}
         if self.config.detector == NANODET or self.config.attributes == EFFICIENTNET:
             tools["onnxruntime"] = package_version("onnxruntime")
-        tools |= {**digest_vocabulary(self.config, detector), **attributor.tools}
-        models = {"detector": detector, **attributor.models}
-        return Identity(models=models, tools=tools, numerics={"dtype": "float32"})
+        return Identity(
+            models={**detector.models, **attributor.models},
+            tools={**tools, **detector.tools, **attributor.tools},
+            numerics={"dtype": "float32"},
+        )
 
     def open(self) -> None:
         """Load both models."""
@@ -120,73 +134,63 @@ class ObjectsStage(Stage[ObjectsConfig]):
             self.attributor = load_attributor(self.config, models["attributes"])
         self.detector = load_detector(self.config, models["detector"])
 
-    def run(self, items: Sequence[Item]) -> list[Value | Failure]:
+    def run(self, items: Sequence[Item]) -> list[ObjectsValue | Failure]:
         """Return one `ObjectsValue` or failure per item: with one thread per image on a CPU, else all at once."""
         self.open()
         if self.device != "cpu":
             return self._process(items)
         return map_in_threads(self._process, items, self.workers)
 
-    def _process(self, items: Sequence[Item]) -> list[Value | Failure]:
-        """Call the detector once for all images, and the classifier once for all their crops."""
-        images = [guarded(Item.picture, item) for item in items]
-        detected = map_successes(self._detect, images)
-        return [*map_successes(self._describe, detected)]
+    def _process(self, items: Sequence[Item]) -> list[ObjectsValue | Failure]:
+        return map_successes(self._describe, [guarded(Item.picture, item) for item in items])
 
-    def _detect(self, images: list[Image]) -> list[DetectedImage]:
+    def _describe(self, images: list[Image]) -> list[ObjectsValue]:
+        """Call the detector once for all images, and the classifier once for all their crops."""
+        if not images:
+            return []
         assert self.detector is not None
-        boxes = self.detector.detect(images, self.config.floor) if images else []
-        return [self._crop_boxes(image, detected) for image, detected in zip(images, boxes, strict=True)]
+        boxes = self.detector.detect(images, self.config.floor)
+        detected = [self._crop_boxes(image, found) for image, found in zip(images, boxes, strict=True)]
+        places = [(image, number) for image in detected for number in image.crops]
+        crops = [(image.crops[number], image.boxes.labels[number]) for image, number in places]
+        for (image, number), attributes in zip(places, self._classify(crops), strict=True):
+            image.attributes[number] += attributes
+        return [image.build_value() for image in detected]
 
     def _crop_boxes(self, image: Image, boxes: Boxes) -> DetectedImage:
-        from stages.objects.boxes import suppress
-
         config = self.config
         boxes = suppress(boxes, config.overlap_within, config.overlap_across, config.most)
-        detected = DetectedImage(image.size, boxes, {}, {})
+        detected = DetectedImage(image.size, boxes, [[] for _ in boxes.labels], {})
         if self.attributor is None:
             return detected
-        for number in range(min(len(boxes), config.attributed)):
+        for number, label in enumerate(boxes.labels[: config.attributed]):
             x0, y0, x1, y1 = (round(float(side)) for side in boxes.xyxy[number])
             if min(x1 - x0, y1 - y0) < config.attribute_side:
                 continue
             crop = image.crop((x0, y0, x1, y1))
-            color = self._find_color(crop)
-            if color is not None:
-                detected.colors[number] = color
-            if self.attributor.accepts(boxes.labels[number]):
+            if config.names_kinds:  # without colors
+                detected.attributes[number] += self._find_color(crop)
+            if self.attributor.accepts(label):
                 detected.crops[number] = crop
         return detected
 
-    def _find_color(self, crop: Image) -> ScoredLabel | None:
-        """Return the color that dominates a crop, if the classifier names kinds but no colors.
+    def _find_color(self, crop: Image) -> list[ScoredLabel]:
+        """Return the color that dominates a crop, if there is one.
 
         Grey is left out: white looks grey in the shade, and more objects are white than grey.
         """
-        import numpy as np
-
-        from stages.objects.colors import find_dominant_color
-
-        if not self.config.names_kinds:
-            return None
         color, share = find_dominant_color(np.asarray(crop))
-        return (color, share) if share >= self.config.colour_share and color != "grey" else None
-
-    def _describe(self, images: list[DetectedImage]) -> list[ObjectsValue]:
-        crops = [(crop, image.boxes.labels[number]) for image in images for number, crop in image.crops.items()]
-        attributes = iter(self._classify(crops))
-        return [image.build_value({number: next(attributes) for number in image.crops}) for image in images]
+        return [(color, share)] if share >= self.config.colour_share and color != "grey" else []
 
     def _classify(self, crops: Sequence[tuple[Image, str]]) -> list[list[ScoredLabel]]:
         """Return the attributes of crops with their labels."""
-        if not crops:
-            return []
-        if self.device != "cpu" and self.config.attributes == EFFICIENTNET:
+        if crops and self.device != "cpu" and self.config.attributes == EFFICIENTNET:
             # The detector is on the device, so the classifier has all cores to itself.
             return map_in_threads(self._classify_batch, crops, self.workers)
         return self._classify_batch(crops)
 
     def _classify_batch(self, crops: Sequence[tuple[Image, str]]) -> list[list[ScoredLabel]]:
-        assert self.attributor is not None
+        if self.attributor is None or not crops:
+            return []
         images, labels = zip(*crops, strict=True)
         return self.attributor.classify(images, labels, self.config.attribute_floor)

@@ -8,21 +8,18 @@ timm writes them. The kinds are those of `kinds.yaml`, matched with the model's 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from PIL.Image import Image
 
 from stages.base import StageError
 from stages.batching import split_batches
-from stages.models.devices import pick_device
 from stages.models.identity import is_folder
-from stages.models.loading import fetch_file, read_config, require_weights, wrap_load_errors
+from stages.models.loading import fetch_file, pick_device, read_config, require_weights, wrap_load_errors
+from stages.objects.attributes import find_likeliest_kind, load_kinds
 from stages.objects.hub_detectors import pad_elongated
-from stages.objects.kinds import find_likeliest_kind, load_kinds
 from stages.objects.schema import TIMM_PREFIX, ScoredLabel
-
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
-
 
 BATCH_SIZE = 16
 

@@ -7,6 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from stages.base import StageError
 
 COMMON = "common"
@@ -68,8 +70,6 @@ def parse_yaml(text: str, path: Path) -> Iterator[Any]:
     Raises:
         StageError: The text is not YAML, or contains anything other than lists.
     """
-    import yaml
-
     try:
         content: Any = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

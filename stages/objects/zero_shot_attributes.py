@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from PIL.Image import Image
+
 from stages.base import StageError
 from stages.batching import split_batches
-from stages.models.devices import pick_device
-from stages.models.loading import load_pretrained, load_weights
+from stages.models.loading import load_pretrained, load_weights, pick_device
 from stages.objects.attributes import load_attribute_list
 from stages.objects.hub_detectors import pad_elongated
 from stages.objects.schema import ScoredLabel
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image
 
 
 BATCH_SIZE = 16
@@ -35,9 +35,8 @@ class ZeroShotAttributes:
         from transformers import AutoModelForZeroShotImageClassification, AutoProcessor
 
         self.device = pick_device(device)
-        self.processor: Any = load_pretrained(AutoProcessor.from_pretrained, model, identity)
-        factory = AutoModelForZeroShotImageClassification.from_pretrained
-        self.model: Any = load_weights(factory, model, identity, self.device)
+        self.processor: Any = load_pretrained(AutoProcessor, model, identity)
+        self.model: Any = load_weights(AutoModelForZeroShotImageClassification, model, identity, self.device)
         if not hasattr(self.model, "logit_scale"):
             raise StageError(f"the model {model} is not like CLIP", "name a CLIP or SigLIP model")
         self.attributes = load_attribute_list()

@@ -11,18 +11,16 @@ import importlib
 import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from stages.base import Identity, StageError
 from stages.models.libraries import package_version
+from stages.ocr.readers import Recognize
 from stages.ocr.schema import Word
 from stages.ocr.words import sort_for_reading
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from stages.ocr.readers import Recognize
-
 
 PACKAGES = ("rapidocr", "onnxruntime")
 
@@ -70,28 +68,24 @@ class RapidReader:
         }
         self.engine: Any = importlib.import_module("rapidocr").RapidOCR(params=settings)
 
-    def prepare(self, image: Image) -> Image:
+    def prepare(self, image: Image.Image) -> Image.Image:
         """Return the image; an elongated one gets a white border at the right or bottom, where it moves no box.
 
         RapidOCR enlarges an image until its shorter side has 736 pixels: one of 1×500 would take all memory.
         """
-        from PIL import Image as Pillow
-
         min_side = max(image.size) // MAX_ASPECT_RATIO
         if min(image.size) >= min_side:
             return image
-        padded = Pillow.new("RGB", (max(image.width, min_side), max(image.height, min_side)), "white")
+        padded = Image.new("RGB", (max(image.width, min_side), max(image.height, min_side)), "white")
         padded.paste(image, (0, 0))
         return padded
 
-    def count_pixels(self, prepared: Image) -> int:
+    def count_pixels(self, prepared: Image.Image) -> int:
         """Return the number of pixels of the image."""
         return prepared.width * prepared.height
 
-    def read(self, prepared: Sequence[Image], recognize: Recognize) -> list[list[Word]]:
+    def read(self, prepared: Sequence[Image.Image], recognize: Recognize) -> list[list[Word]]:
         """Return the words of each image."""
-        import numpy as np
-
         # RapidOCR takes arrays in OpenCV's order, blue first.
         results = (self.engine(np.asarray(image)[:, :, ::-1], return_word_box=True) for image in prepared)
         return [sort_for_reading(convert_result(result)) for result in results]

@@ -7,18 +7,15 @@ So OpenCV proposes lines, which are cut out and read one by one, those on a rest
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+from PIL.Image import Image
 
 from stages.base import run_bisected
+from stages.ocr.line_crops import LineCrop
 from stages.ocr.schema import Word
 from stages.ocr.tesseract import ArithmeticCrashError, TableWord
 from stages.ocr.words import drop_overlapping, merge_readings, sort_for_reading
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from stages.ocr.line_crops import LineCrop
-
 
 # Letters are dark on light in every crop, so Tesseract need not try the negative.
 ONE_LINE = ("--psm", "7", "-c", "tessedit_do_invert=0")

@@ -11,7 +11,9 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from PIL.Image import Image
 
 from stages.base import BadItemError, Failure, Identity, Item, Stage, StageError, Value, guarded
 from stages.batching import split_batches
@@ -28,10 +30,6 @@ from stages.ocr.tesseract import (
     load_pytesseract,
     read_pages,
 )
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 
 # A Tesseract process reads at most this many images, and about this many pixels. Its start takes as long as reading
 # a few images, but an image that crashes it costs the whole group a second try.

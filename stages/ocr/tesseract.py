@@ -12,13 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+from PIL.Image import Image
 
 from stages.base import BadItemError, FailureKind, StageError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 
 INSTALL = (
     "Debian, Ubuntu: apt-get install tesseract-ocr tesseract-ocr-eng; Fedora: dnf install tesseract; "

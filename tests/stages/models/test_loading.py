@@ -14,7 +14,7 @@ from stages.base import StageError
 from stages.caption.schema import CaptionConfig
 from stages.caption.stage import CaptionStage
 from stages.models.identity import identify
-from stages.models.loading import load_pretrained
+from stages.models.loading import load_pretrained, pick_device
 from stages.objects.hub_detectors import HubDetector
 from stages.objects.zero_shot_attributes import ZeroShotAttributes
 from tests.support.tiny_models import build_clip, build_yolos
@@ -151,3 +151,15 @@ def test_a_connection_that_breaks_in_a_download_is_no_damaged_model(cause: Excep
     with pytest.raises(StageError, match="is not on this machine and") as raised:
         load_pretrained(factory, "owner/model", f"owner/model@{COMMIT}")
     assert "hf download owner/model" in raised.value.hint
+
+
+def test_auto_is_a_cuda_device_if_there_is_one():
+    import torch
+
+    assert pick_device("cpu") == "cpu"
+    assert pick_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_a_missing_device_is_an_error_that_names_it():
+    with pytest.raises(StageError, match="no device nonsense"):
+        pick_device("nonsense")

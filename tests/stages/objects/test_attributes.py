@@ -1,4 +1,4 @@
-"""The list of attributes, and the rules for people and animals."""
+"""The list of attributes, the kinds of ImageNet, and the rules for people and animals."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from stages.objects.attributes import ATTRIBUTES_FILE, digest_attribute_list, load_attribute_list, select_attributes
+from stages.objects.attributes import (
+    ATTRIBUTES_FILE,
+    digest_attribute_list,
+    load_attribute_list,
+    load_kinds,
+    select_attributes,
+)
 from stages.objects.colors import PALETTE
 from stages.objects.schema import Attribute
+from stages.objects.vocabulary import COCO
 
 
-def test_each_attribute_stands_in_one_group():
+def test_each_attribute_is_in_one_group():
     words = load_attribute_list().words
     assert 150 <= len(words) <= 200
     assert len(set(words)) == len(words)
@@ -30,12 +37,30 @@ def test_the_digest_follows_the_words_and_not_the_layout(tmp_path: Path):
 
 
 @pytest.mark.parametrize("label", ["horse", "teddy bear"])
-def test_what_is_green_around_an_animal_is_not_the_animal(label: str):
+def test_an_animal_gets_only_colors_of_fur(label: str):
     assert select_attributes(label, [("green", 0.9), ("brown", 0.8)]) == (Attribute(label="brown", score=0.8),)
 
 
 @pytest.mark.parametrize("label", ["person", "Woman", "young boy"])
-def test_no_model_gives_people_a_colour(label: str):
+def test_people_get_no_color(label: str):
     attributes = [("white", 0.9), ("smiling", 0.8), ("golden", 0.7)]
     assert select_attributes(label, attributes) == (Attribute(label="smiling", score=0.8),)
     assert len(select_attributes("bus", attributes)) == 3
+
+
+def test_kinds_have_the_names_of_imagenet():
+    from timm.data.imagenet_info import ImageNetInfo
+
+    info = ImageNetInfo("imagenet-1k")
+    for names in load_kinds().values():
+        for number, word in names.items():
+            assert info.index_to_description(number).split(",")[0] == word
+
+
+def test_the_kinds_of_a_label_fit_it():
+    assert set(load_kinds()) <= {*COCO, "bear"}
+    assert all(label not in names.values() for label, names in load_kinds().items())
+    assert set(load_kinds()["bus"].values()) == {"minibus", "school bus", "trolleybus"}
+    assert {"beagle", "Great Dane", "Mexican hairless"} <= set(load_kinds()["dog"].values())
+    assert "timber wolf" not in load_kinds()["dog"].values()
+    assert "person" not in load_kinds()

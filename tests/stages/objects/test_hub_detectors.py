@@ -10,9 +10,8 @@ import pytest
 from stages.base import EXECUTION, SEMANTIC
 from stages.models.libraries import opencv_version, package_version
 from stages.objects import nanodet
-from stages.objects.attributes import digest_attribute_list, load_attribute_list
+from stages.objects.attributes import digest_attribute_list, digest_kinds, load_attribute_list
 from stages.objects.hub_detectors import HubDetector, pad_elongated
-from stages.objects.kinds import digest_kinds
 from stages.objects.schema import NO_ATTRIBUTES, ObjectsConfig
 from stages.objects.stage import ObjectsStage
 from tests.support.stages_fixtures import HAS_EFFICIENTNET, ODD, check, look, noise

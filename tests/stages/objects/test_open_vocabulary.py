@@ -14,7 +14,7 @@ from stages.models.libraries import opencv_version, package_version
 from stages.models.loading import read_model_type
 from stages.objects.boxes import Boxes, concatenate
 from stages.objects.hub_detectors import BatchDetector, HubDetector
-from stages.objects.open_vocabulary import PROMPT, GroundingDinoDetector, OwlDetector, load_open_vocabulary_detector
+from stages.objects.open_vocabulary import PROMPT, GroundingDinoDetector, OwlDetector, find_detector_type
 from stages.objects.schema import NO_ATTRIBUTES, ObjectsConfig
 from stages.objects.stage import ObjectsStage
 from tests.support.stages_fixtures import ODD, check, look, noise
@@ -59,7 +59,9 @@ def detectors(folders: dict[str, Path]) -> dict[str, BatchDetector]:
 
 
 def asked(folder: Path, words: Sequence[str]) -> BatchDetector:
-    return load_open_vocabulary_detector(str(folder), "", "cpu", words)
+    detector_type = find_detector_type(str(folder), "")
+    assert detector_type is not None
+    return detector_type(str(folder), "", "cpu", words)
 
 
 def ordered(boxes: Boxes) -> Boxes:

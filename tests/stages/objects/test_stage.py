@@ -86,6 +86,13 @@ def test_a_damaged_detector_is_refused(content: bytes | None, tmp_path: Path):
     assert "reinstall" in raised.value.hint
 
 
+def test_a_broken_opencv_is_an_error_before_any_picture_is_processed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(StageError, match="OpenCV cannot be loaded") as raised:
+        ObjectsStage(ObjectsConfig()).open()
+    assert "libgl1" in raised.value.hint
+
+
 # -- attributes
 
 

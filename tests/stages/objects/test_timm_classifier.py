@@ -16,8 +16,8 @@ from PIL import Image
 from stages.base import StageError
 from stages.models.identity import identify
 from stages.models.loading import fetch_file
+from stages.objects.attributes import digest_kinds, load_kinds
 from stages.objects.boxes import Boxes
-from stages.objects.kinds import digest_kinds, load_kinds
 from stages.objects.schema import EFFICIENTNET, NO_ATTRIBUTES, ObjectsConfig
 from stages.objects.stage import ObjectsStage
 from stages.objects.timm_classifier import TimmClassifier, map_kinds, model_name, read_class_synsets

@@ -7,17 +7,13 @@ captions on a photo are lost in the first, faint letters in the second. What bot
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stages.ocr.text_regions import MIN_LETTERS, Box, resize_gray
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from stages.ocr.text_regions import GrayImage
-
+from stages.ocr.schema import Box
+from stages.ocr.text_regions import MIN_LETTERS, GrayImage, Numbers, resize_gray
 
 HEIGHT = 36  # pixels of a line, without its margins
 
@@ -101,7 +97,7 @@ class Ink(NamedTuple):
     is_dark: bool  # darker than the paper
     threshold: float
     mask: NDArray[np.bool_]
-    letters: NDArray[np.int64]  # (N, 5): left, top, width, height, area
+    letters: Numbers  # (N, 5): left, top, width, height, area
 
 
 def crop_line(gray: GrayImage, box: Box) -> LineCrop | None:
@@ -196,7 +192,7 @@ def _select_ink(image: GrayImage, threshold: float, is_dark: bool) -> Ink:
     return Ink(is_dark, threshold, kept[labels], spots[letters])
 
 
-def _estimate_slope(letters: NDArray[np.int64]) -> float:
+def _estimate_slope(letters: Numbers) -> float:
     """Return how much a line falls per pixel: the median over pairs of letters, by their heads and their feet."""
     letters = letters[:MAX_FITTED_LETTERS]
     if len(letters) < MIN_RESTLESS_LETTERS:
@@ -213,7 +209,7 @@ def _estimate_slope(letters: NDArray[np.int64]) -> float:
     return slope if abs(slope) <= MAX_SLOPE else 0.0
 
 
-def _find_specks(spots: NDArray[np.int64], letters: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _find_specks(spots: Numbers, letters: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which spots (N, 5) are too low to be letters and are not over one of the `letters` (N,)."""
     x, y, width, height, _ = spots.T
     is_speck = height < SPECK_HEIGHT * HEIGHT

@@ -68,21 +68,19 @@ class RapidReader:
         }
         self.engine: Any = importlib.import_module("rapidocr").RapidOCR(params=settings)
 
-    def prepare(self, image: Image.Image) -> Image.Image:
-        """Return the image; an elongated one gets a white border at the right or bottom, where it moves no box.
+    def prepare(self, image: Image.Image) -> tuple[Image.Image, int]:
+        """Return the image, and its number of pixels.
+
+        An elongated image gets a white border at the right or bottom, where it moves no box.
 
         RapidOCR enlarges an image until its shorter side has 736 pixels: one of 1×500 would take all memory.
         """
         min_side = max(image.size) // MAX_ASPECT_RATIO
-        if min(image.size) >= min_side:
-            return image
-        padded = Image.new("RGB", (max(image.width, min_side), max(image.height, min_side)), "white")
-        padded.paste(image, (0, 0))
-        return padded
-
-    def count_pixels(self, prepared: Image.Image) -> int:
-        """Return the number of pixels of the image."""
-        return prepared.width * prepared.height
+        if min(image.size) < min_side:
+            padded = Image.new("RGB", (max(image.width, min_side), max(image.height, min_side)), "white")
+            padded.paste(image, (0, 0))
+            image = padded
+        return image, image.width * image.height
 
     def read(self, prepared: Sequence[Image.Image], recognize: Recognize) -> list[list[Word]]:
         """Return the words of each image."""

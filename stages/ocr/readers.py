@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from PIL.Image import Image
+import numpy as np
+from PIL import Image
 
 from stages.base import run_bisected
-from stages.ocr.line_crops import LineCrop
+from stages.ocr.line_crops import LineCrop, crop_line
 from stages.ocr.schema import Word
-from stages.ocr.tesseract import ArithmeticCrashError, TableWord
+from stages.ocr.tesseract import ArithmeticCrashError
+from stages.ocr.text_regions import find_text_lines
 from stages.ocr.words import drop_overlapping, merge_readings, sort_for_reading
 
 # Letters are dark on light in every crop, so Tesseract need not try the negative.
@@ -29,18 +31,14 @@ MIN_CONFIDENCE = 0.3
 MIN_LETTERS = 2
 
 # Returns Tesseract's words in each image; one process, with these arguments, reads all of them.
-Recognize = Callable[[Sequence["Image"], Sequence[str]], list[list[TableWord]]]
+Recognize = Callable[[Sequence[Image.Image], Sequence[str]], list[list[Word]]]
 
 
 class OcrReader(Protocol):
     """A way to read images: `prepare` each, then `read` several at once, since starting Tesseract is expensive."""
 
-    def prepare(self, image: Image) -> Any:
-        """Return the input of `read` for one image."""
-        ...
-
-    def count_pixels(self, prepared: Any) -> int:
-        """Return the number of pixels that the engine will process."""
+    def prepare(self, image: Image.Image) -> tuple[Any, int]:
+        """Return the input of `read` for one image, and the number of pixels that the engine will process."""
         ...
 
     def read(self, prepared: Sequence[Any], recognize: Recognize) -> list[list[Word]]:
@@ -54,36 +52,24 @@ class WholePages:
     def __init__(self, page_mode: int) -> None:
         self.arguments = ("--psm", str(page_mode))
 
-    def prepare(self, image: Image) -> Image:
-        """Return the image unchanged."""
-        return image
+    def prepare(self, image: Image.Image) -> tuple[Image.Image, int]:
+        """Return the image unchanged, and its number of pixels."""
+        return image, image.width * image.height
 
-    def count_pixels(self, prepared: Image) -> int:
-        """Return the number of pixels of the image."""
-        return prepared.width * prepared.height
-
-    def read(self, prepared: Sequence[Image], recognize: Recognize) -> list[list[Word]]:
+    def read(self, prepared: Sequence[Image.Image], recognize: Recognize) -> list[list[Word]]:
         """Return the words of each image."""
-        return [sort_for_reading(_convert_table(table)) for table in recognize(prepared, self.arguments)]
+        return [sort_for_reading(words) for words in recognize(prepared, self.arguments)]
 
 
 class TextLines:
     """Read line by line. A line on a restless background is read wiped, and if that gives words, gray as well."""
 
-    def prepare(self, image: Image) -> list[LineCrop]:
-        """Return the lines of text in the image."""
-        import numpy as np
-
-        from stages.ocr.line_crops import crop_line
-        from stages.ocr.text_regions import find_text_lines
-
+    def prepare(self, image: Image.Image) -> tuple[list[LineCrop], int]:
+        """Return the lines of text in the image, and their number of pixels."""
         gray = np.asarray(image.convert("L"))
         crops = (crop_line(gray, box) for box in find_text_lines(gray))
-        return [crop for crop in crops if crop is not None]
-
-    def count_pixels(self, prepared: list[LineCrop]) -> int:
-        """Return the number of pixels of all lines."""
-        return sum(crop.gray.size for crop in prepared)
+        lines = [crop for crop in crops if crop is not None]
+        return lines, sum(line.gray.size for line in lines)
 
     def read(self, prepared: Sequence[list[LineCrop]], recognize: Recognize) -> list[list[Word]]:
         """Return the words of each image."""
@@ -101,19 +87,17 @@ class TextLines:
 
 def _read_crops(crops: Sequence[LineCrop], use_gray: Sequence[bool], recognize: Recognize) -> list[list[Word]]:
     """Return the words of each crop, read gray or wiped, with boxes in pixels of the image."""
-    from PIL import Image
-
     pixels = [crop.gray if gray else crop.wiped for crop, gray in zip(crops, use_gray, strict=True)]
     images = [Image.fromarray(array) for array in pixels]
-    tables = run_bisected(
+    readings = run_bisected(
         lambda lines: recognize(lines, ONE_LINE),
         images,
         lambda line, error: recognize([line], RAW_LINE)[0],
         ArithmeticCrashError,
     )
     return [
-        [word.model_copy(update={"box": crop.map_back(word.box)}) for word in _convert_table(table)]
-        for crop, table in zip(crops, tables, strict=True)
+        [word.model_copy(update={"box": crop.map_back(word.box)}) for word in words]
+        for crop, words in zip(crops, readings, strict=True)
     ]
 
 
@@ -128,12 +112,3 @@ def _combine_lines(lines: Sequence[Sequence[Word]]) -> list[Word]:
     """Return the words of all lines of an image, each once."""
     words = [word.model_copy(update={"line": number}) for number, line in enumerate(lines) for word in line]
     return sort_for_reading(drop_overlapping(words))
-
-
-def _convert_table(table: Sequence[TableWord]) -> list[Word]:
-    """Return the words of Tesseract's table, with lines numbered in the order of their first words."""
-    lines: dict[tuple[int, int, int], int] = {}
-    return [
-        Word(text=row.text, confidence=row.confidence, box=row.box, line=lines.setdefault(row.line, len(lines)))
-        for row in table
-    ]

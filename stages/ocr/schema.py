@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from stages.base import EXECUTION, SEMANTIC, Frozen, StageConfig, Value
-from stages.ocr.text_regions import Box
+
+# xyxy in pixels.
+Box = tuple[int, int, int, int]
 
 PageMode = Annotated[int, Field(ge=3, le=13)]
 

@@ -1,4 +1,4 @@
-"""Run Tesseract with pytesseract, limited in memory and lifetime by `tesseract_guard.sh`."""
+"""Run Tesseract with pytesseract, limited in memory, threads and lifetime by `tesseract_guard.sh`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import re
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import NamedTuple
 
 from PIL.Image import Image
 
 from stages.base import BadItemError, FailureKind, StageError
+from stages.ocr.schema import Word
 
 INSTALL = (
     "Debian, Ubuntu: apt-get install tesseract-ocr tesseract-ocr-eng; Fedora: dnf install tesseract; "
@@ -31,24 +30,6 @@ USUAL_FOLDERS = (
     "/usr/local/share/tessdata",
     "/opt/homebrew/share/tessdata",
 )
-
-
-@contextmanager
-def limit_to_one_thread() -> Iterator[None]:
-    """Limit each Tesseract process to one OpenMP thread: several wait for each other and are 2 to 30 times slower.
-
-    The environment variable is restored afterwards, so that libraries loaded later do not obey it.
-    (https://github.com/tesseract-ocr/tesseract/issues/2609)
-    """
-    before = os.environ.get("OMP_THREAD_LIMIT")
-    os.environ["OMP_THREAD_LIMIT"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_THREAD_LIMIT"]
-        else:
-            os.environ["OMP_THREAD_LIMIT"] = before
 
 
 def find_tesseract() -> tuple[str, Path]:
@@ -78,7 +59,7 @@ def find_tesseract() -> tuple[str, Path]:
     return version[1], folder
 
 
-MEMORY_AND_PARENT_GUARD = Path(__file__).with_name("tesseract_guard.sh")
+GUARD = Path(__file__).with_name("tesseract_guard.sh")
 
 OUT_OF_MEMORY = (
     "bad_alloc",
@@ -98,7 +79,7 @@ COLUMNS = [
     *("left", "top", "width", "height", "conf", "text"),
 ]
 
-WORD = 5
+WORD_LEVEL = 5
 
 
 class ArithmeticCrashError(BadItemError):
@@ -108,26 +89,17 @@ class ArithmeticCrashError(BadItemError):
     """
 
 
-class TableWord(NamedTuple):
-    """A row of Tesseract's table: confidence in 0..1, box xyxy, and the block, paragraph and line numbers."""
-
-    text: str
-    confidence: float
-    box: tuple[int, int, int, int]
-    line: tuple[int, int, int]
-
-
-def load_pytesseract() -> ModuleType:
+def load_pytesseract(guard: Path = GUARD) -> ModuleType:
     """Import pytesseract, which loads pandas, and make it run Tesseract through the guard."""
     import pytesseract
 
-    pytesseract.pytesseract.tesseract_cmd = str(MEMORY_AND_PARENT_GUARD)
+    pytesseract.pytesseract.tesseract_cmd = str(guard)
     return pytesseract
 
 
 def read_pages(
-    images: Sequence[Image], arguments: Sequence[str], timeout: int, memory: int
-) -> list[list[TableWord]]:
+    images: Sequence[Image], arguments: Sequence[str], timeout: int, memory: int, guard: Path = GUARD
+) -> list[list[Word]]:
     """Return the words of each image. One Tesseract process reads all of them, because its start is expensive.
 
     Args:
@@ -135,6 +107,7 @@ def read_pages(
         arguments: Tesseract's own, such as `--psm 11`.
         timeout: Seconds after which Tesseract is killed, for all images together.
         memory: Megabytes of address space.
+        guard: The program that limits Tesseract.
 
     Raises:
         BadItemError: Tesseract failed on one of the images, or had too little time or memory for them.
@@ -149,27 +122,27 @@ def read_pages(
         first, *others = (image.copy() for image in images)
         first.save(pages, "TIFF", save_all=True, append_images=others)
         limits.write_text(f"{memory * 1024} {os.getpid()}\n", "ascii")
-        code, table = _run_tesseract(pages, arguments, timeout)
+        code, table = _run_tesseract(guard, pages, arguments, timeout)
         # pytesseract drops the messages if the exit code is 0. Short of memory, Leptonica skips a step with
         # a message, and Tesseract may go on to an empty table and exit code 0.
         _check_exit(code, _read_messages(messages), memory)
     return _parse_table(table, len(images))
 
 
-def _run_tesseract(pages: Path, arguments: Sequence[str], timeout: int) -> tuple[int, str]:
+def _run_tesseract(guard: Path, pages: Path, arguments: Sequence[str], timeout: int) -> tuple[int, str]:
     """Return the exit code, negative for a signal, and the table.
 
     Raises:
         BadItemError: Tesseract took too long.
         StageError: The guard cannot be executed.
     """
-    pytesseract = load_pytesseract()
+    pytesseract = load_pytesseract(guard)
     settings = {"config": shlex.join(arguments), "output_type": pytesseract.Output.BYTES, "timeout": timeout}
     try:
         table = pytesseract.image_to_data(str(pages), **settings)
     except pytesseract.TesseractNotFoundError as error:
         hint = "pip install --force-reinstall ita-pipeline"
-        raise StageError(f"cannot execute {MEMORY_AND_PARENT_GUARD}", hint) from error
+        raise StageError(f"cannot execute {guard}", hint) from error
     except pytesseract.TesseractError as error:
         return (128 - error.status if error.status > 128 else error.status), ""
     except RuntimeError as error:
@@ -209,26 +182,27 @@ def _check_exit(code: int, messages: str, memory: int) -> None:
         raise BadItemError(f"Tesseract: {messages[:200] or f'exit code {code}'}", FailureKind.TRANSIENT)
 
 
-def _parse_table(table: str, pages: int) -> list[list[TableWord]]:
-    """Return the words of each page.
+def _parse_table(table: str, pages: int) -> list[list[Word]]:
+    """Return the words of each page, with lines numbered in the order of their first words.
 
     Raises:
         BadItemError: A page is missing, or a row is malformed or cut off.
     """
-    *lines, end = table.split("\n")
-    words: list[list[TableWord]] = [[] for _ in range(pages)]
+    *rows, end = table.split("\n")
+    words: list[list[Word]] = [[] for _ in range(pages)]
+    lines: list[dict[tuple[int, int, int], int]] = [{} for _ in range(pages)]
     numbers: set[int] = set()
     try:
-        if end or lines[0].split("\t") != COLUMNS:
+        if end or rows[0].split("\t") != COLUMNS:
             raise ValueError(table[:200])
-        for row in (line.split("\t") for line in lines[1:]):
+        for row in (row.split("\t") for row in rows[1:]):
             level, page, block, paragraph, line, _, left, top, width, height = map(int, row[:10])
             confidence, text = float(row[10]), row[11].strip()
             numbers.add(page)
-            if level == WORD and text and confidence >= 0:
+            if level == WORD_LEVEL and text and confidence >= 0:
+                number = lines[page - 1].setdefault((block, paragraph, line), len(lines[page - 1]))
                 box = (left, top, left + width, top + height)
-                word = TableWord(text, round(confidence / 100, 4), box, (block, paragraph, line))
-                words[page - 1].append(word)
+                words[page - 1].append(Word(text=text, confidence=round(confidence / 100, 4), box=box, line=number))
         if numbers != set(range(1, pages + 1)):
             raise ValueError(numbers)
     except (ValueError, IndexError) as error:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Limit the memory and the life of one Tesseract: `tesseract_guard.sh INPUT OUTPUT ARGUMENTS...`, as pytesseract calls
+# Limit the memory, the threads and the life of one Tesseract: `tesseract_guard.sh INPUT OUTPUT ARGUMENTS...`, as pytesseract calls
 # `tesseract_cmd`.
 #
 # INPUT is `ita-ocr-*/pages.tif`. Its folder also holds the file `limits`: the memory in kilobytes, and the number of
@@ -22,6 +22,10 @@ elif setpriv --pdeathsig KILL true 2>/dev/null; then
     export TESSERACT_GUARD=$$
     exec setpriv --pdeathsig USR1 "$0" "$@"
 fi
+
+# Several OpenMP threads wait for each other and are 2 to 30 times slower.
+# (https://github.com/tesseract-ocr/tesseract/issues/2609)
+export OMP_THREAD_LIMIT=1
 
 folder=${1%/*}
 output=$2

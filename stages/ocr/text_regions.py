@@ -9,18 +9,16 @@ reading them distinguishes text from other things. Text that is vertical or stee
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from stages.ocr.schema import Box
 
-    GrayImage = NDArray[np.uint8]
-    Numbers = NDArray[np.int64]
+GrayImage = NDArray[np.uint8]
 
-
-Box = tuple[int, int, int, int]
+Numbers = NDArray[np.int64]
 
 SCALES = (1.0, 0.5, 0.25)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from stages.ocr.schema import Word
-from stages.ocr.text_regions import Box
+from stages.ocr.schema import Box, Word
 
 # Factor of the confidence of a word that only one of two readings has.
 UNCONFIRMED = 0.8

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from stages.ocr.line_crops import LineCrop
 from stages.ocr.readers import TextLines, WholePages
-from stages.ocr.tesseract import ArithmeticCrashError, TableWord
+from stages.ocr.schema import Word
+from stages.ocr.tesseract import ArithmeticCrashError
 from tests.stages.ocr.test_line_crops import on_leaves
 from tests.stages.ocr.test_stage import written
 
@@ -17,10 +19,10 @@ class Counting:
     """Says the same of every image, and remembers how many it was shown each time."""
 
     def __init__(self, text: str, confidence: float) -> None:
-        self.word = TableWord(text, confidence, (12, 12, 60, 40), (1, 1, 1))
+        self.word = Word(text=text, confidence=confidence, box=(12, 12, 60, 40), line=0)
         self.seen: list[int] = []
 
-    def __call__(self, images: Sequence[Image.Image], arguments: Sequence[str]) -> list[list[TableWord]]:
+    def __call__(self, images: Sequence[Image.Image], arguments: Sequence[str]) -> list[list[Word]]:
         self.seen.append(len(images))
         return [[self.word] for _ in images]
 
@@ -28,11 +30,11 @@ class Counting:
 class Breaking(Counting):
     """As a Tesseract that one line breaks, unless it is read raw."""
 
-    def __call__(self, images: Sequence[Image.Image], arguments: Sequence[str]) -> list[list[TableWord]]:
+    def __call__(self, images: Sequence[Image.Image], arguments: Sequence[str]) -> list[list[Word]]:
         raw = "13" in arguments
         if not raw and any(image.width == self.breaking for image in images):
             raise ArithmeticCrashError("SIGFPE")
-        return [[self.word._replace(text="RAW" if raw else self.word.text)] for _ in images]
+        return [[self.word.model_copy(update={"text": "RAW" if raw else self.word.text})] for _ in images]
 
     breaking = 0
 
@@ -42,16 +44,22 @@ def meme() -> Image.Image:
     return Image.fromarray(np.asarray(grey)).convert("RGB")
 
 
-def test_lines_on_plain_ground_are_read_once():
-    recognise = Counting("MARLOW", 0.9)
-    lines = TextLines().prepare(written("WELCOME TO", "MARLOW"))
-    ((word, *_),) = TextLines().read([lines], recognise)
-    assert recognise.seen == [len(lines)]
+def find_lines(picture: Image.Image) -> list[LineCrop]:
+    lines, pixels = TextLines().prepare(picture)
+    assert pixels == sum(line.gray.size for line in lines)
+    return lines
+
+
+def test_lines_on_a_plain_background_are_read_once():
+    recognize = Counting("MARLOW", 0.9)
+    lines = find_lines(written("WELCOME TO", "MARLOW"))
+    ((word, *_),) = TextLines().read([lines], recognize)
+    assert recognize.seen == [len(lines)]
     assert word.confidence == 0.9
 
 
-def test_restless_ground_is_read_again_if_there_was_something():
-    lines = TextLines().prepare(meme())
+def test_a_line_on_a_restless_background_is_read_again_if_it_has_words():
+    lines = find_lines(meme())
     assert lines
     told = Counting("MARLOW", 0.9)
     ((word, *_),) = TextLines().read([lines], told)
@@ -64,29 +72,31 @@ def test_restless_ground_is_read_again_if_there_was_something():
         assert word.confidence < silent.word.confidence
 
 
-def test_words_come_back_to_their_pictures():
+def test_words_belong_to_their_picture():
     pictures = [written("MARLOW"), Image.new("RGB", (80, 80), "white"), written("WELCOME TO", "MARLOW")]
-    lines = [TextLines().prepare(picture) for picture in pictures]
-    recognise = Counting("MARLOW", 0.9)
-    found = TextLines().read(lines, recognise)
-    assert recognise.seen[0] == sum(map(len, lines))
+    lines = [find_lines(picture) for picture in pictures]
+    recognize = Counting("MARLOW", 0.9)
+    found = TextLines().read(lines, recognize)
+    assert recognize.seen[0] == sum(map(len, lines))
     assert [len({word.line for word in words}) for words in found] == [1, 0, 2]
 
 
-def test_the_line_that_breaks_tesseract_is_read_raw_and_its_neighbours_as_ever():
-    lines = TextLines().prepare(written("MARLOW", "WELCOME TO"))
+def test_only_the_line_that_crashes_tesseract_is_read_raw():
+    lines = find_lines(written("MARLOW", "WELCOME TO"))
     widths = [line.gray.shape[1] for line in lines]
     assert len(set(widths)) == len(lines) > 1
     for number, width in enumerate(widths):
-        recognise = Breaking("READ", 0.9)
-        recognise.breaking = width
-        (words,) = TextLines().read([lines], recognise)
+        recognize = Breaking("READ", 0.9)
+        recognize.breaking = width
+        (words,) = TextLines().read([lines], recognize)
         texts = [word.text for word in words]
         assert texts == ["RAW" if place == number else "READ" for place in range(len(lines))]
 
 
-def test_pages_are_read_as_they_are():
-    recognise = Counting("MARLOW", 0.1)
+def test_whole_pages_are_read_unchanged():
+    recognize = Counting("MARLOW", 0.1)
     picture = written("MARLOW")
-    ((word,),) = WholePages(6).read([WholePages(6).prepare(picture)], recognise)
+    prepared, pixels = WholePages(6).prepare(picture)
+    assert pixels == picture.width * picture.height
+    ((word,),) = WholePages(6).read([prepared], recognize)
     assert (word.text, word.confidence, word.box, word.line) == ("MARLOW", 0.1, (12, 12, 60, 40), 0)

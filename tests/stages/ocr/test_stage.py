@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,6 @@ from pydantic import ValidationError
 from stages.base import BadItemError, Failure, FailureKind, Item, StageError
 from stages.ocr.schema import OcrConfig, OcrValue
 from stages.ocr.stage import OcrStage
-from stages.ocr.tesseract import limit_to_one_thread
 
 
 def written(*lines: str, size: tuple[int, int] = (640, 240), at: int = 20) -> Image.Image:
@@ -101,13 +99,6 @@ def test_without_tesseract_the_sentence_says_how_to_get_it(monkeypatch: pytest.M
 def test_settings_that_would_reach_a_command_line_are_checked(settings: dict[str, object]):
     with pytest.raises(ValidationError):
         OcrConfig(**settings)
-
-
-def test_the_thread_limit_is_taken_back(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("OMP_THREAD_LIMIT", raising=False)
-    with limit_to_one_thread():
-        assert os.environ["OMP_THREAD_LIMIT"] == "1"
-    assert "OMP_THREAD_LIMIT" not in os.environ
 
 
 # -- pictures that are read together

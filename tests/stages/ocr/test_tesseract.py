@@ -1,4 +1,4 @@
-"""Tesseract dies with its parent and keeps to its memory, with the real Tesseract and with ones that misbehave."""
+"""The guard of Tesseract, with the real Tesseract and with scripts that misbehave."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from PIL import Image
 from stages.base import Failure, FailureKind, Item, StageError, Value
 from stages.ocr.schema import OcrConfig
 from stages.ocr.stage import OcrStage
-from stages.ocr.tesseract import load_pytesseract
+from stages.ocr.tesseract import load_pytesseract, read_pages
 from tests.stages.ocr.test_stage import written
 
 can_die_with_its_parent = pytest.mark.skipif(
@@ -26,7 +26,7 @@ can_die_with_its_parent = pytest.mark.skipif(
     reason="setpriv is missing or cannot do this",
 )
 
-# Much text and not noise: Tesseract would complain of noise, and end when nobody is left to hear it.
+# Text and not noise: Tesseract writes messages about noise, and ends if their pipe is closed.
 READ_FOR_LONG = """
 from PIL import Image, ImageDraw, ImageFont
 from stages.base import Item
@@ -54,7 +54,7 @@ def read(picture: Image.Image, **settings: object) -> Value | Failure:
 
 
 def tesseracts(mark: str) -> list[float]:
-    """Seconds of work of every Tesseract that has `mark` in its environment."""
+    """Return the CPU seconds of each Tesseract that has `mark` in its environment."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -62,7 +62,7 @@ def tesseracts(mark: str) -> list[float]:
             if marked and (process / "comm").read_text().strip() == "tesseract":
                 user = (process / "stat").read_text().rpartition(")")[2].split()[11]
                 found.append(int(user) / os.sysconf("SC_CLK_TCK"))
-        except OSError:  # gone meanwhile, or another person's
+        except OSError:  # the process has ended, or belongs to another user
             continue
     return found
 
@@ -91,8 +91,8 @@ def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 @can_die_with_its_parent
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 def test_no_tesseract_outlives_its_parent(tmp_path: Path, sent: signal.Signals):
-    mark = f"LEASH_TEST={tmp_path}"
-    own = {"LEASH_TEST": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    mark = f"GUARD_TEST={tmp_path}"
+    own = {"GUARD_TEST": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     parent = subprocess.Popen([sys.executable, "-c", READ_FOR_LONG], env={**os.environ, **own})
     try:
         # Well after the whole picture was handed over; one cut short would end Tesseract anyhow.
@@ -105,7 +105,7 @@ def test_no_tesseract_outlives_its_parent(tmp_path: Path, sent: signal.Signals):
 
 
 @can_die_with_its_parent
-def test_a_parent_that_died_before_the_leash_was_on_is_noticed(monkeypatch: pytest.MonkeyPatch):
+def test_tesseract_does_not_start_after_its_parent_has_died(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("stages.ocr.tesseract.os.getpid", lambda: 999_999_999)
     result = read(written("MARLOW"))
     assert isinstance(result, Failure)
@@ -135,26 +135,35 @@ def test_no_tesseract_outlives_a_timeout_or_the_end_of_its_guard(
     assert list(temporary.iterdir()) == []
 
 
-def test_other_calls_of_pytesseract_in_the_process_work():
+def test_other_calls_of_pytesseract_bypass_the_guard():
     load_pytesseract()
     assert pytesseract.image_to_string(written("MARLOW")).strip() == "MARLOW"
     assert "eng" in pytesseract.get_languages()
 
 
-def test_a_guard_that_cannot_be_executed_stops_the_stage(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("stages.ocr.tesseract.MEMORY_AND_PARENT_GUARD", Path("/no/such/guard"))
+def test_a_guard_that_cannot_be_executed_stops_the_stage():
     with pytest.raises(StageError, match="cannot execute /no/such/guard"):
-        read(written("MARLOW"))
+        read_pages([written("MARLOW")], ["--psm", "6"], 60, 2048, Path("/no/such/guard"))
 
 
-def test_too_little_memory_for_a_picture_is_told():
+def test_tesseract_has_one_thread_and_the_process_keeps_its_own_limit(
+    pretend: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("OMP_THREAD_LIMIT", raising=False)
+    pretend(f"echo $OMP_THREAD_LIMIT >{tmp_path}/threads")
+    read(written("MARLOW"))
+    assert (tmp_path / "threads").read_text() == "1\n"
+    assert "OMP_THREAD_LIMIT" not in os.environ
+
+
+def test_too_little_memory_is_a_failure_of_resources():
     result = read(noise(2400), page_mode=11, memory=96)
     assert isinstance(result, Failure)
     assert result.kind == FailureKind.RESOURCE
     assert result.reason == "Tesseract ran out of memory: ocr.memory allows it 96 MB"
 
 
-def test_short_of_memory_a_picture_is_read_as_ever_or_not_at_all():
+def test_with_little_memory_a_picture_is_read_completely_or_not_at_all():
     picture = written(*["A SIGN IN MARLOW"] * 7, size=(1000, 700))
     whole = read(picture, page_mode=3)
     assert not isinstance(whole, Failure)
@@ -163,7 +172,7 @@ def test_short_of_memory_a_picture_is_read_as_ever_or_not_at_all():
         assert result == whole or (isinstance(result, Failure) and result.kind == FailureKind.RESOURCE)
 
 
-def test_a_table_made_without_enough_memory_is_not_believed(pretend: Callable[[str], None]):
+def test_a_table_is_rejected_if_a_message_says_out_of_memory(pretend: Callable[[str], None]):
     pretend(f"printf '{TABLE}' >\"$2.tsv\"")
     assert not isinstance(read(written("MARLOW"), page_mode=11), Failure)
     pretend(f"printf '{TABLE}' >\"$2.tsv\"; echo 'Error in pixCreateNoInit: pixdata_malloc fail for data' >&2")
@@ -186,7 +195,7 @@ def test_a_table_made_without_enough_memory_is_not_believed(pretend: Callable[[s
         ("printf 'level\\ttext\\n1\\n' >\"$2.tsv\"", FailureKind.TRANSIENT, "Tesseract's table is damaged"),
     ],
 )
-def test_every_other_end_is_a_failure_with_its_reason(
+def test_each_other_end_of_tesseract_is_a_failure_with_its_reason(
     pretend: Callable[[str], None], script: str, kind: FailureKind, reason: str
 ):
     pretend(script)
@@ -202,7 +211,7 @@ def test_a_tesseract_that_does_not_start_stops_the_stage(pretend: Callable[[str]
         read(written("MARLOW"))
 
 
-def test_memory_is_no_part_of_the_key():
+def test_the_memory_limit_is_not_part_of_the_key():
     little, much = OcrStage(OcrConfig(memory=64)), OcrStage(OcrConfig(memory=9999))
     assert little.parameters() == much.parameters()
     assert little.identity() == much.identity()

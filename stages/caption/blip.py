@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from stages.batching import split_batches
-from stages.caption.beams import decode_beams
+from stages.caption.image_text import decode_beams
 from stages.caption.schema import Caption, CaptionConfig
 from stages.models.loading import load_pretrained, load_weights, pick_device
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from stages.base import StageError
-from stages.caption.beams import decode_beams
-from stages.caption.schema import Caption, CaptionConfig
+from stages.caption.schema import CHAT_PROMPT, Caption, CaptionConfig, join_lines
 from stages.models.loading import load_model_type, load_pretrained, load_weights, pick_device, summarize_error
 
 if TYPE_CHECKING:
     import torch
 
-
-CHAT_PROMPT = "Describe this picture in one short sentence."
 
 # Prompts of models that were trained with a word for each task. Other models need no prompt.
 TASK_PROMPTS = {"florence2": "<CAPTION>", "paligemma": "caption en"}
@@ -117,6 +115,23 @@ class ImageTextCaptioner:
             return_tensors="pt",
             processor_kwargs={"padding": True},
         )
+
+
+def decode_beams(output: Any, processor: Any, prompt_length: int, beams: int) -> list[tuple[Caption, ...]]:
+    """Return the captions of each image, best first.
+
+    Args:
+        output: The output of `generate`, with `sequences` (images × beams, tokens) and, from a beam search,
+            `sequences_scores` (images × beams,).
+        processor: Decodes tokens to text.
+        prompt_length: Number of tokens at the start of each sequence that are not part of the caption.
+        beams: Number of sequences per image.
+    """
+    texts = processor.batch_decode(output.sequences[:, prompt_length:], skip_special_tokens=True)
+    log_scores = getattr(output, "sequences_scores", None)
+    scores = [None] * len(texts) if log_scores is None else [round(math.exp(s), 6) for s in log_scores.tolist()]
+    captions = [Caption(text=join_lines(text), score=score) for text, score in zip(texts, scores, strict=True)]
+    return [tuple(captions[start : start + beams]) for start in range(0, len(captions), beams)]
 
 
 def shrink_image(image: Image.Image, max_side: int) -> Image.Image:

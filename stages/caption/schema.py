@@ -10,6 +10,9 @@ from stages.base import EXECUTION, MODEL, SEMANTIC, Frozen, StageConfig, Text, V
 
 TEMPLATE = "template"
 
+# The question for chat models without a `prompt` in the settings.
+CHAT_PROMPT = "Describe this picture in one short sentence."
+
 
 class CaptionConfig(StageConfig):
     """Settings of the stage.
@@ -67,3 +70,8 @@ class CaptionValue(Value):
 
     source: str
     captions: tuple[Caption, ...]
+
+
+def join_lines(text: str) -> str:
+    """Return `text` on one line with single spaces, since a model may answer in paragraphs."""
+    return " ".join(text.split())

@@ -8,15 +8,18 @@ beams, as in ITA (Wang et al., NAACL 2022, section 3).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from PIL.Image import Image
 
-from stages.base import Failure, Identity, Item, Result, Stage, guarded
-from stages.caption.schema import TEMPLATE, Caption, CaptionConfig, CaptionValue
+from stages.base import Failure, Identity, Item, Result, Stage, StageError, guarded
+from stages.batching import map_successes
+from stages.caption.schema import CHAT_PROMPT, TEMPLATE, Caption, CaptionConfig, CaptionValue, join_lines
 from stages.caption.template import build_sentence
+from stages.llm.endpoint import Endpoint
+from stages.llm.messages import ChatModel, ChatOutcome, Message, Reply, Sampling, encode_image
 from stages.models.identity import identify
 from stages.models.loading import load_model_type, pick_dtype
 from stages.objects.schema import ObjectsValue
@@ -48,8 +51,6 @@ class CaptionStage(Stage[CaptionConfig]):
     def __init__(self, config: CaptionConfig) -> None:
         super().__init__(config)
         self.agreed = config.consent
-        self._run: Callable[[Sequence[Item]], Sequence[Result]] | None = None
-        self._device = "cpu"
 
     @property
     def is_served(self) -> bool:
@@ -69,16 +70,14 @@ class CaptionStage(Stage[CaptionConfig]):
     @property
     def device(self) -> str:
         """The model's device, or `server`."""
-        return self._device
+        if self.is_served:
+            return "server"
+        return "cpu" if self.is_template else self.captioner.device
 
     @property
     def sends_to(self) -> str:
         """The server's host if it is another machine."""
-        if not self.is_served:
-            return ""
-        from stages.caption.served import build_endpoint
-
-        return build_endpoint(self.config).remote_host
+        return self._build_endpoint().remote_host if self.is_served else ""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -100,9 +99,14 @@ class CaptionStage(Stage[CaptionConfig]):
         if self.is_template:
             return {"kind": TEMPLATE, "template_floor": self.config.template_floor}
         if self.is_served:
-            from stages.caption.served import semantic_parameters
-
-            return semantic_parameters(self.config)
+            return {
+                "kind": "served",
+                "prompt": self.config.prompt or CHAT_PROMPT,
+                "max_new_tokens": self.config.max_new_tokens,
+                "max_side": self.config.max_side,
+                "temperature": 0.0,
+                "seed": 0,
+            }
         names = ["beams", "captions", "max_new_tokens"]
         for name in ("prompt", "chat", "max_side"):
             if getattr(self.config, name) != CaptionConfig.model_fields[name].default:
@@ -122,28 +126,47 @@ class CaptionStage(Stage[CaptionConfig]):
             numerics={"dtype": pick_dtype(config.dtype, config.device)},
         )
 
+    @functools.cached_property
+    def captioner(self) -> Captioner:
+        """The loaded model, if the settings name one for this machine.
+
+        Raises:
+            StageError: The model is incomplete, or writes no captions.
+        """
+        identity = self.identity()
+        model, dtype = identity.models["captioner"], identity.numerics["dtype"]
+        if load_model_type(self.config.model, model) == "blip":
+            from stages.caption.blip import BlipCaptioner
+
+            return BlipCaptioner(self.config, model, dtype)
+        from stages.caption.image_text import ImageTextCaptioner
+
+        return ImageTextCaptioner(self.config, model, dtype)
+
+    @functools.cached_property
+    def client(self) -> ChatModel:
+        """The client of the server, if the settings have an endpoint.
+
+        Raises:
+            StageError: The address is invalid, or the user did not agree to sending images there.
+        """
+        from stages.llm.client import ChatClient
+
+        sampling = Sampling(self.config.max_new_tokens, temperature=0.0, seed=0)
+        return ChatClient(self._build_endpoint(self.agreed), sampling)
+
     def open(self) -> None:
         """Load the model, or prepare the client of the server."""
-        if self._run is not None:
-            return
-        if self.is_template:
-            self._run = self._fill_templates
-        elif self.is_served:
-            from stages.caption.served import ServedCaptioner
+        if self.is_served:
+            _ = self.client
+        elif not self.is_template:
+            _ = self.captioner
 
-            self._run, self._device = ServedCaptioner(self.config, self.agreed).run, "server"
-        else:
-            captioner = load_captioner(self.config, self.identity())
-            self._run, self._device = functools.partial(_run_captioner, captioner), captioner.device
-
-    def run(self, items: Sequence[Item]) -> Sequence[Result]:
+    def run(self, items: Sequence[Item]) -> list[Result]:
         """Return one `CaptionValue` or failure per item; postponed if a server does not answer."""
-        self.open()
-        assert self._run is not None
-        return self._run(items)
-
-    def _fill_templates(self, items: Sequence[Item]) -> list[Result]:
-        return [guarded(self._fill_template, item) for item in items]
+        if self.is_template:
+            return [guarded(self._fill_template, item) for item in items]
+        return self._ask_server(items) if self.is_served else _run_captioner(self.captioner, items)
 
     def _fill_template(self, item: Item) -> CaptionValue:
         value = item.upstream["objects"]
@@ -152,21 +175,41 @@ class CaptionStage(Stage[CaptionConfig]):
         captions = (Caption(text=build_sentence(objects), score=None),) if objects else ()
         return CaptionValue(source=TEMPLATE, captions=captions)
 
+    def _build_endpoint(self, consent: bool = False) -> Endpoint:
+        """Return the endpoint of the settings.
 
-def load_captioner(config: CaptionConfig, identity: Identity) -> Captioner:
-    """Load the captioning model of the settings.
+        Raises:
+            StageError: The settings do not name one of the server's models.
+        """
+        config = self.config
+        if config.model in ("", TEMPLATE):
+            hint = "--set caption.model=NAME, as the server lists it: curl ENDPOINT/models"
+            raise StageError(f"the endpoint {config.endpoint} needs the name of a model", hint)
+        return Endpoint(
+            url=config.endpoint,
+            model=config.model,
+            consent=consent,
+            concurrency=config.concurrency,
+            read=config.timeout,
+            total=config.timeout,
+        )
 
-    Raises:
-        StageError: The model is incomplete, or writes no captions.
-    """
-    model, dtype = identity.models["captioner"], identity.numerics["dtype"]
-    if load_model_type(config.model, model) == "blip":
-        from stages.caption.blip import BlipCaptioner
+    def _ask_server(self, items: Sequence[Item]) -> list[Result]:
+        """Return one result per item; postponed if the server does not answer or rejects the key."""
+        with ThreadPoolExecutor() as pool:
+            chats = list(pool.map(lambda item: guarded(self._build_chat, item), items))
+        return [self._value_of(outcome) for outcome in map_successes(self.client.ask, chats)]
 
-        return BlipCaptioner(config, model, dtype)
-    from stages.caption.image_text import ImageTextCaptioner
+    def _build_chat(self, item: Item) -> list[Message]:
+        image = encode_image(item.picture(), self.config.max_side)
+        return [Message("user", self.config.prompt or CHAT_PROMPT, images=(image,))]
 
-    return ImageTextCaptioner(config, model, dtype)
+    def _value_of(self, outcome: ChatOutcome) -> Result:
+        """Return the stage's result. A caption has no score, since servers do not return beams."""
+        if not isinstance(outcome, Reply):
+            return outcome
+        caption = Caption(text=join_lines(outcome.text), score=None)
+        return CaptionValue(source=self.config.model, captions=(caption,))
 
 
 def _run_captioner(captioner: Captioner, items: Sequence[Item]) -> list[Result]:

@@ -7,6 +7,7 @@ The model runs on an OpenAI-compatible server if `endpoint` is set, else on this
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,8 +39,6 @@ class KnowledgeStage(Stage[KnowledgeConfig]):
     def __init__(self, config: KnowledgeConfig) -> None:
         super().__init__(config)
         self.agreed = config.consent
-        self.model: ChatModel | None = None
-        self.prompt: Prompt | None = None
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -81,7 +80,7 @@ class KnowledgeStage(Stage[KnowledgeConfig]):
         config = self.config
         parameters: dict[str, Any] = {
             "backend": self._source,
-            "prompt": load_prompt(config.prompt).identity,
+            "prompt": self.prompt.identity,
             "max_new_tokens": config.max_new_tokens,
             "temperature": 0,
             "seed": config.seed,
@@ -106,30 +105,41 @@ class KnowledgeStage(Stage[KnowledgeConfig]):
             return Identity(models={"model": f"{config.model}@{config.revision}"})
         return Identity(models={"model": identify(config.model, config.revision)}, numerics={"dtype": "float32"})
 
-    def open(self) -> None:
-        """Load the prompt, and the model or the client of the server."""
+    @functools.cached_property
+    def prompt(self) -> Prompt:
+        """The prompt of the settings.
+
+        Raises:
+            StageError: There is no such prompt, or its content is invalid.
+        """
+        return load_prompt(self.config.prompt)
+
+    @functools.cached_property
+    def model(self) -> ChatModel:
+        """The client of the server, or the loaded model.
+
+        Raises:
+            StageError: The address or the weights are invalid, or the user did not agree to sending posts there.
+        """
         config = self.config
-        self.prompt = self.prompt or load_prompt(config.prompt)
-        if self.model is not None:
-            return
         sampling = Sampling(config.max_new_tokens, 0.0, config.seed)
         if config.is_served:
             from stages.llm.client import ChatClient
 
-            self.model = ChatClient(config.build_endpoint(self.agreed), sampling)
-        else:
-            from stages.llm.local import LocalChat
+            return ChatClient(config.build_endpoint(self.agreed), sampling)
+        from stages.llm.local import LocalChat
 
-            self.model = LocalChat(config.model, self.identity().models["model"], config.device, sampling)
+        return LocalChat(config.model, self.identity().models["model"], config.device, sampling)
+
+    def open(self) -> None:
+        """Load the prompt, and the model or the client of the server."""
+        _ = self.prompt, self.model
 
     def run(self, items: Sequence[Item]) -> list[Result]:
         """Return one `KnowledgeValue` or failure per item; postponed if the server or the budget stops it."""
         self.open()
-        return map_successes(self._ask, [guarded(self._build_chat, item) for item in items])
-
-    def _ask(self, chats: Sequence[Messages]) -> list[Result]:
-        assert self.model is not None
-        return [self._value_of(outcome) for outcome in self.model.ask(chats)]
+        outcomes = map_successes(self.model.ask, [guarded(self._build_chat, item) for item in items])
+        return [self._value_of(outcome) for outcome in outcomes]
 
     def _build_chat(self, item: Item) -> Messages:
         """Return the chat about a post.
@@ -137,7 +147,6 @@ class KnowledgeStage(Stage[KnowledgeConfig]):
         Raises:
             BadItemError: The image cannot be read, or the post has neither text nor image.
         """
-        assert self.prompt is not None
         if not item.text.strip() and item.decode is None:
             raise BadItemError("the post has neither text nor picture")
         images = ()
@@ -184,4 +193,4 @@ class KnowledgeStage(Stage[KnowledgeConfig]):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the loaded model, which is not sent to a worker."""
-        return {**self.__dict__, "model": None}
+        return {name: value for name, value in self.__dict__.items() if name != "model"}

@@ -59,14 +59,9 @@ class Endpoint(Frozen):
         return _parse_url(self.url).hostname or ""
 
     @property
-    def is_remote(self) -> bool:
-        """Whether the data sent leaves this machine."""
-        return not is_loopback(self.host)
-
-    @property
     def remote_host(self) -> str:
-        """The host if it is another machine, else empty."""
-        return self.host if self.is_remote else ""
+        """The host if it is another machine, which data is then sent to, else empty."""
+        return "" if is_loopback(self.host) else self.host
 
     def check(self) -> None:
         """Check that requests may be sent.
@@ -79,11 +74,12 @@ class Endpoint(Frozen):
         if "@" in url.netloc or url.query:
             raise StageError("the endpoint's address holds a password or a query", f"export {self.key_variable}=…")
         key = self.read_key()
-        if key and self.is_remote and url.scheme != "https":
+        host = self.remote_host
+        if key and host and url.scheme != "https":
             hint = f"use an https endpoint, or: unset {self.key_variable}"
-            raise StageError(f"the key in {self.key_variable} would travel in clear to {self.host}", hint)
-        if self.is_remote and not self.consent:
-            raise StageError(f"nobody agreed that anything is sent to {self.host}", "--yes agrees")
+            raise StageError(f"the key in {self.key_variable} would travel in clear to {host}", hint)
+        if host and not self.consent:
+            raise StageError(f"nobody agreed that anything is sent to {host}", "--yes agrees")
 
     def read_key(self) -> str:
         """Return the API key in the environment, empty if there is none.

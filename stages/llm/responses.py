@@ -1,4 +1,4 @@
-"""Classify HTTP responses without a reply: retry, fail the item, or stop using the endpoint."""
+"""Read HTTP responses of an endpoint: a reply, or whether to retry, fail the item, or stop using the endpoint."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Annotated, Any
 
-from stages.base import FailureKind
-from stages.llm.messages import Reply, find_error, tidy_text
+import httpx2 as httpx
+from pydantic import BaseModel, Field, ValidationError
+
+from stages.base import FailureKind, describe_invalid, replace_surrogates
+from stages.llm.messages import Reply, Usage, estimate_text_tokens, has_text
 
 # The server is running but cannot answer any request now.
 UNAVAILABLE = frozenset({429, 502, 503, 529})
@@ -21,26 +25,10 @@ RETRYABLE = frozenset({408, 425, 504, *UNAVAILABLE})
 # The address, the model's name or the key is wrong, not the question.
 REFUSALS = frozenset({401, 403, 404, 405, 410})
 
-TOO_MANY_REDIRECTS = 508
+LOOP_DETECTED = 508
 
-
-@dataclass(frozen=True, slots=True)
-class HttpResponse:
-    """A response that was read up to the size limit.
-
-    Attributes:
-        status: The HTTP status.
-        content: The body; empty if `is_too_long`.
-        wait: The `Retry-After` in seconds.
-        is_too_long: Whether the body is longer than the limit.
-        location: The target of a redirect.
-    """
-
-    status: int
-    content: bytes
-    wait: float | None = None
-    is_too_long: bool = False
-    location: str = ""
+# Maximum length of a server's own error message in ours, in characters.
+MAX_ERROR_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +62,84 @@ class RequestOutcome:
     reply: Reply | None = None
 
 
-def classify_response(response: HttpResponse, host: str, key_variable: str) -> RequestOutcome:
-    """Return what a status other than 200 means."""
-    status = response.status
+class CompletionMessage(BaseModel):
+    """The message in a choice of a completion."""
+
+    content: str | None = None
+    refusal: str | None = None
+
+
+class CompletionChoice(BaseModel):
+    """One of the answers in a completion."""
+
+    message: CompletionMessage
+    finish_reason: str | None = None
+
+
+class TokenCounts(BaseModel):
+    """The server's token counts in a completion."""
+
+    prompt_tokens: Annotated[int, Field(ge=0)]
+    completion_tokens: Annotated[int, Field(ge=0)] = 0
+
+
+class Completion(BaseModel):
+    """The fields of a response that are read; servers add others."""
+
+    choices: Annotated[list[CompletionChoice], Field(min_length=1)]
+    model: str = ""
+    usage: TokenCounts | None = None
+
+
+def parse_reply(content: bytes, prompt_tokens: int) -> RequestOutcome:
+    """Return the outcome of a response with status 200: a reply, unless it has another format or contains no text.
+
+    Args:
+        content: The body.
+        prompt_tokens: An estimate for servers that do not count tokens.
+    """
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
+        return RequestOutcome("the endpoint answered with something that is no JSON", is_retryable=True)
+    if isinstance(data, dict) and data.get("error") and "choices" not in data:
+        return RequestOutcome(f"the endpoint answered: {find_error(data)}", is_retryable=True)
+    try:
+        completion = Completion.model_validate(data)
+    except ValidationError as error:
+        reason = f"the endpoint answered in another form: {describe_invalid(error)}"
+        return RequestOutcome(reason, kind=FailureKind.PERMANENT)
+    choice = completion.choices[0]
+    finish = tidy_text(choice.finish_reason or "")
+    text = replace_surrogates(choice.message.content or "").strip()
+    if has_text(text):
+        if completion.usage is None:
+            tokens = estimate_text_tokens(text)
+            usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=tokens, estimated=True)
+        else:
+            usage = Usage(**completion.usage.model_dump())
+        return RequestOutcome("", reply=Reply(text, tidy_text(completion.model), finish, usage))
+    if choice.message.refusal or finish == "content_filter":
+        return RequestOutcome("the model refused to answer", kind=FailureKind.PERMANENT)
+    return RequestOutcome(f"the model answered with no text (finish: {finish})")
+
+
+def classify_response(response: httpx.Response, content: bytes, host: str, key_variable: str) -> RequestOutcome:
+    """Return what a status other than 200 means.
+
+    Args:
+        response: The response, whose body may not have been read.
+        content: The body; empty if it is too long.
+        host: The host for messages.
+        key_variable: The environment variable that holds the API key.
+    """
+    status = response.status_code
     message = ""
     with contextlib.suppress(ValueError, RecursionError):
-        message = find_error(json.loads(response.content))
+        message = find_error(json.loads(content))
     reason = f"{host} answered {status}{f': {message}' if message else ''}"
-    if 300 <= status < 400 or status == TOO_MANY_REDIRECTS:
-        target = f" to {tidy_text(response.location)}" if response.location else ""
-        hint = "if that is right, make it the endpoint"
-        return RequestOutcome(f"{host} redirects{target}", hint, is_refusal=True, is_fatal=True)
+    if 300 <= status < 400 or status == LOOP_DETECTED:
+        return report_redirect(host, response.headers.get("location", ""))
     if status in (401, 403):
         hint = f"export {key_variable}=… with a key that {host} accepts"
         return RequestOutcome(reason, hint, FailureKind.PERMANENT, is_refusal=True, is_fatal=status == 401)
@@ -98,9 +153,30 @@ def classify_response(response: HttpResponse, host: str, key_variable: str) -> R
             is_retryable=True,
             is_unavailable=status in UNAVAILABLE,
             is_busy=status in (429, 503),
-            wait=response.wait,
+            wait=parse_retry_after(response.headers.get("retry-after"), response.headers.get("date")),
         )
     return RequestOutcome(reason, kind=FailureKind.PERMANENT)
+
+
+def report_redirect(host: str, location: str = "") -> RequestOutcome:
+    """Return the outcome of a redirect that is not followed."""
+    target = f" to {tidy_text(location)}" if location else ""
+    hint = "if that is right, make it the endpoint"
+    return RequestOutcome(f"{host} redirects{target}", hint, is_refusal=True, is_fatal=True)
+
+
+def find_error(data: Any) -> str:
+    """Return the error message in a response: `{"error": {"message": …}}`, `{"error": …}` or `{"detail": …}`."""
+    error = data.get("error", data.get("detail", "")) if isinstance(data, dict) else ""
+    if isinstance(error, dict):
+        error = error.get("message", "")
+    return tidy_text(error if isinstance(error, str) else "")
+
+
+def tidy_text(text: str) -> str:
+    """Return a server's text as one short printable line."""
+    printable = "".join(c if c.isprintable() else " " for c in replace_surrogates(text))
+    return re.sub(r"\s+", " ", printable).strip()[:MAX_ERROR_LENGTH]
 
 
 def parse_retry_after(header: str | None, date: str | None = None, now: datetime | None = None) -> float | None:

@@ -10,14 +10,8 @@ import httpx2 as httpx
 
 from stages.base import FailureKind
 from stages.llm.endpoint import Endpoint
-from stages.llm.messages import Messages, Sampling, UnusableReplyError, parse_reply
-from stages.llm.responses import (
-    TOO_MANY_REDIRECTS,
-    HttpResponse,
-    RequestOutcome,
-    classify_response,
-    parse_retry_after,
-)
+from stages.llm.messages import Messages, Sampling
+from stages.llm.responses import RequestOutcome, classify_response, parse_reply, report_redirect
 
 MAX_REDIRECTS = 3
 
@@ -52,7 +46,7 @@ class ChatTransport:
             timeout=httpx.Timeout(endpoint.read, connect=endpoint.connect, pool=None),
             limits=httpx.Limits(max_connections=limit, max_keepalive_connections=limit),
             follow_redirects=False,
-            trust_env=endpoint.is_remote,  # a proxy is another machine
+            trust_env=bool(endpoint.remote_host),  # a proxy is another machine
         )
 
     def build_body(self, messages: Messages) -> dict[str, Any]:
@@ -77,7 +71,7 @@ class ChatTransport:
         timeout = RequestOutcome("", "is it the right endpoint?", is_retryable=True, is_timeout=True)
         try:
             async with asyncio.timeout(self.endpoint.total):
-                response = await self._fetch(http, body)
+                outcome = await self._fetch(http, body, prompt_tokens)
         except TimeoutError:
             return replace(timeout, reason=f"no whole answer within {self.endpoint.total:g} s")
         except httpx.TimeoutException as error:
@@ -87,35 +81,26 @@ class ChatTransport:
             return RequestOutcome(f"{self.host} does not answer", hint, is_retryable=True, is_unavailable=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return RequestOutcome(f"the answer broke off ({type(error).__name__})", is_retryable=True)
-        outcome = self._read(response, prompt_tokens)
-        return replace(outcome, reason=self._without_key(outcome.reason))
+        return self._hide_key(outcome)
 
-    def _read(self, response: HttpResponse, prompt_tokens: int) -> RequestOutcome:
-        if response.status != 200:
-            return classify_response(response, self.host, self.endpoint.key_variable)
-        if response.is_too_long:
-            reason = f"the answer is longer than {self.endpoint.max_bytes} bytes"
-            return RequestOutcome(reason, kind=FailureKind.PERMANENT)
-        try:
-            reply = parse_reply(response.content, prompt_tokens)
-        except UnusableReplyError as error:
-            return RequestOutcome(str(error), kind=error.kind, is_retryable=error.is_retryable)
-        text, model, finish = map(self._without_key, (reply.text, reply.model, reply.finish))
-        return RequestOutcome("", reply=replace(reply, text=text, model=model, finish=finish))
+    def _hide_key(self, outcome: RequestOutcome) -> RequestOutcome:
+        key, reply = self.endpoint.read_key(), outcome.reply
+        if not key:
+            return outcome
+        if reply is not None:
+            text, model, finish = (part.replace(key, "[key]") for part in (reply.text, reply.model, reply.finish))
+            reply = replace(reply, text=text, model=model, finish=finish)
+        return replace(outcome, reason=outcome.reason.replace(key, "[key]"), reply=reply)
 
-    def _without_key(self, text: str) -> str:
-        key = self.endpoint.read_key()
-        return text.replace(key, "[key]") if key else text
-
-    async def _fetch(self, http: httpx.AsyncClient, body: dict[str, Any]) -> HttpResponse:
+    async def _fetch(self, http: httpx.AsyncClient, body: dict[str, Any], prompt_tokens: int) -> RequestOutcome:
         url = self.url
         for _ in range(MAX_REDIRECTS + 1):
             async with http.stream("POST", url, json=body) as response:
                 target = self._find_redirect(response)
                 if target is None:
-                    return await self._receive(response)
+                    return await self._receive(response, prompt_tokens)
                 url = target
-        return HttpResponse(TOO_MANY_REDIRECTS, b"")
+        return report_redirect(self.host)
 
     def _find_redirect(self, response: httpx.Response) -> httpx.URL | None:
         """Return the target of a redirect that keeps the method and stays on this server, else None."""
@@ -125,16 +110,20 @@ class ChatTransport:
         server = (self.url.scheme, self.url.host, self.url.port)
         return target if (target.scheme, target.host, target.port) == server else None
 
-    async def _receive(self, response: httpx.Response) -> HttpResponse:
+    async def _receive(self, response: httpx.Response, prompt_tokens: int) -> RequestOutcome:
         """Read a response up to the size limit, which also ends a response that is endless."""
-        encoding = response.headers.get("content-encoding", "identity").lower()
-        wait = parse_retry_after(response.headers.get("retry-after"), response.headers.get("date"))
         content = bytearray()
         async for chunk in response.aiter_raw():
             content += chunk
             if len(content) > self.endpoint.max_bytes:
-                return HttpResponse(response.status_code, b"", wait, is_too_long=True)
-        if encoding not in ("identity", ""):
-            content.clear()  # compressed although `connect` declined it
-        location = response.headers.get("location", "")
-        return HttpResponse(response.status_code, bytes(content), wait, location=location)
+                break
+        is_too_long = len(content) > self.endpoint.max_bytes
+        encoding = response.headers.get("content-encoding", "identity").lower()
+        if is_too_long or encoding not in ("identity", ""):
+            content.clear()  # too long, or compressed although `connect` declined it
+        if response.status_code != 200:
+            return classify_response(response, bytes(content), self.host, self.endpoint.key_variable)
+        if is_too_long:
+            reason = f"the answer is longer than {self.endpoint.max_bytes} bytes"
+            return RequestOutcome(reason, kind=FailureKind.PERMANENT)
+        return parse_reply(bytes(content), prompt_tokens)

@@ -13,8 +13,8 @@ from PIL.Image import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from stages.base import Failure, StageError
-from stages.caption.image_text import CHAT_PROMPT, shrink_image
-from stages.caption.schema import CaptionConfig, CaptionValue
+from stages.caption.image_text import shrink_image
+from stages.caption.schema import CHAT_PROMPT, CaptionConfig, CaptionValue
 from stages.caption.stage import CaptionStage
 from tests.support import tiny_captioners
 from tests.support.stages_fixtures import bad_item, item_of, noise

@@ -7,6 +7,7 @@ import json
 import pickle
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -135,21 +136,21 @@ def test_a_model_of_another_kind_is_refused(yolos: Path, tmp_path: Path):
         CaptionStage(CaptionConfig(model=clip)).open()
 
 
-def test_a_package_that_is_missing_is_named():
+def test_a_missing_package_is_an_error_that_names_it():
     def factory(*_: object, **__: object) -> None:
         raise ImportError("SiglipTokenizer requires sentencepiece\nand more")
 
     with pytest.raises(StageError, match=r"needs a package: SiglipTokenizer requires sentencepiece$"):
-        load_pretrained(factory, "owner/model", f"owner/model@{COMMIT}")
+        load_pretrained(SimpleNamespace(from_pretrained=factory), "owner/model", f"owner/model@{COMMIT}")
 
 
 @pytest.mark.parametrize("cause", [ConnectionError("reset by peer"), TimeoutError("too slow")])
-def test_a_connection_that_breaks_in_a_download_is_no_damaged_model(cause: Exception):
+def test_a_broken_connection_is_not_reported_as_a_damaged_model(cause: Exception):
     def factory(*_: object, **__: object) -> None:
         raise OSError("Can't load the model for 'owner/model'") from cause
 
     with pytest.raises(StageError, match="is not on this machine and") as raised:
-        load_pretrained(factory, "owner/model", f"owner/model@{COMMIT}")
+        load_pretrained(SimpleNamespace(from_pretrained=factory), "owner/model", f"owner/model@{COMMIT}")
     assert "hf download owner/model" in raised.value.hint
 
 

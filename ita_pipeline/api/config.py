@@ -120,5 +120,5 @@ def _experiment_file(preset: Preset, name: str | None, dataset: str | None) -> P
     experiment = "default"
     if dataset is not None and not Path(dataset).is_dir():
         file = find_dataset(dataset)
-        experiment = parse_config(DatasetCard, read_yaml(file), f"dataset card {file.name}").experiment
+        experiment = DatasetCard.read(file).experiment
     return find_config("experiments", default_experiment(experiment, preset))

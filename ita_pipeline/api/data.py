@@ -10,7 +10,7 @@ from pathlib import Path
 from ita_pipeline.api.data_check import Checked as Checked
 from ita_pipeline.api.data_check import check as check
 from ita_pipeline.cache.store import Workspace
-from ita_pipeline.core.config import config_files, parse_config, read_yaml
+from ita_pipeline.core.config import config_files
 from ita_pipeline.core.errors import MissingError
 from ita_pipeline.core.files import new_folder, refuse_existing
 from ita_pipeline.core.progress import NoProgress, Progress
@@ -49,7 +49,7 @@ def list_datasets(data: Path | None = None, workspace: Path = Path()) -> list[Da
     """Return every dataset that has a card."""
     entries: list[DatasetEntry] = []
     for name, file in config_files("datasets").items():
-        card = parse_config(DatasetCard, read_yaml(file), f"dataset card {file.name}")
+        card = DatasetCard.read(file)
         try:
             folder = find_data_folder(name, card, data, Workspace(workspace).data)
             entries.append(DatasetEntry(name, card, folder, find_split_files(name, card, folder)))

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import NotCleanError
-from ita_pipeline.core.notes import Notes
-from ita_pipeline.core.progress import NoProgress, Progress
+from ita_pipeline.core.progress import NoProgress, Notes, Progress
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor

@@ -1,7 +1,8 @@
-"""How long work reports its progress, and how it is asked to stop."""
+"""What long work reports while it runs: progress, through which it can be stopped, and remarks."""
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 
@@ -40,3 +41,17 @@ class NoProgress:
 
     def finish(self) -> None:
         """Do nothing."""
+
+
+class Notes:
+    """Remarks that are also part of a result: distinct lines, each logged when it is added for the first time."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self.lines: list[str] = []
+        self._logger = logger
+
+    def add(self, line: str) -> None:
+        """Add a remark unless it was added before."""
+        if line not in self.lines:
+            self.lines.append(line)
+            self._logger.info(line)

@@ -45,6 +45,15 @@ class DatasetCard(Frozen):
     types: Mapping[str, str] = {}
     experiment: str = "default"
 
+    @classmethod
+    def read(cls, file: Path) -> DatasetCard:
+        """Read a card.
+
+        Raises:
+            UsageError: a setting of it is unknown or impossible.
+        """
+        return parse_config(cls, read_yaml(file), f"dataset card {file.name}")
+
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
@@ -93,7 +102,7 @@ def load_dataset(
     else:
         file = find_dataset(name)
         label = file.stem
-        card = parse_config(DatasetCard, read_yaml(file), f"dataset card {file.name}")
+        card = DatasetCard.read(file)
         folder = find_data_folder(label, card, data, workspace_data)
     parsed = {
         split: list(parse_posts(file, card.format, card.types, on_error))

@@ -11,7 +11,7 @@ from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import CorruptCacheError, UserError
-from ita_pipeline.core.notes import Notes
+from ita_pipeline.core.progress import Notes
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.contexts import PostContexts, Results, select_parts

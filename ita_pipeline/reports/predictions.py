@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pydantic import BaseModel
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.core.notes import Notes
+from ita_pipeline.core.progress import Notes
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.corpus.posts import Post

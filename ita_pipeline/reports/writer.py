@@ -9,8 +9,7 @@ from pathlib import Path
 
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import UsageError, UserError
-from ita_pipeline.core.notes import Notes
-from ita_pipeline.core.progress import Progress
+from ita_pipeline.core.progress import Notes, Progress
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
 from ita_pipeline.reports.blocks import RunSection
 from ita_pipeline.reports.cache_lookup import CacheLookup

@@ -11,7 +11,7 @@ from ita_pipeline.cache.reasons import Cause, Reason, abbreviate, find_differenc
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.config import config_files, find_config, merge_settings, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
-from ita_pipeline.core.notes import Notes
+from ita_pipeline.core.progress import Notes
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
 from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, plan_contexts, read_contexts

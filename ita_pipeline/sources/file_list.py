@@ -63,16 +63,15 @@ def find_path_column(file: RandomAccessFile) -> str | None:
     Raises:
         MissingError: the file cannot be read.
     """
-    for _, line in _read_lines(file):
-        try:
-            first: Any = json.loads(line)
-        except (ValueError, RecursionError):
-            return None
-        columns = cast("dict[str, object]", first) if isinstance(first, dict) else {}
-        if any(name in columns for name in POST_COLUMNS):
-            return None
-        return next((name for name in IMAGE_PATH_COLUMNS if isinstance(columns.get(name), str)), None)
-    return None
+    _, line = next(_read_lines(file), (0, ""))
+    try:
+        first: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    columns = cast("dict[str, object]", first) if isinstance(first, dict) else {}
+    if any(name in columns for name in POST_COLUMNS):
+        return None
+    return next((name for name in IMAGE_PATH_COLUMNS if isinstance(columns.get(name), str)), None)
 
 
 def read_list(file: RandomAccessFile) -> SourceListing:

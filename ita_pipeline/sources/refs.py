@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Protocol
 
 from ita_pipeline.sources.base import ImageSource, check_size
 from ita_pipeline.sources.local import LocalFile
@@ -45,42 +44,12 @@ class SourceListing:
     notes: tuple[str, ...] = ()
 
 
-class ItemRef(Protocol):
-    """The reference to an item that stages process: an image or a post."""
-
-    __slots__ = ()
-
-    @property
-    def key(self) -> str:
-        """The digest of the item's content."""
-        ...
-
-    @property
-    def label(self) -> str:
-        """The name shown to people."""
-        ...
-
-    @property
-    def before(self) -> str:
-        """The key that the item had earlier, if its content has changed."""
-        ...
-
-    @property
-    def changed(self) -> tuple[str, ...]:
-        """The names of the item's parts that have changed."""
-        ...
-
-    @property
-    def image(self) -> ImageRef | None:
-        """The image whose records upstream stages hold."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class ImageRef:
     """An image: the sha256 of its bytes, one of its sources, and the key that this source had before.
 
-    `copy` is a file with the content of an image that was fetched from elsewhere.
+    `copy` is a file with the content of an image that was fetched from elsewhere. `image` and `changed` are there
+    because stages also process posts.
     """
 
     key: str
@@ -123,7 +92,10 @@ class ImageRef:
 
 @dataclass(frozen=True, slots=True)
 class PostRef:
-    """A post. `key` is a digest of its `parts`: the text, the image's key and the examples chosen for it."""
+    """A post. `key` is a digest of its `parts`: the text, the image's key and the examples chosen for it.
+
+    If its content has changed, `before` is the key that it had earlier, and `changed` names the changed parts.
+    """
 
     key: str
     id: str
@@ -138,6 +110,10 @@ class PostRef:
     def label(self) -> str:
         """The name shown to people."""
         return f"post {self.id}"
+
+
+# An item that stages process.
+ItemRef = ImageRef | PostRef
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
-"""Remarks are kept and logged once each."""
+"""What work reports: remarks are kept and logged once each."""
 
 from __future__ import annotations
 
 import logging
 
-from ita_pipeline.core.notes import Notes
+from ita_pipeline.core.progress import Notes
 from tests.support.messages import logged_messages
 
 

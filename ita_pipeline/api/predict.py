@@ -26,14 +26,13 @@ from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.runs.bulk_predict import (
     POSTS_PER_PART,
-    LocalPartWriter,
     PartWriter,
     PredictionCounts,
+    RayPartWriter,
     predict_into,
 )
 from ita_pipeline.runs.evaluate import Evaluation, evaluate_run
-from ita_pipeline.runs.part_files import PartFolder, PartFormat
-from ita_pipeline.runs.predictions import Prediction
+from ita_pipeline.runs.predictions import PartFolder, PartFormat, Prediction
 from ita_pipeline.runs.predictions import save_predictions as save_predictions
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import find_run
@@ -132,7 +131,7 @@ def predict_parts(  # noqa: PLR0913
         if options.ray is not None:
             session.upload_at_end(stage_keys(predictor.stages).values())
         with open_part_writer(predictor, parts, options.ray) as writer:
-            return predict_into(writer, posts, predictor, progress, failed or (lambda *_: None))
+            return predict_into(writer, posts, progress, failed or (lambda *_: None))
 
 
 @contextmanager
@@ -148,14 +147,12 @@ def open_part_writer(
         MissingError, UsageError: Ray does not respond.
     """
     if ray is None:
-        yield LocalPartWriter(predictor, parts, posts_per_part)
+        yield PartWriter(predictor, parts, posts_per_part)
         return
-    from ita_pipeline.runs.ray_predict import RayPartWriter
-
     with (
         open_engine(ray, predictor.limits) as engine,
         connect(ray) as nodes,
-        RayPartWriter(ray, nodes, predictor, parts, engine, posts_per_part) as writer,
+        RayPartWriter(predictor, parts, posts_per_part, ray, nodes, engine) as writer,
     ):
         yield writer
 

@@ -1,26 +1,35 @@
-"""Prediction for any number of posts, batch by batch in constant memory, without repeating finished posts."""
+"""Prediction for any number of posts, batch by batch in constant memory, without repeating finished posts.
+
+Part writers tag the posts, in this process or in Ray actors.
+"""
 
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Self
 
+from ita_pipeline.cache.store import Store
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine
-from ita_pipeline.engines.local import LocalEngine
+from ita_pipeline.engines.ray.cluster import Node, RayPool, divide_cluster
 from ita_pipeline.extraction.posts import make_post_ref
-from ita_pipeline.runs.part_files import PartFolder, PredictedPosts
-from ita_pipeline.runs.predictions import TaggingInput
+from ita_pipeline.runs.predictions import PartFolder, PredictedPosts, TaggingInput
 from ita_pipeline.runs.predictor import Predictor, failure_reasons
+from ita_pipeline.runs.run import Run
+from stages.base import StageError
 
 logger = logging.getLogger(__name__)
 
 POSTS_PER_PART = 1024
+
+PARTS_PER_ACTOR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,40 +45,29 @@ class PredictionCounts:
     failed: int
 
 
-class PartWriter(Protocol):
-    """Tags posts and writes the predictions to part files; `engine` runs the stages for their images.
+class PartWriter:
+    """Tags posts in this process and writes the predictions to part files.
 
-    Contexts are prepared for `posts_per_batch` posts at a time.
+    `engine` runs the stages for the images of the posts, by default the predictor's own. Contexts are prepared for
+    `posts_per_batch` posts at a time.
     """
 
-    parts: PartFolder
-    engine: Engine
-    posts_per_batch: int
-
-    def write(self, inputs: Sequence[TaggingInput]) -> None:
-        """Tag posts and write their predictions, or start to do so."""
-        ...
-
-    def release(self) -> None:
-        """Finish all writes and free the resources of the taggers until the next call of `write`."""
-        ...
-
-
-class LocalPartWriter:
-    """Tags posts in this process."""
+    engine: Engine | None = None
 
     def __init__(self, predictor: Predictor, parts: PartFolder, posts_per_part: int = POSTS_PER_PART) -> None:
         self.predictor, self.parts = predictor, parts
-        self.engine: Engine = LocalEngine(predictor.executor)
         self.posts_per_part = self.posts_per_batch = posts_per_part
 
     def write(self, inputs: Sequence[TaggingInput]) -> None:
-        """Tag posts and write their predictions."""
+        """Tag posts and write their predictions, or start to do so."""
         for part in batched(inputs, self.posts_per_part):
             write_part(self.predictor, self.parts, part)
 
     def release(self) -> None:
-        """Do nothing: the model stays in memory."""
+        """Finish all writes and free what the taggers use until the next call of `write`.
+
+        In this process the model stays in memory.
+        """
 
 
 def write_part(predictor: Predictor, parts: PartFolder, inputs: Sequence[TaggingInput]) -> None:
@@ -83,10 +81,110 @@ def write_part(predictor: Predictor, parts: PartFolder, inputs: Sequence[Tagging
     )
 
 
+class PartActor:
+    """The Ray actor: loads the run's model once. Errors are return values, for the driver to raise."""
+
+    def __init__(self, run: Path, store: Path, min_confidence: float, parts: PartFolder) -> None:
+        self.parts = parts
+        self.error: Exception | None = None
+        try:
+            self.predictor = Predictor(Run(run), Store(store), min_confidence=min_confidence)
+        except Exception as error:
+            self.error = error
+
+    def write(self, inputs: Sequence[TaggingInput]) -> Exception | None:
+        """Tag posts, write their predictions as one part, and return the error if that fails."""
+        if self.error is not None:
+            return self.error
+        try:
+            if not self.parts.folder.is_dir():
+                what = f"{self.parts.folder} is not there where an actor runs"
+                raise StageError(what, "--parts DIR on a file system that all machines share")
+            write_part(self.predictor, self.parts, inputs)
+        except Exception as error:
+            return error
+        return None
+
+
+class RayPartWriter(PartWriter):
+    """Tags posts in Ray actors, which exist only while there are posts to tag.
+
+    If an actor is lost, Ray repeats its part, which is either written completely or not at all. Batches are large
+    because the actors restart whenever the posts of a batch have stale images.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        parts: PartFolder,
+        posts_per_part: int,
+        pool: RayPool,
+        nodes: Sequence[Node],
+        engine: Engine,
+    ) -> None:
+        super().__init__(predictor, parts, posts_per_part)
+        self.engine = engine
+        self.posts_per_batch = 16 * posts_per_part
+        self._share = divide_cluster(pool, nodes)
+        self._actors: list[Any] = []
+        self._pool: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.release()
+        self._kill()
+
+    def write(self, inputs: Sequence[TaggingInput]) -> None:
+        """Assign posts to actors, part by part; wait while all actors are busy.
+
+        Raises:
+            StageError, OSError, UserError: an earlier part failed in an actor.
+        """
+        for part in batched(inputs, self.posts_per_part):
+            if not self._actors:
+                self._start()
+            if not self._pool.has_free():
+                self._collect()
+            self._pool.submit(lambda actor, inputs: actor.write.remote(inputs), part)
+
+    def release(self) -> None:
+        """Finish all parts and stop the actors."""
+        while self._actors and self._pool.has_next():
+            self._collect()
+        self._kill()
+
+    def _start(self) -> None:
+        import ray
+        from ray.util import ActorPool
+
+        share = self._share
+        with warnings.catch_warnings(action="ignore"):
+            remote = ray.remote(num_cpus=share.cores, num_gpus=share.gpus, max_restarts=-1, max_task_retries=-1)
+            actor: Any = remote(PartActor)
+        run, store = self.predictor.run.folder.absolute(), self.predictor.store.root.absolute()
+        arguments = (run, store, self.predictor.min_confidence, self.parts)
+        self._actors = [actor.remote(*arguments) for _ in range(share.actors)]
+        self._pool = ActorPool(self._actors * PARTS_PER_ACTOR)
+
+    def _collect(self) -> None:
+        error = self._pool.get_next_unordered()
+        if error is not None:
+            raise error
+
+    def _kill(self) -> None:
+        import ray
+
+        for actor in self._actors:
+            ray.kill(actor)
+        self._actors = []
+
+
 def predict_into(
     writer: PartWriter,
     posts: Iterable[Post],
-    predictor: Predictor,
     progress: Progress,
     on_failure: Callable[[str, str], None] = lambda *_: None,
 ) -> PredictionCounts:
@@ -100,6 +198,7 @@ def predict_into(
         StageError: a model or tool is missing.
         UserError: as `Predictor.predict_all`, or Ray does not respond.
     """
+    predictor = writer.predictor
     predicted = skipped = failed = notes = 0
     with closing(PredictedPosts(writer.parts)) as finished:
         for batch in batched(enumerate(posts, 1), writer.posts_per_batch):

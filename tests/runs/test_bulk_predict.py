@@ -16,7 +16,7 @@ from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.ray.cluster import RayPool
 from ita_pipeline.runs.bulk_predict import PredictionCounts, predict_into
-from ita_pipeline.runs.part_files import PartFolder, PartFormat
+from ita_pipeline.runs.predictions import PartFolder, PartFormat
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import Run
 from tests.runs.test_predictor import trained as trained  # a fixture
@@ -40,7 +40,7 @@ def predict_small_parts(
     predictor = Predictor(Run(run), Workspace(workspace).store)
     parts = PartFolder.open(Path("out"), predictor.record.key, 0.0, PartFormat.JSONL)
     with open_part_writer(predictor, parts, ray, posts_per_part) as writer:
-        return predict_into(writer, posts, predictor, NoProgress())
+        return predict_into(writer, posts, NoProgress())
 
 
 def test_parts_say_what_predict_says_in_the_order_of_the_source(trained: Path):

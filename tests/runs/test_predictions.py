@@ -10,8 +10,7 @@ import pytest
 
 from ita_pipeline.core.errors import CorruptCacheError, UsageError
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.runs.part_files import PartFolder, PartFormat, PredictedPosts
-from ita_pipeline.runs.predictions import TaggingInput
+from ita_pipeline.runs.predictions import PartFolder, PartFormat, PredictedPosts, TaggingInput
 
 FORMATS = pytest.mark.parametrize("part_format", list(PartFormat))
 

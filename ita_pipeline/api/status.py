@@ -12,17 +12,16 @@ from ita_pipeline.api.train import plan_train
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Progress
-from ita_pipeline.extraction.explain import Explanation, explain
-from ita_pipeline.extraction.explain import StageExplanation as StageExplanation
-from ita_pipeline.extraction.explain import list_components as list_components
 from ita_pipeline.extraction.options import Options, resolve_preset
 from ita_pipeline.extraction.pictures import ExtractionPlan, identify_images, plan_images
 from ita_pipeline.extraction.presets import build_stages
 from ita_pipeline.extraction.session import CacheSession
+from ita_pipeline.extraction.status import Explanation, Status, explain, status_of
+from ita_pipeline.extraction.status import StageExplanation as StageExplanation
+from ita_pipeline.extraction.status import StageStatus as StageStatus
+from ita_pipeline.extraction.status import list_components as list_components
 from ita_pipeline.runs.plan import TrainingPlan, TrainOptions
-from ita_pipeline.runs.status import StageStatus as StageStatus
-from ita_pipeline.runs.status import Status, status_of
-from ita_pipeline.runs.workdir import unfinished_runs
+from ita_pipeline.runs.train import unfinished_runs
 from ita_pipeline.sources.classify import TargetKind, classify
 from ita_pipeline.sources.discover import find_image
 from ita_pipeline.sources.local import LocalFile
@@ -94,8 +93,8 @@ def extraction_status(plan: ExtractionPlan) -> Status:
 def training_status(plan: TrainingPlan, options: Options) -> Status:
     """Return the status of a training and of the stages that it needs."""
     workspace = Workspace(options.workspace)
-    state = plan.state(workspace.store, workspace.runs)
-    return status_of(plan.contexts.plan, plan.contexts.pictures.unreadable, state)
+    training = plan.status(workspace.store, workspace.runs)
+    return status_of(plan.contexts.plan, plan.contexts.pictures.unreadable, training)
 
 
 def why(image: Path | str, options: Options | None = None) -> Explanation:

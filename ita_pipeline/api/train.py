@@ -22,7 +22,7 @@ from ita_pipeline.ner.training.loggers import create_reporters
 from ita_pipeline.reports.build import MAX_IMAGES_AFTER_TRAINING, report_run
 from ita_pipeline.reports.thumbnails import Pictures
 from ita_pipeline.reports.writer import ReportOptions
-from ita_pipeline.runs.plan import TrainingPlan, TrainOptions, plan_training
+from ita_pipeline.runs.plan import RunInputs, TrainingPlan, TrainOptions, plan_training
 from ita_pipeline.runs.run import Run
 from ita_pipeline.runs.run import RunScores as RunScores
 from ita_pipeline.runs.series import Mean as Mean
@@ -111,9 +111,8 @@ def _train_planned(plan: TrainingPlan, options: Options, training: TrainOptions,
             f"{contexts.extraction.waiting} {what} are left for another time ({why}), so nothing was trained",
             "the same command again takes the next ones",
         )
-    run, new = train_if_new(
-        plan.run_inputs(contexts), workspace.runs, training.checkpoint_every, training.report_to
-    )
+    inputs = RunInputs(plan, contexts)
+    run, new = train_if_new(inputs, workspace.runs, training.checkpoint_every, training.report_to)
     if world.is_main and (new or not run.report.is_file()):
         report_options = ReportOptions(workspace=options.workspace, pictures=Pictures.INSIDE)
         report_run(run, run.report, report_options, progress, plan.dataset, MAX_IMAGES_AFTER_TRAINING)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ita_pipeline.cache.keys import digest
 from ita_pipeline.cache.reasons import Cause, Reason, abbreviate, find_differences
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.config import config_files, find_config, merge_settings, parse_config, read_yaml
@@ -18,10 +21,10 @@ from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, plan_con
 from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.posts import PostSource
 from ita_pipeline.extraction.presets import OPTIONAL_STAGES, Preset, build_context_stages
+from ita_pipeline.extraction.status import StageStatus
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder
-from ita_pipeline.runs.run import last_run, run_at
-from ita_pipeline.runs.train import RunInputs, check_trainable
+from ita_pipeline.runs.run import RenderedPosts, last_run, run_at, run_components
 
 COMPONENT_CAUSES: Mapping[str, Cause] = {
     "sentences": Cause.TEXTS,
@@ -33,7 +36,7 @@ COMPONENT_CAUSES: Mapping[str, Cause] = {
 }
 """What makes a training stale: the components of the run key, see `run_components`, and the cause of a change.
 
-Two more causes are in `TrainingPlan.state`: `UNKNOWN` while a stage is stale, as its contexts are part of the key,
+Two more causes are in `TrainingPlan.status`: `UNKNOWN` while a stage is stale, as its contexts are part of the key,
 and `NEVER` if the dataset has no finished run.
 """
 
@@ -61,48 +64,43 @@ class TrainOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class RunState:
-    """Why a training is stale, if it is. `key` is empty while the training depends on stale stages."""
-
-    key: str
-    reasons: tuple[Reason, ...]
-
-    @property
-    def fresh(self) -> bool:
-        """Whether the run exists already."""
-        return not self.reasons
-
-
-@dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """The inputs of a training, and what has to be done before it."""
+    """The inputs of a training, and what has to be done before it.
+
+    `captions` is the name of the file of imported captions, if any.
+    """
 
     dataset: Dataset
     preset: Preset
     settings: TrainingConfig
     encoder: EncoderRef
-    captions: Path | None
+    captions: str
     contexts: ContextPlan
     command: str
 
-    def run_inputs(self, contexts: PostContexts) -> RunInputs:
-        """Combine the plan with finished contexts."""
-        file = self.captions.name if self.captions else ""
-        return RunInputs(self.dataset, self.preset, contexts, self.settings, self.encoder, file, self.command)
+    def status(self, store: Store, runs: Path) -> StageStatus:
+        """Compare the inputs with those of the finished runs; reasons refer to the most recent one.
 
-    def state(self, store: Store, runs: Path) -> RunState:
-        """Compare the inputs with those of the finished runs; reasons refer to the most recent one."""
+        The key is empty while the training depends on stale stages.
+        """
         stale = [part.stage.name for part in self.contexts.plan.stages if part.stale or part.waiting]
         if stale:
-            return RunState("", (Reason(Cause.UNKNOWN, ", ".join(stale)),))
-        inputs = self.run_inputs(read_contexts(self.contexts, store))
+            return _training_status("", Reason(Cause.UNKNOWN, ", ".join(stale)))
+        inputs = RunInputs(self, read_contexts(self.contexts, store))
         if run_at(runs, self.dataset.name, inputs.key).is_complete:
-            return RunState(inputs.key, ())
+            return _training_status(inputs.key)
         last = last_run(runs, self.dataset.name)
         if last is None:
-            return RunState(inputs.key, (Reason(Cause.NEVER),))
+            return _training_status(inputs.key, Reason(Cause.NEVER))
         changes = find_differences(last.record().components, inputs.components)
-        return RunState(inputs.key, tuple(_reason(*change) for change in changes))
+        return _training_status(inputs.key, *(_reason(*change) for change in changes))
+
+
+def _training_status(key: str, *reasons: Reason) -> StageStatus:
+    """Return the status of a training, which is stale if there is a reason for it."""
+    is_stale = bool(reasons)
+    counts = {str(reason): 1 for reason in reasons}
+    return StageStatus("training", key, int(not is_stale), int(is_stale), 0, counts, None if is_stale else 0.0, {})
 
 
 def _reason(name: str, before: object, after: object) -> Reason:
@@ -111,6 +109,49 @@ def _reason(name: str, before: object, after: object) -> Reason:
     if cause is Cause.TEXTS:
         return Reason(cause, f"{component} of {rest}")
     return Reason(cause, rest or component, abbreviate(before), abbreviate(after))
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """Everything that determines a run, and so its key: the plan, and the contexts once they are finished."""
+
+    plan: TrainingPlan
+    contexts: PostContexts
+
+    @functools.cached_property
+    def splits(self) -> Mapping[str, RenderedPosts]:
+        """The posts of each split with their contexts, each rendered once."""
+        return {
+            name: [(post, self.contexts.render(post)) for post in posts]
+            for name, posts in self.plan.dataset.splits.items()
+        }
+
+    @functools.cached_property
+    def types(self) -> tuple[str, ...]:
+        """The entity types of the gold mentions."""
+        return tuple(sorted({span.type for post in self.plan.dataset.posts for span in post.gold or ()}))
+
+    @functools.cached_property
+    def components(self) -> dict[str, Any]:
+        """The parts of the key, in clear."""
+        return run_components(self.splits, self.plan.settings, self.plan.encoder.identity, self.types)
+
+    @property
+    def key(self) -> str:
+        """The run key."""
+        return digest(self.components)
+
+
+def check_trainable(dataset: Dataset) -> None:
+    """Raise `UsageError` if a split is empty or one of its posts has no labels."""
+    for name in ("train", "dev", "test"):
+        hint = "give each post its mentions, an empty list where there are none"
+        if not dataset.require_labels(name, hint):
+            raise UsageError(f"dataset {dataset.name} has no {name} posts", "training needs train, dev and test")
+    if not any(span for post in dataset.splits["train"] for span in post.gold or ()):
+        raise UsageError(
+            f"dataset {dataset.name} has no mention to learn from in train", f"ita data check {dataset.name}"
+        )
 
 
 def plan_training(
@@ -134,7 +175,8 @@ def plan_training(
     captions = caption_file(dataset, training.captions)
     _check_contexts_exist(preset, training.contexts, contexts)
     _report_images(dataset, captions, contexts, notes)
-    return TrainingPlan(dataset, preset, settings, encoder, captions, contexts, training.command)
+    file = captions.name if captions else ""
+    return TrainingPlan(dataset, preset, settings, encoder, file, contexts, training.command)
 
 
 def plan_dataset_contexts(

@@ -1,25 +1,29 @@
-"""One training run: its inputs and, if they are new, the training itself."""
+"""One training run: its work folder, the training itself, and the finished run.
+
+The work folder `runs/<dataset>/.<first 16 of the run key>/` holds checkpoints, the best weights so far and the log.
+The name contains the key, so a training only resumes one with the same inputs. When the run is finished it is
+renamed to its final folder, and the work folder is removed. One process at a time uses a work folder.
+"""
 
 from __future__ import annotations
 
-import functools
+import json
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.keys import digest
+from filelock import FileLock, Timeout
+
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.corpus.datasets import Dataset
-from ita_pipeline.extraction.contexts import PostContexts
-from ita_pipeline.extraction.presets import Preset
-from ita_pipeline.ner.config import TrainingConfig
-from ita_pipeline.ner.encoders import EncoderRef, load_encoder, max_row_length
-from ita_pipeline.ner.metrics.errors import surface_forms
-from ita_pipeline.ner.prediction import predict_views
+from ita_pipeline.corpus.formats.conll import format_conll
+from ita_pipeline.ner.encoders import load_encoder, max_row_length
+from ita_pipeline.ner.metrics.errors import analyze, surface_forms
+from ita_pipeline.ner.metrics.scores import score_views
+from ita_pipeline.ner.prediction import ScoredSpan, ViewPredictions, predict_views
 from ita_pipeline.ner.training.checkpoints import convert_save_errors
 from ita_pipeline.ner.training.distributed import World
 from ita_pipeline.ner.training.history import EpochScore, best_epoch
@@ -28,60 +32,22 @@ from ita_pipeline.ner.training.loop import train
 from ita_pipeline.ner.training.workdir import Workdir
 from ita_pipeline.ner.views import EncodedPost, ViewEncoder, encode_posts
 from ita_pipeline.ner.word_shapes import is_uncased
-from ita_pipeline.runs.results import write_split
-from ita_pipeline.runs.run import RenderedPosts, Run, RunAnalysis, RunRecord, RunScores, run_at, run_components
-from ita_pipeline.runs.workdir import exclusive_workdir, workdir_path
+from ita_pipeline.runs.plan import RunInputs
+from ita_pipeline.runs.predictions import Mention, Prediction
+from ita_pipeline.runs.run import (
+    TEXT,
+    TEXT_AND_IMAGE,
+    Run,
+    RunAnalysis,
+    RunRecord,
+    RunScores,
+    ViewAnalysis,
+    ViewScores,
+    run_at,
+)
 from stages.models.loading import load_weights
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RunInputs:
-    """Everything that determines a run, and so its key."""
-
-    dataset: Dataset
-    preset: Preset
-    contexts: PostContexts
-    training: TrainingConfig
-    encoder: EncoderRef
-    captions: str
-    command: str
-
-    @functools.cached_property
-    def splits(self) -> Mapping[str, RenderedPosts]:
-        """The posts of each split with their contexts, each rendered once."""
-        return {
-            name: [(post, self.contexts.render(post)) for post in posts]
-            for name, posts in self.dataset.splits.items()
-        }
-
-    @functools.cached_property
-    def types(self) -> tuple[str, ...]:
-        """The entity types of the gold mentions."""
-        return tuple(sorted({span.type for post in self.dataset.posts for span in post.gold or ()}))
-
-    @functools.cached_property
-    def components(self) -> dict[str, Any]:
-        """The parts of the key, in clear."""
-        return run_components(self.splits, self.training, self.encoder.identity, self.types)
-
-    @property
-    def key(self) -> str:
-        """The run key."""
-        return digest(self.components)
-
-
-def check_trainable(dataset: Dataset) -> None:
-    """Raise `UsageError` if a split is empty or one of its posts has no labels."""
-    for name in ("train", "dev", "test"):
-        hint = "give each post its mentions, an empty list where there are none"
-        if not dataset.require_labels(name, hint):
-            raise UsageError(f"dataset {dataset.name} has no {name} posts", "training needs train, dev and test")
-    if not any(span for post in dataset.splits["train"] for span in post.gold or ()):
-        raise UsageError(
-            f"dataset {dataset.name} has no mention to learn from in train", f"ita data check {dataset.name}"
-        )
 
 
 def train_if_new(
@@ -98,7 +64,7 @@ def train_if_new(
         UsageError: the run's folder exists but contains no complete run.
     """
     world = World.connect()
-    run = run_at(runs, inputs.dataset.name, inputs.key)
+    run = run_at(runs, inputs.plan.dataset.name, inputs.key)
     if world.broadcast(run.is_complete):
         return run, False
     # The first process writes to the work folder; the others only read there.
@@ -119,6 +85,60 @@ def train_if_new(
             new_run.folder.rename(run.folder)
     world.barrier()
     return run, True
+
+
+@contextmanager
+def exclusive_workdir(run: Run) -> Iterator[Path]:
+    """Lock a run's work folder for this process; it remains unless the run is finished in the meantime.
+
+    Waits while another process has the lock.
+
+    Raises:
+        UsageError: the run's final folder exists but contains no complete run.
+    """
+    if run.folder.exists() and not run.is_complete:
+        raise UsageError(f"{run.folder} is in the way: it holds no finished run", "move it elsewhere")
+    folder = workdir_path(run)
+    with _locked(folder / "lock"):
+        for other in unfinished_runs(run.folder.parent):
+            if other != folder:
+                logger.info(f"{other} is unfinished and of other inputs; remove it if it is not wanted")
+        yield folder
+        if run.is_complete:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def unfinished_runs(folder: Path) -> list[Path]:
+    """Return the work folders of a dataset that have checkpoints."""
+    return [checkpoints.parent for checkpoints in sorted(folder.glob(".*/checkpoints"))]
+
+
+def workdir_path(run: Run) -> Path:
+    """Return the path of a run's work folder."""
+    return run.folder.parent / f".{run.folder.name}"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that the system releases when the process ends, even if it is killed."""
+    # A soft lock would outlive a process that is killed on another machine.
+    lock = FileLock(path, fallback_to_soft=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        logger.info("another process is training this very run; waiting for it")
+        while not lock.is_locked:
+            # The folder is gone when the other process has finished the run.
+            path.parent.mkdir(exist_ok=True)
+            with suppress(FileNotFoundError):
+                lock.acquire()
+    except OSError:
+        logger.info("this file system knows no locks: see to it that no other process trains the same run")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +162,10 @@ def _train_tagger(inputs: RunInputs, workdir: Workdir) -> TrainedTagger:
 
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
+    training = inputs.plan.settings
     # The new layers are drawn at random.
-    set_seed(inputs.training.seed)
-    training = inputs.training
-    encoder, tokenizer = load_encoder(inputs.encoder)
+    set_seed(training.seed)
+    encoder, tokenizer = load_encoder(inputs.plan.encoder)
     max_length = min(training.max_length, max_row_length(encoder, tokenizer))
     word_shapes = is_uncased(tokenizer) if training.word_shapes is None else training.word_shapes
     tagger = new_tagger(encoder, inputs.types, training.word_dropout, max_length, training.objective, word_shapes)
@@ -161,37 +181,36 @@ def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTa
     """Score the weights of the best epoch and write all files of the run."""
     from ita_pipeline.ner.tagger import Tagger
 
-    tokenizer, examples, dataset = trained.tokenizer, trained.examples, inputs.dataset
+    plan, tokenizer, examples = inputs.plan, trained.tokenizer, trained.examples
     best = best_epoch(trained.history) + 1
     tagger = load_weights(Tagger, str(workdir.model(best)), "", trained.device)
     with convert_save_errors():
         tagger.save_pretrained(run.model)
     tokenizer.save_pretrained(run.model)
     shutil.copyfile(workdir.log, run.log)
-    known = surface_forms(dataset.splits["train"])
-    results = {
-        split: write_split(
-            run, split, examples[split], predict_views(tagger, examples[split], tokenizer.pad_token_id), known
-        )
-        for split in ("dev", "test")
-    }
+    known = surface_forms(plan.dataset.splits["train"])
+    scores: dict[str, ViewScores] = {}
+    analyses: dict[str, ViewAnalysis] = {}
+    for split in ("dev", "test"):
+        predictions = predict_views(tagger, examples[split], tokenizer.pad_token_id)
+        scores[split], analyses[split] = write_split(run, split, examples[split], predictions, known)
     record = RunRecord(
         key=inputs.key,
         components=inputs.components,
-        dataset=dataset.name,
-        source=dataset.source,
-        folder=str(dataset.folder).encode("utf-8", "backslashreplace").decode(),
-        command=inputs.command,
-        preset=inputs.preset.name,
-        stages=without_consent(inputs.preset.stages),
+        dataset=plan.dataset.name,
+        source=plan.dataset.source,
+        folder=str(plan.dataset.folder).encode("utf-8", "backslashreplace").decode(),
+        command=plan.command,
+        preset=plan.preset.name,
+        stages=without_consent(plan.preset.stages),
         stage_keys={name: key.hexdigest for name, key in inputs.contexts.keys.items()},
         contexts=inputs.contexts.config,
-        captions=inputs.captions,
-        encoder=inputs.encoder.name,
-        encoder_identity=inputs.encoder.identity,
-        training=inputs.training,
+        captions=plan.captions,
+        encoder=plan.encoder.name,
+        encoder_identity=plan.encoder.identity,
+        training=plan.settings,
         types=inputs.types,
-        posts={name: len(posts) for name, posts in dataset.splits.items()},
+        posts={name: len(posts) for name, posts in plan.dataset.splits.items()},
         with_context=sum(example.context is not None for split in examples.values() for example in split),
         trimmed_subtokens=trained.trimmed,
         vanished_words=trained.vanished,
@@ -199,9 +218,45 @@ def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTa
         best_epoch=best,
         processes=World.connect().size,
     )
-    analysis = RunAnalysis(splits={name: result.analysis for name, result in results.items()})
-    run.write(record, trained.history, analysis)
-    run.finish(RunScores(splits={name: result.scores for name, result in results.items()}))
+    run.write(record, trained.history, RunAnalysis(splits=analyses))
+    run.finish(RunScores(splits=scores))
+
+
+def write_split(
+    run: Run, split: str, examples: Sequence[EncodedPost], outcome: ViewPredictions, known: frozenset[str]
+) -> tuple[ViewScores, ViewAnalysis]:
+    """Write the predictions of a split and measure them; `known` are the surfaces of the training mentions."""
+    _write_predictions(run, split, TEXT, examples, outcome.text)
+    _write_predictions(run, split, TEXT_AND_IMAGE, examples, outcome.context)
+    text, both = score_views(examples, outcome)
+    posts = [example.post for example in examples]
+    analysis = ViewAnalysis(
+        text=analyze(posts, outcome.text, known), text_and_image=analyze(posts, outcome.context, known)
+    )
+    return ViewScores(text=text, text_and_image=both), analysis
+
+
+def _write_predictions(
+    run: Run, split: str, view: str, examples: Sequence[EncodedPost], mentions: Sequence[Sequence[ScoredSpan]]
+) -> None:
+    """Write CoNLL with gold and predicted tags, and JSON lines with scores; posts without words are left out."""
+    pairs = list(zip(examples, mentions, strict=True))
+    file = run.predictions(split, view)
+    file.parent.mkdir(exist_ok=True)
+    conll = format_conll((example.post, [span.span for span in scored]) for example, scored in pairs)
+    file.write_text(conll, "utf-8")
+    predictions = [
+        Prediction(
+            post=example.post,
+            view=view if example.context is not None else TEXT,
+            contexts=(),
+            mentions=tuple(Mention.from_scored(example.post, span) for span in scored),
+        )
+        for example, scored in pairs
+        if example.post.words
+    ]
+    lines = [json.dumps(prediction.to_json()) for prediction in predictions]
+    run.mentions(split, view).write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
 def without_consent(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Which settings a training takes: the experiment of the dataset and the encoder, with or without alignment."""
+"""Tests of the plan of a training: its settings from experiment and options, and datasets that are refused."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.corpus.datasets import DatasetCard
+from ita_pipeline.corpus.datasets import Dataset, DatasetCard
+from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.extraction.presets import load_preset
 from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
-from ita_pipeline.runs.plan import COMPONENT_CAUSES, TrainOptions, training_settings
+from ita_pipeline.runs.plan import COMPONENT_CAUSES, TrainOptions, check_trainable, training_settings
 from ita_pipeline.runs.run import run_components
 
 ALONE = {"text": 0.0, "context": 1.0, "alignment": 0.0}
@@ -21,7 +22,7 @@ def card(experiment: str) -> DatasetCard:
 
 
 @pytest.mark.parametrize(("dataset", "temperature"), [("twitter15", 4), ("twitter17", 2), ("snap", 4)])
-def test_the_six_runs_of_ita(dataset: str, temperature: float):
+def test_the_experiments_of_the_paper_have_its_settings(dataset: str, temperature: float):
     paper = load_preset("paper")
     aligned = training_settings(card(dataset), paper, {}, TrainOptions())
     alone = training_settings(card(dataset), paper, {}, TrainOptions(alignment=False))
@@ -35,7 +36,7 @@ def test_the_six_runs_of_ita(dataset: str, temperature: float):
 
 
 @pytest.mark.parametrize("dataset", ["twitter15", "twitter17", "snap"])
-def test_the_same_six_with_the_bundled_encoder(dataset: str):
+def test_the_bundled_experiments_differ_in_the_objective_without_alignment(dataset: str):
     bundled = load_preset("bundled")
     aligned = training_settings(card(dataset), bundled, {}, TrainOptions())
     alone = training_settings(card(dataset), bundled, {}, TrainOptions(alignment=False))
@@ -44,7 +45,7 @@ def test_the_same_six_with_the_bundled_encoder(dataset: str):
 
 
 @pytest.mark.parametrize("dataset", ["twitter15", "twitter17", "snap"])
-def test_the_weights_of_the_paper_are_a_variant(dataset: str):
+def test_the_printed_weights_of_the_paper_are_a_variant(dataset: str):
     paper = load_preset("paper")
     code = training_settings(card(dataset), paper, {}, TrainOptions())
     printed = training_settings(card(dataset), paper, {}, TrainOptions(experiment=f"{dataset}-paper-printed"))
@@ -52,7 +53,7 @@ def test_the_weights_of_the_paper_are_a_variant(dataset: str):
     assert printed.model_copy(update={"objective": code.objective}) == code
 
 
-def test_an_experiment_of_ones_own_goes_without_alignment_too():
+def test_a_custom_experiment_can_be_trained_without_alignment():
     Path("mine.yaml").write_text("epochs: 3\nobjective: {text: 1, context: 1, alignment: 1, temperature: 3}")
     options = TrainOptions(experiment="mine.yaml", alignment=False, seed=7)
     settings = training_settings(card("snap"), load_preset("bundled"), {"epochs": 2}, options)
@@ -60,13 +61,13 @@ def test_an_experiment_of_ones_own_goes_without_alignment_too():
     assert settings.objective == ObjectiveConfig(**ALONE, temperature=3)
 
 
-def test_what_is_set_on_the_command_line_has_the_last_word():
+def test_an_assignment_overrides_the_experiment():
     options = TrainOptions(alignment=False)
     settings = training_settings(card("snap"), load_preset("bundled"), {"objective": {"text": 0.5}}, options)
     assert settings.objective.text == 0.5
 
 
-def test_a_recipe_that_nobody_knows_is_a_sentence_and_is_not_asked_for_where_an_experiment_is_named():
+def test_an_unknown_recipe_is_refused_unless_an_experiment_is_named():
     preset = load_preset("bundled").model_copy(update={"recipe": "bundlet"})
     with pytest.raises(UsageError, match="no recipe bundlet") as caught:
         training_settings(card("twitter15"), preset, {}, TrainOptions())
@@ -74,12 +75,12 @@ def test_a_recipe_that_nobody_knows_is_a_sentence_and_is_not_asked_for_where_an_
     assert training_settings(card("twitter15"), preset, {}, TrainOptions(experiment="twitter15-bundled"))
 
 
-def test_a_seed_that_no_generator_takes_is_refused_before_anything_is_done():
+def test_a_seed_that_is_too_large_is_refused():
     with pytest.raises(UsageError, match="seed"):
         training_settings(card("twitter15"), load_preset("bundled"), {}, TrainOptions(seed=2**32))
 
 
-def test_any_other_dataset_has_settings():
+def test_a_dataset_without_an_experiment_has_default_settings():
     for recipe in ("paper", "bundled"):
         for alignment in (True, False):
             options = TrainOptions(alignment=alignment)
@@ -89,3 +90,30 @@ def test_any_other_dataset_has_settings():
 
 def test_every_component_of_the_run_key_has_a_cause():
     assert set(run_components({}, TrainingConfig(), "", ())) == set(COMPONENT_CAUSES)
+
+
+LABELED = Post("1", "Ada", ("Ada",), ((0, 3),), gold=(Span(0, 1, "PER"),))
+UNLABELED = Post("2", "Ada", ("Ada",), ((0, 3),))
+NO_MENTION = Post("3", "Ada", ("Ada",), ((0, 3),), gold=())
+
+
+def dataset(**splits: tuple[Post, ...]) -> Dataset:
+    return Dataset("mine", card("default"), Path(), splits, None, ())
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        ({"train": (LABELED,), "dev": (LABELED,)}, "has no test posts"),
+        ({"train": (), "dev": (LABELED,), "test": (LABELED,)}, "has no train posts"),
+        ({"train": (LABELED,), "dev": (UNLABELED,), "test": (LABELED,)}, "post 2 of dev is not labelled"),
+        ({"train": (NO_MENTION,), "dev": (LABELED,), "test": (LABELED,)}, "no mention to learn from"),
+    ],
+)
+def test_a_dataset_that_cannot_be_trained_on_is_refused(splits: dict[str, tuple[Post, ...]], message: str):
+    with pytest.raises(UsageError, match=message):
+        check_trainable(dataset(**splits))
+
+
+def test_a_labeled_dataset_is_accepted():
+    check_trainable(dataset(train=(LABELED,), dev=(NO_MENTION,), test=(NO_MENTION,)))

@@ -1,47 +1,132 @@
-"""Training runs: datasets that cannot be trained on, and how often contexts are rendered."""
+"""Tests of training runs: locked work folders, rendered contexts, and the files of a split."""
 
 from __future__ import annotations
 
 import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.corpus.datasets import Dataset, DatasetCard
-from ita_pipeline.corpus.posts import Post, Span
+from ita_pipeline.corpus.formats.conll import read_conll
+from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.extraction import contexts
-from ita_pipeline.runs.train import check_trainable, without_consent
+from ita_pipeline.ner.prediction import ScoredSpan, ViewPredictions
+from ita_pipeline.ner.views import EncodedPost, View
+from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunAnalysis, RunScores, find_run, last_run, run_at
+from ita_pipeline.runs.train import exclusive_workdir, without_consent, workdir_path, write_split
 from tests.support.fakes import draw, ita_here
+from tests.support.messages import logged_messages
 from tests.support.tiny_encoder import build_bert
 
-LABELLED = Post("1", "Ada", ("Ada",), ((0, 3),), gold=(Span(0, 1, "PER"),))
-BARE = Post("2", "Ada", ("Ada",), ((0, 3),))
-EMPTY = Post("3", "Ada", ("Ada",), ((0, 3),), gold=())
+RUN = run_at(Path("runs"), "mine", "a" * 64)
 
 
-def dataset(**splits: tuple[Post, ...]) -> Dataset:
-    card = DatasetCard(about="", files={"all": ["x"]})
-    return Dataset("mine", card, Path(), splits, None, ())
+def finish(run: Run) -> None:
+    run.folder.mkdir(parents=True)
+    (run.folder / "run.json").write_text("{}")
+    run.finish(RunScores(splits={}))
 
 
-@pytest.mark.parametrize(
-    ("splits", "says"),
-    [
-        ({"train": (LABELLED,), "dev": (LABELLED,)}, "has no test posts"),
-        ({"train": (), "dev": (LABELLED,), "test": (LABELLED,)}, "has no train posts"),
-        ({"train": (LABELLED,), "dev": (BARE,), "test": (LABELLED,)}, "post 2 of dev is not labelled"),
-        ({"train": (EMPTY,), "dev": (LABELLED,), "test": (LABELLED,)}, "no mention to learn from"),
-    ],
-)
-def test_what_cannot_be_trained_on_is_said_before_anything_runs(splits: dict[str, tuple[Post, ...]], says: str):
-    with pytest.raises(UsageError, match=says):
-        check_trainable(dataset(**splits))
+def test_the_work_folder_remains_until_the_run_is_finished():
+    with logged_messages() as messages, exclusive_workdir(RUN) as folder:
+        (folder / "checkpoints").mkdir()
+    with logged_messages() as more, exclusive_workdir(RUN) as again:
+        assert again == folder
+        assert (again / "checkpoints").is_dir()
+        finish(RUN)
+    assert not folder.exists()
+    assert messages == more == []
 
 
-def test_a_labelled_dataset_is_fine():
-    check_trainable(dataset(train=(LABELLED,), dev=(EMPTY,), test=(EMPTY,)))
+def test_the_work_folder_of_another_run_is_reported_and_kept():
+    other = run_at(Path("runs"), "mine", "b" * 64)
+    (workdir_path(other) / "checkpoints").mkdir(parents=True)
+    with logged_messages() as messages, exclusive_workdir(RUN) as folder:
+        assert list(folder.iterdir()) == [folder / "lock"]
+    assert messages == [f"{workdir_path(other)} is unfinished and of other inputs; remove it if it is not wanted"]
+    assert workdir_path(other).is_dir()
+
+
+def test_an_unfinished_run_is_not_found():
+    hidden = Run(workdir_path(RUN))
+    finish(hidden)
+    assert last_run(Path("runs"), "mine") is None
+    finish(RUN)
+    assert find_run("mine", Path("runs")).folder == RUN.folder
+
+
+def test_a_folder_without_a_finished_run_is_not_overwritten():
+    RUN.folder.mkdir(parents=True)
+    with pytest.raises(UsageError, match="is in the way"), exclusive_workdir(RUN):
+        pass
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from ita_pipeline.runs.run import Run, RunScores
+from ita_pipeline.runs.train import exclusive_workdir
+
+run = Run(Path(sys.argv[1]))
+with exclusive_workdir(run) as folder:
+    (folder / "begun").touch()
+    sys.stdin.read()
+    run.folder.mkdir()
+    run.finish(RunScores(splits={}))
+"""
+WAITING = "another process is training this very run; waiting for it"
+
+
+@contextmanager
+def other_process() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has the work folder, and finishes the run when its standard input ends."""
+    command = [sys.executable, "-c", SCRIPT, str(RUN.folder)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
+        while not (workdir_path(RUN) / "begun").exists():
+            assert process.poll() is None
+        yield process
+
+
+@contextmanager
+def when_waiting(action: Callable[[], object]) -> Iterator[list[str]]:
+    """Call a function as soon as this process waits; gives the messages."""
+
+    def act(record: logging.LogRecord) -> bool:
+        action()
+        return True
+
+    logger = logging.getLogger("ita_pipeline.runs.train")
+    logger.addFilter(act)
+    try:
+        with logged_messages() as messages:
+            yield messages
+    finally:
+        logger.removeFilter(act)
+
+
+def test_a_second_process_waits_until_the_first_is_killed():
+    with other_process() as process, when_waiting(process.kill) as messages, exclusive_workdir(RUN) as folder:
+        assert (folder / "begun").exists()
+    assert messages == [WAITING]
+
+
+def test_a_second_process_waits_until_the_first_finishes_the_run():
+    with other_process() as process:
+        assert process.stdin is not None
+        with when_waiting(process.stdin.close) as messages, exclusive_workdir(RUN):
+            assert RUN.is_complete
+    assert process.returncode == 0
+    assert messages == [WAITING]
+    assert not workdir_path(RUN).exists()
 
 
 def test_the_contexts_of_each_post_are_rendered_once(monkeypatch: pytest.MonkeyPatch):
@@ -74,5 +159,35 @@ def test_the_contexts_of_each_post_are_rendered_once(monkeypatch: pytest.MonkeyP
     assert len(rendered) == len(lines)
 
 
-def test_a_run_keeps_no_consent() -> None:
+def test_the_record_of_a_run_contains_no_consent() -> None:
     assert without_consent({"knowledge": {"consent": True, "model": "m"}}) == {"knowledge": {"model": "m"}}
+
+
+VIEW = View(((0, 5, 6, 1),), ((0, 1), (0, 2)))
+
+
+def example(number: int, *words: str) -> EncodedPost:
+    text, offsets = join_words(words)
+    gold = (Span(0, 1, "PER"),) if words else ()
+    return EncodedPost(Post(str(number), text, words, offsets, gold=gold), VIEW, VIEW if number % 2 else None)
+
+
+def test_both_views_are_written_with_spans_and_scores():
+    run = Run(Path("runs/mine/a"))
+    run.folder.mkdir(parents=True)
+    examples = [example(0, "Ada", "sings"), example(1, "Bob", "runs"), example(2)]
+    text: list[list[ScoredSpan]] = [[ScoredSpan(Span(0, 1, "PER"), 0.75)], [], []]
+    both: list[list[ScoredSpan]] = [text[0], [ScoredSpan(Span(0, 1, "PER"), 0.5)], []]
+    scores, split_analysis = write_split(run, "test", examples, ViewPredictions(text, both), frozenset({"ada"}))
+    assert (scores.text.micro.recall, scores.text_and_image.micro.recall) == (0.5, 1)
+    assert (split_analysis.text.seen.support, split_analysis.text.unseen.support) == (1, 1)
+    predicted = read_conll(run.predictions("test", TEXT))
+    assert [post.gold for post in predicted] == [(Span(0, 1, "PER"),), ()]
+    gold = read_conll(run.predictions("test", TEXT), column=-2)
+    assert [post.gold for post in gold] == [(Span(0, 1, "PER"),)] * 2
+    lines = [json.loads(line) for line in run.mentions("test", TEXT_AND_IMAGE).read_text().splitlines()]
+    assert [line["view"] for line in lines] == ["text", "text+image"]
+    assert lines[1]["mentions"] == [{"start": 0, "end": 3, "text": "Bob", "type": "PER", "score": 0.5}]
+    analysis = RunAnalysis(splits={"test": split_analysis})
+    assert RunAnalysis.from_json(analysis.to_json()) == analysis
+    assert json.loads(analysis.to_json())["test"]["text"]["errors"]["missed"] == 1

@@ -19,8 +19,8 @@ from ita_pipeline.ner.tagger import Tagger
 from ita_pipeline.ner.training import callback
 from ita_pipeline.ner.training.history import best_epoch
 from ita_pipeline.ner.views import ViewEncoder, encode_posts
-from ita_pipeline.runs.results import write_split
 from ita_pipeline.runs.run import Run
+from ita_pipeline.runs.train import write_split
 from tests.support.tiny_encoder import build_bert, load
 from tests.support.tiny_tagger import QUICK, bench
 
@@ -124,8 +124,9 @@ def test_no_post_is_too_odd_to_train_on_and_to_score(
     run = Run(folder / "run")
     run.folder.mkdir()
     outcome = predict_views(made.tagger, made.examples, made.pad)
-    found = write_split(run, "test", made.examples, outcome, surface_forms(one.post for one in made.examples))
-    assert found.scores.text.micro.f1 == epoch.text_f1
-    assert found.analysis.text_and_image.seen.support == sum(len(one.post.gold or ()) for one in made.examples)
+    known = surface_forms(one.post for one in made.examples)
+    scores, analysis = write_split(run, "test", made.examples, outcome, known)
+    assert scores.text.micro.f1 == epoch.text_f1
+    assert analysis.text_and_image.seen.support == sum(len(one.post.gold or ()) for one in made.examples)
     written = read_conll(run.predictions("test", "text+image"))
     assert len(written) == sum(bool(one.post.words) for one in made.examples)

@@ -1,22 +1,100 @@
-"""Explain one image or post: its records, where they are stored, what determined their keys, and what changed."""
+"""What is up to date: counts for each stage of a plan, and the explanation of one image or post.
+
+An explanation shows the records of the item, where they are stored, what determined their keys, and what changed.
+"""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.index import IndexEntry
 from ita_pipeline.cache.keys import StageKey
-from ita_pipeline.cache.plan import StagePlan
+from ita_pipeline.cache.plan import Plan, StagePlan
 from ita_pipeline.cache.reasons import CAUSE_OF_GROUP
 from ita_pipeline.cache.records import read_lines
 from ita_pipeline.cache.store import RecordReader, Store
 from ita_pipeline.extraction.pictures import ExtractionPlan
+from ita_pipeline.sources.refs import Unreadable
 from stages.base import Subject
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """A row of the table. `seconds_forecast` is None if the stage was never measured."""
+
+    stage: str
+    key: str
+    fresh: int
+    stale: int
+    failed: int
+    reasons: Mapping[str, int]
+    seconds_forecast: float | None
+    failures: Mapping[str, int]
+    damaged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The status of every stage, of the training if there is one, and the unreadable files.
+
+    `unfinished` are folders of trainings that can be resumed; they do not make anything stale.
+    """
+
+    stages: tuple[StageStatus, ...]
+    unreadable: tuple[Unreadable, ...] = ()
+    unfinished: tuple[Path, ...] = ()
+
+    @property
+    def stale(self) -> bool:
+        """Whether any item is stale."""
+        return any(row.stale for row in self.stages)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether any record is damaged."""
+        return any(row.damaged for row in self.stages)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is stale, damaged, unreadable or failed."""
+        return not (self.stale or self.damaged or self.unreadable or any(row.failed for row in self.stages))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of `ita status --json`."""
+        return {
+            "schema": "ita.status/1",
+            "stages": [asdict(row) for row in self.stages],
+            "unreadable": len(self.unreadable),
+            "unfinished": [str(folder) for folder in self.unfinished],
+            "clean": self.clean,
+        }
+
+
+def status_of(plan: Plan, unreadable: tuple[Unreadable, ...] = (), training: StageStatus | None = None) -> Status:
+    """Summarize a plan."""
+    rows = [_stage_row(stage) for stage in plan.stages]
+    return Status(tuple(rows if training is None else [*rows, training]), unreadable)
+
+
+def _stage_row(plan: StagePlan) -> StageStatus:
+    forecast = plan.forecast
+    return StageStatus(
+        stage=plan.stage.name,
+        key=plan.key.hexdigest,
+        fresh=plan.fresh,
+        stale=len(plan.stale) + plan.waiting,
+        failed=len(plan.failed),
+        reasons=dict(plan.reasons.most_common()),
+        seconds_forecast=None if forecast is None else round(forecast, 2),
+        failures=dict(Counter(failed.failure.kind for failed in plan.failed)),
+        damaged=len(plan.damage),
+    )
 
 
 class ItemStatus(StrEnum):

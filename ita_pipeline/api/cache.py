@@ -25,8 +25,7 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.core.text import clean_path
 from ita_pipeline.engines.sandbox import SubprocessExecutor
-from ita_pipeline.extraction.consent import require_consent
-from ita_pipeline.extraction.options import Options
+from ita_pipeline.extraction.options import Options, require_consent
 from ita_pipeline.extraction.presets import load_installed_stages
 from ita_pipeline.extraction.recompute import Agreement, Recomputation
 from ita_pipeline.extraction.recompute import recompute as recompute_images

@@ -23,10 +23,10 @@ from ita_pipeline.corpus.importing import import_contexts as import_contexts
 from ita_pipeline.corpus.stats import SplitStats, compute_stats
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
-from ita_pipeline.extraction.consent import ask_consent
 from ita_pipeline.extraction.contexts import make_contexts
-from ita_pipeline.extraction.options import Options, resolve_preset
-from ita_pipeline.extraction.pictures import Extraction
+from ita_pipeline.extraction.items import Extraction
+from ita_pipeline.extraction.options import Options, ask_consent
+from ita_pipeline.extraction.presets import resolve_preset
 from ita_pipeline.runs.plan import TrainOptions, plan_dataset_contexts
 from ita_pipeline.sources.hub_datasets import is_loadable
 

@@ -16,8 +16,8 @@ from ita_pipeline.corpus.datasets import Dataset, load_dataset
 from ita_pipeline.corpus.line_errors import TOLERATED, LineError
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.contexts import PostContexts, read_contexts, read_imported
-from ita_pipeline.extraction.options import Options, resolve_preset
-from ita_pipeline.extraction.presets import Preset
+from ita_pipeline.extraction.options import Options
+from ita_pipeline.extraction.presets import Preset, resolve_preset
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder, max_row_length
 from ita_pipeline.ner.views import ViewEncoder
 from ita_pipeline.runs.plan import TrainOptions, plan_dataset_contexts, training_settings

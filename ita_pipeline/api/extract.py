@@ -12,11 +12,16 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.core.text import clean_path
 from ita_pipeline.engines.factory import open_engine
-from ita_pipeline.extraction.consent import ask_consent
-from ita_pipeline.extraction.options import Options, resolve_preset
-from ita_pipeline.extraction.pictures import Extraction, ExtractionPlan, execute_plan, identify_images, plan_images
-from ita_pipeline.extraction.posts import select_post_stages
-from ita_pipeline.extraction.presets import build_stages
+from ita_pipeline.extraction.items import (
+    Extraction,
+    ExtractionPlan,
+    execute_plan,
+    identify_images,
+    plan_images,
+    select_post_stages,
+)
+from ita_pipeline.extraction.options import Options, ask_consent
+from ita_pipeline.extraction.presets import build_stages, resolve_preset
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.extraction.targets import resolve_target
 from ita_pipeline.sources.identify import DownloadCache

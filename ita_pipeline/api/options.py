@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ita_pipeline.extraction.options import Options
-from ita_pipeline.extraction.shard import Shard
+from ita_pipeline.extraction.options import Options, Shard
 from stages.base import FailureKind
 
 __all__ = ["FailureKind", "Options", "Shard"]

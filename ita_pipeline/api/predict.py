@@ -31,10 +31,9 @@ from ita_pipeline.runs.bulk_predict import (
     RayPartWriter,
     predict_into,
 )
-from ita_pipeline.runs.evaluate import Evaluation, evaluate_run
 from ita_pipeline.runs.predictions import PartFolder, PartFormat, Prediction
 from ita_pipeline.runs.predictions import save_predictions as save_predictions
-from ita_pipeline.runs.predictor import Predictor
+from ita_pipeline.runs.predictor import Evaluation, Predictor, evaluate_run
 from ita_pipeline.runs.run import find_run
 
 logger = logging.getLogger(__name__)

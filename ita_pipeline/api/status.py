@@ -12,9 +12,9 @@ from ita_pipeline.api.train import plan_train
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Progress
-from ita_pipeline.extraction.options import Options, resolve_preset
-from ita_pipeline.extraction.pictures import ExtractionPlan, identify_images, plan_images
-from ita_pipeline.extraction.presets import build_stages
+from ita_pipeline.extraction.items import ExtractionPlan, identify_images, plan_images
+from ita_pipeline.extraction.options import Options
+from ita_pipeline.extraction.presets import build_stages, resolve_preset
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.extraction.status import Explanation, Status, explain, status_of
 from ita_pipeline.extraction.status import StageExplanation as StageExplanation

@@ -12,10 +12,10 @@ from ita_pipeline.core.progress import NoProgress, Notes, Progress
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
-from ita_pipeline.extraction.consent import ask_consent
 from ita_pipeline.extraction.contexts import make_contexts, read_contexts
-from ita_pipeline.extraction.options import Options, resolve_preset
-from ita_pipeline.extraction.pictures import Extraction
+from ita_pipeline.extraction.items import Extraction
+from ita_pipeline.extraction.options import Options, ask_consent
+from ita_pipeline.extraction.presets import resolve_preset
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.ner.training.distributed import World
 from ita_pipeline.ner.training.loggers import create_reporters
@@ -26,8 +26,15 @@ from ita_pipeline.runs.plan import RunInputs, TrainingPlan, TrainOptions, plan_t
 from ita_pipeline.runs.run import Run
 from ita_pipeline.runs.run import RunScores as RunScores
 from ita_pipeline.runs.series import Mean as Mean
-from ita_pipeline.runs.series import PlannedRun as PlannedRun
-from ita_pipeline.runs.series import RunSeries, SeriesRun, plan_series, series_run, summarize
+from ita_pipeline.runs.series import (
+    RunSeries,
+    SeriesRun,
+    describe_run,
+    format_contexts,
+    plan_series,
+    series_run,
+    summarize,
+)
 from ita_pipeline.runs.train import train_if_new
 
 logger = logging.getLogger(__name__)
@@ -138,10 +145,10 @@ def train_series(
     wanted = plan_series(training, seeds, views)
     notes, runs, extractions = Notes(logger), list[SeriesRun](), list[Extraction]()
     for number, variant in enumerate(wanted, 1):
-        logger.info(f"run {number} of {len(wanted)}: {variant}")
-        plan = _plan(dataset, options, variant.training, notes)
-        trained = _train_planned(plan, options, variant.training, progress or NoProgress())
-        runs.append(series_run(variant.contexts, trained.run, trained.new))
+        logger.info(f"run {number} of {len(wanted)}: {describe_run(variant)}")
+        plan = _plan(dataset, options, variant, notes)
+        trained = _train_planned(plan, options, variant, progress or NoProgress())
+        runs.append(series_run(format_contexts(variant.contexts), trained.run, trained.new))
         extractions.append(trained.extraction)
         # Stages that one run refreshed are fresh for the next, and retried failures are final for all runs.
         done = {part.stage.name for part in plan.contexts.plan.stages}

@@ -21,8 +21,8 @@ from ita_pipeline.cli.status import print_status
 from ita_pipeline.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from ita_pipeline import Options
-    from ita_pipeline.api.train import PlannedRun, RunScores
+    from ita_pipeline import Options, TrainOptions
+    from ita_pipeline.api.train import RunScores
 
 
 @groups.expand_groups
@@ -117,20 +117,20 @@ def train(
     exit_unless_clean(*extractions)
 
 
-def _print_plans(dataset: str, options: Options, planned_runs: Sequence[PlannedRun], as_json: bool) -> None:
+def _print_plans(dataset: str, options: Options, planned_runs: Sequence[TrainOptions], as_json: bool) -> None:
     """Print the status of each planned run; as JSON, one line per run, with its name if there are several."""
     from ita_pipeline.api.status import training_status
-    from ita_pipeline.api.train import plan_train
+    from ita_pipeline.api.train import describe_run, plan_train
 
     for planned in planned_runs:
-        plan = plan_train(dataset, options, planned.training)
+        plan = plan_train(dataset, options, planned)
         plan.contexts.plan.check()
         status = training_status(plan, options)
         if as_json:
-            print(json.dumps(status.to_json() | ({"run": str(planned)} if len(planned_runs) > 1 else {})))
+            print(json.dumps(status.to_json() | ({"run": describe_run(planned)} if len(planned_runs) > 1 else {})))
             continue
         if len(planned_runs) > 1:
-            print(f"{planned}:")
+            print(f"{describe_run(planned)}:")
         print_status(status, as_json=False)
 
 

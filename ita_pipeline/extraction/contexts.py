@@ -16,8 +16,15 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine
 from ita_pipeline.engines.executor import InProcessExecutor, Limits
 from ita_pipeline.engines.local import LocalEngine
-from ita_pipeline.extraction.pictures import Extraction, ExtractionPlan, execute_plan, identify_images, plan_images
-from ita_pipeline.extraction.posts import PostSource, select_post_stages
+from ita_pipeline.extraction.items import (
+    Extraction,
+    ExtractionPlan,
+    PostSource,
+    execute_plan,
+    identify_images,
+    plan_images,
+    select_post_stages,
+)
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef, PostRef
 from stages.base import Failure, Item, Result, Stage, Value
@@ -48,6 +55,28 @@ class PostContexts:
     def render(self, post: Post) -> tuple[str, ...]:
         """The contexts of a post as texts."""
         return render(self.results(post), self.config)
+
+    def failure_reasons(self, posts: Sequence[Post]) -> dict[Post, str]:
+        """Why contexts of these posts are missing; a problem with the image comes first."""
+        extraction = self.extraction
+        files = {file.path: file.reason for file in extraction.unreadable}
+        keys: dict[str, str] = {}
+        for failed in extraction.failed:
+            if isinstance(failed.item, ImageRef):
+                files.setdefault(failed.item.path, failed.failure.reason)
+            else:
+                keys[failed.item.key] = failed.failure.reason
+        postponed = "; ".join(extraction.notes) or "a stage left it for another time"
+        reasons: dict[Post, str] = {}
+        for post in posts:
+            item = self.posts.get(post)
+            if post.picture in files:
+                reasons[post] = f"its picture was not read: {files[post.picture]}"
+            elif item is not None and item.key in keys:
+                reasons[post] = f"its contexts are incomplete: {keys[item.key]}"
+            elif item is not None and extraction.waiting and not self.by_post.get(post):
+                reasons[post] = f"its contexts are incomplete: {postponed}"
+        return reasons
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,66 @@
-"""The options of every command that runs stages."""
+"""The options of every command that runs stages: what to process, with which settings, and with whose consent."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import hashlib
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.plan import PlanOptions
+from ita_pipeline.cache.plan import Plan, PlanOptions
 from ita_pipeline.core.config import merge_settings, parse_assignments, parse_config
-from ita_pipeline.core.errors import UsageError, nearest
-from ita_pipeline.corpus.contexts import CONTEXTS
+from ita_pipeline.core.errors import UsageError
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.ray.cluster import RayPool
-from ita_pipeline.extraction.presets import (
-    AUTO,
-    OPTIONAL_STAGES,
-    PresetChoice,
-    add_plugin_stages,
-    apply_changes,
-    choose_preset,
-    list_plugin_stages,
-)
-from ita_pipeline.extraction.shard import Shard
-from stages.base import FailureKind
+from stages.base import FailureKind, Stage, Subject
+
+logger = logging.getLogger(__name__)
+
+AUTO = "auto"
+
+SHARD_FORM = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The `number`th of `of` shares of the work, counted from 1, for jobs that do not communicate.
+
+    The key of an item determines its only shard.
+
+    Raises:
+        UsageError: there is no such shard.
+    """
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            message = f"there is no shard {self.number}/{self.of}"
+            raise UsageError(message, f"shards are counted from 1: 1/{max(1, self.of)} is the first")
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Parse a shard.
+
+        Raises:
+            UsageError: the text does not have the form 3/16.
+        """
+        match = SHARD_FORM.fullmatch(text.strip())
+        if match is None:
+            raise UsageError(f"{text!r} is no shard", "--shard 3/16, the third of sixteen")
+        return cls(int(match[1]), int(match[2]))
+
+    def contains(self, key: str) -> bool:
+        """Whether an image or post is in the shard; `key` is the sha256 of its content."""
+        return int(key[:16], 16) % self.of == self.number - 1
+
+    def contains_address(self, address: bytes) -> bool:
+        """Whether an image is in the shard that could not be read, and so has no key."""
+        return self.contains(hashlib.sha256(address).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,34 +115,38 @@ class Options:
         return parse_config(Limits, self.changes.get("limits", {}), "limits")
 
 
-def resolve_preset(options: Options, also: Sequence[str] = (), contexts: Sequence[str] = ()) -> PresetChoice:
-    """The preset with changed settings; `also` names sections that are not settings of stages.
+def ask_consent(plan: Plan, agreed: bool, confirm: Callable[[str], bool] | None) -> None:
+    """Require consent for every stage with stale items that sends them to another machine, and log what is sent.
 
-    Plugin stages that `--stage`, the order of the contexts or `contexts` names are added.
+    `agreed` tells whether the user consented with the command; the settings of a stage may consent too. `confirm`
+    asks a question and returns whether the answer is yes.
 
     Raises:
-        UsageError: `--set`, `--refresh` or the order of the contexts names a stage that is not in the preset.
+        UsageError: consent is missing.
     """
-    choice = choose_preset(options.preset)
-    order = apply_changes(choice.preset, {"contexts": options.changes.get("contexts", {})}).contexts.order
-    preset = add_plugin_stages(choice.preset, (*options.stages, *order, *contexts))
-    stages = list({**preset.stages, **dict.fromkeys(OPTIONAL_STAGES)})
-    known = [*stages, "contexts", "limits", *also]
-    for name in order:
-        if name not in (*CONTEXTS, *stages):
-            known_contexts = ", ".join([*CONTEXTS, *list_plugin_stages()])
-            hint = nearest(name, [*CONTEXTS, *stages]) or f"known are {known_contexts}"
-            raise UsageError(f"contexts.order names {name}, which is no context", hint)
-    named = [("--set", name, known) for name in parse_assignments(options.assignments)]
-    for option, name, possible in named + [("--refresh", name, stages) for name in options.refresh]:
-        if name not in possible:
-            message = f"{option} names {name}, which is no stage of preset {preset.name}"
-            raise UsageError(message, _suggest_stage(name, possible))
-    return replace(choice, preset=apply_changes(preset, options.changes))
+    for stage_plan in plan.stages:
+        if stage_plan.stale:
+            require_consent(stage_plan.stage, str(len(stage_plan.stale)), agreed, confirm)
 
 
-def _suggest_stage(name: str, possible: Sequence[str]) -> str:
-    """How to add a stage that is installed, else the nearest name."""
-    if name in list_plugin_stages():
-        return f"name it: --stage {name}, or in contexts.order, as docs/own-stage.md shows"
-    return nearest(name, possible) or f"known are {', '.join(possible)}"
+def require_consent(stage: Stage[Any], count: str, agreed: bool, confirm: Callable[[str], bool] | None) -> None:
+    """Require consent for one stage; a stage that sends nothing needs none.
+
+    Raises:
+        UsageError: consent is missing.
+    """
+    host = stage.sends_to
+    if not host:
+        return
+    items = f"{count} {_describe_items(stage)}"
+    logger.warning(f"{stage.name}: {items} leave this machine, for {host}")
+    if not (agreed or stage.agreed or (confirm is not None and confirm(f"send them to {host}?"))):
+        hint = f"--yes agrees for this command, --set {stage.name}.consent=true always"
+        raise UsageError(f"{stage.name} would send {items} to {host}, and nobody agreed to that", hint)
+    stage.agreed = True
+
+
+def _describe_items(stage: Stage[Any]) -> str:
+    if stage.subject is Subject.PICTURE:
+        return "pictures"
+    return "tweets, with their pictures or what is seen in them," if stage.sees_picture else "tweets"

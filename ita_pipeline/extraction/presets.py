@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
-from ita_pipeline.core.config import find_config, merge_settings, parse_config, read_yaml
+from ita_pipeline.core.config import find_config, merge_settings, parse_assignments, parse_config, read_yaml
 from ita_pipeline.core.errors import UsageError, nearest
 from ita_pipeline.core.plugins import package_names, stage_entry_points
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig, stage_names
+from ita_pipeline.extraction.options import AUTO, Options
 from stages.base import Frozen, Stage, StageConfig, StageError, Value
-
-AUTO = "auto"
 
 # Built-in stages that belong to no preset, and join one as soon as one of their settings is set.
 OPTIONAL_STAGES = ("knowledge",)
@@ -84,6 +83,39 @@ def choose_preset(name: str) -> PresetChoice:
     if problem is None:
         return PresetChoice(paper, "preset paper: its models are on this machine, or the hub answers")
     return PresetChoice(load_preset("bundled"), f"preset bundled: {problem} (--preset paper insists)")
+
+
+def resolve_preset(options: Options, also: Sequence[str] = (), contexts: Sequence[str] = ()) -> PresetChoice:
+    """The preset with changed settings; `also` names sections that are not settings of stages.
+
+    Plugin stages that `--stage`, the order of the contexts or `contexts` names are added.
+
+    Raises:
+        UsageError: `--set`, `--refresh` or the order of the contexts names a stage that is not in the preset.
+    """
+    choice = choose_preset(options.preset)
+    order = apply_changes(choice.preset, {"contexts": options.changes.get("contexts", {})}).contexts.order
+    preset = add_plugin_stages(choice.preset, (*options.stages, *order, *contexts))
+    stages = list({**preset.stages, **dict.fromkeys(OPTIONAL_STAGES)})
+    known = [*stages, "contexts", "limits", *also]
+    for name in order:
+        if name not in (*CONTEXTS, *stages):
+            known_contexts = ", ".join([*CONTEXTS, *list_plugin_stages()])
+            hint = nearest(name, [*CONTEXTS, *stages]) or f"known are {known_contexts}"
+            raise UsageError(f"contexts.order names {name}, which is no context", hint)
+    named = [("--set", name, known) for name in parse_assignments(options.assignments)]
+    for option, name, possible in named + [("--refresh", name, stages) for name in options.refresh]:
+        if name not in possible:
+            message = f"{option} names {name}, which is no stage of preset {preset.name}"
+            raise UsageError(message, _suggest_stage(name, possible))
+    return replace(choice, preset=apply_changes(preset, options.changes))
+
+
+def _suggest_stage(name: str, possible: Sequence[str]) -> str:
+    """How to add a stage that is installed, else the nearest name."""
+    if name in list_plugin_stages():
+        return f"name it: --stage {name}, or in contexts.order, as docs/own-stage.md shows"
+    return nearest(name, possible) or f"known are {', '.join(possible)}"
 
 
 def find_missing_model(preset: Preset) -> str | None:

@@ -16,7 +16,7 @@ from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.engines.base import Interrupted
 from ita_pipeline.engines.executor import Executor, Job
-from ita_pipeline.extraction.posts import decode_post_ref
+from ita_pipeline.extraction.items import decode_post_ref
 from ita_pipeline.sources.local import LocalFile, hash_file
 from ita_pipeline.sources.refs import ImageRef, ItemRef
 from stages.base import Result, Stage, Subject, Value

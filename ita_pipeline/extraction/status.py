@@ -19,7 +19,7 @@ from ita_pipeline.cache.plan import Plan, StagePlan
 from ita_pipeline.cache.reasons import CAUSE_OF_GROUP
 from ita_pipeline.cache.records import read_lines
 from ita_pipeline.cache.store import RecordReader, Store
-from ita_pipeline.extraction.pictures import ExtractionPlan
+from ita_pipeline.extraction.items import ExtractionPlan
 from ita_pipeline.sources.refs import Unreadable
 from stages.base import Subject
 

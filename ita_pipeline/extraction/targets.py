@@ -10,7 +10,7 @@ from ita_pipeline.core.config import config_files
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.datasets import Dataset, drop_missing_image, load_dataset
 from ita_pipeline.corpus.formats import parse_posts
-from ita_pipeline.extraction.posts import PostSource
+from ita_pipeline.extraction.items import PostSource
 from ita_pipeline.sources.classify import TargetKind, classify
 from ita_pipeline.sources.discover import discover
 from ita_pipeline.sources.file_list import JSON_LINES_SUFFIXES

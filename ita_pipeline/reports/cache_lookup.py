@@ -15,8 +15,7 @@ from ita_pipeline.core.progress import Notes
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.contexts import PostContexts, Results, select_parts
-from ita_pipeline.extraction.pictures import Extraction
-from ita_pipeline.extraction.posts import decode_post_ref
+from ita_pipeline.extraction.items import Extraction, decode_post_ref
 from ita_pipeline.extraction.presets import build_stage
 from ita_pipeline.runs.run import RunRecord
 from ita_pipeline.sources.base import ImageSource

@@ -19,9 +19,9 @@ from ita_pipeline.core.progress import Progress
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine
 from ita_pipeline.engines.ray.cluster import Node, RayPool, divide_cluster
-from ita_pipeline.extraction.posts import make_post_ref
+from ita_pipeline.extraction.items import make_post_ref
 from ita_pipeline.runs.predictions import PartFolder, PredictedPosts, TaggingInput
-from ita_pipeline.runs.predictor import Predictor, failure_reasons
+from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import Run
 from stages.base import StageError
 
@@ -217,7 +217,7 @@ def predict_into(
             if plan.plan.stale:
                 writer.release()
             contexts = predictor.make_contexts(plan, progress, writer.engine)
-            reasons = failure_reasons(new_posts, contexts)
+            reasons = contexts.failure_reasons(new_posts)
             inputs = [
                 replace(item, contexts=contexts.render(item.post), failed=reasons.get(item.post, ""))
                 for item in new

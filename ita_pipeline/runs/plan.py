@@ -18,8 +18,8 @@ from ita_pipeline.core.progress import Notes
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
 from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, plan_contexts, read_contexts
+from ita_pipeline.extraction.items import PostSource
 from ita_pipeline.extraction.options import Options
-from ita_pipeline.extraction.posts import PostSource
 from ita_pipeline.extraction.presets import OPTIONAL_STAGES, Preset, build_context_stages
 from ita_pipeline.extraction.status import StageStatus
 from ita_pipeline.ner.config import TrainingConfig

@@ -1,9 +1,13 @@
-"""Prediction with a trained run: stages read the images of new posts as they did in training."""
+"""Prediction with a trained run, and its evaluation on posts that it was not trained on.
+
+Stages read the images of new posts as they did in training.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
@@ -13,22 +17,23 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.plugins import stage_entry_points
 from ita_pipeline.core.progress import NoProgress, Progress
-from ita_pipeline.corpus.datasets import load_dataset
+from ita_pipeline.corpus.datasets import Dataset, load_dataset
 from ita_pipeline.corpus.formats.hf_datasets import posts_in
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
-from ita_pipeline.extraction.consent import ask_consent
 from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, make_contexts, plan_contexts
-from ita_pipeline.extraction.posts import PostSource
+from ita_pipeline.extraction.items import Extraction, PostSource
+from ita_pipeline.extraction.options import ask_consent
 from ita_pipeline.extraction.presets import OPTIONAL_STAGES, Preset, build_context_stages, load_stage
-from ita_pipeline.ner.prediction import tag_views
-from ita_pipeline.ner.views import ViewEncoder
+from ita_pipeline.ner.metrics.scores import score_views
+from ita_pipeline.ner.prediction import predict_views, tag_views
+from ita_pipeline.ner.views import ViewEncoder, encode_posts
+from ita_pipeline.runs.plan import caption_file
 from ita_pipeline.runs.predictions import Mention, Prediction, TaggingInput, add_predictions
-from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run
-from ita_pipeline.sources.refs import ImageRef, PostRef
+from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunScores, ViewScores
 from stages.base import EXECUTION, Stage, StageError
 from stages.models.loading import load_pretrained, load_weights, pick_device
 
@@ -119,7 +124,7 @@ class Predictor:
     def predict_all(self, posts: Sequence[Post], progress: Progress | None = None) -> list[Prediction]:
         """Find the mentions in several posts, in their order."""
         contexts = self.make_contexts(self.plan(posts), progress or NoProgress())
-        reasons = failure_reasons(posts, contexts)
+        reasons = contexts.failure_reasons(posts)
         inputs = [TaggingInput(post, contexts.render(post), reasons.get(post, "")) for post in posts]
         return self.predict_inputs(inputs)
 
@@ -196,24 +201,60 @@ def _with_execution_settings(name: str, settings: Mapping[str, Any], changes: Ma
     return {**settings, **{field: changes[field] for field in execution}}
 
 
-def failure_reasons(posts: Sequence[Post], contexts: PostContexts) -> dict[Post, str]:
-    """Return why contexts of these posts are missing; a problem with the picture comes first."""
-    extraction = contexts.extraction
-    file_failures = {
-        failed.item.path: failed.failure.reason for failed in extraction.failed if isinstance(failed.item, ImageRef)
-    }
-    file_failures |= {file.path: file.reason for file in extraction.unreadable}
-    post_failures = {
-        failed.item.key: failed.failure.reason for failed in extraction.failed if isinstance(failed.item, PostRef)
-    }
-    postponed = "; ".join(extraction.notes) or "a stage left it for another time"
-    reasons: dict[Post, str] = {}
-    for post in posts:
-        item = contexts.posts.get(post)
-        if post.picture in file_failures:
-            reasons[post] = f"its picture was not read: {file_failures[post.picture]}"
-        elif item is not None and item.key in post_failures:
-            reasons[post] = f"its contexts are incomplete: {post_failures[item.key]}"
-        elif item is not None and extraction.waiting and not contexts.by_post.get(post):
-            reasons[post] = f"its contexts are incomplete: {postponed}"
-    return reasons
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores of both views by split; `foreign` are types in the posts that the run was not trained on."""
+
+    run: Path
+    dataset: str
+    scores: RunScores
+    foreign: tuple[str, ...]
+    extraction: Extraction
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of `ita evaluate --json`."""
+        return {
+            "schema": "ita.evaluation/1",
+            "run": str(self.run),
+            "dataset": self.dataset,
+            "splits": self.scores.views(),
+            "foreign_types": list(self.foreign),
+        }
+
+
+def evaluate_run(
+    predictor: Predictor, dataset: Dataset, splits: Sequence[str], captions: str, progress: Progress
+) -> Evaluation:
+    """Bring the images of these splits up to date, tag the posts in both views and score them.
+
+    `captions` is as for training; "auto" takes the dataset's file if the run was trained with one.
+
+    Raises:
+        UsageError: a split is empty or has a post without labels.
+        StageError: a model or tool is missing; finished records remain.
+    """
+    posts_by_split = {name: _labeled_posts(dataset, name) for name in dict.fromkeys(splits)}
+    posts = [post for split in posts_by_split.values() for post in split]
+    record = predictor.record
+    file = caption_file(dataset, "none" if captions == "auto" and not record.captions else captions)
+    source = PostSource(tuple(posts), predictor.train)
+    plan = plan_contexts(source, predictor.stages, record.contexts, predictor.store, file, limits=predictor.limits)
+    contexts = predictor.make_contexts(plan, progress)
+    scores = {name: _score_posts(predictor, split, contexts) for name, split in posts_by_split.items()}
+    types = {span.type for post in posts for span in post.gold or ()}
+    foreign = tuple(sorted(types - set(record.types)))
+    return Evaluation(predictor.run.folder, dataset.name, RunScores(splits=scores), foreign, contexts.extraction)
+
+
+def _labeled_posts(dataset: Dataset, split: str) -> Sequence[Post]:
+    posts = dataset.require_labels(split, "ita predict finds mentions in posts without labels")
+    if not posts:
+        others = ", ".join(name for name, members in dataset.splits.items() if members)
+        raise UsageError(f"dataset {dataset.name} has no posts in {split}", f"it has {others}: --split NAME")
+    return posts
+
+
+def _score_posts(predictor: Predictor, posts: Sequence[Post], contexts: PostContexts) -> ViewScores:
+    examples = encode_posts([(post, contexts.render(post)) for post in posts], predictor.encoder)
+    text, both = score_views(examples, predict_views(predictor.tagger, examples, predictor.tokenizer.pad_token_id))
+    return ViewScores(text=text, text_and_image=both)

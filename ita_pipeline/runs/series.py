@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ita_pipeline.core.errors import UsageError, nearest
@@ -15,18 +15,6 @@ from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run
 from stages.base import Frozen
 
 ONLY_TEXT, EVERYTHING = "text", "all"
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedRun:
-    """A run of a series before training; `contexts` names what is appended to the text."""
-
-    contexts: str
-    training: TrainOptions
-
-    def __str__(self) -> str:
-        seed = "" if self.training.seed is None else f", seed {self.training.seed}"
-        return f"{self.contexts}{seed}"
 
 
 class Mean(Frozen):
@@ -67,18 +55,16 @@ class RunSeries(Frozen):
         return {"schema": "ita.series/1", **self.model_dump()}
 
 
-def plan_series(training: TrainOptions, seeds: Sequence[int], views: Sequence[str]) -> list[PlannedRun]:
+def plan_series(training: TrainOptions, seeds: Sequence[int], views: Sequence[str]) -> list[TrainOptions]:
     """Combine every one of these contexts with every seed; the options are the default for both.
 
     Raises:
         UsageError: a name is not text, all, a context, or contexts joined by plus signs.
     """
-    options = {name: replace(training, contexts=_parse_contexts(name)) for name in views} or {
-        format_contexts(training.contexts): training
-    }
+    selections = dict.fromkeys(map(_parse_contexts, views)) if views else [training.contexts]
     return [
-        PlannedRun(name, with_contexts if seed is None else replace(with_contexts, seed=seed))
-        for name, with_contexts in options.items()
+        replace(training, contexts=contexts, seed=seed)
+        for contexts in selections
         for seed in dict.fromkeys(seeds or (training.seed,))
     ]
 
@@ -100,6 +86,12 @@ def _parse_contexts(name: str) -> tuple[str, ...] | None:
 def format_contexts(contexts: Sequence[str] | None) -> str:
     """Return the name of a selection of contexts."""
     return EVERYTHING if contexts is None else "+".join(contexts) or ONLY_TEXT
+
+
+def describe_run(training: TrainOptions) -> str:
+    """Return the contexts and the seed that identify a run in its series."""
+    seed = "" if training.seed is None else f", seed {training.seed}"
+    return f"{format_contexts(training.contexts)}{seed}"
 
 
 def series_run(contexts: str, run: Run, new: bool) -> SeriesRun:

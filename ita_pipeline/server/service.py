@@ -11,8 +11,8 @@ from typing import BinaryIO
 from ita_pipeline.cache.keys import stage_keys
 from ita_pipeline.corpus.contexts import render
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.extraction.consent import require_consent
 from ita_pipeline.extraction.contexts import Results
+from ita_pipeline.extraction.options import require_consent
 from ita_pipeline.reports.findings import collect_findings
 from ita_pipeline.runs.predictions import Mention
 from ita_pipeline.runs.predictor import Predictor

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.extraction import few_shot as similarity
 from ita_pipeline.extraction.few_shot import ExampleSelector, TextVectors, normalize
-from ita_pipeline.extraction.posts import PostSource, make_post_ref
+from ita_pipeline.extraction.items import PostSource, make_post_ref
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
 

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.extraction.pictures import identify_images, plan_images
-from ita_pipeline.extraction.posts import PostSource
-from ita_pipeline.extraction.shard import Shard
+from ita_pipeline.extraction.items import PostSource, identify_images, plan_images
+from ita_pipeline.extraction.options import Shard
 from ita_pipeline.sources.local import LocalFile
 from stages.base import Subject
 from tests.support.fakes import SizeStage, draw, ita_here

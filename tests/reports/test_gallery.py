@@ -9,7 +9,7 @@ import pytest
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.extraction.contexts import PostContexts, Results
-from ita_pipeline.extraction.pictures import Extraction
+from ita_pipeline.extraction.items import Extraction
 from ita_pipeline.reports.cache_lookup import CacheLookup
 from ita_pipeline.reports.gallery import ReportPost, list_gold_mentions, make_gallery, make_picture_gallery
 from ita_pipeline.reports.models import GOLD, IT, GalleryEntry, ReportMention, T

@@ -12,7 +12,7 @@ import yaml
 
 import ita_pipeline as ita
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.runs.export import export_model
+from ita_pipeline.runs.export import escape_markdown, export_model
 from tests.support.fakes import draw, ita_here
 from tests.support.tiny_encoder import build_bert
 
@@ -120,3 +120,7 @@ def test_what_is_there_stays_and_what_is_missing_is_named(trained: Path, exporte
     with pytest.raises(MissingError, match="has no weights"):
         export_model(copy, tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+def test_markup_is_escaped_in_the_model_card():
+    assert escape_markdown("a|b\n`c` [d](e) <f> *g* _h_") == r"a\|b \`c\` \[d\](e) \<f\> \*g\* \_h\_"

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from ita_pipeline.cli.series import parse_seeds, series_table
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.runs.plan import TrainOptions
-from ita_pipeline.runs.series import SeriesRun, plan_series, summarize
+from ita_pipeline.runs.series import SeriesRun, format_contexts, plan_series, summarize
 
 
 def pairs(
     seeds: Sequence[int], views: Sequence[str], training: TrainOptions | None = None
 ) -> list[tuple[str, object]]:
-    return [(one.contexts, one.training.seed) for one in plan_series(training or TrainOptions(), seeds, views)]
+    return [
+        (format_contexts(one.contexts), one.seed) for one in plan_series(training or TrainOptions(), seeds, views)
+    ]
 
 
 def test_every_context_is_trained_with_every_seed():
@@ -31,7 +33,7 @@ def test_every_context_is_trained_with_every_seed():
 
 def test_the_contexts_of_each_name():
     planned = plan_series(TrainOptions(), [], ["text", "caption", "caption+ocr", "all"])
-    assert [one.training.contexts for one in planned] == [(), ("caption",), ("caption", "ocr"), None]
+    assert [one.contexts for one in planned] == [(), ("caption",), ("caption", "ocr"), None]
 
 
 def test_a_misspelt_view_gets_the_nearest():

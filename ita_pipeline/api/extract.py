@@ -76,14 +76,15 @@ def _plan(  # noqa: PLR0913
     workspace = Workspace(options.workspace)
     choice = resolve_preset(options)
     stages = build_stages(choice.preset, options.stages)
-    contents = resolve_target(target, bool(select_post_stages(stages)), data, workspace.data, store.manifest)
-    listing = contents.listing
+    reads_posts = bool(select_post_stages(stages))
+    listing, source = resolve_target(target, reads_posts, data, workspace.data, store.manifest)
     for line in (*listing.notes, choice.why):
         logger.info(line)
-    source = None if contents.posts is None else replace(contents.posts, only=only)
-    if only is not None and (source is None or not any(post.id == only for post in source.posts)):
-        hint = "posts go by their id, or else their line's number"
-        raise UsageError(f"there is no post {only} in {target}", hint)
+    if only is not None:
+        if source is None or not any(post.id == only for post in source.posts):
+            hint = "posts go by their id, or else their line's number"
+            raise UsageError(f"there is no post {only} in {target}", hint)
+        source = replace(source, only=only)
     identified = identify_images(listing.images, store, options.limits, download_cache, progress)
     plan = plan_images(identified, stages, store, options.plan_options, source, options.shard)
     return replace(plan, others=listing.others, unreadable=(*listing.unreadable, *plan.unreadable))

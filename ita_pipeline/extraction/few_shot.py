@@ -10,18 +10,23 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
+import numpy as np
+
+from ita_pipeline.core.files import open_atomically
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.corpus.posts import Post
+from ita_pipeline.ner.encoders import EncoderRef, find_encoder, load_encoder, max_row_length
 from stages.base import Example
 
-if TYPE_CHECKING:
-    import numpy as np
+Vectors: TypeAlias = np.ndarray[Any, Any]
+
+Compute: TypeAlias = Callable[[EncoderRef, Sequence[str]], Sequence[Vectors]]
 
 BATCH_SIZE = 32
 
@@ -38,39 +43,29 @@ TYPE_NAMES = {
 LINK = re.compile(r"https?\s*:?\s*/\s*/\s*\S+|\b[\w.]+\.co/\S+")
 
 
-class ExampleSelector:
-    """Selects examples among training posts with gold mentions by the similarity of their texts.
+def select_examples(
+    texts: Sequence[str], train: Sequence[Post], shots: int, encode: Callable[[Sequence[str]], Vectors]
+) -> dict[str, tuple[Example, ...]]:
+    """The most similar training posts with gold mentions for each text, at most `shots`.
 
-    `encoder` is the name of a text encoder; vectors are cached below `root`.
+    The most similar one is the last, next to the question. `encode` returns the unit vectors of texts, such as
+    `encode_texts`.
     """
-
-    def __init__(self, train: Sequence[Post], encoder: str, root: Path) -> None:
-        self.candidates = list({post.text: post for post in train if post.gold is not None}.values())
-        self.normalized = [normalize(post.text) for post in self.candidates]
-        self.encoder, self.root = encoder, root
-
-    def select(self, texts: Sequence[str], shots: int) -> dict[str, tuple[Example, ...]]:
-        """The most similar examples for each text. The most similar one is the last, next to the question.
-
-        Raises:
-            StageError: the encoder is missing.
-        """
-        import numpy as np
-
-        if not self.candidates or not texts:
-            return {}
-        queries = list(dict.fromkeys(texts))
-        candidate_texts = [post.text for post in self.candidates]
-        vectors = TextVectors(self.encoder, self.root).encode([*queries, *candidate_texts])
-        query_vectors, candidate_vectors = vectors[: len(queries)], vectors[len(queries) :]
-        examples: dict[str, tuple[Example, ...]] = {}
-        for text, vector in zip(queries, query_vectors, strict=True):
-            # Rounded, so that another number of threads does not swap two candidates of equal similarity.
-            order = np.argsort(-np.round(candidate_vectors @ vector, 4), kind="stable")
-            words = normalize(text)
-            best = list(islice((number for number in order if self.normalized[number] != words), shots))
-            examples[text] = tuple(_make_example(self.candidates[number]) for number in reversed(best))
-        return examples
+    candidates = list({post.text: post for post in train if post.gold is not None}.values())
+    if not candidates or not texts:
+        return {}
+    queries = list(dict.fromkeys(texts))
+    vectors = encode([*queries, *(post.text for post in candidates)])
+    query_vectors, candidate_vectors = vectors[: len(queries)], vectors[len(queries) :]
+    normalized = [normalize(post.text) for post in candidates]
+    examples: dict[str, tuple[Example, ...]] = {}
+    for text, vector in zip(queries, query_vectors, strict=True):
+        # Rounded, so that another number of threads does not swap two candidates of equal similarity.
+        order = np.argsort(-np.round(candidate_vectors @ vector, 4), kind="stable")
+        words = normalize(text)
+        best = list(islice((number for number in order if normalized[number] != words), shots))
+        examples[text] = tuple(_make_example(candidates[number]) for number in reversed(best))
+    return examples
 
 
 def normalize(text: str) -> str:
@@ -90,76 +85,68 @@ def _make_example(post: Post) -> Example:
     return Example(post.text, ", ".join(mentions) or "none")
 
 
-class TextVectors:
-    """Encodes texts as unit vectors, the mean over an encoder's sub-tokens, and caches them in a file.
+def compute_vectors(encoder: EncoderRef, texts: Sequence[str]) -> list[Vectors]:
+    """Encode texts as unit vectors, the mean over an encoder's sub-tokens, without the cache."""
+    import torch
 
-    Thousands of posts take minutes on a CPU: an interrupt loses at most `save_every` texts.
+    model, tokenizer = load_encoder(encoder)
+    model.eval()
+    max_length = min(MAX_SUBTOKENS, max_row_length(model, tokenizer))
+    vectors: dict[int, Vectors] = {}
+    # Texts of similar length share a batch, so that little is padded.
+    order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
+    for numbers in batched(order, BATCH_SIZE):
+        batch = tokenizer(
+            [texts[number] for number in numbers],
+            padding=True,
+            truncation=True,
+            max_length=max_length,
+            return_tensors="pt",
+            verbose=False,
+        )
+        with torch.inference_mode():
+            hidden = model(**batch).last_hidden_state
+        mask = batch["attention_mask"][:, :, None]
+        mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
+        unit = torch.nn.functional.normalize(mean, dim=1).numpy()
+        vectors |= zip(numbers, unit, strict=True)
+    return [vectors[number] for number in range(len(texts))]
+
+
+def encode_texts(
+    encoder: str, root: Path, texts: Sequence[str], compute: Compute = compute_vectors, save_every: int = 1024
+) -> Vectors:
+    """The unit vectors of texts by a text encoder, in their order: (N, H), float32.
+
+    Vectors are cached below `root`. Thousands of posts take minutes on a CPU: an interrupt loses at most
+    `save_every` texts.
+
+    Raises:
+        StageError: the encoder is missing.
     """
+    model = find_encoder(encoder)
+    file = root / "similarity" / f"{hashlib.sha256(model.identity.encode()).hexdigest()[:16]}.npz"
+    vectors = _read_vectors(file)
+    names = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
+    missing = {name: text for name, text in zip(names, texts, strict=True) if name not in vectors}
+    for batch in batched(missing, save_every):
+        computed = compute(model, [missing[name] for name in batch])
+        vectors |= dict(zip(batch, computed, strict=True))
+        _write_vectors(file, vectors)
+    return np.stack([vectors[name] for name in names])
 
-    def __init__(self, encoder: str, root: Path, save_every: int = 1024) -> None:
-        from ita_pipeline.ner.encoders import find_encoder
 
-        self.encoder = find_encoder(encoder)
-        self.save_every = save_every
-        self.file = root / "similarity" / f"{hashlib.sha256(self.encoder.identity.encode()).hexdigest()[:16]}.npz"
+def _read_vectors(file: Path) -> dict[str, Vectors]:
+    """The cached vectors; none if the file is damaged."""
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            return dict(zip(content["names"].tolist(), content["vectors"], strict=True))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return {}
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
-        """The vectors of the texts in their order: (N, H), float32."""
-        import numpy as np
 
-        names = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
-        vectors = self._read_file()
-        missing = {name: text for name, text in zip(names, texts, strict=True) if name not in vectors}
-        for batch in batched(missing, self.save_every):
-            vectors |= dict(zip(batch, self.compute([missing[name] for name in batch]), strict=True))
-            self._write_file(vectors)
-        return np.stack([vectors[name] for name in names])
-
-    def _read_file(self) -> dict[str, np.ndarray[Any, Any]]:
-        """The cached vectors; none if the file is damaged."""
-        import numpy as np
-
-        try:
-            with np.load(self.file, allow_pickle=False) as content:
-                return dict(zip(content["names"].tolist(), content["vectors"], strict=True))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return {}
-
-    def _write_file(self, vectors: dict[str, np.ndarray[Any, Any]]) -> None:
-        import numpy as np
-
-        from ita_pipeline.core.files import open_atomically
-
-        with suppress(OSError):  # the texts are encoded again next time
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            with open_atomically(self.file) as file:
-                np.savez(file, names=np.array(list(vectors)), vectors=np.stack(list(vectors.values())))
-
-    def compute(self, texts: Sequence[str]) -> list[np.ndarray[Any, Any]]:
-        """Compute the vectors of texts without the cache."""
-        import torch
-
-        from ita_pipeline.ner.encoders import load_encoder, max_row_length
-
-        model, tokenizer = load_encoder(self.encoder)
-        model.eval()
-        max_length = min(MAX_SUBTOKENS, max_row_length(model, tokenizer))
-        vectors: dict[int, np.ndarray[Any, Any]] = {}
-        # Texts of similar length share a batch, so that little is padded.
-        order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
-        for numbers in batched(order, BATCH_SIZE):
-            batch = tokenizer(
-                [texts[number] for number in numbers],
-                padding=True,
-                truncation=True,
-                max_length=max_length,
-                return_tensors="pt",
-                verbose=False,
-            )
-            with torch.inference_mode():
-                hidden = model(**batch).last_hidden_state
-            mask = batch["attention_mask"][:, :, None]
-            mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
-            unit = torch.nn.functional.normalize(mean, dim=1).numpy()
-            vectors |= zip(numbers, unit, strict=True)
-        return [vectors[number] for number in range(len(texts))]
+def _write_vectors(path: Path, vectors: Mapping[str, Vectors]) -> None:
+    with suppress(OSError):  # the texts are encoded again next time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open_atomically(path) as file:
+            np.savez(file, names=np.array(list(vectors)), vectors=np.stack(list(vectors.values())))

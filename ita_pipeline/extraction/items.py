@@ -6,6 +6,7 @@ never of its gold labels.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -24,7 +25,7 @@ from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine, Interrupted, StageOutcome
 from ita_pipeline.engines.executor import MEGABYTE, Limits
-from ita_pipeline.extraction.few_shot import ExampleSelector
+from ita_pipeline.extraction.few_shot import encode_texts, select_examples
 from ita_pipeline.extraction.options import Shard
 from ita_pipeline.extraction.session import SharingOutcome
 from ita_pipeline.sources.base import ImageSource
@@ -162,20 +163,20 @@ def plan_images(
         StageError: a model or tool is missing.
         CorruptCacheError: the cache was damaged.
     """
-    images = all_images = tuple(image for image in identified if isinstance(image, ImageRef))
+    images = tuple(image for image in identified if isinstance(image, ImageRef))
     unreadable = tuple(image for image in identified if isinstance(image, Unreadable))
+    post_stages = select_post_stages(stages)
+    posts: dict[Post, PostRef] = {}
+    if source is None:
+        stages = [stage for stage in stages if stage not in post_stages]
+    elif post_stages:
+        posts = make_post_refs(source, images, post_stages, store)
     if shard is not None:
         folder = os.getcwd()  # noqa: PTH109
         images = tuple(image for image in images if shard.contains(image.key))
         unreadable = tuple(each for each in unreadable if shard.contains_address(each.source.address(folder)))
-    post_stages = select_post_stages(stages)
-    if source is None or not post_stages:
-        plan = make_plan([stage for stage in stages if stage not in post_stages], images, store, options)
-        return ExtractionPlan(images, (), unreadable, plan)
-    posts = make_post_refs(source, all_images, post_stages, store)
-    if shard is not None:
         posts = {post: ref for post, ref in posts.items() if shard.contains((ref.image or ref).key)}
-    if source.only is not None:
+    if source is not None and post_stages and source.only is not None:
         paths = {post.picture for post in posts}
         images = tuple(image for image in images if image.path in paths)
     plan = make_plan(stages, images, store, options, list(posts.values()))
@@ -207,8 +208,8 @@ def make_post_refs(
     by_path = {image.path: image for image in images}
     examples: dict[str, tuple[Example, ...]] = {}
     if shots:
-        selector = ExampleSelector(source.train, stages[0].similarity, store.root)
-        examples = selector.select([post.text for post in source.posts], shots)
+        encode = functools.partial(encode_texts, stages[0].similarity, store.root)
+        examples = select_examples([post.text for post in source.posts], source.train, shots, encode)
     refs: dict[Post, PostRef] = {}
     for post in source.posts:
         image = by_path.get(post.picture) if need_images and post.picture is not None else None

@@ -73,21 +73,22 @@ def recompute(
     """
     keys = stage_keys(stages)
     for stage in sort_stages(stages):
-        jobs, lost = _sample_jobs(stage, keys, stages, store, count, random.Random(seed))
-        yield Recomputation(keys[stage.name], dict(_compare(stage, keys, jobs, store, executor, progress)), lost)
+        key = keys[stage.name]
+        upstream = [(other, keys[other.name]) for other in stages if other.name in stage.reads]
+        jobs, lost = _sample_jobs(stage, key, upstream, store, count, random.Random(seed))
+        yield Recomputation(key, dict(_compare(stage, key, jobs, store, executor, progress)), lost)
 
 
 def _sample_jobs(
     stage: Stage[Any],
-    keys: Mapping[str, StageKey],
-    stages: Sequence[Stage[Any]],
+    key: StageKey,
+    upstream: Sequence[tuple[Stage[Any], StageKey]],
     store: Store,
     count: int,
     generator: random.Random,
 ) -> tuple[list[Job], int]:
     """Jobs for items with a cached value that can be recomputed, and the number of those that cannot."""
-    upstream = {other.name: other for other in stages if other.name in stage.reads}
-    folder = store.folder(keys[stage.name])
+    folder = store.folder(key)
     store.index.refresh(folder)
     images = sorted(store.index.find_images_with_values(folder))
     candidates = generator.sample(images, min(len(images), CANDIDATES_PER_ITEM * count))
@@ -96,9 +97,9 @@ def _sample_jobs(
     for batch in batched(candidates, count):
         items = _find_items(stage, batch, store)
         image_keys = [item.image.key for item in items.values() if item.image is not None]
-        above = {name: store.results(other, keys[name], image_keys) for name, other in upstream.items()}
-        for key in batch:
-            item = items.get(key)
+        above = {other.name: store.results(other, other_key, image_keys) for other, other_key in upstream}
+        for item_key in batch:
+            item = items.get(item_key)
             image = item.image.key if item is not None and item.image is not None else ""
             results = {name: records[image].result for name, records in above.items() if image in records}
             values = {name: result for name, result in results.items() if isinstance(result, Value)}
@@ -134,16 +135,11 @@ def _is_unchanged(path: Path | None, key: str) -> bool:
 
 
 def _compare(
-    stage: Stage[Any],
-    keys: Mapping[str, StageKey],
-    jobs: Sequence[Job],
-    store: Store,
-    executor: Executor,
-    progress: Progress,
+    stage: Stage[Any], key: StageKey, jobs: Sequence[Job], store: Store, executor: Executor, progress: Progress
 ) -> Iterator[tuple[Path, Agreement]]:
     if not jobs:
         return
-    cached = store.results(stage, keys[stage.name], [job.item.key for job in jobs])
+    cached = store.results(stage, key, [job.item.key for job in jobs])
     executor.open(stage)
     progress.start(stage.name, len(jobs))
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ita_pipeline.cache.manifest import Manifest
@@ -20,18 +19,12 @@ from ita_pipeline.sources.refs import SourceListing
 _FOLDER_HINT = "ita extract FOLDER, a folder with pictures"
 
 
-@dataclass(frozen=True, slots=True)
-class TargetContents:
-    """The images of a target, and its posts if it has any."""
-
-    listing: SourceListing
-    posts: PostSource | None = None
-
-
 def resolve_target(
     target: Path | str, posts_are_read: bool, data: Path | None, workspace_data: Path, manifest: Manifest
-) -> TargetContents:
-    """Find the images of a target, and its posts. The posts of a folder count only if a stage reads posts.
+) -> tuple[SourceListing, PostSource | None]:
+    """Find the images of a target, and its posts if it has any.
+
+    The posts of a folder count only if a stage reads posts.
 
     Raises:
         UserError: the target is missing or empty.
@@ -45,7 +38,7 @@ def resolve_target(
     if kind is TargetKind.POSTS_FOLDER and posts_are_read:
         dataset = load_dataset(str(path), None, workspace_data)
     elif kind.is_source or path.is_dir():
-        return TargetContents(discover(str(target), manifest))
+        return discover(str(target), manifest), None
     else:
         dataset = _load_by_name(target, kind, data, workspace_data)
     source = PostSource.from_dataset(dataset)
@@ -74,7 +67,7 @@ def _load_by_name(target: Path | str, kind: TargetKind, data: Path | None, works
 
 def _with_images(
     source: PostSource, target: Path | str, posts_are_read: bool, notes: tuple[str, ...] = ()
-) -> TargetContents:
+) -> tuple[SourceListing, PostSource]:
     """Return posts with their images.
 
     Raises:
@@ -86,4 +79,4 @@ def _with_images(
     if not paths and not posts_are_read:
         hint = "--set knowledge.endpoint=… --set knowledge.model=… asks a language model"
         raise UsageError(f"the posts of {target} have no pictures, and no stage reads posts", hint)
-    return TargetContents(SourceListing(tuple(map(LocalFile, paths)), notes=notes), source)
+    return SourceListing(tuple(map(LocalFile, paths)), notes=notes), source

@@ -46,13 +46,13 @@ def test_images_and_posts_are_read(
     manifest = Manifest(Index(tmp_path / "index"))
     for are_read, wanted in ((False, posts), (True, posts_when_read)):
         try:
-            contents = resolve_target(target, are_read, None, Path("data"), manifest)
+            listing, source = resolve_target(target, are_read, None, Path("data"), manifest)
         except UserError as error:
             assert isinstance(wanted, str)
             assert wanted in str(error)
         else:
-            assert len(contents.listing.images) == pictures
-            assert (None if contents.posts is None else len(contents.posts.posts)) == wanted
+            assert len(listing.images) == pictures
+            assert (None if source is None else len(source.posts)) == wanted
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,19 @@
-"""Shards divide everything, whatever its order, so that each thing is done by exactly one job."""
+"""Tests of the items of an extraction: the keys of posts, and the shards of images and posts."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ita_pipeline.cache.store import Store
-from ita_pipeline.core.errors import UsageError
-from ita_pipeline.corpus.posts import Post
-from ita_pipeline.extraction.items import PostSource, identify_images, plan_images
+from ita_pipeline.corpus.posts import Post, Span
+from ita_pipeline.extraction.items import PostSource, identify_images, make_post_ref, plan_images
 from ita_pipeline.extraction.options import Shard
 from ita_pipeline.sources.local import LocalFile
+from ita_pipeline.sources.refs import ImageRef
 from stages.base import Subject
 from tests.support.fakes import SizeStage, draw, ita_here
 
@@ -30,32 +28,9 @@ class PostStage(SizeStage):
     sees_picture = True
 
 
-@settings(deadline=None)
-@given(st.lists(st.binary(), min_size=1), st.integers(1, 40))
-def test_every_key_is_in_exactly_one_shard(things: list[bytes], of: int):
-    shards = [Shard(number, of) for number in range(1, of + 1)]
-    for thing in things:
-        key = hashlib.sha256(thing).hexdigest()
-        assert sum(shard.contains(key) for shard in shards) == 1
-        assert sum(shard.contains_address(thing) for shard in shards) == 1
-
-
-def test_shards_are_of_about_the_same_size():
-    keys = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(4000)]
-    sizes = [sum(map(Shard(number, 16).contains, keys)) for number in range(1, 17)]
-    assert min(sizes) > 180
-    assert max(sizes) < 320
-
-
-@pytest.mark.parametrize("text", ["0/16", "17/16", "1/0", "-1/4", "3", "a/b", "1.5/2", "1/99999999999", ""])
-def test_what_is_no_shard_is_told(text: str):
-    with pytest.raises(UsageError, match="shard"):
-        Shard.parse(text)
-
-
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(st.permutations(range(9)))
-def test_a_post_and_its_picture_are_in_the_same_shard_in_any_order(order: list[int]):
+def test_a_post_and_its_image_are_in_the_same_shard_in_any_order(order: list[int]):
     paths = [draw(Path(f"{number}.png"), (number, 9, 9)) for number in range(6)]  # type: ignore[arg-type]
     bad = Path("gone.png")
     posts = [Post.from_text(f"post {n}", paths[n] if n < 6 else None, id=str(n)) for n in order]
@@ -79,7 +54,7 @@ def test_a_post_and_its_picture_are_in_the_same_shard_in_any_order(order: list[i
     assert unreadable == 1
 
 
-def test_jobs_side_by_side_do_everything_once_and_their_results_are_merged():
+def test_jobs_with_shards_process_each_image_once_and_their_results_are_merged():
     for number in range(8):
         draw(Path(f"images/{number}.png"), (number, 0, 0))  # type: ignore[arg-type]
     done = 0
@@ -98,8 +73,22 @@ def test_jobs_side_by_side_do_everything_once_and_their_results_are_merged():
     assert (whole["clean"], whole["stages"][0]["fresh"]) == (True, 8)
 
 
-def test_a_wrong_shard_is_one_sentence():
-    answer = ita_here("extract", "images", *OCR, "--shard", "17/16")
-    assert answer.code == 2
-    assert "there is no shard 17/16" in answer.err
-    assert ita_here("status", "example", *OCR, "--shard", "1/2").code == 2
+texts = st.lists(st.sampled_from(("rain", "Marlow", "goal")), min_size=1, max_size=5).map(" ".join)
+
+
+def labeled(text: str) -> Post:
+    post = Post.from_text(text)
+    return Post(post.id, post.text, post.words, post.offsets, gold=(Span(0, 1, "LOC"),))
+
+
+@settings(deadline=None)
+@given(text=texts, other=texts)
+def test_the_key_of_a_post_depends_on_text_and_image_but_not_on_labels(text: str, other: str) -> None:
+    key = make_post_ref(labeled(text), None, ()).key
+    assert key == make_post_ref(Post.from_text(text), None, ()).key
+    assert (key == make_post_ref(Post.from_text(other), None, ()).key) == (text == other)
+    assert key != make_post_ref(labeled(text), ImageRef("0" * 64, LocalFile(Path("a.png"))), ()).key
+
+
+def test_a_source_has_no_training_posts_by_default() -> None:
+    assert PostSource((Post.from_text("rain"),)).train == ()

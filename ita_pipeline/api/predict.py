@@ -21,7 +21,7 @@ from ita_pipeline.corpus.formats.jsonl import parse_lines
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.factory import open_engine
-from ita_pipeline.engines.ray.cluster import RayPool, connect, require_ray
+from ita_pipeline.engines.ray.cluster import RayPool, connect, divide_cluster, require_ray
 from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.runs.bulk_predict import (
@@ -151,7 +151,7 @@ def open_part_writer(
     with (
         open_engine(ray, predictor.limits) as engine,
         connect(ray) as nodes,
-        RayPartWriter(predictor, parts, posts_per_part, ray, nodes, engine) as writer,
+        RayPartWriter(predictor, parts, posts_per_part, engine, divide_cluster(ray, nodes)) as writer,
     ):
         yield writer
 

@@ -94,14 +94,14 @@ def train(
         StageError: a model or tool is missing; finished records remain.
     """
     options, training = options or Options(), training or TrainOptions()
-    return _train_planned(plan_train(dataset, options, training), options, training, progress or NoProgress())
+    return _train_planned(plan_train(dataset, options, training), options, progress or NoProgress())
 
 
-def _train_planned(plan: TrainingPlan, options: Options, training: TrainOptions, progress: Progress) -> Trained:
+def _train_planned(plan: TrainingPlan, options: Options, progress: Progress) -> Trained:
     workspace, world = Workspace(options.workspace), World.connect()
-    if training.report_to:
+    if plan.options.report_to:
         # Fail before anything is computed if a reporter does not exist.
-        create_reporters(training.report_to, workspace.runs)
+        create_reporters(plan.options.report_to, workspace.runs)
     if world.is_main:
         ask_consent(plan.contexts.plan, options.consent, options.confirm)
     with CacheSession(options, uploads=world.is_main) as session, SubprocessExecutor(options.limits) as executor:
@@ -118,8 +118,7 @@ def _train_planned(plan: TrainingPlan, options: Options, training: TrainOptions,
             f"{contexts.extraction.waiting} {what} are left for another time ({why}), so nothing was trained",
             "the same command again takes the next ones",
         )
-    inputs = RunInputs(plan, contexts)
-    run, new = train_if_new(inputs, workspace.runs, training.checkpoint_every, training.report_to)
+    run, new = train_if_new(RunInputs(plan, contexts), workspace.runs)
     if world.is_main and (new or not run.report.is_file()):
         report_options = ReportOptions(workspace=options.workspace, pictures=Pictures.INSIDE)
         report_run(run, run.report, report_options, progress, plan.dataset, MAX_IMAGES_AFTER_TRAINING)
@@ -147,7 +146,7 @@ def train_series(
     for number, variant in enumerate(wanted, 1):
         logger.info(f"run {number} of {len(wanted)}: {describe_run(variant)}")
         plan = _plan(dataset, options, variant, notes)
-        trained = _train_planned(plan, options, variant, progress or NoProgress())
+        trained = _train_planned(plan, options, progress or NoProgress())
         runs.append(series_run(format_contexts(variant.contexts), trained.run, trained.new))
         extractions.append(trained.extraction)
         # Stages that one run refreshed are fresh for the next, and retried failures are final for all runs.

@@ -83,13 +83,14 @@ class PostContexts:
 class ContextPlan:
     """The plan for the contexts of some posts.
 
-    `imported` is the plan of the stage that reads imported contexts; `captioned` are the image ids that it has
-    contexts for, and `parts` the kinds of contexts that it replaces.
+    `captions` is the name of a file of imported contexts, if any, and `imported` the plan of the stage that reads
+    it; `captioned` are the image ids that it has contexts for, and `parts` the kinds of contexts that it replaces.
     """
 
     config: ContextConfig
     stages: tuple[Stage[Any], ...]
     pictures: ExtractionPlan
+    captions: str = ""
     imported: Plan = field(default_factory=lambda: Plan(()))
     captioned: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
@@ -124,12 +125,13 @@ def plan_contexts(  # noqa: PLR0913
         pictures = plan_images(identified, needed, store, options, read_posts)
     else:
         pictures = ExtractionPlan((), (), (), Plan(()))
+    file = captions.name if captions is not None else ""
     if external is None or not parts:
-        return ContextPlan(config, tuple(needed), pictures)
+        return ContextPlan(config, tuple(needed), pictures, file)
     known = external.entries
     ids = tuple(dict.fromkeys(post.image_id for post in source.posts if post.image_id and post.image_id in known))
     imported = make_plan([external], [ImageRef(image_id, LocalFile(Path(image_id))) for image_id in ids], store)
-    return ContextPlan(config, tuple(needed), pictures, imported, ids, parts)
+    return ContextPlan(config, tuple(needed), pictures, file, imported, ids, parts)
 
 
 def _filter_stages(stages: Sequence[Stage[Any]], names: set[str]) -> list[Stage[Any]]:

@@ -87,9 +87,9 @@ class CacheSession:
         is_immediate = isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted)
         if is_immediate or isinstance(error, UserError):
             return
-        if self.shared is not None and self.uploader is not None:
+        if self.uploader is not None:
             self.uploader.finish()
-            self._upload_pending(self.shared)
+            self._upload_pending(self.uploader)
 
     def fetch(self, store: Store, stage: Stage[Any], key: StageKey) -> None:
         """Download the missing records of a key; once per run, and not after the shared cache failed to answer.
@@ -135,8 +135,9 @@ class CacheSession:
         """Upload the missing segments of these keys at the end of the run."""
         self.pending |= {key.hexdigest: key for key in keys}
 
-    def _upload_pending(self, shared: SharedCache) -> None:
-        self.trouble, total = "", self.uploader.moved if self.uploader else Transfer()
+    def _upload_pending(self, uploader: Uploader) -> None:
+        shared, total = uploader.shared, uploader.moved
+        self.trouble = ""
         try:
             for key in self.pending.values():
                 moved = push(self.store, shared, key)

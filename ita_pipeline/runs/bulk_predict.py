@@ -18,7 +18,7 @@ from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine
-from ita_pipeline.engines.ray.cluster import Node, RayPool, divide_cluster
+from ita_pipeline.engines.ray.cluster import ActorResources
 from ita_pipeline.extraction.items import make_post_ref
 from ita_pipeline.runs.predictions import PartFolder, PredictedPosts, TaggingInput
 from ita_pipeline.runs.predictor import Predictor
@@ -118,14 +118,12 @@ class RayPartWriter(PartWriter):
         predictor: Predictor,
         parts: PartFolder,
         posts_per_part: int,
-        pool: RayPool,
-        nodes: Sequence[Node],
         engine: Engine,
+        share: ActorResources,
     ) -> None:
         super().__init__(predictor, parts, posts_per_part)
-        self.engine = engine
+        self.engine, self.share = engine, share
         self.posts_per_batch = 16 * posts_per_part
-        self._share = divide_cluster(pool, nodes)
         self._actors: list[Any] = []
         self._pool: Any = None
 
@@ -160,7 +158,7 @@ class RayPartWriter(PartWriter):
         import ray
         from ray.util import ActorPool
 
-        share = self._share
+        share = self.share
         with warnings.catch_warnings(action="ignore"):
             remote = ray.remote(num_cpus=share.cores, num_gpus=share.gpus, max_restarts=-1, max_task_retries=-1)
             actor: Any = remote(PartActor)

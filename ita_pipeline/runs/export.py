@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
 import yaml
 
@@ -15,15 +15,10 @@ from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import MissingError
 from ita_pipeline.core.files import new_folder, refuse_existing
 from ita_pipeline.extraction.presets import list_models
-from ita_pipeline.ner.metrics.scores import Score
 from ita_pipeline.runs.run import Run, RunRecord, RunScores, find_run
-
-Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 
 # Fields of a run's record that only describe the machine it was trained on.
 LOCAL_FIELDS = ("command", "source", "folder")
-
-DIGEST_LENGTH = 12
 
 PATH_FIELDS = ("_name_or_path", "name_or_path")
 
@@ -58,19 +53,14 @@ def _copy_file(file: Path, to: Path) -> None:
     if not file.name.endswith("config.json"):
         shutil.copyfile(file, to)
         return
-    content = _without_path_fields(json.loads(file.read_text("utf-8")))
+    content = json.loads(file.read_text("utf-8"), object_hook=_without_folders)
     to.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
-def _without_path_fields(value: Json) -> Json:
-    if isinstance(value, list):
-        return [_without_path_fields(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        name: _last_name(item) if name in PATH_FIELDS and isinstance(item, str) else _without_path_fields(item)
-        for name, item in value.items()
-    }
+def _without_folders(values: dict[str, Any]) -> dict[str, Any]:
+    """Shorten the paths in one JSON object of a configuration."""
+    paths = {name: values[name] for name in PATH_FIELDS if isinstance(values.get(name), str)}
+    return values | {name: _last_name(path) for name, path in paths.items()}
 
 
 def _without_local_paths(record: RunRecord) -> RunRecord:
@@ -111,16 +101,11 @@ def model_card(record: RunRecord, scores: RunScores) -> str:
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"escaped": escape_markdown, "percent": _percent, "percents": _percents}
-
-    def component_digest(component: str, split: str) -> str:
-        return str(record.components.get(component, {}).get(split, "unknown"))[:DIGEST_LENGTH]
-
+    environment.filters["escaped"] = escape_markdown
     return environment.get_template("model_card.md").render(
         header=_front_matter(record, scores),
         record=record,
         scores=scores,
-        digests=component_digest,
         training=yaml.safe_dump(record.training.model_dump(mode="json"), sort_keys=False),
         models=sorted(set(list_models(record.stages))),
     )
@@ -149,18 +134,9 @@ def _front_matter(record: RunRecord, scores: RunScores) -> str:
         pipeline_tag="token-classification",
         tags=["named-entity-recognition", "multimodal", "tweets", "crf"],
         base_model=record.encoder.partition("@")[0] if is_hub_name else None,
-        model_name=f"{record.dataset} {record.key[:DIGEST_LENGTH]}",
+        model_name=f"{record.dataset} {record.key[:12]}",
         eval_results=results,
     ).to_yaml()
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f}"
-
-
-def _percents(score: Score) -> str:
-    """Return the cells of precision, recall and F1."""
-    return " | ".join(map(_percent, (score.precision, score.recall, score.f1)))
 
 
 def escape_markdown(text: str) -> str:

@@ -65,18 +65,14 @@ class TrainOptions:
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """The inputs of a training, and what has to be done before it.
-
-    `captions` is the name of the file of imported captions, if any.
-    """
+    """The inputs of a training, and what has to be done before it."""
 
     dataset: Dataset
     preset: Preset
     settings: TrainingConfig
     encoder: EncoderRef
-    captions: str
     contexts: ContextPlan
-    command: str
+    options: TrainOptions
 
     def status(self, store: Store, runs: Path) -> StageStatus:
         """Compare the inputs with those of the finished runs; reasons refer to the most recent one.
@@ -155,12 +151,7 @@ def check_trainable(dataset: Dataset) -> None:
 
 
 def plan_training(
-    dataset: Dataset,
-    preset: Preset,
-    options: Options,
-    training: TrainOptions,
-    store: Store,
-    notes: Notes,
+    dataset: Dataset, preset: Preset, options: Options, training: TrainOptions, store: Store, notes: Notes
 ) -> TrainingPlan:
     """Put together the inputs of a training.
 
@@ -172,11 +163,9 @@ def plan_training(
     settings = training_settings(dataset.card, preset, options.changes.get("training", {}), training)
     encoder = find_encoder(training.encoder or preset.encoder)
     contexts = plan_dataset_contexts(dataset, preset, options, training, store)
-    captions = caption_file(dataset, training.captions)
     _check_contexts_exist(preset, training.contexts, contexts)
-    _report_images(dataset, captions, contexts, notes)
-    file = captions.name if captions else ""
-    return TrainingPlan(dataset, preset, settings, encoder, file, contexts, training.command)
+    _report_images(dataset, contexts, notes)
+    return TrainingPlan(dataset, preset, settings, encoder, contexts, training)
 
 
 def plan_dataset_contexts(
@@ -273,7 +262,7 @@ def caption_file(dataset: Dataset, captions: str) -> Path | None:
     raise MissingError(f"there is no caption file {captions}", "give a file, auto, or none: --captions FILE")
 
 
-def _report_images(dataset: Dataset, captions: Path | None, contexts: ContextPlan, notes: Notes) -> None:
+def _report_images(dataset: Dataset, contexts: ContextPlan, notes: Notes) -> None:
     """Report how many images and imported captions the posts have.
 
     Raises:
@@ -284,12 +273,12 @@ def _report_images(dataset: Dataset, captions: Path | None, contexts: ContextPla
     existing = sum(post.picture is not None for post in posts)
     if named and existing < named:
         notes.add(f"{existing} of {named} pictures are there; posts without one are read without its contexts")
-    if captions is None or not contexts.parts:
+    if not contexts.parts:
         return
     captioned = set(contexts.captioned)
     count = sum(post.image_id in captioned for post in posts)
     kinds = " and ".join({"caption": "captions", "extra": "texts"}.get(name, name) for name in contexts.parts)
-    message = f"{kinds} for {count} of {named} pictures imported from {captions.name}"
+    message = f"{kinds} for {count} of {named} pictures imported from {contexts.captions}"
     if not captioned:
         raise UsageError(f"{message}: its ids are not those of the dataset", "--captions none leaves the file out")
     notes.add(f"{message} (--captions none leaves them out)")

@@ -153,12 +153,7 @@ class PartFolder:
         Raises:
             UsageError: the folder contains something else.
         """
-        manifest = {
-            "schema": SCHEMA,
-            "run": run,
-            "min_confidence": min_confidence,
-            "format": part_format.value,
-        }
+        manifest = {"schema": SCHEMA, "run": run, "min_confidence": min_confidence, "format": part_format.value}
         file = folder / "predictions.json"
         if file.is_file():
             existing = _read_manifest(file)

@@ -50,20 +50,16 @@ from stages.models.loading import load_weights
 logger = logging.getLogger(__name__)
 
 
-def train_if_new(
-    inputs: RunInputs, runs: Path, checkpoint_every: int = 0, report_to: tuple[str, ...] = ()
-) -> tuple[Run, bool]:
+def train_if_new(inputs: RunInputs, runs: Path) -> tuple[Run, bool]:
     """Return the run of these inputs and whether it had to be trained.
 
-    A training that was killed resumes from its last checkpoint. Checkpoints are made at the end of each epoch and,
-    with `checkpoint_every`, after every so many updates. `report_to` names loggers, see `ner.training.loggers`.
-
-    If a launcher started several processes, they train together, and the first of them writes the run.
+    A training that was killed resumes from its last checkpoint. If a launcher started several processes, they train
+    together, and the first of them writes the run.
 
     Raises:
         UsageError: the run's folder exists but contains no complete run.
     """
-    world = World.connect()
+    world, options = World.connect(), inputs.plan.options
     run = run_at(runs, inputs.plan.dataset.name, inputs.key)
     if world.broadcast(run.is_complete):
         return run, False
@@ -72,7 +68,7 @@ def train_if_new(
         # Another process may have finished the run while this one waited.
         if world.broadcast(run.is_complete):
             return run, False
-        workdir = Workdir(folder, checkpoint_every, report_to)
+        workdir = Workdir(folder, options.checkpoint_every, options.report_to)
         new_run = Run(folder / "run")
         if world.is_main:
             shutil.rmtree(new_run.folder, ignore_errors=True)
@@ -151,7 +147,6 @@ class TrainedTagger:
     device: str
     trimmed: int
     vanished: int
-    word_shapes: bool
 
 
 def _train_tagger(inputs: RunInputs, workdir: Workdir) -> TrainedTagger:
@@ -174,7 +169,7 @@ def _train_tagger(inputs: RunInputs, workdir: Workdir) -> TrainedTagger:
     trimmed, vanished = _count_losses(examples)
     pad = tokenizer.pad_token_id
     history = train(tagger, examples["train"], examples["dev"], training, pad, workdir)
-    return TrainedTagger(tokenizer, examples, history, str(tagger.device), trimmed, vanished, word_shapes)
+    return TrainedTagger(tokenizer, examples, history, str(tagger.device), trimmed, vanished)
 
 
 def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTagger) -> None:
@@ -200,12 +195,12 @@ def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTa
         dataset=plan.dataset.name,
         source=plan.dataset.source,
         folder=str(plan.dataset.folder).encode("utf-8", "backslashreplace").decode(),
-        command=plan.command,
+        command=plan.options.command,
         preset=plan.preset.name,
         stages=without_consent(plan.preset.stages),
         stage_keys={name: key.hexdigest for name, key in inputs.contexts.keys.items()},
         contexts=inputs.contexts.config,
-        captions=plan.captions,
+        captions=plan.contexts.captions,
         encoder=plan.encoder.name,
         encoder_identity=plan.encoder.identity,
         training=plan.settings,
@@ -214,7 +209,7 @@ def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTa
         with_context=sum(example.context is not None for split in examples.values() for example in split),
         trimmed_subtokens=trained.trimmed,
         vanished_words=trained.vanished,
-        word_shapes=trained.word_shapes,
+        word_shapes=tagger.config.word_shapes,
         best_epoch=best,
         processes=World.connect().size,
     )

@@ -1,4 +1,4 @@
-"""Which preset `auto` means, and the stages that a preset asks for."""
+"""Tests of presets: how `auto` chooses one, and how its stages are loaded and built."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.core.plugins import ENTRY_POINT_GROUP, stage_entry_points
+from ita_pipeline.core.plugins import ENTRY_POINT_GROUP
 from ita_pipeline.extraction.presets import (
     Preset,
     apply_changes,
@@ -21,14 +21,14 @@ from ita_pipeline.extraction.presets import (
 from stages.base import StageError
 
 
-def test_auto_is_bundled_where_no_hub_answers_and_says_why():
+def test_auto_is_bundled_without_a_hub_and_gives_the_reason():
     choice = choose_preset("auto")
     assert choice.preset.name == "bundled"
     assert choice.why.startswith("preset bundled: the model FacebookAI/xlm-roberta-large is not on this machine")
     assert "--preset paper" in choice.why
 
 
-def test_auto_is_paper_where_every_model_can_be_had(monkeypatch: pytest.MonkeyPatch):
+def test_auto_is_paper_if_every_model_is_available(monkeypatch: pytest.MonkeyPatch):
     asked: list[str] = []
     monkeypatch.setattr(
         "stages.models.identity.identify", lambda model, revision="main": asked.append(model) or f"{model}@1"
@@ -39,22 +39,18 @@ def test_auto_is_paper_where_every_model_can_be_had(monkeypatch: pytest.MonkeyPa
     assert len(asked) == 4
 
 
-def test_bundled_needs_no_hub():
+def test_bundled_has_no_model_from_a_hub():
     assert list_hub_models(load_preset("bundled")) == []
     assert find_missing_model(load_preset("bundled")) is None
 
 
-def test_our_stages_come_in_by_the_entry_point():
-    assert {"caption", "external", "objects", "ocr"} <= set(stage_entry_points())
-
-
-def test_a_stage_brings_those_that_it_reads():
+def test_a_stage_is_built_with_those_that_it_reads():
     names = [stage.name for stage in build_stages(load_preset("bundled"), ["caption"])]
     assert sorted(names) == ["caption", "objects"]
     assert [stage.name for stage in build_stages(load_preset("bundled"), ["ocr"])] == ["ocr"]
 
 
-def test_wrong_names_get_the_nearest():
+def test_the_hint_for_a_wrong_name_is_the_nearest_one():
     preset = load_preset("bundled")
     with pytest.raises(UsageError, match="no stage orc") as caught:
         build_stages(preset, ["orc"])
@@ -82,21 +78,14 @@ def entry_of(value: str, name: str = "broken") -> EntryPoint:
         ("tests.support.fakes:SizeStage", "broken", "calls itself size, and its entry point broken"),
     ],
 )
-def test_a_stage_that_is_none_says_what_it_lacks(value: str, name: str, message: str):
+def test_an_invalid_stage_class_is_refused_with_its_fault(value: str, name: str, message: str):
     with pytest.raises(StageError) as caught:
         load_stage(entry_of(value, name))
     assert message in str(caught.value)
     assert value in str(caught.value)
 
 
-def test_a_name_that_two_packages_claim_is_refused(monkeypatch: pytest.MonkeyPatch):
-    both = [entry_of("stages.ocr.stage:OcrStage", "ocr"), entry_of("tests.support.fakes:SizeStage", "ocr")]
-    monkeypatch.setattr("ita_pipeline.core.plugins.entry_points", lambda group: both)
-    with pytest.raises(UsageError, match="two packages bring a stage ocr"):
-        stage_entry_points.__wrapped__()
-
-
-def test_a_stage_that_reads_what_the_preset_lacks_says_so():
+def test_a_stage_that_reads_a_missing_stage_is_refused():
     alone = Preset(name="alone", about="", encoder="minilm", stages={"caption": {}})
     with pytest.raises(UsageError, match="the stage caption reads objects, which preset alone does not have"):
         build_stages(alone)

@@ -1,4 +1,4 @@
-"""Doing pictures again: equal, near and different are told apart, and nothing is written."""
+"""Tests of recomputed results: equal, near or different, and the cache does not change."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def again(tmp_path: Path, *stages: Stage[Any], count: int = 4, seed: int = 0) ->
     return list(recompute(stages, Store(tmp_path), InProcessExecutor(), NoProgress(), count, seed))
 
 
-def test_a_stage_that_says_the_same_is_equal(tmp_path: Path, paths: list[Path]):
+def test_unchanged_results_are_equal(tmp_path: Path, paths: list[Path]):
     before = sorted((path, path.read_bytes()) for path in tmp_path.glob("cache/*/*/*.jsonl"))
     size, double = again(tmp_path, DoubleStage(), SizeStage())
     assert [found.key.stage for found in (size, double)] == ["size", "double"]
@@ -45,15 +45,13 @@ def test_a_stage_that_says_the_same_is_equal(tmp_path: Path, paths: list[Path]):
     assert sorted((path, path.read_bytes()) for path in tmp_path.glob("cache/*/*/*.jsonl")) == before
 
 
-def test_other_seeds_draw_other_pictures(tmp_path: Path, paths: list[Path]):
+def test_another_seed_selects_other_images(tmp_path: Path, paths: list[Path]):
     drawn = {frozenset(again(tmp_path, SizeStage(), count=2, seed=seed)[0].agreements) for seed in range(8)}
     assert len(drawn) > 1
     assert all(pictures <= set(paths) for pictures in drawn)
 
 
-def test_a_stage_that_changed_its_mind_is_named_picture_by_picture(
-    tmp_path: Path, paths: list[Path], monkeypatch: pytest.MonkeyPatch
-):
+def test_different_results_are_listed_by_image(tmp_path: Path, paths: list[Path], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(SizeStage, "measure", lambda self, item: self.value_type(width=99, height=10))
     (found,) = again(tmp_path, SizeStage(), count=9)
     assert sorted(found.different) == paths
@@ -61,14 +59,14 @@ def test_a_stage_that_changed_its_mind_is_named_picture_by_picture(
     assert sorted(again(tmp_path, SizeStage(), count=9)[0].different) == paths
 
 
-def test_pictures_that_are_gone_or_changed_are_counted_as_lost(tmp_path: Path, paths: list[Path]):
+def test_missing_and_changed_images_are_counted_as_lost(tmp_path: Path, paths: list[Path]):
     paths[0].unlink()
     draw(paths[1], "blue", (9, 9))
     (found,) = again(tmp_path, SizeStage(), count=6)
     assert (len(found.agreements), found.lost) == (4, 2)
 
 
-def test_without_any_record_nothing_is_done(tmp_path: Path):
+def test_without_records_nothing_is_recomputed(tmp_path: Path):
     (found,) = again(tmp_path, SizeStage())
     assert (found.agreements, found.lost) == ({}, 0)
 
@@ -81,7 +79,7 @@ def words(*found: tuple[str, float, tuple[int, int, int, int]]) -> OcrValue:
 ONE = ("OPEN", 0.9, (1, 2, 30, 40))
 
 
-def test_near_is_the_same_words_with_nearly_the_same_numbers():
+def test_results_with_equal_words_and_similar_numbers_are_near():
     assert compare_results(words(ONE), words(ONE)) is Agreement.EQUAL
     assert compare_results(words(ONE), words(("OPEN", 0.905, (1, 2, 31, 40)))) is Agreement.NEAR
     for other in (
@@ -99,5 +97,5 @@ def test_near_is_the_same_words_with_nearly_the_same_numbers():
     ("before", "after"),
     [(None, 0), (True, 1), (0, False), ("1", 1), ({"a": 1}, [1]), ({"a": 1}, {"b": 1}), (1.0, None), ([1], 1)],
 )
-def test_things_of_different_kinds_are_not_near(before: object, after: object):
+def test_values_of_different_types_are_not_near(before: object, after: object):
     assert not are_near(before, after)

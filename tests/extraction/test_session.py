@@ -1,4 +1,4 @@
-"""Machines that share a cache: none does what another has done, and nothing that is wrong there loses work here."""
+"""Tests of runs with a shared cache: records are exchanged, and an error of the shared cache loses no work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,39 +22,13 @@ from ita_pipeline.engines.executor import InProcessExecutor
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.session import MAX_SEGMENT_SECONDS, CacheSession
-from tests.support.fakes import Answer, DoubleStage, SizeStage, draw, ita, ita_here, ref
-from tests.support.s3_server import URL, Fault, Server, emptied, objects, s3_server
-from tests.test_crash import sign
+from tests.support.fakes import DoubleStage, SizeStage, draw, ita, ita_here, ref
+from tests.support.s3_server import URL, Fault, Server, objects
+from tests.support.s3_server import one_server as one_server  # a fixture
+from tests.support.s3_server import server as server  # a fixture
+from tests.support.shared_cache import OCR, count_done, draw_signs, extract
 
-OCR = ["--preset", "bundled", "--stage", "ocr", "--set", "ocr.workers=1"]
 NOWHERE = "http://127.0.0.1:9"
-
-
-@pytest.fixture(scope="module")
-def one_server() -> Iterator[Server]:
-    with s3_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(one_server: Server) -> Iterator[Server]:
-    emptied()
-    one_server.requests.clear()
-    yield one_server
-    one_server.faults.clear()
-
-
-def signs(count: int, folder: str = "images") -> None:
-    for number in range(count):
-        sign(Path(folder) / f"{number}.png", f"NUMBER {number}")
-
-
-def extract(workspace: str, *more: str, url: str = URL) -> Answer:
-    return ita_here("extract", "images", *OCR, "--workspace", workspace, "--shared", url, *more)
-
-
-def done(answer: Answer) -> int:
-    return json.loads(answer.out)["stages"][0]["done"]
 
 
 def values(workspace: str) -> dict[str, object]:
@@ -66,13 +39,13 @@ def values(workspace: str) -> dict[str, object]:
     return found
 
 
-def test_what_one_machine_did_another_does_not_do_again(server: Server):
-    signs(3)
+def test_records_of_one_machine_are_reused_by_another(server: Server):
+    draw_signs(3)
     first = extract("a")
     assert first.code == 0, first.err
     assert f"put 1 segments, 0.00 MB, to {URL}" in first.err
     second = extract("b", "--json")
-    assert (second.code, done(second)) == (0, 0), second.err
+    assert (second.code, count_done(second)) == (0, 0), second.err
     assert f"ocr: fetched 1 segments, 0.00 MB, from {URL}" in second.err
     assert values("a") == values("b")
     gets = server.asked("GET", ".jsonl")
@@ -80,8 +53,8 @@ def test_what_one_machine_did_another_does_not_do_again(server: Server):
     assert server.asked("GET", ".jsonl") == gets
 
 
-def test_a_run_that_changes_nothing_puts_nothing(server: Server):
-    signs(1)
+def test_a_run_without_new_records_uploads_nothing(server: Server):
+    draw_signs(1)
     assert extract("a", "--dry-run").code == 0
     assert objects() == {}
     assert extract("a").code == 0
@@ -96,8 +69,8 @@ def start(workspace: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*command, "--shared", URL], stdout=quiet, stderr=quiet)
 
 
-def test_two_machines_at_once_killed_and_run_again_end_as_one_that_worked_alone(server: Server):
-    signs(12)
+def test_two_killed_machines_resume_with_the_records_of_an_uninterrupted_run(server: Server):
+    draw_signs(12)
     assert ita_here("extract", "images", *OCR, "--workspace", "calm").code == 0
     chance = random.Random(3)
     running = [start("a"), start("b")]
@@ -108,12 +81,12 @@ def test_two_machines_at_once_killed_and_run_again_end_as_one_that_worked_alone(
     assert [process.wait() for process in [start("a"), start("b")]] == [0, 0]
     assert ita_here("cache", "pull", URL, "--workspace", "c").code == 0
     assert values("c") == values("calm")
-    assert done(extract("a", "--json")) == 0
+    assert count_done(extract("a", "--json")) == 0
     assert ita_here("cache", "verify", URL).code == 0
 
 
-def test_with_a_server_that_is_not_there_work_goes_on_and_is_put_later(server: Server):
-    signs(2)
+def test_without_a_server_work_continues_and_is_uploaded_by_the_next_run(server: Server):
+    draw_signs(2)
     command = ["extract", "images", *OCR, "--workspace", "a", "--shared", URL]
     answer = ita(*command, AWS_ENDPOINT_URL=NOWHERE)
     assert answer.code == 1, answer.err
@@ -122,13 +95,13 @@ def test_with_a_server_that_is_not_there_work_goes_on_and_is_put_later(server: S
     assert "Traceback" not in answer.err
     assert len(values("a")) == 2
     again = extract("a", "--json")
-    assert (again.code, done(again)) == (0, 0), again.err
+    assert (again.code, count_done(again)) == (0, 0), again.err
     assert len(objects(".jsonl")) == 1
-    assert done(extract("b", "--json")) == 0
+    assert count_done(extract("b", "--json")) == 0
 
 
-def test_a_wrong_place_or_no_permission_is_one_sentence_before_any_work(server: Server):
-    signs(1)
+def test_a_wrong_address_or_missing_permission_is_reported_before_any_work(server: Server):
+    draw_signs(1)
     wrong = extract("a", url="s3://no-such-bucket/x")
     assert wrong.code == 2, wrong.err
     assert "error: there is nothing at s3://no-such-bucket/x" in wrong.err
@@ -143,15 +116,15 @@ def test_a_wrong_place_or_no_permission_is_one_sentence_before_any_work(server: 
         assert "Traceback" not in answer.err
 
 
-def test_what_is_damaged_there_is_named_done_anew_and_mended(server: Server):
-    signs(2)
+def test_a_damaged_shared_record_is_reported_and_computed_again(server: Server):
+    draw_signs(2)
     assert extract("a").code == 0
     ((path, content),) = objects(".jsonl").items()
     import fsspec
 
     fsspec.filesystem("s3").pipe_file(path, content.replace(b'"words"', b'"sword"', 1))
     answer = extract("b", "--json")
-    assert (answer.code, done(answer)) == (4, 2), answer.err
+    assert (answer.code, count_done(answer)) == (4, 2), answer.err
     assert f"damaged, and left out: s3://{path}, line 1" in answer.err
     assert ita_here("cache", "verify", URL).code == 4
     assert ita_here("cache", "pull", URL, "--workspace", "c").code == 4
@@ -160,48 +133,6 @@ def test_what_is_damaged_there_is_named_done_anew_and_mended(server: Server):
     assert ita_here("cache", "compact", URL, "--drop-damaged").code == 0
     assert ita_here("cache", "verify", URL).code == 0
     assert extract("c").code == 0
-
-
-def test_the_shared_cache_is_set_by_a_file_the_environment_or_a_flag(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-):
-    signs(1)
-    Path("ita.yaml").write_text("shared: mnt/cache\n")
-    assert ita_here("extract", "images", *OCR).code == 0
-    assert len(list(Path("mnt/cache/ocr").glob("*/*.jsonl"))) == 1
-    monkeypatch.setenv("ITA_SHARED", URL)
-    assert ita_here("extract", "images", *OCR).code == 0
-    monkeypatch.delenv("ITA_SHARED")
-    assert len(objects(".jsonl")) == 1
-    shown = json.loads(ita_here("config", "show", "--json").out)
-    (setting,) = [one for one in shown["settings"] if one["name"] == "shared"]
-    assert (setting["value"], setting["origin"]) == ("mnt/cache", "ita.yaml")
-    assert "ocr" in ita_here("cache", "ls", "--shared", "--preset", "bundled").out
-
-
-def test_a_shared_cache_is_looked_after_as_the_one_here(server: Server):
-    signs(2)
-    assert extract("a").code == 0
-    assert extract("a", "--refresh", "ocr").code == 0
-    (key,) = json.loads(ita_here("cache", "ls", URL, "--preset", "bundled", "--json").out)["keys"]
-    assert (key["stage"], key["values"], key["segments"]) == ("ocr", None, 2)
-    compacted = ita_here("cache", "compact", URL)
-    assert (compacted.code, "1 segments, 0 records" in compacted.out) == (0, True), compacted.err
-    assert len(objects(".jsonl")) == 1
-    assert "2 lines in 1 segments, 0 damaged" in ita_here("cache", "verify", URL).out
-    assert "2 records under 1 keys" in ita_here("cache", "export", "all", URL).out
-    assert ita_here("cache", "pull", URL, "--workspace", "copy").code == 0
-    time.sleep(1)  # S3 tells whole seconds, and the key used last stays.
-    assert extract("a", "--set", "ocr.page_mode=6").code == 0
-    shown = ita_here("cache", "gc", URL, "--dry-run")
-    assert (shown.code, len(objects("stage.json"))) == (0, 2)
-    assert ita_here("cache", "gc", URL).code == 2
-    assert ita_here("cache", "gc", URL, "--yes").code == 0
-    assert len(objects("stage.json")) == 1
-    again = ita_here("cache", "push", URL, "--workspace", "copy")
-    assert again.code == 0, again.err
-    assert len(objects("stage.json")) == 2
-    assert done(extract("b", "--json")) == 0
 
 
 # In one process, with small stages.
@@ -236,7 +167,7 @@ def known(place: str) -> dict[str, set[str]]:
     return found
 
 
-def test_in_a_long_run_segments_go_as_they_are_closed(server: Server):
+def test_segments_are_uploaded_as_they_are_closed(server: Server):
     seen: list[int] = []
 
     class SlowExecutor(InProcessExecutor):
@@ -251,12 +182,12 @@ def test_in_a_long_run_segments_go_as_they_are_closed(server: Server):
     assert known("b") == known("a")
 
 
-def test_an_old_segment_is_closed_so_that_others_see_it(server: Server):
+def test_a_segment_is_closed_after_its_maximum_time(server: Server):
     run("a", pictures(6), max_segment_seconds=0.0)
     assert len(objects(".jsonl")) > 4
 
 
-def test_what_an_interrupted_or_failed_run_has_done_is_put(server: Server):
+def test_an_interrupted_run_uploads_its_records(server: Server):
     class SlowExecutor(InProcessExecutor):
         left = 2
 
@@ -274,7 +205,7 @@ def test_what_an_interrupted_or_failed_run_has_done_is_put(server: Server):
     assert known("b")["size"] >= known("a")["size"]
 
 
-def test_whoever_wants_to_stop_at_once_waits_for_no_server(server: Server, monkeypatch: pytest.MonkeyPatch):
+def test_an_immediate_stop_does_not_wait_for_the_server(server: Server, monkeypatch: pytest.MonkeyPatch):
     class SlowExecutor(InProcessExecutor):
         def run_jobs(self, *arguments: object) -> list:
             if known("a"):
@@ -291,7 +222,7 @@ def test_whoever_wants_to_stop_at_once_waits_for_no_server(server: Server, monke
 
 
 @pytest.mark.parametrize("fault", ["503", "cut put", "403"])
-def test_a_server_that_fails_in_the_middle_of_a_run_loses_nothing(server: Server, fault: str):
+def test_no_record_is_lost_if_the_server_fails_during_a_run(server: Server, fault: str):
     server.faults = [Fault(fault, "PUT", ".jsonl")]
     outcome = run("a", pictures(4)).outcome
     assert outcome.trouble
@@ -304,7 +235,7 @@ def test_a_server_that_fails_in_the_middle_of_a_run_loses_nothing(server: Server
     assert known("b") == known("a")
 
 
-def test_a_slow_server_does_not_hold_up_the_stages(server: Server, monkeypatch: pytest.MonkeyPatch):
+def test_a_slow_server_does_not_delay_the_stages(server: Server, monkeypatch: pytest.MonkeyPatch):
     server.faults = [Fault("slow", "PUT", ".jsonl", seconds=0.3)]
     finished: list[float] = []
     real = CacheSession.__exit__
@@ -321,7 +252,7 @@ def test_a_slow_server_does_not_hold_up_the_stages(server: Server, monkeypatch: 
     assert run("b", pictures(8)).outcome.clean
 
 
-def test_two_sharings_in_memory(tmp_path: Path):
+def test_a_shared_cache_in_memory_and_an_unknown_file_system(tmp_path: Path):
     url = f"memory://{tmp_path.name}/cache"
     run("a", pictures(3), url)
     with CacheSession(Options(workspace=Path("b"), shared=url)) as sharing:

@@ -1,4 +1,4 @@
-"""`ita compare`: runs that were tested on the same posts, and a sentence about those that were not."""
+"""Tests of the comparison of two runs on the same posts."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def run(
     return finished
 
 
-def test_both_views_are_compared_on_the_posts_of_both():
+def test_runs_are_compared_in_both_views():
     comparison = compare_runs(run("a", NOTHING, GOLD), run("b", GOLD, GOLD), samples=200)
     assert (comparison.posts, comparison.mentions, comparison.split) == (3, 2, "test")
     assert (comparison.views[TEXT].a, comparison.views[TEXT].b) == (0, 1)
     assert comparison.views[TEXT_AND_IMAGE].difference == 0
 
 
-def test_runs_of_other_posts_or_labels_are_not_compared():
+def test_runs_with_different_posts_or_labels_are_refused():
     a = run("a", GOLD, GOLD)
     with pytest.raises(UsageError, match="the words of post 1 differ"):
         compare_runs(a, run("b", GOLD, GOLD, words="Ada Marlow"))

@@ -1,4 +1,4 @@
-"""An exported model stands alone: it predicts as the run does, says what it is, and takes nothing private along."""
+"""Tests of exported runs: they predict like the original, have a model card, and contain nothing private."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def exported(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("new/model").absolute()
 
 
-def test_it_predicts_as_the_run_does_wherever_it_lies(trained: Path, exported: Path, tmp_path: Path):
+def test_an_exported_run_predicts_like_the_original_in_any_folder(trained: Path, exported: Path, tmp_path: Path):
     (run,) = (trained / "runs").glob("*/*")
     moved = Path(shutil.move(exported, tmp_path / "elsewhere"))
     one, other = ita.load(run).predict("hi kim and lou"), ita.load(moved).predict("hi kim and lou")
@@ -57,12 +57,12 @@ def test_it_predicts_as_the_run_does_wherever_it_lies(trained: Path, exported: P
     assert json.loads(answer.out)["schema"] == "ita.prediction/1"
 
 
-def test_a_text_with_its_picture_is_one_line_of_python(exported: Path):
+def test_an_exported_run_predicts_a_text_with_its_image(exported: Path):
     prediction = ita.load(exported).predict("hi kim", image=draw(Path("b.png"), "blue", (300, 200)))
     assert (prediction.post.text, prediction.failed) == ("hi kim", "")
 
 
-def test_it_loads_with_from_pretrained(exported: Path):
+def test_an_exported_run_loads_with_from_pretrained(exported: Path):
     from transformers import AutoModel, AutoTokenizer
 
     from ita_pipeline.ner.tagger import Tagger
@@ -72,7 +72,7 @@ def test_it_loads_with_from_pretrained(exported: Path):
     assert AutoTokenizer.from_pretrained(exported).is_fast
 
 
-def test_the_card_says_what_it_is_and_is_nothing_but_text(trained: Path, exported: Path):
+def test_the_model_card_shows_the_scores_and_inputs_without_markup_of_the_data(trained: Path, exported: Path):
     (run,) = (trained / "runs").glob("*/*")
     record, text = json.loads((run / "run.json").read_text()), (exported / "README.md").read_text()
     _, header, body = text.split("---\n", 2)
@@ -90,7 +90,7 @@ def test_the_card_says_what_it_is_and_is_nothing_but_text(trained: Path, exporte
     assert "## Limits" in body
 
 
-def test_nothing_private_goes_with_it(trained: Path, exported: Path):
+def test_an_exported_run_contains_no_posts_images_or_local_paths(trained: Path, exported: Path):
     for file in exported.iterdir():
         content = file.read_bytes()
         assert str(trained).encode() not in content, file.name
@@ -104,12 +104,12 @@ def test_nothing_private_goes_with_it(trained: Path, exported: Path):
     assert not list(exported.glob("*.png"))
 
 
-def test_the_check_sums_are_right(exported: Path):
+def test_the_checksums_of_an_exported_run_are_valid(exported: Path):
     done = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=exported, capture_output=True)
     assert done.returncode == 0
 
 
-def test_what_is_there_stays_and_what_is_missing_is_named(trained: Path, exported: Path, tmp_path: Path):
+def test_an_export_refuses_existing_targets_and_missing_runs(trained: Path, exported: Path, tmp_path: Path):
     (run,) = (trained / "runs").glob("*/*")
     with pytest.raises(UsageError, match="is there already"):
         export_model(run, exported)

@@ -1,4 +1,4 @@
-"""Part files: whole or not there, damage is said, and only the same run goes on in the same folder."""
+"""Tests of part files: they are complete, damage is reported, and a folder belongs to one run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def parts(part_format: PartFormat) -> PartFolder:
 
 
 @FORMATS
-def test_what_is_written_is_known(part_format: PartFormat):
+def test_posts_in_parts_are_not_new(part_format: PartFormat):
     parts(part_format).write([row(1), row(2)])
     predicted = PredictedPosts(parts(part_format))
     inputs = [tagging_input("1", "key-hi kim"), tagging_input("2", "key-other"), tagging_input("3", "key-hi kim")]
@@ -48,13 +48,13 @@ def test_what_is_written_is_known(part_format: PartFormat):
 
 
 @FORMATS
-def test_the_same_rows_written_twice_are_there_once(part_format: PartFormat):
+def test_rows_that_are_written_twice_exist_once(part_format: PartFormat):
     assert parts(part_format).write([row(1)]) == parts(part_format).write([row(1)])
     assert list(parts(part_format).identities()) == [("1", "key-hi kim")]
 
 
 @FORMATS
-def test_a_changed_byte_is_said_with_what_mends_it(part_format: PartFormat):
+def test_a_damaged_part_is_reported_with_a_fix(part_format: PartFormat):
     path = parts(part_format).write([row(1)])
     content = path.read_bytes().replace(b'"hi kim', b'"hi tim').replace(b"key-hi", b"key-ho")
     path.write_bytes(content)
@@ -63,14 +63,14 @@ def test_a_changed_byte_is_said_with_what_mends_it(part_format: PartFormat):
     assert damaged.value.hint.startswith("rm ")
 
 
-def test_tables_are_read_by_others(tmp_path: Path):
+def test_parquet_parts_are_readable_as_tables(tmp_path: Path):
     import pyarrow.parquet as pq
 
     path = parts(PartFormat.PARQUET).write([row(1), row(2)])
     assert pq.read_table(path).to_pylist() == [row(1), row(2)]
 
 
-def test_another_run_another_form_and_another_folder_are_refused():
+def test_a_folder_of_another_run_or_format_is_refused():
     parts(PartFormat.JSONL)
     with pytest.raises(UsageError, match="another run run"):
         PartFolder.open(Path("out"), "other", 0.0, PartFormat.JSONL)
@@ -82,7 +82,7 @@ def test_another_run_another_form_and_another_folder_are_refused():
         PartFolder.open(Path("full"), "run", 0.0, PartFormat.JSONL)
 
 
-def test_lines_are_those_of_a_prediction_with_a_check_sum():
+def test_a_line_is_a_prediction_with_a_checksum():
     (line,) = parts(PartFormat.JSONL).write([row(7)]).read_text().splitlines()
     content = json.loads(line)
     assert len(content.pop("crc")) == 8

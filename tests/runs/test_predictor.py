@@ -1,4 +1,4 @@
-"""A run's folder is untrusted: no code of it runs, and what it lacks is not made up."""
+"""Tests of prediction with a run: its folder is untrusted, so no code of it runs, and its weights are checked."""
 
 from __future__ import annotations
 
@@ -24,26 +24,7 @@ from ita_pipeline.runs import predictor
 from stages.base import StageError
 from tests.support import fakes
 from tests.support.tiny_encoder import build_bert
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("run")
-    build_bert(root / "bert")
-    (root / "mine").mkdir()
-    lines = [
-        {"text": "hi kim", "split": split, "mentions": [{"start": 3, "end": 6, "type": "PER"}]}
-        for split in ("train", "dev", "test")
-    ]
-    (root / "mine" / "tweets.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        rates = ("--set", "training.epochs=15", "--set", "training.learning_rate=0.003")
-        settings = ("--preset", "bundled", "--encoder", "bert", *rates)
-        answer = fakes.ita_here("train", "--dataset", "mine", *settings)
-    assert answer.code == 0, answer.err
-    (run,) = (root / "runs" / "mine").iterdir()
-    return run
+from tests.support.trained_run import trained as trained  # a fixture
 
 
 @pytest.fixture
@@ -52,12 +33,12 @@ def run(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
-def test_a_moved_run_still_predicts(run: Path):
+def test_a_moved_run_predicts(run: Path):
     (prediction,) = ita.load(run).predict([ita.Post.from_text("hi kim")])
     assert prediction.view == "text"
 
 
-def test_code_in_the_folder_is_never_run(run: Path):
+def test_code_in_the_folder_of_a_run_is_not_executed(run: Path):
     marker = run / "was-run"
     (run / "model" / "evil.py").write_text(f"open({str(marker)!r}, 'w')\nclass Evil: pass\n")
     for name, part in (("tokenizer_config.json", "AutoTokenizer"), ("config.json", "AutoModel")):
@@ -72,7 +53,7 @@ def test_code_in_the_folder_is_never_run(run: Path):
     assert "Traceback" not in answer.err
 
 
-def test_weights_that_are_lacking_are_not_made_up(run: Path):
+def test_missing_weights_are_an_error(run: Path):
     file = run / "model" / "model.safetensors"
     weights = {name: tensor for name, tensor in load_file(file).items() if not name.startswith("linear.")}
     save_file(weights, file, metadata={"format": "pt"})
@@ -80,7 +61,7 @@ def test_weights_that_are_lacking_are_not_made_up(run: Path):
         ita.load(run)
 
 
-def test_a_cut_file_is_a_sentence(run: Path):
+def test_truncated_weights_are_an_error_message(run: Path):
     file = run / "model" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:1000])
     answer = fakes.ita_here("predict", run, "--text", "hi kim")
@@ -89,7 +70,7 @@ def test_a_cut_file_is_a_sentence(run: Path):
     assert "Traceback" not in answer.err
 
 
-def test_an_encoder_whose_weights_have_other_names_is_refused(tmp_path: Path):
+def test_an_encoder_with_renamed_weights_is_refused(tmp_path: Path):
     folder = build_bert(tmp_path / "bert")
     renamed = {f"foo.{name}": tensor for name, tensor in load_file(folder / "model.safetensors").items()}
     save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
@@ -97,7 +78,7 @@ def test_an_encoder_whose_weights_have_other_names_is_refused(tmp_path: Path):
         load_encoder(find_encoder(str(folder)))
 
 
-def test_odd_text_is_read(run: Path):
+def test_posts_with_surrogates_blank_lines_and_any_suffix_are_read(run: Path):
     piped = fakes.ita_here(
         "predict", run, "--jsonl", "-", "--json", stdin='\ufeff{"text": "hi \\ud83d kim"}\n\n{"text": ""}\n'
     )
@@ -108,14 +89,14 @@ def test_odd_text_is_read(run: Path):
     assert json.loads(named.out)["text"] == "hi"
 
 
-def test_a_bad_line_of_a_pipe_ends_it_after_the_good_ones(run: Path):
+def test_a_malformed_line_is_an_error_after_the_predictions_before_it(run: Path):
     answer = fakes.ita_here("predict", run, "--jsonl", "-", "--json", stdin='{"text": "hi"}\n{nonsense\n')
     assert answer.code == 2
     assert len(answer.out.splitlines()) == 1
     assert "standard input, line 2" in answer.err
 
 
-def test_the_saved_folder_is_one_of_the_auto_classes(run: Path):
+def test_the_model_folder_loads_with_the_auto_classes(run: Path):
     model, tokenizer = AutoModel.from_pretrained(run / "model"), AutoTokenizer.from_pretrained(run / "model")
     again = Tagger.from_pretrained(run / "model")
     assert type(model) is Tagger
@@ -135,13 +116,13 @@ def finds(run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return run
 
 
-def test_mentions_that_are_less_probable_are_left_out(finds: Path):
+def test_improbable_mentions_are_left_out(finds: Path):
     text = "hi kim and lou"
     assert [m.text for m in ita.load(finds).predict(text).mentions] == ["kim", "lou"]
     assert [m.text for m in ita.load(finds, min_confidence=0.8).predict(text).mentions] == ["lou"]
 
 
-def test_the_least_confidence_is_an_option(run: Path):
+def test_the_minimum_confidence_is_an_option(run: Path):
     for least, texts in (("0", ["kim"]), ("1", [])):
         answer = fakes.ita_here("predict", run, "--text", "hi kim", "--json", "--min-confidence", least)
         assert [m["text"] for m in json.loads(answer.out)["mentions"]] == texts
@@ -149,7 +130,7 @@ def test_the_least_confidence_is_an_option(run: Path):
     assert (wrong.code, "lies in 0..1" in wrong.err) == (2, True)
 
 
-def test_a_dataset_comes_back_with_its_mentions(finds: Path):
+def test_a_dataset_gets_columns_of_predictions(finds: Path):
     rows = datasets.Dataset.from_dict({"tokens": [["hi", "kim"], []], "ner_tags": [[0, 7], []], "n": [1, 2]})
     predicted = ita.load(finds).predict_dataset(datasets.DatasetDict(test=rows))["test"]
     assert predicted["n"] == [1, 2]
@@ -162,7 +143,7 @@ def test_a_dataset_comes_back_with_its_mentions(finds: Path):
     assert again["predicted_mentions"] == [[], []]
 
 
-def test_a_saved_dataset_is_predicted_and_written(run: Path, tmp_path: Path):
+def test_a_saved_dataset_is_predicted_and_saved(run: Path, tmp_path: Path):
     texts = {"text": ["hi kim", None], "id": ["a", "b"]}
     datasets.DatasetDict(train=datasets.Dataset.from_dict(texts)).save_to_disk(tmp_path / "saved")
     answer = fakes.ita_here("predict", run, "--source", tmp_path / "saved", "--json")
@@ -175,12 +156,12 @@ def test_a_saved_dataset_is_predicted_and_written(run: Path, tmp_path: Path):
     assert (refused.code, "Traceback" in refused.err) == (2, False)
 
 
-def test_a_dataset_without_posts_is_a_sentence(run: Path):
+def test_a_dataset_without_posts_is_refused(run: Path):
     with pytest.raises(UsageError, match="has no posts: its columns are n"):
         ita.load(run).predict_dataset(datasets.Dataset.from_dict({"n": [1]}))
 
 
-def test_pictures_of_a_dataset_are_looked_at(run: Path, tmp_path: Path):
+def test_images_of_a_dataset_are_files_while_it_is_read(run: Path, tmp_path: Path):
     fakes.draw(tmp_path / "red.png", "red", (40, 30))
     rows = datasets.Dataset.from_dict({"text": ["hi kim"], "image": [str(tmp_path / "red.png")]})
     with posts_in({"test": rows.cast_column("image", datasets.Image())}) as posts:

@@ -1,4 +1,4 @@
-"""Run folders: the key is what was trained on, and only finished runs are found."""
+"""Tests of run folders: what the key depends on, and how finished runs are found."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def key(
     return digest(run_components({"train": [(post, texts)]}, config, encoder, ["PER"]))
 
 
-def test_what_is_trained_on_is_the_key():
+def test_the_key_depends_on_all_training_inputs():
     changed = [
         key(texts=("a road",)),
         key(texts=()),
@@ -42,12 +42,12 @@ def test_what_is_trained_on_is_the_key():
     assert len({key(), *changed}) == len(changed) + 1
 
 
-def test_where_the_picture_lies_is_not():
+def test_the_key_does_not_depend_on_the_path_of_an_image():
     moved = Post("1", POST.text, POST.words, POST.offsets, gold=POST.gold, picture=Path("elsewhere/b.jpg"))
     assert key(post=moved) == key()
 
 
-def test_scores_are_read_as_they_were_written():
+def test_scores_survive_a_round_trip():
     both_views = ViewScores(text=score([[Span(0, 1, "PER")]], [[]]), text_and_image=score([[]], [[]]))
     scores = RunScores(splits={"dev": both_views, "test": both_views})
     content = json.loads(scores.to_json())
@@ -74,7 +74,7 @@ def test_a_run_is_found_by_its_folder_its_name_or_its_dataset():
         find_run("mine", Path("runs"))
 
 
-def test_a_run_that_was_never_finished_is_none():
+def test_an_unfinished_run_is_not_found():
     folder = finished("a" * 64)
     (folder / "scores.json").unlink()
     with pytest.raises(MissingError, match="never finished"):
@@ -95,7 +95,7 @@ def test_a_run_that_was_never_finished_is_none():
         ("nothing like it", "ita train --dataset example makes one"),
     ],
 )
-def test_a_run_that_is_not_there_gets_the_nearest(name: str, hint: str):
+def test_the_hint_for_a_missing_run_is_the_nearest_one(name: str, hint: str):
     finished("a" * 64)
     finished("b" * 64)
     with pytest.raises(MissingError, match="there is no run") as caught:
@@ -103,13 +103,13 @@ def test_a_run_that_is_not_there_gets_the_nearest(name: str, hint: str):
     assert caught.value.hint == hint
 
 
-def test_a_damaged_record_is_named():
+def test_a_damaged_record_is_reported():
     folder = finished("a" * 64)
     with pytest.raises(UsageError, match=r"run\.json is not what a run writes"):
         find_run(folder, Path("runs")).record()
 
 
-def test_the_room_of_knowledge_is_part_of_the_run_and_other_contexts_are_as_before(tmp_path: Path) -> None:
+def test_the_reserved_length_of_a_context_is_part_of_the_key(tmp_path: Path) -> None:
     from tests.support.tiny_encoder import load
 
     _, tokenizer = load(build_bert(tmp_path / "bert"))

@@ -1,4 +1,4 @@
-"""Several runs: which ones, and their means."""
+"""Tests of series: the runs that are planned, and their means."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ita_pipeline.cli.series import parse_seeds, series_table
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.runs.plan import TrainOptions
-from ita_pipeline.runs.series import SeriesRun, format_contexts, plan_series, summarize
+from ita_pipeline.runs.series import format_contexts, plan_series, summarize
+from tests.support.series import series_run
 
 
 def pairs(
@@ -31,32 +31,20 @@ def test_every_context_is_trained_with_every_seed():
     assert pairs([], [], TrainOptions(contexts=())) == [("text", None)]
 
 
-def test_the_contexts_of_each_name():
+def test_each_name_of_a_view_selects_its_contexts():
     planned = plan_series(TrainOptions(), [], ["text", "caption", "caption+ocr", "all"])
     assert [one.contexts for one in planned] == [(), ("caption",), ("caption", "ocr"), None]
 
 
-def test_a_misspelt_view_gets_the_nearest():
+def test_the_hint_for_a_misspelled_view_is_the_nearest_one():
     with pytest.raises(UsageError, match="no view captoin") as caught:
         plan_series(TrainOptions(), [], ["text", "ocr+captoin"])
     assert caught.value.hint == "did you mean caption?"
 
 
-def run(contexts: str, seed: int, f1: float) -> SeriesRun:
-    split = {"text": f1, "text+image": f1 / 2}
-    return SeriesRun(
-        dataset="x",
-        contexts=contexts,
-        seed=seed,
-        run=f"runs/x/{contexts}{seed}",
-        new=True,
-        f1={"dev": split, "test": split},
-    )
-
-
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_rows_are_means_and_deviations_of_the_seeds(values: list[float]):
-    runs = [run("all", seed, value) for seed, value in enumerate(values)] + [run("text", 0, 0.5)]
+    runs = [series_run("all", seed, value) for seed, value in enumerate(values)] + [series_run("text", 0, 0.5)]
     all_row, text_row = summarize(runs).rows
     seeds_mean = all_row.f1["test"]["text"]
     assert seeds_mean.mean == pytest.approx(statistics.fmean(values))
@@ -66,21 +54,3 @@ def test_rows_are_means_and_deviations_of_the_seeds(values: list[float]):
     else:
         assert seeds_mean.sd is None
     assert text_row.f1["dev"]["text+image"].mean == 0.25
-
-
-def test_the_table_has_every_run_and_the_means_of_several_seeds():
-    lines = series_table(summarize([run("all", 1, 0.5), run("all", 2, 0.7)])).splitlines()
-    assert lines[1].split() == ["all", "1", "50.00", "25.00", "50.00", "25.00", "runs/x/all1"]
-    assert lines[-1].split("  ")[-1] == "30.00 ± 7.07"
-    assert len(series_table(summarize([run("text", 1, 0.5), run("all", 1, 0.7)])).splitlines()) == 3
-
-
-@pytest.mark.parametrize(("text", "seeds"), [("", ()), ("1,2,3", (1, 2, 3)), (" 7 ,8,", (7, 8))])
-def test_lists_of_seeds(text: str, seeds: tuple[int, ...]):
-    assert parse_seeds(text) == seeds
-
-
-@pytest.mark.parametrize("text", ["1,x", "-1", "1.5", ",", "²"])
-def test_what_is_no_list_of_seeds(text: str):
-    with pytest.raises(UsageError, match="no list of seeds"):
-        parse_seeds(text)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
+import pytest
+
 from ita_pipeline.core import remote
 
 BUCKET = "bucket"
@@ -153,3 +155,19 @@ def objects(text: str = "") -> dict[str, bytes]:
 
     files = fsspec.filesystem("s3", use_listings_cache=False, skip_instance_cache=True)
     return {path: files.cat_file(path) for path in files.find(BUCKET) if text in path}
+
+
+@pytest.fixture(scope="module")
+def one_server() -> Iterator[Server]:
+    """A server for all tests of a module; `server` is what tests use."""
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(one_server: Server) -> Iterator[Server]:
+    """A server without objects, recorded requests and faults."""
+    emptied()
+    one_server.requests.clear()
+    yield one_server
+    one_server.faults.clear()

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ita_pipeline.cache.shared.store import SharedCache
 from ita_pipeline.cache.store import Store
-from tests.support.s3_server import URL, Server, emptied, s3_server
-
-
-@pytest.fixture(scope="module")
-def one_server() -> Iterator[Server]:
-    with s3_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(one_server: Server) -> Iterator[Server]:
-    emptied()
-    one_server.requests.clear()
-    yield one_server
-    one_server.faults.clear()
+from tests.support.s3_server import URL
+from tests.support.s3_server import one_server as one_server  # a fixture
+from tests.support.s3_server import server as server  # a fixture
 
 
 @pytest.fixture(params=["s3", "memory", "file"])

@@ -29,10 +29,10 @@ from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.runs.bulk_predict import PredictionCounts
 from ita_pipeline.sources.refs import ImageRef, PostRef
 from stages.base import StageError
-from tests.runs.test_bulk_predict import predict_small_parts, rows
-from tests.runs.test_predictor import trained as trained  # a fixture
 from tests.support.fakes import DoubleStage, SizeConfig, SizeStage, draw, ref
 from tests.support.odd_stages import Broken, Frugal, Longer, Slow, Touchy, Unready
+from tests.support.trained_run import predict_small_parts, read_parts
+from tests.support.trained_run import trained as trained  # a fixture
 from tests.test_crash import descendants, sign
 
 ray: Any = pytest.importorskip("ray")
@@ -283,8 +283,8 @@ def test_predictions_of_actors_are_those_of_this_machine_and_none_is_made_twice(
     counts = predict_small_parts(trained, some, 4, pool, Path("there"))
     assert counts == PredictionCounts(now=3, before=7, failed=0)
     predict_parts(trained, some, "calm")
-    by_number = sorted(rows(Path("out")), key=lambda row: row["number"])
-    assert [without_check(row) for row in by_number] == [without_check(row) for row in rows(Path("calm"))]
+    by_number = sorted(read_parts(Path("out")), key=lambda row: row["number"])
+    assert [without_check(row) for row in by_number] == [without_check(row) for row in read_parts(Path("calm"))]
 
 
 def without_check(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,54 @@
+"""Tests of the contexts of posts: which stages run for them, imported contexts, and reasons for missing ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ita_pipeline.cache.store import Store
+from ita_pipeline.core.progress import NoProgress
+from ita_pipeline.corpus.contexts import ContextConfig
+from ita_pipeline.corpus.posts import Post
+from ita_pipeline.engines.executor import InProcessExecutor
+from ita_pipeline.engines.local import LocalEngine
+from ita_pipeline.extraction.contexts import make_contexts, plan_contexts, read_contexts
+from ita_pipeline.extraction.items import PostSource
+from tests.support.fakes import DoubleStage, SizeStage, draw
+
+STAGES = [SizeStage(), DoubleStage()]
+
+
+def post(id: str, image: Path) -> Post:
+    text = Post.from_text(f"post {id}")
+    return Post(id, text.text, text.words, text.offsets, picture=image, image_id=image.stem)
+
+
+def test_only_the_stages_of_the_contexts_and_those_that_they_read_run(tmp_path: Path):
+    source = PostSource((post("1", draw(Path("a.png"))),))
+    for order, names in (("size", ["size"]), ("double", ["size", "double"])):
+        plan = plan_contexts(source, STAGES, ContextConfig(order=(order,)), Store(tmp_path / "store"))
+        assert [part.stage.name for part in plan.plan.stages] == names
+    assert plan_contexts(source, STAGES, ContextConfig(order=()), Store(tmp_path / "store")).plan.clean
+
+
+def test_imported_contexts_replace_computed_ones(tmp_path: Path):
+    captions, store = tmp_path / "captions.txt", Store(tmp_path / "store")
+    captions.write_text("a.jpg :a red sign\n")
+    posts = (post("1", draw(Path("a.png"))), post("2", draw(Path("b.png"))))
+    config = ContextConfig(order=("caption", "size"))
+    plan = plan_contexts(PostSource(posts), STAGES, config, store, captions)
+    assert (plan.captions, plan.captioned, plan.parts) == ("captions.txt", ("a",), ("caption",))
+    contexts = make_contexts(plan, store, LocalEngine(InProcessExecutor()), NoProgress())
+    assert [sorted(contexts.results(each)) for each in posts] == [["caption", "size"], ["size"]]
+    assert contexts.render(posts[0])[0] == "a red sign"
+    assert read_contexts(plan, store).by_file == contexts.by_file
+
+
+def test_missing_contexts_have_a_reason(tmp_path: Path):
+    store = Store(tmp_path / "store")
+    Path("bad.png").write_bytes(b"no image")
+    posts = [post("1", draw(Path("a.png"))), post("2", Path("bad.png")), post("3", Path("gone.png"))]
+    plan = plan_contexts(PostSource(tuple(posts)), STAGES, ContextConfig(order=("size",)), store)
+    contexts = make_contexts(plan, store, LocalEngine(InProcessExecutor()), NoProgress())
+    reasons = contexts.failure_reasons(posts)
+    assert list(reasons) == posts[1:]
+    assert all(reason.startswith("its picture was not read: ") for reason in reasons.values())

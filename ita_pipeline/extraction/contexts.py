@@ -88,7 +88,6 @@ class ContextPlan:
     """
 
     config: ContextConfig
-    stages: tuple[Stage[Any], ...]
     pictures: ExtractionPlan
     captions: str = ""
     imported: Plan = field(default_factory=lambda: Plan(()))
@@ -127,11 +126,11 @@ def plan_contexts(  # noqa: PLR0913
         pictures = ExtractionPlan((), (), (), Plan(()))
     file = captions.name if captions is not None else ""
     if external is None or not parts:
-        return ContextPlan(config, tuple(needed), pictures, file)
+        return ContextPlan(config, pictures, file)
     known = external.entries
     ids = tuple(dict.fromkeys(post.image_id for post in source.posts if post.image_id and post.image_id in known))
     imported = make_plan([external], [ImageRef(image_id, LocalFile(Path(image_id))) for image_id in ids], store)
-    return ContextPlan(config, tuple(needed), pictures, file, imported, ids, parts)
+    return ContextPlan(config, pictures, file, imported, ids, parts)
 
 
 def _filter_stages(stages: Sequence[Stage[Any]], names: set[str]) -> list[Stage[Any]]:
@@ -157,10 +156,9 @@ def read_contexts(plan: ContextPlan, store: Store) -> PostContexts:
     keys = dict(plan.pictures.plan.keys)
     item_keys = [*(image.key for image in plan.pictures.images), *(ref.key for ref in plan.pictures.posts.values())]
     by_key: dict[str, dict[str, Value | Failure]] = {key: {} for key in item_keys}
-    for stage in plan.stages:
-        if stage.name in keys:
-            for item_key, record in store.results(stage, keys[stage.name], list(by_key)).items():
-                by_key[item_key][stage.name] = record.result
+    for part in plan.pictures.plan.stages:
+        for item_key, record in store.results(part.stage, part.key, list(by_key)).items():
+            by_key[item_key][part.stage.name] = record.result
     by_file = {image.path: by_key[image.key] for image in plan.pictures.images if image.path is not None}
     by_post = {post: by_key[ref.key] for post, ref in plan.pictures.posts.items()}
     by_id: dict[str, Results] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.session import MAX_SEGMENT_SECONDS, CacheSession
 from tests.support.fakes import DoubleStage, SizeStage, draw, ita, ita_here, ref
+from tests.support.messages import logged_messages
 from tests.support.s3_server import URL, Fault, Server, objects
 from tests.support.s3_server import one_server as one_server  # a fixture
 from tests.support.s3_server import server as server  # a fixture
@@ -205,17 +207,18 @@ def test_an_interrupted_run_uploads_its_records(server: Server):
     assert known("b")["size"] >= known("a")["size"]
 
 
-def test_an_immediate_stop_does_not_wait_for_the_server(server: Server, monkeypatch: pytest.MonkeyPatch):
+def test_an_immediate_stop_does_not_wait_for_the_server(server: Server):
     class SlowExecutor(InProcessExecutor):
         def run_jobs(self, *arguments: object) -> list:
             if known("a"):
                 raise KeyboardInterrupt
             return super().run_jobs(*arguments)  # type: ignore[arg-type]
 
-    with monkeypatch.context() as patched:
-        patched.setattr(CacheSession, "_upload_pending", lambda *_: pytest.fail("it waited"))
-        with pytest.raises(KeyboardInterrupt):
-            run("a", pictures(6), executor=SlowExecutor())
+    server.faults = [Fault("503", "PUT", ".jsonl")]
+    with logged_messages(logging.WARNING) as warnings, pytest.raises(KeyboardInterrupt):
+        run("a", pictures(6), executor=SlowExecutor())
+    assert warnings == []  # a final upload would have failed
+    server.faults = []
     assert run("a", pictures(6)).outcome.clean
     assert run("b", pictures(6)).outcome.clean
     assert known("b") == known("a")

@@ -22,11 +22,8 @@ from ita_pipeline.ner.training.loggers import create_reporters
 from ita_pipeline.reports.build import MAX_IMAGES_AFTER_TRAINING, report_run
 from ita_pipeline.reports.thumbnails import Pictures
 from ita_pipeline.reports.writer import ReportOptions
-from ita_pipeline.runs.plan import RunInputs, TrainingPlan, TrainOptions, plan_training
-from ita_pipeline.runs.run import Run
-from ita_pipeline.runs.run import RunScores as RunScores
-from ita_pipeline.runs.series import Mean as Mean
-from ita_pipeline.runs.series import (
+from ita_pipeline.runs.compare import Mean as Mean
+from ita_pipeline.runs.compare import (
     RunSeries,
     SeriesRun,
     describe_run,
@@ -35,6 +32,9 @@ from ita_pipeline.runs.series import (
     series_run,
     summarize,
 )
+from ita_pipeline.runs.plan import RunInputs, TrainingPlan, TrainOptions, plan_training
+from ita_pipeline.runs.run import Run
+from ita_pipeline.runs.run import RunScores as RunScores
 from ita_pipeline.runs.train import train_if_new
 
 logger = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from ita_pipeline.reports.formatting import format_percent
 from ita_pipeline.reports.models import VIEWS
 from ita_pipeline.reports.plots import PlotSeries, draw_bars
 from ita_pipeline.reports.run_data import RunData
+from ita_pipeline.runs.compare import EVERYTHING, Mean, SeriesRow, SeriesRun, format_contexts, series_run, summarize
 from ita_pipeline.runs.run import Run, RunRecord, finished_runs
-from ita_pipeline.runs.series import EVERYTHING, Mean, SeriesRow, SeriesRun, format_contexts, series_run, summarize
 
 # Contexts that may come from a file.
 IMPORTABLE = frozenset({"caption", "extra", "knowledge"})

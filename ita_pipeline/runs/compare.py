@@ -1,19 +1,29 @@
-"""Comparison of two runs on the same posts, with significance tests."""
+"""Comparison of runs: two runs on the same posts, with significance tests, and series with means and deviations.
+
+A series trains on one dataset with several seeds or several contexts.
+"""
 
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.errors import UsageError, nearest
+from ita_pipeline.corpus.contexts import CONTEXTS
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.corpus.posts import Post, Span
+from ita_pipeline.extraction.presets import list_plugin_stages
 from ita_pipeline.ner.metrics.significance import SAMPLES, SEED, Difference, compare
+from ita_pipeline.runs.plan import TrainOptions
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run
 from stages.base import Frozen
 
 HINT = "compare runs of the same dataset; ita train makes them"
+
+ONLY_TEXT, EVERYTHING = "text", "all"
 
 
 class Comparison(Frozen):
@@ -80,3 +90,113 @@ def _check_same_posts(posts_a: Sequence[Post], posts_b: Sequence[Post], a: Run, 
 
 def _gold_mentions(post: Post) -> str:
     return json.dumps([f"{' '.join(post.words[s.start : s.end])} {s.type}" for s in post.gold or ()])
+
+
+class Mean(Frozen):
+    """The mean over seeds and the sample standard deviation, which is None for a single run."""
+
+    mean: float
+    sd: float | None
+
+
+class SeriesRun(Frozen):
+    """A run of a series after training; `new` tells whether it was trained just now, `f1` is by split and view."""
+
+    dataset: str
+    contexts: str
+    seed: int
+    run: str
+    new: bool
+    f1: Mapping[str, Mapping[str, float]]
+
+
+class SeriesRow(Frozen):
+    """The means over all seeds of the same contexts."""
+
+    contexts: str
+    seeds: tuple[int, ...]
+    f1: Mapping[str, Mapping[str, Mean]]
+
+
+class RunSeries(Frozen):
+    """The runs of a series and their means."""
+
+    dataset: str
+    runs: tuple[SeriesRun, ...]
+    rows: tuple[SeriesRow, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of `ita train --json`."""
+        return {"schema": "ita.series/1", **self.model_dump()}
+
+
+def plan_series(training: TrainOptions, seeds: Sequence[int], views: Sequence[str]) -> list[TrainOptions]:
+    """Combine every one of these contexts with every seed; the options are the default for both.
+
+    Raises:
+        UsageError: a name is not text, all, a context, or contexts joined by plus signs.
+    """
+    selections = dict.fromkeys(map(_parse_contexts, views)) if views else [training.contexts]
+    return [
+        replace(training, contexts=contexts, seed=seed)
+        for contexts in selections
+        for seed in dict.fromkeys(seeds or (training.seed,))
+    ]
+
+
+def _parse_contexts(name: str) -> tuple[str, ...] | None:
+    """Parse a name such as caption+ocr; None means all contexts of the preset."""
+    if name in (ONLY_TEXT, EVERYTHING):
+        return () if name == ONLY_TEXT else None
+    known = [*CONTEXTS, *list_plugin_stages()]
+    parts = tuple(name.split("+"))
+    for part in parts:
+        if part not in known:
+            names = [ONLY_TEXT, *known, EVERYTHING]
+            hint = nearest(part, names) or f"known are {', '.join(names)}, and such as caption+ocr"
+            raise UsageError(f"there is no view {part}", hint)
+    return parts
+
+
+def format_contexts(contexts: Sequence[str] | None) -> str:
+    """Return the name of a selection of contexts."""
+    return EVERYTHING if contexts is None else "+".join(contexts) or ONLY_TEXT
+
+
+def describe_run(training: TrainOptions) -> str:
+    """Return the contexts and the seed that identify a run in its series."""
+    seed = "" if training.seed is None else f", seed {training.seed}"
+    return f"{format_contexts(training.contexts)}{seed}"
+
+
+def series_run(contexts: str, run: Run, new: bool) -> SeriesRun:
+    """Summarize a finished run; `contexts` names what was appended."""
+    record = run.record()
+    return SeriesRun(
+        dataset=record.dataset,
+        contexts=contexts,
+        seed=record.training.seed,
+        run=str(run.folder),
+        new=new,
+        f1={
+            split: {TEXT: scores.text.micro.f1, TEXT_AND_IMAGE: scores.text_and_image.micro.f1}
+            for split, scores in run.scores().splits.items()
+        },
+    )
+
+
+def summarize(runs: Sequence[SeriesRun]) -> RunSeries:
+    """Add the means to the runs; at least one run is required."""
+    rows: list[SeriesRow] = []
+    for contexts in dict.fromkeys(run.contexts for run in runs):
+        same = [run for run in runs if run.contexts == contexts]
+        f1 = {
+            split: {view: _mean([run.f1[split][view] for run in same]) for view in views}
+            for split, views in same[0].f1.items()
+        }
+        rows.append(SeriesRow(contexts=contexts, seeds=tuple(run.seed for run in same), f1=f1))
+    return RunSeries(dataset=runs[0].dataset, runs=tuple(runs), rows=tuple(rows))
+
+
+def _mean(values: Sequence[float]) -> Mean:
+    return Mean(mean=statistics.fmean(values), sd=statistics.stdev(values) if len(values) > 1 else None)

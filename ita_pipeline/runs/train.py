@@ -240,18 +240,13 @@ def _write_predictions(
     file.parent.mkdir(exist_ok=True)
     conll = format_conll((example.post, [span.span for span in scored]) for example, scored in pairs)
     file.write_text(conll, "utf-8")
-    predictions = [
-        Prediction(
-            post=example.post,
-            view=view if example.context is not None else TEXT,
-            contexts=(),
-            mentions=tuple(Mention.from_scored(example.post, span) for span in scored),
-        )
-        for example, scored in pairs
-        if example.post.words
-    ]
-    lines = [json.dumps(prediction.to_json()) for prediction in predictions]
-    run.mentions(split, view).write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    lines: list[str] = []
+    for example, scored in pairs:
+        if example.post.words:
+            spans = tuple(Mention.from_scored(example.post, span) for span in scored)
+            prediction = Prediction(example.post, view if example.context is not None else TEXT, (), spans)
+            lines.append(json.dumps(prediction.to_json()) + "\n")
+    run.mentions(split, view).write_text("".join(lines), "utf-8")
 
 
 def without_consent(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

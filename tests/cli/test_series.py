@@ -6,7 +6,7 @@ import pytest
 
 from ita_pipeline.cli.series import parse_seeds, series_table
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.runs.series import summarize
+from ita_pipeline.runs.compare import summarize
 from tests.support.series import series_run
 
 

@@ -1,19 +1,25 @@
-"""Tests of the comparison of two runs on the same posts."""
+"""Tests of the comparison of runs: two runs on the same posts, and the runs and means of a series."""
 
 from __future__ import annotations
 
 import json
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from ita_pipeline.cli import app
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.formats.conll import format_conll
 from ita_pipeline.corpus.posts import Post, Span, join_words
-from ita_pipeline.runs.compare import compare_runs
+from ita_pipeline.runs.compare import compare_runs, format_contexts, plan_series, summarize
+from ita_pipeline.runs.plan import TrainOptions
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunScores
+from tests.support.series import series_run
 
 GOLD = [[Span(0, 1, "PER")], [Span(1, 2, "LOC")], []]
 NOTHING: list[list[Span]] = [[], [], []]
@@ -67,3 +73,44 @@ def test_the_command_prints_a_table_or_json():
     assert content["schema"] == "ita.compare/1"
     assert set(content["views"]["text+image"]) == {"a", "b", "difference", "bootstrap", "randomisation"}
     assert content["views"]["text"]["bootstrap"].keys() == {"samples", "low", "high", "not_better"}
+
+
+def pairs(
+    seeds: Sequence[int], views: Sequence[str], training: TrainOptions | None = None
+) -> list[tuple[str, object]]:
+    return [
+        (format_contexts(one.contexts), one.seed) for one in plan_series(training or TrainOptions(), seeds, views)
+    ]
+
+
+def test_every_context_is_trained_with_every_seed():
+    assert pairs([1, 2], ["text", "all"]) == [("text", 1), ("text", 2), ("all", 1), ("all", 2)]
+    assert pairs([3, 1, 3], []) == [("all", 3), ("all", 1)]
+    assert pairs([], ["ocr"]) == [("ocr", None)]
+    assert pairs([], [], TrainOptions(contexts=("ocr", "caption"), seed=4)) == [("ocr+caption", 4)]
+    assert pairs([], [], TrainOptions(contexts=())) == [("text", None)]
+
+
+def test_each_name_of_a_view_selects_its_contexts():
+    planned = plan_series(TrainOptions(), [], ["text", "caption", "caption+ocr", "all"])
+    assert [one.contexts for one in planned] == [(), ("caption",), ("caption", "ocr"), None]
+
+
+def test_the_hint_for_a_misspelled_view_is_the_nearest_one():
+    with pytest.raises(UsageError, match="no view captoin") as caught:
+        plan_series(TrainOptions(), [], ["text", "ocr+captoin"])
+    assert caught.value.hint == "did you mean caption?"
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_rows_are_means_and_deviations_of_the_seeds(values: list[float]):
+    runs = [series_run("all", seed, value) for seed, value in enumerate(values)] + [series_run("text", 0, 0.5)]
+    all_row, text_row = summarize(runs).rows
+    seeds_mean = all_row.f1["test"]["text"]
+    assert seeds_mean.mean == pytest.approx(statistics.fmean(values))
+    assert all_row.seeds == tuple(range(len(values)))
+    if len(values) > 1:
+        assert seeds_mean.sd == pytest.approx(statistics.stdev(values))
+    else:
+        assert seeds_mean.sd is None
+    assert text_row.f1["dev"]["text+image"].mean == 0.25

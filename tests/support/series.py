@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ita_pipeline.runs.series import SeriesRun
+from ita_pipeline.runs.compare import SeriesRun
 
 
 def series_run(contexts: str, seed: int, f1: float) -> SeriesRun:

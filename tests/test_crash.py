@@ -16,19 +16,11 @@ import time
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageDraw
 
-from tests.support.fakes import ita
+from tests.support.fakes import draw_sign, ita
 
 COMMAND = ["extract", "images", "--preset", "bundled", "--stage", "ocr", "--set", "ocr.workers=1"]
 KILLS = int(os.environ.get("ITA_CRASH_KILLS", "6"))
-
-
-def sign(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.new("RGB", (200, 60), "white")
-    ImageDraw.Draw(picture).text((10, 10), text, "black", font_size=28)
-    picture.save(path)
 
 
 def values(workspace: str) -> dict[str, object]:
@@ -88,7 +80,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty pictures, and what an undisturbed run finds in them."""
     here = tmp_path_factory.mktemp("crash")
     for number in range(40):
-        sign(here / "images" / f"{number}.png", f"NUMBER {number}")
+        draw_sign(here / "images" / f"{number}.png", f"NUMBER {number}")
     with contextlib.chdir(here):
         assert ita(*COMMAND, "--workspace", "calm").code == 0
         assert len(values("calm")) == 40

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from unittest.mock import patch
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from ita_pipeline.sources.local import LocalFile, hash_file
 from ita_pipeline.sources.refs import ImageRef
@@ -77,6 +77,14 @@ def draw(path: Path, colour: str = "red", size: tuple[int, int] = (64, 48)) -> P
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, colour).save(path)
     return path
+
+
+def draw_sign(path: Path, text: str) -> None:
+    """Draw an image with a text that the OCR reads."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.new("RGB", (200, 60), "white")
+    ImageDraw.Draw(picture).text((10, 10), text, "black", font_size=28)
+    picture.save(path)
 
 
 def ref(path: Path) -> ImageRef:

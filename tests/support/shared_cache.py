@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.support.fakes import Answer, ita_here
+from tests.support.fakes import Answer, draw_sign, ita_here
 from tests.support.s3_server import URL
-from tests.test_crash import sign
 
 OCR = ["--preset", "bundled", "--stage", "ocr", "--set", "ocr.workers=1"]
 
@@ -15,7 +14,7 @@ OCR = ["--preset", "bundled", "--stage", "ocr", "--set", "ocr.workers=1"]
 def draw_signs(count: int, folder: str = "images") -> None:
     """Draw images with words."""
     for number in range(count):
-        sign(Path(folder) / f"{number}.png", f"NUMBER {number}")
+        draw_sign(Path(folder) / f"{number}.png", f"NUMBER {number}")
 
 
 def extract(workspace: str, *more: str, url: str = URL) -> Answer:

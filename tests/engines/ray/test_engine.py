@@ -29,11 +29,11 @@ from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.runs.bulk_predict import PredictionCounts
 from ita_pipeline.sources.refs import ImageRef, PostRef
 from stages.base import StageError
-from tests.support.fakes import DoubleStage, SizeConfig, SizeStage, draw, ref
+from tests.support.fakes import DoubleStage, SizeConfig, SizeStage, draw, draw_sign, ref
 from tests.support.odd_stages import Broken, Frugal, Longer, Slow, Touchy, Unready
 from tests.support.trained_run import predict_small_parts, read_parts
 from tests.support.trained_run import trained as trained  # a fixture
-from tests.test_crash import descendants, sign
+from tests.test_crash import descendants
 
 ray: Any = pytest.importorskip("ray")
 PATIENCE = 60.0
@@ -245,7 +245,7 @@ def gone(pid: int) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to find whom to look for")
 def test_a_driver_stopped_and_another_killed_leave_nobody_behind_and_the_third_finishes(cluster: str):
     for number in range(MANY):
-        sign(Path(f"images/{number}.png"), f"NUMBER {number} OF MANY")
+        draw_sign(Path(f"images/{number}.png"), f"NUMBER {number} OF MANY")
     cache = Path(".ita")
     seen: set[int] = set()
     for how in (signal.SIGTERM, signal.SIGKILL):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
@@ -17,10 +17,6 @@ from ita_pipeline.engines.image_cache import DecodedImageCache
 from ita_pipeline.sources.decode import open_image
 from ita_pipeline.sources.refs import ImageRef, ItemRef, PostRef
 from stages.base import Frozen, Item, Postponed, Result, Stage, Value
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 
 MEGABYTE = 1024 * 1024
 
@@ -73,16 +69,12 @@ class Executor(Protocol):
         """
         ...
 
-    def run_jobs(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
-        """Return one result per job, in order. What is wrong with an item becomes its failure.
+    def run_task(self, task: StageJobs) -> StageResults:
+        """Run the jobs of a stage. What is wrong with an item becomes its failure.
 
         Raises:
             StageError: the stage cannot work at all.
         """
-        ...
-
-    def run_task(self, task: StageJobs) -> StageResults:
-        """As `run_jobs`, with the time and the records that are encoded already."""
         ...
 
     def run_together(self, tasks: Sequence[StageJobs]) -> list[StageResults]:
@@ -96,17 +88,15 @@ class Executor(Protocol):
     def prefetch(self, images: Sequence[ImageRef]) -> None:
         """Decode the images that come next while others are processed. Only a hint."""
 
-    def close(self) -> None:
-        """End what the executor has started."""
-
 
 class InProcessExecutor:
     """Runs stages in this process: for models that are loaded already, and for tests."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
-        max_bytes = round(self.limits.memory_megabytes * MEGABYTE / 8)
-        self.image_cache = DecodedImageCache(self._decode, max_bytes)
+        max_bytes, max_pixels = self.limits.megabytes * MEGABYTE, self.limits.megapixels * 1_000_000
+        decode = partial(open_image, max_bytes=max_bytes, max_pixels=max_pixels)
+        self.image_cache = DecodedImageCache(decode, round(self.limits.memory_megabytes * MEGABYTE / 8))
 
     def open(self, stage: Stage[Any]) -> str:
         """Implement `Executor.open`."""
@@ -114,7 +104,7 @@ class InProcessExecutor:
         return stage.device
 
     def run_jobs(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
-        """Implement `Executor.run_jobs`."""
+        """Run the jobs as one batch."""
         return run_stage(stage, [self._to_item(job) for job in jobs])
 
     def run_task(self, task: StageJobs) -> StageResults:
@@ -147,12 +137,6 @@ class InProcessExecutor:
     def prefetch(self, images: Sequence[ImageRef]) -> None:
         """Implement `Executor.prefetch`."""
         self.image_cache.prefetch(images)
-
-    def close(self) -> None:
-        """Implement `Executor.close`; there is nothing to end."""
-
-    def _decode(self, image: ImageRef) -> Image:
-        return open_image(image, self.limits.megabytes * MEGABYTE, self.limits.megapixels * 1_000_000)
 
     def _to_item(self, job: Job) -> Item:
         item, image = job.item, job.item.image

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 from ita_pipeline.engines.base import Engine
 from ita_pipeline.engines.executor import Limits
@@ -19,11 +19,10 @@ def open_engine(ray: RayPool | None, limits: Limits) -> Generator[Engine]:
     Raises:
         MissingError: Ray is not installed.
     """
-    if ray is not None:
+    with SubprocessExecutor(limits) as executor:
+        if ray is None:
+            yield LocalEngine(executor)
+            return
         from ita_pipeline.engines.ray.engine import RayEngine
 
-        with closing(RayEngine(ray, limits)) as engine:
-            yield engine
-    else:
-        with SubprocessExecutor(limits) as executor:
-            yield LocalEngine(executor)
+        yield RayEngine(ray, executor)

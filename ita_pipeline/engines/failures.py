@@ -29,7 +29,7 @@ def run_stage(stage: Stage[Any], items: Sequence[Item]) -> list[Result]:
     results = run_bisected(stage.run, items, record_failure, Exception)
     if errors and needs_only_image(stage):
         try:
-            stage.run([plain_item()])
+            stage.run([Item("", "plain.png", plain_image)])
         except StageError:
             raise
         except Exception:
@@ -47,11 +47,6 @@ def plain_image() -> Image:
     from PIL import Image as Pillow
 
     return Pillow.new("RGB", (64, 64), "grey")
-
-
-def plain_item() -> Item:
-    """An item with the plain image."""
-    return Item("", "plain.png", plain_image)
 
 
 def broken_stage_error(stage: Stage[Any], reason: str) -> StageError:

@@ -36,10 +36,9 @@ class DecodedImageCache:
         """
         with self.lock:
             pending = self.pending.pop(ref.key, None)
+            image_lock = self.image_locks.setdefault(ref.key, threading.Lock())
         if pending is not None and not pending.cancel():
             pending.result()
-        with self.lock:
-            image_lock = self.image_locks.setdefault(ref.key, threading.Lock())
         with image_lock:  # another thread may be decoding the same image
             try:
                 return self._lookup(ref) or self._decode_and_add(ref, evict=True)

@@ -9,52 +9,48 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
 
 from ita_pipeline.cache.compaction import open_writer
-from ita_pipeline.cache.plan import FailedItem, Plan, StagePlan, StaleItem
+from ita_pipeline.cache.plan import FailedItem, Plan, StagePlan
 from ita_pipeline.cache.records import SegmentWriter
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.engines.base import Interrupted, StageOutcome
-from ita_pipeline.engines.batches import PreparedBatch, prepare_batch, upstream_key
-from ita_pipeline.engines.executor import Executor, StageJobs, StageResults
-from ita_pipeline.sources.refs import ImageRef
-from stages.base import Failure, Postponed, Stage, StageError, Subject, Value
+from ita_pipeline.engines.batches import Batch, check_stop, find_group_size, prepare_batch, upstream_keys
+from ita_pipeline.engines.executor import Executor, StageResults
+from ita_pipeline.sources.refs import ImageRef, ItemRef
+from stages.base import Postponed, Result, Subject
 
 
-@dataclass(slots=True)
 class StageRun:
     """A stage in a run: what it has to do, the stages that it reads, and its results so far.
 
-    `seconds` include opening the stage. After a `stop` the stage gets no more items.
+    `failed` are the failures of this run. `seconds` include opening the stage. After a `stop` the stage gets no
+    more items.
     """
 
-    plan: StagePlan
-    upstream: Sequence[StagePlan]
-    stale: dict[str, StaleItem]
-    failed: list[FailedItem]
-    writer: SegmentWriter | None = None
-    done: int = 0
-    seconds: float = 0.0
-    stop: Postponed | None = None
-    device: str = ""
+    def __init__(self, stage_plan: StagePlan, plan: Plan) -> None:
+        self.plan, self.stage = stage_plan, stage_plan.stage
+        self.upstream = [other for other in plan.stages if other.stage.name in self.stage.reads]
+        self.stale = {each.item.key: each.item for each in stage_plan.stale}
+        self.failed: list[FailedItem] = []
+        self.writer: SegmentWriter | None = None
+        self.stop: Postponed | None = None
+        self.done, self.seconds, self.device = 0, 0.0, ""
 
-    @property
-    def stage(self) -> Stage[Any]:
-        """The stage itself."""
-        return self.plan.stage
+    def select(self, images: Sequence[ImageRef]) -> list[ItemRef]:
+        """The stale ones of some images; none after a stop."""
+        return [self.stale[image.key] for image in images if image.key in self.stale and self.stop is None]
 
     def outcome(self) -> StageOutcome:
         """The outcome of the stage after the run."""
         plan = self.plan
-        remaining = len(plan.stale) - self.done - (len(self.failed) - len(plan.failed))
+        failed = (*plan.failed, *self.failed)
+        waiting = plan.waiting + len(plan.stale) - self.done - len(self.failed)
         note = self.stop.reason if self.stop else ""
-        failed = tuple(self.failed)
-        return StageOutcome(plan.key, plan.fresh, self.done, failed, self.seconds, plan.waiting + remaining, note)
+        return StageOutcome(plan.key, plan.fresh, self.done, failed, self.seconds, waiting, note)
 
 
 class LocalEngine:
@@ -74,7 +70,7 @@ class _LocalRun:
 
     def __init__(self, plan: Plan, store: Store, executor: Executor, progress: Progress) -> None:
         self.store, self.executor, self.progress = store, executor, progress
-        self.stage_runs = [_start_stage(stage_plan, plan) for stage_plan in plan.stages]
+        self.stage_runs = [StageRun(stage_plan, plan) for stage_plan in plan.stages]
 
     def run(self) -> tuple[StageOutcome, ...]:
         active = [stage_run for stage_run in self.stage_runs if stage_run.stale]
@@ -112,82 +108,61 @@ class _LocalRun:
             StageError: a stage cannot continue; its earlier results are kept.
             Interrupted: `progress` asked the run to stop.
         """
-        work = [
-            (stage_run, [stage_run.stale[image.key] for image in group if image.key in stage_run.stale])
-            for stage_run in wave
-            if stage_run.stop is None
-        ]
-        work = [(stage_run, stale) for stage_run, stale in work if stale]
+        work = [(stage_run, items) for stage_run in wave if (items := stage_run.select(group))]
         if len({stage_run.device for stage_run, _ in work}) < 2:
-            for stage_run, stale in work:
-                self._run_stage(stage_run, stale)
+            for stage_run, items in work:
+                self._run_stage(stage_run, items)
             return
-        batches = [self._prepare(stage_run, stale) for stage_run, stale in work]
-        tasks = [
-            StageJobs(stage_run.stage, batch.jobs) for (stage_run, _), batch in zip(work, batches, strict=True)
-        ]
-        all_results = self.executor.run_together(tasks)
+        batches = [self._prepare(stage_run, items) for stage_run, items in work]
+        all_results = self.executor.run_together([batch.task for batch in batches])
         for (stage_run, _), batch, results in zip(work, batches, all_results, strict=True):
             self._store_results(stage_run, batch, results)
         for stage_run, _ in work:
             self._check_stop(stage_run)
 
-    def _run_stage(self, stage_run: StageRun, stale: Sequence[StaleItem]) -> None:
+    def _run_stage(self, stage_run: StageRun, items: Sequence[ItemRef]) -> None:
         """Run a stage on some items after the stages that it reads.
 
         Raises:
             StageError: the stage cannot continue; its earlier results are kept.
             Interrupted: `progress` asked the run to stop.
         """
-        for some in batched(stale, stage_run.stage.batch_size):
+        for some in batched(items, stage_run.stage.batch_size):
             if stage_run.stop is not None:
                 return
             batch = self._prepare(stage_run, some)
-            self._store_results(stage_run, batch, self.executor.run_task(StageJobs(stage_run.stage, batch.jobs)))
+            self._store_results(stage_run, batch, self.executor.run_task(batch.task))
             self._check_stop(stage_run)
 
-    def _prepare(self, stage_run: StageRun, stale: Sequence[StaleItem]) -> PreparedBatch:
-        items = [each.item for each in stale]
-        upstream: dict[str, dict[str, Value | Failure]] = {}
-        for above in stage_run.upstream:
-            keys = {item.key: upstream_key(above.stage, item) for item in items}
-            records = self.store.results(above.stage, above.key, sorted({key for key in keys.values() if key}))
-            upstream[above.stage.name] = {
-                item_key: records[key].result for item_key, key in keys.items() if key in records
-            }
-        return prepare_batch(items, upstream)
+    def _prepare(self, stage_run: StageRun, items: Sequence[ItemRef]) -> Batch:
+        upstream = [(above.stage, self._read_results(above, items)) for above in stage_run.upstream]
+        return prepare_batch(stage_run.stage, items, upstream)
 
-    def _store_results(self, stage_run: StageRun, batch: PreparedBatch, results: StageResults) -> None:
+    def _read_results(self, above: StagePlan, items: Sequence[ItemRef]) -> dict[str, Result]:
+        records = self.store.results(above.stage, above.key, sorted(upstream_keys(above.stage, items)))
+        return {key: record.result for key, record in records.items()}
+
+    def _store_results(self, stage_run: StageRun, batch: Batch, results: StageResults) -> None:
         outcome = batch.outcome(results)
         assert stage_run.writer is not None
         stage_run.writer.append_lines(outcome.lines)
-        stage_run.failed += [*outcome.inherited, *outcome.failed]
+        stage_run.failed += [*batch.inherited, *outcome.failed]
         stage_run.done += len(outcome.records) - len(outcome.failed)
         stage_run.seconds += results.seconds
         stage_run.stop = outcome.stop
         self.progress.advance(stage_run.stage.name, len(batch.items))
 
     def _check_stop(self, stage_run: StageRun) -> None:
-        stop = stage_run.stop
-        if stop is not None and stop.broken:
-            raise StageError(f"the stage {stage_run.stage.name} stopped: {stop.reason}", stop.hint)
+        check_stop(stage_run.stage.name, stage_run.stop)
         if self.progress.stop_requested:
             raise Interrupted
 
 
-def _start_stage(stage_plan: StagePlan, plan: Plan) -> StageRun:
-    upstream = [other for other in plan.stages if other.stage.name in stage_plan.stage.reads]
-    stale = {each.item.key: each for each in stage_plan.stale}
-    return StageRun(stage_plan, upstream, stale, list(stage_plan.failed))
-
-
 def _group_images(stage_runs: Sequence[StageRun]) -> list[list[ImageRef]]:
-    """The stale images of all stages, in groups of the largest batch size of the stages that read pixels."""
-    stale = {key: each for stage_run in stage_runs for key, each in stage_run.stale.items()}
-    images = [each.item.image for each in stale.values() if each.item.image is not None]
-    readers = [stage_run for stage_run in stage_runs if not stage_run.stage.reads] or stage_runs
-    size = max((stage_run.stage.batch_size for stage_run in readers), default=1)
-    return list(batched(images, size))
+    """The stale images of all stages, in groups."""
+    items = {key: item for stage_run in stage_runs for key, item in stage_run.stale.items()}
+    images = [item.image for item in items.values() if item.image is not None]
+    return list(batched(images, find_group_size([stage_run.stage for stage_run in stage_runs])))
 
 
 def _find_waves(stage_runs: Sequence[StageRun]) -> list[list[StageRun]]:

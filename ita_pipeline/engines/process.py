@@ -1,4 +1,4 @@
-"""The worker process of a subprocess executor: how it is started, reached and ended."""
+"""The worker process of a subprocess executor: how it is started, sent requests, and ended."""
 
 from __future__ import annotations
 
@@ -13,10 +13,20 @@ import tempfile
 import weakref
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from typing import Any
 
-from ita_pipeline.engines.executor import Limits
-from ita_pipeline.engines.protocol import BROKEN, Request
-from stages.base import Failure, FailureKind, StageError
+from ita_pipeline.engines.executor import Job, Limits
+from ita_pipeline.sources.refs import ImageRef
+from stages.base import Failure, FailureKind, Stage, StageError
+
+# A stage to open, jobs for open stages by their names, or images that come next, which the worker does not answer.
+Request = Stage[Any] | dict[str, list[Job]] | list[ImageRef]
+
+# The first line of an answer: the results of a request follow, or the error of a stage that cannot work at all.
+RESULTS, BROKEN = b"results", b"broken"
+
+# A line of the results that starts with this reports a postponed job; any other line is a record.
+POSTPONED = b"postponed "
 
 
 class SubprocessLostError(Exception):

@@ -12,8 +12,7 @@ from typing import Any, Self
 from ita_pipeline.cache.validate import decode_exactly
 from ita_pipeline.engines.executor import Job, Limits, StageJobs, StageResults
 from ita_pipeline.engines.failures import broken_stage_error, needs_only_image, plain_image
-from ita_pipeline.engines.process import SubprocessLostError, WorkerProcess
-from ita_pipeline.engines.protocol import POSTPONED, JobRequest, PrefetchRequest
+from ita_pipeline.engines.process import POSTPONED, SubprocessLostError, WorkerProcess
 from ita_pipeline.sources.local import LocalFile, hash_file
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import Failure, Postponed, Result, Stage, StageError, run_bisected
@@ -40,7 +39,7 @@ class SubprocessExecutor:
         self.close()
 
     def close(self) -> None:
-        """Implement `Executor.close`: end the process."""
+        """End the process."""
         if self.process is not None:
             self.process.end()
 
@@ -53,19 +52,14 @@ class SubprocessExecutor:
         try:
             device = self.process.receive(math.inf).decode()
         except SubprocessLostError as error:
-            reason = error.failure.reason
-            raise StageError(f"the stage {stage.name} cannot be made ready: {reason}", "ita --debug …") from error
+            raise StageError(f"the stage {stage.name} cannot be made ready: {error}", "ita --debug …") from error
         self.open_stages[stage.name] = stage
         return device
 
     def prefetch(self, images: Sequence[ImageRef]) -> None:
         """Implement `Executor.prefetch`."""
         if self.process is not None and self.process.is_running:
-            self.process.send(PrefetchRequest(list(images)))
-
-    def run_jobs(self, stage: Stage[Any], jobs: Sequence[Job]) -> list[Result]:
-        """Implement `Executor.run_jobs`."""
-        return self.run_task(StageJobs(stage, jobs)).results
+            self.process.send(list(images))
 
     def run_task(self, task: StageJobs) -> StageResults:
         """Implement `Executor.run_task`."""
@@ -88,22 +82,14 @@ class SubprocessExecutor:
 
         start = time.perf_counter()
         results = run_bisected(run, task.jobs, retry, SubprocessLostError)
-        self._note_success(task.stage, results)
         return StageResults(results, time.perf_counter() - start, lines)
 
     def run_together(self, tasks: Sequence[StageJobs]) -> list[StageResults]:
         """Implement `Executor.run_together`. If the process dies, run the tasks in turn to find the culprit."""
         try:
-            all_results = self._request(tasks)
+            return self._request(tasks)
         except SubprocessLostError:
             return [self.run_task(task) for task in tasks]
-        for task, results in zip(tasks, all_results, strict=True):
-            self._note_success(task.stage, results.results)
-        return all_results
-
-    def _note_success(self, stage: Stage[Any], results: Sequence[Result]) -> None:
-        if any(not isinstance(result, Failure) for result in results):
-            self.working_stages.add(stage.name)
 
     def _check_stage(self, stage: Stage[Any], error: SubprocessLostError) -> None:
         """Check that a stage works on a plain image.
@@ -119,7 +105,7 @@ class SubprocessExecutor:
             try:
                 self._request([StageJobs(stage, [Job(ImageRef(hash_file(file), LocalFile(file)))])])
             except SubprocessLostError:
-                raise broken_stage_error(stage, error.failure.reason) from error
+                raise broken_stage_error(stage, str(error)) from error
         self.working_stages.add(stage.name)
 
     def _request(self, tasks: Sequence[StageJobs]) -> list[StageResults]:
@@ -133,7 +119,7 @@ class SubprocessExecutor:
                 self.longest_seconds.pop(task.stage.name, None)
                 self.open(task.stage)
         assert self.process is not None
-        self.process.send([JobRequest(task.stage.name, list(task.jobs)) for task in tasks])
+        self.process.send({task.stage.name: list(task.jobs) for task in tasks})
         answer = self.process.receive(sum(map(self._find_timeout, tasks)))
         lines = iter(answer.split(b"\n")[:-1])
         return [self._decode_results(task, lines) for task in tasks]
@@ -169,4 +155,6 @@ class SubprocessExecutor:
             results.append(record.result)
         if len(results) != len(task.jobs):
             raise StageError(f"the stage {stage.name} answered for other items than it was asked about")
+        if any(not isinstance(result, Failure) for result in results):
+            self.working_stages.add(stage.name)
         return StageResults(results, seconds, records)

@@ -18,8 +18,8 @@ from typing import Any
 
 from ita_pipeline.cache.records import Record, encode
 from ita_pipeline.engines.executor import MEGABYTE, InProcessExecutor, StageJobs
-from ita_pipeline.engines.protocol import BROKEN, POSTPONED, READY, RESULTS, PrefetchRequest, Request
-from stages.base import Postponed, Result, Stage, StageError
+from ita_pipeline.engines.process import BROKEN, POSTPONED, RESULTS, Request
+from stages.base import Postponed, Stage, StageError
 from stages.models.threads import limit_cores
 
 
@@ -63,11 +63,11 @@ def _handle(request: Request, executor: InProcessExecutor, stages: dict[str, Sta
             _limit_memory(None)
             device = executor.open(request)
             _limit_memory(executor.limits.memory_megabytes)
-            return READY + b"\n" + device.encode()
-        if isinstance(request, PrefetchRequest):
-            executor.prefetch(request.images)
+            return RESULTS + b"\n" + device.encode()
+        if isinstance(request, list):
+            executor.prefetch(request)
             return None
-        tasks = [StageJobs(stages[part.stage], part.jobs) for part in request]
+        tasks = [StageJobs(stages[name], jobs) for name, jobs in request.items()]
         return RESULTS + b"\n" + _run_tasks(executor, tasks)
     except StageError as error:
         return BROKEN + b"\n" + json.dumps([str(error), error.hint]).encode()
@@ -79,14 +79,11 @@ def _run_tasks(executor: InProcessExecutor, tasks: Sequence[StageJobs]) -> bytes
     for task, results in zip(tasks, executor.run_together(tasks), strict=True):
         seconds = results.seconds / max(1, len(task.jobs))
         for job, result in zip(task.jobs, results.results, strict=True):
-            lines.append(_encode_result(job.item.key, result, seconds))
+            if isinstance(result, Postponed):
+                lines.append(POSTPONED + result.model_dump_json().encode() + b"\n")
+            else:
+                lines.append(encode(Record(job.item.key, result, seconds)))
     return b"".join(lines)
-
-
-def _encode_result(key: str, result: Result, seconds: float) -> bytes:
-    if isinstance(result, Postponed):
-        return POSTPONED + result.model_dump_json().encode() + b"\n"
-    return encode(Record(key, result, seconds))
 
 
 def _limit_memory(megabytes: int | None) -> None:

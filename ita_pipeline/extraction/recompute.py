@@ -15,7 +15,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.engines.base import Interrupted
-from ita_pipeline.engines.executor import Executor, Job
+from ita_pipeline.engines.executor import Executor, Job, StageJobs
 from ita_pipeline.extraction.items import decode_post_ref
 from ita_pipeline.sources.local import LocalFile, hash_file
 from ita_pipeline.sources.refs import ImageRef, ItemRef
@@ -144,7 +144,7 @@ def _compare(
     progress.start(stage.name, len(jobs))
     try:
         for batch in batched(jobs, stage.batch_size):
-            for job, result in zip(batch, executor.run_jobs(stage, batch), strict=True):
+            for job, result in zip(batch, executor.run_task(StageJobs(stage, batch)).results, strict=True):
                 yield Path(job.item.label), compare_results(cached[job.item.key].result, result)
             progress.advance(stage.name, len(batch))
             if progress.stop_requested:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ita_pipeline.cache.keys import sort_stages
-from ita_pipeline.engines.executor import Job, Limits
+from ita_pipeline.engines.executor import Job, Limits, StageJobs
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.contexts import Results
 from ita_pipeline.sources.refs import ImageRef
@@ -66,7 +66,7 @@ class StageWorkers:
             if isinstance(result, Failure):
                 return Failure(kind=result.kind, reason=f"{name}: {result.reason}")
             upstream[name] = result
-        result = self._executors[stage.name].run_jobs(stage, [Job(image, upstream)])[0]
+        result = self._executors[stage.name].run_task(StageJobs(stage, [Job(image, upstream)])).results[0]
         if isinstance(result, Postponed):
             return Failure(kind=FailureKind.TRANSIENT, reason=result.reason)
         return result

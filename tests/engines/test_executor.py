@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -86,10 +86,8 @@ class FarDouble(DoubleStage):
 
 @pytest.fixture(params=[InProcessExecutor, SubprocessExecutor])
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
-    made: Callable[[], Executor] = request.param
-    found = made()
-    yield found
-    found.close()
+    with SubprocessExecutor() as in_subprocess:
+        yield in_subprocess if request.param is SubprocessExecutor else request.param()
 
 
 def images(*names: str) -> list[ImageRef]:

@@ -137,17 +137,17 @@ class Opening:
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
 
-    def __call__(self, image: ImageRef, most_bytes: int, most_pixels: int) -> Image.Image:
-        self.seen[image.path.name] += 1
-        return open_image(image, most_bytes, most_pixels)
+    def __call__(self, image: ImageRef) -> Image.Image:
+        self.seen[image.label] += 1
+        return open_image(image)
 
 
-def test_all_stages_of_a_run_share_one_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    opening = Opening()
-    monkeypatch.setattr("ita_pipeline.engines.executor.open_image", opening)
-    found = [ref(draw(tmp_path / f"{n}.png", size=(n + 1, 5))) for n in range(7)]
+def test_all_stages_of_a_run_share_one_decoding(tmp_path: Path):
+    opening, executor = Opening(), InProcessExecutor()
+    executor.image_cache = DecodedImageCache(opening, 10**6)
+    found = [ref(draw(Path(f"{n}.png"), size=(n + 1, 5))) for n in range(7)]
     store, stages = Store(tmp_path), [SizeStage(SizeConfig(batch=3)), Other(SizeConfig(batch=2))]
-    outcomes = LocalEngine(InProcessExecutor()).run(make_plan(stages, found, store), store, NoProgress())
+    outcomes = LocalEngine(executor).run(make_plan(stages, found, store), store, NoProgress())
     assert [outcome.done for outcome in outcomes] == [7, 7]
     assert opening.seen == {f"{n}.png": 1 for n in range(7)}
 

@@ -66,14 +66,18 @@ def test_a_library_that_lacks_memory_is_understood(
     assert [failed.failure.kind for failed in outcome.failed] == [kind]
 
 
-def test_a_stage_that_fails_on_everything_is_broken_and_nothing_is_remembered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+class Hopeless(SizeStage):
+    """Raises whatever the picture."""
+
+    def run(self, items: Sequence[Item]) -> list[Value | Failure]:
+        raise RuntimeError("no such layer")
+
+
+def test_a_stage_that_fails_on_everything_is_broken_and_nothing_is_remembered(tmp_path: Path):
     found = images(tmp_path / "in", "bad1", "bad2", "bad3")
     store = Store(tmp_path)
-    monkeypatch.setattr("ita_pipeline.engines.failures.plain_item", lambda: Item("", "bad", lambda: None))
     with pytest.raises(StageError, match="fails on any picture"):
-        run(Allergic(SizeConfig(batch=3)), found, store)
+        run(Hopeless(SizeConfig(batch=3)), found, store)
     assert not list(tmp_path.rglob("*.jsonl"))
 
 

@@ -19,7 +19,7 @@ from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines.executor import Job, Limits, StageJobs, StageResults
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
-from stages.base import Failure, FailureKind, Item, StageError, Value
+from stages.base import Failure, FailureKind, Item, Result, StageError, Value
 from tests.support.fakes import SizeConfig, SizeStage, SizeValue, draw, ref
 
 
@@ -54,21 +54,25 @@ def jobs(*names: str) -> list[Job]:
     return [Job(ref(draw(Path(f"in/{name}.png"), size=(n + 1, 5)))) for n, name in enumerate(names)]
 
 
-def work(names: list[str], **limits: float) -> list[Value | Failure]:
+def run_jobs(executor: SubprocessExecutor, stage: SizeStage, jobs: list[Job]) -> list[Result]:
+    return executor.run_task(StageJobs(stage, jobs)).results
+
+
+def work(names: list[str], **limits: float) -> list[Result]:
     with SubprocessExecutor(Limits(**limits)) as executor:
-        return executor.run_jobs(Hostile(SizeConfig(batch=8)), jobs(*names))
+        return run_jobs(executor, Hostile(SizeConfig(batch=8)), jobs(*names))
 
 
-def failures(results: list[Value | Failure]) -> dict[int, Failure]:
+def failures(results: list[Result]) -> dict[int, Failure]:
     return {number: result for number, result in enumerate(results) if isinstance(result, Failure)}
 
 
 def test_values_come_back_in_order():
     with SubprocessExecutor() as executor:
         stage = SizeStage()
-        found = executor.run_jobs(stage, jobs("a", "b", "c"))
+        found = run_jobs(executor, stage, jobs("a", "b", "c"))
         assert found == [SizeValue(width=n, height=5) for n in (1, 2, 3)]
-        assert executor.run_jobs(stage, jobs("d")) == [SizeValue(width=1, height=5)]
+        assert run_jobs(executor, stage, jobs("d")) == [SizeValue(width=1, height=5)]
 
 
 def test_a_picture_that_kills_the_process_is_the_only_one_lost():
@@ -100,14 +104,14 @@ def test_a_picture_that_takes_too_much_memory_is_a_matter_of_resources():
 def test_limits_reach_the_decoder():
     Path("in").mkdir()
     with SubprocessExecutor(Limits(megapixels=1)) as executor:
-        (found,) = executor.run_jobs(SizeStage(), [Job(ref(draw(Path("in/a.png"), size=(1200, 1000))))])
+        (found,) = run_jobs(executor, SizeStage(), [Job(ref(draw(Path("in/a.png"), size=(1200, 1000))))])
     assert isinstance(found, Failure)
     assert "pixels" in found.reason
 
 
 def test_a_stage_that_dies_of_any_picture_is_broken():
     with SubprocessExecutor() as executor, pytest.raises(StageError, match="fails on any picture"):
-        executor.run_jobs(Dying(), jobs("a", "b"))
+        run_jobs(executor, Dying(), jobs("a", "b"))
 
 
 def test_what_a_stage_lacks_is_said_in_its_own_words():
@@ -191,4 +195,4 @@ def test_an_answer_that_is_no_record_of_the_item_is_refused(
         receive = executor.process.receive
         monkeypatch.setattr(executor.process, "receive", lambda timeout: spoil(receive(timeout)[:-1]) + b"\n")
         with pytest.raises((StageError, ValueError)):
-            executor.run_jobs(stage, jobs("a"))
+            run_jobs(executor, stage, jobs("a"))

@@ -1,18 +1,22 @@
 # Ray is only partly typed.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""The Ray actor: it opens stages once, in a process of its own, and writes segments of its own.
+"""The Ray actor, and how Ray Data runs tasks in actors.
 
-It receives paths, keys and positions in the cache, never pixels or results, and returns counts.
+An actor opens stages once, in a process of its own, and writes segments of its own. It receives paths, keys and
+positions in the cache, never pixels or results, and returns counts.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+import warnings
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,15 +27,20 @@ from ita_pipeline.cache.keys import KEY_FILE, StageKey
 from ita_pipeline.cache.records import SegmentWriter
 from ita_pipeline.cache.store import RecordReader, Store
 from ita_pipeline.core.iteration import batched
-from ita_pipeline.engines.batches import prepare_batch, upstream_key
-from ita_pipeline.engines.executor import Limits, StageJobs
+from ita_pipeline.core.progress import Progress
+from ita_pipeline.engines.batches import prepare_batch
+from ita_pipeline.engines.executor import Limits
+from ita_pipeline.engines.ray.cluster import ActorResources
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.sources.refs import ItemRef
-from stages.base import Failure, Postponed, Stage, StageError, Value
+from stages.base import Failure, Postponed, Result, Stage, StageError
 from stages.models.threads import limit_cores
 
 # The results of stages by stage and item.
-StageItemResults = dict[str, dict[str, Value | Failure]]
+StageItemResults = dict[str, dict[str, Result]]
+
+# Ray accounts for every block; with more tasks, a block holds several.
+MAX_BLOCKS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +66,10 @@ class ActorConfig:
 
 @dataclass(frozen=True, slots=True)
 class ActorTask:
-    """Items, the positions of each stage's stale items, and the earlier records of upstream stages by item."""
+    """Items, those that are stale for each stage, and the earlier records of upstream stages by item."""
 
-    items: tuple[ItemRef, ...]
-    stale: Mapping[str, tuple[int, ...]]
+    items: Sequence[ItemRef]
+    stale: Mapping[str, Sequence[ItemRef]]
     entries: Mapping[str, Mapping[str, IndexEntry]]
 
 
@@ -91,21 +100,6 @@ class TaskReport:
     error: Exception | None = None
 
 
-class StopFlag:
-    """An actor that tells the other actors whether the run should stop."""
-
-    def __init__(self) -> None:
-        self.value = False
-
-    def set(self) -> None:
-        """Ask the actors to stop."""
-        self.value = True
-
-    def is_set(self) -> bool:
-        """Whether the actors should stop."""
-        return self.value
-
-
 class StageActor:
     """Runs tasks one after the other. It never raises: the driver raises the errors that it reports."""
 
@@ -115,16 +109,24 @@ class StageActor:
         limit_cores(config.cores)
         self.executor = SubprocessExecutor(config.limits, config.cores)
         self.writers: dict[str, SegmentWriter] = {}
-        self.stops: dict[str, Postponed] = {}
-        self.opening: list[BatchReport] = []
+        self.stopped_stages: set[str] = set()
         self.exit_stack = ExitStack()
-        self.error: Exception | None = None
-        try:
-            self._open_stages()
-        except Exception as error:
-            self.error = error
 
-    def _open_stages(self) -> None:
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[TaskReport]]:
+        """Run the tasks of a Ray Data batch."""
+        return {"report": [self._report_task(task) for task in batch["task"]]}
+
+    def _report_task(self, task: ActorTask) -> TaskReport:
+        report = TaskReport(self.name)
+        try:
+            if not self.writers:
+                self._open_stages(report)
+            self._run_task(task, report)
+        except Exception as error:
+            report.error = error
+        return report
+
+    def _open_stages(self, report: TaskReport) -> None:
         """Open the stages and their segments.
 
         Raises:
@@ -140,32 +142,18 @@ class StageActor:
         for spec in self.config.stages:
             start = time.perf_counter()
             self.executor.open(spec.stage)
+            report.batches.append(BatchReport(spec.stage.name, 0, time.perf_counter() - start))
+        for spec in self.config.stages:
             writer = open_writer(store, spec.key, spec.replace)
             self.writers[spec.stage.name] = self.exit_stack.enter_context(writer)
-            self.opening.append(BatchReport(spec.stage.name, 0, time.perf_counter() - start))
-
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[TaskReport]]:
-        """Run the tasks of a Ray Data batch."""
-        return {"report": [self._report_task(task) for task in batch["task"]]}
-
-    def _report_task(self, task: ActorTask) -> TaskReport:
-        report = TaskReport(self.name, self.opening, error=self.error)
-        self.opening = []
-        if report.error is None:
-            try:
-                self._run_task(task, report)
-            except Exception as error:
-                report.error = error
-        return report
 
     def _run_task(self, task: ActorTask, report: TaskReport) -> None:
         results = _read_entries(task, self.config.stages)
         report.is_incomplete = any(entries.keys() - results[name].keys() for name, entries in task.entries.items())
         self.executor.prefetch([item.image for item in task.items if item.image is not None])
         for spec in self.config.stages:
-            stale = [task.items[number] for number in task.stale.get(spec.stage.name, ())]
-            for batch in batched(stale, spec.stage.batch_size):
-                if spec.stage.name in self.stops:
+            for batch in batched(task.stale[spec.stage.name], spec.stage.batch_size):
+                if spec.stage.name in self.stopped_stages:
                     break
                 report.is_stopped = self._should_stop()
                 if report.is_stopped:
@@ -181,24 +169,15 @@ class StageActor:
     def _run_batch(self, spec: StageSpec, items: Sequence[ItemRef], results: StageItemResults) -> BatchReport:
         start = time.perf_counter()
         name = spec.stage.name
-        upstream = {above.name: _select_results(above, items, results) for above in spec.upstream}
-        prepared = prepare_batch(items, upstream)
-        outcome = prepared.outcome(self.executor.run_task(StageJobs(spec.stage, prepared.jobs)))
+        upstream = [(above, results.get(above.name, {})) for above in spec.upstream]
+        batch = prepare_batch(spec.stage, items, upstream)
+        outcome = batch.outcome(self.executor.run_task(batch.task))
         self.writers[name].append_lines(outcome.lines)
         results.setdefault(name, {}).update({record.image: record.result for record in outcome.records})
         if outcome.stop is not None:
-            self.stops[name] = outcome.stop
-        inherited = {failed.item.key: failed.failure for failed in outcome.inherited}
+            self.stopped_stages.add(name)
+        inherited = {failed.item.key: failed.failure for failed in batch.inherited}
         return BatchReport(name, len(items), time.perf_counter() - start, inherited, outcome.stop)
-
-
-def _select_results(
-    above: Stage[Any], items: Sequence[ItemRef], results: StageItemResults
-) -> dict[str, Value | Failure]:
-    """The results of an upstream stage, by the keys of the items that are processed now."""
-    upstream = results.get(above.name, {})
-    keys = {item.key: upstream_key(above, item) for item in items}
-    return {item_key: upstream[key] for item_key, key in keys.items() if key in upstream}
 
 
 def _read_entries(task: ActorTask, specs: Sequence[StageSpec]) -> StageItemResults:
@@ -212,3 +191,84 @@ def _read_entries(task: ActorTask, specs: Sequence[StageSpec]) -> StageItemResul
                 with contextlib.suppress(FileNotFoundError):
                     results[name][key] = reader.read(entry, stages[name]).result
     return results
+
+
+@contextmanager
+def run_tasks(
+    config: ActorConfig, tasks: Sequence[ActorTask], resources: ActorResources, progress: Progress
+) -> Generator[Iterable[TaskReport]]:
+    """Run the tasks in actors and give the reports in the order in which they arrive."""
+    import ray.data
+
+    pool = ray.data.ActorPoolStrategy(size=min(resources.actors, len(tasks)), max_tasks_in_flight_per_actor=2)
+    with _silence_ray_data(), _open_stop_flag(progress) as stop_flag:
+        dataset = ray.data.from_items(
+            [{"task": task} for task in tasks], override_num_blocks=min(len(tasks), MAX_BLOCKS)
+        ).map_batches(
+            StageActor,
+            batch_size=1,
+            batch_format="numpy",
+            compute=pool,
+            fn_constructor_args=(config, stop_flag),
+            num_cpus=resources.cores,
+            num_gpus=resources.gpus or None,
+            max_restarts=-1,
+            # An actor that died may have finished some batches; the store tells what remains of its task.
+            max_task_retries=0,
+        )
+        rows: Any = iter(dataset.iter_rows())
+        reports = (row["report"] for row in rows)
+        try:
+            yield reports
+        finally:
+            # Closed here, not by garbage collection: after Ray was left, that would connect to Ray again and wait
+            # for a cluster that may no longer exist.
+            reports.close()
+            if hasattr(rows, "close"):
+                rows.close()
+
+
+@contextmanager
+def _open_stop_flag(progress: Progress) -> Generator[Any]:
+    """Give an event, an actor too, that is set as soon as `progress` asks to stop, however long a report takes."""
+    import ray
+
+    stop_flag: Any = ray.remote(num_cpus=0)(threading.Event).remote()
+    finished = threading.Event()
+
+    def poll() -> None:
+        while not finished.wait(0.2):
+            if progress.stop_requested:
+                stop_flag.set.remote()
+                return
+
+    thread = threading.Thread(target=poll, daemon=True)
+    thread.start()
+    try:
+        yield stop_flag
+    finally:
+        finished.set()
+        thread.join()
+        ray.kill(stop_flag)
+
+
+@contextmanager
+def _silence_ray_data() -> Generator[None]:
+    """Run Ray Data without progress bars and log lines, with small blocks, and with failed tasks reported."""
+    from ray.data import DataContext
+
+    logger = logging.getLogger("ray.data")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            context = DataContext.get_current().copy()
+            context.enable_progress_bars = False
+            context.print_on_execution_start = False
+            # The engine itself gives the tasks of a dead actor to another one.
+            context.max_errored_blocks = -1
+            context.target_max_block_size = 1024 * 1024
+            with DataContext.current(context):
+                yield
+    finally:
+        logger.setLevel(level)

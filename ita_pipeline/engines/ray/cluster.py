@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 import threading
-import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ START_HINT = "ray start --head starts one on this machine; --address local needs
 QUIET_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
 
 
@@ -128,12 +126,12 @@ def connect(pool: RayPool) -> Generator[Sequence[Node]]:
     if ray.is_initialized():
         yield _list_nodes()
         return
-    with _keep_signal_handlers(), _silence_stderr():
+    with _contain_ray():
         join_cluster(pool.address)
     try:
         yield _list_nodes()
     finally:
-        with _keep_signal_handlers(), _silence_stderr():
+        with _contain_ray():
             ray.shutdown()
 
 
@@ -227,8 +225,14 @@ def _list_nodes() -> list[Node]:
 
 
 @contextmanager
-def _silence_stderr() -> Generator[None]:
-    """Discard the file descriptor of stderr, to which Ray's libraries write without Python."""
+def _contain_ray() -> Generator[None]:
+    """Discard what Ray's libraries write to stderr, and restore the handlers of SIGINT and SIGTERM.
+
+    Ray replaces them when it starts and stops. Its libraries write to the file descriptor, without Python.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
+    handlers = {number: signal.getsignal(number) for number in numbers}
     original = os.dup(2)
     null_device = os.open(os.devnull, os.O_WRONLY)
     try:
@@ -238,42 +242,6 @@ def _silence_stderr() -> Generator[None]:
         os.dup2(original, 2)
         os.close(null_device)
         os.close(original)
-
-
-@contextmanager
-def _keep_signal_handlers() -> Generator[None]:
-    """Restore the handlers of SIGINT and SIGTERM, which Ray replaces when it starts and stops."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
         for number, handler in handlers.items():
             with contextlib.suppress(TypeError):
                 signal.signal(number, handler)
-
-
-@contextmanager
-def silence_ray_data() -> Generator[None]:
-    """Run Ray Data without progress bars and log lines, with small blocks, and with failed tasks reported."""
-    from ray.data import DataContext
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        context = DataContext.get_current().copy()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    # The engine itself gives the tasks of a dead actor to another one.
-    context.max_errored_blocks = -1
-    context.target_max_block_size = 1024 * 1024
-    logger = logging.getLogger("ray.data")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        with DataContext.current(context), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

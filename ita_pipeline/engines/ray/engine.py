@@ -1,5 +1,3 @@
-# Ray is only partly typed.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """The engine that runs a plan on a Ray cluster. Ray Data executes tasks; the store tells what was done.
 
 Stages that process images run together on the same tasks, so that each image is decoded once. Stages that process
@@ -11,42 +9,28 @@ from __future__ import annotations
 
 import itertools
 import logging
-import threading
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ita_pipeline.cache.compaction import open_writer
+from ita_pipeline.cache.database import State
 from ita_pipeline.cache.index import IndexEntry
-from ita_pipeline.cache.plan import Plan, StagePlan, StaleItem
+from ita_pipeline.cache.plan import FailedItem, Plan, StagePlan, StaleItem
+from ita_pipeline.cache.records import parse_generation
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.engines.base import Interrupted, StageOutcome
-from ita_pipeline.engines.batches import upstream_key
-from ita_pipeline.engines.executor import Limits
+from ita_pipeline.engines.batches import check_stop, find_group_size, upstream_keys
 from ita_pipeline.engines.local import LocalEngine
-from ita_pipeline.engines.ray.actor import ActorConfig, ActorTask, StageActor, StageSpec, StopFlag, TaskReport
-from ita_pipeline.engines.ray.cluster import (
-    ActorResources,
-    RayPool,
-    connect,
-    divide_cluster,
-    require_ray,
-    silence_ray_data,
-)
-from ita_pipeline.engines.ray.progress import StageProgress
+from ita_pipeline.engines.ray.actor import ActorConfig, ActorTask, BatchReport, StageSpec, run_tasks
+from ita_pipeline.engines.ray.cluster import ActorResources, RayPool, connect, divide_cluster, require_ray
 from ita_pipeline.engines.sandbox import SubprocessExecutor
-from ita_pipeline.sources.refs import ItemRef
-from stages.base import Postponed, Stage, StageError, Subject
+from stages.base import Failure, Postponed, Subject
 from stages.models.threads import limit_cores
 
 logger = logging.getLogger(__name__)
-
-# Ray accounts for every block; with more tasks, a block holds several.
-MAX_BLOCKS = 20_000
 
 LOST = Postponed(reason="actors died again before anything more was done; ray status and ray list actors say more")
 
@@ -54,20 +38,16 @@ LOST = Postponed(reason="actors died again before anything more was done; ray st
 class RayEngine:
     """Runs plans in actors. It starts or joins a cluster only if a plan has stale items."""
 
-    def __init__(self, pool: RayPool, limits: Limits | None = None) -> None:
-        """Check that Ray is installed.
+    def __init__(self, pool: RayPool, executor: SubprocessExecutor) -> None:
+        """Check that Ray is installed. The executor's limits hold in the actors too.
+
+        It runs the stages that run alone, and keeps them from one plan to the next, and so their budgets.
 
         Raises:
             MissingError: Ray is not installed.
         """
         require_ray()
-        self.pool, self.limits = pool, limits or Limits()
-        # For stages that run alone. It lasts from one plan to the next, and so do their budgets.
-        self.executor = SubprocessExecutor(self.limits)
-
-    def close(self) -> None:
-        """End the executor's process."""
-        self.executor.close()
+        self.pool, self.executor = pool, executor
 
     def run(self, plan: Plan, store: Store, progress: Progress) -> tuple[StageOutcome, ...]:
         """Implement `Engine.run`.
@@ -77,45 +57,181 @@ class RayEngine:
             UsageError: the cluster does not have the resources that the pool asks for.
         """
         plan.check()
-        stages = [StageProgress.start(stage_plan, store) for stage_plan in plan.stages]
-        local_outcomes: dict[str, StageOutcome] = {}
-        if any(stage.plan.stale for stage in stages):
-            local_outcomes = self._run_stages(stages, plan, store, progress)
-        for stage in stages:
-            store.mark_used(stage.plan.key)
-        return tuple(local_outcomes.get(stage.name) or stage.outcome(store) for stage in stages)
+        return _RayRun(self, plan, store, progress).run()
 
-    def _run_stages(
-        self, stages: Sequence[StageProgress], plan: Plan, store: Store, progress: Progress
-    ) -> dict[str, StageOutcome]:
-        """Run the stages, and return the outcomes of those that ran here instead of in actors."""
-        local_outcomes: dict[str, StageOutcome] = {}
-        with connect(self.pool) as nodes, silence_ray_data():
-            resources = divide_cluster(self.pool, nodes)
-            logger.info(f"Ray: {resources}")
-            run = _ActorRun(plan, store, progress, self.limits, resources)
-            try:
-                for stage in stages:
-                    if stage.plan.stale:
-                        progress.start(stage.name, len(stage.plan.stale))
-                for group in _group_stages(stages):
-                    if group[0].plan.stage.alone:
-                        names = {stage.name for stage in group}
-                        local_outcomes |= self._run_locally(names, plan, store, progress)
-                    else:
-                        run.run_stages(group)
-            finally:
-                progress.finish()
-        return local_outcomes
 
-    def _run_locally(
-        self, names: set[str], plan: Plan, store: Store, progress: Progress
-    ) -> dict[str, StageOutcome]:
+class StageProgress:
+    """A stage in a run: what actors get to know of it, what they report, and what the store contains.
+
+    Segments of its `generation` or a later one belong to this run. `inherited` are the failures of upstream stages
+    by item; `shown` is the number of items in the progress display.
+    """
+
+    def __init__(self, stage_plan: StagePlan, plan: Plan, store: Store) -> None:
+        self.plan, self.store = stage_plan, store
+        stage, key, replaces = stage_plan.stage, stage_plan.key, stage_plan.replaces_records
+        upstream = tuple(other.stage for other in plan.stages if other.stage.name in stage.reads)
+        self.name, self.spec = stage.name, StageSpec(stage, key, replaces, upstream)
+        latest = max((parse_generation(path.name) for path in store.folder(key).glob("*.jsonl")), default=0)
+        self.generation = latest + 1 if replaces else 1
+        self.remaining: Sequence[StaleItem] = stage_plan.stale
+        self.inherited: dict[str, Failure] = {}
+        self.stop: Postponed | None = None
+        self.seconds, self.shown = 0.0, 0
+
+    def add(self, batch: BatchReport, progress: Progress) -> None:
+        """Add a batch that an actor reported."""
+        self.inherited.update(batch.inherited)
+        self.seconds += batch.seconds
+        self.stop = self.stop or batch.stop
+        self.shown += batch.items
+        if batch.items:
+            progress.advance(self.name, batch.items)
+
+    def update(self, progress: Progress) -> None:
+        """Find the items that remain, none after a stop, and show those whose actor died before its report."""
+        if self.stop is not None or not self.plan.stale:
+            self.remaining = []
+            return
+        processed = self._find_entries().keys() | self.inherited.keys()
+        self.remaining = [stale for stale in self.plan.stale if stale.item.key not in processed]
+        unshown = len(self.plan.stale) - len(self.remaining) - self.shown
+        if unshown > 0:
+            progress.advance(self.name, unshown)
+            self.shown += unshown
+
+    def outcome(self) -> StageOutcome:
+        """The outcome of the stage after the run, counted in the store."""
+        plan = self.plan
+        entries = self._find_entries() if plan.stale else {}
+        failed_keys = [key for key, entry in entries.items() if entry.state is not State.VALUE]
+        failures = dict(self.inherited)
+        for key, record in self.store.results(plan.stage, plan.key, failed_keys).items():
+            if isinstance(record.result, Failure):
+                failures[key] = record.result
+        items = [stale.item for stale in plan.stale]
+        failed = [FailedItem(item, failures[item.key]) for item in items if item.key in failures]
+        done = len(entries) - len(failed_keys)
+        waiting = plan.waiting + len(plan.stale) - done - len(failed)
+        note = self.stop.reason if self.stop else ""
+        return StageOutcome(plan.key, plan.fresh, done, (*plan.failed, *failed), self.seconds, waiting, note)
+
+    def _find_entries(self) -> dict[str, IndexEntry]:
+        """The records that this run has written, by item."""
+        folder = self.store.folder(self.plan.key)
+        self.store.index.refresh(folder)
+        entries = self.store.index.find_entries(folder, [stale.item.key for stale in self.plan.stale])
+        return {entry.image: entry for entry in entries if parse_generation(entry.segment.name) >= self.generation}
+
+
+class _RayRun:
+    """The run of one plan."""
+
+    def __init__(self, engine: RayEngine, plan: Plan, store: Store, progress: Progress) -> None:
+        self.engine, self.plan, self.store, self.progress = engine, plan, store, progress
+        self.stages = [StageProgress(stage_plan, plan, store) for stage_plan in plan.stages]
+        self.local_outcomes: dict[str, StageOutcome] = {}
+
+    def run(self) -> tuple[StageOutcome, ...]:
+        if any(stage.plan.stale for stage in self.stages):
+            with connect(self.engine.pool) as nodes:
+                self._run_stages(divide_cluster(self.engine.pool, nodes))
+        for stage in self.stages:
+            self.store.mark_used(stage.plan.key)
+        return tuple(self.local_outcomes.get(stage.name) or stage.outcome() for stage in self.stages)
+
+    def _run_stages(self, resources: ActorResources) -> None:
+        logger.info(f"Ray: {resources}")
+        try:
+            for stage in self.stages:
+                if stage.plan.stale:
+                    self.progress.start(stage.name, len(stage.plan.stale))
+            for group in _group_stages(self.stages):
+                if group[0].plan.stage.alone:
+                    self._run_locally({stage.name for stage in group})
+                else:
+                    self._run_in_actors(group, resources)
+        finally:
+            self.progress.finish()
+
+    def _run_locally(self, names: set[str]) -> None:
         """Run stages with a budget for the whole run in one process on this machine."""
-        stage_plans = [each if each.stage.name in names else replace(each, stale=()) for each in plan.stages]
-        engine = LocalEngine(self.executor)
-        outcomes = engine.run(Plan(tuple(stage_plans)), store, _AdvanceOnly(progress))
-        return {outcome.key.stage: outcome for outcome in outcomes if outcome.key.stage in names}
+        stage_plans = [each if each.stage.name in names else replace(each, stale=()) for each in self.plan.stages]
+        engine = LocalEngine(self.engine.executor)
+        outcomes = engine.run(Plan(tuple(stage_plans)), self.store, _AdvanceOnly(self.progress))
+        self.local_outcomes |= {outcome.key.stage: outcome for outcome in outcomes if outcome.key.stage in names}
+
+    def _run_in_actors(self, stages: Sequence[StageProgress], resources: ActorResources) -> None:
+        """Assign the remaining items to actors, and lost ones again, as long as the number of items decreases."""
+        previous_count, all_reported = 0, False
+        while True:
+            for stage in stages:
+                stage.update(self.progress)
+            unfinished = [stage for stage in stages if stage.remaining]
+            if not unfinished or all_reported:
+                return
+            count = sum(len(stage.remaining) for stage in unfinished)
+            if count == previous_count:
+                for stage in unfinished:
+                    stage.stop = LOST
+                return
+            previous_count = count
+            all_reported = self._assign(unfinished, resources)
+
+    def _assign(self, stages: Sequence[StageProgress], resources: ActorResources) -> bool:
+        """Assign items to actors, and return whether the actors reported on every task completely."""
+        specs = tuple(stage.spec for stage in stages)
+        for spec in specs:  # creates the key file by which an actor recognizes the store
+            with open_writer(self.store, spec.key):
+                pass
+        cores = resources.whole_cores
+        config = ActorConfig(self.store.root.absolute(), Path.cwd(), self.engine.executor.limits, cores, specs)
+        tasks = list(self._make_tasks(stages, cores))
+        by_name = {stage.name: stage for stage in stages}
+        complete_reports = 0
+        stopped_actors: set[str] = set()
+        with run_tasks(config, tasks, resources, self.progress) as reports:
+            for report in reports:
+                complete_reports += not report.is_incomplete
+                for batch in report.batches:
+                    by_name[batch.stage].add(batch, self.progress)
+                if report.error is not None:
+                    raise report.error
+                for batch in report.batches:
+                    check_stop(batch.stage, batch.stop)
+                if report.is_stopped:
+                    stopped_actors.add(report.actor)
+                    if len(stopped_actors) == resources.actors:
+                        break
+        if self.progress.stop_requested:
+            raise Interrupted
+        return complete_reports == len(tasks)
+
+    def _make_tasks(self, stages: Sequence[StageProgress], cores: int) -> Iterator[ActorTask]:
+        """Tasks of remaining items with the earlier records of upstream stages. Actors pass new results on."""
+        stale_keys = {stage.name: {stale.item.key for stale in stage.remaining} for stage in stages}
+        items = {stale.item.key: stale.item for stage in stages for stale in stage.remaining}
+        upstream = {above.name for stage in stages for above in stage.spec.upstream}
+        for name in upstream:
+            self.store.index.refresh(self.store.folder(self.plan.keys[name]))
+        previous_limit = limit_cores(cores)  # the batch size of a stage may depend on it
+        try:
+            size = find_group_size([stage.plan.stage for stage in stages])
+        finally:
+            limit_cores(previous_limit)
+        for group in batched(items.values(), size):
+            stale = {name: [item for item in group if item.key in keys] for name, keys in stale_keys.items()}
+            entries: dict[str, dict[str, IndexEntry]] = {name: {} for name in upstream}
+            for stage in stages:
+                for above in stage.spec.upstream:
+                    earlier = upstream_keys(above, stale[stage.name]) - stale_keys.get(above.name, set())
+                    entries[above.name] |= self._find_entries(above.name, earlier)
+            yield ActorTask(group, stale, entries)
+
+    def _find_entries(self, stage: str, keys: set[str]) -> dict[str, IndexEntry]:
+        """The earlier records of a stage, by item; those of this run only actors know."""
+        entries = self.store.index.find_entries(self.store.folder(self.plan.keys[stage]), sorted(keys))
+        return {entry.image: replace(entry, segment=entry.segment.absolute()) for entry in entries}
 
 
 class _AdvanceOnly(NoProgress):
@@ -132,98 +248,6 @@ class _AdvanceOnly(NoProgress):
         self.progress.advance(stage, done)
 
 
-class _ActorRun:
-    """The part of a run that takes place in actors."""
-
-    def __init__(
-        self, plan: Plan, store: Store, progress: Progress, limits: Limits, resources: ActorResources
-    ) -> None:
-        self.plan, self.store, self.progress = plan, store, progress
-        self.limits, self.resources = limits, resources
-
-    def run_stages(self, stages: Sequence[StageProgress]) -> None:
-        """Assign the remaining items to actors, and lost ones again, as long as the number of items decreases."""
-        previous_count, all_reported = 0, False
-        while True:
-            remaining = {stage.name: stage.find_remaining(self.store) for stage in stages}
-            for stage in stages:
-                stage.catch_up(len(remaining[stage.name]), self.progress)
-            count = sum(map(len, remaining.values()))
-            if not count or all_reported:
-                return
-            unfinished = [stage for stage in stages if remaining[stage.name]]
-            if count == previous_count:
-                for stage in unfinished:
-                    stage.stop = LOST
-                return
-            previous_count = count
-            all_reported = self._assign(unfinished, remaining)
-
-    def _assign(self, stages: Sequence[StageProgress], remaining: Mapping[str, Sequence[StaleItem]]) -> bool:
-        """Assign items to actors, and return whether the actors reported on every task completely."""
-        specs = [self._make_spec(stage.plan) for stage in stages]
-        for spec in specs:  # creates the key file by which an actor recognizes the store
-            with open_writer(self.store, spec.key):
-                pass
-        cores = self.resources.whole_cores
-        config = ActorConfig(self.store.root.absolute(), Path.cwd(), self.limits, cores, tuple(specs))
-        tasks = list(self._make_tasks(specs, remaining))
-        by_name = {stage.name: stage for stage in stages}
-        complete_reports = 0
-        stopped_actors: set[str] = set()
-        with _run_tasks(config, tasks, self.resources, self.progress) as reports:
-            for report in reports:
-                complete_reports += not report.is_incomplete
-                for batch in report.batches:
-                    by_name[batch.stage].add(batch, self.progress)
-                _raise_error(report)
-                if report.is_stopped:
-                    stopped_actors.add(report.actor)
-                    if len(stopped_actors) == self.resources.actors:
-                        break
-        if self.progress.stop_requested:
-            raise Interrupted
-        return complete_reports == len(tasks)
-
-    def _make_spec(self, stage_plan: StagePlan) -> StageSpec:
-        stage = stage_plan.stage
-        upstream = tuple(other.stage for other in self.plan.stages if other.stage.name in stage.reads)
-        return StageSpec(stage, stage_plan.key, stage_plan.replaces_records, upstream)
-
-    def _make_tasks(
-        self, specs: Sequence[StageSpec], remaining: Mapping[str, Sequence[StaleItem]]
-    ) -> Iterator[ActorTask]:
-        """Tasks of remaining items with the earlier records of upstream stages. Actors pass new results on."""
-        stale_keys = {spec.stage.name: {stale.item.key for stale in remaining[spec.stage.name]} for spec in specs}
-        items = {stale.item.key: stale.item for spec in specs for stale in remaining[spec.stage.name]}
-        for name in {above.name for spec in specs for above in spec.upstream}:
-            self.store.index.refresh(self.store.folder(self.plan.keys[name]))
-        size = _find_task_size([spec.stage for spec in specs], self.resources.whole_cores)
-        for group in batched(items.values(), size):
-            positions = {
-                name: tuple(number for number, item in enumerate(group) if item.key in keys)
-                for name, keys in stale_keys.items()
-            }
-            entries: dict[str, dict[str, IndexEntry]] = {}
-            for spec in specs:
-                stage_items = [group[number] for number in positions[spec.stage.name]]
-                for above in spec.upstream:
-                    new_keys = stale_keys.get(above.name, set())
-                    earlier = self._find_entries(above, stage_items, new_keys)
-                    entries.setdefault(above.name, {}).update(earlier)
-            yield ActorTask(tuple(group), positions, entries)
-
-    def _find_entries(
-        self, above: Stage[Any], items: Sequence[ItemRef], new_keys: set[str]
-    ) -> dict[str, IndexEntry]:
-        """The earlier records of an upstream stage, by item, for items that it will not process in this run."""
-        keys = {key for item in items if (key := upstream_key(above, item))} - new_keys
-        if not keys:
-            return {}
-        entries = self.store.index.find_entries(self.store.folder(self.plan.keys[above.name]), sorted(keys))
-        return {entry.image: replace(entry, segment=entry.segment.absolute()) for entry in entries}
-
-
 def _group_stages(stages: Sequence[StageProgress]) -> list[list[StageProgress]]:
     """Groups of stages that can run together on the same items, in an order in which each can read the others."""
 
@@ -232,80 +256,3 @@ def _group_stages(stages: Sequence[StageProgress]) -> list[list[StageProgress]]:
 
     images_first = sorted(stages, key=lambda stage: stage.plan.stage.subject is Subject.POST)
     return [list(group) for _, group in itertools.groupby(images_first, group_key)]
-
-
-def _find_task_size(stages: Sequence[Stage[Any]], cores: int) -> int:
-    """The number of items per task: the largest batch size of the stages that read no other, with these cores."""
-    previous = limit_cores(cores)
-    try:
-        readers = [stage for stage in stages if not stage.reads] or stages
-        return max(stage.batch_size for stage in readers)
-    finally:
-        limit_cores(previous)
-
-
-def _raise_error(report: TaskReport) -> None:
-    """Raise the error of an actor, or the reason for which a stage cannot continue."""
-    if report.error is not None:
-        raise report.error
-    for batch in report.batches:
-        if batch.stop is not None and batch.stop.broken:
-            raise StageError(f"the stage {batch.stage} stopped: {batch.stop.reason}", batch.stop.hint)
-
-
-@contextmanager
-def _run_tasks(
-    config: ActorConfig, tasks: Sequence[ActorTask], resources: ActorResources, progress: Progress
-) -> Generator[Iterable[TaskReport]]:
-    """Run the tasks in actors and give the reports in the order in which they arrive."""
-    import ray
-    import ray.data
-
-    stop_flag: Any = ray.remote(num_cpus=0)(StopFlag).remote()
-    pool = ray.data.ActorPoolStrategy(size=min(resources.actors, len(tasks)), max_tasks_in_flight_per_actor=2)
-    dataset = ray.data.from_items(
-        [{"task": task} for task in tasks], override_num_blocks=min(len(tasks), MAX_BLOCKS)
-    ).map_batches(
-        StageActor,
-        batch_size=1,
-        batch_format="numpy",
-        compute=pool,
-        fn_constructor_args=(config, stop_flag),
-        num_cpus=resources.cores,
-        num_gpus=resources.gpus or None,
-        max_restarts=-1,
-        # An actor that died may have finished some batches; the store tells what remains of its task.
-        max_task_retries=0,
-    )
-    with _forward_stop(progress, stop_flag):
-        rows: Any = iter(dataset.iter_rows())
-        reports = (row["report"] for row in rows)
-        try:
-            yield reports
-        finally:
-            # Closed here, not by garbage collection: after Ray was left, that would connect to Ray again and wait
-            # for a cluster that may no longer exist.
-            reports.close()
-            if hasattr(rows, "close"):
-                rows.close()
-            ray.kill(stop_flag)
-
-
-@contextmanager
-def _forward_stop(progress: Progress, stop_flag: Any) -> Generator[None]:  # noqa: ANN401
-    """Set the stop flag as soon as `progress` asks to stop, however long the next report takes."""
-    finished = threading.Event()
-
-    def poll() -> None:
-        while not finished.wait(0.2):
-            if progress.stop_requested:
-                stop_flag.set.remote()
-                return
-
-    thread = threading.Thread(target=poll, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        finished.set()
-        thread.join()

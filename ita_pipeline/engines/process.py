@@ -38,18 +38,18 @@ class SubprocessLostError(Exception):
 
 
 class WorkerProcess:
-    """A running worker, its socket, its temporary folder, and the pipe whose closing ends it.
+    """A running worker, its open stages, its socket, its temporary folder, and the pipe whose closing ends it.
 
     It ends with this object, or with the process that started it.
     """
 
     def __init__(self, limits: Limits, cores: int | None) -> None:
         self.limits = limits
+        self.open_stages: dict[str, Stage[Any]] = {}
         self.socket, child_socket = Pipe()
         child_lifeline, lifeline = os.pipe()
         self.folder = tempfile.TemporaryDirectory(prefix="ita-")
-        working_folder = os.getcwd()  # noqa: PTH109
-        python_path = os.pathsep.join(folder or working_folder for folder in sys.path)
+        python_path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)  # noqa: PTH109
         # -P: the current folder may contain a file with the name of a module.
         command = [sys.executable, "-P", "-m", "ita_pipeline.engines.worker"]
         command += [str(child_socket.fileno()), str(child_lifeline), str(cores or 0)]

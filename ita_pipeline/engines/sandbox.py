@@ -28,7 +28,6 @@ class SubprocessExecutor:
         """With `cores`, stages use as many threads, since other work runs on the same machine."""
         self.limits, self.cores = limits or Limits(), cores
         self.process: WorkerProcess | None = None
-        self.open_stages: dict[str, Stage[Any]] = {}
         self.working_stages: set[str] = set()
         self.longest_seconds: dict[str, float] = {}
 
@@ -47,13 +46,12 @@ class SubprocessExecutor:
         """Implement `Executor.open`."""
         if self.process is None or not self.process.is_running:
             self.process = WorkerProcess(self.limits, self.cores)
-            self.open_stages.clear()
         self.process.send(stage)
         try:
             device = self.process.receive(math.inf).decode()
         except SubprocessLostError as error:
             raise StageError(f"the stage {stage.name} cannot be made ready: {error}", "ita --debug …") from error
-        self.open_stages[stage.name] = stage
+        self.process.open_stages[stage.name] = stage
         return device
 
     def prefetch(self, images: Sequence[ImageRef]) -> None:
@@ -125,8 +123,8 @@ class SubprocessExecutor:
         return [self._decode_results(task, lines) for task in tasks]
 
     def _is_open(self, stage: Stage[Any]) -> bool:
-        is_running = self.process is not None and self.process.is_running
-        return is_running and self.open_stages.get(stage.name) is stage
+        process = self.process
+        return process is not None and process.is_running and process.open_stages.get(stage.name) is stage
 
     def _find_timeout(self, task: StageJobs) -> float:
         """Seconds for a task: the limit for the slowest item, and four times the longest time so far for each."""
@@ -149,8 +147,7 @@ class SubprocessExecutor:
             if record is None:
                 break
             records[record.image] = line + b"\n"
-            longest = self.longest_seconds.get(stage.name, 0.0)
-            self.longest_seconds[stage.name] = max(longest, record.seconds)
+            self.longest_seconds[stage.name] = max(self.longest_seconds.get(stage.name, 0.0), record.seconds)
             seconds += record.seconds
             results.append(record.result)
         if len(results) != len(task.jobs):

@@ -173,10 +173,9 @@ def recorded_address() -> str | None:
     """The address of the cluster that was last started on this machine; that cluster may be gone."""
     from ray._private.services import get_ray_address_from_environment
 
-    try:
+    with contextlib.suppress(ConnectionError):
         return get_ray_address_from_environment("auto", None)
-    except ConnectionError:
-        return None
+    return None
 
 
 def _is_listening(address: str) -> bool:

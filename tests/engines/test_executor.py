@@ -1,32 +1,36 @@
-"""Stages on different devices work at the same time, on the same pictures, and are told apart when one dies."""
+"""The executors: stages of different devices run at the same time, and all stages share the decoded images."""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines.base import StageOutcome
 from ita_pipeline.engines.executor import Executor, InProcessExecutor
+from ita_pipeline.engines.image_cache import DecodedImageCache
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
+from ita_pipeline.sources.decode import open_image
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import Failure, Item, Postponed, Result, StageError
-from tests.support.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, ref
+from tests.support.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw_images
 
-# Whoever comes to it waits until another one is there, or raises.
+# Each of two stages waits here until the other one has come, or raises.
 meeting = threading.Barrier(2, timeout=20)
 NAMES = "abcd"
 
 
 class Near(SizeStage):
-    """Works on the processor and waits for somebody who works elsewhere."""
+    """Runs on the CPU, and waits for a stage of another device."""
 
     def run(self, items: Sequence[Item]) -> Sequence[Result]:
         meeting.wait()
@@ -42,7 +46,7 @@ class Far(Near):
 
 
 class FarAway(SizeStage):
-    """Works elsewhere, and does what the name of a picture says."""
+    """Runs on another device, and crashes or stops if the name of an image says so."""
 
     name = "far"
 
@@ -59,7 +63,7 @@ class FarAway(SizeStage):
 
 
 class Turns(SizeStage):
-    """Notes how many like it are at work at once."""
+    """Counts how many stages of its kind run at once."""
 
     lock = threading.Lock()
     now = most = 0
@@ -68,10 +72,10 @@ class Turns(SizeStage):
         with self.lock:
             Turns.now += 1
             Turns.most = max(Turns.most, Turns.now)
-        found = super().run(items)
+        results = super().run(items)
         with self.lock:
             Turns.now -= 1
-        return found
+        return results
 
 
 class OtherTurns(Turns):
@@ -90,43 +94,39 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
         yield in_subprocess if request.param is SubprocessExecutor else request.param()
 
 
-def images(*names: str) -> list[ImageRef]:
-    return [ref(draw(Path(f"in/{name}.png"), size=(n + 1, 5))) for n, name in enumerate(names)]
-
-
-def run(stages: Sequence[SizeStage], found: list[ImageRef], executor: Executor) -> tuple[StageOutcome, ...]:
+def run(stages: Sequence[SizeStage], images: list[ImageRef], executor: Executor) -> tuple[StageOutcome, ...]:
     store = Store(Path("store"))
-    return LocalEngine(executor).run(make_plan(stages, found, store), store, NoProgress())
+    return LocalEngine(executor).run(make_plan(stages, images, store), store, NoProgress())
 
 
-def said(stage: SizeStage, outcome: StageOutcome) -> list[Result]:
+def results_of(stage: SizeStage, outcome: StageOutcome) -> list[Result]:
     records = Store(Path("store")).results(stage, outcome.key)
     return sorted((record.result for record in records.values()), key=str)
 
 
-def test_they_work_at_the_same_time(executor: Executor):
+def test_stages_of_different_devices_run_at_the_same_time(executor: Executor):
     near, far = Near(SizeConfig(batch=2)), Far(SizeConfig(batch=4))
-    outcomes = run([near, far], images(*NAMES)[:2], executor)
+    outcomes = run([near, far], draw_images(*NAMES)[:2], executor)
     assert [outcome.done for outcome in outcomes] == [2, 2]
     expected = [SizeValue(width=1, height=5), SizeValue(width=2, height=5)]
-    assert said(near, outcomes[0]) == said(far, outcomes[1]) == expected
+    assert results_of(near, outcomes[0]) == results_of(far, outcomes[1]) == expected
 
 
-def test_those_of_one_device_take_turns():
-    outcomes = run([Turns(), OtherTurns(), FarAway()], images(*NAMES), InProcessExecutor())
+def test_stages_of_one_device_run_in_turn():
+    outcomes = run([Turns(), OtherTurns(), FarAway()], draw_images(*NAMES), InProcessExecutor())
     assert [outcome.done for outcome in outcomes] == [4, 4, 4]
     assert Turns.most == 1
 
 
-def test_who_reads_another_comes_after_it(executor: Executor):
+def test_a_stage_runs_after_the_stage_that_it_reads(executor: Executor):
     double = FarDouble(SizeConfig(batch=4))
-    outcomes = run([SizeStage(SizeConfig(batch=4)), double], images(*NAMES), executor)
-    assert said(double, outcomes[1])[0] == SizeValue(width=2, height=10)
+    outcomes = run([SizeStage(SizeConfig(batch=4)), double], draw_images(*NAMES), executor)
+    assert results_of(double, outcomes[1])[0] == SizeValue(width=2, height=10)
 
 
-def test_a_death_is_held_against_the_stage_and_the_picture_that_it_came_of():
+def test_a_crash_is_a_failure_of_the_stage_and_image_that_caused_it():
     with SubprocessExecutor() as worker:
-        size, far = run([SizeStage(), FarAway(SizeConfig(batch=4))], images("a", "b", "abort", "c"), worker)
+        size, far = run([SizeStage(), FarAway(SizeConfig(batch=4))], draw_images("a", "b", "abort", "c"), worker)
     assert (size.done, size.failed) == (4, ())
     (failed,) = far.failed
     assert far.done == 3
@@ -135,28 +135,46 @@ def test_a_death_is_held_against_the_stage_and_the_picture_that_it_came_of():
     assert "SIGABRT" in failed.failure.reason
 
 
-def test_one_that_stops_is_asked_no_more_and_the_other_goes_on(executor: Executor):
+def test_a_stage_that_stops_gets_no_more_images_and_the_other_continues(executor: Executor):
     far = FarAway(SizeConfig(batch=1))
-    size, stopped = run([SizeStage(SizeConfig(batch=8)), far], images("a", "enough", "b"), executor)
+    size, stopped = run([SizeStage(SizeConfig(batch=8)), far], draw_images("a", "enough", "b"), executor)
     assert (size.done, size.waiting) == (3, 0)
     assert (stopped.done, stopped.waiting, stopped.note) == (1, 2, "the server is gone")
 
 
-def test_one_that_cannot_go_on_ends_the_run_and_what_the_other_found_is_kept(executor: Executor):
-    found = images("enough broken", "a")
+def test_a_broken_stage_ends_the_run_and_results_of_the_other_stage_are_kept(executor: Executor):
+    images = draw_images("enough broken", "a")
     size = SizeStage(SizeConfig(batch=8))
     with pytest.raises(StageError, match="the stage far stopped: the server is gone"):
-        run([size, FarAway(SizeConfig(batch=8))], found, executor)
-    (again,) = run([size], found, executor)
+        run([size, FarAway(SizeConfig(batch=8))], images, executor)
+    (again,) = run([size], images, executor)
     assert (again.fresh, again.done) == (2, 0)
 
 
-def test_who_is_asked_to_stop_keeps_what_both_found():
+def test_a_stop_request_keeps_the_results_of_both_stages():
     class Stopping(NoProgress):
         stop_requested = True
 
-    found, store = images(*NAMES), Store(Path("store"))
+    images, store = draw_images(*NAMES), Store(Path("store"))
     stages = [SizeStage(SizeConfig(batch=2)), FarAway(SizeConfig(batch=1))]
     with pytest.raises(KeyboardInterrupt):
-        LocalEngine(InProcessExecutor()).run(make_plan(stages, found, store), store, Stopping())
-    assert [outcome.fresh for outcome in run(stages, found, InProcessExecutor())] == [2, 2]
+        LocalEngine(InProcessExecutor()).run(make_plan(stages, images, store), store, Stopping())
+    assert [outcome.fresh for outcome in run(stages, images, InProcessExecutor())] == [2, 2]
+
+
+class Other(SizeStage):
+    name = "other"
+
+
+def test_all_stages_of_a_run_share_one_decoding():
+    decoded: Counter[str] = Counter()
+
+    def decode(image: ImageRef) -> Image.Image:
+        decoded[Path(image.label).name] += 1
+        return open_image(image)
+
+    executor = InProcessExecutor()
+    executor.image_cache = DecodedImageCache(decode, 10**6)
+    outcomes = run([SizeStage(SizeConfig(batch=3)), Other(SizeConfig(batch=2))], draw_images(*"abcdefg"), executor)
+    assert [outcome.done for outcome in outcomes] == [7, 7]
+    assert decoded == {f"{name}.png": 1 for name in "abcdefg"}

@@ -1,12 +1,7 @@
-"""The worker: whatever a picture does to it hurts that picture only, and nothing outlives whoever started it."""
+"""The executor in a process of its own: an image that crashes or blocks the process fails alone."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,147 +11,77 @@ from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.records import encode
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress
-from ita_pipeline.engines.executor import Job, Limits, StageJobs, StageResults
+from ita_pipeline.engines.executor import Limits, StageJobs, StageResults
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
-from stages.base import Failure, FailureKind, Item, Result, StageError, Value
-from tests.support.fakes import SizeConfig, SizeStage, SizeValue, draw, ref
+from stages.base import Failure, FailureKind, Item, StageError, Value
+from tests.support.fakes import SizeConfig, SizeStage, SizeValue, draw_images
+from tests.support.jobs import failures, make_jobs, run_hostile, run_jobs
+from tests.support.odd_stages import Hostile, Unready
 
 
-class Hostile(SizeStage):
-    """Does what the name of a picture says to the process that looks at it."""
+class Dying(Hostile):
+    """Crashes its process at every image."""
 
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
-        for item in items:
-            if "abort" in item.name:
-                os.abort()
-            if "hang" in item.name:
-                time.sleep(600)
-            if "hungry" in item.name:
-                bytearray(3_000_000_000)
-            if "killed" in item.name and not Path("once").exists():
-                Path("once").touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-        return super().run(items)
+        return super().run([Item("", "abort", None)])
 
 
-class Dying(SizeStage):
-    def run(self, items: Sequence[Item]) -> list[Value | Failure]:
-        os.abort()
+class Crashing(Hostile):
+    name = "crashing"
 
 
-class Unready(SizeStage):
-    def open(self) -> None:
-        raise StageError("the weights are gone", "get them")
-
-
-def jobs(*names: str) -> list[Job]:
-    return [Job(ref(draw(Path(f"in/{name}.png"), size=(n + 1, 5)))) for n, name in enumerate(names)]
-
-
-def run_jobs(executor: SubprocessExecutor, stage: SizeStage, jobs: list[Job]) -> list[Result]:
-    return executor.run_task(StageJobs(stage, jobs)).results
-
-
-def work(names: list[str], **limits: float) -> list[Result]:
-    with SubprocessExecutor(Limits(**limits)) as executor:
-        return run_jobs(executor, Hostile(SizeConfig(batch=8)), jobs(*names))
-
-
-def failures(results: list[Result]) -> dict[int, Failure]:
-    return {number: result for number, result in enumerate(results) if isinstance(result, Failure)}
-
-
-def test_values_come_back_in_order():
+def test_results_come_back_in_order():
     with SubprocessExecutor() as executor:
         stage = SizeStage()
-        found = run_jobs(executor, stage, jobs("a", "b", "c"))
-        assert found == [SizeValue(width=n, height=5) for n in (1, 2, 3)]
-        assert run_jobs(executor, stage, jobs("d")) == [SizeValue(width=1, height=5)]
+        results = run_jobs(executor, stage, make_jobs("a", "b", "c"))
+        assert results == [SizeValue(width=n, height=5) for n in (1, 2, 3)]
+        assert run_jobs(executor, stage, make_jobs("d")) == [SizeValue(width=1, height=5)]
 
 
-def test_a_picture_that_kills_the_process_is_the_only_one_lost():
-    failed = failures(work(["a", "b", "abort", "c"]))
+def test_an_image_that_crashes_the_process_fails_alone():
+    failed = failures(run_hostile(["a", "b", "abort", "c"]))
     assert list(failed) == [2]
     assert failed[2].kind is FailureKind.PERMANENT
     assert "SIGABRT" in failed[2].reason
 
 
-def test_a_process_killed_by_chance_costs_nothing():
-    assert failures(work(["killed"])) == {}
+def test_a_process_that_is_killed_once_costs_no_image():
+    assert failures(run_hostile(["killed"])) == {}
 
 
-def test_a_picture_that_takes_too_long_is_a_matter_of_resources():
-    failed = failures(work(["a", "hang"], seconds=1))
+def test_an_image_that_takes_too_long_fails_for_lack_of_resources():
+    failed = failures(run_hostile(["a", "hang"], Limits(seconds=1)))
     assert list(failed) == [1]
     assert failed[1].kind is FailureKind.RESOURCE
     assert "longer than 1 s" in failed[1].reason
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
-def test_a_picture_that_takes_too_much_memory_is_a_matter_of_resources():
-    failed = failures(work(["a", "hungry"], memory_megabytes=500))
-    assert list(failed) == [1]
-    assert failed[1].kind is FailureKind.RESOURCE
-    assert "MemoryError" in failed[1].reason
-
-
-def test_limits_reach_the_decoder():
-    Path("in").mkdir()
-    with SubprocessExecutor(Limits(megapixels=1)) as executor:
-        (found,) = run_jobs(executor, SizeStage(), [Job(ref(draw(Path("in/a.png"), size=(1200, 1000))))])
-    assert isinstance(found, Failure)
-    assert "pixels" in found.reason
-
-
-def test_a_stage_that_dies_of_any_picture_is_broken():
+def test_a_stage_that_crashes_at_every_image_is_broken():
     with SubprocessExecutor() as executor, pytest.raises(StageError, match="fails on any picture"):
-        run_jobs(executor, Dying(), jobs("a", "b"))
+        run_jobs(executor, Dying(), make_jobs("a", "b"))
 
 
-def test_what_a_stage_lacks_is_said_in_its_own_words():
+def test_the_error_of_a_stage_that_cannot_be_opened_keeps_its_message_and_hint():
     with SubprocessExecutor() as executor, pytest.raises(StageError, match="the weights are gone") as error:
         executor.open(Unready())
     assert error.value.hint == "get them"
 
 
-PARENT = """
-import sys, time
-from pathlib import Path
-from ita_pipeline.engines.sandbox import SubprocessExecutor
-from tests.support.fakes import SizeStage
-worker = SubprocessExecutor()
-worker.open(SizeStage())
-print(worker.process.child.pid, worker.process.folder.name, flush=True)
-time.sleep(600)
-"""
-
-
-def test_it_dies_with_its_parent_and_leaves_nothing_behind(tmp_path: Path):
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    with subprocess.Popen(
-        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env=environment
-    ) as parent:
-        assert parent.stdout is not None
-        pid, folder = parent.stdout.readline().split()
-        for number in range(3000):  # enough to be still at it when its socket has told it, too, that we are gone
-            (Path(folder) / str(number)).touch()
-        parent.kill()
-    for _ in range(600):
-        if not Path(f"/proc/{pid}").exists() and not Path(folder).exists():
-            break
-        time.sleep(0.05)
-    assert not Path(folder).exists()
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid), 0)
+def test_a_crash_of_one_stage_costs_no_result_of_the_other_stages(tmp_path: Path):
+    images = draw_images("a", "b", "c", "abort", "d", "e")
+    store, stages = Store(tmp_path), [SizeStage(SizeConfig(batch=2)), Crashing(SizeConfig(batch=2))]
+    with SubprocessExecutor() as executor:
+        size, crashing = LocalEngine(executor).run(make_plan(stages, images, store), store, NoProgress())
+    assert size.done == 6
+    assert crashing.done == 5
+    assert [Path(failed.item.label).name for failed in crashing.failed] == ["abort.png"]
 
 
 def test_records_are_appended_as_the_worker_wrote_them(tmp_path: Path):
     names = ["a", "abort", "b", "c"]
-    paths = [job.item for job in jobs(*names)]
-    plan = make_plan([Hostile(SizeConfig(batch=8))], paths, Store(tmp_path / "plan"))
-    (todo,) = plan.stages
+    plan = make_plan([Hostile(SizeConfig(batch=8))], draw_images(*names), Store(tmp_path / "plan"))
+    (stage_plan,) = plan.stages
     store = Store(tmp_path / "store")
     with SubprocessExecutor() as executor:
         run_task, answers = executor.run_task, list[StageResults]()
@@ -167,12 +92,12 @@ def test_records_are_appended_as_the_worker_wrote_them(tmp_path: Path):
 
         executor.run_task = remember
         LocalEngine(executor).run(plan, store, NoProgress())
-    (segment,) = store.folder(todo.key).glob("*.jsonl")
+    (segment,) = store.folder(stage_plan.key).glob("*.jsonl")
     written = segment.read_bytes().splitlines(keepends=True)
     lines = {image: line for answer in answers for image, line in answer.lines.items()}
     assert set(lines.values()) <= set(written)
-    assert len(lines) == 3  # the worker died of the fourth, so this process wrote why
-    records = store.results(todo.stage, todo.key)
+    assert len(lines) == 3  # the worker died at the other one, so this process wrote its failure
+    records = store.results(stage_plan.stage, stage_plan.key)
     assert sorted(written) == sorted(encode(record) for record in records.values())
     assert len(records) == 4
 
@@ -195,4 +120,4 @@ def test_an_answer_that_is_no_record_of_the_item_is_refused(
         receive = executor.process.receive
         monkeypatch.setattr(executor.process, "receive", lambda timeout: spoil(receive(timeout)[:-1]) + b"\n")
         with pytest.raises((StageError, ValueError)):
-            run_jobs(executor, stage, jobs("a"))
+            run_jobs(executor, stage, make_jobs("a"))

@@ -91,6 +91,11 @@ def ref(path: Path) -> ImageRef:
     return ImageRef(hash_file(path), LocalFile(path))
 
 
+def draw_images(*names: str) -> list[ImageRef]:
+    """Draw images into the folder `in`, each one pixel wider than the one before."""
+    return [ref(draw(Path(f"in/{name}.png"), size=(number + 1, 5))) for number, name in enumerate(names)]
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a person gets from a command."""

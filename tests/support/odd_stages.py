@@ -1,21 +1,56 @@
-"""Stages that die, run out, break down or dawdle.
+"""Stages that crash, raise, run out of a budget, break or are slow.
 
-They have a module of their own, since each process that a stage goes to imports the one it is from, with all that
-this imports.
+They have a module of their own, because each process that gets a stage imports the stage's module with everything
+that it imports.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
-from stages.base import Item, Postponed, Result, StageError, Subject
+from stages.base import Failure, Item, Postponed, Result, StageError, Subject, Value
 from tests.support.fakes import SizeStage, SizeValue
 
 
+class Allergic(SizeStage):
+    """Raises if an image named `bad` is in the batch."""
+
+    error: type[BaseException] = RuntimeError
+    says = "CUDA out of memory"
+
+    def run(self, items: Sequence[Item]) -> list[Value | Failure]:
+        if any("bad" in item.name for item in items):
+            raise self.error(self.says)
+        return super().run(items)
+
+
+class Hostile(SizeStage):
+    """Does to its process what the name of an image says."""
+
+    def run(self, items: Sequence[Item]) -> list[Value | Failure]:
+        for item in items:
+            if "abort" in item.name:
+                os.abort()
+            if "exit" in item.name:
+                os._exit(3)
+            if "hang" in item.name:
+                time.sleep(600)
+            if "hungry" in item.name:
+                bytearray(3_000_000_000)
+            if "killed" in item.name and not Path("once").exists():
+                Path("once").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            if "always" in item.name:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().run(items)
+
+
 class Touchy(SizeStage):
-    """Dies of one picture, process and all, and says of another that it cannot be read."""
+    """Crashes its process at one image, and raises at another."""
 
     def measure(self, item: Item) -> SizeValue:
         if "deadly" in item.name:
@@ -26,7 +61,7 @@ class Touchy(SizeStage):
 
 
 class Longer(SizeStage):
-    """Says how long a post's text is, times the width of its picture as `size` saw it, where there is one."""
+    """Returns the length of a post's text, and the width of its image according to `size`, if it has one."""
 
     name = "longer"
     subject = Subject.POST
@@ -41,7 +76,7 @@ class Longer(SizeStage):
 
 
 class Frugal(SizeStage):
-    """Has had enough after three pictures, and counts those of the whole run."""
+    """Stops after three images, counted over the whole run."""
 
     spent = 0
 

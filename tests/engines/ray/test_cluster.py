@@ -1,8 +1,9 @@
-"""How a cluster is found or started, and how its cores are divided among actors."""
+"""How a cluster is joined or started, and how its cores are divided among actors."""
 
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib.util import find_spec
@@ -20,7 +21,7 @@ needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """One where somebody listens."""
+    """A port that accepts connections."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         yield server.getsockname()[1]
 
@@ -32,15 +33,15 @@ def dead_port() -> int:
 
 
 @pytest.fixture
-def reached(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses that Ray is asked to reach, which it does not."""
-    asked: list[str] = []
-    monkeypatch.setattr(cluster, "start_ray", asked.append)
+def addresses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses to which Ray would connect; it does not connect."""
+    connected: list[str] = []
+    monkeypatch.setattr(cluster, "start_ray", connected.append)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    return asked
+    return connected
 
 
-def noting(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
+def record_address(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
     monkeypatch.setattr(cluster, "recorded_address", lambda: address)
 
 
@@ -60,8 +61,8 @@ def extract(*more: str):
         (lambda _: "head-node:", "it is not of the form host:port"),
     ],
 )
-def test_a_cluster_that_does_not_answer_is_said_at_once(
-    address: Callable[[int], str], why: str, dead_port: int, reached: list[str]
+def test_a_cluster_that_does_not_answer_is_an_error_at_once(
+    address: Callable[[int], str], why: str, dead_port: int, addresses: list[str]
 ):
     where = address(dead_port)
     answer = extract("--address", where)
@@ -70,47 +71,47 @@ def test_a_cluster_that_does_not_answer_is_said_at_once(
         f"error: no Ray cluster answers at {where}: {why}",
         "hint: ray start --head starts one on this machine; --address local needs none",
     ]
-    assert reached == []
+    assert addresses == []
 
 
 @needs_ray
-def test_ray_address_is_believed_as_the_option_is(dead_port: int, monkeypatch: pytest.MonkeyPatch):
+def test_the_address_may_come_from_the_environment(dead_port: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{dead_port}")
     assert f"no Ray cluster answers at 127.0.0.1:{dead_port}" in extract().err
 
 
 @needs_ray
-def test_a_client_address_is_refused():
+def test_a_ray_client_address_is_refused():
     answer = extract("--address", "ray://head:10001")
     assert answer.code == 2
     assert "Ray Data does not work from ray://head:10001" in answer.err
 
 
-def test_a_cluster_of_this_machine_is_joined_and_a_name_of_one_that_is_gone_is_not(
-    port: int, dead_port: int, reached: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_running_cluster_of_this_machine_is_joined_and_else_one_is_started(
+    port: int, dead_port: int, addresses: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    for noted in (f"127.0.0.1:{port}", f"127.0.0.1:{dead_port}", None):
-        noting(monkeypatch, noted)
+    for recorded in (f"127.0.0.1:{port}", f"127.0.0.1:{dead_port}", None):
+        record_address(monkeypatch, recorded)
         cluster.join_cluster(None)
-    assert reached == [f"127.0.0.1:{port}", "local", "local"]
+    assert addresses == [f"127.0.0.1:{port}", "local", "local"]
 
 
-def test_auto_means_a_cluster_of_this_machine_and_nothing_else(
-    port: int, dead_port: int, reached: list[str], monkeypatch: pytest.MonkeyPatch
+def test_auto_joins_a_cluster_of_this_machine_and_starts_none(
+    port: int, dead_port: int, addresses: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    noting(monkeypatch, f"127.0.0.1:{port}")
+    record_address(monkeypatch, f"127.0.0.1:{port}")
     cluster.join_cluster("auto")
-    assert reached == [f"127.0.0.1:{port}"]
+    assert addresses == [f"127.0.0.1:{port}"]
     if find_spec("ray"):
-        noting(monkeypatch, f"127.0.0.1:{dead_port}")
+        record_address(monkeypatch, f"127.0.0.1:{dead_port}")
         answer = extract("--address", "auto")
         assert answer.code == 3
         assert "no Ray cluster answers at auto: none was started on this machine, or it is gone" in answer.err
 
 
-def test_where_ray_is_missing_it_says_what_installs_it(monkeypatch: pytest.MonkeyPatch):
+def test_an_error_without_ray_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):
     draw(Path("images/a.png"))
-    monkeypatch.setattr("ita_pipeline.engines.ray.cluster.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed
     answer = ita_here("extract", "images", "--preset", "bundled", "--engine", "ray")
     assert answer.code == 3
     assert answer.err == (
@@ -118,7 +119,7 @@ def test_where_ray_is_missing_it_says_what_installs_it(monkeypatch: pytest.Monke
     )
 
 
-def test_options_of_ray_belong_to_it():
+def test_options_of_ray_need_its_engine():
     answer = ita_here("extract", "images", "--actors", "2")
     assert answer.code == 2
     assert "--actors belongs to --engine ray" in answer.err
@@ -136,13 +137,13 @@ def test_options_of_ray_belong_to_it():
         (RayPool(gpus=1.0), [Node(8, 0), Node(8, 2)], ActorResources(2, 4, 1.0)),
     ],
 )
-def test_cores_are_divided_so_that_every_actor_has_its_place(
+def test_cores_are_divided_so_that_every_actor_fits_on_a_machine(
     pool: RayPool, nodes: list[Node], resources: ActorResources
 ):
     assert divide_cluster(pool, nodes) == resources
 
 
 @pytest.mark.parametrize("pool", [RayPool(gpus=0.5), RayPool(actors=3, gpus=1.0)])
-def test_what_no_machine_has_is_refused_rather_than_waited_for(pool: RayPool):
+def test_actors_that_fit_on_no_machine_are_refused(pool: RayPool):
     with pytest.raises(UsageError, match="cluster"):
         divide_cluster(pool, [Node(8, 2)] if pool.actors else [Node(8, 0)])

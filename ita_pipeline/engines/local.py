@@ -70,32 +70,32 @@ class _LocalRun:
 
     def __init__(self, plan: Plan, store: Store, executor: Executor, progress: Progress) -> None:
         self.store, self.executor, self.progress = store, executor, progress
-        self.stage_runs = [StageRun(stage_plan, plan) for stage_plan in plan.stages]
+        self.runs = [StageRun(stage_plan, plan) for stage_plan in plan.stages]
 
     def run(self) -> tuple[StageOutcome, ...]:
-        active = [stage_run for stage_run in self.stage_runs if stage_run.stale]
-        for stage_run in active:
+        active = [run for run in self.runs if run.stale]
+        for run in active:
             start = time.perf_counter()
-            stage_run.device = self.executor.open(stage_run.stage)
-            stage_run.seconds += time.perf_counter() - start
+            run.device = self.executor.open(run.stage)
+            run.seconds += time.perf_counter() - start
         if active:
             with ExitStack() as stack:
                 stack.callback(self.progress.finish)
-                for stage_run in active:
-                    plan = stage_run.plan
+                for run in active:
+                    plan = run.plan
                     self.progress.start(plan.stage.name, len(plan.stale))
-                    stage_run.writer = stack.enter_context(open_writer(self.store, plan.key, plan.replaces_records))
+                    run.writer = stack.enter_context(open_writer(self.store, plan.key, plan.replaces_records))
                 self._run_images([each for each in active if each.stage.subject is Subject.PICTURE])
-                for stage_run in active:
-                    if stage_run.stage.subject is Subject.POST:
-                        self._run_stage(stage_run, list(stage_run.stale.values()))
-        for stage_run in self.stage_runs:
-            self.store.mark_used(stage_run.plan.key)
-        return tuple(stage_run.outcome() for stage_run in self.stage_runs)
+                for run in active:
+                    if run.stage.subject is Subject.POST:
+                        self._run_stage(run, list(run.stale.values()))
+        for run in self.runs:
+            self.store.mark_used(run.plan.key)
+        return tuple(run.outcome() for run in self.runs)
 
-    def _run_images(self, stage_runs: Sequence[StageRun]) -> None:
-        groups = _group_images(stage_runs)
-        waves = _find_waves(stage_runs)
+    def _run_images(self, runs: Sequence[StageRun]) -> None:
+        groups = _group_images(runs)
+        waves = _find_waves(runs)
         for group, next_group in zip_longest(groups, groups[1:], fillvalue=list[ImageRef]()):
             self.executor.prefetch(next_group)
             for wave in waves:
@@ -108,70 +108,70 @@ class _LocalRun:
             StageError: a stage cannot continue; its earlier results are kept.
             Interrupted: `progress` asked the run to stop.
         """
-        work = [(stage_run, items) for stage_run in wave if (items := stage_run.select(group))]
-        if len({stage_run.device for stage_run, _ in work}) < 2:
-            for stage_run, items in work:
-                self._run_stage(stage_run, items)
+        work = [(run, items) for run in wave if (items := run.select(group))]
+        if len({run.device for run, _ in work}) < 2:
+            for run, items in work:
+                self._run_stage(run, items)
             return
-        batches = [self._prepare(stage_run, items) for stage_run, items in work]
+        batches = [self._prepare(run, items) for run, items in work]
         all_results = self.executor.run_together([batch.task for batch in batches])
-        for (stage_run, _), batch, results in zip(work, batches, all_results, strict=True):
-            self._store_results(stage_run, batch, results)
-        for stage_run, _ in work:
-            self._check_stop(stage_run)
+        for (run, _), batch, results in zip(work, batches, all_results, strict=True):
+            self._store_results(run, batch, results)
+        for run, _ in work:
+            self._check_stop(run)
 
-    def _run_stage(self, stage_run: StageRun, items: Sequence[ItemRef]) -> None:
+    def _run_stage(self, run: StageRun, items: Sequence[ItemRef]) -> None:
         """Run a stage on some items after the stages that it reads.
 
         Raises:
             StageError: the stage cannot continue; its earlier results are kept.
             Interrupted: `progress` asked the run to stop.
         """
-        for some in batched(items, stage_run.stage.batch_size):
-            if stage_run.stop is not None:
+        for some in batched(items, run.stage.batch_size):
+            if run.stop is not None:
                 return
-            batch = self._prepare(stage_run, some)
-            self._store_results(stage_run, batch, self.executor.run_task(batch.task))
-            self._check_stop(stage_run)
+            batch = self._prepare(run, some)
+            self._store_results(run, batch, self.executor.run_task(batch.task))
+            self._check_stop(run)
 
-    def _prepare(self, stage_run: StageRun, items: Sequence[ItemRef]) -> Batch:
-        upstream = [(above.stage, self._read_results(above, items)) for above in stage_run.upstream]
-        return prepare_batch(stage_run.stage, items, upstream)
+    def _prepare(self, run: StageRun, items: Sequence[ItemRef]) -> Batch:
+        upstream = [(above.stage, self._read_results(above, items)) for above in run.upstream]
+        return prepare_batch(run.stage, items, upstream)
 
     def _read_results(self, above: StagePlan, items: Sequence[ItemRef]) -> dict[str, Result]:
         records = self.store.results(above.stage, above.key, sorted(upstream_keys(above.stage, items)))
         return {key: record.result for key, record in records.items()}
 
-    def _store_results(self, stage_run: StageRun, batch: Batch, results: StageResults) -> None:
+    def _store_results(self, run: StageRun, batch: Batch, results: StageResults) -> None:
         outcome = batch.outcome(results)
-        assert stage_run.writer is not None
-        stage_run.writer.append_lines(outcome.lines)
-        stage_run.failed += [*batch.inherited, *outcome.failed]
-        stage_run.done += len(outcome.records) - len(outcome.failed)
-        stage_run.seconds += results.seconds
-        stage_run.stop = outcome.stop
-        self.progress.advance(stage_run.stage.name, len(batch.items))
+        assert run.writer is not None
+        run.writer.append_lines(outcome.lines)
+        run.failed += [*batch.inherited, *outcome.failed]
+        run.done += len(outcome.records) - len(outcome.failed)
+        run.seconds += results.seconds
+        run.stop = outcome.stop
+        self.progress.advance(run.stage.name, len(batch.items))
 
-    def _check_stop(self, stage_run: StageRun) -> None:
-        check_stop(stage_run.stage.name, stage_run.stop)
+    def _check_stop(self, run: StageRun) -> None:
+        check_stop(run.stage.name, run.stop)
         if self.progress.stop_requested:
             raise Interrupted
 
 
-def _group_images(stage_runs: Sequence[StageRun]) -> list[list[ImageRef]]:
+def _group_images(runs: Sequence[StageRun]) -> list[list[ImageRef]]:
     """The stale images of all stages, in groups."""
-    items = {key: item for stage_run in stage_runs for key, item in stage_run.stale.items()}
+    items = {key: item for run in runs for key, item in run.stale.items()}
     images = [item.image for item in items.values() if item.image is not None]
-    return list(batched(images, find_group_size([stage_run.stage for stage_run in stage_runs])))
+    return list(batched(images, find_group_size([run.stage for run in runs])))
 
 
-def _find_waves(stage_runs: Sequence[StageRun]) -> list[list[StageRun]]:
+def _find_waves(runs: Sequence[StageRun]) -> list[list[StageRun]]:
     """Groups of stages that do not read each other, each after the stages that it reads."""
     waves: list[list[StageRun]] = []
-    remaining = list(stage_runs)
+    remaining = list(runs)
     while remaining:
-        names = {stage_run.stage.name for stage_run in remaining}
-        wave = [stage_run for stage_run in remaining if names.isdisjoint(stage_run.stage.reads)]
-        remaining = [stage_run for stage_run in remaining if stage_run not in wave]
+        names = {run.stage.name for run in remaining}
+        wave = [run for run in remaining if names.isdisjoint(run.stage.reads)]
+        remaining = [run for run in remaining if run not in wave]
         waves.append(wave)
     return waves

@@ -9,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ita_pipeline.core.config import (
-    config_files,
-    find_config,
     merge_settings,
     package_data_folder,
     parse_assignments,
@@ -18,7 +16,6 @@ from ita_pipeline.core.config import (
     read_yaml,
 )
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.extraction.presets import apply_changes, load_preset
 from ita_pipeline.ner.config import TrainingConfig
 
 
@@ -55,7 +52,7 @@ def test_a_missing_file_is_named():
         read_yaml(Path("gone.yaml"))
 
 
-def test_an_unknown_setting_gets_the_nearest():
+def test_an_unknown_setting_is_refused_with_the_nearest():
     with pytest.raises(UsageError, match="no setting epoch") as caught:
         parse_config(TrainingConfig, {"epoch": 3}, "experiment x")
     assert caught.value.hint == "did you mean epochs?"
@@ -67,32 +64,6 @@ def test_an_unknown_setting_gets_the_nearest():
 def test_an_impossible_value_is_shown():
     with pytest.raises(UsageError, match=r"experiment x: epochs: .*not 0"):
         parse_config(TrainingConfig, {"epochs": 0}, "experiment x")
-
-
-def test_a_misspelt_preset_gets_the_nearest_and_a_file_is_a_preset():
-    with pytest.raises(UsageError, match="no preset bundeld") as caught:
-        load_preset("bundeld")
-    assert caught.value.hint == "did you mean bundled?"
-    yaml("about: mine\nencoder: minilm\nstages: {ocr: {page_mode: 6}}")
-    assert load_preset("config.yaml").stages == {"ocr": {"page_mode": 6}}
-
-
-@pytest.mark.parametrize("name", sorted(config_files("experiments")))
-def test_every_experiment_is_complete(name: str):
-    written = read_yaml(find_config("experiments", name))
-    config = parse_config(TrainingConfig, written, name)
-    usual = {"max_length", "seed", "patience", "precision", "word_shapes"}
-    assert set(written) >= set(TrainingConfig.model_fields) - usual
-    assert set(written["objective"]) == set(type(config.objective).model_fields)
-
-
-def test_changes_reach_stages_and_contexts():
-    preset = apply_changes(load_preset("bundled"), {"ocr": {"page_mode": 6}, "contexts": {"objects": 2}})
-    assert preset.stages["ocr"] == {"languages": "eng", "page_mode": 6}
-    assert preset.contexts.objects == 2
-    assert preset.contexts.word_confidence == load_preset("bundled").contexts.word_confidence
-    with pytest.raises(UsageError, match=r"contexts\.object_scores"):
-        apply_changes(preset, {"contexts": {"object_scores": 0.5}})
 
 
 MAPPING = st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3))

@@ -13,13 +13,13 @@ from ita_pipeline.core.iteration import as_available, run_parallel
 
 
 @given(st.lists(st.integers(), max_size=40), st.integers(1, 7))
-def test_no_item_is_lost_or_moved(things: list[int], most: int):
+def test_batches_of_available_items_keep_all_items_in_order(things: list[int], most: int):
     groups = list(as_available(iter(things), most))
     assert [thing for group in groups for thing in group] == things
     assert all(1 <= len(group) <= most for group in groups)
 
 
-def test_items_of_a_slow_source_come_one_by_one():
+def test_items_of_a_slow_source_arrive_one_by_one():
     answered = threading.Event()
 
     def slow() -> Iterator[int]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ita_pipeline.core.text import escape_hidden, escape_name, map_texts
+from ita_pipeline.core.text import clean_line, escape_hidden, escape_name, map_texts
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_hidden_characters_are_written_out(text: str, seen: str):
 
 
 @given(st.text())
-def test_nothing_hidden_is_left_and_a_second_time_changes_nothing(text: str):
+def test_no_hidden_character_is_left_and_escaping_is_idempotent(text: str):
     seen = escape_hidden(text)
     seen.encode()
     hidden = {c for c in seen if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
@@ -48,3 +48,16 @@ def test_all_texts_of_a_json_value_are_changed():
     assert map_texts({"a\x1b": ["\u202e", 1, None, ("\x00",)]}, escape_hidden) == {
         "a␛": ["‹U+202E›", 1, None, ["␀"]]
     }
+
+
+def test_a_clean_line_has_no_control_or_direction_changing_characters():
+    assert clean_line("a\x1b[31mb\u202ec\n\td  e") == "a [31mbc d e"
+    assert clean_line("👩\u200d🚀") == "👩\u200d🚀"
+
+
+@given(st.text())
+def test_a_clean_line_is_one_line_and_stays_as_it_is(text: str):
+    found = clean_line(text)
+    assert "\n" not in found
+    assert "\x1b" not in found
+    assert clean_line(found) == found

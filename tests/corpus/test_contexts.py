@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ita_pipeline.core.text import clean_line
 from ita_pipeline.corpus.contexts import ContextConfig, ReservedContext, render
 from stages.base import Failure, FailureKind
 from stages.caption.schema import Caption, CaptionValue
@@ -64,11 +61,11 @@ def test_the_order_is_objects_captions_words_and_can_be_changed():
         ({"attribute_score": 0.8}, "bus, person, soccer ball"),
     ],
 )
-def test_thresholds_and_counts_are_applied_here(settings: dict[str, object], expected: str):
+def test_thresholds_and_counts_apply_to_objects(settings: dict[str, object], expected: str):
     assert render({"objects": OBJECTS}, ContextConfig(**settings)) == (expected,)
 
 
-def test_labels_are_in_small_letters_whoever_wrote_them():
+def test_labels_of_objects_are_lower_case():
     value = ObjectsValue(
         width=9, height=9, objects=(thing("Pickup Truck", 0.9, ("red", 0.8)), thing("Person", 0.8))
     )
@@ -81,26 +78,13 @@ def test_counts_of_captions_and_words():
     assert render({"ocr": WORDS}, ContextConfig(word_confidence=0, word_characters=1)) == ("MARLOW FC x noise",)
 
 
-def test_what_failed_or_found_nothing_is_left_out():
+def test_failed_and_empty_values_are_left_out():
     failed = Failure(kind=FailureKind.PERMANENT, reason="no picture")
     nothing = ObjectsValue(width=1, height=1, objects=())
     assert render({"caption": failed, "objects": nothing, "ocr": WORDS}, ContextConfig()) == ("MARLOW FC",)
 
 
-def test_control_and_direction_changing_characters_go():
-    assert clean_line("a\x1b[31mb\u202ec\n\td  e") == "a [31mbc d e"
-    assert clean_line("👩\u200d🚀") == "👩\u200d🚀"
-
-
-@given(st.text())
-def test_plain_text_is_one_line_and_stays_plain(text: str):
-    found = clean_line(text)
-    assert "\n" not in found
-    assert "\x1b" not in found
-    assert clean_line(found) == found
-
-
-def test_imported_texts_are_knowledge_only_where_the_file_says_so() -> None:
+def test_imported_texts_are_knowledge_only_if_the_file_names_them_so() -> None:
     head = b'{"schema": "ita.contexts/1"}\n'
     old = read_contexts(head + b'{"image": "1", "texts": ["it rains"]}\n', Path("old.jsonl"))["1"]
     new = read_contexts(head + b'{"image": "1", "knowledge": ["it", "rains"]}\n', Path("new.jsonl"))["1"]

@@ -24,7 +24,7 @@ def twitter(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("place", ["data", "elsewhere", "elsewhere/twitter15"])
-def test_files_are_found_in_the_data_folder_or_where_they_are_said_to_be(place: str):
+def test_files_are_found_in_the_workspace_or_in_the_given_folder(place: str):
     folder = twitter(
         Path(place) if "15" in place else Path(place) / "twitter15" if place == "data" else Path(place)
     )
@@ -80,7 +80,7 @@ def test_a_folder_with_posts_is_a_dataset():
     assert dataset.notes == ()
 
 
-def test_posts_without_a_split_are_divided_by_their_ids_and_it_is_said():
+def test_posts_without_a_split_are_divided_by_id_with_a_note():
     lines(Path("mine"), *({"text": str(n), "id": f"post-{n}"} for n in range(200)))
     dataset = load_dataset("mine", None, Path("data"))
     sizes = {name: len(posts) for name, posts in dataset.splits.items()}
@@ -92,7 +92,7 @@ def test_posts_without_a_split_are_divided_by_their_ids_and_it_is_said():
     assert {post.id for post in dataset.splits["dev"]} <= {post.id for post in more.splits["dev"]}
 
 
-def test_an_empty_folder_says_what_to_write():
+def test_an_empty_folder_is_refused_with_what_to_write():
     Path("mine").mkdir()
     with pytest.raises(MissingError, match=r"tweets\.jsonl") as caught:
         load_dataset("mine", None, Path("data"))
@@ -100,7 +100,7 @@ def test_an_empty_folder_says_what_to_write():
 
 
 @pytest.mark.parametrize("name", sorted(config_files("datasets")))
-def test_every_card_says_where_it_comes_from_and_what_it_asks(name: str):
+def test_every_card_has_a_source_a_licence_and_experiments(name: str):
     card = parse_config(DatasetCard, read_yaml(config_files("datasets")[name]), name)
     assert card.source
     assert card.licence
@@ -115,7 +115,7 @@ def test_the_example_has_sixty_posts_each_with_its_picture():
     assert dataset.notes == ()
 
 
-def test_a_folder_of_conll_files_is_a_dataset_too():
+def test_a_folder_of_conll_files_is_a_dataset():
     folder = Path("mine")
     folder.mkdir()
     for name in ("train", "valid", "test"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +90,20 @@ def test_a_stage_that_reads_a_missing_stage_is_refused():
     alone = Preset(name="alone", about="", encoder="minilm", stages={"caption": {}})
     with pytest.raises(UsageError, match="the stage caption reads objects, which preset alone does not have"):
         build_stages(alone)
+
+
+def test_a_misspelt_preset_is_refused_with_the_nearest_and_a_file_is_a_preset():
+    with pytest.raises(UsageError, match="no preset bundeld") as caught:
+        load_preset("bundeld")
+    assert caught.value.hint == "did you mean bundled?"
+    Path("config.yaml").write_text("about: mine\nencoder: minilm\nstages: {ocr: {page_mode: 6}}")
+    assert load_preset("config.yaml").stages == {"ocr": {"page_mode": 6}}
+
+
+def test_changes_reach_stages_and_contexts():
+    preset = apply_changes(load_preset("bundled"), {"ocr": {"page_mode": 6}, "contexts": {"objects": 2}})
+    assert preset.stages["ocr"] == {"languages": "eng", "page_mode": 6}
+    assert preset.contexts.objects == 2
+    assert preset.contexts.word_confidence == load_preset("bundled").contexts.word_confidence
+    with pytest.raises(UsageError, match=r"contexts\.object_scores"):
+        apply_changes(preset, {"contexts": {"object_scores": 0.5}})

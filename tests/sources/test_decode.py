@@ -46,7 +46,7 @@ def test_every_mode_becomes_rgb(tmp_path: Path, mode: str, colour: object, suffi
     assert picture.mode == "RGB"
 
 
-def test_transparency_is_white_also_in_a_palette(tmp_path: Path):
+def test_transparency_becomes_white_in_a_palette_too(tmp_path: Path):
     palette = Image.new("P", (8, 8), 3)
     save(tmp_path / "a.gif", palette, transparency=3)
     assert open_image(ref(tmp_path / "a.gif")).getpixel((0, 0)) == (255, 255, 255)
@@ -89,7 +89,7 @@ def test_a_bomb_is_refused_by_its_header(tmp_path: Path):
     assert caught.value.failure.kind == FailureKind.RESOURCE
 
 
-def test_limits_are_limits(tmp_path: Path):
+def test_limits_of_bytes_and_pixels_are_exact(tmp_path: Path):
     path = draw(tmp_path / "a.png", size=(100, 100))
     with pytest.raises(BadItemError, match="pixels"):
         open_image(ref(path), max_pixels=9_999)
@@ -113,7 +113,7 @@ SEEDS = seeds()
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.sampled_from(SEEDS), st.data())
-def test_damaged_pictures_end_as_pixels_or_as_a_reason(seed: bytes, data: st.DataObject):
+def test_a_damaged_image_is_decoded_or_refused_with_a_reason(seed: bytes, data: st.DataObject):
     content = bytearray(seed[: data.draw(st.integers(0, len(seed)))])
     for _ in range(data.draw(st.integers(0, 4))):
         if content:

@@ -232,7 +232,7 @@ def test_the_page_of_a_source_shows_its_images(pictures: list[Path]):
             assert "secret" not in page
 
 
-def test_pictures_come_before_archives_in_a_folder(pictures: list[Path]):
+def test_archives_in_a_folder_with_images_are_not_opened(pictures: list[Path]):
     pack("images/a.tar", pictures[:1])
     assert len(discover("images").images) == 4
     assert [path.name for path in discover("images").others] == ["a.tar"]

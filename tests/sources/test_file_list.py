@@ -20,7 +20,7 @@ def labels(path: Path) -> list[str]:
     return [source.label for source in read_list(LocalFile(path)).images]
 
 
-def test_a_text_file_names_one_picture_a_line(tmp_path: Path):
+def test_a_text_file_names_one_image_per_line(tmp_path: Path):
     path = tmp_path / "deep" / "list.txt"
     path.parent.mkdir()
     odd = os.fsdecode(b"not \xff text.jpg")
@@ -67,7 +67,7 @@ def test_a_malformed_list_is_refused_with_the_line(tmp_path: Path):
         read_list(LocalFile(tmp_path / "gone.txt"))
 
 
-def test_names_in_a_list_far_away_start_from_its_folder():
+def test_names_in_a_remote_list_start_from_its_folder():
     base = open_source("memory://folder/list.txt")
     import fsspec
 
@@ -98,7 +98,7 @@ def test_braces_stand_for_names(pattern: str, names: list[str]):
     assert expand_braces(pattern) == names
 
 
-def test_braces_that_stand_for_too_much_are_refused():
+def test_braces_for_too_many_names_are_refused():
     for pattern in ("{0..99999999999}.tar", "{000..999}{000..999}.tar"):
         with pytest.raises(UsageError, match="more than"):
             expand_braces(pattern)

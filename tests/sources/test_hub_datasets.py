@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 
 from ita_pipeline.core.errors import MissingError
-from ita_pipeline.sources.hub_datasets import load
+from ita_pipeline.sources.hub_datasets import find_split, load, split_from_name
 
 
-def test_the_hub_is_asked_once_and_its_silence_told(monkeypatch: pytest.MonkeyPatch):
+def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch):
     from huggingface_hub import HfApi, errors
 
     asked: list[str] = []
 
-    def silent(_: HfApi, name: str, **options: Any) -> None:
+    def fail(_: HfApi, name: str, **options: Any) -> None:
         asked.append(name)
         raise OSError("no network")
 
     monkeypatch.setattr("huggingface_hub.is_offline_mode", lambda: False)
-    monkeypatch.setattr(HfApi, "dataset_info", silent)
+    monkeypatch.setattr(HfApi, "dataset_info", fail)
     with pytest.raises(MissingError, match="no folder owner/x, and the hub does not answer"):
         load("owner/x")
     assert asked == ["owner/x"]
@@ -32,3 +32,33 @@ def test_the_hub_is_asked_once_and_its_silence_told(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(HfApi, "dataset_info", unknown)
     with pytest.raises(MissingError, match="the hub knows no such dataset"):
         load("owner/x")
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("train.txt", "train"),
+        ("testa.txt", "dev"),
+        ("valid.txt", "dev"),
+        ("DEV", "dev"),
+        ("test.bio", "test"),
+        ("x", None),
+    ],
+)
+def test_the_split_of_a_file_name_is_that_of_kb_ner(name: str, split: str | None):
+    assert find_split(name) == split
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("train", "train"),
+        ("dev", "dev"),
+        ("val", "dev"),
+        ("validation", "dev"),
+        ("test", "test"),
+        ("default", "train"),
+    ],
+)
+def test_a_split_without_a_known_name_is_train(name: str, split: str):
+    assert split_from_name(name) == split

@@ -44,7 +44,7 @@ def test_pipes_and_missing_files_are_unreadable_and_odd_names_are_not(tmp_path: 
     assert isinstance(named, ImageRef)
 
 
-def test_a_copy_is_read_instead_and_disappears_at_the_end():
+def test_a_copy_replaces_its_source_until_the_cache_is_closed():
     memory = fsspec.filesystem("memory")
     memory.pipe_file("/cached/a.png", b"content")
     source = examine_file("memory://cached/a.png")
@@ -72,7 +72,7 @@ def test_an_image_that_does_not_fit_is_not_kept(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unused_cache_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_unused_cache_creates_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with DownloadCache():
         assert list(tmp_path.iterdir()) == []

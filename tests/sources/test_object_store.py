@@ -76,7 +76,7 @@ def test_an_archive_in_a_bucket_is_read_in_place(store: Server):
     assert "there is nothing at s3://bucket/shard-3.tar" in gone.err
 
 
-def test_slow_busy_and_broken_answers_are_asked_for_again(store: Server, tmp_path: Path):
+def test_slow_busy_and_truncated_responses_are_retried(store: Server, tmp_path: Path):
     files = {name: os.urandom(200_000) for name in ("busy", "broken", "slow", "well")}
     store.put(files)
     store.faults = [
@@ -121,7 +121,7 @@ def test_a_wrong_bucket_or_key_is_one_sentence(target: str, code: int, says: str
     assert answer.err.count("error: ") == 1
 
 
-def test_without_credentials_it_ends_at_once(store: Server, monkeypatch: pytest.MonkeyPatch):
+def test_missing_credentials_are_reported_without_a_retry(store: Server, monkeypatch: pytest.MonkeyPatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -138,7 +138,7 @@ def test_a_store_that_does_not_answer_is_one_sentence(store: Server, monkeypatch
     assert "s3://bucket/posts/ does not answer" in answer.err
 
 
-def test_credentials_are_neither_logged_nor_kept(
+def test_credentials_are_neither_logged_nor_stored(
     store: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "VERYSECRET")
@@ -151,7 +151,7 @@ def test_credentials_are_neither_logged_nor_kept(
     assert "VERYSECRET" not in answer.err + answer.out + caplog.text
 
 
-def test_the_size_is_limited_before_and_while_it_is_read(store: Server):
+def test_the_size_is_limited_before_and_during_the_read(store: Server):
     store.put({"a": b"x" * 5000})
     for place in (RemoteFile("s3://bucket/a"), examine_file("s3://bucket/a")):
         with pytest.raises(BadItemError) as caught:
@@ -167,7 +167,7 @@ def test_the_size_is_limited_before_and_while_it_is_read(store: Server):
     )
 
 
-def test_names_with_signs_of_urls_in_them(store: Server):
+def test_names_may_contain_characters_of_urls(store: Server):
     names = ["a?b.png", "c#d.png", "e%20f.png", "g h.png", "ü::x.png"]
     store.put({f"odd/{name}": name.encode() for name in names})
     found = list_files("s3://bucket/odd/")
@@ -175,7 +175,7 @@ def test_names_with_signs_of_urls_in_them(store: Server):
     assert sorted(file.label for file in found) == sorted(f"s3://bucket/odd/{name}" for name in names)
 
 
-def test_stamps_tell_contents_apart_or_say_nothing():
+def test_a_stamp_changes_with_the_content_or_is_empty():
     now = datetime.now(UTC)
     assert "abc" in info_stamp({"size": 1, "ETag": '"abc"', "LastModified": now})
     assert info_stamp({"size": 1, "created": now}) == ""

@@ -84,7 +84,7 @@ def test_tables_of_datasets_are_read_from_every_source(monkeypatch: pytest.Monke
     assert json.loads(why.out)["stages"][0]["state"] == "fresh"
 
 
-def test_pictures_of_a_table_are_worked_on():
+def test_images_of_a_table_are_extracted_once():
     dataset().to_parquet("a.parquet")
     assert counts("a.parquet") == (0, 4, 0)
     assert counts("a.parquet") == (4, 0, 0)
@@ -92,7 +92,7 @@ def test_pictures_of_a_table_are_worked_on():
     assert counts("a.parquet") == (1, 1, 0)
 
 
-def test_a_table_that_was_written_anew_within_a_moment_is_read_anew(monkeypatch: pytest.MonkeyPatch):
+def test_a_table_replaced_within_a_clock_tick_is_read_again(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ita_pipeline.sources.local.is_settled", lambda status: False)
     dataset(("red", "green")).to_parquet("a.parquet")
     assert counts("a.parquet") == (0, 2, 0)
@@ -123,7 +123,7 @@ def test_every_cell_is_read_in_any_order(values: list[bytes | None], rows: int, 
     assert [cell.number for cell in found] == list(range(len(values)))
 
 
-def test_a_cell_is_limited():
+def test_the_size_of_a_cell_is_limited():
     (cell,) = list_table_cells(written([b"x" * 5000]), "")
     with pytest.raises(BadItemError) as caught:
         cell.read(4999)
@@ -140,7 +140,7 @@ def test_the_image_column_is_chosen_or_the_table_is_refused():
         next(list_table_cells(LocalFile(Path("two.parquet")), ""))
 
 
-def test_a_path_in_a_cell_leads_beside_the_table_or_nowhere():
+def test_a_path_in_a_cell_must_stay_in_the_folder_of_the_table():
     draw(Path("folder/deep/a.png"))
     draw(Path("out.png"))
     paths = ["deep/a.png", "../out.png", str(Path("out.png").absolute()), "gone.png", "a\0b"]
@@ -153,7 +153,7 @@ def test_a_path_in_a_cell_leads_beside_the_table_or_nowhere():
             cell.read(10_000)
 
 
-def test_a_damaged_table_ends_in_a_sentence():
+def test_a_damaged_table_is_refused_in_one_sentence():
     content = bytearray(written([bytes([n]) * 50 for n in range(100)]).path.read_bytes())
     Path("text.parquet").write_text("hello")
     with pytest.raises(UsageError, match="no Parquet file"):
@@ -175,7 +175,7 @@ def test_a_damaged_table_ends_in_a_sentence():
     assert values[0] in read
 
 
-def test_tables_and_datasets_have_kinds():
+def test_tables_and_saved_datasets_are_classified():
     dataset().save_to_disk("saved")
     draw(Path("pictures/a.png"))
     Path("pictures/state.json").write_text("{}")
@@ -187,7 +187,7 @@ def test_tables_and_datasets_have_kinds():
     assert len(discover("pictures").images) == 1
 
 
-def test_cells_have_addresses_of_their_own():
+def test_each_cell_has_its_own_address():
     cells = [Cell(LocalFile(Path("a.parquet")), "", "image", 0, row, row) for row in range(2)]
     assert len({cell.address("/here") for cell in cells}) == 2
     assert cells[1].label == "a.parquet::1"

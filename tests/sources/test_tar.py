@@ -49,7 +49,7 @@ def opened(content: bytes) -> ArchiveContents:
     st.lists(st.tuples(NAMES.map("/".join), st.binary(max_size=1500)), max_size=8),
     st.sampled_from(FORMATS),
 )
-def test_whatever_tarfile_writes_is_read_at_its_place(files: list[tuple[str, bytes]], kind: int):
+def test_members_equal_those_that_tarfile_reads(files: list[tuple[str, bytes]], kind: int):
     if kind == tarfile.USTAR_FORMAT:
         files = [(f"{number}.png", content) for number, (_, content) in enumerate(files)]
     found = read(packed(files, kind))
@@ -61,7 +61,7 @@ def test_whatever_tarfile_writes_is_read_at_its_place(files: list[tuple[str, byt
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.data())
-def test_a_damaged_archive_ends_as_pictures_or_as_a_sentence(data: st.DataObject):
+def test_a_damaged_archive_is_read_or_refused_in_one_sentence(data: st.DataObject):
     files = [("a.png", b"x" * 700), ("long/" * 30 + "b.png", b"y" * 20), ("c.png", b"z" * 600)]
     content = bytearray(packed(files, data.draw(st.sampled_from(FORMATS[1:]))))
     content = content[: data.draw(st.integers(0, len(content)))]
@@ -120,7 +120,7 @@ def header(name: str, size: bytes, kind: bytes = b"0") -> bytes:
     return bytes(raw)
 
 
-def test_false_sizes_take_no_memory_and_no_time():
+def test_false_sizes_are_refused_without_reading_them():
     huge = header("huge.png", b"77777777777")
     found = opened(huge + b"x" * 1024)
     (member,) = found.members

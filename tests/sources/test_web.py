@@ -57,7 +57,7 @@ def test_transient_responses_are_retried_and_others_are_reported():
     assert "404" in gone.failure.reason
 
 
-def test_a_server_that_stays_broken_ends_in_a_reason():
+def test_a_server_that_always_fails_is_reported_with_a_reason():
     for act, reason in ((Act(500), "500"), (Act(drop=True), ""), (Act(cut=2), "")):
         with serving({"a": b"picture"}, lambda path, time, act=act: act) as server:
             failure = refused(server.url("a")).failure
@@ -67,7 +67,7 @@ def test_a_server_that_stays_broken_ends_in_a_reason():
             assert len(server.asked) == QUICK.tries
 
 
-def test_a_slow_server_is_left():
+def test_a_slow_server_is_given_up():
     limits = RequestLimits(tries=2, first_wait=0.001, read_seconds=0.1)
     with serving({"a": b"picture"}, lambda path, time: Act(delay=5)) as server:
         assert refused(server.url("a"), limits=limits).failure.kind is FailureKind.TRANSIENT
@@ -75,7 +75,7 @@ def test_a_slow_server_is_left():
     web.open_client(limits).close()
 
 
-def test_the_size_is_limited_before_and_while_it_is_read():
+def test_the_size_is_limited_before_and_during_the_read():
     with serving({"a": b"x" * 5000, "b": b"x" * 5_000_000}) as server:
         for name in ("a", "b"):
             assert refused(server.url(name), 4999).failure.kind is FailureKind.RESOURCE
@@ -104,7 +104,7 @@ def test_compressed_bodies_are_refused():
         assert "compressed" in refused(server.url("a")).failure.reason
 
 
-def test_secrets_stay_inside():
+def test_secrets_of_an_address_are_not_shown():
     place = HttpFile("https://me:word@host/deep/a.jpg?X-Signature=abc")
     told = f"{place.label} {place.name} {place!r} {place.address('')!r}"
     assert "abc" not in told

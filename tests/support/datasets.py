@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
+from ita_pipeline.corpus.posts import Post, Span, join_words
 from stages.external import ExternalConfig, ExternalStage
 
 TWEETS = "IMGID:11\nAda\tB-OTHER\nspoke\tO\n\nIMGID:12\nBo\tO\nIMGID:13\nlast\tO\n"
@@ -28,3 +29,11 @@ def read_extra_contexts(folder: str) -> dict[str, tuple[str, ...]]:
     """Read the texts of the context `extra` in a folder, by image id."""
     stage = ExternalStage(ExternalConfig(file=f"{folder}/contexts.jsonl"))
     return {name: value.extra.texts for name, value in stage.entries.items() if value.extra}
+
+
+def make_post(text: str, id: str = "", *gold: Span, image: str | None = None, picture: str | None = None) -> Post:
+    """Make a post of words separated by spaces; its id is the text unless another is given."""
+    words = tuple(text.split())
+    whole, offsets = join_words(words)
+    path = Path(picture) if picture else None
+    return Post(id or text, whole, words, offsets, gold, image_id=image, picture=path)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.formats.conll import decode_bio, encode_bio, format_conll, read_conll
+from ita_pipeline.corpus.line_errors import LineError
 from ita_pipeline.corpus.posts import Post, Span, join_words
 
 
@@ -40,23 +41,23 @@ def test_line_ends_separators_and_blank_lines_do_not_matter(content: str):
     assert (one.image_id, one.gold, two.image_id, two.gold) == ("1", (Span(0, 1, "PER"),), "2", ())
 
 
-def test_orphans_are_repaired_before_anything_else():
+def test_an_orphan_tag_starts_a_mention():
     (post,) = read("a I-PER\nb I-PER\nc I-LOC\nd O\ne I-LOC\nf B-LOC\n")
     assert post.gold == (Span(0, 2, "PER"), Span(2, 3, "LOC"), Span(4, 5, "LOC"), Span(5, 6, "LOC"))
 
 
-def test_types_are_unified():
+def test_types_are_renamed_before_mentions_are_read():
     (post,) = read("a B-OTHER\nb I-MISC\n", OTHER="MISC")
     assert post.gold == (Span(0, 2, "MISC"),)
 
 
-def test_a_word_that_looks_like_a_picture_s_id_is_a_word():
+def test_a_tagged_word_that_looks_like_an_image_id_is_a_word():
     (post,) = read("IMGID:5\tO\nIMGID:6\tB-PER\n")
     assert post.words == ("IMGID:5", "IMGID:6")
     assert post.image_id is None
 
 
-def test_labels_are_not_needed():
+def test_a_file_without_tags_is_unlabeled():
     (post,) = read("IMGID:5\nhello\nworld\n")
     assert post.words == ("hello", "world")
     assert post.gold is None
@@ -69,7 +70,7 @@ def test_a_bad_tag_is_named_with_its_line(line: str):
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "", ".."])
-def test_a_picture_s_name_is_a_name(name: str):
+def test_an_image_id_that_is_a_path_is_refused(name: str):
     with pytest.raises(UsageError, match="line 1"):
         read(f"IMGID:{name}\nx\tO\n")
 
@@ -100,6 +101,16 @@ def test_what_is_written_is_read_again(data: st.DataObject):
 
 
 @given(st.lists(BIO, max_size=10))
-def test_spans_and_tags_agree(tags: list[str]):
+def test_tags_of_spans_decode_to_the_same_spans(tags: list[str]):
     spans = list(decode_bio(tags, {}))
     assert list(decode_bio(encode_bio(len(tags), spans), {})) == spans
+
+
+def test_a_word_without_a_tag_among_tagged_ones_is_reported():
+    path = Path("t.txt")
+    path.write_text("a\tO\nb\n\nc\nd\n")
+    errors: list[LineError] = []
+    one, two = read_conll(path, on_error=errors.append)
+    assert [(error.kind, error.line) for error in errors] == [("missing-tag", 2)]
+    assert (one.gold, two.gold) == (None, None)
+    assert read_conll(path) == [one, two]

@@ -92,7 +92,7 @@ def test_a_cut_emoji_is_replaced_one_for_one():
     assert found.post.gold == (Span(2, 3, "PER"),)
 
 
-def test_bytes_that_are_no_text_are_named_by_their_line():
+def test_bytes_that_are_not_utf_8_are_refused_with_the_line():
     Path("tweets.jsonl").write_bytes(b'{"text": "fine"}\n{"text": "caf\xe9"}\n')
     with pytest.raises(UsageError, match="not UTF-8"):
         list(parse_posts(Path("tweets.jsonl")))

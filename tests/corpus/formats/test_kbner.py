@@ -19,7 +19,6 @@ from ita_pipeline.corpus.formats.kbner import (
     read_contexted_tweets,
 )
 from ita_pipeline.corpus.posts import Post, join_words
-from ita_pipeline.sources.hub_datasets import find_split
 from tests.support.datasets import read_dataset, read_extra_contexts, write_twitter15
 from tests.support.fakes import ita_here
 
@@ -42,42 +41,27 @@ def read(content: str) -> list[ContextedTweet]:
         "Ada B-PER\nspoke O\na X\nwoman X\n",
     ],
 )
-def test_the_forms_that_are_out_there(content: str):
+def test_the_files_of_each_project_are_read(content: str):
     assert read(content) == [ContextedTweet(("Ada", "spoke"), ("B-PER", "O"), ("a woman",))]
 
 
-def test_several_contexts_ids_and_tweets_without_any():
+def test_tweets_have_several_contexts_or_none():
     one, two, three = read("IMGID:7\na O\n<EOS> X\nx X\n<EOS> X\n<EOS> X\ny X\nz X\n\nb O\n\nc\n<EOS>\nw\n")
     assert one == ContextedTweet(("a",), ("O",), ("x", "y z"), "7")
     assert two == ContextedTweet(("b",), ("O",), ())
     assert three == ContextedTweet(("c",), None, ("w",))
 
 
-def test_a_tag_behind_the_beginning_of_a_context_is_refused():
+def test_a_mention_inside_a_context_is_refused():
     with pytest.raises(UsageError, match="line 3: 'B-PER' stands behind"):
         read("a O\n<EOS> X\nb B-PER\n")
 
 
-def test_the_ordinary_reader_refuses_contexts_and_says_what_to_do():
+def test_the_conll_reader_refuses_contexts_with_a_remedy():
     Path("train.txt").write_text("a\tO\n<EOS>\tX\n")
     with pytest.raises(UsageError, match="line 2: 'X' marks a word of a context") as caught:
         read_conll(Path("train.txt"))
     assert caught.value.hint.startswith("ita data import train.txt")
-
-
-@pytest.mark.parametrize(
-    ("name", "split"),
-    [
-        ("train.txt", "train"),
-        ("testa.txt", "dev"),
-        ("valid.txt", "dev"),
-        ("DEV", "dev"),
-        ("test.bio", "test"),
-        ("x", None),
-    ],
-)
-def test_files_are_told_apart_as_in_kb_ner(name: str, split: str | None):
-    assert find_split(name) == split
 
 
 CHARACTERS = st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Z", "Cf"))
@@ -111,7 +95,7 @@ def test_what_is_written_is_read_again(pairs: list[tuple[Post, tuple[str, ...]]]
 
 
 @given(WORD)
-def test_a_written_word_is_one_column_and_stays_as_it_is(word: str):
+def test_a_written_word_is_one_column_and_stays_unchanged(word: str):
     once = escape_word(word)
     assert once.split() == [once]
     assert escape_word(once) == once
@@ -119,7 +103,7 @@ def test_a_written_word_is_one_column_and_stays_as_it_is(word: str):
         assert once == word
 
 
-def test_a_dataset_goes_to_kb_ner_and_comes_back():
+def test_a_dataset_exported_for_kb_ner_is_imported_unchanged():
     dataset = write_twitter15()
     Path("captions.txt").write_text("11.jpg :a dog\n12.jpg :<EOS> is  a word\n")
     common = ("--preset", "bundled", "--contexts", "caption", "--captions", "captions.txt")
@@ -141,7 +125,7 @@ def test_a_dataset_goes_to_kb_ner_and_comes_back():
     assert read_extra_contexts("back") == {"11": ("a dog",), "12": ("EOS is a word",)}
 
 
-def test_a_dataset_goes_to_adaseq():
+def test_a_dataset_is_exported_for_adaseq():
     write_twitter15()
     options = ("--preset", "bundled", "--contexts", "none", "--form", "adaseq")
     answer = ita_here("data", "export", "twitter15", "--to", "ada", *options)

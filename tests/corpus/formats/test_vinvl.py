@@ -56,13 +56,13 @@ def test_objects_of_vinvl_become_tags_with_attributes():
     assert render(stage.entries["2"].parts, ContextConfig()) == ()
 
 
-def test_the_size_of_the_picture_where_the_file_has_it():
+def test_the_size_of_the_image_is_taken_from_the_file():
     objects = read_context_files([vinvl(THING, image_w=640, image_h=480)]).lines["17_06_1"].objects
     assert objects is not None
     assert (objects.width, objects.height) == (640, 480)
 
 
-def test_attributes_without_scores_are_those_that_vinvl_kept():
+def test_attributes_without_scores_count_as_certain():
     thing = {name: value for name, value in THING.items() if name != "attr_scores"}
     objects = read_context_files([vinvl(thing)]).lines["17_06_1"].objects
     assert objects is not None
@@ -85,7 +85,7 @@ def test_captions_of_oscar(name: str, content: str):
     assert [caption.text for caption in line.captions or ()] == ["a dog", "a cat"]
 
 
-def test_several_files_become_one_and_the_last_word_counts():
+def test_several_files_are_merged_and_the_last_wins():
     files = [
         vinvl(THING, name="1"),
         write("c.tsv", '1\t[{"caption": "a dog"}]\n'),
@@ -110,7 +110,7 @@ def test_several_files_become_one_and_the_last_word_counts():
         ({"attributes": "blue"}, "not a list of words"),
     ],
 )
-def test_what_is_no_prediction_is_named_with_its_line(change: dict[str, Any], message: str):
+def test_a_malformed_prediction_is_refused_with_its_line(change: dict[str, Any], message: str):
     vinvl(THING)
     with pytest.raises(UsageError, match=f"predictions.tsv, line 2: .*{message}"):
         read_context_files([vinvl({**THING, **change})])
@@ -125,7 +125,7 @@ def test_other_files_are_refused(content: str):
     assert "predictions.tsv" in caught.value.hint
 
 
-def test_a_line_without_end_is_not_read_into_memory():
+def test_an_endless_line_is_not_read_into_memory():
     with pytest.raises(UsageError, match="line 1 is longer than"):
         read_context_files([vinvl(THING)], max_line_bytes=1000)
 
@@ -136,7 +136,7 @@ def test_a_missing_file_is_named():
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_read_or_refused_in_a_sentence(content: bytes):
+def test_any_bytes_are_read_or_refused_in_one_sentence(content: bytes):
     Path("any.tsv").write_bytes(content)
     try:
         read_context_files([Path("any.tsv")])

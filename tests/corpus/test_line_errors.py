@@ -1,0 +1,18 @@
+"""Errors in single lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from ita_pipeline.corpus.line_errors import TOLERATED, LineError, LineErrorKind, raise_unless_tolerated
+
+
+@pytest.mark.parametrize("kind", LineErrorKind)
+def test_only_what_a_reader_cannot_repair_is_raised(kind: LineErrorKind):
+    error = LineError(kind, "posts.txt", 3, "it is wrong", "mend it")
+    if kind in TOLERATED:
+        raise_unless_tolerated(error)
+        return
+    with pytest.raises(LineError, match=r"posts\.txt, line 3: it is wrong") as caught:
+        raise_unless_tolerated(error)
+    assert caught.value.hint == "mend it"

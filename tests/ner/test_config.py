@@ -1,0 +1,17 @@
+"""Settings of training: the experiments that come with the package."""
+
+from __future__ import annotations
+
+import pytest
+
+from ita_pipeline.core.config import config_files, find_config, parse_config, read_yaml
+from ita_pipeline.ner.config import TrainingConfig
+
+
+@pytest.mark.parametrize("name", sorted(config_files("experiments")))
+def test_every_experiment_is_complete(name: str):
+    written = read_yaml(find_config("experiments", name))
+    config = parse_config(TrainingConfig, written, name)
+    usual = {"max_length", "seed", "patience", "precision", "word_shapes"}
+    assert set(written) >= set(TrainingConfig.model_fields) - usual
+    assert set(written["objective"]) == set(type(config.objective).model_fields)

@@ -97,12 +97,8 @@ class ParquetColumn:
     def __init__(self, table: RandomAccessFile, column: str, group: int) -> None:
         self._table, self._column, self._group = table, column, group
         self._lock = threading.Lock()
-        self._restart()
-
-    def _restart(self) -> None:
-        self._batches = self._read_batches()
         self._held: deque[tuple[int, Any]] = deque(maxlen=_BATCHES_HELD)
-        self._next_row = 0
+        self._batches, self._next_row = self._read_batches(), 0
 
     def _read_batches(self) -> Iterator[Any]:
         with _open_parquet(self._table) as file:
@@ -117,8 +113,9 @@ class ParquetColumn:
             StopIteration: the group has fewer rows.
         """
         with self._lock:
-            if row < (self._held[0][0] if self._held else self._next_row):
-                self._restart()
+            if self._held and row < self._held[0][0]:
+                self._held.clear()
+                self._batches, self._next_row = self._read_batches(), 0
             while row >= self._next_row:
                 batch = next(self._batches)
                 self._held.append((self._next_row, batch))

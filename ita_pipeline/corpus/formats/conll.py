@@ -53,7 +53,7 @@ def read_conll(
         MissingError: the file cannot be read.
         UsageError: a line is neither a word nor a word and a tag.
     """
-    sentences = parse_sentences(read_text(path), path, on_error, column)
+    sentences = read_sentences(path, on_error, column)
     return [_build_post(sentence, n, path, types or {}, on_error) for n, sentence in enumerate(sentences, 1)]
 
 
@@ -77,16 +77,12 @@ def read_text(path: Path) -> str:
         raise UsageError(f"{path} is not UTF-8 text", TO_UTF8) from error
 
 
-def parse_sentences(
-    text: str,
-    path: Path,
-    on_error: OnLineError = raise_unless_tolerated,
-    column: int = -1,
-    contexts: bool = False,
+def read_sentences(
+    path: Path, on_error: OnLineError = raise_unless_tolerated, column: int = -1, contexts: bool = False
 ) -> Iterator[TaggedSentence]:
     """Words and tags (in `column`) of each tweet. Without `contexts`, the tag of a context's word is an error."""
     sentence = TaggedSentence()
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         line = line.rstrip("\r")
         if line.strip() and not _is_image_line(line):
             columns = _split_columns(line)

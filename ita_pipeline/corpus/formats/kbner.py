@@ -13,14 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from ita_pipeline.corpus.formats.conll import (
-    CONTEXT_TAGS,
-    REPLACEMENT,
-    TaggedSentence,
-    encode_bio,
-    parse_sentences,
-    read_text,
-)
+from ita_pipeline.corpus.formats.conll import CONTEXT_TAGS, REPLACEMENT, TaggedSentence, encode_bio, read_sentences
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind
 from ita_pipeline.corpus.posts import Post, PostWithContexts
 
@@ -56,8 +49,7 @@ def read_contexted_tweets(path: Path) -> list[ContextedTweet]:
         MissingError: the file cannot be read.
         UsageError: a line is neither a word nor a word and a tag.
     """
-    sentences = parse_sentences(read_text(path), path, contexts=True)
-    return [_split_contexts(sentence, path) for sentence in sentences]
+    return [_split_contexts(sentence, path) for sentence in read_sentences(path, contexts=True)]
 
 
 def _split_contexts(sentence: TaggedSentence, path: Path) -> ContextedTweet:

@@ -1,65 +1,28 @@
-"""A linear-chain conditional random field (Lafferty et al. 2001), summed over in double precision.
+"""A linear-chain conditional random field (Lafferty et al. 2001), in double precision.
 
-Its loops over words are in `crf_kernels`. On a CPU they multiply probabilities that are scaled at each word, if
-that stays in the range of a float. Otherwise, and on other devices, they add logarithms.
+It is computed on the CPU whatever the device, because its steps from word to word are many and small.
+`crf_inference` has what prediction needs; this module adds gradients.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from ita_pipeline.ner.crf_kernels import (
-    IMPOSSIBLE,
-    ScaledScan,
-    k_best_paths,
-    largest_magnitude,
-    log_scan,
-    score_range,
-    sentence_lengths,
-    viterbi,
-)
-from ita_pipeline.ner.crf_likelihood import ScaledLikelihood, as_arrays, full_precision
+from ita_pipeline.ner.crf_inference import IMPOSSIBLE, Lattice, TagPath, frame_emissions
 
+# The mark of impossible moves in saved models.
 FORBIDDEN = -1e4
 
-# The score of impossible transitions in sums of logarithms, which costs the other scores few digits.
-NEVER = -1e12
-
-# How far logarithms may differ in double precision, and be from zero in single precision.
-RANGE, SINGLE_RANGE = 566.0, 80.0
-
-
-@dataclass(frozen=True)
-class Lattice:
-    """Both passes of forward–backward over a batch, in double precision where the device has it.
-
-    `alpha` (B, L, K): log score of all beginnings that end in tag k at word l, its emission included.
-    `beta` (B, L, K): log score of all endings that follow it, its emission excluded. `log_z` (B,).
-    """
-
-    alpha: Tensor
-    beta: Tensor
-    log_z: Tensor
-
-    @property
-    def log_marginals(self) -> Tensor:
-        """log p(tag k at word l), (B, L, K); undefined past a sentence's end."""
-        return self.alpha + self.beta - self.log_z[:, None, None]
-
-
-@dataclass(frozen=True)
-class TagPath:
-    """A tag sequence of a sentence and the logarithm of its probability."""
-
-    tags: list[int]
-    log_probability: float
+# Probabilities are scaled after so many words. Between, their logarithms must differ by less than the range.
+SCALE_EVERY, RANGE = 2, 700.0
 
 
 class LinearChainCRF(nn.Module):
@@ -90,92 +53,54 @@ class LinearChainCRF(nn.Module):
         self.register_buffer("end_penalty", build_penalty(may_end, (num_tags,)))
         self.mixing_steps = count_mixing_steps(may_follow, may_start, may_end, num_tags)
 
-    def scores(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Transition, start and end scores in fp32, with penalties for the impossible ones."""
-        return (
-            full_precision(self.transitions) + self.transition_penalty,
-            full_precision(self.starts) + self.start_penalty,
-            full_precision(self.ends) + self.end_penalty,
-        )
-
-    def pass_scores(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The constrained scores in the precision of forward and backward passes."""
-        precision = torch.float32 if self.transitions.device.type == "mps" else torch.float64
-        transitions, starts, ends = (score.to(precision) for score in self.constrained_scores(NEVER))
-        return transitions, starts, ends
-
-    def constrained_scores(self, impossible: float = IMPOSSIBLE) -> tuple[Tensor, Tensor, Tensor]:
-        """The scores, so low for impossible transitions that no emission compensates for them."""
-        penalties = self.transition_penalty, self.start_penalty, self.end_penalty
-        pairs = zip(self.scores(), penalties, strict=True)
-        transitions, starts, ends = (score.masked_fill(penalty < 0, impossible) for score, penalty in pairs)
-        return transitions, starts, ends
+    def moves(self) -> Tensor:
+        """The scores of moves, (K + 1, K + 1), on the CPU: starts in the last row, ends in the last column."""
+        scores = frame_moves(self.transitions, self.starts, self.ends).cpu().double()
+        penalties = frame_moves(self.transition_penalty, self.start_penalty, self.end_penalty)
+        return scores.masked_fill(penalties.cpu() < 0, IMPOSSIBLE)
 
     def log_likelihood(
-        self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None, lattice: Lattice | None = None
+        self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None, log_z: Tensor | None = None
     ) -> Tensor:
         """log p(tags | emissions) of each sentence, (B,), from emissions (B, L, K) and tags (B, L).
 
-        Pass the `lattice` of the same emissions, if it is known, to save another pass over them.
+        Pass the log-partition `log_z` of the same emissions, if it is known, to save another pass over them.
+
+        Raises:
+            IndexError: a word has a tag below zero, or above the last.
         """
-        emissions, mask, lengths = prepare_inputs(emissions, mask)
-        width = math.inf if lattice else emission_range(emissions, lengths)
-        if self.can_use_probabilities(width):
-            parameters = self.transitions, self.starts, self.ends
-            penalties = self.transition_penalty, self.start_penalty, self.end_penalty
-            single, learn = width < SINGLE_RANGE, torch.is_grad_enabled()
-            return ScaledLikelihood.apply(emissions, *parameters, penalties, tags, lengths, single, learn)
-        log_z = self.log_partition(emissions, mask) if lattice is None else lattice.log_z
-        return (score_paths(self.pass_scores(), emissions, tags, mask) - log_z).to(emissions.dtype)
+        words, inside = prepare_inputs(emissions, mask)
+        moves = self.moves()
+        partition = log_z
+        if partition is None and self.can_multiply(words, moves, inside):
+            partition = LogPartition.apply(words, moves, inside)
+        elif partition is None:
+            partition, _ = sum_logarithms(words, moves, inside)
+        return restore(score_paths(words, moves, tags.cpu(), inside) - partition, emissions)
 
     def marginals(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
         """p(tag | emissions) of each word, (B, L, K); zero past a sentence's end."""
-        emissions, mask, _ = prepare_inputs(emissions, mask)
-        # The exponential of padding may overflow, which would spoil the gradient, so it is masked first.
-        log_marginals = self.lattice(emissions, mask).log_marginals.masked_fill(~mask[:, :, None], -math.inf)
-        return log_marginals.exp().to(emissions.dtype)
+        return self.log_marginals(emissions, mask)[1].exp()
 
-    def lattice(self, emissions: Tensor, mask: Tensor | None = None) -> Lattice:
-        """Forward and backward scores, differentiable once."""
-        emissions, mask, lengths = prepare_inputs(emissions, mask)
-        emissions = without_padding(emissions, mask)
-        transitions, starts, ends = self.pass_scores()
-        if self.can_use_probabilities(emission_range(emissions, lengths)):
-            before = ScaledScan.apply(emissions, transitions, starts, lengths, False)
-            beta = ScaledScan.apply(emissions, transitions.T, ends, lengths, True)
-        else:
-            possible = emissions.clamp_min(IMPOSSIBLE).to(transitions.dtype)
-            before = log_scan(possible, transitions, starts, mask)
-            beta = log_scan(possible.flip(1), transitions.T, ends, mask.flip(1)).flip(1)
-        alpha = before + emissions
-        return Lattice(alpha, beta, sum_paths(alpha, ends, mask))
+    def log_marginals(self, emissions: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The log-partition of each sentence, (B,), and log p(tag | emissions) of each word, (B, L, K).
 
-    def log_partition(self, emissions: Tensor, mask: Tensor) -> Tensor:
-        """The log-partition of each sentence, (B,), by logarithms."""
-        transitions, starts, ends = self.pass_scores()
-        possible = without_padding(emissions, mask).clamp_min(IMPOSSIBLE).to(transitions.dtype)
-        return sum_paths(log_scan(possible, transitions, starts, mask) + possible, ends, mask)
-
-    def can_use_probabilities(self, width: float) -> bool:
-        """Whether products of probabilities stay in the range of a float, so that no logarithms are needed.
-
-        Within `mixing_steps` words every tag gets a share of the best tag's probability, smaller by at most the
-        range of all scores on the way; `width` is the range of the emissions.
+        Past a sentence's end the latter is as low as that of an impossible tag.
         """
-        if not math.isfinite(width):
-            return False
-        widest = 2 * largest_magnitude(*as_arrays(self.transitions, self.starts, self.ends))
-        return (self.mixing_steps + 2) * (width + widest + math.log(self.num_tags + 1)) < RANGE
+        words, inside = prepare_inputs(emissions, mask)
+        log_z, log_marginals = sum_logarithms(words, self.moves(), inside)
+        return log_z, restore(log_marginals, emissions)
 
     @torch.no_grad()
+    def lattice(self, emissions: Tensor, mask: Tensor | None = None) -> Lattice:
+        """All tag sequences, for prediction."""
+        words, inside = prepare_inputs(emissions, mask)
+        return Lattice(words.numpy(), inside.numpy(), self.moves().numpy())
+
     def decode(self, emissions: Tensor, mask: Tensor | None = None) -> list[list[int]]:
         """The best tag sequence of each sentence (Viterbi), as long as the sentence."""
-        emissions, mask, lengths = prepare_inputs(emissions, mask)
-        moves, starts, ends = (score.to("cpu", emissions.dtype).numpy() for score in self.constrained_scores())
-        tags = viterbi(emissions.cpu().contiguous().numpy(), moves, starts, ends, lengths).tolist()
-        return [row[:length] for row, length in zip(tags, lengths.tolist(), strict=True)]
+        return self.lattice(emissions, mask).best_paths()
 
-    @torch.no_grad()
     def k_best(self, emissions: Tensor, mask: Tensor | None = None, k: int = 1) -> list[list[TagPath]]:
         """The k best tag sequences of each sentence, best first; fewer where no more are possible.
 
@@ -184,68 +109,93 @@ class LinearChainCRF(nn.Module):
         """
         if k < 1:
             raise ValueError(f"k is {k}, but at least one sequence must be asked for")
-        emissions, mask, lengths = prepare_inputs(emissions, mask)
-        log_z = self.lattice(emissions, mask).log_z
-        words = frame_emissions(emissions.to(log_z.dtype), mask)
-        tags, scores = k_best_paths(frame_transitions(*self.constrained_scores()).to(words.dtype), words, k)
-        return [
-            [
-                TagPath(row[:length], min(0.0, s - total))
-                for row, s in zip(rows, totals, strict=True)
-                if s > IMPOSSIBLE / 2
-            ]
-            for rows, totals, length, total in zip(tags, scores, lengths.tolist(), log_z.tolist(), strict=True)
-        ]
+        return self.lattice(emissions, mask).k_best_paths(k)
 
     @torch.no_grad()
-    def path_log_probability(
-        self, lattice: Lattice, emissions: Tensor, sentence: int, start: int, tags: Sequence[int]
-    ) -> float:
-        """The log-probability that words `start`, `start` + 1, … of a sentence have exactly these tags."""
-        transitions = self.scores()[0]
-        score = lattice.alpha[sentence, start, tags[0]]
-        for offset, (before, tag) in enumerate(zip(tags[:-1], tags[1:], strict=True), 1):
-            score = score + transitions[before, tag] + emissions[sentence, start + offset, tag]
-        score = score + lattice.beta[sentence, start + len(tags) - 1, tags[-1]]
-        return min(0.0, float(score - lattice.log_z[sentence]))
+    def can_multiply(self, emissions: Tensor, moves: Tensor, mask: Tensor) -> bool:
+        """Whether products of probabilities stay in the range of a float, so that no logarithms are needed.
+
+        Within `mixing_steps` words every tag gets a share of the best tag's probability, smaller by at most the
+        range of all scores on the way. The range includes zero, since emissions are not shifted.
+        """
+        least, most = emissions.masked_fill(~mask[:, :, None], 0).aminmax() if emissions.numel() else (0.0, 0.0)
+        steepest = moves.masked_fill(moves == IMPOSSIBLE, 0).abs().max()
+        width = 2 * float(max(most, -least) + steepest) + math.log(len(moves))
+        return (self.mixing_steps + 2 * SCALE_EVERY) * width < RANGE
 
 
-def score_paths(moves: tuple[Tensor, Tensor, Tensor], emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
+class LogPartition(torch.autograd.Function):
+    """The log-partition of each sentence, (B,), by products of probabilities that are scaled (Rabiner 1989).
+
+    From emissions (B, L, K), moves (K + 1, K + 1) and a mask (B, L). Both directions are passed through at once.
+    The gradients are the expected numbers of tags and of moves.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, emissions: Tensor, moves: Tensor, mask: Tensor) -> Tensor:
+        """Compute the values, and keep what the gradients need."""
+        chances = np.exp(moves.detach().numpy())
+        words = frame_emissions(emissions.detach().numpy(), mask.numpy())
+        np.exp(words, out=words)
+        # Each word's factors become the states after it.
+        both, onward = np.stack([words, words[::-1]]), np.stack([chances, chances.T])
+        state, totals = np.zeros_like(both[:, 0]), []
+        state[:, :, -1] = 1
+        for word, own in enumerate(both.swapaxes(0, 1)):
+            state = np.multiply(state @ onward, own, out=own)
+            if word % SCALE_EVERY == 0:
+                totals.append(state.sum(axis=2, keepdims=True))
+                state /= totals[-1]
+        ctx.results = both, chances
+        return torch.from_numpy(np.log([*(total[0, :, 0] for total in totals), state[0, :, -1]]).sum(axis=0))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Compute the gradients of emissions and moves."""
+        both, chances = ctx.results
+        before, after = both[0, :-1], both[1, -2::-1].copy()
+        onward = after @ chances.T
+        weights = grads[0].numpy() / np.einsum("lbk,lbk->lb", before, onward)
+        shares = before * weights[:, :, None]
+        moves = chances * (shares.swapaxes(1, 2) @ after).sum(axis=0)
+        shares *= onward
+        moves[-1] += shares[:1].sum(axis=(0, 1))
+        return torch.from_numpy(shares[:, :, :-1]).transpose(0, 1), torch.from_numpy(moves), None
+
+
+def sum_logarithms(emissions: Tensor, moves: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The log-partition of each sentence, (B,), and log-marginals (B, L, K), both differentiable."""
+    is_word = pad(mask.T, (0, 0, 0, 1))[:, :, None]
+    is_tag = torch.arange(len(moves)) < len(moves) - 1
+    words = pad(emissions.transpose(0, 1), (0, 1, 0, 0, 0, 1))
+    words = torch.where(is_word == is_tag, words, IMPOSSIBLE).clamp_min(IMPOSSIBLE)
+    onward = torch.stack([moves, moves.T])[:, None]
+    state = torch.where(is_tag, IMPOSSIBLE, 0.0).double().expand(2, len(emissions), -1)
+    sums = []
+    for own in torch.stack([words, words.flip(0)], dim=1):
+        sums.append(torch.logsumexp(state[:, :, :, None] + onward, dim=2))
+        state = sums[-1] + own
+    before, after = torch.stack(sums).unbind(1)
+    log_z = before[-1, :, -1]
+    log_marginals = before + words + after.flip(0) - log_z[:, None]
+    return log_z, log_marginals.transpose(0, 1)[:, :-1, :-1]
+
+
+def score_paths(emissions: Tensor, moves: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
     """The unnormalized log score of one tag sequence per sentence, (B,)."""
-    every = frame_transitions(*moves)
-    outside = len(every) - 1
-    each = emissions.gather(2, tags.masked_fill(~mask, 0)[:, :, None]).squeeze(2).to(every.dtype)
+    outside = len(moves) - 1
+    tags = tags.masked_fill(~mask, 0)
+    if ((tags < 0) | (tags >= outside)).any():
+        raise IndexError("a word of a sentence has a tag that the CRF does not have")
+    own = emissions.gather(2, tags[:, :, None]).squeeze(2).masked_fill(~mask, 0)
     walk = pad(tags.masked_fill(~mask, outside), (1, 1), value=outside)
-    steps = every.take(walk[:, :-1] * len(every) + walk[:, 1:])
-    return each.masked_fill(~mask, 0).sum(1) + steps.sum(1)
+    return own.sum(1) + moves[walk[:, :-1], walk[:, 1:]].sum(1)
 
 
-def sum_paths(alpha: Tensor, ends: Tensor, mask: Tensor) -> Tensor:
-    """The log-partition (B,) from the forward scores (B, L, K); 0 without words."""
-    if not alpha.shape[1]:
-        return alpha.new_zeros(len(alpha))
-    last = (mask.sum(1) - 1).clamp_min(0)
-    log_z = torch.logsumexp(alpha[torch.arange(len(alpha), device=alpha.device), last] + ends, dim=1)
-    return log_z.masked_fill(~mask.any(1), 0)
-
-
-def frame_transitions(transitions: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
+def frame_moves(transitions: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
     """Transitions (K + 1, K + 1) with one more tag, outside, from which sentences start and in which they end."""
     return torch.cat([torch.cat([transitions, ends[:, None]], dim=1), pad(starts, (0, 1))[None]])
-
-
-def frame_emissions(emissions: Tensor, mask: Tensor) -> Tensor:
-    """Emissions (B, L + 1, K + 1) that force padding, and no word, to be outside."""
-    emissions, mask = pad(emissions, (0, 0, 0, 1)), pad(mask, (0, 1))
-    words = emissions.masked_fill(~mask[:, :, None], IMPOSSIBLE)
-    return torch.cat([words, torch.where(mask, IMPOSSIBLE, 0.0).to(words.dtype)[:, :, None]], dim=2)
-
-
-def emission_range(emissions: Tensor, lengths: np.ndarray) -> float:
-    """The range of the emissions of all words, with zero; infinite on other devices than a CPU."""
-    if emissions.device.type != "cpu" or not emissions.numel():
-        return math.inf
-    return score_range(emissions.detach().contiguous().numpy(), lengths)
 
 
 def count_mixing_steps(
@@ -275,21 +225,18 @@ def build_penalty(allowed: Sequence[bool] | Sequence[Sequence[bool]] | None, sha
     return torch.where(torch.tensor(allowed).reshape(shape), 0.0, FORBIDDEN)
 
 
-def prepare_inputs(emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, np.ndarray]:
-    """Emissions in full precision, the mask, all true by default, and the number of words of each sentence, (B,).
+def prepare_inputs(emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Emissions in double precision and the mask, all true by default, on the CPU.
 
     Raises:
         ValueError: the mask has a gap, which would join words that are not adjacent.
     """
-    if mask is None:
-        mask = torch.ones(emissions.shape[:2], dtype=torch.bool, device=emissions.device)
-    mask = mask.bool()
-    lengths = sentence_lengths(mask.cpu().contiguous().numpy())
-    if lengths is None:
+    inside = torch.ones(emissions.shape[:2], dtype=torch.bool) if mask is None else mask.cpu().bool()
+    if (inside[:, 1:] > inside[:, :-1]).any():
         raise ValueError("a CRF mask must be true for a sentence's words and false only after its end")
-    return full_precision(emissions), mask, lengths
+    return emissions.cpu().double(), inside
 
 
-def without_padding(emissions: Tensor, mask: Tensor) -> Tensor:
-    """Emissions (B, L, K) with zeros past each sentence's end, where NaN would spoil the gradient."""
-    return emissions.masked_fill(~mask[:, :, None], 0)
+def restore(result: Tensor, emissions: Tensor) -> Tensor:
+    """The result on the device of the emissions, in their precision, but at least fp32."""
+    return result.to(torch.promote_types(emissions.dtype, torch.float32)).to(emissions.device)

@@ -42,19 +42,16 @@ def _tag_batch(tagger: Tagger, views: Sequence[View], pad: int) -> Iterator[list
     if not views:
         return
     tagger.eval()
-    device, crf = tagger.linear.weight.device, tagger.crf
+    device = tagger.linear.weight.device
     with torch.inference_mode():
         batch = {name: tensor.to(device) for name, tensor in collate(views, pad).items()}
-        mask = word_mask([len(view.positions) for view in views]).to(device)
-        emissions = tagger.emissions(**batch)
-        lattice = crf.lattice(emissions, mask)
-        for sentence, tags in enumerate(crf.decode(emissions, mask)):
-            mentions = []
-            for span in tagger.config.scheme.decode(tags):
-                span_tags = tags[span.start : span.end]
-                log_probability = crf.path_log_probability(lattice, emissions, sentence, span.start, span_tags)
-                mentions.append(ScoredSpan(span, math.exp(log_probability)))
-            yield mentions
+        lattice = tagger.crf.lattice(tagger.emissions(**batch), word_mask([len(view.positions) for view in views]))
+    for sentence, tags in enumerate(lattice.best_paths()):
+        mentions = []
+        for span in tagger.config.scheme.decode(tags):
+            log_probability = lattice.log_probability(sentence, span.start, tags[span.start : span.end])
+            mentions.append(ScoredSpan(span, math.exp(log_probability)))
+        yield mentions
 
 
 @dataclass(frozen=True, slots=True)

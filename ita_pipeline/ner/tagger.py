@@ -121,9 +121,8 @@ class Tagger(PreTrainedModel):
     ) -> tuple[Tensor, Tensor | None]:
         """Negative log-likelihood of each tweet (B,), and if they are aligned, log-marginals (B, L, K)."""
         emissions = self.emissions(**view)
-        lattice = self.crf.lattice(emissions, mask) if aligned else None
-        loss = -self.crf.log_likelihood(emissions, tags, mask, lattice)
-        return loss, None if lattice is None else lattice.log_marginals.to(loss.dtype)
+        log_z, log_marginals = self.crf.log_marginals(emissions, mask) if aligned else (None, None)
+        return -self.crf.log_likelihood(emissions, tags, mask, log_z), log_marginals
 
 
 def _create_crf(scheme: TagScheme) -> LinearChainCRF:

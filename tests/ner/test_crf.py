@@ -1,4 +1,4 @@
-"""The CRF against brute force on small lattices."""
+"""The CRF's likelihood, marginals and gradients, against enumeration and finite differences."""
 
 from __future__ import annotations
 
@@ -11,48 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ita_pipeline.ner.crf import FORBIDDEN, LinearChainCRF, emission_range
+from ita_pipeline.ner.crf import LinearChainCRF
 from ita_pipeline.ner.tags import TagScheme
-
-
-def random_crf(tags: int, seed: int, **allowed: object) -> LinearChainCRF:
-    torch.manual_seed(seed)
-    crf = LinearChainCRF(tags, **allowed).double()  # type: ignore[arg-type]
-    with torch.no_grad():
-        for parameter in crf.parameters():
-            parameter.normal_()
-    return crf
-
-
-def path_scores(crf: LinearChainCRF, emissions: Tensor) -> dict[tuple[int, ...], float]:
-    """Score of every tag sequence of one sentence, from its definition."""
-    transitions, starts, ends = (tensor.tolist() for tensor in crf.scores())
-    table = emissions.tolist()
-    found = {}
-    for path in itertools.product(range(crf.num_tags), repeat=len(table)):
-        score = starts[path[0]] + ends[path[-1]]
-        score += sum(table[place][tag] for place, tag in enumerate(path))
-        score += sum(transitions[a][b] for a, b in itertools.pairwise(path))
-        found[path] = score
-    return found
-
-
-def log_sum(scores: list[float]) -> float:
-    most = max(scores)
-    return most + math.log(sum(math.exp(score - most) for score in scores))
-
-
-LATTICE = st.tuples(st.integers(1, 4), st.lists(st.integers(0, 5), min_size=1, max_size=3), st.integers(0, 10_000))
+from tests.support.lattices import LATTICES, log_sum, path_scores, random_crf, scheme_crf, word_masks
 
 
 @settings(max_examples=60, deadline=None)
-@given(LATTICE)
+@given(LATTICES)
 def test_likelihood_marginals_and_best_path_equal_enumeration(lattice: tuple[int, list[int], int]):
     size, lengths, seed = lattice
     crf = random_crf(size, seed)
-    width = max(1, *lengths)
-    emissions = torch.randn(len(lengths), width, size, dtype=torch.float64)
-    mask = torch.arange(width)[None] < torch.tensor(lengths)[:, None]
+    mask = word_masks(lengths)
+    emissions = torch.randn(*mask.shape, size, dtype=torch.float64)
     tags = torch.randint(size, mask.shape)
     likelihood, marginals = crf.log_likelihood(emissions, tags, mask), crf.marginals(emissions, mask)
     decoded = crf.decode(emissions, mask)
@@ -99,10 +69,10 @@ def test_padding_of_any_kind_leaves_every_gradient_as_it_is(padding: float, scal
 
     def gradients(emissions: Tensor) -> list[Tensor]:
         crf, emissions = random_crf(4, 2), emissions.requires_grad_()
-        lattice, tags = crf.lattice(emissions, mask), torch.zeros(3, 3, dtype=torch.long)
-        found = crf.log_likelihood(emissions, tags, mask).sum() + crf.marginals(emissions, mask)[..., 0].sum()
-        found = found + crf.log_likelihood(emissions, tags, mask, lattice).sum() + lattice.log_marginals[mask].sum()
-        return list(torch.autograd.grad(found, (emissions, *crf.parameters())))
+        (log_z, log_marginals), tags = crf.log_marginals(emissions, mask), torch.zeros(3, 3, dtype=torch.long)
+        total = crf.log_likelihood(emissions, tags, mask).sum() + crf.marginals(emissions, mask)[..., 0].sum()
+        total = total + crf.log_likelihood(emissions, tags, mask, log_z).sum() + log_marginals[mask].sum()
+        return list(torch.autograd.grad(total, (emissions, *crf.parameters())))
 
     padded = gradients(plain.masked_fill(~mask[..., None], padding))
     for one, other in zip(padded, gradients(plain.clone()), strict=True):
@@ -111,10 +81,10 @@ def test_padding_of_any_kind_leaves_every_gradient_as_it_is(padding: float, scal
 
 @pytest.mark.parametrize("scale", [1.0, 1e5])
 def test_impossible_sequences_have_no_share_of_the_probability(scale: float):
-    """Emissions that speak for them by more than any penalty for each of their moves."""
+    """Not even if emissions favor them by more than the mark of an impossible move in saved models."""
     scheme = TagScheme(("X",))
     follow, start, end = scheme.may_follow(), scheme.may_start(), scheme.may_end()
-    crf = random_crf(5, 6, may_follow=follow, may_start=start, may_end=end)
+    crf = scheme_crf(scheme, 6)
     emissions = torch.zeros(1, 3, 5, dtype=torch.float64)
     emissions[0, :, 3] = scale
     emissions[0, 1, 2] = -scale
@@ -125,8 +95,8 @@ def test_impossible_sequences_have_no_share_of_the_probability(scale: float):
     }
     log_z = log_sum(list(possible.values()))
     best = max(possible, key=lambda path: possible[path])
-    (found,) = crf.log_likelihood(emissions, torch.tensor([best])).tolist()
-    assert found == pytest.approx(possible[best] - log_z, abs=1e-3)
+    (likelihood,) = crf.log_likelihood(emissions, torch.tensor([best])).tolist()
+    assert likelihood == pytest.approx(possible[best] - log_z, abs=1e-3)
     (paths,) = crf.k_best(emissions, k=200)
     assert {tuple(path.tags) for path in paths} == set(possible)
     assert sum(math.exp(path.log_probability) for path in paths) == pytest.approx(1, abs=1e-3)
@@ -140,37 +110,7 @@ def test_a_mask_with_a_gap_is_refused():
         random_crf(2, 0).marginals(torch.zeros(1, 3, 2), torch.tensor([[True, False, True]]))
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(1, 3), st.integers(1, 8), st.integers(0, 10_000))
-def test_impossible_sequences_are_never_decoded(types: int, length: int, seed: int):
-    scheme = TagScheme(tuple("XYZ"[:types]))
-    crf = random_crf(
-        len(scheme.labels),
-        seed,
-        may_follow=scheme.may_follow(),
-        may_start=scheme.may_start(),
-        may_end=scheme.may_end(),
-    )
-    emissions = 20 * torch.randn(1, length, len(scheme.labels), dtype=torch.float64)
-    (tags,) = crf.decode(emissions)
-    assert scheme.encode(scheme.decode(tags), length) == tags
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 10_000), st.data())
-def test_the_probability_of_a_stretch_of_tags_equals_enumeration(seed: int, data: st.DataObject):
-    crf = random_crf(3, seed)
-    emissions = torch.randn(1, 4, 3, dtype=torch.float64)
-    start = data.draw(st.integers(0, 3))
-    tags = data.draw(st.lists(st.integers(0, 2), min_size=1, max_size=4 - start))
-    scores = path_scores(crf, emissions[0])
-    log_z = log_sum(list(scores.values()))
-    share = sum(math.exp(s - log_z) for path, s in scores.items() if list(path[start : start + len(tags)]) == tags)
-    found = crf.path_log_probability(crf.lattice(emissions), emissions, 0, start, tags)
-    assert math.exp(found) == pytest.approx(share)
-
-
-def test_half_precision_is_scored_in_full():
+def test_half_precision_is_scored_in_single_precision():
     crf = LinearChainCRF(3)
     emissions = torch.randn(1, 200, 3)
     tags = torch.randint(3, (1, 200))
@@ -179,46 +119,16 @@ def test_half_precision_is_scored_in_full():
     assert crf.log_likelihood(emissions.bfloat16(), tags).item() == pytest.approx(full.item())
 
 
-@settings(max_examples=60, deadline=None)
-@given(LATTICE, st.integers(1, 7), st.booleans())
-def test_the_k_best_sequences_equal_enumeration(lattice: tuple[int, list[int], int], k: int, constrained: bool):
-    size, lengths, seed = lattice
-    allowed = {"may_follow": [[a <= b for b in range(size)] for a in range(size)]} if constrained else {}
-    crf = random_crf(size, seed, **allowed)
-    emissions = torch.randn(len(lengths), max(1, *lengths), size, dtype=torch.float64)
-    mask = torch.arange(emissions.shape[1])[None] < torch.tensor(lengths)[:, None]
-    for row, found in enumerate(crf.k_best(emissions, mask, k)):
-        if lengths[row] == 0:
-            assert [(path.tags, path.log_probability) for path in found] == [([], pytest.approx(0, abs=1e-12))]
-            continue
-        scores = path_scores(crf, emissions[row, : lengths[row]])
-        possible = sorted((score for score in scores.values() if score > FORBIDDEN / 2), reverse=True)[:k]
-        log_z = log_sum(list(scores.values()))
-        assert [scores[tuple(path.tags)] for path in found] == pytest.approx(possible)
-        assert [path.log_probability for path in found] == pytest.approx([score - log_z for score in possible])
-        assert len({tuple(path.tags) for path in found}) == len(possible)
-        assert found[0].tags == crf.decode(emissions, mask)[row]
-
-
-def test_less_than_one_best_sequence_is_refused():
-    with pytest.raises(ValueError, match="at least one"):
-        random_crf(2, 0).k_best(torch.zeros(1, 2, 2), k=0)
-
-
 @pytest.mark.parametrize("types", [1, 2])
 @pytest.mark.parametrize("lengths", [[1, 2], [5, 3, 0], [8]])
 def test_gradients_with_forbidden_moves_equal_finite_differences(types: int, lengths: list[int]):
     scheme = TagScheme(tuple("XY"[:types]))
-    size = len(scheme.labels)
-    crf = random_crf(
-        size, types, may_follow=scheme.may_follow(), may_start=scheme.may_start(), may_end=scheme.may_end()
-    )
-    mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
+    size, crf, mask = len(scheme.labels), scheme_crf(scheme, types), word_masks(lengths)
     emissions = torch.randn(*mask.shape, size, dtype=torch.float64, requires_grad=True)
     weights = torch.randn(*mask.shape, size, dtype=torch.float64)
 
     def tempered(emissions: Tensor, *_: Tensor) -> Tensor:
-        shares = (crf.lattice(emissions, mask).log_marginals / 4).log_softmax(dim=2).exp()
+        shares = (crf.log_marginals(emissions, mask)[1] / 4).log_softmax(dim=2).exp()
         return (weights * shares)[mask].sum()
 
     def likelihood(emissions: Tensor, *_: Tensor) -> Tensor:
@@ -232,34 +142,31 @@ def test_gradients_with_forbidden_moves_equal_finite_differences(types: int, len
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=3), st.floats(0, 25), st.integers(0, 10_000), st.booleans())
 def test_probabilities_and_logarithms_give_the_same(lengths: list[int], width: float, seed: int, aligned: bool):
-    crf = random_crf(4, seed)
-    mask = torch.arange(max(1, *lengths))[None] < torch.tensor(lengths)[:, None]
+    crf, mask = random_crf(4, seed), word_masks(lengths)
     emissions = (width * (2 * torch.rand(*mask.shape, 4, dtype=torch.float64) - 1)).requires_grad_()
     weights, each = torch.randn(*mask.shape, 4, dtype=torch.float64), torch.randn(len(lengths)).double()
 
-    def found() -> list[Tensor]:
+    def sums() -> list[Tensor]:
         tags = torch.zeros(mask.shape, dtype=torch.long)
-        lattice = crf.lattice(emissions, mask) if aligned else None
-        result = (each * crf.log_likelihood(emissions, tags, mask, lattice)).sum()
-        if lattice is not None:
-            result = result + (weights * lattice.log_marginals)[mask].sum()
+        result = (each * crf.log_likelihood(emissions, tags, mask)).sum()
+        if aligned:
+            result = result + (weights * crf.log_marginals(emissions, mask)[1])[mask].sum()
         return [result, *torch.autograd.grad(result, (emissions, *crf.parameters()))]
 
-    width = emission_range(emissions, mask.sum(1).numpy())
-    assert crf.can_use_probabilities(width)
-    products = found()
+    assert crf.can_multiply(emissions, crf.moves(), mask)
+    products = sums()
     crf.mixing_steps = math.inf
-    assert not crf.can_use_probabilities(width)
-    for one, other in zip(products, found(), strict=True):
+    assert not crf.can_multiply(emissions, crf.moves(), mask)
+    for one, other in zip(products, sums(), strict=True):
         assert torch.allclose(one, other, atol=1e-7)
 
 
-def test_the_likelihood_from_a_lattice_is_the_same_with_the_same_gradient():
+def test_the_likelihood_from_a_known_partition_is_the_same_with_the_same_gradient():
     crf = random_crf(4, 3)
     emissions = torch.randn(2, 7, 4, dtype=torch.float64, requires_grad=True)
-    tags, mask = torch.randint(4, (2, 7)), torch.arange(7)[None] < torch.tensor([[7], [3]])
+    tags, mask = torch.randint(4, (2, 7)), word_masks([7, 3])
     alone = crf.log_likelihood(emissions, tags, mask)
-    shared = crf.log_likelihood(emissions, tags, mask, crf.lattice(emissions, mask))
+    shared = crf.log_likelihood(emissions, tags, mask, crf.log_marginals(emissions, mask)[0])
     assert torch.allclose(alone, shared)
     inputs = (emissions, *crf.parameters())
     for one, other in zip(
@@ -272,11 +179,8 @@ def test_the_likelihood_from_a_lattice_is_the_same_with_the_same_gradient():
 @pytest.mark.parametrize("scale", [1.0, 30.0, 1e4])
 def test_long_sentences_with_extreme_scores_stay_finite(scale: float, dtype: torch.dtype):
     scheme = TagScheme(("X", "Y"))
-    crf = random_crf(
-        9, 4, may_follow=scheme.may_follow(), may_start=scheme.may_start(), may_end=scheme.may_end()
-    ).to(dtype)
+    crf, mask = scheme_crf(scheme, 4).to(dtype), word_masks([500, 1, 0])
     emissions = (scale * (2 * torch.rand(3, 500, 9, dtype=dtype) - 1)).requires_grad_()
-    mask = torch.arange(500)[None] < torch.tensor([[500], [1], [0]])
     marginals = crf.marginals(emissions, mask)
     assert marginals.dtype == dtype
     assert marginals.sum(2)[mask].detach().numpy() == pytest.approx(1.0, abs=1e-3)
@@ -297,8 +201,16 @@ def test_a_path_that_looks_hopeless_at_first_is_not_lost(scale: float):
     """Two tags that never meet: at both ends one is better, in the middle the other, by more than a float holds."""
     crf = LinearChainCRF(2, may_follow=[[True, False], [False, True]])
     emissions = scale * torch.tensor([[[1.0, 0.0], [0.0, 3.0], [1.0, 0.0]]])
-    (found,) = crf.log_likelihood(emissions, torch.ones(1, 3, dtype=torch.long)).tolist()
-    assert found == pytest.approx(-math.log1p(math.exp(-scale)), abs=1e-6)
+    (likelihood,) = crf.log_likelihood(emissions, torch.ones(1, 3, dtype=torch.long)).tolist()
+    assert likelihood == pytest.approx(-math.log1p(math.exp(-scale)), abs=1e-6)
+
+
+@pytest.mark.parametrize("offset", [1e4, -1e4])
+def test_a_score_that_all_tags_share_changes_nothing(offset: float):
+    crf, tags = random_crf(4, 7), torch.tensor([[0, 3, 1], [2, 2, 0]])
+    emissions = torch.randn(2, 3, 4, dtype=torch.float64)
+    likelihood = crf.log_likelihood(emissions, tags)
+    assert crf.log_likelihood(emissions + offset, tags).tolist() == pytest.approx(likelihood.tolist(), abs=1e-8)
 
 
 def test_an_emission_of_minus_infinity_forbids_a_tag():
@@ -309,9 +221,9 @@ def test_an_emission_of_minus_infinity_forbids_a_tag():
     marginals = crf.marginals(emissions)
     assert marginals[0, 2, 1] == 0
     assert marginals.sum(2)[0].tolist() == pytest.approx([1] * 4)
-    (found,) = crf.decode(emissions)
-    assert found[2] != 1
-    crf.log_likelihood(emissions, torch.tensor([found])).sum().backward()
+    (tags,) = crf.decode(emissions)
+    assert tags[2] != 1
+    crf.log_likelihood(emissions, torch.tensor([tags])).sum().backward()
     assert emissions.grad is not None
     assert emissions.grad.isfinite().all()
 
@@ -324,15 +236,62 @@ def test_autocast_changes_nothing():
         assert torch.equal(crf.log_likelihood(emissions, tags), plain)
 
 
-def test_sentences_with_room_for_no_words_are_certain():
-    crf = LinearChainCRF(3)
-    emissions, mask = torch.zeros(2, 0, 3), torch.zeros(2, 0, dtype=torch.bool)
-    assert crf.log_likelihood(emissions, torch.zeros(2, 0, dtype=torch.long), mask).tolist() == [0, 0]
-    assert crf.decode(emissions, mask) == [[], []]
-
-
 def test_any_tag_of_the_scheme_is_three_moves_from_any_other():
     scheme = TagScheme(("X", "Y"))
     crf = LinearChainCRF(9, scheme.may_follow(), scheme.may_start(), scheme.may_end())
     assert (crf.mixing_steps, LinearChainCRF(9).mixing_steps) == (3, 1)
     assert LinearChainCRF(2, may_follow=[[True, False], [False, True]]).mixing_steps == math.inf
+
+
+def values_and_gradients(
+    crf: LinearChainCRF, emissions: Tensor, tags: Tensor, mask: Tensor, each: Tensor
+) -> list[Tensor]:
+    likelihood = crf.log_likelihood(emissions, tags, mask)
+    return [likelihood, *torch.autograd.grad((each * likelihood).sum(), (emissions, *crf.parameters()))]
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 5, 8, 17])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1.0, 25.0, 60.0])
+def test_weighted_sentences_have_the_gradients_of_logarithms(size: int, dtype: torch.dtype, scale: float):
+    torch.manual_seed(size)
+    crf = LinearChainCRF(size).to(dtype)
+    with torch.no_grad():
+        for parameter in crf.parameters():
+            parameter.normal_()
+    mask = word_masks([140, 0, 1, 2, 33])
+    emissions = (scale * (2 * torch.rand(*mask.shape, size, dtype=dtype) - 1)).requires_grad_()
+    tags, each = torch.randint(size, mask.shape), torch.randn(len(mask), dtype=dtype)
+    assert crf.can_multiply(emissions, crf.moves(), mask)
+    products = values_and_gradients(crf, emissions, tags, mask, each)
+    crf.mixing_steps = math.inf
+    near = 1e-9 if dtype == torch.float64 else 2e-4
+    for one, other in zip(products, values_and_gradients(crf, emissions, tags, mask, each), strict=True):
+        assert one.dtype == dtype
+        assert torch.allclose(one, other, rtol=near, atol=near)
+
+
+def test_padding_with_any_tags_has_no_gradient():
+    crf, mask = LinearChainCRF(3), torch.tensor([[True, False, False]])
+    emissions = torch.tensor([[[1.0, 2.0, 3.0], [math.inf] * 3, [math.nan] * 3]], requires_grad=True)
+    likelihood = crf.log_likelihood(emissions, torch.tensor([[2, -100, 7]]), mask)
+    likelihood.sum().backward()
+    assert likelihood.item() == pytest.approx(3 - math.log(math.e + math.e**2 + math.e**3))
+    assert emissions.grad is not None
+    assert emissions.grad[0, 1:].abs().sum() == 0
+
+
+def test_gradients_can_be_computed_twice_or_not_at_all():
+    crf = LinearChainCRF(3)
+    emissions, tags = torch.randn(2, 5, 3, requires_grad=True), torch.randint(3, (2, 5))
+    likelihood = crf.log_likelihood(emissions, tags)
+    once, twice = (torch.autograd.grad(likelihood.sum(), emissions, retain_graph=True) for _ in range(2))
+    assert torch.equal(once[0], twice[0])
+    with torch.no_grad():
+        assert torch.equal(crf.log_likelihood(emissions, tags), likelihood)
+
+
+@pytest.mark.parametrize("tag", [-1, 3])
+def test_an_unknown_tag_is_refused(tag: int):
+    with pytest.raises(IndexError, match="tag"):
+        LinearChainCRF(3).log_likelihood(torch.zeros(1, 2, 3), torch.tensor([[0, tag]]))

@@ -15,47 +15,23 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ita_pipeline.core import errors
 
-if TYPE_CHECKING:
-    from ita_pipeline.api import data
-    from ita_pipeline.api import data as exporting
-    from ita_pipeline.api.extract import extract
-    from ita_pipeline.api.predict import evaluate, load, predict, predict_parts
-    from ita_pipeline.api.report import compare, compare_page, report
-    from ita_pipeline.api.status import status, why
-    from ita_pipeline.api.train import train, train_series
-    from ita_pipeline.corpus import importing
-    from ita_pipeline.corpus.posts import Post
-    from ita_pipeline.engines.ray.cluster import RayPool
-    from ita_pipeline.extraction.options import Options
-    from ita_pipeline.reports.writer import ReportOptions
-    from ita_pipeline.runs import export as model_export
-    from ita_pipeline.runs.plan import TrainOptions
-    from ita_pipeline.server.serve import demo
-
-# Where the public names are defined.
-_FUNCTIONS = {
-    "extract": "api.extract",
-    "status": "api.status",
-    "why": "api.status",
-    "train": "api.train",
-    "train_series": "api.train",
-    "evaluate": "api.predict",
-    "load": "api.predict",
-    "predict": "api.predict",
-    "predict_parts": "api.predict",
-    "demo": "server.serve",
-    "compare": "api.report",
-    "compare_page": "api.report",
-    "report": "api.report",
-    "Options": "extraction.options",
-    "Post": "corpus.posts",
-    "RayPool": "engines.ray.cluster",
-    "ReportOptions": "reports.writer",
-    "TrainOptions": "runs.plan",
+# Where the public functions and classes are defined; `__init__.pyi` says the same to type checkers.
+_DEFINITIONS = {
+    "api.extract": ("extract",),
+    "api.predict": ("evaluate", "load", "predict", "predict_parts"),
+    "api.report": ("compare", "compare_page", "report"),
+    "api.status": ("status", "why"),
+    "api.train": ("train", "train_series"),
+    "corpus.posts": ("Post",),
+    "engines.ray.cluster": ("RayPool",),
+    "extraction.options": ("Options",),
+    "reports.writer": ("ReportOptions",),
+    "runs.plan": ("TrainOptions",),
+    "server.serve": ("demo",),
 }
 # What `ita data` and `ita export-model` do: `ita.data.check("example")`, `ita.model_export.export_model(…)`.
 _MODULES = {
@@ -65,31 +41,7 @@ _MODULES = {
     "model_export": "runs.export",
 }
 
-__all__ = [
-    "Options",
-    "Post",
-    "RayPool",
-    "ReportOptions",
-    "TrainOptions",
-    "compare",
-    "compare_page",
-    "data",
-    "demo",
-    "errors",
-    "evaluate",
-    "exporting",
-    "extract",
-    "importing",
-    "load",
-    "model_export",
-    "predict",
-    "predict_parts",
-    "report",
-    "status",
-    "train",
-    "train_series",
-    "why",
-]
+__all__ = sorted(["errors", *_MODULES, *(name for names in _DEFINITIONS.values() for name in names)])  # pyright: ignore
 
 # The documented path of the errors; `errors.pyi` says the same to type checkers.
 sys.modules["ita_pipeline.errors"] = errors
@@ -99,6 +51,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
     """Import on first use: importing the package costs nothing that is not used."""
     if name in _MODULES:
         return import_module(f"ita_pipeline.{_MODULES[name]}")
-    if name in _FUNCTIONS:
-        return getattr(import_module(f"ita_pipeline.{_FUNCTIONS[name]}"), name)
+    for module, names in _DEFINITIONS.items():
+        if name in names:
+            return getattr(import_module(f"ita_pipeline.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

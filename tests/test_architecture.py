@@ -56,6 +56,11 @@ def test_a_forbidden_import_fails(tmp_path: Path, file: str, line: str):
     assert "BROKEN" in run.stdout
 
 
+def test_each_module_of_the_api_has_its_twin_in_the_command_line():
+    api, cli = ({path.stem for path in (ROOT / "ita_pipeline" / name).glob("*.py")} for name in ("api", "cli"))
+    assert api <= cli
+
+
 def test_the_root_stays_small():
     entries = {
         path.stem

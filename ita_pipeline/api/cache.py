@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from ita_pipeline.cache.cleanup import Removal
 from ita_pipeline.cache.compaction import Compacted
 from ita_pipeline.cache.export import parquet
 from ita_pipeline.cache.export.parquet import ExportedFile
+from ita_pipeline.cache.index import Damage as Damage
 from ita_pipeline.cache.keys import KEY_FILE, StageKey, read_key, stage_keys
 from ita_pipeline.cache.shared.compaction import compact as compact_shared
 from ita_pipeline.cache.shared.compaction import merge_small_segments
 from ita_pipeline.cache.shared.store import SharedCache
-from ita_pipeline.cache.shared.sync import PulledKey, Transfer, open_mirror, pull_all, push
+from ita_pipeline.cache.shared.sync import KeyTransfer, Transfer, open_mirror, pull_all, push
 from ita_pipeline.cache.store import KeyUsage, Store, Workspace
 from ita_pipeline.cache.validate import Verification, verify_segments
 from ita_pipeline.core.config_layers import merge_options, read_layers
@@ -112,6 +114,21 @@ def _work_folder(workspace: Path) -> Path:
     return folder
 
 
+def usage_to_json(usage: KeyUsage, current: set[str]) -> dict[str, Any]:
+    """Return the entry of a key in `ita cache ls --json`; `current` are the digests of the current keys."""
+    return {
+        "stage": usage.key.stage,
+        "key": usage.key.hexdigest,
+        "current": usage.key.hexdigest in current,
+        "components": usage.key.components,
+        "values": usage.values,
+        "failures": usage.failures,
+        "segments": usage.segments,
+        "bytes": usage.size,
+        "last_used": datetime.fromtimestamp(usage.used).astimezone().isoformat(timespec="seconds"),
+    }
+
+
 def damaged_lines(moved: Transfer) -> list[str]:
     """Describe the damaged records that a transfer skipped."""
     return [format_damage(*damage) for damage in moved.damaged]
@@ -184,9 +201,7 @@ def shared_cache(url: str = "") -> SharedCache:
     return SharedCache(address)
 
 
-def push_cache(
-    url: str = "", workspace: Path = Path(), stages: Sequence[str] = ()
-) -> Iterator[tuple[StageKey, Transfer]]:
+def push_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = ()) -> Iterator[KeyTransfer]:
     """Upload the records that a shared cache does not have, key by key.
 
     Raises:
@@ -200,10 +215,10 @@ def push_cache(
                 transfer = push(store, shared, key)
                 if transfer.is_crowded:
                     merge_small_segments(shared, key, store.root)
-                yield key, transfer
+                yield KeyTransfer(key, transfer)
 
 
-def pull_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = ()) -> Iterator[PulledKey]:
+def pull_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = ()) -> Iterator[KeyTransfer]:
     """Download the records that a workspace's cache does not have, key by key; damaged records are skipped.
 
     Raises:
@@ -212,17 +227,6 @@ def pull_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = 
     shared, store = shared_cache(url), Workspace(workspace).store
     with shared.as_user_errors():
         yield from pull_all(store, shared, load_installed_stages(), stages)
-
-
-@contextmanager
-def _open_store(shared: SharedCache | None, workspace: Path, stages: Sequence[str]) -> Iterator[Store]:
-    """Open the store of a workspace, or a local copy of a shared cache."""
-    store = Workspace(workspace).store
-    if shared is None:
-        yield store
-        return
-    with shared.as_user_errors(), open_mirror(shared, store.root, load_installed_stages(), stages) as mirror:
-        yield mirror
 
 
 def export_parquet(
@@ -236,5 +240,8 @@ def export_parquet(
         UserError: as for `pull_cache`, a file exists already, or there is nothing to export.
         CorruptCacheError: a record is damaged.
     """
-    with _open_store(shared, workspace, stages) as store:
-        return parquet.export(store, Path(folder), load_installed_stages(), stages)
+    store, installed = Workspace(workspace).store, load_installed_stages()
+    if shared is None:
+        return parquet.export(store, Path(folder), installed, stages)
+    with shared.as_user_errors(), open_mirror(shared, store.root, installed, stages) as mirror:
+        return parquet.export(mirror, Path(folder), installed, stages)

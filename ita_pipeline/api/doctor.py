@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import import_module
@@ -14,7 +18,6 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ita_pipeline.api.machine import available_memory, file_system_type, measure_write, nearest_folder
 from ita_pipeline.extraction.presets import build_stages, list_hub_models, load_preset
 from ita_pipeline.ner.encoders import PACKAGE, find_encoder
 from stages.base import StageError
@@ -27,8 +30,6 @@ if TYPE_CHECKING:
 
 
 DISTRIBUTION = "ita-pipeline"
-
-MIN_PYTHON = (3, 11)
 
 GIGABYTE = 1 << 30
 
@@ -86,11 +87,8 @@ def diagnose(workspace: Path = Path(), checks: Mapping[str, Check] | None = None
 
 
 def _check_python(_: Path) -> Iterator[Diagnosis]:
-    what = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {sys.executable}"
-    if sys.version_info < MIN_PYTHON:
-        yield _fail("python", what, "install Python 3.11 or newer and set up again")
-    else:
-        yield _ok("python", what)
+    machine = f"{platform.system()} {platform.machine()}"
+    yield _ok("python", f"{platform.python_version()} on {machine}, {sys.executable}")
 
 
 def _check_packages(_: Path) -> Iterator[Diagnosis]:
@@ -124,13 +122,21 @@ def _installed_version(name: str) -> str | None:
         return None
 
 
-def _check_torch(_: Path) -> Iterator[Diagnosis]:
+def _check_library(name: str, module: str, hint: str) -> Diagnosis:
+    """Check whether a library can be loaded."""
     try:
-        import torch
+        return _ok(name, import_module(module).__version__)
     except (ImportError, OSError) as error:
-        yield _fail("torch", f"cannot be loaded: {error}", "pip install --force-reinstall torch torchvision")
+        return _fail(name, f"cannot be loaded: {error}", hint)
+
+
+def _check_torch(_: Path) -> Iterator[Diagnosis]:
+    loaded = _check_library("torch", "torch", "pip install --force-reinstall torch torchvision")
+    yield loaded
+    if loaded.verdict is Verdict.FAIL:
         return
-    yield _ok("torch", torch.__version__)
+    import torch
+
     if torch.cuda.is_available():
         cards = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
         yield _ok("device", ", ".join(f"{card.name}, {card.total_memory / GIGABYTE:.0f} GB" for card in cards))
@@ -138,18 +144,12 @@ def _check_torch(_: Path) -> Iterator[Diagnosis]:
         yield _ok("device", f"{count_cores()} CPU cores, no GPU; torch uses {torch.get_num_threads()} threads")
 
 
-def _library_check(name: str, module: str, hint: str) -> Callable[[Path], Iterator[Diagnosis]]:
-    """Create a check of whether a library can be loaded."""
+def _check_opencv(_: Path) -> Iterator[Diagnosis]:
+    yield _check_library("opencv", "cv2", tools.OPENCV_HINT)
 
-    def check(_: Path) -> Iterator[Diagnosis]:
-        try:
-            imported = import_module(module)
-        except (ImportError, OSError) as error:
-            yield _fail(name, f"cannot be loaded: {error}", hint)
-            return
-        yield _ok(name, imported.__version__)
 
-    return check
+def _check_onnxruntime(_: Path) -> Iterator[Diagnosis]:
+    yield _check_library("onnxruntime", "onnxruntime", tools.ONNXRUNTIME_HINT)
 
 
 def _check_tesseract(_: Path) -> Iterator[Diagnosis]:
@@ -248,12 +248,60 @@ def _check_memory(_: Path) -> Iterator[Diagnosis]:
         yield _ok("memory", f"{free / GIGABYTE:.1f} GB available")
 
 
+def available_memory() -> int | None:
+    """Return the bytes that a new process may use: the machine's, or a container's if that is less."""
+    import psutil
+
+    available: list[int] = []
+    with suppress(OSError):
+        available.append(psutil.virtual_memory().available)
+    with suppress(OSError, ValueError):  # the limit is "max" if there is none
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        available.append(limit - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+    return min(available, default=None)
+
+
+def file_system_type(folder: Path) -> str:
+    """Return the type of the file system that contains a folder, or an empty text if it is unknown."""
+    import psutil
+
+    mounts = [mount for mount in psutil.disk_partitions(all=True) if folder.is_relative_to(mount.mountpoint)]
+    # The longest mount point counts; of equal ones the last, which hides the others.
+    return max(reversed(mounts), key=lambda mount: len(mount.mountpoint)).fstype if mounts else ""
+
+
+def measure_write(folder: Path) -> float:
+    """Return the seconds that it takes to store one record safely.
+
+    Raises:
+        OSError: the file cannot be written, or its content differs when it is read.
+    """
+    content = os.urandom(4096)
+    with tempfile.TemporaryDirectory(prefix=".ita-doctor-", dir=folder) as name:
+        start = time.perf_counter()
+        before, after = Path(name) / "before", Path(name) / "after"
+        with before.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        before.rename(after)
+        if after.read_bytes() != content:
+            raise OSError("what was written is not what is read")
+        return time.perf_counter() - start
+
+
+def nearest_folder(path: Path) -> Path:
+    """Return the folder, or its nearest existing parent."""
+    path = path.absolute()
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
 CHECKS: dict[str, Check] = {
     "python": _check_python,
     "packages": _check_packages,
     "torch": _check_torch,
-    "opencv": _library_check("opencv", "cv2", tools.OPENCV_HINT),
-    "onnxruntime": _library_check("onnxruntime", "onnxruntime", tools.ONNXRUNTIME_HINT),
+    "opencv": _check_opencv,
+    "onnxruntime": _check_onnxruntime,
     "tesseract": _check_tesseract,
     "models": check_models,
     "disk": _check_disk,

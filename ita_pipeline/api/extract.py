@@ -21,11 +21,13 @@ from ita_pipeline.extraction.items import (
     select_post_stages,
 )
 from ita_pipeline.extraction.options import Options, ask_consent
+from ita_pipeline.extraction.options import Shard as Shard
 from ita_pipeline.extraction.presets import build_stages, resolve_preset
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.extraction.targets import resolve_target
 from ita_pipeline.sources.identify import DownloadCache
 from ita_pipeline.sources.refs import PostRef
+from stages.base import FailureKind as FailureKind
 from stages.base import Stage
 
 logger = logging.getLogger(__name__)
@@ -42,42 +44,30 @@ def build_chosen_stages(options: Options) -> list[Stage[Any]]:
     return build_stages(choice.preset, options.stages)
 
 
-def plan_extraction(
+def plan_extraction(  # noqa: PLR0913
     target: Path | str,
     options: Options | None = None,
     progress: Progress | None = None,
     data: Path | None = None,
     only: str | None = None,
     download_cache: DownloadCache | None = None,
+    store: Store | None = None,
 ) -> ExtractionPlan:
     """Plan what `extract` does for the pictures of a source, or for posts.
 
     Posts come from a dataset, given by name or folder, or from a JSON Lines file; `only` selects one post by its
-    id. Remote pictures are downloaded to `download_cache`.
+    id. Remote pictures are downloaded to `download_cache`. `store` is the store of an open session.
 
     Raises:
         UserError: the target contains no pictures, a setting is unknown, or the cache is damaged.
         StageError: a model or tool that a stage needs is missing.
     """
     options = options or Options()
-    with CacheSession(options, uploads=False) as session:
-        return _plan(target, session.store, options, progress, data, only, download_cache)
-
-
-def _plan(  # noqa: PLR0913
-    target: Path | str,
-    store: Store,
-    options: Options,
-    progress: Progress | None,
-    data: Path | None,
-    only: str | None,
-    download_cache: DownloadCache | None,
-) -> ExtractionPlan:
-    workspace = Workspace(options.workspace)
+    store = store or CacheSession(options, uploads=False).store
     choice = resolve_preset(options)
     stages = build_stages(choice.preset, options.stages)
-    reads_posts = bool(select_post_stages(stages))
-    listing, source = resolve_target(target, reads_posts, data, workspace.data, store.manifest)
+    reads_posts, datasets = bool(select_post_stages(stages)), Workspace(options.workspace).data
+    listing, source = resolve_target(target, reads_posts, data, datasets, store.manifest)
     for line in (*listing.notes, choice.why):
         logger.info(line)
     if only is not None:
@@ -111,7 +101,7 @@ def extract(
         open_engine(options.ray, options.limits) as engine,
         DownloadCache() as download_cache,
     ):
-        plan = _plan(target, session.store, options, progress, data, None, download_cache)
+        plan = plan_extraction(target, options, progress, data, None, download_cache, session.store)
         ask_consent(plan.plan, options.consent, options.confirm)
         # Ray workers write segments of their own, so all keys are compared with the shared cache at the end.
         session.upload_at_end(part.key for part in plan.plan.stages if part.stale)

@@ -157,9 +157,8 @@ def open_part_writer(
 
 
 def _load_predictor(run: str | Path, store: Store, options: Options, min_confidence: float = 0.0) -> Predictor:
-    trained = find_run(run, Workspace(options.workspace).runs)
-    limits, confirm = options.limits, options.confirm
-    return Predictor(trained, store, limits, min_confidence, confirm, options.consent, options.changes)
+    trained, limits = find_run(run, Workspace(options.workspace).runs), options.limits
+    return Predictor(trained, store, limits, min_confidence, options.confirm, options.consent, options.changes)
 
 
 def load(  # noqa: PLR0913
@@ -186,36 +185,16 @@ def load(  # noqa: PLR0913
     return Predictor(trained, folders.store, limits, min_confidence, confirm, consent, changes)
 
 
-def make_post(text: str, image: Path | None = None) -> Post:
-    """Create a post from its text and, optionally, its image.
+def read_posts(path: Path, standard_input: BinaryIO, as_lines: bool = False) -> Iterator[Post]:
+    """Read posts one by one from a file, in the format of its suffix, or with `as_lines` as JSON Lines.
 
-    Raises:
-        MissingError: the image does not exist.
-    """
-    if image is not None and not image.is_file():
-        raise MissingError(f"there is no picture {image}", "check --image")
-    return Post.from_text(text, image)
-
-
-def read_post_file(path: Path, standard_input: BinaryIO) -> Iterator[Post]:
-    """Read a file of posts in the format that its suffix indicates.
+    As JSON Lines, the path `-` is a pipe. Images are looked up beside the file, or in the current folder for one.
 
     Raises:
         UserError: the file cannot be read or is malformed.
     """
-    if find_format(path) == "jsonl":
-        return read_post_lines(path, standard_input)
-    return (parsed.post for parsed in parse_posts(path))
-
-
-def read_post_lines(path: Path, standard_input: BinaryIO) -> Iterator[Post]:
-    """Read posts as JSON Lines one by one, from a file or, for the path `-`, from a pipe.
-
-    Images are looked up beside the file, or in the current folder for a pipe.
-
-    Raises:
-        UserError: the file cannot be read or is malformed.
-    """
+    if not as_lines and find_format(path) != "jsonl":
+        return (parsed.post for parsed in parse_posts(path))
     if str(path) == "-":
         return _parse_post_lines(standard_input, "standard input", Path())
     try:

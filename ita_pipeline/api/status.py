@@ -52,9 +52,9 @@ def _plan_known_images(options: Options) -> ExtractionPlan:
     logger.info(f"{len(existing)} pictures that were looked at before{gone}")
     stages = build_stages(choice.preset, options.stages)
     places = [LocalFile(path) for path in existing]
-    with CacheSession(options, uploads=False) as session:
-        identified = identify_images(places, session.store, options.limits)
-        return plan_images(identified, stages, session.store, options.plan_options, shard=options.shard)
+    store = CacheSession(options, uploads=False).store
+    identified = identify_images(places, store, options.limits)
+    return plan_images(identified, stages, store, options.plan_options, shard=options.shard)
 
 
 def status(
@@ -107,13 +107,12 @@ def why(image: Path | str, options: Options | None = None) -> Explanation:
     options = options or Options()
     place = find_image(str(image), Workspace(options.workspace).store.manifest)
     stages = build_chosen_stages(options)
-    with CacheSession(options, uploads=False) as session:
-        identified = identify_images([place], session.store, options.limits)
-        plan = plan_images(identified, stages, session.store, options.plan_options)
+    store = CacheSession(options, uploads=False).store
+    plan = plan_images(identify_images([place], store, options.limits), stages, store, options.plan_options)
     if plan.unreadable:
         hint = "ita status without a picture lists those that can"
         raise UsageError(f"{place.label} cannot be read: {plan.unreadable[0].reason}", hint)
-    return explain(plan, session.store)
+    return explain(plan, store)
 
 
 def why_post(

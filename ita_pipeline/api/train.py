@@ -57,25 +57,26 @@ class TrainedSeries:
     extractions: tuple[Extraction, ...]
 
 
-def plan_train(dataset: str, options: Options | None = None, training: TrainOptions | None = None) -> TrainingPlan:
-    """Plan what `train` does.
+def plan_train(
+    dataset: str,
+    options: Options | None = None,
+    training: TrainOptions | None = None,
+    notes: Notes | None = None,
+) -> TrainingPlan:
+    """Plan what `train` does. With the `notes` of an earlier plan, its messages are not repeated.
 
     Raises:
         UserError: the dataset, a file of it or a setting is missing or invalid.
         StageError: a model or tool is missing.
     """
-    return _plan(dataset, options or Options(), training or TrainOptions(), Notes(logger))
-
-
-def _plan(dataset: str, options: Options, training: TrainOptions, notes: Notes) -> TrainingPlan:
-    workspace = Workspace(options.workspace)
-    loaded = load_dataset(dataset, training.data, workspace.data)
+    options, training, notes = options or Options(), training or TrainOptions(), notes or Notes(logger)
+    loaded = load_dataset(dataset, training.data, Workspace(options.workspace).data)
     for note in loaded.notes:
         notes.add(note)
     choice = resolve_preset(options, also=("training",), contexts=training.contexts or ())
     notes.add(choice.why)
-    with CacheSession(options, uploads=False) as session:
-        return plan_training(loaded, choice.preset, options, training, session.store, notes)
+    store = CacheSession(options, uploads=False).store
+    return plan_training(loaded, choice.preset, options, training, store, notes)
 
 
 def train(
@@ -145,7 +146,7 @@ def train_series(
     notes, runs, extractions = Notes(logger), list[SeriesRun](), list[Extraction]()
     for number, variant in enumerate(wanted, 1):
         logger.info(f"run {number} of {len(wanted)}: {describe_run(variant)}")
-        plan = _plan(dataset, options, variant, notes)
+        plan = plan_train(dataset, options, variant, notes)
         trained = _train_planned(plan, options, progress or NoProgress())
         runs.append(series_run(format_contexts(variant.contexts), trained.run, trained.new))
         extractions.append(trained.extraction)

@@ -1,4 +1,9 @@
-"""The command line: a thin skin over `ita_pipeline.api`. Heavy imports wait inside the commands."""
+"""The command line, file by file the twin of `api/`: it parses options, calls the API, and prints what it returns.
+
+May import `api`, `server.serve` and `core`, and computes nothing itself. Modules of `api` are loaded on first use,
+so that `ita --help` answers at once. To add a command, write it in the module of its subject and add it to
+`COMMANDS`; options that several commands share are in `options.py`.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +15,22 @@ from typing import Annotated, Any
 
 import typer
 
+from ita_pipeline import api
 from ita_pipeline.cli import messages
-from ita_pipeline.cli.cache_transfer import app as cache
-from ita_pipeline.cli.compare import compare
+from ita_pipeline.cli.cache import app as cache
 from ita_pipeline.cli.config import app as config
 from ita_pipeline.cli.config import init
 from ita_pipeline.cli.console import printed_messages
-from ita_pipeline.cli.data_exchange import app as data
+from ita_pipeline.cli.data import app as data
 from ita_pipeline.cli.demo import demo
 from ita_pipeline.cli.doctor import doctor
-from ita_pipeline.cli.evaluate import evaluate
 from ita_pipeline.cli.export_model import export_model
 from ita_pipeline.cli.extract import extract
-from ita_pipeline.cli.option_groups import complete_retry_failed
-from ita_pipeline.cli.predict import predict
-from ita_pipeline.cli.report import report
-from ita_pipeline.cli.status import status
+from ita_pipeline.cli.options import complete_retry_failed
+from ita_pipeline.cli.predict import evaluate, predict
+from ita_pipeline.cli.report import compare, report
+from ita_pipeline.cli.status import status, why
 from ita_pipeline.cli.train import train
-from ita_pipeline.cli.why import why
 from ita_pipeline.core.errors import ExitCode, UserError
 
 app = typer.Typer(
@@ -103,11 +106,9 @@ def _fail(error: Exception) -> None:
     Raises:
         SystemExit: always.
     """
-    from ita_pipeline.api.errors import StageError
-
     if isinstance(error, UserError):
         messages.fail(str(error), error.hint, error.exit_code)
-    if isinstance(error, StageError):
+    if isinstance(error, api.StageError):
         messages.fail(str(error), error.hint, ExitCode.MISSING)
     if isinstance(error, OSError):
         messages.fail(*_explain_system_error(error), ExitCode.MISSING)

@@ -1,31 +1,27 @@
-"""`ita cache ls`, `verify`, `compact` and `gc`: show, check and clean up cached records."""
+"""`ita cache`: show, check and clean up cached records, and carry them to other machines and programs."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from ita_pipeline.cli.console import print_message, resumable, table
-from ita_pipeline.cli.option_groups import StageSelection, build_options, expand_groups
-from ita_pipeline.cli.options import AsJson, Assignments, Preset, WorkspaceFolder, Yes
+from ita_pipeline import api
+from ita_pipeline.cli import options as opts
+from ita_pipeline.cli.console import print_first, print_message, resumable, table
 from ita_pipeline.core.errors import ExitCode, UsageError
 from ita_pipeline.core.text import clean_path
-
-if TYPE_CHECKING:
-    from ita_pipeline.api.cache import KeyUsage, Recomputation, Removal, SharedCache, Verification
-
 
 app = typer.Typer(help="Look after the cache: ls, verify, compact, gc, export, push, pull.", no_args_is_help=True)
 
 MAX_LINES = 20
 
-USAGE_HEADER = ["key", "values", "failures", "segments", "MB", "last used"]
+USAGE_HEADER = ["values", "failures", "segments", "MB", "last used"]
 
 Address = Annotated[
     str | None, typer.Argument(metavar="[URL]", help="A shared cache, as s3://bucket/ita-cache; else the one here.")
@@ -33,22 +29,27 @@ Address = Annotated[
 
 OfShared = Annotated[bool, typer.Option("--shared", help="The shared cache that ita.yaml or ITA_SHARED sets.")]
 
+Stages = Annotated[list[str] | None, typer.Option("--stage", help="Only this stage. Repeatable.")]
 
-def open_shared(url: str | None, of_shared: bool) -> SharedCache | None:
+Target = Annotated[
+    str | None,
+    typer.Argument(metavar="[URL]", help="A shared cache, as s3://bucket/ita-cache; else the one that is set."),
+]
+
+
+def open_shared(url: str | None, of_shared: bool) -> api.cache.SharedCache | None:
     """Open the shared cache of a command, or return None for a command about the workspace's cache."""
-    from ita_pipeline.api.cache import shared_cache
-
-    return shared_cache(url or "") if url or of_shared else None
+    return api.cache.shared_cache(url or "") if url or of_shared else None
 
 
 @app.command("ls")
 def list_cached_keys(
     url: Address = None,
     of_shared: OfShared = False,
-    preset: Preset = "auto",
-    assignments: Assignments = None,
-    workspace: WorkspaceFolder = Path(),
-    as_json: AsJson = False,
+    preset: opts.Preset = "auto",
+    assignments: opts.Assignments = None,
+    workspace: opts.WorkspaceFolder = Path(),
+    as_json: opts.AsJson = False,
 ) -> None:
     """Show every stage key with its records, its size, when it was used last, and whether it is the current one.
 
@@ -56,55 +57,35 @@ def list_cached_keys(
 
     ita cache ls s3://bucket/ita-cache
     """
-    from ita_pipeline.api.cache import current_keys, list_keys
-    from ita_pipeline.api.errors import StageError
-
-    usages = list_keys(open_shared(url, of_shared), workspace)
+    usages = api.cache.list_keys(open_shared(url, of_shared), workspace)
     try:
-        keys = current_keys(build_options(preset=preset, assignments=assignments, workspace=workspace))
-    except StageError as error:
+        options = opts.build_options(preset=preset, assignments=assignments, workspace=workspace)
+        keys = api.cache.current_keys(options)
+    except api.StageError as error:
         print_message(f"which keys are current cannot be said: {error}")
         keys = {}
     current = {key.hexdigest for key in keys.values()}
     if as_json:
-        print(json.dumps({"schema": "ita.cache/1", "keys": [_to_json(usage, current) for usage in usages]}))
+        keys_json = [api.cache.usage_to_json(usage, current) for usage in usages]
+        print(json.dumps({"schema": "ita.cache/1", "keys": keys_json}))
         return
     rows: list[list[str]] = []
     for usage in usages:
         is_current = "yes" if usage.key.hexdigest in current else "no"
-        key, *numbers = _row(usage)
-        rows.append([usage.key.stage, key, is_current if usage.key.stage in keys else "–", *numbers])
-    key, *numbers = USAGE_HEADER
-    print(table(["stage", key, "current", *numbers], rows))
+        rows.append(_row(usage, is_current if usage.key.stage in keys else "–"))
+    print(table(["stage", "key", "current", *USAGE_HEADER], rows))
 
 
-def _to_json(usage: KeyUsage, current: set[str]) -> dict[str, object]:
-    return {
-        "stage": usage.key.stage,
-        "key": usage.key.hexdigest,
-        "current": usage.key.hexdigest in current,
-        "components": usage.key.components,
-        "values": usage.values,
-        "failures": usage.failures,
-        "segments": usage.segments,
-        "bytes": usage.size,
-        "last_used": datetime.fromtimestamp(usage.used).astimezone().isoformat(timespec="seconds"),
-    }
-
-
-def _row(usage: KeyUsage) -> list[str]:
-    counts = (usage.values, usage.failures)
-    return [
-        usage.key.hexdigest[:8],
-        *("–" if count is None else str(count) for count in counts),
-        str(usage.segments),
-        f"{usage.size / 1e6:.2f}",
-        f"{datetime.fromtimestamp(usage.used):%Y-%m-%d %H:%M}",
-    ]
+def _row(usage: api.cache.KeyUsage, *more: str) -> list[str]:
+    """Format a key for a table, with more cells behind its name."""
+    counts = ["–" if count is None else str(count) for count in (usage.values, usage.failures)]
+    used = f"{datetime.fromtimestamp(usage.used):%Y-%m-%d %H:%M}"
+    key = usage.key
+    return [key.stage, key.hexdigest[:8], *more, *counts, str(usage.segments), f"{usage.size / 1e6:.2f}", used]
 
 
 @app.command()
-@expand_groups
+@opts.expand_groups
 def verify(
     url: Address = None,
     of_shared: OfShared = False,
@@ -113,10 +94,10 @@ def verify(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Which pictures are drawn.")] = 0,
     *,
-    selection: StageSelection,
-    workspace: WorkspaceFolder = Path(),
-    yes: Yes = False,
-    as_json: AsJson = False,
+    selection: opts.StageSelection,
+    workspace: opts.WorkspaceFolder = Path(),
+    yes: opts.Yes = False,
+    as_json: opts.AsJson = False,
 ) -> None:
     """Read every record and hold it against its check sum; with --recompute, do some again and compare.
 
@@ -126,19 +107,17 @@ def verify(
 
     ita cache verify s3://bucket/ita-cache
     """
-    from ita_pipeline.api import cache
-
     shared = open_shared(url, of_shared)
     if shared is not None and recompute:
         raise UsageError("--recompute is about the cache here", "ita cache pull first")
-    checked = cache.verify(shared, workspace)
-    recomputations: Sequence[Recomputation] = ()
+    checked = api.cache.verify(shared, workspace)
+    recomputations: Sequence[api.cache.Recomputation] = ()
     if recompute and not checked.damage:
         with resumable() as display:
-            options = build_options(selection, workspace=workspace, yes=yes)
-            recomputations = cache.recompute(recompute, options, seed, display)
+            options = opts.build_options(selection, workspace=workspace, consent=yes)
+            recomputations = api.cache.recompute(recompute, options, seed, display)
     if as_json:
-        print(json.dumps(cache.verification_to_json(checked, recomputations)))
+        print(json.dumps(api.cache.verification_to_json(checked, recomputations)))
     else:
         _print_verification(checked, recomputations)
     if checked.damage:
@@ -149,33 +128,33 @@ def verify(
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
-def _print_verification(checked: Verification, recomputations: Sequence[Recomputation]) -> None:
-    from ita_pipeline.api.cache import Agreement
-
+def _print_verification(checked: api.cache.Verification, recomputations: Sequence[api.cache.Recomputation]) -> None:
     print(f"{checked.lines} lines in {checked.segments} segments, {len(checked.damage)} damaged")
-    for damage in checked.damage[:MAX_LINES]:
-        image = f", of image {damage.image}" if damage.image else ""
-        what = f"line {damage.line}{image}" if damage.line else "its end is missing"
-        print_message(f"damaged: {clean_path(damage.segment)}, {what}")
-    if len(checked.damage) > MAX_LINES:
-        print_message(f"and {len(checked.damage) - MAX_LINES} more")
+    damage = [f"damaged: {clean_path(one.segment)}, {_format_place(one)}" for one in checked.damage]
+    print_first(damage, MAX_LINES)
     if not recomputations:
         return
-    rows = [
-        [one.key.stage, one.key.hexdigest[:8], *(str(one.count(kind)) for kind in Agreement), str(one.lost)]
-        for one in recomputations
-    ]
-    print(table(["done again", "key", *(kind.value for kind in Agreement), "picture lost"], rows))
+    kinds = list(api.cache.Agreement)
+    rows: list[list[str]] = []
+    for one in recomputations:
+        counts = [str(one.count(kind)) for kind in kinds]
+        rows.append([one.key.stage, one.key.hexdigest[:8], *counts, str(one.lost)])
+    print(table(["done again", "key", *kinds, "picture lost"], rows))
     for recomputation in recomputations:
         for path in recomputation.different[:MAX_LINES]:
             print_message(f"{recomputation.key.stage} says something else of {clean_path(path)} now")
+
+
+def _format_place(damage: api.cache.Damage) -> str:
+    image = f", of image {damage.image}" if damage.image else ""
+    return f"line {damage.line}{image}" if damage.line else "its end is missing"
 
 
 @app.command()
 def compact(
     url: Address = None,
     of_shared: OfShared = False,
-    workspace: WorkspaceFolder = Path(),
+    workspace: opts.WorkspaceFolder = Path(),
     drop_damaged: bool = typer.Option(False, "--drop-damaged", help="Leave out lines that are damaged."),
 ) -> None:
     """Bring the small segments of each key together, without records that later ones replaced.
@@ -184,10 +163,8 @@ def compact(
 
     ita cache compact s3://bucket/ita-cache
     """
-    from ita_pipeline.api import cache
-
     count = 0
-    for place, compacted in cache.compact(open_shared(url, of_shared), workspace, drop_damaged):
+    for place, compacted in api.cache.compact(open_shared(url, of_shared), workspace, drop_damaged):
         count += 1
         dropped = f", {compacted.dropped} damaged lines left out" if compacted.dropped else ""
         print(f"{clean_path(place)}: {compacted.segments} segments, {compacted.records} records{dropped}")
@@ -208,7 +185,7 @@ def gc(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
-    workspace: WorkspaceFolder = Path(),
+    workspace: opts.WorkspaceFolder = Path(),
 ) -> None:
     """Remove keys that were not used for long. The key of a stage that was used last always stays.
 
@@ -216,12 +193,10 @@ def gc(
 
     ita cache gc --max-size 10GB --yes
     """
-    from ita_pipeline.api import cache
-
     shared = open_shared(url, of_shared)
     max_bytes = None if max_size is None else _parse_size(max_size)
     keep = 1 if keep is None and max_bytes is None else keep
-    removal = cache.plan_cleanup(shared, workspace, keep, max_bytes)
+    removal = api.cache.plan_cleanup(shared, workspace, keep, max_bytes)
     _print_removal(removal)
     if max_bytes is not None and removal.kept_bytes > max_bytes:
         stays = f"{removal.kept_bytes / 1e6:.2f} MB stay, more than {max_size}"
@@ -230,7 +205,7 @@ def gc(
         return
     if not yes and not (sys.stdin.isatty() and typer.confirm("remove them?", err=True)):
         raise UsageError("nothing was removed", "--yes removes without asking, --dry-run only shows")
-    removed = cache.remove_keys(removal, shared, workspace)
+    removed = api.cache.remove_keys(removal, shared, workspace)
     print_message(f"removed {len(removed)} keys and {len(removal.leftovers)} leftovers of crashed runs")
     for usage in removal.removed:
         if usage not in removed:
@@ -247,12 +222,90 @@ def _parse_size(text: str) -> int:
         raise UsageError(f"--max-size {text} is no size", "write it as 500MB or 10GB") from error
 
 
-def _print_removal(removal: Removal) -> None:
+def _print_removal(removal: api.cache.Removal) -> None:
     if not removal.removed and not removal.leftovers:
         print_message("nothing to remove")
         return
-    print(table(["goes", *USAGE_HEADER], [[usage.key.stage, *_row(usage)] for usage in removal.removed]))
+    print(table(["goes", "key", *USAGE_HEADER], [_row(usage) for usage in removal.removed]))
     for path in removal.leftovers:
         print(f"leftover of a crashed run: {clean_path(path)}")
     size = f"{removal.removed_bytes / 1e6:.2f} MB go, {removal.kept_bytes / 1e6:.2f} MB"
     print_message(f"{size} in {len(removal.kept)} keys stay")
+
+
+@app.command()
+def push(url: Target = None, stage: Stages = None, workspace: opts.WorkspaceFolder = Path()) -> None:
+    """Put what lies in the cache and is not in a shared one there. What is there already is not sent again.
+
+    ita cache push s3://bucket/ita-cache
+    """
+    hint = "hint: ita cache verify says more, ita cache compact --drop-damaged mends"
+    _print_transfers("put", api.cache.push_cache(url or "", workspace, tuple(stage or ())), hint)
+
+
+@app.command()
+def pull(url: Target = None, stage: Stages = None, workspace: opts.WorkspaceFolder = Path()) -> None:
+    """Fetch what lies in a shared cache and is not here. Each record is checked before it comes in.
+
+    What a record says is believed: share a cache only with those whose results you would use.
+
+    ita cache pull s3://bucket/ita-cache
+    """
+    hint = "hint: ita cache compact URL --drop-damaged keeps every good line; the rest is computed anew"
+    _print_transfers("fetched", api.cache.pull_cache(url or "", workspace, tuple(stage or ())), hint)
+
+
+def _print_transfers(verb: str, transfers: Iterable[api.cache.KeyTransfer], hint: str) -> None:
+    """Print what was transferred; damaged records end the command with the hint."""
+    rows: list[list[str]] = []
+    damaged: list[str] = []
+    for transferred in transfers:
+        key, moved = transferred.key, transferred.transfer
+        rows.append([key.stage, key.short[:8], str(moved.segments), f"{moved.size / 1e6:.2f}"])
+        damaged += api.cache.damaged_lines(moved)
+        if transferred.left_out:
+            print_message(f"{key.stage} {key.short[:8]} is left out: {transferred.left_out}")
+    print(table([verb, "key", "segments", "MB"], rows))
+    for line in damaged:
+        print_message(f"damaged, and left out: {clean_path(line)}")
+    if damaged:
+        print_message(hint)
+        raise typer.Exit(ExitCode.CORRUPT)
+
+
+@app.command()
+def export(
+    file: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder to write to, or FILE.parquet for a single stage.")
+    ],
+    url: Address = None,
+    of_shared: OfShared = False,
+    stage: Stages = None,
+    form: Annotated[Literal["parquet"], typer.Option("--format", help="Parquet: one file per stage.")] = "parquet",
+    workspace: opts.WorkspaceFolder = Path(),
+) -> None:
+    """Write all records to Parquet files for other programs; push and pull carry a cache to other machines.
+
+    ita cache export records/ --format parquet
+    """
+    if file.suffix.lower() == ".zip":
+        raise _no_archives_error()
+    parts, skipped = api.cache.export_parquet(file, open_shared(url, of_shared), workspace, tuple(stage or ()))
+    for part in parts:
+        size = f"{part.size / 1e6:.2f} MB"
+        print(f"{clean_path(part.file)}: {part.records} records under {part.keys} keys, {size}")
+    for key, reason in skipped:
+        print_message(f"{key.stage} {key.short[:8]} is left out: {reason}")
+
+
+@app.command("import", hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def import_() -> None:
+    """Refuse the archives that earlier versions imported."""
+    raise _no_archives_error()
+
+
+def _no_archives_error() -> UsageError:
+    return UsageError(
+        "ita cache no longer reads or writes ZIP archives",
+        "ita cache push FOLDER_OR_URL puts the cache there, and ita cache pull FOLDER_OR_URL fetches it",
+    )

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from ita_pipeline import api
+from ita_pipeline.cli import options as opts
 from ita_pipeline.cli.console import columns, print_message, print_note
-from ita_pipeline.cli.options import AsJson, Assignments
 from ita_pipeline.core.errors import UsageError, nearest
 
 app = typer.Typer(help="Settings: show them, and where each is from.", no_args_is_help=True)
@@ -23,8 +24,8 @@ def show(
     # Parameters with the shared names would get the values of files and the environment as if given by hand.
     preset_flag: Annotated[str | None, typer.Option("--preset", help="As if given to a command.")] = None,
     encoder_flag: Annotated[str | None, typer.Option("--encoder", help="As if given to a command.")] = None,
-    assignments: Assignments = None,
-    as_json: AsJson = False,
+    assignments: opts.Assignments = None,
+    as_json: opts.AsJson = False,
 ) -> None:
     """Show every setting that commands would use here, in the form of --set.
 
@@ -35,12 +36,11 @@ def show(
 
     ita config show --preset paper --set ocr.page_mode=6 --origin
     """
-    from ita_pipeline.api.config import settings
     from ita_pipeline.core.config_layers import OPTION_NAMES, unknown_variables
 
     given = {"preset": preset_flag, "encoder": encoder_flag}
     flags = {name: value for name, value in given.items() if value is not None}
-    result = settings(flags, tuple(assignments or ()), dataset)
+    result = api.config.settings(flags, tuple(assignments or ()), dataset)
     for variable in unknown_variables(os.environ):
         known = [f"ITA_{name.upper()}" for name in OPTION_NAMES]
         hint = nearest(variable, known) or "sections take two underscores: ITA_OCR__…"

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import typer
@@ -20,8 +19,7 @@ from ita_pipeline.core.errors import ExitCode
 from ita_pipeline.core.text import clean_line
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
+    from rich.progress import Progress, Task, TaskID
 
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -74,6 +72,14 @@ def print_note(line: str) -> None:
         print_message(line)
 
 
+def print_first(lines: Sequence[str], limit: int, indent: str = "") -> None:
+    """Print the first lines as messages, and how many more there are."""
+    for line in lines[:limit]:
+        print_message(line)
+    if len(lines) > limit:
+        print_message(f"{indent}and {len(lines) - limit} more")
+
+
 @contextmanager
 def resumable(
     message: str = "interrupted; every finished batch is kept", hint: str = "resume with"
@@ -85,7 +91,7 @@ def resumable(
     display = ProgressDisplay()
 
     def stop(*_: object) -> None:
-        if not display.working or display.stop_requested:
+        if display.bars is None or display.stop_requested:
             raise KeyboardInterrupt
         display.stop_requested = True
         # `print` is not reentrant, and this signal may interrupt one.
@@ -132,85 +138,65 @@ def _format_stacked(header: Sequence[str], row: Sequence[str]) -> str:
     return "\n".join([row[0], *(f"  {n.ljust(width)}  {c}" for n, c in zip(header[1:], row[1:], strict=True))])
 
 
-@dataclass(slots=True)
-class _StageCount:
-    """The number of finished and of all items of a stage."""
-
-    total: int
-    done: int = 0
-
-    def describe(self, stage: str, seconds: float) -> str:
-        rate = self.done / seconds
-        left = f"{(self.total - self.done) / rate:.0f} s left" if rate else "nothing done yet"
-        return f"{stage}: {self.done} of {self.total}, {rate:.1f}/s, {left}"
-
-
 class ProgressDisplay:
-    """Progress of a run: in a terminal one bar per stage, otherwise one line per stage every 30 seconds."""
+    """Progress of a run: in a terminal one bar per stage, otherwise from time to time one line per stage."""
 
-    def __init__(self) -> None:
-        self.is_quiet = is_quiet()
-        self.working = self.stop_requested = False
-        self.bar: Progress | None = None
-        self.counts: dict[str, _StageCount] = {}
+    def __init__(self, seconds_between_lines: float = SECONDS_BETWEEN_LINES) -> None:
+        self.seconds_between_lines = seconds_between_lines
+        self.stop_requested = False
+        self.bars: Progress | None = None
+        self.tasks: dict[str, TaskID] = {}
         self.last_report = self.start_time = 0.0
 
     def start(self, stage: str, total: int) -> None:
         """Show a stage with this number of items."""
-        if not self.working:
+        if self.bars is None:
             self.start_time = self.last_report = time.monotonic()
-        self.working = True
-        self.counts[stage] = _StageCount(total)
-        if not self.is_quiet and sys.stderr.isatty():
-            if self.bar is None:
-                self.bar = _create_bar()
-                self.bar.start()
-            self.bar.add_task(stage, total=total)
+            self.bars = _create_bars(visible=sys.stderr.isatty() and not is_quiet())
+            self.bars.start()
+        self.tasks[stage] = self.bars.add_task(stage, total=total)
 
     def advance(self, stage: str, done: int) -> None:
         """Count more finished items of a stage."""
-        self.counts[stage].done += done
-        if self.bar is not None:
-            self.bar.advance(self.bar.task_ids[list(self.counts).index(stage)], done)
-        elif time.monotonic() - self.last_report >= SECONDS_BETWEEN_LINES:
+        if self.bars is None:
+            return
+        self.bars.advance(self.tasks[stage], done)
+        if self.bars.disable and time.monotonic() - self.last_report >= self.seconds_between_lines:
             self.last_report = time.monotonic()
-            for name, count in self.counts.items():
-                if count.done < count.total:
-                    print_note(count.describe(name, self.last_report - self.start_time))
+            for task in self.bars.tasks:
+                if task.remaining:
+                    print_note(_describe(task, self.last_report - self.start_time))
 
     def finish(self) -> None:
         """Remove all stages."""
-        self.working = False
-        self.counts.clear()
-        if self.bar is not None:
-            self.bar.stop()
-            self.bar = None
+        if self.bars is not None:
+            self.bars.stop()
+            self.bars = None
 
 
-def _create_bar() -> Progress:
+def _describe(task: Task, seconds: float) -> str:
+    rate = task.completed / seconds
+    left = f"{(task.remaining or 0) / rate:.0f} s left" if rate else "nothing done yet"
+    return f"{task.description}: {task.completed:.0f} of {task.total:.0f}, {rate:.1f}/s, {left}"
+
+
+def _create_bars(visible: bool) -> Progress:
+    from rich import progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
     from rich.text import Text
 
-    class Rate(ProgressColumn):
+    class Rate(progress.ProgressColumn):
         def render(self, task: Task) -> Text:
             seconds = task.finished_time or task.elapsed
             rate = f"{task.completed / seconds:.1f}" if seconds and task.completed else "–"
             return Text(f"{rate}/s", style="progress.data.speed")
 
-    return Progress(
-        TextColumn("{task.description:>9}"),
-        BarColumn(),
-        MofNCompleteColumn(),
+    return progress.Progress(
+        progress.TextColumn("{task.description:>9}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
         Rate(),
-        TimeRemainingColumn(),
+        progress.TimeRemainingColumn(),
         console=Console(stderr=True),
+        disable=not visible,
     )

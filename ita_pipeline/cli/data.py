@@ -1,37 +1,21 @@
-"""`ita data list`, `check` and `stats`: list, check and count datasets."""
+"""`ita data`: list, check and count datasets, and exchange them and their contexts with other projects."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from ita_pipeline.cli.console import print_note, table
-from ita_pipeline.cli.option_groups import build_options, build_training
-from ita_pipeline.cli.options import (
-    AsJson,
-    Assignments,
-    Captions,
-    Contexts,
-    DatasetFolder,
-    Encoder,
-    Experiment,
-    Preset,
-    WorkspaceFolder,
-    complete_names,
-)
+from ita_pipeline import api
+from ita_pipeline.cli import options as opts
+from ita_pipeline.cli.console import print_note, resumable, table
+from ita_pipeline.cli.extract import exit_unless_clean, print_failures
 from ita_pipeline.core.errors import ExitCode
 from ita_pipeline.core.text import clean_line, clean_path
 
-if TYPE_CHECKING:
-    from ita_pipeline.api.data import Checked, SplitStats
-
-
-app = typer.Typer(
-    help="Datasets: list, check, stats, import, export.", no_args_is_help=True, pretty_exceptions_enable=False
-)
+app = typer.Typer(help="Datasets: list, check, stats, import, export.", no_args_is_help=True)
 
 MAX_FINDINGS = 5
 
@@ -40,20 +24,20 @@ Name = Annotated[
     typer.Argument(
         metavar="DATASET",
         help="A dataset's name, a card's file, or a folder.",
-        autocompletion=complete_names("datasets"),
+        autocompletion=opts.complete_names("datasets"),
     ),
 ]
 
 
 @app.command("list")
-def list_datasets(data: DatasetFolder = None, workspace: WorkspaceFolder = Path(), as_json: AsJson = False) -> None:
+def list_datasets(
+    data: opts.DatasetFolder = None, workspace: opts.WorkspaceFolder = Path(), as_json: opts.AsJson = False
+) -> None:
     """Show the datasets that have a card, whether their files are here, and where a person gets them.
 
     ita data list
     """
-    from ita_pipeline.api.data import list_datasets as list_cards
-
-    cards = list_cards(data, workspace)
+    cards = api.data.list_datasets(data, workspace)
     if as_json:
         datasets = [
             {
@@ -82,19 +66,19 @@ def list_datasets(data: DatasetFolder = None, workspace: WorkspaceFolder = Path(
 @app.command()
 def check(
     dataset: Name,
-    data: DatasetFolder = None,
-    preset: Preset = "auto",
-    encoder: Encoder = None,
-    captions: Captions = "auto",
-    contexts: Contexts = "all",
-    experiment: Experiment = None,
-    assignments: Assignments = None,
+    data: opts.DatasetFolder = None,
+    preset: opts.Preset = "auto",
+    encoder: opts.Encoder = None,
+    captions: opts.Captions = "auto",
+    contexts: opts.Contexts = "all",
+    experiment: opts.Experiment = None,
+    assignments: opts.Assignments = None,
     ignore: Annotated[
         list[str] | None, typer.Option(metavar="KIND", help="Leave out findings of a kind. Repeatable.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Show every finding, not the first of each kind.")] = False,
-    workspace: WorkspaceFolder = Path(),
-    as_json: AsJson = False,
+    workspace: opts.WorkspaceFolder = Path(),
+    as_json: opts.AsJson = False,
 ) -> None:
     """Look for bad tags, leakage between splits, duplicates, missing pictures and contexts too long.
 
@@ -104,18 +88,18 @@ def check(
 
     ita data check twitter15 --data twitter2015/ --ignore orphan-tag --ignore missing-picture
     """
-    from ita_pipeline.api import data as commands
-
-    options = build_options(preset=preset, assignments=assignments, workspace=workspace)
-    training = build_training(data, captions=captions, contexts=contexts, encoder=encoder, experiment=experiment)
-    result = commands.check(dataset, options, training, tuple(ignore or ()))
+    options = opts.build_options(preset=preset, assignments=assignments, workspace=workspace)
+    training = opts.build_training(
+        data, captions=captions, contexts=contexts, encoder=encoder, experiment=experiment
+    )
+    result = api.data.check(dataset, options, training, tuple(ignore or ()))
     max_findings = len(result.findings) if every else MAX_FINDINGS
     print(json.dumps(result.to_json()) if as_json else _format_check(result, max_findings))
     if not result.clean:
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
-def _format_check(result: Checked, max_findings: int) -> str:
+def _format_check(result: api.data.Checked, max_findings: int) -> str:
     sizes = ", ".join(f"{split} {count}" for split, count in result.posts.items())
     lines = [f"{result.dataset}: {sum(result.posts.values())} posts ({sizes})"]
     for kind, findings in result.by_kind.items():
@@ -132,15 +116,16 @@ def _format_check(result: Checked, max_findings: int) -> str:
 
 @app.command()
 def stats(
-    dataset: Name, data: DatasetFolder = None, workspace: WorkspaceFolder = Path(), as_json: AsJson = False
+    dataset: Name,
+    data: opts.DatasetFolder = None,
+    workspace: opts.WorkspaceFolder = Path(),
+    as_json: opts.AsJson = False,
 ) -> None:
     """Count posts, words, mentions by type, and pictures of every split.
 
     ita data stats example
     """
-    from ita_pipeline.api import data as commands
-
-    splits = commands.stats(dataset, data, workspace)
+    splits = api.data.stats(dataset, data, workspace)
     if as_json:
         numbers = {name: split.model_dump() for name, split in splits.items()}
         print(json.dumps({"schema": "ita.data-stats/1", "dataset": dataset, "splits": numbers}))
@@ -148,7 +133,7 @@ def stats(
     print(_format_stats(splits))
 
 
-def _format_stats(stats: dict[str, SplitStats]) -> str:
+def _format_stats(stats: dict[str, api.data.SplitStats]) -> str:
     """Format one row per number and one column per split, since there are few splits and many numbers."""
     splits = list(stats.values())
     types = sorted({name for split in splits for name in split.types})
@@ -165,3 +150,92 @@ def _format_stats(stats: dict[str, SplitStats]) -> str:
         ("pictures that are there", [s.pictures for s in splits]),
     ]
     return table(["", *stats], [[label, *(str(number) for number in numbers)] for label, numbers in rows])
+
+
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="A file, a folder, or a dataset of the hub, owner/name.")],
+    to: opts.NewFolder,
+    like: Annotated[
+        str | None, typer.Option(metavar="DATASET", help="Pair tweets by their words with this dataset's.")
+    ] = None,
+    data: opts.DatasetFolder = None,
+    tag_names: Annotated[
+        str | None, typer.Option(metavar="O,B-PER,…", help="Names of numbered tags, where the dataset has none.")
+    ] = None,
+    workspace: opts.WorkspaceFolder = Path(),
+    kind: Annotated[
+        Literal["extra", "knowledge"],
+        typer.Option("--as", help="What the contexts are: extra, or what a language model knows."),
+    ] = "extra",
+) -> None:
+    """Make a dataset of tweets with late contexts (ITA, MoRe, PGIM, AdaSeq), or of one in the form of `datasets`.
+
+    ita data import PGIM/twitter2015/ --to knowledge/ --as knowledge --like twitter15 --data twitter2015/
+
+    ita data import wnut_17 --to wnut/
+    """
+    is_knowledge = kind == "knowledge"
+    imported = api.data.import_dataset(source, to, like, data, tag_names, workspace, is_knowledge)
+    for line in imported.notes:
+        print_note(line)
+    sizes = ", ".join(f"{split} {len(posts)}" for split, posts in imported.splits.items())
+    folder = clean_path(to)
+    print(f"{folder}: {sum(map(len, imported.splits.values()))} posts ({sizes})")
+    print_note(f"hint: ita data check {folder}; then ita train --dataset {folder}")
+    contexts = to / api.data.CONTEXTS_FILE
+    if like and contexts.is_file():
+        option = " --contexts knowledge" if is_knowledge else ""
+        train = f"ita train --dataset {like} --captions {clean_path(contexts)}{option}"
+        print_note(f"hint: the contexts alone: {train}")
+
+
+@app.command("import-contexts")
+def import_contexts(
+    files: Annotated[list[Path], typer.Argument(help="VinVL's predictions.tsv, Oscar's captions, or others.")],
+    to: opts.NewFolder = Path("contexts.jsonl"),
+) -> None:
+    """Bring objects of VinVL and captions of Oscar together into one file that --captions takes.
+
+    ita data import-contexts predictions.tsv captions.tsv --to contexts.jsonl
+
+    ita train --dataset twitter15 --captions contexts.jsonl
+    """
+    imported = api.data.import_contexts(files, to)
+    if imported.repeated:
+        print_note(f"{imported.repeated} pictures were told of twice; what came last counts")
+    counts = ", ".join(f"{part} of {count}" for part, count in imported.counts.items())
+    print(f"{clean_path(to)}: {counts} pictures")
+    print_note(f"hint: ita train --dataset … --captions {clean_path(to)}")
+
+
+@app.command()
+def export(
+    dataset: Name,
+    to: opts.NewFolder,
+    form: Annotated[
+        Literal["ita", "adaseq"], typer.Option("--form", help="For KB-NER, the code of ITA, or for AdaSeq.")
+    ] = "ita",
+    data: opts.DatasetFolder = None,
+    preset: opts.Preset = "auto",
+    captions: opts.Captions = "auto",
+    contexts: opts.Contexts = "all",
+    assignments: opts.Assignments = None,
+    workspace: opts.WorkspaceFolder = Path(),
+) -> None:
+    """Write a dataset with its contexts for another project, after looking at pictures that are stale.
+
+    ita data export example --to kb-ner/ --preset bundled
+
+    ita data export twitter15 --to adaseq/ --form adaseq --contexts caption,ocr
+    """
+    options = opts.build_options(preset=preset, assignments=assignments, workspace=workspace)
+    training = opts.build_training(data, captions=captions, contexts=contexts)
+    with resumable() as display:
+        exported = api.data.export(dataset, to, api.data.ExportForm(form), options, training, display)
+    for line in exported.notes:
+        print_note(line)
+    for file in exported.files:
+        print(clean_path(file))
+    print_failures(exported.extraction)
+    exit_unless_clean(exported.extraction)

@@ -8,18 +8,18 @@ from typing import Annotated
 
 import typer
 
+import ita_pipeline as ita
+from ita_pipeline.cli import options as opts
 from ita_pipeline.cli.console import print_message, print_note, resumable
-from ita_pipeline.cli.option_groups import build_options
-from ita_pipeline.cli.options import WorkspaceFolder, Yes
 
 
 def demo(
-    run: Annotated[str, typer.Argument(help="A run's folder, or a dataset's name if it has one run.")],
+    run: opts.RunName,
     host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8765,
-    show: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
-    yes: Yes = False,
-    workspace: WorkspaceFolder = Path(),
+    show: opts.OpenPage = False,
+    yes: opts.Yes = False,
+    workspace: opts.WorkspaceFolder = Path(),
 ) -> None:
     """Open a page on this machine: type a tweet, drop a picture, see what is found in both. Ctrl-C ends it.
 
@@ -27,9 +27,7 @@ def demo(
 
     curl -F text="Lunch in Marlow" -F image=@sign.jpg http://127.0.0.1:8765/predict
     """
-    import ita_pipeline as ita
-
-    options = build_options(workspace=workspace, yes=yes)
+    options = opts.build_options(workspace=workspace, consent=yes)
 
     def ready(address: str, local: bool, notes: tuple[str, ...]) -> None:
         if not local:

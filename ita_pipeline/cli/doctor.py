@@ -8,12 +8,13 @@ from pathlib import Path
 
 import typer
 
-from ita_pipeline.cli.options import AsJson, WorkspaceFolder
+from ita_pipeline import api
+from ita_pipeline.cli import options as opts
 from ita_pipeline.core.errors import ExitCode
 from ita_pipeline.core.text import clean_line
 
 
-def doctor(workspace: WorkspaceFolder = Path(), as_json: AsJson = False) -> None:
+def doctor(workspace: opts.WorkspaceFolder = Path(), as_json: opts.AsJson = False) -> None:
     """Look at Python, torch, Tesseract, models, disk and memory, and say what to mend. No hub is asked.
 
     Ends with exit code 1 if anything is marked FAIL; WARN alone is no failure.
@@ -22,12 +23,10 @@ def doctor(workspace: WorkspaceFolder = Path(), as_json: AsJson = False) -> None
 
     ita doctor --json | jq '.checks[] | select(.verdict != "OK")'
     """
-    from ita_pipeline.api.doctor import Verdict, diagnose
-
     diagnoses: list[dict[str, str]] = []
     failed = False
-    for item in diagnose(workspace):
-        failed |= item.verdict is Verdict.FAIL
+    for item in api.doctor.diagnose(workspace):
+        failed |= item.verdict is api.doctor.Verdict.FAIL
         diagnoses.append(asdict(item))
         if not as_json:
             print(f"{item.verdict:<4}  {item.name:<14}  {clean_line(item.what)}", flush=True)

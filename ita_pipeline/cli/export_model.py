@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
+import ita_pipeline as ita
+from ita_pipeline.cli import options as opts
 from ita_pipeline.cli.console import print_note
-from ita_pipeline.cli.options import WorkspaceFolder
 from ita_pipeline.core.text import clean_path
 
 
 def export_model(
-    run: Annotated[str, typer.Argument(help="A run's folder, or a dataset's name if it has one run.")],
-    to: Annotated[Path, typer.Option("--to", help="Where to write; must not be there yet.")],
-    workspace: WorkspaceFolder = Path(),
+    run: opts.RunName,
+    to: opts.NewFolder,
+    workspace: opts.WorkspaceFolder = Path(),
 ) -> None:
     """Write a run's model with its card, scores and check sums into a folder of its own, ready for a hub.
 
@@ -23,8 +21,6 @@ def export_model(
 
     ita predict ashby-ner/ --text "Big night for Ashby"
     """
-    import ita_pipeline as ita
-
     exported = ita.model_export.export_model(run, to, workspace)
     for file in sorted(exported.folder.iterdir()):
         print(clean_path(file))

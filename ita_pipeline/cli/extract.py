@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path, PurePath
+from typing import Annotated
 
 import typer
 
-from ita_pipeline.cli import option_groups as groups
-from ita_pipeline.cli.console import print_message, print_note, resumable, table
-from ita_pipeline.cli.options import AsJson, DatasetFolder, DryRun, Limit, ShardOf
+import ita_pipeline as ita
+from ita_pipeline import api
+from ita_pipeline.cli import options as opts
+from ita_pipeline.cli.console import print_first, print_message, print_note, resumable, table
 from ita_pipeline.cli.status import print_status
 from ita_pipeline.core.errors import ExitCode, UsageError
 from ita_pipeline.core.text import clean_path
-
-if TYPE_CHECKING:
-    from pathlib import PurePath
-
-    from ita_pipeline.api.extract import Extraction
 
 MAX_FAILURES = 20
 
 MAX_NAMES = 5
 
 
-@groups.expand_groups
+@opts.expand_groups
 def extract(
     target: Annotated[
         str,
@@ -37,20 +34,20 @@ def extract(
             "a .tar, a .parquet, or a list of paths and URLs; posts in a .jsonl file; or a dataset.",
         ),
     ],
-    data: DatasetFolder = None,
+    data: opts.DatasetFolder = None,
     *,
-    selection: groups.StageSelection,
-    location: groups.CacheLocation,
-    repetition: groups.Repetition,
-    limit: Limit = None,
-    shard: ShardOf = None,
-    sending: groups.Sending,
-    cluster: groups.Cluster,
+    selection: opts.StageSelection,
+    location: opts.CacheLocation,
+    repetition: opts.Repetition,
+    limit: opts.Limit = None,
+    shard: opts.ShardOf = None,
+    sending: opts.Sending,
+    cluster: opts.Cluster,
     show: Annotated[
         Path | None, typer.Option(metavar="PAGE", help="Write a page with the pictures and what was found in them.")
     ] = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
+    dry_run: opts.DryRun = False,
+    as_json: opts.AsJson = False,
 ) -> None:
     """Turn pictures into captions, object tags and OCR text, and posts into knowledge, doing only what is stale.
 
@@ -70,23 +67,21 @@ def extract(
 
     ita extract posts.jsonl --set knowledge.endpoint=http://localhost:11434/v1 --set knowledge.model=NAME
     """
-    import ita_pipeline as ita
-    from ita_pipeline.api.extract import extraction_to_json, plan_extraction
-    from ita_pipeline.api.status import extraction_status
-
     if show is not None and show.is_dir():
         raise UsageError(f"{show} is a folder", f"name the page in it: --show {show / 'found.html'}")
-    options = groups.build_options(selection, location, repetition, sending, cluster, limit=limit, shard=shard)
+    options = opts.build_options(
+        selection, location, repetition, sending, limit=limit, shard=shard, ray=cluster.ray_pool()
+    )
     with resumable() as display:
         if dry_run:
-            plan = plan_extraction(target, options, display, data)
+            plan = api.extract.plan_extraction(target, options, display, data)
             plan.plan.check()
-            print_status(extraction_status(plan), as_json)
+            print_status(api.status.extraction_status(plan), as_json)
             return
         extraction = ita.extract(target, options, display, data)
         report = ita.ReportOptions(workspace=location.workspace, data=data)
         page = ita.report(target, show, report, display) if show else None
-    print(json.dumps(extraction_to_json(extraction)) if as_json else outcome_table(extraction))
+    print(json.dumps(api.extract.extraction_to_json(extraction)) if as_json else outcome_table(extraction))
     copies = len(extraction.images) - len({image.key for image in extraction.images})
     if copies:
         print_note(f"{copies} of {len(extraction.images)} pictures are copies of others, which count once")
@@ -106,7 +101,7 @@ def extract(
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
-def exit_unless_clean(*extractions: Extraction) -> None:
+def exit_unless_clean(*extractions: api.extract.Extraction) -> None:
     """End the command with an exit code of its own if anything failed or is damaged in the shared cache.
 
     Raises:
@@ -120,7 +115,14 @@ def exit_unless_clean(*extractions: Extraction) -> None:
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
-def outcome_table(extraction: Extraction) -> str:
+def print_outcome(extraction: api.extract.Extraction) -> None:
+    """Print what the stages did for another command, if any ran, and their failures."""
+    if extraction.stages:
+        print(outcome_table(extraction), file=sys.stderr)
+    print_failures(extraction)
+
+
+def outcome_table(extraction: api.extract.Extraction) -> str:
     """Format what each stage did."""
     rows = [
         [s.key.stage, str(s.fresh), str(s.done), str(len(s.failed)), f"{s.seconds:.1f}"] for s in extraction.stages
@@ -138,18 +140,14 @@ def _print_other_files(others: Sequence[PurePath]) -> None:
     print_note(f"{len(others)} files are no pictures by their name ({counts}): {names}{more}")
 
 
-def print_failures(extraction: Extraction) -> None:
+def print_failures(extraction: api.extract.Extraction) -> None:
     """Print the first failures of an extraction, and how to fix them."""
     reasons = [(failure.item.label, failure.failure.reason) for failure in extraction.failed]
     reasons += [(unreadable.label, unreadable.reason) for unreadable in extraction.unreadable]
     if not reasons:
         return
-    from ita_pipeline.api.extract import includes_failed_posts
 
-    what = "pictures or posts" if includes_failed_posts(extraction) else "pictures"
+    what = "pictures or posts" if api.extract.includes_failed_posts(extraction) else "pictures"
     print_message(f"{len(reasons)} {what} could not be read:")
-    for name, reason in reasons[:MAX_FAILURES]:
-        print_message(f"  {clean_path(name)}: {reason}")
-    if len(reasons) > MAX_FAILURES:
-        print_message(f"  and {len(reasons) - MAX_FAILURES} more")
+    print_first([f"  {clean_path(name)}: {reason}" for name, reason in reasons], MAX_FAILURES, indent="  ")
     print_message("hint: replace or remove them; everything else is done, and --retry-failed tries them again")

@@ -1,4 +1,4 @@
-"""`ita predict`: mentions in new posts, from the command line, a file or a pipe."""
+"""`ita predict` and `ita evaluate`: the mentions that a run finds in new posts, and its scores on labeled ones."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+import ita_pipeline as ita
+from ita_pipeline import api
+from ita_pipeline.cli import options as opts
 from ita_pipeline.cli.console import print_message, print_note, resumable
-from ita_pipeline.cli.option_groups import CacheLocation, Cluster, Sending, build_options, expand_groups
-from ita_pipeline.core.errors import ExitCode, UsageError
+from ita_pipeline.cli.extract import exit_unless_clean, print_outcome
+from ita_pipeline.cli.train import score_table
+from ita_pipeline.core.errors import ExitCode, MissingError, UsageError
 from ita_pipeline.core.text import clean_line, clean_path
 
-if TYPE_CHECKING:
-    from ita_pipeline import Post
-    from ita_pipeline.api.predict import Prediction
 
-
-@expand_groups
+@opts.expand_groups
 def predict(
-    run: Annotated[str, typer.Argument(help="A run's folder, or a dataset's name if it has one run.")],
+    run: opts.RunName,
     file: Annotated[
         Path | None, typer.Argument(help="A JSONL or CoNLL file of posts; labels are not needed.")
     ] = None,
@@ -46,9 +46,9 @@ def predict(
     min_confidence: Annotated[float, typer.Option(help="Leave out mentions less probable than this.")] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a post.")] = False,
     *,
-    location: CacheLocation,
-    sending: Sending,
-    cluster: Cluster,
+    location: opts.CacheLocation,
+    sending: opts.Sending,
+    cluster: opts.Cluster,
 ) -> None:
     """Find the mentions in posts, with or without their pictures.
 
@@ -62,8 +62,6 @@ def predict(
 
     ita predict example many.jsonl --parts mentions/ --engine ray --actors 8
     """
-    import ita_pipeline as ita
-    from ita_pipeline.api.predict import PartFormat, save_predictions
     from ita_pipeline.core.files import refuse_existing
 
     if to is not None:
@@ -72,52 +70,58 @@ def predict(
         if parts is not None:
             raise UsageError("--to and --parts are two ways of writing the same", "give one of them")
         refuse_existing(to)
-    options = build_options(location, sending, cluster)
+    options = opts.build_options(location, sending, ray=cluster.ray_pool())
     if parts is None and options.ray is not None:
         raise UsageError("--engine ray writes to part files", "ita predict RUN … --engine ray --parts FOLDER")
-    if parts is not None:
-        with resumable() as display, _open_posts(file, text, image, jsonl, source) as posts:
-            part_format = PartFormat(form)
+    with resumable() as display, _open_posts(file, text, image, jsonl, source) as posts:
+        if parts is not None:
+            part_format = api.predict.PartFormat(form)
             counts = ita.predict_parts(
                 run, posts, parts, options, display, min_confidence, part_format, _print_failure
             )
-        print_note(f"{counts.now} posts are answered in {clean_path(parts)}, and {counts.before} were before")
-        if counts.failed:
-            raise typer.Exit(ExitCode.NOT_CLEAN)
-        return
-    failed = 0
-    predictions: list[Prediction] = []
-    with resumable() as display, _open_posts(file, text, image, jsonl, source) as posts:
-        for prediction in ita.predict(run, posts, options, display, min_confidence):
-            if to is not None:
-                predictions.append(prediction)
-            else:
-                print(json.dumps(prediction.to_json()) if as_json else _format_prediction(prediction), flush=True)
-            if prediction.failed:
-                failed += 1
-                print_message(f"{prediction.post.id}: {clean_line(prediction.failed)}")
-        if to is not None and source is not None:
-            save_predictions(source, predictions, to)
-            print_message(f"{len(predictions)} posts with their mentions are in {to}")
+            failed = counts.failed
+            print_note(f"{counts.now} posts are answered in {clean_path(parts)}, and {counts.before} were before")
+        else:
+            predictions = ita.predict(run, posts, options, display, min_confidence)
+            failed = _write_predictions(predictions, source, to, as_json)
     if failed:
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
+def _write_predictions(
+    predictions: Iterator[api.predict.Prediction], source: str | None, to: Path | None, as_json: bool
+) -> int:
+    """Print predictions as they come, or save them all for `--to`; return how many have incomplete contexts."""
+    failed = 0
+    saved: list[api.predict.Prediction] = []
+    for prediction in predictions:
+        if to is not None:
+            saved.append(prediction)
+        else:
+            print(json.dumps(prediction.to_json()) if as_json else _format_prediction(prediction), flush=True)
+        if prediction.failed:
+            failed += 1
+            _print_failure(prediction.post.id, prediction.failed)
+    if to is not None and source is not None:
+        api.predict.save_predictions(source, saved, to)
+        print_message(f"{len(saved)} posts with their mentions are in {to}")
+    return failed
+
+
 def _print_failure(post: str, reason: str) -> None:
-    print_message(f"{clean_line(post)}: {clean_line(reason)}")
+    print_message(f"{post}: {reason}")
 
 
 @contextmanager
 def _open_posts(
     file: Path | None, text: str | None, image: Path | None, jsonl: Path | None, source: str | None
-) -> Iterator[Iterator[Post]]:
+) -> Iterator[Iterator[ita.Post]]:
     """Open the source of posts that the command names.
 
     Raises:
         UsageError: the command names no source, several, or an image without its text.
+        MissingError: a file does not exist.
     """
-    from ita_pipeline.api.predict import make_post, posts_of_source, read_post_file, read_post_lines
-
     sources = {"FILE": file, "--text": text, "--jsonl": jsonl, "--source": source}
     names = [name for name, value in sources.items() if value is not None]
     if len(names) != 1:
@@ -126,20 +130,49 @@ def _open_posts(
     if image is not None and text is None:
         raise UsageError("--image belongs to --text", 'name pictures in the file as "image": "x.jpg"')
     if source is not None:
-        with posts_of_source(source) as posts:
+        with api.predict.posts_of_source(source) as posts:
             yield posts
     elif text is not None:
-        yield iter([make_post(text, image)])
-    elif jsonl is not None:
-        yield read_post_lines(jsonl, sys.stdin.buffer)
+        if image is not None and not image.is_file():
+            raise MissingError(f"there is no picture {image}", "check --image")
+        yield iter([ita.Post.from_text(text, image)])
     else:
-        yield read_post_file(file or Path(), sys.stdin.buffer)
+        yield api.predict.read_posts(jsonl or file or Path(), sys.stdin.buffer, as_lines=jsonl is not None)
 
 
-def _format_prediction(prediction: Prediction) -> str:
+def _format_prediction(prediction: api.predict.Prediction) -> str:
     lines = [f"{clean_line(prediction.post.text)}  [{prediction.view}]"]
     for m in prediction.mentions:
         lines.append(f"  {m.start:>4}–{m.end:<4} {clean_line(m.type):<5} {m.score:.2f}  {clean_line(m.text)}")
     if not prediction.mentions:
         lines.append("  no mention")
     return "\n".join(lines)
+
+
+@opts.expand_groups
+def evaluate(
+    run: opts.RunName,
+    dataset: Annotated[str, typer.Argument(help="A dataset with labels: a name, a card's file, or a folder.")],
+    split: Annotated[list[str] | None, typer.Option(help="test by default. Repeatable.")] = None,
+    data: opts.DatasetFolder = None,
+    captions: opts.Captions = "auto",
+    *,
+    location: opts.CacheLocation,
+    sending: opts.Sending,
+    as_json: opts.AsJson = False,
+) -> None:
+    """Score a run on labelled posts, in both views. Nothing is trained; only stale pictures are looked at.
+
+    ita evaluate twitter15 twitter17 --data twitter2017/
+
+    ita evaluate runs/mine/0123456789abcdef corrected-posts/ --split dev --split test
+    """
+    options = opts.build_options(location, sending)
+    with resumable() as display:
+        evaluation = ita.evaluate(run, dataset, tuple(split or ("test",)), options, display, data, captions)
+    print_outcome(evaluation.extraction)
+    if evaluation.foreign:
+        types = ", ".join(evaluation.foreign)
+        print_message(f"the run knows no {types}: each such mention counts as missed")
+    print(json.dumps(evaluation.to_json()) if as_json else score_table(evaluation.scores))
+    exit_unless_clean(evaluation.extraction)

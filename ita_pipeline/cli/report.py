@@ -1,15 +1,18 @@
-"""`ita report`: an HTML page about a run, a dataset, or the results for pictures."""
+"""`ita report` and `ita compare`: pages about runs, datasets and pictures, and the difference of two runs."""
 
 from __future__ import annotations
 
+import json
 import webbrowser
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ita_pipeline.cli.console import resumable
-from ita_pipeline.cli.options import DatasetFolder, Thumbnails, WorkspaceFolder
+import ita_pipeline as ita
+from ita_pipeline import api
+from ita_pipeline.cli import options as opts
+from ita_pipeline.cli.console import print_message, resumable, table
 from ita_pipeline.core.text import clean_path
 
 
@@ -21,10 +24,10 @@ def report(
     dataset: Annotated[
         str | None, typer.Option(help="The run's dataset, where it is not where it was in training.")
     ] = None,
-    data: DatasetFolder = None,
-    pictures: Thumbnails = "auto",
-    show: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
-    workspace: WorkspaceFolder = Path(),
+    data: opts.DatasetFolder = None,
+    pictures: opts.Thumbnails = "auto",
+    show: opts.OpenPage = False,
+    workspace: opts.WorkspaceFolder = Path(),
 ) -> None:
     """Write a page about a run, a dataset, or what `ita extract` found in a folder of pictures. It runs no stage.
 
@@ -34,10 +37,7 @@ def report(
 
     ita report images/ --html pictures.html
     """
-    import ita_pipeline as ita
-    from ita_pipeline.api.report import Pictures
-
-    options = ita.ReportOptions(data, dataset, Pictures(pictures), workspace)
+    options = ita.ReportOptions(data, dataset, api.report.Pictures(pictures), workspace)
     with resumable() as display:
         result = ita.report(target, html, options, display)
     print(f"report    {clean_path(result.page)}, {result.shown} {result.what}")
@@ -45,3 +45,50 @@ def report(
         print(f"pictures  {clean_path(result.pictures)}, which belongs beside it")
     if show:
         webbrowser.open(result.page.resolve().as_uri())
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="A run: its folder, or DATASET/KEY.")],
+    b: Annotated[str, typer.Argument(help="The run that may be better.")],
+    split: Annotated[str, typer.Option(help="test or dev.")] = "test",
+    samples: Annotated[int, typer.Option(min=100, max=1_000_000, help="Samples of each of both tests.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    html: Annotated[Path | None, typer.Option(help="Write a page to look at, with the posts that changed.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="The runs' dataset, where it is not where it was in training.")
+    ] = None,
+    data: opts.DatasetFolder = None,
+    pictures: opts.Thumbnails = "auto",
+    workspace: opts.WorkspaceFolder = Path(),
+    as_json: opts.AsJson = False,
+) -> None:
+    """Compare two runs on the posts that both were tested on, by bootstrap and by randomisation.
+
+    ita compare runs/twitter15/0123456789abcdef runs/twitter15/fedcba9876543210
+
+    ita compare mine/0123456789abcdef mine/fedcba9876543210 --html compare.html
+    """
+    with resumable() as display:
+        comparison = ita.compare(a, b, split, samples, seed, workspace)
+        if html is not None:
+            options = ita.ReportOptions(data, dataset, api.report.Pictures(pictures), workspace)
+            report = ita.compare_page(comparison, html, options, display)
+            print_message(f"page {clean_path(report.page)}, {report.shown} posts that changed")
+    if as_json:
+        print(json.dumps(comparison.to_json()))
+        return
+    print(_format_comparison(comparison))
+    posts = f"{comparison.posts} posts of {comparison.split} with {comparison.mentions} mentions"
+    print_message(f"{posts}; {samples} samples, seed {comparison.seed}")
+    interval = "the interval holds 95 in 100 differences over posts drawn anew"
+    print_message(f"{interval}; p is that of approximate randomisation")
+
+
+def _format_comparison(comparison: api.report.Comparison) -> str:
+    rows: list[list[str]] = []
+    for view, name in (("text", "T"), ("text+image", "I+T")):
+        scores = comparison.views[view]
+        interval = f"{100 * scores.bootstrap.low:+.2f} … {100 * scores.bootstrap.high:+.2f}"
+        numbers = [f"{100 * scores.a:.2f}", f"{100 * scores.b:.2f}", f"{100 * scores.difference:+.2f}"]
+        rows.append([name, *numbers, interval, f"{scores.randomisation.p:.4f}"])
+    return table(["view", "F1 of A", "F1 of B", "B − A", "95 % interval", "p"], rows)

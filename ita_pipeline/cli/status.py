@@ -1,25 +1,26 @@
-"""`ita status`: what is fresh, stale and failed, and why."""
+"""`ita status` and `ita why`: what is fresh, stale and failed, and why; and all about one picture or post."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 
-from ita_pipeline.cli import option_groups as groups
-from ita_pipeline.cli.console import print_message, resumable, table
-from ita_pipeline.cli.options import AsJson, DatasetFolder, ShardOf
+import ita_pipeline as ita
+from ita_pipeline import api
+from ita_pipeline.cli import options as opts
+from ita_pipeline.cli.console import print_first, print_message, resumable, table
 from ita_pipeline.core.errors import ExitCode
-from ita_pipeline.core.text import clean_path
-
-if TYPE_CHECKING:
-    from ita_pipeline.api.status import StageStatus, Status
+from ita_pipeline.core.text import clean_line, clean_path
 
 MAX_LINES = 8
 
+MAX_CHARACTERS = 300
 
-@groups.expand_groups
+
+@opts.expand_groups
 def status(
     target: Annotated[
         str | None,
@@ -29,13 +30,13 @@ def status(
         ),
     ] = None,
     *,
-    selection: groups.StageSelection,
-    location: groups.CacheLocation,
-    repetition: groups.Repetition,
-    shard: ShardOf = None,
-    data: DatasetFolder = None,
-    settings: groups.TrainingSettings,
-    as_json: AsJson = False,
+    selection: opts.StageSelection,
+    location: opts.CacheLocation,
+    repetition: opts.Repetition,
+    shard: opts.ShardOf = None,
+    data: opts.DatasetFolder = None,
+    settings: opts.TrainingSettings,
+    as_json: opts.AsJson = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 1 if anything is stale.")] = False,
 ) -> None:
     """Show, stage by stage, what is fresh, stale and failed, why, and how long the rest will take.
@@ -46,10 +47,8 @@ def status(
 
     ita status example --preset bundled
     """
-    import ita_pipeline as ita
-
-    options = groups.build_options(selection, location, repetition, shard=shard)
-    training = groups.build_training(data, settings, stage=selection.stage)
+    options = opts.build_options(selection, location, repetition, shard=shard)
+    training = opts.build_training(data, settings, stages=selection.stages)
     with resumable() as display:
         result = ita.status(target, options, training, display)
     print_status(result, as_json)
@@ -59,7 +58,7 @@ def status(
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
-def print_status(status: Status, as_json: bool) -> None:
+def print_status(status: api.status.Status, as_json: bool) -> None:
     """Print a status as JSON or as a table with reasons."""
     if as_json:
         print(json.dumps(status.to_json()))
@@ -71,17 +70,16 @@ def print_status(status: Status, as_json: bool) -> None:
     print(table(["stage", "key", "fresh", "stale", "failed", "forecast"], rows))
     for row in status.stages:
         _print_reasons(row)
-    for item in status.unreadable[:MAX_LINES]:
-        print_message(f"{clean_path(item.label)} cannot be read: {item.reason}")
-    if len(status.unreadable) > MAX_LINES:
-        print_message(f"and {len(status.unreadable) - MAX_LINES} more")
+    print_first(
+        [f"{clean_path(item.label)} cannot be read: {item.reason}" for item in status.unreadable], MAX_LINES
+    )
     for folder in status.unfinished:
         print(f"unfinished: {clean_path(folder)}; the command that began it goes on, or remove the folder")
     if status.damaged:
         print_message("hint: ita cache verify names each damaged line; ita cache compact --drop-damaged mends")
 
 
-def _print_reasons(row: StageStatus) -> None:
+def _print_reasons(row: api.status.StageStatus) -> None:
     """Print why items of a stage are stale, the most frequent reason first."""
     for reason, count in list(row.reasons.items())[:MAX_LINES]:
         print(f"{row.stage}: {reason}" if row.stage == "training" else f"{row.stage}: {count} × {reason}")
@@ -93,7 +91,7 @@ def _print_reasons(row: StageStatus) -> None:
         print(f"{row.stage}: {row.damaged} damaged lines in the cache")
 
 
-def _format_forecast(row: StageStatus) -> str:
+def _format_forecast(row: api.status.StageStatus) -> str:
     if not row.stale:
         return "–"
     seconds = row.seconds_forecast
@@ -103,3 +101,65 @@ def _format_forecast(row: StageStatus) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.1f} s"
+
+
+@opts.expand_groups
+def why(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="PICTURE|POSTS|DATASET",
+            help="A picture, by its path, URL or archive.tar::name; or with --post, where the post is.",
+        ),
+    ],
+    post: Annotated[str | None, typer.Option(metavar="ID", help="One post of a .jsonl file or a dataset.")] = None,
+    data: opts.DatasetFolder = None,
+    *,
+    selection: opts.StageSelection,
+    location: opts.CacheLocation,
+    as_json: opts.AsJson = False,
+) -> None:
+    """Explain one picture or post: its records, where they lie, what decided them, and what has changed since.
+
+    ita why images/a.jpg
+
+    ita why images/a.jpg --stage ocr --set ocr.page_mode=6
+
+    ita why posts.jsonl --post 12 --stage knowledge
+    """
+    options = opts.build_options(selection, location)
+    with resumable() as display:
+        explanation = (
+            ita.why(target, options) if post is None else api.status.why_post(target, post, options, display, data)
+        )
+    if as_json:
+        print(json.dumps(explanation.to_json()))
+        return
+    print(f"{clean_path(explanation.label)}\n{'sha256' if post is None else 'key'} {explanation.key}")
+    for stage in explanation.stages:
+        print()
+        for line in _format_stage(stage):
+            print(line)
+
+
+def _format_stage(stage: api.status.StageExplanation) -> Iterator[str]:
+    yield f"{stage.stage}: {stage.status}"
+    for reason in stage.reasons:
+        yield f"  because  {clean_line(reason)}"
+    record = stage.record
+    if record is None:
+        yield "  record   none under any key"
+    else:
+        yield f"  {'older' if stage.is_outdated else 'record':<7}  {clean_path(record.segment)}, line {record.line}"
+        yield f"  says     {_format_content(record.content)}"
+        yield f"  took     {record.content.get('seconds', 0)} s"
+    yield f"  key      {stage.key.hexdigest}, of"
+    for name, value in api.status.list_components(stage.key):
+        yield f"           {name} = {clean_line(value)}"
+
+
+def _format_content(content: Any) -> str:
+    """Format a record's value or failure, shortened to a readable length."""
+    part = content.get("value", content.get("failure"))
+    text = clean_line(json.dumps(part, ensure_ascii=False))
+    return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]} … ({len(text):,} characters)"

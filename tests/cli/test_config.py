@@ -25,7 +25,7 @@ def origins(*arguments: str) -> dict[str, tuple[object, str]]:
     return {one["name"]: (one["value"], one["origin"]) for one in content["settings"]}
 
 
-def test_each_value_says_where_it_is_from(monkeypatch: pytest.MonkeyPatch):
+def test_each_setting_has_its_origin(monkeypatch: pytest.MonkeyPatch):
     user = Path(".config/ita/config.yaml")
     user.parent.mkdir(parents=True)
     user.write_text("preset: paper\nlimits: {seconds: 9, megapixels: 9}\n")
@@ -48,7 +48,7 @@ def test_each_value_says_where_it_is_from(monkeypatch: pytest.MonkeyPatch):
     assert origins("--dataset", "twitter15")["training.epochs"][1] == "experiment twitter15-bundled"
 
 
-def test_a_person_reads_what_set_takes_and_where_it_is_from(monkeypatch: pytest.MonkeyPatch):
+def test_show_prints_settings_in_the_form_of_set_with_their_origins(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ITA_PRESTE", "paper")
     answer = ita_here("config", "show", "--origin", *BUNDLED)
     assert re.search(r"^ocr\.page_mode=lines +default$", answer.out, re.MULTILINE)
@@ -68,12 +68,12 @@ def test_a_person_reads_what_set_takes_and_where_it_is_from(monkeypatch: pytest.
         (["--dataset", "snpa"], "did you mean snap?"),
     ],
 )
-def test_what_is_no_setting_gets_the_nearest(arguments: list[str], hint: str):
+def test_an_unknown_name_gets_the_nearest_known_one(arguments: list[str], hint: str):
     answer = ita_here("config", "show", *BUNDLED, *arguments)
     assert (answer.code, answer.err.splitlines()[-1]) == (2, f"hint: {hint}")
 
 
-def test_commands_heed_the_file_the_environment_and_flags(monkeypatch: pytest.MonkeyPatch):
+def test_commands_use_the_file_the_environment_and_flags(monkeypatch: pytest.MonkeyPatch):
     draw(Path("images/a.png"))
     draw(Path("images/b.png"), size=(2000, 1100))
     Path("ita.yaml").write_text("preset: bundled\nworkspace: w\ntraining: {epochs: 1}\nocr: {page_mode: 6}\n")
@@ -90,7 +90,7 @@ def test_commands_heed_the_file_the_environment_and_flags(monkeypatch: pytest.Mo
     assert "preset paper" in ita_here("status", "images", "--stage", "ocr", "--preset", "paper").err
 
 
-def test_a_broken_file_is_named_and_help_still_helps():
+def test_an_invalid_file_is_named_and_help_still_works():
     Path("ita.yaml").write_text("preset: [\n")
     answer = ita_here("extract", "images")
     assert answer.code == 2
@@ -99,7 +99,7 @@ def test_a_broken_file_is_named_and_help_still_helps():
     assert ita_here("extract", "--help").code == 0
 
 
-def test_init_writes_comments_once_and_they_are_all_true():
+def test_init_writes_comments_once_and_each_is_a_valid_setting():
     assert ita_here("init").code == 0
     before = origins(*BUNDLED)
     again = ita_here("init")

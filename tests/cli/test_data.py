@@ -18,7 +18,7 @@ def twitter(folder: Path, **splits: str) -> Path:
     return folder
 
 
-def test_list_says_what_is_here_and_where_the_rest_is_to_be_had():
+def test_list_shows_which_datasets_are_here_and_where_to_get_the_others():
     twitter(Path("data/twitter15"), train="a\tO\n", valid="b\tO\n", test="c\tO\n")
     found = json.loads(ita_here("data", "list", "--json").out)
     assert found["schema"] == "ita.data-list/1"
@@ -38,13 +38,13 @@ def test_stats_counts_by_split():
     assert (found["schema"], found["splits"]["test"]["mentions"]) == ("ita.data-stats/1", 12)
 
 
-def test_a_clean_dataset_ends_with_0():
+def test_a_clean_dataset_has_exit_code_0():
     answer = ita_here("data", "check", "example", *BUNDLED)
     assert answer.code == 0, answer.err
     assert answer.out.endswith("clean: nothing was found\n")
 
 
-def test_trouble_is_told_with_its_place_and_ends_with_1():
+def test_findings_have_their_place_and_exit_code_1():
     folder = twitter(
         Path("data/twitter15"),
         train="IMGID:1\nAda\tB-PER\nspoke\tO\n\nIMGID:2\nx\tPERSON\n",
@@ -77,7 +77,7 @@ def test_trouble_is_told_with_its_place_and_ends_with_1():
     assert {item["post"] for item in found["findings"] if item["kind"] == "leaked-picture"} == {"1"}
 
 
-def test_contexts_made_elsewhere_count_for_the_length():
+def test_imported_contexts_count_for_the_length():
     folder = twitter(Path("data/twitter15"), **dict.fromkeys(["train", "valid", "test"], "IMGID:1\nAda\tO\n"))
     (folder / "captions_blip2.txt").write_text(f"1.jpg :{'word ' * 600}\n")
     ignored = [part for kind in ("missing-picture", "leaked-text", "leaked-picture") for part in ("--ignore", kind)]
@@ -86,7 +86,7 @@ def test_contexts_made_elsewhere_count_for_the_length():
     assert "trimmed-context: 3 contexts longer than the encoder has room for" in answer.out
 
 
-def test_what_is_not_there_or_misspelt_says_so():
+def test_a_missing_or_misspelled_name_is_reported():
     answer = ita_here("data", "check", "exampel")
     assert (answer.code, answer.err.splitlines()[-1]) == (2, "hint: did you mean example?")
     answer = ita_here("data", "check", "example", "--ignore", "leaked")
@@ -101,7 +101,7 @@ def test_without_the_encoder_everything_else_is_still_checked():
     assert "note: lengths are not checked: the model owner/nothing is not on this machine" in answer.out
 
 
-def test_an_export_that_lacks_a_picture_s_contexts_says_so():
+def test_an_export_without_the_contexts_of_a_picture_has_exit_code_1():
     Path("mine").mkdir()
     Path("mine/bad.jpg").write_text("no picture")
     Path("mine/tweets.jsonl").write_text('{"text": "hi kim", "image": "bad.jpg", "mentions": []}\n')

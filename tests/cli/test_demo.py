@@ -8,7 +8,7 @@ from tests.support.fakes import ita_here
 
 
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
-def test_it_is_said_when_others_may_come_in(monkeypatch: pytest.MonkeyPatch, host: str, warned: bool):
+def test_the_demo_warns_when_other_machines_can_connect(monkeypatch: pytest.MonkeyPatch, host: str, warned: bool):
     def served(run: str, host: str, port: int, options: Any, ready: Any) -> None:
         ready(f"http://{host}:{port}/", host == "127.0.0.1", ("captions are computed here",))
 

@@ -39,7 +39,7 @@ def records(stage: str) -> list[dict[str, object]]:
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
-def test_only_what_is_stale_is_done():
+def test_only_stale_pictures_are_processed():
     sign(Path("images/a.png"), "MARLOW 12 km")
     sign(Path("images/deep/b.jpg"), "OPEN")
     first = ita("extract", "images", *BUNDLED)
@@ -66,7 +66,7 @@ def test_only_what_is_stale_is_done():
     assert len({record["image"] for record in records("objects")}) == 3
 
 
-def test_bad_pictures_are_listed_and_the_others_are_done():
+def test_unreadable_pictures_are_listed_and_the_others_are_processed():
     draw(Path("images/good.png"))
     Path("images/text.jpg").write_text("not a picture")
     whole = draw(Path("whole.jpg"), size=(300, 300)).read_bytes()
@@ -84,7 +84,7 @@ def test_bad_pictures_are_listed_and_the_others_are_done():
     assert counts(ita("extract", "images", *BUNDLED, "--retry-failed"))["ocr"] == (1, 0, 2)
 
 
-def test_names_of_files_cannot_write_to_the_terminal():
+def test_file_names_cannot_control_the_terminal():
     Path("images").mkdir()
     Path("images/\x1b[31mred\n.jpg").write_text("x")
     answer = ita("extract", "images", *BUNDLED, "--stage", "ocr")
@@ -109,7 +109,7 @@ def test_names_of_files_cannot_write_to_the_terminal():
         (["images", "--preset", "paper"], 3, "is not on this machine", "--preset bundled"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_a_way_out(arguments: list[str], code: int, says: str, hint: str):
+def test_a_mistake_gets_one_sentence_and_a_hint(arguments: list[str], code: int, says: str, hint: str):
     draw(Path("images/a.png"))
     Path("empty").mkdir()
     Path("file.txt").write_text("")
@@ -124,7 +124,7 @@ def test_a_mistake_is_one_sentence_and_a_way_out(arguments: list[str], code: int
     assert answer.out == ""
 
 
-def test_without_tesseract_the_other_stages_still_can_and_what_was_done_is_kept(tmp_path: Path):
+def test_without_tesseract_other_stages_run_and_finished_records_are_kept(tmp_path: Path):
     sign(Path("images/a.png"), "OPEN")
     assert ita("extract", "images", *BUNDLED, "--stage", "ocr").code == 0
     bare = tmp_path / "bin"
@@ -138,7 +138,7 @@ def test_without_tesseract_the_other_stages_still_can_and_what_was_done_is_kept(
     assert counts(ita("extract", "images", *BUNDLED)) == dict.fromkeys(("objects", "ocr", "caption"), (1, 0, 0))
 
 
-def test_a_damaged_cache_is_said_with_exit_code_four():
+def test_a_damaged_cache_has_exit_code_4():
     draw(Path("images/a.png"))
     draw(Path("images/b.png"), "blue")
     ita("extract", "images", *BUNDLED, "--stage", "ocr")
@@ -149,7 +149,7 @@ def test_a_damaged_cache_is_said_with_exit_code_four():
     assert str(segment) in answer.err
 
 
-def test_another_workspace_and_a_moved_one():
+def test_a_workspace_can_be_elsewhere_and_can_be_moved():
     draw(Path("images/a.png"))
     ita("extract", "images", *BUNDLED, "--workspace", "here", "--stage", "ocr")
     assert Path("here/.ita/cache/ocr").is_dir()
@@ -159,14 +159,14 @@ def test_another_workspace_and_a_moved_one():
     assert counts(answer) == {"ocr": (1, 0, 0)}
 
 
-def test_auto_says_what_it_chose_and_why():
+def test_preset_auto_prints_its_choice_and_the_reason():
     draw(Path("images/a.png"))
     answer = ita("extract", "images", "--stage", "ocr", HF_HUB_OFFLINE="1")
     assert answer.code == 0
     assert answer.err.startswith("preset bundled: the model FacebookAI/xlm-roberta-large is not on this machine")
 
 
-def test_an_interrupt_ends_with_130_and_the_command_that_resumes():
+def test_an_interrupt_has_exit_code_130_and_prints_the_command_that_resumes():
     for number in range(60):
         sign(Path(f"images/{number}.png"), f"NUMBER {number}")
     command = [str(Path(sys.executable).parent / "ita"), "extract", "images", *BUNDLED, "--stage", "ocr"]
@@ -186,7 +186,7 @@ def test_an_interrupt_ends_with_130_and_the_command_that_resumes():
     assert (fresh + done, failed) == (60, 0)
 
 
-def test_help_comes_without_heavy_imports():
+def test_help_needs_no_heavy_imports():
     heavy = "('torch', 'cv2', 'transformers', 'timm')"
     code = f"import sys, ita_pipeline.cli; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -196,7 +196,7 @@ def test_help_comes_without_heavy_imports():
     assert "ita extract images/" in answer.out
 
 
-def test_without_a_network_a_captioner_ends_with_one_sentence_and_nothing_is_lost():
+def test_without_a_network_a_missing_captioner_is_reported_and_no_record_is_lost():
     draw(Path("images/a.png"), "white")
     assert ita("extract", "images", *BUNDLED, "--stage", "objects").code == 0
     wanted = ("--stage", "caption", "--set", "caption.model=nobody/has-this")
@@ -207,7 +207,7 @@ def test_without_a_network_a_captioner_ends_with_one_sentence_and_nothing_is_los
     assert counts(ita("extract", "images", *BUNDLED, "--stage", "objects")) == {"objects": (1, 0, 0)}
 
 
-def test_show_writes_a_page_with_what_was_found():
+def test_show_writes_a_page_with_the_results():
     sign(Path("images/a.png"), "MARLOW")
     shown = ita("extract", "images", *BUNDLED, "--stage", "ocr", "--json", "--show", "deep/found.html")
     assert shown.code == 0, shown.err
@@ -218,7 +218,7 @@ def test_show_writes_a_page_with_what_was_found():
     assert "a.png" in page
 
 
-def test_a_folder_is_no_page_and_is_refused_before_any_work():
+def test_a_folder_as_page_is_refused_before_any_work():
     sign(Path("images/a.png"), "MARLOW")
     refused = ita("extract", "images", *BUNDLED, "--show", "images")
     assert refused.code == 2

@@ -1,12 +1,15 @@
-"""What every reading command says with `--json` has its shape; those that need a run are tested with one."""
+"""What every reading command says with `--json` has its shape."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from tests.support.fakes import draw, ita_here
+import pytest
+
+from tests.support.fakes import Answer, draw, ita_here
 from tests.support.json_shapes import check, shape
+from tests.support.small_dataset import SETTINGS
 
 OCR = ("--preset", "bundled", "--stage", "ocr")
 COMMANDS = {
@@ -25,7 +28,7 @@ COMMANDS = {
 }
 
 
-def test_every_reading_command_answers_in_its_shape():
+def test_the_json_of_every_reading_command_has_its_shape():
     draw(Path("images/a.png"))
     Path("images/broken.jpg").write_text("no picture")
     found = {}
@@ -38,3 +41,18 @@ def test_every_reading_command_answers_in_its_shape():
     found["config show"]["settings"] = sorted({tuple(sorted(one)) for one in found["config show"]["settings"]})
     found["config show"]["settings"] = [list(one) for one in found["config show"]["settings"]]
     check(found)
+
+
+def test_the_json_of_commands_about_runs_has_its_shape(
+    workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(workspace)
+    _, run = trained
+    commands = {
+        "train": ("train", "--dataset", "mine", *SETTINGS),
+        "status of a dataset": ("status", "mine", *SETTINGS),
+        "predict": ("predict", run, "--text", "hi kim", "--image", "mine/0.png"),
+        "compare": ("compare", run, run),
+        "evaluate": ("evaluate", run, "mine"),
+    }
+    check({name: shape(json.loads(ita_here(*arguments, "--json").out)) for name, arguments in commands.items()})

@@ -10,7 +10,7 @@ from tests.support.fakes import ita
 from tests.support.report_site import build_site
 
 
-def test_it_writes_a_page_says_where_and_needs_no_model():
+def test_report_writes_a_page_and_needs_no_model():
     run = build_site(Path(), posts=15)
     Path("torch.py").write_text("raise ImportError('not needed')")
     paths = f"{Path().resolve()}:{Path(__file__).parents[2]}"
@@ -32,7 +32,7 @@ def test_it_writes_a_page_says_where_and_needs_no_model():
         (["nowhere", "--html", "x.html", "--pictures", "all"], "--pictures"),
     ],
 )
-def test_mistakes_are_a_sentence(arguments: list[str], says: str):
+def test_a_mistake_gets_one_sentence(arguments: list[str], says: str):
     answer = ita("report", *arguments)
     assert answer.code == 2, answer.err
     assert says in answer.err

@@ -1,4 +1,4 @@
-"""`ita status`, `--dry-run` and `--exit-code`, as a person meets them."""
+"""`ita status`, `--dry-run` and `--exit-code`, and `ita why`, as a person meets them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pictures():
     draw(Path("images/b.png"), "blue")
 
 
-def test_what_is_stale_is_told_with_its_reasons_and_what_it_will_cost():
+def test_status_shows_stale_pictures_with_reasons_and_a_forecast():
     before = status()
     (row,) = before["stages"]
     assert (before["schema"], before["clean"]) == ("ita.status/1", False)
@@ -42,7 +42,7 @@ def test_what_is_stale_is_told_with_its_reasons_and_what_it_will_cost():
     assert changed["key"] != row["key"] == after["stages"][0]["key"]
 
 
-def test_a_dry_run_says_the_same_and_does_nothing():
+def test_a_dry_run_prints_the_status_and_does_nothing():
     for more in ([], ["--set", "ocr.page_mode=6"], ["--refresh", "ocr"]):
         dry = ita("extract", "images", *BUNDLED, *more, "--dry-run", "--json")
         assert dry.code == 0, dry.err
@@ -51,7 +51,7 @@ def test_a_dry_run_says_the_same_and_does_nothing():
     assert not list(Path(".ita").rglob("*.jsonl"))
 
 
-def test_what_a_dry_run_says_is_what_is_done():
+def test_a_dry_run_counts_what_a_run_then_does():
     for more in ([], ["--set", "ocr.page_mode=6"], ["--refresh", "ocr"], []):
         dry = json.loads(ita("extract", "images", *BUNDLED, *more, "--dry-run", "--json").out)["stages"]
         done = json.loads(ita("extract", "images", *BUNDLED, *more, "--json").out)["stages"]
@@ -59,14 +59,14 @@ def test_what_a_dry_run_says_is_what_is_done():
         draw(Path(f"images/{len(more)}.png"), "green", (30 + len(more), 30))
 
 
-def test_the_exit_code_is_asked_for():
+def test_a_stale_stage_has_exit_code_1_only_with_exit_code():
     assert ita("status", "images", *BUNDLED).code == 0
     assert ita("status", "images", *BUNDLED, "--exit-code").code == 1
     ita("extract", "images", *BUNDLED)
     assert ita("status", "images", *BUNDLED, "--exit-code").code == 0
 
 
-def test_for_a_person_it_is_a_table_and_a_reason_a_line():
+def test_status_prints_a_table_and_one_line_per_reason():
     answer = ita("status", "images", *BUNDLED)
     header, row, reason = answer.out.splitlines()
     assert header.split() == ["stage", "key", "fresh", "stale", "failed", "forecast"]
@@ -75,14 +75,14 @@ def test_for_a_person_it_is_a_table_and_a_reason_a_line():
     assert reason == "ocr: 2 × new image"
 
 
-def test_a_limit_leaves_the_others_for_another_time():
+def test_a_limit_postpones_the_other_pictures():
     answer = ita("extract", "images", *BUNDLED, "--limit", "1", "--json")
     assert json.loads(answer.out)["stages"][0]["done"] == 1
     assert "1 pictures are left for another time" in answer.err
     assert status()["stages"][0]["fresh"] == 1
 
 
-def test_failures_are_tried_again_by_kind():
+def test_failures_are_retried_by_kind():
     Path("images/text.jpg").write_text("no picture")
     assert ita("extract", "images", *BUNDLED).code == 1
     row = status()["stages"][0]
@@ -93,14 +93,14 @@ def test_failures_are_tried_again_by_kind():
         assert reason.startswith("failed before, to be tried again (not a picture")
 
 
-def test_a_changed_picture_is_not_a_new_one():
+def test_a_changed_picture_is_stale_because_its_content_changed():
     ita("extract", "images", *BUNDLED)
     draw(Path("images/a.png"), "yellow")
     assert status()["stages"][0]["reasons"] == {"content changed": 1}
     assert status()["stages"][0]["reasons"] == {"content changed": 1}
 
 
-def test_damage_is_a_reason_with_exit_code_four():
+def test_a_damaged_record_is_a_reason_with_exit_code_4():
     ita("extract", "images", *BUNDLED)
     (segment,) = Path(".ita/cache/ocr").glob("*/*.jsonl")
     segment.write_bytes(segment.read_bytes().replace(b'"words"', b'"sword"', 1))
@@ -111,7 +111,7 @@ def test_damage_is_a_reason_with_exit_code_four():
     assert ita("extract", "images", *BUNDLED, "--dry-run").code == 4
 
 
-def test_the_training_stands_in_the_same_table():
+def test_the_training_is_a_row_of_the_table():
     answer = ita("status", "example", "--preset", "bundled", "--contexts", "none", "--json")
     assert answer.code == 0, answer.err
     (row,) = json.loads(answer.out)["stages"]
@@ -122,7 +122,7 @@ def test_the_training_stands_in_the_same_table():
     assert rows[1]["reasons"] == {"depends on what stale stages will say: ocr": 1}
 
 
-def test_without_a_target_it_is_about_all_pictures_seen_before():
+def test_without_a_target_the_status_covers_all_pictures_processed_before():
     nothing = ita("status", "--preset", "bundled", "--workspace", "new")
     assert nothing.code == 2
     assert "hint: ita status FOLDER" in nothing.err
@@ -137,7 +137,7 @@ def test_without_a_target_it_is_about_all_pictures_seen_before():
     assert "2 pictures that were looked at before; 1 others are gone" in answer.err
 
 
-def test_without_a_target_it_tells_of_runs_that_were_begun_and_not_finished():
+def test_without_a_target_the_status_lists_unfinished_runs():
     assert ita("extract", "images", *BUNDLED).code == 0
     assert "unfinished" not in ita("status", *BUNDLED).out
     Path("runs/mine/.0123456789abcdef/checkpoints").mkdir(parents=True)
@@ -155,8 +155,47 @@ def test_without_a_target_it_tells_of_runs_that_were_begun_and_not_finished():
         (["images", "--set", "limits.pixels=1"], 2, "no setting pixels"),
     ],
 )
-def test_mistakes_are_a_sentence(arguments: list[str], code: int, says: str):
+def test_a_mistake_gets_one_sentence(arguments: list[str], code: int, says: str):
     answer = ita("status", *arguments, "--preset", "bundled")
     assert answer.code == code, answer.err
     assert says in answer.err
     assert "Traceback" not in answer.err
+
+
+def test_why_shows_that_a_new_picture_has_no_record():
+    answer = ita("why", "images/a.png", *BUNDLED)
+    assert answer.code == 0, answer.err
+    assert "ocr: stale\n  because  new image\n  record   none under any key" in answer.out
+
+
+def test_why_shows_the_record_and_its_segment_and_line():
+    ita("extract", "images", *BUNDLED)
+    found = json.loads(ita("why", "images/a.png", *BUNDLED, "--json").out)
+    assert found["schema"] == "ita.why/1"
+    (ocr,) = found["stages"]
+    assert (ocr["state"], ocr["reasons"]) == ("fresh", [])
+    place = ocr["record"]
+    line = Path(place["segment"]).read_text().splitlines()[place["line"] - 1]
+    assert json.loads(line) == place["content"]
+    assert place["content"]["image"] == found["image"]
+    assert ocr["components"]["parameters"]["page_mode"] == "lines"
+
+
+def test_why_names_the_changed_setting_and_shows_the_older_record():
+    ita("extract", "images", *BUNDLED)
+    answer = ita("why", "images/a.png", *BUNDLED, "--set", "ocr.max_side=1200")
+    assert "ocr: stale\n  because  parameter max_side 2400 → 1200\n  older " in answer.out
+    assert "parameter max_side = 1200" in answer.out
+
+
+def test_why_shows_the_reason_of_a_failure():
+    Path("images/text.jpg").write_text("no picture")
+    ita("extract", "images", *BUNDLED)
+    answer = ita("why", "images/text.jpg", *BUNDLED)
+    assert "ocr: failed\n  because  not a picture" in answer.out
+
+
+def test_why_refuses_a_folder():
+    answer = ita("why", "images", *BUNDLED)
+    assert answer.code == 2
+    assert "there is no picture images" in answer.err

@@ -1,4 +1,4 @@
-"""`ita train` and `ita predict` as a person meets them, on a small dataset of one's own."""
+"""`ita train` as a person meets it, on a small dataset of one's own."""
 
 from __future__ import annotations
 
@@ -10,48 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from ita_pipeline.cli.train import parse_seeds, series_table
+from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.ner.metrics.scores import score
 from ita_pipeline.ner.tagger import Tagger
-from tests.support.fakes import Answer, draw
-from tests.support.fakes import ita as ita_alone
+from ita_pipeline.runs.compare import summarize
+from tests.support.fakes import Answer
 from tests.support.fakes import ita_here as ita
-from tests.support.json_shapes import check, shape
-from tests.support.tiny_encoder import build_bert
-
-SETTINGS = (
-    *("--preset", "bundled", "--encoder", "bert"),
-    *("--set", "training.epochs=3", "--set", "training.learning_rate=0.003"),
-)
+from tests.support.series import series_run
+from tests.support.small_dataset import SETTINGS
 
 
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of posts with pictures, an encoder, and one run trained on them."""
-    root = tmp_path_factory.mktemp("workspace")
-    build_bert(root / "bert")
-    lines = []
-    for number, name in enumerate(["kim", "lou", "max", "zoe", "tim", "pia"] * 4):
-        colour, kind = (("red", "PER"), ("blue", "LOC"))[number % 2]
-        draw(root / "mine" / f"{number}.png", colour, (40 + number, 30))
-        split = "dev" if number >= 20 else "test" if number >= 16 else "train"
-        mention = {"start": 3, "end": 3 + len(name), "type": kind}
-        lines.append({"text": f"hi {name}", "image": f"{number}.png", "mentions": [mention], "split": split})
-    (root / "mine" / "tweets.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    return root
-
-
-@pytest.fixture(scope="module")
-def trained(workspace: Path) -> tuple[Answer, Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(workspace)
-        answer = ita_alone("train", "--dataset", "mine", *SETTINGS)
-    assert answer.code == 0, answer.err
-    (run,) = (workspace / "runs" / "mine").iterdir()
-    return answer, run
-
-
-def test_a_run_prints_both_views_and_where_its_report_is(trained: tuple[Answer, Path]):
+def test_a_training_prints_both_views_and_the_path_of_its_report(trained: tuple[Answer, Path]):
     answer, run = trained
     header, *rows = answer.out.splitlines()
     assert header.split()[:5] == ["view", "P", "R", "F1", "macro"]
@@ -91,7 +62,7 @@ def test_the_run_folder_is_complete_and_its_scores_are_those_of_its_predictions(
     assert Tagger.from_pretrained(run / "model").config.types == ["LOC", "PER"]
 
 
-def test_a_killed_training_is_taken_up_and_leaves_nothing_behind(
+def test_a_killed_training_resumes_and_leaves_no_temporary_files(
     workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(workspace)
@@ -127,7 +98,7 @@ def test_mentions_are_written_with_their_scores_and_the_report_shows_them(traine
     assert all("score" in mention for entry in data["entries"] for mention in entry["answers"]["I+T"])
 
 
-def test_unchanged_inputs_train_nothing(
+def test_unchanged_inputs_reuse_the_run(
     workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(workspace)
@@ -138,7 +109,7 @@ def test_unchanged_inputs_train_nothing(
     assert again.out == trained[0].out
 
 
-def test_a_setting_that_leaves_the_contexts_equal_trains_nothing_and_a_seed_does(
+def test_a_setting_that_changes_no_context_reuses_the_run_and_a_seed_does_not(
     workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(workspace)
@@ -153,7 +124,7 @@ def test_a_setting_that_leaves_the_contexts_equal_trains_nothing_and_a_seed_does
     assert found["contexts"]["order"] == ["objects"]
 
 
-def test_seeds_and_views_are_trained_in_one_command_and_only_once(
+def test_one_command_trains_each_seed_and_view_once(
     workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(workspace)
@@ -180,61 +151,6 @@ def test_seeds_and_views_are_trained_in_one_command_and_only_once(
     assert again.out.count("±") == 8
 
 
-def predictions(answer: Answer) -> list[dict[str, object]]:
-    assert answer.code == 0, answer.err
-    return [json.loads(line) for line in answer.out.splitlines()]
-
-
-def test_predict_reads_a_text_with_and_without_its_picture(
-    workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.chdir(workspace)
-    run = f"runs/mine/{trained[1].name}"
-    answer = ita("predict", run, "--text", "hi  kim 🎉", "--json")
-    assert answer.err == ""
-    (alone,) = predictions(answer)
-    assert (alone["schema"], alone["view"], alone["text"]) == ("ita.prediction/1", "text", "hi  kim 🎉")
-    for mention in alone["mentions"]:
-        assert mention["text"] == alone["text"][mention["start"] : mention["end"]]
-        assert 0 <= mention["score"] <= 1
-        assert mention["type"] in ("LOC", "PER")
-    readable = ita("predict", run, "--text", "hi kim", "--image", "mine/0.png")
-    assert readable.code == 0
-    assert readable.out.startswith("hi kim  [text")
-
-
-def test_predict_reads_files_and_pipes_without_labels(
-    workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.chdir(workspace)
-    run = f"runs/mine/{trained[1].name}"
-    from_file = predictions(ita("predict", run, "mine/tweets.jsonl", "--json"))
-    assert [found["id"] for found in from_file] == [str(number + 1) for number in range(24)]
-    Path("posts.txt").write_text("IMGID:9\nhi\nkim\n\nhi\nlou\n")
-    conll = predictions(ita("predict", run, "posts.txt", "--json"))
-    assert [(found["id"], found["text"]) for found in conll] == [("9", "hi kim"), ("2", "hi lou")]
-    piped = ita_alone(
-        "predict", run, "--jsonl", "-", "--json", stdin='{"text": "hi kim", "id": "a"}\n{"text": ""}\n'
-    )
-    assert [(found["id"], found["mentions"] == []) for found in predictions(piped)][1] == ("2", True)
-
-
-def test_a_picture_that_cannot_be_read_is_said_and_the_text_is_tagged(
-    workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.chdir(workspace)
-    Path("bad.jpg").write_text("no picture")
-    answer = ita("predict", f"runs/mine/{trained[1].name}", "--text", "hi kim", "--image", "bad.jpg", "--json")
-    assert answer.code == 1
-    assert json.loads(answer.out)["view"] == "text"
-    assert "not a picture" in answer.err
-    draw(Path("large.png"), size=(1200, 1000))
-    command = ["predict", f"runs/mine/{trained[1].name}", "--text", "hi kim", "--image", "large.png"]
-    limited = ita(*command, ITA_LIMITS__MEGAPIXELS="1")
-    assert limited.code == 1
-    assert "1200×1000 is more than 1,000,000 pixels" in limited.err
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "says", "hint"),
     [
@@ -255,13 +171,9 @@ def test_a_picture_that_cannot_be_read_is_said_and_the_text_is_tagged(
         (["train", "--dataset", "mine", "--views", "txt"], 2, "there is no view txt", "did you mean text?"),
         (["train", "--dataset", "mine", "--views", "text", "--contexts", "ocr"], 2, "in place of", "--views"),
         (["train", "--dataset", "mine", "--encoder", "no/such"], 3, "no/such", "--preset bundled"),
-        (["predict", "gone", "--text", "x"], 3, "there is no run gone", "ita train"),
-        (["predict", "mine"], 2, "give one source of posts", "--text"),
-        (["predict", "mine", "--image", "x.jpg", "--jsonl", "-"], 2, "--image belongs to --text", "image"),
-        (["predict", "mine", "--text", "x", "--image", "gone.jpg"], 3, "there is no picture gone.jpg", "--image"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_a_way_out(
+def test_a_mistake_gets_one_sentence_and_a_hint(
     workspace: Path,
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
@@ -270,76 +182,21 @@ def test_a_mistake_is_one_sentence_and_a_way_out(
     hint: str,
 ):
     monkeypatch.chdir(workspace)
-    preset = ["--preset", "bundled"] if arguments[0] == "train" else []
-    answer = ita(*arguments, *preset)
+    answer = ita(*arguments, "--preset", "bundled")
     assert answer.code == code, answer.err
     assert says in next(line for line in answer.err.splitlines() if line.startswith("error: "))
     assert hint in next(line for line in answer.err.splitlines() if line.startswith("hint: "))
     assert "Traceback" not in answer.err
 
 
-def test_a_run_scored_again_has_the_scores_of_its_training(
-    workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.chdir(workspace)
-    _, run = trained
-    answer = ita("evaluate", run, "mine", "--split", "dev", "--split", "test", "--json")
-    assert answer.code == 0
-    known = json.loads((run / "scores.json").read_text())
-    assert json.loads(answer.out)["splits"] == {name: known[name] for name in ("dev", "test")}
-    table = ita("evaluate", run, "mine").out.splitlines()
-    assert [row.split()[:2] for row in table[1:]] == [["test", "T"], ["test", "I+T"]]
-
-
-def test_a_run_is_scored_on_posts_of_others_with_types_that_it_does_not_know(
-    workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.chdir(workspace)
-    _, run = trained
-    draw(workspace / "others" / "a.png", "red", (300, 300))
-    mentions = [{"start": 3, "end": 6, "type": "PER"}, {"start": 7, "end": 10, "type": "SHIP"}]
-    lines = [{"text": "hi kim zoe", "image": "a.png", "mentions": mentions, "split": "test"}, {"text": "hi lou"}]
-    (workspace / "others" / "tweets.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    answer = ita("evaluate", run, "others", "--json")
-    assert answer.code == 0, answer.err
-    found = json.loads(answer.out)
-    assert found["foreign_types"] == ["SHIP"]
-    assert "the run knows no SHIP" in answer.err
-    assert found["splits"]["test"]["text"]["micro"]["support"] == 2
-    assert found["splits"]["test"]["text"]["types"]["SHIP"]["recall"] == 0
-    for arguments, says in (
-        (("--split", "dev"), "no posts in dev"),
-        (("--split", "unlabelled"), "no posts in unlab"),
-    ):
-        wrong = ita("evaluate", run, "others", *arguments)
-        assert wrong.code == 2
-        assert says in wrong.err
-        assert "hint: it has" in wrong.err
-
-
-def test_what_is_said_of_runs_has_its_shape(
-    workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.chdir(workspace)
-    _, run = trained
-    commands = {
-        "train": ("train", "--dataset", "mine", *SETTINGS),
-        "status of a dataset": ("status", "mine", *SETTINGS),
-        "predict": ("predict", run, "--text", "hi kim", "--image", "mine/0.png"),
-        "compare": ("compare", run, run),
-        "evaluate": ("evaluate", run, "mine"),
-    }
-    check({name: shape(json.loads(ita(*arguments, "--json").out)) for name, arguments in commands.items()})
-
-
-def test_a_limit_leaves_pictures_and_the_training_for_another_time():
+def test_a_limit_postpones_pictures_and_the_training():
     answer = ita("train", "--dataset", "example", "--preset", "bundled", "--stage", "ocr", "--limit", "2")
     assert answer.code == 1
     assert "58 pictures are left for another time (--limit), so nothing was trained" in answer.err
     assert not Path("runs").exists()
 
 
-def test_captions_made_elsewhere_stand_in_for_pictures_that_are_gone(workspace: Path):
+def test_imported_captions_replace_missing_pictures(workspace: Path):
     build = "IMGID:{}\nhi\tO\n{}\tB-{}\n\n"
     folder = Path("data/twitter17")
     folder.mkdir(parents=True)
@@ -368,3 +225,21 @@ def test_captions_made_elsewhere_stand_in_for_pictures_that_are_gone(workspace: 
     without = ita("train", "--dataset", "twitter17", *settings, "--captions", "none")
     assert without.code == 0
     assert len(list(Path("runs/twitter17").iterdir())) == 2
+
+
+def test_the_series_table_has_every_run_and_the_means_of_several_seeds():
+    lines = series_table(summarize([series_run("all", 1, 0.5), series_run("all", 2, 0.7)])).splitlines()
+    assert lines[1].split() == ["all", "1", "50.00", "25.00", "50.00", "25.00", "runs/x/all1"]
+    assert lines[-1].split("  ")[-1] == "30.00 ± 7.07"
+    assert len(series_table(summarize([series_run("text", 1, 0.5), series_run("all", 1, 0.7)])).splitlines()) == 3
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("", ()), ("1,2,3", (1, 2, 3)), (" 7 ,8,", (7, 8))])
+def test_a_list_of_seeds_is_parsed(text: str, seeds: tuple[int, ...]):
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["1,x", "-1", "1.5", ",", "²"])
+def test_an_invalid_list_of_seeds_is_refused(text: str):
+    with pytest.raises(UsageError, match="no list of seeds"):
+        parse_seeds(text)

@@ -216,17 +216,17 @@ def _keep_notes(folder: Path, remote: RemoteState) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class PulledKey:
-    """The outcome of pulling a key, or in `left_out` why it was not pulled."""
+class KeyTransfer:
+    """The outcome of transferring a key, or in `left_out` why it was not transferred."""
 
     key: StageKey
     transfer: Transfer
-    left_out: str
+    left_out: str = ""
 
 
 def pull_all(
     store: Store, shared: SharedCache, installed: InstalledStages, stages: Sequence[str] = ()
-) -> Iterator[PulledKey]:
+) -> Iterator[KeyTransfer]:
     """Fetch every key of a shared cache, or those of some stages, that the installed stages can read."""
     for folder in shared.list_folders():
         is_chosen = not stages or folder.split("/")[0] in stages
@@ -235,7 +235,7 @@ def pull_all(
             continue
         why = explain_unreadable(key, installed)
         transfer = Transfer() if why else pull(store, shared, key, installed[key.stage])
-        yield PulledKey(key, transfer, why)
+        yield KeyTransfer(key, transfer, why)
 
 
 @contextmanager

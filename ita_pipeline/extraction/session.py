@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from ita_pipeline.cache.keys import StageKey
@@ -80,9 +79,7 @@ class CacheSession:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Upload what is missing, unless the run stops immediately or with a `UserError`."""
         is_immediate = isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted)
         if is_immediate or isinstance(error, UserError):

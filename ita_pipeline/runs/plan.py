@@ -17,6 +17,7 @@ from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.progress import Notes
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
+from ita_pipeline.corpus.posts import PostWithContexts
 from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, plan_contexts, read_contexts
 from ita_pipeline.extraction.items import PostSource
 from ita_pipeline.extraction.options import Options
@@ -24,7 +25,7 @@ from ita_pipeline.extraction.presets import OPTIONAL_STAGES, Preset, build_conte
 from ita_pipeline.extraction.status import StageStatus
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder
-from ita_pipeline.runs.run import RenderedPosts, last_run, run_at, run_components
+from ita_pipeline.runs.run import last_run, run_at, run_components
 
 COMPONENT_CAUSES: Mapping[str, Cause] = {
     "sentences": Cause.TEXTS,
@@ -115,7 +116,7 @@ class RunInputs:
     contexts: PostContexts
 
     @functools.cached_property
-    def splits(self) -> Mapping[str, RenderedPosts]:
+    def splits(self) -> Mapping[str, list[PostWithContexts]]:
         """The posts of each split with their contexts, each rendered once."""
         return {
             name: [(post, self.contexts.render(post)) for post in posts]

@@ -20,7 +20,7 @@ from ita_pipeline.cache.keys import SHORT_KEY_LENGTH, digest
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.files import write_atomically
 from ita_pipeline.corpus.contexts import ContextConfig, ReservedContext
-from ita_pipeline.corpus.posts import Post
+from ita_pipeline.corpus.posts import Post, PostWithContexts
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.metrics.errors import Analysis
 from ita_pipeline.ner.metrics.scores import Scores
@@ -34,8 +34,6 @@ TEXT, TEXT_AND_IMAGE = "text", "text+image"
 
 Content = TypeVar("Content", bound=Frozen)
 Parsed = TypeVar("Parsed")
-RenderedPosts = Sequence[tuple[Post, tuple[str, ...]]]
-"""Posts, each with its rendered contexts."""
 
 
 class RunRecord(Frozen):
@@ -210,11 +208,12 @@ class Run:
 
 
 def run_components(
-    splits: Mapping[str, RenderedPosts], training: TrainingConfig, encoder_identity: str, types: Sequence[str]
+    splits: Mapping[str, Sequence[PostWithContexts]], training: TrainingConfig, encoder: str, types: Sequence[str]
 ) -> dict[str, Any]:
     """Return everything that determines a run, in clear; posts and contexts of each split as digests.
 
-    Contexts count as rendered: a stage that runs again and returns the same text makes no run stale.
+    `encoder` is the encoder's identity. Contexts count as rendered: a stage that runs again and returns the same
+    text makes no run stale.
     """
 
     def with_limits(texts: Sequence[str]) -> list[Any]:
@@ -230,7 +229,7 @@ def run_components(
         "sentences": {name: digest([sentence(post) for post, _ in posts]) for name, posts in splits.items()},
         "contexts": {name: digest([with_limits(texts) for _, texts in posts]) for name, posts in splits.items()},
         "training": training.model_dump(mode="json", exclude=default),
-        "encoder": encoder_identity,
+        "encoder": encoder,
         "types": list(types),
     }
 

@@ -42,7 +42,7 @@ lint: setup  ## check style, types, imports, stage versions and reference pages
 	$(BIN)/python scripts/reference.py --check
 
 crash: setup  ## kill extraction 200 times, and check that nothing is lost
-	ITA_CRASH_KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
+	ITA_CRASH_KILLS=200 $(BIN)/python -m pytest tests/robustness/test_crash.py
 
 bench: setup $(PEERS)/.ready $(FLAIR)/.ready  ## measure speed and memory beside a peer
 	$(BIN)/python -m benchmarks

@@ -31,9 +31,9 @@ from ita_pipeline.sources.refs import ImageRef, PostRef
 from stages.base import StageError
 from tests.support.fakes import DoubleStage, SizeConfig, SizeStage, draw, draw_images, draw_sign
 from tests.support.odd_stages import Broken, Frugal, Longer, Slow, Touchy, Unready
+from tests.support.processes import find_descendants
 from tests.support.trained_run import predict_small_parts, read_parts
 from tests.support.trained_run import trained as trained  # a fixture
-from tests.test_crash import descendants
 
 ray: Any = pytest.importorskip("ray")
 TIMEOUT = 60.0
@@ -248,7 +248,7 @@ def test_a_stopped_and_a_killed_command_leave_no_process_and_the_third_one_finis
         before = find_actors(cache)
         driver = subprocess.Popen(extract_command(cluster), stderr=subprocess.PIPE, text=True)
         wait_until(lambda before=before: find_actors(cache) - before)
-        parts = {pid for actor in find_actors(cache) - before for pid in descendants(actor, "engines.worker")}
+        parts = {pid for actor in find_actors(cache) - before for pid in find_descendants(actor, "engines.worker")}
         assert parts
         driver.send_signal(how)
         try:

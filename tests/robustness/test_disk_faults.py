@@ -1,4 +1,4 @@
-"""A disk that is full or fails, at every single call: an error that says so, nothing lost, the next run goes on."""
+"""A full or failing disk, at every single call: an error reports it, nothing is lost, and the next run resumes."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def every_fault(
     raise AssertionError("it never came to an end")
 
 
-def test_an_extraction_that_fails_anywhere_is_taken_up_again(tmp_path: Path):
+def test_an_extraction_that_fails_at_any_call_is_resumed(tmp_path: Path):
     paths = pictures(tmp_path / "in")
     extract(tmp_path / "calm", paths)
     wanted = known(tmp_path / "calm")
@@ -137,7 +137,7 @@ def test_an_extraction_that_fails_anywhere_is_taken_up_again(tmp_path: Path):
     assert failures >= 8
 
 
-def test_a_refresh_that_fails_anywhere_leaves_old_or_new_records(tmp_path: Path):
+def test_a_refresh_that_fails_at_any_call_leaves_old_or_new_records(tmp_path: Path):
     paths = pictures(tmp_path / "in")
 
     def refreshed(root: Path) -> None:
@@ -160,7 +160,7 @@ def two_keys_of_two_segments(root: Path, paths: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("work", ["compact", "gc", "pull"])
-def test_tidying_up_that_fails_anywhere_loses_nothing(tmp_path: Path, work: str):
+def test_a_compaction_cleanup_or_pull_that_fails_at_any_call_loses_nothing(tmp_path: Path, work: str):
     paths = pictures(tmp_path / "in")
     two_keys_of_two_segments(tmp_path / "calm", paths)
     wanted = known(tmp_path / "calm")
@@ -190,7 +190,7 @@ def test_tidying_up_that_fails_anywhere_loses_nothing(tmp_path: Path, work: str)
         assert not list(root.rglob("*.making")) or work == "compact"
 
 
-def test_an_export_that_fails_anywhere_leaves_no_file_or_a_whole_one(tmp_path: Path):
+def test_an_export_that_fails_at_any_call_leaves_no_file_or_a_complete_one(tmp_path: Path):
     two_keys_of_two_segments(tmp_path / "store", pictures(tmp_path / "in"))
 
     def done(root: Path) -> None:
@@ -206,7 +206,7 @@ def test_an_export_that_fails_anywhere_leaves_no_file_or_a_whole_one(tmp_path: P
 
 
 @pytest.mark.parametrize("kilobytes", [0, 4, 40])
-def test_the_real_command_with_no_room_says_so_and_goes_on_later(kilobytes: int):
+def test_a_command_on_a_full_disk_reports_it_and_resumes_later(kilobytes: int):
     """A limit on the size of files is what a full disk is: everything fails that grows beyond it, SQLite too."""
     for number in range(12):
         draw(Path(f"images/{number}.png"), "white", (20 + number, 20))

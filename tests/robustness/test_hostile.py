@@ -1,4 +1,4 @@
-"""A folder full of hostile files through the real command: each ends as a value or as a failure with a reason."""
+"""A folder of hostile files: the command gives a value or a failure with a reason for each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.hostile import write_all
 SEED = int(os.environ.get("ITA_HOSTILE_SEED", "1"))
 
 
-def test_every_file_ends_as_a_value_or_a_reason_and_the_run_goes_on():
+def test_every_hostile_file_gives_a_value_or_a_failure_with_a_reason():
     good, bad = write_all(Path("images"), SEED)
     answer = ita("extract", "images", "--preset", "bundled", "--json")
     assert answer.code == 1, answer.err

@@ -1,4 +1,4 @@
-"""Many processes over one cache, other users, other places: the union is right, and nothing becomes stale."""
+"""One cache for many processes, other users and other folders: no record is there twice, and nothing gets stale."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def status(*arguments: str, **environment: str) -> dict[str, Any]:
     return json.loads(answer.out)
 
 
-def test_eight_processes_over_overlapping_folders_make_the_union():
+def test_eight_processes_on_overlapping_folders_leave_a_record_of_each_image():
     folders = [Path(f"images/{number}") for number in range(PROCESSES)]
     for number, folder in enumerate(folders):
         for picture in range(number, number + 6):
@@ -59,7 +59,7 @@ def extracted() -> None:
     assert answer.code == 0, answer.err
 
 
-def test_in_another_place_with_other_hashes_nothing_is_stale(extracted: None):
+def test_nothing_is_stale_in_a_moved_workspace_with_another_hash_seed(extracted: None):
     shutil.move("here", "there")
     for seed in ("2", "3"):
         found = status("there/images", "--workspace", "there", PYTHONHASHSEED=seed, HOME=str(Path.cwd()))
@@ -68,7 +68,7 @@ def test_in_another_place_with_other_hashes_nothing_is_stale(extracted: None):
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root can become another user")
-def test_for_another_user_nothing_is_stale_even_where_nothing_can_be_written(extracted: None):
+def test_nothing_is_stale_for_another_user_who_cannot_write(extracted: None):
     if subprocess.run([*AS_NOBODY, "test", "-x", COMMAND], check=False).returncode:
         pytest.skip("another user cannot read this checkout")
     place = Path("/var/tmp") / f"ita-{os.getpid()}"

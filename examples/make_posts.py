@@ -19,8 +19,9 @@ import person_scenes
 import place_scenes
 import work_scenes
 from drawing import Canvas
-from nltk.tokenize import TweetTokenizer
 from post_texts import SPLITS, Draft
+
+from ita_pipeline.corpus.tokenizer import tokenize
 
 FOLDER = Path(__file__).resolve().parent / "posts"
 MARK = re.compile(r"\[([^|\]]+)\|(PER|LOC|ORG|MISC)\]")
@@ -45,16 +46,16 @@ def unmark(marked: str) -> tuple[str, list[dict[str, Any]]]:
 
 
 def check(text: str, mentions: list[dict[str, Any]]) -> None:
-    """A mention that begins or ends inside a token could never be predicted.
+    """A mention that begins or ends inside a word could never be predicted.
 
     Raises:
         ValueError: there is such a mention.
     """
-    tokens = [token.span() for token in TweetTokenizer().WORD_RE.finditer(text)]
-    starts, ends = {start for start, _ in tokens}, {end for _, end in tokens}
+    words = tokenize(text)
+    starts, ends = {start for start, _ in words}, {end for _, end in words}
     for mention in mentions:
         if mention["start"] not in starts or mention["end"] not in ends:
-            raise ValueError(f"a mention is not made of whole tokens: {mention} in {text!r}")
+            raise ValueError(f"a mention does not consist of whole words: {mention} in {text!r}")
 
 
 def record(number: int, split: str, draft: Draft) -> dict[str, Any]:

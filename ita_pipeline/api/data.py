@@ -21,7 +21,7 @@ from ita_pipeline.corpus.datasets import Dataset, DatasetCard, find_data_folder,
 from ita_pipeline.corpus.formats.kbner import ExportForm, describe_changes, write_export
 from ita_pipeline.corpus.importing import ImportedDataset
 from ita_pipeline.corpus.importing import import_contexts as import_contexts
-from ita_pipeline.corpus.line_errors import TOLERATED, LineError
+from ita_pipeline.corpus.line_errors import REFUSED, LineError
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.corpus.stats import SplitStats, compute_stats
 from ita_pipeline.engines.local import LocalEngine
@@ -151,7 +151,7 @@ def check(
         findings += checks.check_lengths(dataset.splits, _length_measure(dataset, options, training, notes))
     except StageError as error:
         notes.append(f"lengths are not checked: {error}" + (f" ({error.hint})" if error.hint else ""))
-    if any(error.kind not in TOLERATED for error in errors):
+    if any(error.kind in REFUSED for error in errors):
         notes.append("what cannot be read was left out of the other checks; check again when it is mended")
     counts = {split: len(posts) for split, posts in dataset.splits.items()}
     findings = [finding for finding in findings if finding.kind.name not in ignore]

@@ -46,6 +46,18 @@ ORPHAN_TAG = FindingKind(
     "Each is read as the start of a mention, as UMT and ITA do. Scores that ignore them are not comparable.",
 )
 
+PARTIAL_MENTION = FindingKind(
+    "partial-mention",
+    "mentions that begin or end inside a word",
+    "Tags cannot express them: they are not learned, and count as missed. Correct the offsets, or accept it.",
+)
+
+OVERLAPPING_MENTION = FindingKind(
+    "overlapping-mention",
+    "mentions that overlap another mention",
+    "Tags can express only the longest of them. All of them count when scoring.",
+)
+
 EMPTY_POST = FindingKind("empty-post", "posts without a word", "Nothing can be found in them. Remove them.")
 
 UNLABELLED = FindingKind(
@@ -93,8 +105,9 @@ TRIMMED = FindingKind(
 )
 
 KINDS = (
-    BAD_TAG, CONTEXT_TAG, MISSING_TAG, BAD_LINE, ORPHAN_TAG, EMPTY_POST, UNLABELLED, UNSEEN_TYPE, DUPLICATE_ID,
-    DUPLICATE_TEXT, CONFLICT, LEAKED_TEXT, LEAKED_PICTURE, MISSING_PICTURE, BAD_PICTURE, LONG_POST, TRIMMED,
+    BAD_TAG, CONTEXT_TAG, MISSING_TAG, BAD_LINE, ORPHAN_TAG, PARTIAL_MENTION, OVERLAPPING_MENTION, EMPTY_POST,
+    UNLABELLED, UNSEEN_TYPE, DUPLICATE_ID, DUPLICATE_TEXT, CONFLICT, LEAKED_TEXT, LEAKED_PICTURE, MISSING_PICTURE,
+    BAD_PICTURE, LONG_POST, TRIMMED,
 )  # fmt: skip
 
 

@@ -116,9 +116,12 @@ def load_dataset(
                 f"{unassigned} posts name no split: put into train, dev and test 8:1:1 by a hash of their id"
             )
         parsed = _divide(parsed["all"])
-    widened = sum(one.widened for posts in parsed.values() for one in posts)
-    if widened:
-        notes.append(f"{widened} mentions ended inside a word and were widened to whole words")
+    partial = sum(span.partial for posts in parsed.values() for one in posts for span in one.post.gold or ())
+    if partial:
+        notes.append(
+            f"{partial} mentions begin or end inside a word, so they cannot be learned and count as missed "
+            f"(ita data check {name} lists them)"
+        )
     splits = {split: tuple(_find_image(one.post, card, folder) for one in posts) for split, posts in parsed.items()}
     return Dataset(label, card, folder, splits, _first_file(folder, card.captions), tuple(notes), name)
 

@@ -11,7 +11,8 @@ from ita_pipeline.core.errors import UsageError
 class LineErrorKind(StrEnum):
     """What is wrong with a line.
 
-    A reader repairs an orphan tag. It reads a tweet with a missing tag as unlabeled. It refuses all other kinds.
+    A reader repairs an orphan tag, reads a tweet with a missing tag as unlabeled, and keeps mentions that tags
+    cannot express. It refuses all other kinds.
     """
 
     BAD_TAG = "bad-tag"
@@ -19,9 +20,11 @@ class LineErrorKind(StrEnum):
     BAD_LINE = "bad-line"
     MISSING_TAG = "missing-tag"
     ORPHAN_TAG = "orphan-tag"
+    PARTIAL_MENTION = "partial-mention"
+    OVERLAPPING_MENTION = "overlapping-mention"
 
 
-TOLERATED = frozenset({LineErrorKind.MISSING_TAG, LineErrorKind.ORPHAN_TAG})
+REFUSED = frozenset({LineErrorKind.BAD_TAG, LineErrorKind.CONTEXT_TAG, LineErrorKind.BAD_LINE})
 
 
 class LineError(UsageError):
@@ -41,5 +44,5 @@ def raise_unless_tolerated(error: LineError) -> None:
     Raises:
         LineError: the error itself.
     """
-    if error.kind not in TOLERATED:
+    if error.kind in REFUSED:
         raise error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,11 +15,16 @@ Split = Literal["train", "dev", "test"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """A mention: the words from `start` up to, not including, `end`."""
+    """A mention: the words from `start` up to, not including, `end`.
+
+    `partial` marks a gold mention that begins or ends inside a word. It equals no predicted mention, so it counts
+    as missed.
+    """
 
     start: int
     end: int
     type: str
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +65,19 @@ PostWithContexts = tuple[Post, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class ParsedPost:
-    """A post from a file, the split that its line names, and how many mentions were widened to whole words."""
+    """A post from a file, and the split that its line names."""
 
     post: Post
     split: Split | None = None
-    widened: int = 0
+
+
+def select_taggable(spans: Iterable[Span]) -> list[Span]:
+    """Select the mentions that tags can express: those of whole words, and of overlapping ones the longest."""
+    selected: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.start - span.end, span.start)):
+        if not span.partial and all(span.end <= other.start or other.end <= span.start for other in selected):
+            selected.append(span)
+    return sorted(selected)
 
 
 def join_words(words: tuple[str, ...]) -> tuple[str, tuple[tuple[int, int], ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ita_pipeline.corpus.posts import Span
+from ita_pipeline.corpus.posts import Span, select_taggable
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,13 @@ class TagScheme:
         return ("O", *(f"{prefix}-{name}" for name in self.types for prefix in "SBIE"))
 
     def encode(self, spans: Iterable[Span], length: int) -> list[int]:
-        """Tag numbers of a sentence of `length` words.
+        """Tag numbers of a sentence of `length` words, for the mentions that tags can express.
 
         Raises:
             ValueError: a mention's type is not one of the scheme's.
         """
         tags = [0] * length
-        for span in spans:
+        for span in select_taggable(spans):
             if span.type not in self.types:
                 raise ValueError(f"the type {span.type} is none of {', '.join(self.types)}")
             single = 1 + 4 * self.types.index(span.type)

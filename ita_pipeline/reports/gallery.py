@@ -162,7 +162,12 @@ def list_gold_mentions(post: Post) -> dict[str, tuple[ReportMention, ...]]:
     """Return the gold mentions under their label, or nothing if the post is not labeled."""
     if post.gold is None:
         return {}
-    return {GOLD: tuple(ReportMention(start=s.start, end=s.end, type=s.type) for s in sorted(post.gold))}
+    return {
+        GOLD: tuple(
+            ReportMention(start=span.start, end=span.end, type=span.type, partial=span.partial)
+            for span in sorted(post.gold)
+        )
+    }
 
 
 def _format_path(folder: Path, path: Path) -> str:

@@ -25,11 +25,12 @@ class ReportMention(Frozen):
     type: str
     score: float | None = None
     right: bool | None = None
+    partial: bool = False
 
     @property
     def span(self) -> Span:
         """The mention without its score."""
-        return Span(self.start, self.end, self.type)
+        return Span(self.start, self.end, self.type, self.partial)
 
 
 Answers = Mapping[str, Sequence[ReportMention]]

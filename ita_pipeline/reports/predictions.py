@@ -32,7 +32,7 @@ def read_posts(
     for split in splits:
         if not run.predictions(split, TEXT).is_file():
             continue
-        tagged = read_conll(run.predictions(split, TEXT), column=-2)
+        tagged = run.read_gold(split, TEXT)
         posts = list(enumerate(tagged, 1))
         if dataset is not None:
             loaded = [(number, post) for number, post in enumerate(dataset.splits.get(split, ()), 1) if post.words]

@@ -52,10 +52,9 @@ def compare_runs(a: Run, b: Run, split: str = "test", samples: int = SAMPLES, se
     views: dict[str, Difference] = {}
     gold: list[tuple[Span, ...]] = []
     for view in (TEXT, TEXT_AND_IMAGE):
-        files = [run.predictions(split, view) for run in (a, b)]
-        posts_a, posts_b = (read_conll(file, column=-2) for file in files)
+        posts_a, posts_b = (run.read_gold(split, view) for run in (a, b))
         _check_same_posts(posts_a, posts_b, a, b)
-        predicted_a, predicted_b = (_spans(read_conll(file)) for file in files)
+        predicted_a, predicted_b = (_spans(read_conll(run.predictions(split, view))) for run in (a, b))
         gold = _spans(posts_a)
         views[view] = compare(gold, predicted_a, predicted_b, samples, seed)
     return Comparison(

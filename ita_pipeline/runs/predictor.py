@@ -20,6 +20,7 @@ from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
 from ita_pipeline.corpus.formats.hf_datasets import posts_in
 from ita_pipeline.corpus.posts import Post
+from ita_pipeline.corpus.tokenizer import TOKENIZATION
 from ita_pipeline.engines.base import Engine
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.local import LocalEngine
@@ -81,6 +82,8 @@ class Predictor:
         self.confirm, self.consent, self.changes = confirm, consent, changes or {}
         self.executor = SubprocessExecutor(self.limits)
         self.notes: list[str] = []
+        if self.record.tokenization != TOKENIZATION:
+            self.notes.append("this run was trained with another version of the rule that divides text into words")
 
     @functools.cached_property
     def stages(self) -> list[Stage[Any]]:

@@ -10,17 +10,18 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ita_pipeline.cache.keys import SHORT_KEY_LENGTH, digest
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.files import write_atomically
 from ita_pipeline.corpus.contexts import ContextConfig, ReservedContext
-from ita_pipeline.corpus.posts import Post, PostWithContexts
+from ita_pipeline.corpus.formats.conll import read_conll
+from ita_pipeline.corpus.posts import Post, PostWithContexts, Span
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.metrics.errors import Analysis
 from ita_pipeline.ner.metrics.scores import Scores
@@ -41,7 +42,8 @@ class RunRecord(Frozen):
 
     `components` are the parts of the run's key. `captions` is the file of imported captions, if any. `source` and
     `folder` locate the dataset at training time; they do not influence the key. `processes` is the number of
-    processes that trained together, each with its own dropout.
+    processes that trained together, each with its own dropout. `tokenization` is the version of the rule for the
+    words of raw text; the key contains the words themselves.
     """
 
     key: str
@@ -66,6 +68,7 @@ class RunRecord(Frozen):
     word_shapes: bool = False
     best_epoch: int
     processes: int = 1
+    tokenization: int = 0  # 0: the rule of NLTK, before versions were recorded
 
 
 class BothViews(Frozen, Generic[Content]):
@@ -165,6 +168,22 @@ class Run:
         """Return the file of predicted mentions with scores, one JSON object per post."""
         return self.predictions(split, view).with_suffix(".jsonl")
 
+    def read_gold(self, split: str, view: str) -> list[Post]:
+        """Read the posts of a split with all gold mentions, including those that tags cannot express.
+
+        Raises:
+            UserError: a file cannot be read.
+        """
+        posts = read_conll(self.predictions(split, view), column=-2)
+        file = self.mentions(split, view)
+        untaggable = self.read(f"predictions/{file.name}", _parse_untaggable) if file.is_file() else []
+        if len(untaggable) != len(posts):
+            return posts
+        return [
+            replace(post, gold=tuple(sorted([*(post.gold or ()), *spans]))) if spans else post
+            for post, spans in zip(posts, untaggable, strict=True)
+        ]
+
     def record(self) -> RunRecord:
         """Read `run.json`."""
         return self.read("run.json", RunRecord.model_validate_json)
@@ -207,6 +226,17 @@ class Run:
         write_atomically(self.scores_file, scores.to_json())
 
 
+class _PredictionLine(BaseModel):
+    """The field that is needed of a line of predictions: start, end, type and `partial` of each mention."""
+
+    untaggable_gold: list[tuple[int, int, str, bool]] = []
+
+
+def _parse_untaggable(text: str) -> list[list[Span]]:
+    lines = [_PredictionLine.model_validate_json(line) for line in text.split("\n") if line]
+    return [[Span(*span) for span in line.untaggable_gold] for line in lines]
+
+
 def run_components(
     splits: Mapping[str, Sequence[PostWithContexts]], training: TrainingConfig, encoder: str, types: Sequence[str]
 ) -> dict[str, Any]:
@@ -220,7 +250,8 @@ def run_components(
         return [[text, text.max_subtokens] if isinstance(text, ReservedContext) else text for text in texts]
 
     def sentence(post: Post) -> list[Any]:
-        return [post.id, post.words, [[span.start, span.end, span.type] for span in post.gold or ()]]
+        gold = [[span.start, span.end, span.type, *([True] if span.partial else [])] for span in post.gold or ()]
+        return [post.id, post.words, gold]
 
     # The default precision is left out, so that runs older than this setting keep their keys.
     default = {"precision"} if training.precision == "fp32" else None

@@ -12,7 +12,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from filelock import FileLock, Timeout
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.formats.conll import format_conll
+from ita_pipeline.corpus.posts import Post, select_taggable
+from ita_pipeline.corpus.tokenizer import TOKENIZATION
 from ita_pipeline.ner.encoders import load_encoder, max_row_length
 from ita_pipeline.ner.metrics.errors import analyze, surface_forms
 from ita_pipeline.ner.metrics.scores import score_views
@@ -212,6 +214,7 @@ def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTa
         word_shapes=tagger.config.word_shapes,
         best_epoch=best,
         processes=World.connect().size,
+        tokenization=TOKENIZATION,
     )
     run.write(record, trained.history, RunAnalysis(splits=analyses))
     run.finish(RunScores(splits=scores))
@@ -245,8 +248,14 @@ def _write_predictions(
         if example.post.words:
             spans = tuple(Mention.from_scored(example.post, span) for span in scored)
             prediction = Prediction(example.post, view if example.context is not None else TEXT, (), spans)
-            lines.append(json.dumps(prediction.to_json()) + "\n")
+            lines.append(json.dumps(prediction.to_json() | _untaggable_gold(example.post)) + "\n")
     run.mentions(split, view).write_text("".join(lines), "utf-8")
+
+
+def _untaggable_gold(post: Post) -> dict[str, list[tuple[Any, ...]]]:
+    """The gold mentions that the tags of a CoNLL file cannot express, if there are any."""
+    untaggable = set(post.gold or ()).difference(select_taggable(post.gold or ()))
+    return {"untaggable_gold": [astuple(span) for span in sorted(untaggable)]} if untaggable else {}
 
 
 def without_consent(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -50,3 +50,9 @@ def test_labels_are_iobes():
 def test_a_type_that_is_not_the_scheme_s_is_refused():
     with pytest.raises(ValueError, match="ORG"):
         SCHEME.encode([Span(0, 1, "ORG")], 1)
+
+
+def test_of_overlapping_mentions_the_longest_is_tagged_and_partial_ones_are_not():
+    gold = [Span(0, 2, "LOC"), Span(0, 3, "ORG"), Span(4, 5, "LOC", partial=True)]
+    scheme = TagScheme(("LOC", "ORG"))
+    assert scheme.decode(scheme.encode(gold, 5)) == [Span(0, 3, "ORG")]

@@ -18,6 +18,7 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.extraction import contexts
+from ita_pipeline.ner.metrics.errors import ErrorKind
 from ita_pipeline.ner.prediction import ScoredSpan, ViewPredictions
 from ita_pipeline.ner.views import EncodedPost, View
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunAnalysis, RunScores, find_run, last_run, run_at
@@ -191,3 +192,18 @@ def test_both_views_are_written_with_spans_and_scores():
     analysis = RunAnalysis(splits={"test": split_analysis})
     assert RunAnalysis.from_json(analysis.to_json()) == analysis
     assert json.loads(analysis.to_json())["test"]["text"]["errors"]["missed"] == 1
+
+
+def test_a_gold_mention_that_cuts_a_word_counts_as_missed_and_is_read_back():
+    run = Run(Path("runs/mine/a"))
+    run.folder.mkdir(parents=True)
+    text, offsets = join_words(("#TeamLondon", "wins"))
+    partial = Span(0, 1, "LOC", partial=True)
+    post = Post("1", text, ("#TeamLondon", "wins"), offsets, gold=(partial,))
+    widened: list[list[ScoredSpan]] = [[ScoredSpan(Span(0, 1, "LOC"), 0.9)]]
+    outcome = ViewPredictions(widened, widened)
+    scores, analysis = write_split(run, "test", [EncodedPost(post, VIEW, None)], outcome, frozenset())
+    assert (scores.text.micro.f1, scores.text.micro.support) == (0, 1)
+    assert analysis.text.errors[ErrorKind.BOUNDARY] == 1
+    (found,) = run.read_gold("test", TEXT)
+    assert (found.words, found.gold) == (post.words, (partial,))

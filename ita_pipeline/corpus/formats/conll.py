@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError, raise_unless_tolerated
-from ita_pipeline.corpus.posts import ParsedPost, Post, Span
+from ita_pipeline.corpus.posts import ParsedPost, Post, Span, select_taggable
 
 TAG = re.compile(r"(?:O|[BI]-\S+)")
 
@@ -176,9 +176,9 @@ def _split_tag(tag: str, types: Mapping[str, str]) -> tuple[str, str]:
 
 
 def encode_bio(length: int, spans: Iterable[Span]) -> list[str]:
-    """BIO tags of mentions that do not overlap."""
+    """BIO tags of the mentions that tags can express."""
     tags = ["O"] * length
-    for span in spans:
+    for span in select_taggable(spans):
         tags[span.start : span.end] = [f"B-{span.type}"] + [f"I-{span.type}"] * (span.end - span.start - 1)
     return tags
 

@@ -17,12 +17,14 @@ from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.text import map_texts
 from ita_pipeline.corpus.formats.conll import ORPHANS, TAG, TO_UTF8, decode_bio, find_orphans
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError, raise_unless_tolerated
-from ita_pipeline.corpus.posts import ParsedPost, Post, Span, Split, join_words
+from ita_pipeline.corpus.posts import ParsedPost, Post, Span, Split, join_words, select_taggable
 from ita_pipeline.corpus.tokenizer import tokenize
 from ita_pipeline.sources.hub_datasets import SPLIT_ALIASES
 from stages.base import replace_surrogates
 
 BAD_TAGS = "tags are O, B-TYPE or I-TYPE"
+
+WHOLE_WORDS = "it is kept as it is; ita data check explains what that means"
 
 Offsets = tuple[tuple[int, int], ...]
 
@@ -103,6 +105,9 @@ def parse_lines(
             for position in find_orphans(line.tags or (), types):
                 reason = f"{(line.tags or ())[position]} of {parsed.post.words[position]!r} continues no mention"
                 on_error(LineError(LineErrorKind.ORPHAN_TAG, where, number, reason, ORPHANS))
+            for kind, span in _find_untaggable(parsed.post.gold or ()):
+                words = " ".join(parsed.post.words[span.start : span.end])
+                on_error(LineError(kind, where, number, f"a mention of type {span.type} in {words!r}", WHOLE_WORDS))
             yield parsed
     except UnicodeDecodeError as error:
         raise UsageError(f"{where}, behind line {number}: this is not UTF-8 text", TO_UTF8) from error
@@ -127,11 +132,11 @@ def _parse_line(
 
 def _build_post(line: PostLine, number: int, folder: Path, types: Mapping[str, str]) -> ParsedPost:
     text, offsets = _find_words(line)
-    gold, widened = None, 0
+    gold = None
     if line.tags is not None:
         gold = tuple(decode_bio(line.tags, types))
     elif line.mentions is not None:
-        gold, widened = _align_mentions(line.mentions, text, offsets, types)
+        gold = _align_mentions(line.mentions, text, offsets, types)
     post = Post(
         id=line.id or str(number),
         text=text,
@@ -141,7 +146,7 @@ def _build_post(line: PostLine, number: int, folder: Path, types: Mapping[str, s
         image_id=Path(line.image).stem if line.image else None,
         picture=_resolve_image(folder, line.image) if line.image else None,
     )
-    return ParsedPost(post, _resolve_split(line.split), widened)
+    return ParsedPost(post, _resolve_split(line.split))
 
 
 def _find_words(line: PostLine) -> tuple[str, Offsets]:
@@ -162,11 +167,10 @@ def _find_words(line: PostLine) -> tuple[str, Offsets]:
 
 def _align_mentions(
     mentions: Sequence[MentionEntry], text: str, offsets: Offsets, types: Mapping[str, str]
-) -> tuple[tuple[Span, ...], int]:
-    """Widen mentions to whole words. Returns the spans and how many mentions were widened."""
-    spans: list[Span] = []
-    widened = 0
-    for mention in sorted(mentions, key=lambda mention: mention.start):
+) -> tuple[Span, ...]:
+    """Convert offsets of characters to spans of words. A mention that cuts a word is partial."""
+    spans: set[Span] = set()
+    for mention in mentions:
         position = f"{mention.start}–{mention.end}"
         if mention.end > len(text):
             raise ValueError(f"the mention at {position} ends behind the text")
@@ -176,11 +180,19 @@ def _align_mentions(
         if not covered:
             raise ValueError(f"the mention at {position} covers no word")
         first, last = covered[0], covered[-1]
-        if spans and first < spans[-1].end:
-            raise ValueError(f"the mention at {position} shares a word with another")
-        widened += (offsets[first][0], offsets[last][1]) != (mention.start, mention.end)
-        spans.append(Span(first, last + 1, types.get(mention.type, mention.type)))
-    return tuple(spans), widened
+        partial = offsets[first][0] < mention.start or mention.end < offsets[last][1]
+        spans.add(Span(first, last + 1, types.get(mention.type, mention.type), partial))
+    return tuple(sorted(spans))
+
+
+def _find_untaggable(gold: Sequence[Span]) -> Iterator[tuple[LineErrorKind, Span]]:
+    """The mentions that tags cannot express, and why."""
+    taggable = select_taggable(gold)
+    for span in gold:
+        if span.partial:
+            yield LineErrorKind.PARTIAL_MENTION, span
+        elif span not in taggable:
+            yield LineErrorKind.OVERLAPPING_MENTION, span
 
 
 def _resolve_image(folder: Path, image: str) -> Path:

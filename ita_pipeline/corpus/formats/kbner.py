@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ita_pipeline.corpus.formats.conll import CONTEXT_TAGS, REPLACEMENT, TaggedSentence, encode_bio, read_sentences
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind
-from ita_pipeline.corpus.posts import Post, PostWithContexts
+from ita_pipeline.corpus.posts import Post, PostWithContexts, select_taggable
 
 EOS = "<EOS>"
 
@@ -119,11 +119,14 @@ def describe_changes(posts: Sequence[Post], splits: Mapping[str, Sequence[PostWi
     left_out = len(posts) - len(pairs)
     unlabeled = sum(post.gold is None for post, _ in pairs)
     escaped = sum(word != escape_word(word) for post, _ in pairs for word in post.words)
+    lost = sum(len(set(post.gold or ())) - len(select_taggable(post.gold or ())) for post, _ in pairs)
     without_context = sum(not contexts for _, contexts in pairs)
     if left_out:
         yield f"{left_out} posts have no word and are left out"
     if unlabeled:
         yield f"{unlabeled} posts have no labels; each of their words is written as O, since the readers want a tag"
+    if lost:
+        yield f"{lost} mentions begin or end inside a word, or overlap another; tags cannot express them"
     if escaped:
         yield f"{escaped} words hold white space or are <EOS>; they are written with _ or as EOS"
     if without_context:

@@ -182,7 +182,7 @@ def compare_spans(gold: Iterable[Span], predicted: Iterable[Span]) -> list[Match
 
 
 def _is_same_span(gold: Span, predicted: Span) -> bool:
-    return (gold.start, gold.end) == (predicted.start, predicted.end)
+    return (gold.start, gold.end, gold.partial) == (predicted.start, predicted.end, predicted.partial)
 
 
 def _match_priority(gold: Span, predicted: Span) -> tuple[bool, bool, int]:

@@ -10,7 +10,8 @@ import pytest
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.formats import parse_posts
-from ita_pipeline.corpus.posts import Span
+from ita_pipeline.corpus.line_errors import LineError, LineErrorKind
+from ita_pipeline.corpus.posts import Span, select_taggable
 
 
 def read(*lines: Any) -> Any:
@@ -24,16 +25,39 @@ def test_text_and_character_offsets():
     (found,) = read({"text": text, "mentions": [{"start": 2, "end": 14, "type": "PER"}], "more": 1})
     assert found.post.words == ("🎉", "Ada", "Lovelace", "@home")
     assert found.post.gold == (Span(1, 3, "PER"),)
-    assert found.widened == 0
     assert all(found.post.text[s:e] == w for (s, e), w in zip(found.post.offsets, found.post.words, strict=True))
 
 
-def test_a_mention_inside_a_word_is_widened_and_counted():
-    (found,) = read({"text": "at NASA-HQ now", "mentions": [{"start": 3, "end": 5, "type": "ORG"}]})
-    assert found.widened == 1
-    (span,) = found.post.gold
-    assert "NASA".startswith(found.post.text[3:5])
-    assert span.start == 1
+@pytest.mark.parametrize(
+    ("text", "start", "end", "words"),
+    [
+        ("at #TeamLondon now", 8, 14, (1, 2)),
+        ("삼성전자는 서울에서", 0, 4, (0, 1)),
+        ("Ada Lovelaces", 0, 12, (0, 2)),
+    ],
+)
+def test_a_mention_that_cuts_a_word_is_kept_as_partial(text: str, start: int, end: int, words: tuple[int, int]):
+    errors: list[LineError] = []
+    Path("tweets.jsonl").write_text(
+        json.dumps({"text": text, "mentions": [{"start": start, "end": end, "type": "ORG"}]})
+    )
+    (found,) = parse_posts(Path("tweets.jsonl"), on_error=errors.append)
+    assert found.post.gold == (Span(*words, "ORG", partial=True),)
+    assert [(error.kind, error.line) for error in errors] == [(LineErrorKind.PARTIAL_MENTION, 1)]
+
+
+def test_mentions_that_share_a_word_are_all_kept():
+    mentions = [
+        {"start": 0, "end": 8, "type": "LOC"},
+        {"start": 0, "end": 14, "type": "ORG"},
+        {"start": 0, "end": 8, "type": "LOC"},
+    ]
+    errors: list[LineError] = []
+    Path("tweets.jsonl").write_text(json.dumps({"text": "New York Times", "mentions": mentions}))
+    (found,) = parse_posts(Path("tweets.jsonl"), on_error=errors.append)
+    assert found.post.gold == (Span(0, 2, "LOC"), Span(0, 3, "ORG"))
+    assert select_taggable(found.post.gold) == [Span(0, 3, "ORG")]
+    assert [error.kind for error in errors] == [LineErrorKind.OVERLAPPING_MENTION]
 
 
 def test_tokens_with_tags():
@@ -68,10 +92,6 @@ def test_pictures_are_relative_to_the_file_and_stay_inside():
         ({"text": "a", "mentions": [{"start": 5, "end": 6, "type": "PER"}]}, "ends behind the text"),
         ({"text": "a  b", "mentions": [{"start": 1, "end": 2, "type": "PER"}]}, "covers no word"),
         ({"text": "a b", "mentions": [{"start": 0, "end": 1, "type": "PER", "text": "b"}]}, "count characters"),
-        (
-            {"text": "a b", "mentions": [{"start": 0, "end": 3, "type": "X"}, {"start": 2, "end": 3, "type": "Y"}]},
-            "shares",
-        ),
         ({"text": "a", "split": "everything"}, "none of train, dev, test"),
         ({"text": ["a"]}, "text"),
     ],

@@ -14,17 +14,19 @@ function marked(entry, mentions, withScores) {
     const element = make("mark", { class: `${colour(mention.type)}${mention.right === false ? " off" : ""}` });
     const spoken = judged && make("span", { class: "unseen" }, mention.right ? ", right" : ", wrong");
     const sign = judged && make("span", { "aria-hidden": "true" }, judged);
-    put(element, bdi(parts.slice(2 * mention.start + 1, 2 * mention.end).join("")), " ");
-    put(element, make("small", {}, bdi(mention.type), sign, spoken, score.trimEnd()));
+    // Gold mentions may overlap: each word is written once.
+    put(element, bdi(parts.slice(Math.max(position, 2 * mention.start + 1), 2 * mention.end).join("")), " ");
+    const part = mention.partial ? " (part of a word)" : "";
+    put(element, make("small", {}, bdi(mention.type), part, sign, spoken, score.trimEnd()));
     if (mention.score !== undefined) element.title = `${mention.type} ${percent(mention.score)}`;
     put(line, element);
-    position = 2 * mention.end;
+    position = Math.max(position, 2 * mention.end);
   }
   return put(line, parts.slice(position).join(""));
 }
 
 const sameMentions = (a, b) => spans(a) === spans(b);
-const spans = (mentions) => mentions.map((m) => `${m.start}-${m.end}-${m.type}`).sort().join(" ");
+const spans = (mentions) => mentions.map((m) => `${m.start}-${m.end}-${m.type}${m.partial ? "-part" : ""}`).sort().join(" ");
 
 // Views that say the same share a line, unless every line is wanted.
 function says(entry, every) {

@@ -79,9 +79,15 @@ def write_atomically(file: Path, text: str) -> None:
 def open_atomically(file: Path) -> Generator[BinaryIO]:
     """Yield a temporary file that replaces `file` when it is complete, and otherwise leaves nothing.
 
+    A device or a pipe, such as `/dev/null`, is written to directly.
+
     Raises:
         OSError: the disk is full or fails; the old file is unchanged.
     """
+    if file.exists() and not file.is_file():
+        with file.open("wb") as opened:
+            yield opened
+        return
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     temporary = Path(name)
     try:

@@ -64,3 +64,13 @@ def test_a_file_settles_after_a_tick_of_its_clock(tmp_path: Path):
         assert is_settled(file.stat()) is settled
     os.utime(file, (now, int(now) - 1))  # a clock that counts whole seconds ticks more slowly
     assert not is_settled(file.stat())
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_atomically(pipe, "page")
+    assert os.read(reader, 100) == b"page"
+    assert pipe.is_fifo()
+    os.close(reader)

@@ -17,10 +17,10 @@ from ita_pipeline.extraction.options import Options
 from ita_pipeline.sources.decode import open_image
 from ita_pipeline.sources.discover import discover, find_image, list_folder
 from ita_pipeline.sources.refs import Unreadable
-from tests.support.fakes import Answer, draw, ita_here, ref
+from tests.support.fakes import draw, ita_here, ref
+from tests.support.ocr_runs import OCR, counts, extract
 from tests.support.picture_server import serving
 
-OCR = ("--preset", "bundled", "--stage", "ocr")
 COLOURS = ("red", "green", "blue", "white")
 
 
@@ -34,16 +34,6 @@ def pack(path: str, files: list[Path], name: str = "{}") -> Path:
         for file in files:
             made.add(file, name.format(file.name))
     return Path(path)
-
-
-def counts(answer: Answer) -> tuple[int, int, int]:
-    assert "Traceback" not in answer.err
-    (stage,) = json.loads(answer.out)["stages"]
-    return stage["fresh"], stage["done"], stage["failed"]
-
-
-def extract(target: str | Path, *more: str) -> Answer:
-    return ita_here("extract", target, *OCR, "--json", *more)
 
 
 def test_a_folder_lists_all_image_formats_and_other_files(tmp_path: Path):

@@ -24,9 +24,8 @@ from ita_pipeline.sources.object_store import RemoteFile, examine_file, info_sta
 from ita_pipeline.sources.refs import ImageRef, Unreadable
 from stages.base import BadItemError, FailureKind
 from tests.support.fakes import draw, ita_here
+from tests.support.ocr_runs import OCR, extract
 from tests.support.s3_server import Fault, Server, s3_server
-
-OCR = ("--preset", "bundled", "--stage", "ocr", "--json")
 
 
 @pytest.fixture
@@ -44,20 +43,20 @@ def test_a_bucket_is_read_once_and_then_only_listed(store: Server):
     files = pictures()
     store.put({**{f"posts/{name}": content for name, content in files.items()}, "posts/notes.txt": b"x"})
     store.put({"posts/.hidden/a.png": b"x", "posts/empty.png": b"", "other/b.png": b"x"})
-    answer = ita_here("extract", "s3://bucket/posts/", *OCR)
+    answer = extract("s3://bucket/posts/")
     found = json.loads(answer.out)
     assert (answer.code, found["stages"][0]["done"], found["stages"][0]["failed"]) == (1, 3, 1), answer.err
     assert found["failed"][0]["image"] == "s3://bucket/posts/empty.png"
     assert "1 files are no pictures by their name (1 .txt): notes.txt" in answer.err
     assert len(store.read) == len({*store.read})
     before = len(store.read)
-    again = json.loads(ita_here("extract", "s3://bucket/posts/", *OCR).out)["stages"][0]
+    again = json.loads(extract("s3://bucket/posts/").out)["stages"][0]
     assert (again["fresh"], again["done"], len(store.read)) == (3, 0, before)
     store.put({"posts/deep/red.png": files["deep/blue.png"]})
-    status = json.loads(ita_here("status", "s3://bucket/posts/", *OCR).out)["stages"][0]
+    status = json.loads(ita_here("status", "s3://bucket/posts/", *OCR, "--json").out)["stages"][0]
     assert (status["fresh"], status["stale"]) == (2, 0)
     assert store.read[before:] == ["/bucket/posts/deep/red.png"]
-    assert ita_here("why", "s3://bucket/posts/deep/blue.png", *OCR).code == 0
+    assert ita_here("why", "s3://bucket/posts/deep/blue.png", *OCR, "--json").code == 0
 
 
 def test_an_archive_in_a_bucket_is_read_in_place(store: Server):
@@ -66,12 +65,12 @@ def test_an_archive_in_a_bucket_is_read_in_place(store: Server):
         with tarfile.open("a.tar", "w") as made:
             made.add(Path(name).name)
         store.put({f"shard-{number}.tar": Path("a.tar").read_bytes()})
-    answer = ita_here("extract", "s3://bucket/shard-{0..2}.tar", *OCR)
+    answer = extract("s3://bucket/shard-{0..2}.tar")
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["stages"][0]["done"] == 3, answer.err
-    again = ita_here("extract", "s3://bucket/", *OCR)
+    again = extract("s3://bucket/")
     assert json.loads(again.out)["stages"][0]["fresh"] == 3
-    gone = ita_here("extract", "s3://bucket/shard-{0..3}.tar", *OCR)
+    gone = extract("s3://bucket/shard-{0..3}.tar")
     assert gone.code == 2
     assert "there is nothing at s3://bucket/shard-3.tar" in gone.err
 
@@ -116,7 +115,7 @@ def test_a_permanent_fault_affects_only_its_image(store: Server, tmp_path: Path)
 )
 def test_a_wrong_bucket_or_key_is_one_sentence(target: str, code: int, says: str, store: Server):
     store.put({"a.png": b"x"})
-    answer = ita_here("extract", target, *OCR)
+    answer = extract(target)
     assert (answer.code, says in answer.err) == (code, True), answer.err
     assert answer.err.count("error: ") == 1
 
@@ -126,14 +125,14 @@ def test_missing_credentials_are_reported_without_a_retry(store: Server, monkeyp
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("HOME", str(Path.cwd()))
-    answer = ita_here("extract", "s3://bucket/posts/", *OCR)
+    answer = extract("s3://bucket/posts/")
     assert answer.code == 3, answer.err
     assert "s3://bucket/posts/ may not be read" in answer.err
 
 
 def test_a_store_that_does_not_answer_is_one_sentence(store: Server, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    answer = ita_here("extract", "s3://bucket/posts/", *OCR)
+    answer = extract("s3://bucket/posts/")
     assert answer.code == 3, answer.err
     assert "s3://bucket/posts/ does not answer" in answer.err
 
@@ -144,7 +143,7 @@ def test_credentials_are_neither_logged_nor_stored(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "VERYSECRET")
     caplog.set_level(logging.INFO)
     store.put({f"a/{name}": content for name, content in pictures(1).items()})
-    answer = ita_here("extract", "s3://bucket/a/", *OCR)
+    answer = extract("s3://bucket/a/")
     assert answer.code == 0, answer.err
     kept = b"".join(path.read_bytes() for path in Path(".ita").rglob("*") if path.is_file())
     assert b"VERYSECRET" not in kept
@@ -187,7 +186,7 @@ def test_a_stamp_changes_with_the_content_or_is_empty():
 def test_images_that_do_not_fit_in_the_cache_are_fetched_again(store: Server, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ita_pipeline.api.extract.DownloadCache", lambda: DownloadCache(0))
     store.put({f"a/{name}": content for name, content in pictures().items()})
-    answer = ita_here("extract", "s3://bucket/a/", *OCR)
+    answer = extract("s3://bucket/a/")
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["stages"][0]["done"] == 3
     assert sorted(store.read) == sorted([f"/bucket/a/{name}" for name in pictures()] * 2)

@@ -22,9 +22,9 @@ from ita_pipeline.sources.discover import discover
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.parquet import Cell, is_table, list_table_cells
 from stages.base import BadItemError, FailureKind
-from tests.support.fakes import Answer, draw, ita_here
+from tests.support.fakes import draw, ita_here
+from tests.support.ocr_runs import OCR, counts, extract
 
-OCR = ("--preset", "bundled", "--stage", "ocr", "--json")
 COLOURS = ("red", "green", "blue", "white")
 
 
@@ -32,19 +32,6 @@ def png(colour: str) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (64, 48), colour).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def counts(*arguments: str) -> tuple[int, int, int]:
-    answer = extract(*arguments)
-    (stage,) = json.loads(answer.out)["stages"]
-    return stage["fresh"], stage["done"], stage["failed"]
-
-
-def extract(*arguments: str) -> Answer:
-    answer = ita_here("extract", *arguments, *OCR)
-    assert "Traceback" not in answer.err
-    assert answer.out, answer.err
-    return answer
 
 
 def dataset(colours: tuple[str, ...] = COLOURS) -> Any:
@@ -64,40 +51,40 @@ def written(values: Any, name: str = "a.parquet", column: str = "image", **optio
 def test_tables_of_datasets_are_read_from_every_source(monkeypatch: pytest.MonkeyPatch):
     for colour in COLOURS:
         draw(Path(f"images/{colour}.png"), colour).write_bytes(png(colour))
-    assert counts("images") == (0, 4, 0)
+    assert counts(extract("images")) == (0, 4, 0)
     dataset(COLOURS[:3]).to_parquet("parts/train-0.parquet", batch_size=2)
     dataset(COLOURS[3:]).to_parquet("parts/train-1.parquet")
     memory = fsspec.filesystem("memory")
     for path in Path("parts").iterdir():
         memory.pipe_file(f"/parts/{path.name}", path.read_bytes())
     for target in ("parts", "parts/train-{0..1}.parquet", "memory://parts/"):
-        assert counts(target) == (4, 0, 0), target
+        assert counts(extract(target)) == (4, 0, 0), target
     dataset().save_to_disk("saved", num_shards=2)
-    assert counts("saved") == (4, 0, 0)
+    assert counts(extract("saved")) == (4, 0, 0)
 
     import datasets
 
     found = datasets.load_from_disk("saved")
     monkeypatch.setattr("datasets.load_dataset", lambda name, revision=None: datasets.DatasetDict({"train": found}))
-    assert counts("owner/name") == (4, 0, 0)
-    why = ita_here("why", "parts/train-0.parquet::2", *OCR)
+    assert counts(extract("owner/name")) == (4, 0, 0)
+    why = ita_here("why", "parts/train-0.parquet::2", *OCR, "--json")
     assert json.loads(why.out)["stages"][0]["state"] == "fresh"
 
 
 def test_images_of_a_table_are_extracted_once():
     dataset().to_parquet("a.parquet")
-    assert counts("a.parquet") == (0, 4, 0)
-    assert counts("a.parquet") == (4, 0, 0)
+    assert counts(extract("a.parquet")) == (0, 4, 0)
+    assert counts(extract("a.parquet")) == (4, 0, 0)
     dataset(("black", "red")).to_parquet("a.parquet")
-    assert counts("a.parquet") == (1, 1, 0)
+    assert counts(extract("a.parquet")) == (1, 1, 0)
 
 
 def test_a_table_replaced_within_a_clock_tick_is_read_again(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ita_pipeline.sources.local.is_settled", lambda status: False)
     dataset(("red", "green")).to_parquet("a.parquet")
-    assert counts("a.parquet") == (0, 2, 0)
+    assert counts(extract("a.parquet")) == (0, 2, 0)
     dataset(("black", "red")).to_parquet("a.parquet")
-    assert counts("a.parquet") == (1, 1, 0)
+    assert counts(extract("a.parquet")) == (1, 1, 0)
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)

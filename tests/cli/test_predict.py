@@ -111,6 +111,9 @@ def test_mentions_of_unknown_types_count_as_missed(
     [
         (["predict", "gone", "--text", "x"], 3, "there is no run gone", "ita train"),
         (["predict", "mine"], 2, "give one source of posts", "--text"),
+        (["predict", "mine", "--text", "x", "--to", "new"], 2, "--to belongs to --source", "--json > FILE"),
+        (["predict", "mine", "--source", "x", "--to", "new", "--parts", "y"], 2, "two ways", "one of them"),
+        (["predict", "mine", "--text", "x", "--engine", "ray"], 2, "writes to part files", "--parts FOLDER"),
         (["predict", "mine", "--image", "x.jpg", "--jsonl", "-"], 2, "--image belongs to --text", "image"),
         (["predict", "mine", "--text", "x", "--image", "gone.jpg"], 3, "there is no picture gone.jpg", "--image"),
     ],

@@ -1,12 +1,16 @@
-"""`ita report` as a person calls it."""
+"""`ita report` and `ita compare` as a person calls them."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from ita_pipeline.cli import app
 from tests.support.fakes import ita
+from tests.support.finished_run import GOLD, NOTHING, finished_run
 from tests.support.report_site import build_site
 
 
@@ -37,3 +41,19 @@ def test_a_mistake_gets_one_sentence(arguments: list[str], says: str):
     assert answer.code == 2, answer.err
     assert says in answer.err
     assert "Traceback" not in answer.err
+
+
+def test_compare_prints_a_table_or_json():
+    finished_run("a", NOTHING, GOLD)
+    finished_run("b", GOLD, GOLD)
+    answer = CliRunner().invoke(app, ["compare", "mine/a", "runs/mine/b", "--samples", "200"])
+    assert answer.exit_code == 0
+    header, text, both = answer.stdout.splitlines()
+    assert header.split("  ")[0] == "view"
+    assert text.split()[:4] == ["T", "0.00", "100.00", "+100.00"]
+    assert both.split()[-1] == "1.0000"
+    assert "3 posts of test with 2 mentions; 200 samples" in answer.stderr
+    content = json.loads(CliRunner().invoke(app, ["compare", "mine/a", "mine/b", "--json"]).stdout)
+    assert content["schema"] == "ita.compare/1"
+    assert set(content["views"]["text+image"]) == {"a", "b", "difference", "bootstrap", "randomisation"}
+    assert content["views"]["text"]["bootstrap"].keys() == {"samples", "low", "high", "not_better"}

@@ -6,18 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.api.extract import build_chosen_stages
 from ita_pipeline.cache import cleanup, compaction
 from ita_pipeline.cache.cleanup import Removal
 from ita_pipeline.cache.compaction import Compacted
-from ita_pipeline.cache.export import parquet
-from ita_pipeline.cache.export.parquet import ExportedFile
 from ita_pipeline.cache.index import Damage as Damage
 from ita_pipeline.cache.keys import KEY_FILE, StageKey, read_key, stage_keys
-from ita_pipeline.cache.shared.compaction import compact as compact_shared
-from ita_pipeline.cache.shared.compaction import merge_small_segments
 from ita_pipeline.cache.shared.store import SharedCache
 from ita_pipeline.cache.shared.sync import KeyTransfer, Transfer, open_mirror, pull_all, push
 from ita_pipeline.cache.store import KeyUsage, Store, Workspace
@@ -32,6 +28,9 @@ from ita_pipeline.extraction.presets import load_installed_stages
 from ita_pipeline.extraction.recompute import Agreement, Recomputation
 from ita_pipeline.extraction.recompute import recompute as recompute_images
 from ita_pipeline.extraction.session import format_damage
+
+if TYPE_CHECKING:
+    from ita_pipeline.cache.parquet import ExportedFile
 
 
 def list_keys(shared: SharedCache | None = None, workspace: Path = Path()) -> list[KeyUsage]:
@@ -69,7 +68,7 @@ def compact(
             yield str(compacted.folder), compacted
         return
     with shared.as_user_errors():
-        yield from compact_shared(shared, _work_folder(workspace), drop_damaged)
+        yield from compaction.compact_shared(shared, _work_folder(workspace), drop_damaged)
 
 
 def plan_cleanup(
@@ -214,7 +213,7 @@ def push_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = 
             if key is not None and (not stages or key.stage in stages):
                 transfer = push(store, shared, key)
                 if transfer.is_crowded:
-                    merge_small_segments(shared, key, store.root)
+                    compaction.merge_small_objects(shared, key, store.root)
                 yield KeyTransfer(key, transfer)
 
 
@@ -240,6 +239,8 @@ def export_parquet(
         UserError: as for `pull_cache`, a file exists already, or there is nothing to export.
         CorruptCacheError: a record is damaged.
     """
+    from ita_pipeline.cache import parquet
+
     store, installed = Workspace(workspace).store, load_installed_stages()
     if shared is None:
         return parquet.export(store, Path(folder), installed, stages)

@@ -8,29 +8,26 @@ generation, or a value in place of a failure, replaces it for good.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator, Sequence
+import itertools
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ita_pipeline.cache import records
 from ita_pipeline.cache.database import State
 from ita_pipeline.cache.index import IndexEntry
-from ita_pipeline.cache.keys import StageKey
+from ita_pipeline.cache.keys import StageKey, write_key
 from ita_pipeline.cache.lineage import Merge
-from ita_pipeline.cache.records import (
-    MAX_SMALL_SEGMENTS,
-    SMALL_SEGMENT_BYTES,
-    SegmentLine,
-    SegmentWriter,
-    damage_error,
-    generation_order,
-    is_being_written,
-    parse_generation,
-    read_lines,
-)
+from ita_pipeline.cache.records import SegmentLine, SegmentWriter
+from ita_pipeline.cache.shared.store import SharedCache
+from ita_pipeline.cache.shared.sync import put_segment
 from ita_pipeline.cache.store import Store
+from ita_pipeline.cache.validate import find_first_damage
 from ita_pipeline.core.files import sync_to_disk, write_atomically
-from ita_pipeline.core.iteration import batched
+from ita_pipeline.core.iteration import batched, run_parallel
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +64,19 @@ def compact_folder(
     Raises:
         CorruptCacheError: a line is damaged and `drop_damaged` is false.
     """
-    closed = sorted(path for path in folder.glob("*.jsonl") if not is_being_written(path))
+    closed = sorted(path for path in folder.glob("*.jsonl") if not records.is_being_written(path))
     store.index.refresh(folder)
     counts = store.index.count_lines(folder)
-    damaged = {line.segment for line in store.index.find_damage(folder)}
     chosen: list[Path] = []
     small: list[Path] = []
     for path in closed:
         current, lines = counts.get(path.name, (0, 0))
-        if current < lines or path in damaged or path.name in incomplete:
+        if current < lines or path.name in incomplete:  # a line was replaced or is damaged
             chosen.append(path)
         elif path.stat().st_size < store.max_segment_bytes // 2:
             small.append(path)
-    generations = [parse_generation(path.name) for path in [*small, *chosen]]
-    chosen += [path for path in small if generations.count(parse_generation(path.name)) > 1]
+    generations = [records.parse_generation(path.name) for path in [*small, *chosen]]
+    chosen += [path for path in small if generations.count(records.parse_generation(path.name)) > 1]
     return merge_segments(store, folder, sorted(chosen), drop_damaged, incomplete) if chosen else None
 
 
@@ -95,17 +91,13 @@ def open_writer(store: Store, key: StageKey, replace: bool = False) -> Generator
 
 def merge_small_segments(store: Store, folder: Path) -> Compacted | None:
     """Merge small segments where a generation has many, so that their number stays bounded. Damaged ones stay."""
-    by_generation: dict[int, list[Path]] = {}
-    for path in sorted(folder.glob("*.jsonl")):
-        with suppress(FileNotFoundError):
-            if path.stat().st_size < SMALL_SEGMENT_BYTES:
-                by_generation.setdefault(parse_generation(path.name), []).append(path)
-    many = [path for paths in by_generation.values() if len(paths) >= MAX_SMALL_SEGMENTS for path in paths]
-    if not many:
-        return None
     with suppress(FileNotFoundError):  # another process is merging them
-        closed = [path for path in many if not is_being_written(path)]
-        return merge_undamaged(store, folder, closed)
+        paths = sorted(folder.glob("*.jsonl"))
+        small = [path for path in paths if path.stat().st_size < records.SMALL_SEGMENT_BYTES]
+        counts = Counter(records.parse_generation(path.name) for path in small)
+        many = [path for path in small if counts[records.parse_generation(path.name)] >= records.MAX_SMALL_SEGMENTS]
+        closed = [path for path in many if not records.is_being_written(path)]
+        return merge_undamaged(store, folder, closed) if closed else None
     return None
 
 
@@ -136,88 +128,140 @@ def merge_segments(
     """
     damage = [line for line in store.index.find_damage(folder) if line.segment in old]
     if damage and not drop_damaged:
-        raise damage_error(f"{damage[0].segment}, line {damage[0].line}")
-    replacement, kept = SegmentReplacement(folder, store.max_segment_bytes), 0
-    try:
-        for path in old:
-            with path.open("rb") as segment:
-                for lines in batched(read_lines(segment), 500):
-                    current = [line for line in _find_current(store, path, old, lines) if line.is_intact]
-                    replacement.append(parse_generation(path.name), current)
-                    kept += len(current)
-        replacement.finish()
-    except BaseException:
-        replacement.abandon()
-        raise
-    damaged = {path.name for path in old if path in {line.segment for line in damage} or path.name in incomplete}
-    whole = frozenset(path.name for path in old if path.name not in damaged)
-    merge = Merge(frozenset(replacement.names), whole, frozenset(damaged))
+        raise records.damage_error(f"{damage[0].segment}, line {damage[0].line}")
+    into, count = _write_segments(folder, _iterate_kept(store, old), store.max_segment_bytes)
+    names = {path.name for path in old}
+    damaged = {Path(line.segment).name for line in damage} | names.intersection(incomplete)
+    merge = Merge(frozenset(into), frozenset(names - damaged), frozenset(damaged))
     write_atomically(folder / merge.name, merge.to_json().decode())
-    for path in sorted(old, key=generation_order):  # if this is interrupted, no replaced record comes back
+    for path in sorted(old, key=records.generation_order):  # if this is interrupted, no replaced record comes back
         path.unlink(missing_ok=True)
     sync_to_disk(folder)
-    return Compacted(folder, len(old), kept, len(damage), merge)
+    return Compacted(folder, len(old), count, len(damage), merge)
 
 
-def _find_current(
-    store: Store, path: Path, old: Collection[Path], lines: Sequence[SegmentLine]
-) -> Iterator[SegmentLine]:
-    """Find the lines of a segment that may not be left out."""
-    images = [line.image for line in lines]
-    entries = {entry.image: entry for entry in store.index.find_entries(path.parent, images)}
-    for line in lines:
-        entry = entries.get(line.image)
-        if entry is None or (entry.segment, entry.start) == (path, line.start):
-            yield line
-            continue
-        if entry.segment not in old and not _is_replaced(line, path, entry):
-            yield line
+def _iterate_kept(store: Store, old: Collection[Path]) -> Iterator[tuple[int, list[SegmentLine]]]:
+    """Iterate over the lines of segments that may not be left out, in batches, each with its generation."""
+    for path in old:
+        with path.open("rb") as segment:
+            for lines in batched((line for line in records.read_lines(segment) if line.is_intact), 500):
+                entries = store.index.find_entries(path.parent, [line.image for line in lines])
+                current = {entry.image: entry for entry in entries}
+                kept = [line for line in lines if not _is_replaced(line, path, current.get(line.image), old)]
+                yield records.parse_generation(path.name), kept
 
 
-def _is_replaced(line: SegmentLine, path: Path, entry: IndexEntry) -> bool:
+def _is_replaced(line: SegmentLine, path: Path, entry: IndexEntry | None, old: Collection[Path]) -> bool:
     """Whether another record of the image counts in place of a line, whatever their segments will be called."""
-    other, own = parse_generation(entry.segment.name), parse_generation(path.name)
-    if other != own or not line.is_intact:
+    if entry is None or (entry.segment, entry.start) == (path, line.start):
+        return False
+    if entry.segment in old:
+        return True
+    other, own = records.parse_generation(entry.segment.name), records.parse_generation(path.name)
+    if other != own:
         return other > own
     return entry.state is State.VALUE and line.failure is not None
 
 
-class _UnfinishedWriter(SegmentWriter):
-    suffix = ".making"
+def _write_segments(
+    folder: Path, batches: Iterable[tuple[int, Sequence[SegmentLine]]], max_bytes: int
+) -> tuple[list[str], int]:
+    """Write lines to new segments of their generations; return the names of these and the number of lines.
 
-
-class SegmentReplacement:
-    """New segments of each generation. They get their final names only when all of them are complete."""
-
-    def __init__(self, folder: Path, max_bytes: int) -> None:
-        self.names: list[str] = []
-        self._folder, self._max_bytes = folder, max_bytes
-        self._writers: dict[int, SegmentWriter] = {}
-        self._unfinished: list[Path] = []
-
-    def append(self, generation: int, lines: Sequence[SegmentLine]) -> None:
-        """Append lines to the segment of a generation."""
-        if generation not in self._writers:
-            on_close = self._unfinished.append
-            writer = _UnfinishedWriter(self._folder, generation, on_close, max_bytes=self._max_bytes)
-            self._writers[generation] = writer
-        self._writers[generation].append_lines(b"".join(line.content + b"\n" for line in lines))
-
-    def finish(self) -> None:
-        """Give all segments their names."""
-        self._close()
-        for path in self._unfinished:
-            self.names.append(path.with_suffix(".jsonl").name)
-            path.replace(self._folder / self.names[-1])
-        if self.names:
-            sync_to_disk(self._folder)
-
-    def abandon(self) -> None:
-        """Remove all new segments."""
-        self._close()
-        for path in [*self._unfinished, *(self._folder / name for name in self.names)]:
-            path.unlink(missing_ok=True)
-
-    def _close(self) -> None:
-        for writer in self._writers.values():
+    The segments get their final names only when all of them are complete.
+    """
+    writers: dict[int, SegmentWriter] = {}
+    unfinished: list[Path] = []
+    names: list[str] = []
+    count = 0
+    try:
+        for generation, lines in batches:
+            if generation not in writers:
+                on_close = unfinished.append
+                writer = SegmentWriter(folder, generation, on_close, max_bytes=max_bytes, suffix=".making")
+                writers[generation] = writer
+            writers[generation].append_lines(b"".join(line.content + b"\n" for line in lines))
+            count += len(lines)
+        for writer in writers.values():
             writer.close()
+        for path in unfinished:
+            names.append(path.with_suffix(".jsonl").name)
+            path.replace(folder / names[-1])
+        if names:
+            sync_to_disk(folder)
+    except BaseException:
+        for writer in writers.values():
+            writer.close()
+        for path in [*unfinished, *(folder / name for name in names)]:
+            path.unlink(missing_ok=True)
+        raise
+    return names, count
+
+
+def compact_shared(shared: SharedCache, work: Path, drop_damaged: bool = False) -> Iterator[tuple[str, Compacted]]:
+    """Merge the segments of each key in a shared cache, as `compact` does; yield its address and the outcome.
+
+    Small segments are fetched to the folder `work` for that, or all of a key where results were replaced.
+
+    Raises:
+        CorruptCacheError: a line is damaged and `drop_damaged` is false; that key is left as it is.
+    """
+    for folder in shared.list_folders():
+        sizes = shared.list_folder(folder).segments
+        if not drop_damaged and all(records.parse_generation(name) == 1 for name in sizes):
+            sizes = {name: size for name, size in sizes.items() if size < records.MAX_SEGMENT_BYTES // 2}
+        key, address = shared.read_key(folder), shared.address(folder)
+        if key is None or len(sizes) < (1 if drop_damaged else 2):
+            continue
+        with _open_copy(shared, key, sizes, work) as (store, incomplete):
+            if incomplete and not drop_damaged:
+                raise records.damage_error(f"{address}/{min(incomplete)}, line 0")
+            compacted = compact_folder(store, store.folder(key), drop_damaged, incomplete)
+            if compacted is not None:
+                _replace_objects(shared, key, store, compacted.merge)
+                yield address, compacted
+
+
+def merge_small_objects(shared: SharedCache, key: StageKey, work: Path) -> Compacted | None:
+    """Merge the small segments of a shared key into one, so that their number stays bounded. Damaged ones stay."""
+    listing = shared.list_folder(key.folder)
+    sizes = {name: size for name, size in listing.segments.items() if size < records.SMALL_SEGMENT_BYTES}
+    with _open_copy(shared, key, sizes, work) as (store, incomplete):
+        folder = store.folder(key)
+        complete = [path for path in sorted(folder.glob("*.jsonl")) if path.name not in incomplete]
+        compacted = merge_undamaged(store, folder, complete)
+        if compacted is not None:
+            _replace_objects(shared, key, store, compacted.merge)
+        return compacted
+
+
+@contextmanager
+def _open_copy(
+    shared: SharedCache, key: StageKey, sizes: Mapping[str, int], work: Path
+) -> Generator[tuple[Store, set[str]]]:
+    """Fetch segments to a temporary store. Yield it and the names of segments whose ends are missing."""
+    with tempfile.TemporaryDirectory(dir=work) as temporary:
+        store = Store(Path(temporary))
+        folder = store.folder(key)
+        write_key(key, folder)
+
+        def fetch(name: str) -> bool:
+            """Fetch a segment; whether its end is missing. One that is gone is left out."""
+            try:
+                shared.fetch(key.folder, name, folder / name)
+            except FileNotFoundError:
+                (folder / name).unlink(missing_ok=True)
+                return False
+            return find_first_damage(folder / name, sizes[name]) == 0
+
+        is_incomplete = run_parallel(fetch, list(sizes))
+        yield store, set(itertools.compress(sizes, is_incomplete))
+
+
+def _replace_objects(shared: SharedCache, key: StageKey, store: Store, merge: Merge) -> None:
+    """Put the results of a merge, and only then remove the objects that they replace."""
+    for name in merge.into:
+        put_segment(shared, key.folder, store.folder(key) / name)
+    shared.put(key.folder, merge.name, merge.to_json())
+    for name in sorted(merge.parts | merge.damaged, key=records.generation_order):
+        shared.remove(key.folder, name)

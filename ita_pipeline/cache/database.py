@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import weakref
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from functools import cached_property
@@ -29,12 +29,6 @@ CREATE TABLE records (
     folder INTEGER, image, segment INTEGER, start INTEGER, length INTEGER, state INTEGER, seconds REAL,
     generation INTEGER, PRIMARY KEY (folder, image)) WITHOUT ROWID;
 CREATE TABLE damage (folder INTEGER, segment INTEGER, line INTEGER, image TEXT);
-"""
-
-INSERT_FOLDER = "INSERT INTO folders (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id"
-
-INSERT_SEGMENT = """
-INSERT INTO segments (folder, name) VALUES (?, ?) ON CONFLICT (folder, name) DO UPDATE SET name = name RETURNING id
 """
 
 ONE_ROW, INCOMING_ROWS = "VALUES (?, ?, ?, ?, ?, ?, ?, ?)", "SELECT * FROM incoming WHERE true ORDER BY image"
@@ -163,6 +157,29 @@ class Database:
         with self.connection as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
+
+    @contextmanager
+    def open_inserter(self, replaced: Sequence[int], is_bulk: bool) -> Generator[Callable[[list[RecordRow]], None]]:
+        """Yield a function that inserts rows into `records`, also in place of those of the `replaced` segments.
+
+        In bulk, rows are collected, and put into the table together at the end, sorted on the disk.
+        """
+        gone = join_ids(replaced)
+        merge_one = INSERT_RECORDS.format(rows=ONE_ROW, gone=gone)
+
+        def insert(rows: list[RecordRow]) -> None:
+            if is_bulk:
+                self.connection.executemany(f"INSERT INTO incoming {ONE_ROW}", rows)
+            else:
+                rows.sort(key=lambda row: sort_bytes(row[1]))
+                self.connection.executemany(merge_one, rows)
+
+        if is_bulk:
+            self.connection.execute("CREATE TEMP TABLE incoming AS SELECT * FROM records WHERE false")
+        yield insert
+        if is_bulk:
+            self.connection.execute(INSERT_RECORDS.format(rows=INCOMING_ROWS, gone=gone))
+            self.connection.execute("DROP TABLE incoming")
 
     def use_memory(self) -> None:
         """Continue with an empty database in memory."""

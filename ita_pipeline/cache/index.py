@@ -14,29 +14,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from ita_pipeline.cache import database
 from ita_pipeline.cache.database import (
-    INCOMING_ROWS,
-    INSERT_FOLDER,
-    INSERT_RECORDS,
-    INSERT_SEGMENT,
-    INSERT_SIZE,
-    ONE_ROW,
     Database,
     RecordRow,
     State,
     from_column,
     has_only_grown,
     is_unchanged,
-    join_ids,
-    sort_bytes,
-    table_order,
     to_column,
-    to_row,
 )
 from ita_pipeline.cache.lineage import find_equivalents, read_merges
 from ita_pipeline.cache.records import parse_generation, read_lines
 from ita_pipeline.core.files import SETTLED_SECONDS, file_stamp, wait_until_settled
 from ita_pipeline.core.iteration import batched
+
+INSERT_FOLDER = "INSERT INTO folders (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id"
+
+INSERT_SEGMENT = """
+INSERT INTO segments (folder, name) VALUES (?, ?) ON CONFLICT (folder, name) DO UPDATE SET name = name RETURNING id
+"""
 
 # Values per SQL statement.
 QUERY_SIZE = 500
@@ -46,6 +43,10 @@ MAX_ATTEMPTS = 5
 P = ParamSpec("P")
 
 Result = TypeVar("Result")
+
+# The segments of a folder and their rows in the index, by name.
+Paths = Mapping[str, Path]
+Rows = Mapping[str, sqlite3.Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class Index(Database):
     def select(self, images: Sequence[str]) -> None:
         """Select the images that `find_unfinished` and `find_states` are about."""
         self._selected = images
-        rows = ((to_column(images[position]), position) for position in table_order(images))
+        rows = ((to_column(images[position]), position) for position in database.table_order(images))
         self.connection.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (image PRIMARY KEY, number) WITHOUT ROWID")
         with self.connection as connection:
             connection.execute("BEGIN")
@@ -146,7 +147,7 @@ class Index(Database):
         for batch in batched(images, QUERY_SIZE):
             marks = ", ".join("?" * len(batch))
             order = f"AND image IN ({marks}) ORDER BY segment, start"
-            yield from self._query_entries(folder, order, [to_column(image) for image in batch])
+            yield from self._query_entries(folder, order, *map(to_column, batch))
 
     def find_entries_by_image(self, folder: Path) -> Iterator[IndexEntry]:
         """Find all records of a key, sorted by image: the order of the table, so that SQLite sorts nothing."""
@@ -180,9 +181,7 @@ class Index(Database):
         )
         return KeySummary(*rows.fetchone())
 
-    def _query_entries(
-        self, folder: Path, condition: str, images: Sequence[bytes | str] = ()
-    ) -> Iterator[IndexEntry]:
+    def _query_entries(self, folder: Path, condition: str, *images: bytes | str) -> Iterator[IndexEntry]:
         rows = self._query(
             folder,
             "SELECT image, name, start, length, state, seconds FROM records CROSS JOIN segments ON id = segment "
@@ -202,7 +201,7 @@ class Index(Database):
         with self.transaction() as connection:
             (folder_id,) = connection.execute(INSERT_FOLDER, [str(folder.relative_to(self.root))]).fetchone()
             rows = self._read_segments(folder_id)
-            removed = {name: row["id"] for name, row in rows.items() if name not in paths}
+            removed = rows.keys() - paths.keys()
             only_grown = all(has_only_grown(row, paths[name]) for name, row in rows.items() if name in paths)
             if not only_grown or (removed and not self._follow_merges(folder, folder_id, paths, rows, removed)):
                 for table in ("records", "damage", "segments"):
@@ -211,22 +210,16 @@ class Index(Database):
             elif not removed:
                 self._index_segments(folder_id, paths, rows)
 
-    def _follow_merges(
-        self,
-        folder: Path,
-        folder_id: int,
-        paths: Mapping[str, Path],
-        rows: Mapping[str, sqlite3.Row],
-        removed: Mapping[str, int],
-    ) -> bool:
+    def _follow_merges(self, folder: Path, folder_id: int, paths: Paths, rows: Rows, removed: set[str]) -> bool:
         """Index the segments that removed ones were merged into; whether they contain all records of those.
 
         Deriving everything again would cost as much as all records of the key.
         """
-        if not removed.keys() <= find_equivalents(paths, read_merges(folder)):
+        if not removed <= find_equivalents(paths, read_merges(folder)):
             return False
-        self._index_segments(folder_id, paths, rows, list(removed.values()))
-        ids = join_ids(list(removed.values()))
+        removed_ids = [rows[name]["id"] for name in removed]
+        self._index_segments(folder_id, paths, rows, removed_ids)
+        ids = database.join_ids(removed_ids)
         remaining = f"SELECT 1 FROM records WHERE folder = ? AND segment IN ({ids}) LIMIT 1"
         if self.connection.execute(remaining, [folder_id]).fetchone():
             return False
@@ -234,33 +227,14 @@ class Index(Database):
         self.connection.execute(f"DELETE FROM segments WHERE id IN ({ids})")
         return True
 
-    def _index_segments(
-        self,
-        folder_id: int,
-        paths: Mapping[str, Path],
-        rows: Mapping[str, sqlite3.Row],
-        removed: Sequence[int] = (),
-    ) -> None:
+    def _index_segments(self, folder_id: int, paths: Paths, rows: Rows, removed: Sequence[int] = ()) -> None:
         """Index all lines of a folder that are new. Their records replace those of removed segments."""
         changed = [p for name, p in paths.items() if name not in rows or not is_unchanged(rows[name], p)]
         read_bytes = sum(rows[path.name]["read"] for path in changed if path.name in rows)
         is_bulk = sum(path.stat().st_size for path in changed) - read_bytes > self.bulk_bytes
-        gone = join_ids(removed)
-
-        def insert(records: list[RecordRow]) -> None:
-            if is_bulk:
-                self.connection.executemany(f"INSERT INTO incoming {ONE_ROW}", records)
-            else:
-                records.sort(key=lambda row: sort_bytes(row[1]))
-                self.connection.executemany(INSERT_RECORDS.format(rows=ONE_ROW, gone=gone), records)
-
-        if is_bulk:
-            self.connection.execute("CREATE TEMP TABLE incoming AS SELECT * FROM records WHERE false")
-        for path in changed:
-            self._index_segment(folder_id, path, rows.get(path.name), insert)
-        if is_bulk:  # all collected records go into the table together, sorted on the disk
-            self.connection.execute(INSERT_RECORDS.format(rows=INCOMING_ROWS, gone=gone))
-            self.connection.execute("DROP TABLE incoming")
+        with self.open_inserter(removed, is_bulk) as insert:
+            for path in changed:
+                self._index_segment(folder_id, path, rows.get(path.name), insert)
 
     def _index_segment(
         self, folder_id: int, path: Path, row: sqlite3.Row | None, insert: Callable[[list[RecordRow]], None]
@@ -277,8 +251,8 @@ class Index(Database):
                     damage = (folder_id, segment_id, line.number, line.image)
                     self.connection.execute("INSERT INTO damage VALUES (?, ?, ?, ?)", damage)
                     continue
-                records.append(to_row(folder_id, segment_id, generation, line))
-                if len(records) == INSERT_SIZE:
+                records.append(database.to_row(folder_id, segment_id, generation, line))
+                if len(records) == database.INSERT_SIZE:
                     insert(records)
                     records.clear()
             insert(records)

@@ -14,7 +14,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated
+
+from pydantic import BaseModel, Field, StringConstraints
 
 from ita_pipeline.cache.records import SEGMENT_NAME
 
@@ -25,6 +27,8 @@ NOTE_NAME = re.compile(r"merged-[0-9a-f]{16}\.json")
 NOTE_PATTERN = "merged-*.json"
 
 MAX_NOTE_BYTES = 16 * 1024 * 1024
+
+_SegmentNames = frozenset[Annotated[str, StringConstraints(pattern=f"^({SEGMENT_NAME.pattern})$")]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +53,21 @@ class Merge:
         return f"merged-{hashlib.sha256(self.to_json()).hexdigest()[:16]}.json"
 
 
+class _Note(BaseModel):
+    """A note from outside: the names in it become paths, so nothing but names of segments is accepted."""
+
+    schema_name: str = Field(alias="schema", pattern=f"^{SCHEMA}$")
+    into: _SegmentNames
+    parts: _SegmentNames
+    damaged: _SegmentNames
+
+
 def parse_merge(content: bytes) -> Merge | None:
     """Parse a note, or return None where it is none: then only work is done twice."""
-    with suppress(ValueError, KeyError, RecursionError):
-        note: object = json.loads(content)
-        members = cast(dict[str, object], note) if isinstance(note, dict) else {}
-        if members.get("schema") == SCHEMA:
-            return Merge(*(_parse_names(members[part]) for part in ("into", "parts", "damaged")))
+    with suppress(ValueError):
+        note = _Note.model_validate_json(content)
+        return Merge(note.into, note.parts, note.damaged)
     return None
-
-
-def _parse_names(value: object) -> frozenset[str]:
-    """
-    Raises:
-        ValueError: the value is not a list of names of segments.
-    """
-    names: list[Any] = cast(list[Any], value) if isinstance(value, list) else [None]
-    if not all(isinstance(name, str) and SEGMENT_NAME.fullmatch(name) for name in names):
-        raise ValueError("not a list of names of segments")
-    return frozenset(names)
 
 
 def read_merges(folder: Path) -> list[Merge]:

@@ -229,7 +229,7 @@ def _explain(draft: StageDraft, keys: Mapping[str, StageKey], store: Store) -> N
         store.index.refresh(folder)
         states = {n: state for n, state in store.index.find_states(folder).items() if n in unexplained}
         if states:
-            reasons = find_changes(other, draft.key, find_key)
+            reasons = tuple(find_changes(other, draft.key, find_key))
             failed_before = (*reasons, Reason(Cause.FAILED))
             draft.stale |= {n: reasons if state is State.VALUE else failed_before for n, state in states.items()}
             unexplained -= states.keys()

@@ -59,12 +59,8 @@ CAUSE_OF_GROUP = {
 FindKey = Callable[[str, str], StageKey | None]
 
 
-def find_changes(old: StageKey, new: StageKey, find_key: FindKey) -> tuple[Reason, ...]:
+def find_changes(old: StageKey, new: StageKey, find_key: FindKey) -> Iterator[Reason]:
     """Find what differs between two keys of a stage, including changes in the stages that it reads."""
-    return tuple(_iterate_changes(old, new, find_key))
-
-
-def _iterate_changes(old: StageKey, new: StageKey, find_key: FindKey) -> Iterator[Reason]:
     before, after = old.components, new.components
     if before.get("version") != after.get("version"):
         yield Reason(Cause.VERSION, "", abbreviate(before.get("version")), abbreviate(after.get("version")))
@@ -74,7 +70,7 @@ def _iterate_changes(old: StageKey, new: StageKey, find_key: FindKey) -> Iterato
     for name, old_digest, new_digest in find_differences(before.get("reads", {}), after.get("reads", {})):
         old_key, new_key = find_key(name, str(old_digest)), find_key(name, str(new_digest))
         # Without its old key, only the fact that the upstream stage changed is known.
-        causes = find_changes(old_key, new_key, find_key) if old_key and new_key else ()
+        causes = list(find_changes(old_key, new_key, find_key)) if old_key and new_key else []
         for reason in causes:
             what = f"{name}: {reason.cause} {reason.what}".rstrip()
             yield Reason(Cause.UPSTREAM, what, reason.before, reason.after)

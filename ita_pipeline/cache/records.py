@@ -176,6 +176,7 @@ def generation_order(segment: Path | str) -> tuple[int, str]:
     return parse_generation(name), name
 
 
+@dataclass(eq=False)
 class SegmentWriter:
     """Appends records to a segment of its own, whose file appears with the first record.
 
@@ -183,18 +184,14 @@ class SegmentWriter:
     which goes into a new one. `on_close` is called with each segment to which nothing more is appended.
     """
 
-    suffix = ".jsonl"
+    folder: Path
+    generation: int = 1
+    on_close: Callable[[Path], None] | None = None
+    max_age: float | None = None
+    max_bytes: int = MAX_SEGMENT_BYTES
+    suffix: str = ".jsonl"
 
-    def __init__(
-        self,
-        folder: Path,
-        generation: int = 1,
-        on_close: Callable[[Path], None] | None = None,
-        max_age: float | None = None,
-        max_bytes: int = MAX_SEGMENT_BYTES,
-    ) -> None:
-        self.folder, self.generation = folder, generation
-        self.on_close, self.max_age, self.max_bytes = on_close, max_age, max_bytes
+    def __post_init__(self) -> None:
         self.path = self._new_path()
         self.size = 0
         self._descriptor: int | None = None

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from ita_pipeline.cache import records
 from ita_pipeline.cache.index import Index, IndexEntry, retry_after_merge
 from ita_pipeline.cache.keys import KEY_FILE, SHORT_KEY_LENGTH, StageKey, read_key, write_key
 from ita_pipeline.cache.lineage import NOTE_PATTERN
 from ita_pipeline.cache.manifest import Manifest
-from ita_pipeline.cache.records import (
-    MAX_SEGMENT_BYTES,
-    Record,
-    SegmentWriter,
-    damage_error,
-    decode,
-    generation_order,
-    has_valid_checksum,
-    is_being_written,
-    parse_generation,
-)
+from ita_pipeline.cache.records import Record, SegmentWriter
 from ita_pipeline.core.errors import CorruptCacheError
 from ita_pipeline.core.files import SETTLED_SECONDS, is_older_than
 from stages.base import Stage
@@ -60,10 +51,8 @@ class KeyUsage:
 class RemoteCache(Protocol):
     """A cache elsewhere that a store fetches from, and that takes what is written."""
 
-    @property
-    def max_segment_age(self) -> float:
-        """Seconds after which a segment is closed, so that others see its records."""
-        ...
+    max_segment_age: float
+    """Seconds after which a segment is closed, so that others see its records."""
 
     def fetch(self, store: Store, stage: Stage[Any], key: StageKey) -> None:
         """Fetch the segments of a key that the store lacks."""
@@ -85,7 +74,7 @@ class Store:
         self.remote = remote
         self.index = Index(root, settled_seconds)
         self.manifest = Manifest(self.index)
-        self.max_segment_bytes = MAX_SEGMENT_BYTES
+        self.max_segment_bytes = records.MAX_SEGMENT_BYTES
 
     def folder(self, key: StageKey) -> Path:
         """The folder of a key."""
@@ -154,16 +143,13 @@ class Store:
         folder = self.folder(key)
         write_key(key, folder)
         self.mark_used(key)
-        generations = [parse_generation(path.name) for path in folder.glob("*.jsonl")]
+        generations = [records.parse_generation(path.name) for path in folder.glob("*.jsonl")]
         generation = max(generations, default=0) + 1 if replace else 1
         remote = self.remote
         on_close = None if remote is None else partial(remote.on_segment_closed, key)
         max_age = None if remote is None else remote.max_segment_age
-        writer = SegmentWriter(folder, generation, on_close, max_age, self.max_segment_bytes)
-        try:
+        with closing(SegmentWriter(folder, generation, on_close, max_age, self.max_segment_bytes)) as writer:
             yield writer
-        finally:
-            writer.close()
 
     def mark_used(self, key: StageKey) -> None:
         """Record that a key is in use now: cleanup and the search for the nearest older key go by that time."""
@@ -174,7 +160,7 @@ class Store:
         """Find the unfinished files of killed processes, which nothing reads."""
         leftovers: list[Path] = []
         for folder in self.list_folders():
-            leftovers += [path for path in folder.glob("*.making") if not is_being_written(path)]
+            leftovers += [path for path in folder.glob("*.making") if not records.is_being_written(path)]
             leftovers += [path for path in folder.glob(".*") if _is_abandoned(path)]
         return sorted(leftovers)
 
@@ -185,8 +171,8 @@ class Store:
     def remove_key(self, usage: KeyUsage) -> bool:
         """Remove a key's segments and then its description, unless a process writes to it; whether it did."""
         folder = usage.folder
-        segments = sorted(folder.glob("*.jsonl"), key=generation_order)
-        if any(is_being_written(path) for path in segments):
+        segments = sorted(folder.glob("*.jsonl"), key=records.generation_order)
+        if any(records.is_being_written(path) for path in segments):
             return False
         for path in segments:
             path.unlink(missing_ok=True)
@@ -248,7 +234,7 @@ class RecordReader:
         """
         line = self.read_line(entry)
         try:
-            record = decode(line, stage.value_type)
+            record = records.decode(line, stage.value_type)
         except ValueError as error:
             raise _damage_error(entry) from error
         if record.image != entry.image:
@@ -262,7 +248,7 @@ class RecordReader:
             CorruptCacheError: it is not as it was written.
         """
         line = os.pread(self._open(entry.segment), entry.length, entry.start)
-        if not has_valid_checksum(line):
+        if not records.has_valid_checksum(line):
             raise _damage_error(entry)
         return line
 
@@ -276,4 +262,4 @@ class RecordReader:
 
 
 def _damage_error(entry: IndexEntry) -> CorruptCacheError:
-    return damage_error(f"{entry.segment}, the line at byte {entry.start}")
+    return records.damage_error(f"{entry.segment}, the line at byte {entry.start}")

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from ita_pipeline.cache.compaction import merge_small_objects
 from ita_pipeline.cache.keys import StageKey
-from ita_pipeline.cache.shared.compaction import merge_small_segments
 from ita_pipeline.cache.shared.store import LOCAL_DISK_ERRORS, FolderListing, SharedCache
 from ita_pipeline.cache.shared.sync import Transfer, pull, push, put_segment
 from ita_pipeline.cache.store import Store, Workspace
@@ -141,7 +141,7 @@ class CacheSession:
                 self.damaged += [format_damage(*record) for record in moved.damaged]
                 total += moved
                 if moved.is_crowded:
-                    merge_small_segments(shared, key, self.store.root)
+                    merge_small_objects(shared, key, self.store.root)
         except Exception as error:  # each file system's library has its own exceptions
             self.trouble = str(remote.as_user_error(error, shared.url))
             logger.warning(

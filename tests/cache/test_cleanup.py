@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from ita_pipeline.cache.cleanup import choose_keys, plan_cleanup, remove
 from ita_pipeline.cache.keys import StageKey, stage_key
 from ita_pipeline.cache.records import Record
+from ita_pipeline.cache.shared.store import SharedCache
+from ita_pipeline.cache.shared.sync import push
 from ita_pipeline.cache.store import KeyUsage, Store
+from tests.support import segments
 from tests.support.fakes import SizeConfig, SizeStage, SizeValue
 
 RECORD = Record("a", SizeValue(width=1, height=1), 0.1)
@@ -38,7 +41,7 @@ def there(store: Store) -> set[str]:
     return {holding.key.hexdigest for holding in store.list_keys()}
 
 
-def test_the_keys_used_last_stay(store: Store):
+def test_the_keys_used_last_are_kept(store: Store):
     removal = plan_cleanup(store, keep=2)
     assert [holding.key for holding in removal.removed] == [key(1)]
     assert [holding.key for holding in remove(store, removal)] == [key(1)]
@@ -46,7 +49,7 @@ def test_the_keys_used_last_stay(store: Store):
     assert not store.folder(key(1)).exists()
 
 
-def test_those_used_longest_ago_go_until_the_rest_fits(store: Store):
+def test_keys_used_longest_ago_are_removed_until_the_rest_fits(store: Store):
     (one, *_) = store.list_keys()
     assert [h.key for h in plan_cleanup(store, max_bytes=3 * one.size).removed] == []
     assert [h.key for h in plan_cleanup(store, max_bytes=2 * one.size).removed] == [key(1)]
@@ -55,7 +58,7 @@ def test_those_used_longest_ago_go_until_the_rest_fits(store: Store):
     assert (removal.removed_bytes, removal.kept_bytes) == (2 * one.size, one.size)
 
 
-def test_a_key_that_somebody_works_under_is_left_alone(store: Store):
+def test_a_key_that_a_process_writes_to_is_not_removed(store: Store):
     with store.open_writer(key(1)) as writer:
         writer.append([RECORD])
         os.utime(store.folder(key(1)) / "stage.json", (1, 1))
@@ -63,12 +66,12 @@ def test_a_key_that_somebody_works_under_is_left_alone(store: Store):
     assert key(1).hexdigest in there(store)
 
 
-def test_a_key_is_in_use_from_the_moment_that_somebody_takes_it_up(store: Store):
+def test_a_key_is_in_use_as_soon_as_a_writer_is_open(store: Store):
     with store.open_writer(key(1)):
         assert [h.key for h in plan_cleanup(store, keep=2).removed] == [key(2)]
 
 
-def test_stopped_half_way_nothing_that_was_replaced_comes_back(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_an_interrupted_removal_brings_no_replaced_record_back(store: Store, monkeypatch: pytest.MonkeyPatch):
     with store.open_writer(key(1), replace=True) as writer:
         writer.append([Record("a", SizeValue(width=9, height=9), 0.1)])
     (usage,) = (usage for usage in store.list_keys() if usage.key == key(1))
@@ -87,7 +90,7 @@ def test_stopped_half_way_nothing_that_was_replaced_comes_back(store: Store, mon
     assert record.result == SizeValue(width=9, height=9)
 
 
-def test_what_crashes_left_behind_goes_and_what_is_being_made_stays(store: Store):
+def test_leftovers_of_crashes_are_removed_and_recent_files_are_kept(store: Store):
     folder = store.folder(key(1))
     half, old, young = folder / "x.making", folder / ".stage.json.old", folder / ".stage.json.young"
     for path in (half, old, young):
@@ -103,7 +106,7 @@ made = st.lists(st.tuples(st.sampled_from("abc"), sizes, st.integers(0, 1000)), 
 
 
 @given(made, st.none() | st.integers(1, 4), st.none() | st.integers(0, 300))
-def test_everything_goes_or_stays_and_only_what_must(
+def test_every_key_is_kept_or_removed_and_no_more_than_necessary(
     found: list[tuple[str, int, int]], keep: int | None, most: int | None
 ):
     all_ = [
@@ -123,3 +126,19 @@ def test_everything_goes_or_stays_and_only_what_must(
         assert {h.folder for h in removal.kept} == last
     if keep is None and most is not None and removal.removed:
         assert removal.kept_bytes + removal.removed[-1].size > most
+
+
+def test_cleanup_of_a_shared_cache_removes_the_key_used_longest_ago(shared: SharedCache, here: Store):
+    segments.put(here, segments.value(1))
+    other = stage_key(SizeStage(segments.STAGE.config.model_copy(update={"times": 2})), {})
+    with here.open_writer(other) as writer:
+        writer.append([segments.value(1)])
+    push(here, shared, other)
+    push(here, shared, segments.KEY)
+    found = {holding.key.hexdigest: holding for holding in shared.list_keys()}
+    assert found[segments.KEY.hexdigest].segments == 1
+    removal = plan_cleanup(shared, keep=1)
+    (gone,) = removal.removed
+    list(remove(shared, removal))
+    assert gone.folder.as_posix() not in shared.list_folders()
+    assert len(shared.list_folders()) == 1

@@ -40,7 +40,7 @@ def names(store: Store) -> list[str]:
     return sorted(path.name for path in store.folder(KEY).glob("*.jsonl"))
 
 
-def test_generations_stay_apart_so_that_no_old_record_outranks_another_machines_new_one(tmp_path: Path):
+def test_compaction_keeps_generations_apart(tmp_path: Path):
     store = Store(tmp_path)
     put(store, value("a"), value("b"))
     put(store, value("c"))
@@ -53,7 +53,7 @@ def test_generations_stay_apart_so_that_no_old_record_outranks_another_machines_
     assert list(compact(store)) == []
 
 
-def test_a_note_tells_what_went_where(tmp_path: Path):
+def test_a_note_records_which_segments_were_merged(tmp_path: Path):
     store = Store(tmp_path)
     old = {put(store, value("a")), put(store, value("b"))}
     (done,) = compact(store)
@@ -61,7 +61,7 @@ def test_a_note_tells_what_went_where(tmp_path: Path):
     assert find_equivalents(names(store), read_merges(store.folder(KEY))) >= old
 
 
-def test_many_small_ones_are_brought_together_as_they_come(tmp_path: Path):
+def test_small_segments_are_merged_when_they_become_many(tmp_path: Path):
     store = Store(tmp_path)
     for number in range(3 * MAX_SMALL_SEGMENTS):
         put(store, value(f"{number:064x}"))
@@ -70,7 +70,7 @@ def test_many_small_ones_are_brought_together_as_they_come(tmp_path: Path):
     assert len(Store(tmp_path).results(STAGE, KEY)) == 3 * MAX_SMALL_SEGMENTS
 
 
-def test_the_index_follows_a_merge_without_reading_everything_again(
+def test_the_index_follows_a_merge_without_reading_unchanged_segments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     store = Store(tmp_path)
@@ -92,28 +92,7 @@ def test_the_index_follows_a_merge_without_reading_everything_again(
     assert len(read) == 1
 
 
-def test_what_was_removed_by_hand_is_gone_from_the_index_too(tmp_path: Path):
-    store = Store(tmp_path)
-    put(store, value("a"))
-    gone = put(store, value("b"))
-    assert set(store.results(STAGE, KEY)) == {"a", "b"}
-    (store.folder(KEY) / gone).unlink()
-    assert set(store.results(STAGE, KEY)) == {"a"}
-
-
-def test_a_large_segment_is_closed_and_another_opened(tmp_path: Path):
-    store = Store(tmp_path)
-    store.max_segment_bytes = 500
-    with store.open_writer(KEY) as writer:
-        for number in range(20):
-            writer.append([value(f"{number:064x}")])
-    sizes = [path.stat().st_size for path in store.folder(KEY).glob("*.jsonl")]
-    assert len(sizes) > 3
-    assert max(sizes) < 800
-    assert len(store.results(STAGE, KEY)) == 20
-
-
-def test_of_a_picture_read_twice_one_record_stays_and_a_value_outlives_a_failure(tmp_path: Path):
+def test_compaction_keeps_one_record_per_image_and_prefers_values(tmp_path: Path):
     store = Store(tmp_path)
     failed = Record("a", Failure(kind=FailureKind.TRANSIENT, reason="busy"), 0.1)
     put(store, failed, value("b"))
@@ -123,7 +102,7 @@ def test_of_a_picture_read_twice_one_record_stays_and_a_value_outlives_a_failure
     assert store.results(STAGE, KEY) == {"a": value("a"), "b": value("b")}
 
 
-def test_a_record_is_left_out_only_for_one_that_stays(tmp_path: Path):
+def test_a_record_is_dropped_only_for_an_equal_one_that_is_kept(tmp_path: Path):
     """Of equal records the name decides, and names change: somebody else may just be removing the other."""
     store = Store(tmp_path)
     put(store, value("a"))
@@ -136,7 +115,7 @@ def test_a_record_is_left_out_only_for_one_that_stays(tmp_path: Path):
     assert set(Store(tmp_path).results(STAGE, KEY)) == {"a"}
 
 
-def test_a_segment_that_vanishes_meanwhile_is_somebody_elses_work(tmp_path: Path):
+def test_a_segment_that_vanishes_during_a_merge_was_merged_by_another_process(tmp_path: Path):
     store = Store(tmp_path)
     for number in range(3):
         put(store, value(f"{number:064x}"))

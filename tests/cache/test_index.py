@@ -11,14 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ita_pipeline.cache.database import State
-from ita_pipeline.cache.keys import stage_key
 from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.store import Store
 from stages.base import Failure, FailureKind
-from tests.support.fakes import SizeStage, SizeValue
+from tests.support.segments import KEY, STAGE, put, value
 
-STAGE = SizeStage()
-KEY = stage_key(STAGE, {})
 NAMES = [f"{number:064x}" for number in range(6)]
 
 
@@ -38,18 +35,8 @@ def open_store(request: pytest.FixtureRequest) -> OpenStore:
     return open_it
 
 
-def value(image: str, width: int = 1) -> Record:
-    return Record(image, SizeValue(width=width, height=1), 0.5)
-
-
 def failure(image: str) -> Record:
     return Record(image, Failure(kind=FailureKind.TRANSIENT, reason="busy"), 0.5)
-
-
-def put(store: Store, *found: Record, replace: bool = False) -> Path:
-    with store.open_writer(KEY, replace) as writer:
-        writer.append(list(found))
-    return writer.path
 
 
 def seen(store: Store) -> dict[str, State]:
@@ -57,7 +44,7 @@ def seen(store: Store) -> dict[str, State]:
     return {entry.image: entry.state for entry in store.index.find_entries(store.folder(KEY))}
 
 
-def test_it_follows_a_segment_that_grows(open_store: OpenStore, tmp_path: Path):
+def test_the_index_follows_a_growing_segment(open_store: OpenStore, tmp_path: Path):
     store = open_store(tmp_path)
     with store.open_writer(KEY) as writer:
         for number, name in enumerate(NAMES):
@@ -65,7 +52,7 @@ def test_it_follows_a_segment_that_grows(open_store: OpenStore, tmp_path: Path):
             assert len(seen(store)) == number + 1
 
 
-def test_it_follows_segments_that_come_and_go(open_store: OpenStore, tmp_path: Path):
+def test_the_index_follows_added_and_removed_segments(open_store: OpenStore, tmp_path: Path):
     store = open_store(tmp_path)
     first = put(store, value("a"), failure("b"))
     put(store, value("b"))
@@ -74,7 +61,7 @@ def test_it_follows_segments_that_come_and_go(open_store: OpenStore, tmp_path: P
     assert seen(store) == {"b": State.VALUE}
 
 
-def test_a_later_generation_outranks_whatever_was_there(open_store: OpenStore, tmp_path: Path):
+def test_a_later_generation_replaces_earlier_records(open_store: OpenStore, tmp_path: Path):
     store = open_store(tmp_path)
     put(store, value("a", 1))
     path = put(store, value("a", 2), replace=True)
@@ -84,23 +71,14 @@ def test_a_later_generation_outranks_whatever_was_there(open_store: OpenStore, t
     assert seen(open_store(tmp_path)) == {"a": State.TRANSIENT}
 
 
-def test_only_those_asked_for_are_found(open_store: OpenStore, tmp_path: Path):
+def test_only_the_requested_images_are_found(open_store: OpenStore, tmp_path: Path):
     store = open_store(tmp_path)
     put(store, *(value(name) for name in NAMES), value("some id"))
     found = store.results(STAGE, KEY, [NAMES[3], "some id", "unknown"])
     assert set(found) == {NAMES[3], "some id"}
 
 
-def test_thrown_away_or_damaged_it_is_made_anew(open_store: OpenStore, tmp_path: Path):
-    put(open_store(tmp_path), value("a"))
-    seen(open_store(tmp_path))
-    for content in (None, b"", b"no database at all" * 100):
-        file = tmp_path / "index.sqlite"
-        file.unlink() if content is None else file.write_bytes(content)
-        assert seen(open_store(tmp_path)) == {"a": State.VALUE}
-
-
-def test_a_change_in_place_is_seen_even_if_size_and_time_stay(open_store: OpenStore, tmp_path: Path):
+def test_a_change_that_keeps_size_and_time_is_detected(open_store: OpenStore, tmp_path: Path):
     path = put(open_store(tmp_path), value("a"), value("b"))
     assert len(seen(open_store(tmp_path))) == 2
     status = path.stat()
@@ -110,7 +88,7 @@ def test_a_change_in_place_is_seen_even_if_size_and_time_stay(open_store: OpenSt
 
 
 @pytest.mark.parametrize("in_order", [True, False])
-def test_of_equal_records_the_same_one_holds_however_they_were_met(
+def test_the_choice_between_equal_records_does_not_depend_on_their_order(
     open_store: OpenStore, tmp_path: Path, in_order: bool
 ):
     store = open_store(tmp_path)
@@ -132,7 +110,7 @@ records = st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.integers(
 
 @settings(max_examples=30, deadline=None)
 @given(segments=st.lists(st.tuples(records, st.booleans()), max_size=4))
-def test_what_it_finds_is_what_reading_everything_finds(
+def test_the_index_finds_what_a_full_read_finds(
     open_store: OpenStore,
     segments: list[tuple[list[tuple[str, bool, int]], bool]],
     tmp_path_factory: pytest.TempPathFactory,
@@ -154,17 +132,17 @@ def test_what_it_finds_is_what_reading_everything_finds(
         assert record in [candidate for *standing, candidate in holds[name] if tuple(standing) == best]
 
 
-def test_where_the_file_cannot_be_written_it_answers_all_the_same(open_store: OpenStore, tmp_path: Path):
-    put(open_store(tmp_path), value("a"))
-    index = open_store(tmp_path).index
-    index.select(["a", "b"])
-    index.connection.execute("PRAGMA query_only = ON")
-    index.refresh(open_store(tmp_path).folder(KEY))
-    assert index.find_unfinished(open_store(tmp_path).folder(KEY)) == [(1, None)]
-
-
-def test_a_key_nobody_has_worked_under_is_empty(open_store: OpenStore, tmp_path: Path):
+def test_a_key_without_records_is_empty(open_store: OpenStore, tmp_path: Path):
     index = open_store(tmp_path).index
     index.refresh(tmp_path / "cache" / "size" / "nothing")
     assert list(index.find_entries(tmp_path / "cache" / "size" / "nothing")) == []
     assert index.summarize(tmp_path / "cache" / "size" / "nothing").seconds is None
+
+
+def test_records_of_a_segment_removed_by_hand_leave_the_index(tmp_path: Path):
+    store = Store(tmp_path)
+    put(store, value("a"))
+    removed = put(store, value("b"))
+    assert set(store.results(STAGE, KEY)) == {"a", "b"}
+    removed.unlink()
+    assert set(store.results(STAGE, KEY)) == {"a"}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ita_pipeline.cache.keys import canonical_json, digest, stage_key
+from ita_pipeline.cache.keys import canonical_json, digest, parse_key, read_key, sort_stages, stage_key, write_key
 from tests.support.fakes import DoubleStage, SizeConfig, SizeStage
 
 PLAIN = st.recursive(
@@ -22,22 +22,22 @@ PLAIN = st.recursive(
 
 
 @given(st.dictionaries(st.text(max_size=5), PLAIN, max_size=6))
-def test_the_order_of_names_does_not_matter(value: dict[str, object]):
+def test_a_digest_does_not_depend_on_the_order_of_names(value: dict[str, object]):
     assert digest(value) == digest(dict(reversed(value.items())))
 
 
 @given(PLAIN, PLAIN)
-def test_different_values_have_different_keys(one: object, other: object):
+def test_different_values_have_different_digests(one: object, other: object):
     assert (canonical_json(one) == canonical_json(other)) == (digest(one) == digest(other))
 
 
 @pytest.mark.parametrize("value", [{1, 2}, frozenset("ab"), b"bytes", object(), float("nan"), float("inf")])
-def test_what_has_no_canonical_text_is_refused(value: object):
+def test_values_without_canonical_json_are_rejected(value: object):
     with pytest.raises((TypeError, ValueError)):
         digest({"x": value})
 
 
-def test_another_process_with_another_hash_seed_makes_the_same_key():
+def test_a_key_does_not_depend_on_the_hash_seed():
     code = (
         "from tests.support.fakes import SizeStage; from ita_pipeline.cache.keys import stage_key;"
         "print(stage_key(SizeStage(), {}).hexdigest)"
@@ -56,16 +56,42 @@ def test_another_process_with_another_hash_seed_makes_the_same_key():
     assert keys == {stage_key(SizeStage(), {}).hexdigest + "\n"}
 
 
-def test_semantic_settings_are_in_the_key_and_execution_settings_are_not():
+def test_only_semantic_settings_change_the_key():
     usual = stage_key(SizeStage(), {}).hexdigest
     assert stage_key(SizeStage(SizeConfig(batch=99)), {}).hexdigest == usual
     assert stage_key(SizeStage(SizeConfig(times=2)), {}).hexdigest != usual
 
 
-def test_version_tool_and_upstream_are_in_the_key(monkeypatch: pytest.MonkeyPatch):
+def test_version_tools_and_upstream_keys_change_the_key(monkeypatch: pytest.MonkeyPatch):
     size = stage_key(SizeStage(), {})
     double = stage_key(DoubleStage(), {"size": size})
     other = stage_key(DoubleStage(), {"size": stage_key(SizeStage(SizeConfig(times=3)), {})})
     assert double.hexdigest != other.hexdigest
     monkeypatch.setattr(SizeStage, "version", 2)
     assert stage_key(SizeStage(), {}).hexdigest != size.hexdigest
+
+
+def test_stages_that_read_each_other_in_a_cycle_are_rejected(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(SizeStage, "reads", ("double",))
+    with pytest.raises(ValueError, match="circle"):
+        sort_stages([SizeStage(), DoubleStage()])
+
+
+def test_a_description_is_read_back_and_anything_else_is_no_key(tmp_path: Path):
+    key = stage_key(SizeStage(), {})
+    write_key(key, tmp_path / key.folder)
+    file = tmp_path / key.folder / "stage.json"
+    assert read_key(file) == key
+    assert parse_key(key.folder, file.read_bytes()) == key
+    for content in (b"", b"[1]", b'{"key": "a", "components": {}}', b'{"key": 1, "components": {"stage": "size"}}'):
+        file.write_bytes(content)
+        assert read_key(file) is None
+    assert read_key(tmp_path / "none" / "stage.json") is None
+
+
+def test_the_description_of_a_key_is_written_once(tmp_path: Path):
+    key = stage_key(SizeStage(), {})
+    write_key(key, tmp_path)
+    (tmp_path / "stage.json").write_text("kept")
+    write_key(key, tmp_path)
+    assert (tmp_path / "stage.json").read_text() == "kept"

@@ -11,7 +11,7 @@ from ita_pipeline.sources.refs import Stamped
 FILE = Stamped(b"/x/\xff.jpg", "1 2 3", "key", "before")
 
 
-def test_what_is_put_is_found_by_another(tmp_path: Path):
+def test_files_are_found_by_another_manifest(tmp_path: Path):
     manifest = Manifest(Index(tmp_path / "new"))
     assert manifest.get([FILE.path]) == {}
     manifest.put([FILE])
@@ -20,14 +20,14 @@ def test_what_is_put_is_found_by_another(tmp_path: Path):
     assert manifest.paths() == [FILE.path]
 
 
-def test_more_files_than_fit_in_one_question(tmp_path: Path):
+def test_more_files_than_fit_into_one_query_are_found(tmp_path: Path):
     files = [Stamped(b"/%d" % number, "s", "k") for number in range(1200)]
     manifest = Manifest(Index(tmp_path))
     manifest.put(files)
     assert manifest.get([file.path for file in files]) == {file.path: file for file in files}
 
 
-def test_a_damaged_manifest_is_made_anew(tmp_path: Path):
+def test_a_damaged_manifest_is_rebuilt(tmp_path: Path):
     (tmp_path / "index.sqlite").write_bytes(b"this is no database" * 100)
     manifest = Manifest(Index(tmp_path))
     assert manifest.get([FILE.path]) == {}
@@ -35,7 +35,7 @@ def test_a_damaged_manifest_is_made_anew(tmp_path: Path):
     assert Manifest(Index(tmp_path)).get([FILE.path]) == {FILE.path: FILE}
 
 
-def test_where_nothing_can_be_written_memory_has_to_do(tmp_path: Path):
+def test_a_manifest_that_cannot_be_written_works_in_memory(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     manifest = Manifest(Index(tmp_path / "file" / "here"))
     manifest.put([FILE])

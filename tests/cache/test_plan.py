@@ -46,7 +46,7 @@ def paths(tmp_path: Path) -> list[Path]:
     return [draw(tmp_path / "in" / f"{colour}.png", colour) for colour in COLOURS]
 
 
-def test_everything_is_new_at_first_and_nothing_the_second_time(tmp_path: Path, paths: list[Path]):
+def test_everything_is_stale_at_first_and_fresh_the_second_time(tmp_path: Path, paths: list[Path]):
     plan = make_plan([SizeStage()], [ref(path) for path in paths], Store(tmp_path))
     assert [stale.item.path for stale in plan.stages[0].stale] == paths
     assert causes(plan.stages[0]) == [Cause.NEW] * 4
@@ -56,14 +56,14 @@ def test_everything_is_new_at_first_and_nothing_the_second_time(tmp_path: Path, 
     assert (outcome.fresh, outcome.done, again.asked) == (4, 0, [])
 
 
-def test_one_picture_more_costs_one(tmp_path: Path, paths: list[Path]):
+def test_a_new_image_makes_only_itself_stale(tmp_path: Path, paths: list[Path]):
     run([SizeStage()], paths, Store(tmp_path))
     more = SizeStage()
     run([more], [*paths, draw(tmp_path / "in" / "new.png", "black")], Store(tmp_path))
     assert more.asked == ["new.png"]
 
 
-def test_a_renamed_picture_costs_nothing_and_a_copy_is_looked_at_once(tmp_path: Path, paths: list[Path]):
+def test_renamed_images_stay_fresh_and_copies_are_processed_once(tmp_path: Path, paths: list[Path]):
     run([SizeStage()], paths, Store(tmp_path))
     renamed = paths[0].rename(paths[0].with_name("other.png"))
     copied = paths[1].with_name("copy.png")
@@ -76,7 +76,7 @@ def test_a_renamed_picture_costs_nothing_and_a_copy_is_looked_at_once(tmp_path: 
     assert len(twice.asked) == 1
 
 
-def test_a_changed_setting_says_from_what_to_what(tmp_path: Path, paths: list[Path]):
+def test_a_changed_setting_is_explained_with_both_values(tmp_path: Path, paths: list[Path]):
     run([SizeStage()], paths, Store(tmp_path))
     plan = make_plan([SizeStage(SizeConfig(times=3))], [ref(path) for path in paths], Store(tmp_path))
     assert plan.stages[0].reasons == {"parameter times 1 → 3": 4}
@@ -85,7 +85,7 @@ def test_a_changed_setting_says_from_what_to_what(tmp_path: Path, paths: list[Pa
     )
 
 
-def test_a_changed_stage_makes_those_stale_that_read_it_and_no_other(tmp_path: Path, paths: list[Path]):
+def test_a_changed_stage_makes_only_its_readers_stale(tmp_path: Path, paths: list[Path]):
     run([DoubleStage(), SizeStage()], paths, Store(tmp_path))
     size, double = SizeStage(SizeConfig(times=2)), DoubleStage()
     outcomes = run([double, size], paths, Store(tmp_path))
@@ -95,7 +95,7 @@ def test_a_changed_stage_makes_those_stale_that_read_it_and_no_other(tmp_path: P
     assert [(outcome.key.stage, outcome.done) for outcome in outcomes] == [("size", 0), ("double", 4)]
 
 
-def test_a_failure_is_remembered_and_tried_again_only_when_asked(tmp_path: Path):
+def test_a_failure_is_retried_only_on_request(tmp_path: Path):
     bad = tmp_path / "in" / "bad.png"
     bad.parent.mkdir()
     bad.write_text("no picture")
@@ -111,7 +111,7 @@ def test_a_failure_is_remembered_and_tried_again_only_when_asked(tmp_path: Path)
     assert causes(changed.stages[0]) == [Cause.PARAMETER, Cause.FAILED]
 
 
-def test_old_records_of_another_shape_or_damaged_ones_never_stop_a_new_run(
+def test_damaged_or_incompatible_records_of_other_keys_do_not_stop_a_run(
     tmp_path: Path, paths: list[Path], monkeypatch: pytest.MonkeyPatch
 ):
     run([SizeStage()], paths, Store(tmp_path))
@@ -123,7 +123,7 @@ def test_old_records_of_another_shape_or_damaged_ones_never_stop_a_new_run(
     assert plan.stages[0].reasons == {"stage version 1 → 2": 3, "new image": 1}
 
 
-def test_a_picture_whose_content_changed_is_told_from_a_new_one(tmp_path: Path, paths: list[Path]):
+def test_changed_content_is_distinguished_from_a_new_image(tmp_path: Path, paths: list[Path]):
     run([SizeStage()], paths, Store(tmp_path))
     old = ref(paths[0]).key
     draw(paths[0], "black")
@@ -132,7 +132,7 @@ def test_a_picture_whose_content_changed_is_told_from_a_new_one(tmp_path: Path, 
     assert causes(plan.stages[0]) == [Cause.CONTENT, Cause.NEW]
 
 
-def test_a_failure_above_is_no_record_below_and_mends_with_it(tmp_path: Path):
+def test_an_upstream_failure_leaves_no_record_and_clears_with_it(tmp_path: Path):
     bad = tmp_path / "in" / "bad.png"
     bad.parent.mkdir()
     bad.write_text("no picture")
@@ -146,7 +146,7 @@ def test_a_failure_above_is_no_record_below_and_mends_with_it(tmp_path: Path):
     assert [len(part.failed) for part in again.stages] == [1, 1]
 
 
-def test_a_refresh_does_everything_again_with_those_that_read_it_and_its_results_hold(
+def test_a_refresh_recomputes_the_stage_and_its_readers(
     tmp_path: Path, paths: list[Path], monkeypatch: pytest.MonkeyPatch
 ):
     run([SizeStage(), DoubleStage()], paths, Store(tmp_path))
@@ -159,7 +159,7 @@ def test_a_refresh_does_everything_again_with_those_that_read_it_and_its_results
     assert not whole([SizeStage(), DoubleStage()], paths, Store(tmp_path)).stale
 
 
-def test_a_limit_takes_the_same_first_pictures_through_all_stages(tmp_path: Path, paths: list[Path]):
+def test_a_limit_admits_the_same_first_images_to_all_stages(tmp_path: Path, paths: list[Path]):
     plan = whole([SizeStage(), DoubleStage()], paths, Store(tmp_path), limit=3)
     assert [[s.item.path for s in part.stale] for part in plan.stages] == [paths[:3]] * 2
     assert [part.waiting for part in plan.stages] == [1, 1]
@@ -169,7 +169,7 @@ def test_a_limit_takes_the_same_first_pictures_through_all_stages(tmp_path: Path
     assert [[s.item.path for s in part.stale] for part in rest.stages] == [paths[3:]] * 2
 
 
-def test_a_damaged_record_is_told_and_nothing_is_run(tmp_path: Path, paths: list[Path]):
+def test_a_damaged_record_is_reported_and_nothing_runs(tmp_path: Path, paths: list[Path]):
     run([SizeStage()], paths, Store(tmp_path))
     (segment, *_) = tmp_path.glob("cache/size/*/*.jsonl")
     segment.write_bytes(segment.read_bytes().replace(b'"width"', b'"wider"', 1))
@@ -198,7 +198,7 @@ def changed(segment: Path, content: bytes) -> tuple[StagePlan, dict[str, SizeVal
     return part, {image: record.result for image, record in found.items()}
 
 
-def test_cut_at_every_byte_what_is_left_is_right_and_the_rest_is_done_again(two_records: Path):
+def test_a_segment_cut_anywhere_gives_correct_records_and_stale_items(two_records: Path):
     content = two_records.read_bytes()
     _, wanted = changed(two_records, content)
     for length in range(len(content)):
@@ -208,7 +208,7 @@ def test_cut_at_every_byte_what_is_left_is_right_and_the_rest_is_done_again(two_
         assert part.damage == ()
 
 
-def test_with_every_byte_changed_no_record_is_wrong_and_damage_is_said(two_records: Path):
+def test_no_changed_byte_gives_a_wrong_record(two_records: Path):
     content = two_records.read_bytes()
     _, wanted = changed(two_records, content)
     for position in range(len(content)):
@@ -221,7 +221,7 @@ def test_with_every_byte_changed_no_record_is_wrong_and_damage_is_said(two_recor
         assert part.damage or position == len(content) - 1
 
 
-def test_the_forecast_is_from_measured_seconds(tmp_path: Path, paths: list[Path]):
+def test_the_forecast_uses_measured_seconds(tmp_path: Path, paths: list[Path]):
     first = whole([SizeStage()], paths, Store(tmp_path)).stages[0]
     assert first.forecast is None
     run([SizeStage()], paths[:2], Store(tmp_path))
@@ -231,15 +231,9 @@ def test_the_forecast_is_from_measured_seconds(tmp_path: Path, paths: list[Path]
     assert whole([SizeStage()], paths[:2], Store(tmp_path)).stages[0].forecast == 0
 
 
-def test_stages_that_read_each_other_in_a_circle_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(SizeStage, "reads", ("double",))
-    with pytest.raises(ValueError, match="circle"):
-        make_plan([SizeStage(), DoubleStage()], [], Store(tmp_path))
-
-
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_what_is_run_is_what_was_planned_and_the_results_are_those_of_doing_it_all(
+def test_incremental_runs_give_the_results_of_recomputing_everything(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ):
     """Any sequence of added, changed, removed and renamed pictures and settings, against recomputing everything."""

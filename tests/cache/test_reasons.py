@@ -24,7 +24,7 @@ def altered(key: StageKey, **components: Any) -> StageKey:
     return replace(key, components={**key.components, **components})
 
 
-def test_a_setting_a_version_a_tool_a_model_and_numerics_are_told_apart():
+def test_each_group_of_components_has_its_own_cause():
     assert said(KEY, KEY) == []
     assert said(KEY, stage_key(SizeStage(SizeConfig(times=5)), {})) == ["parameter times 1 → 5"]
     assert said(KEY, altered(KEY, version=2)) == ["stage version 1 → 2"]
@@ -33,17 +33,17 @@ def test_a_setting_a_version_a_tool_a_model_and_numerics_are_told_apart():
     assert said(KEY, altered(KEY, numerics={"dtype": "bf16"})) == ["numerics dtype none → bf16"]
 
 
-def test_several_changes_are_several_reasons():
+def test_each_change_has_its_own_reason():
     changed = altered(KEY, version=2, parameters={"times": 3})
     assert [reason.cause for reason in find_changes(KEY, changed, nothing)] == [Cause.VERSION, Cause.PARAMETER]
 
 
-def test_nested_settings_are_named_by_their_path():
+def test_nested_settings_are_named_with_dots():
     old, new = altered(KEY, parameters={"a": {"b": 1, "c": 2}}), altered(KEY, parameters={"a": {"b": 1, "c": 3}})
     assert said(old, new) == ["parameter a.c 2 → 3"]
 
 
-def test_the_cause_in_a_stage_above_is_named_where_its_old_key_is_known():
+def test_an_upstream_change_is_explained_where_the_old_key_is_known():
     above = stage_key(SizeStage(SizeConfig(times=2)), {})
     old, new = stage_key(DoubleStage(), {"size": KEY}), stage_key(DoubleStage(), {"size": above})
     keys = {KEY.hexdigest: KEY, above.hexdigest: above}
@@ -51,6 +51,6 @@ def test_the_cause_in_a_stage_above_is_named_where_its_old_key_is_known():
     assert said(old, new) == ["upstream size"]
 
 
-def test_long_values_are_cut_in_the_middle():
+def test_long_values_are_abbreviated():
     (line,) = said(altered(KEY, models={"m": "a" * 64}), altered(KEY, models={"m": "b" * 64}))
     assert line == f"model m {'a' * 18}…{'a' * 8} → {'b' * 18}…{'b' * 8}"

@@ -43,14 +43,14 @@ def read_records(path: Path, value_type: type[Value]) -> Iterator[Record]:
 
 
 @given(st.text(), st.floats(0, 1))
-def test_any_text_survives(text: str, confidence: float):
+def test_any_text_can_be_encoded_and_decoded(text: str, confidence: float):
     value = OcrValue(width=1, height=1, words=(Word(text=text, confidence=confidence, box=(0, 0, 1, 1), line=0),))
     line = encode(Record("k", value, 1.25))
     assert line.count(b"\n") == 1
     assert decode(line[:-1], OcrValue) == Record("k", value, 1.25)
 
 
-def test_values_and_failures_come_back_in_order(tmp_path: Path):
+def test_values_and_failures_are_read_back_in_order(tmp_path: Path):
     wanted = [*some_records(3), Record("f", FAILURE, 0.0)]
     assert list(read_records(written(tmp_path, wanted), SizeValue)) == wanted
 
@@ -63,7 +63,7 @@ def test_a_line_is_plain_json(tmp_path: Path):
     assert set(found) == {"image", "value", "seconds", "crc"}
 
 
-def test_cut_at_every_byte_it_gives_a_beginning_and_never_a_wrong_record(tmp_path: Path):
+def test_a_truncated_segment_is_read_up_to_the_damage(tmp_path: Path):
     wanted = some_records()
     path = written(tmp_path, wanted)
     content = path.read_bytes()
@@ -73,7 +73,7 @@ def test_cut_at_every_byte_it_gives_a_beginning_and_never_a_wrong_record(tmp_pat
         assert found == wanted[: content[:length].count(b"\n")]
 
 
-def test_with_every_byte_flipped_the_damage_is_said(tmp_path: Path):
+def test_every_flipped_bit_is_reported_as_damage(tmp_path: Path):
     wanted = some_records(2)
     path = written(tmp_path, wanted)
     content = path.read_bytes()
@@ -92,7 +92,7 @@ def test_with_every_byte_flipped_the_damage_is_said(tmp_path: Path):
             assert found == wanted[:1]
 
 
-def test_a_record_of_another_stage_is_not_taken_for_one_of_this(tmp_path: Path):
+def test_a_record_of_another_stage_is_rejected(tmp_path: Path):
     path = written(tmp_path, some_records())
     with pytest.raises(CorruptCacheError):
         list(read_records(path, OcrValue))
@@ -104,7 +104,7 @@ def test_two_writers_never_share_a_file(tmp_path: Path):
     assert len(list(tmp_path.glob("*.jsonl"))) == 2
 
 
-def test_nothing_written_leaves_no_file(tmp_path: Path):
+def test_a_writer_without_records_leaves_no_file(tmp_path: Path):
     writer = SegmentWriter(tmp_path)
     writer.append([])
     writer.close()

@@ -27,7 +27,7 @@ def signed(text: str) -> bytes:
     st.sampled_from([VALUE, *FAILURES]),
     st.floats(0, 1e6),
 )
-def test_whatever_encode_writes_is_taken(image: str, result: SizeValue | Failure, seconds: float):
+def test_encoded_records_are_accepted(image: str, result: SizeValue | Failure, seconds: float):
     line = encode(Record(image, result, seconds))[:-1]
     assert decode_exactly(line, image, SizeValue) == Record(image, result, round(seconds, 4))
 
@@ -37,7 +37,7 @@ GOOD = f'{{"image": "a", {SIZE}, "seconds": 1.0'
 FAILURE = '"failure": {"kind": "permanent", "reason": ""}'
 
 
-def test_a_good_line_made_by_hand_is_taken_so_that_the_others_prove_something():
+def test_a_valid_line_made_by_hand_is_accepted():
     assert decode_exactly(signed(GOOD), "a", SizeValue) == Record("a", VALUE, 1.0)
 
 
@@ -58,7 +58,7 @@ def test_a_good_line_made_by_hand_is_taken_so_that_the_others_prove_something():
         pytest.param(signed(f'{{"image": "a", "seconds": 1.0, {SIZE}'), id="another order"),
     ],
 )
-def test_a_line_that_not_every_reader_understands_alike_is_refused(line: bytes):
+def test_a_line_that_readers_could_interpret_differently_is_rejected(line: bytes):
     try:
         record = decode_exactly(line, "a", SizeValue)
     except ValueError:
@@ -66,6 +66,6 @@ def test_a_line_that_not_every_reader_understands_alike_is_refused(line: bytes):
     assert record is None
 
 
-def test_a_value_of_another_type_is_an_error():
+def test_a_value_of_another_type_is_rejected():
     with pytest.raises(ValueError, match="no record of SizeValue"):
         decode_exactly(signed('{"image": "a", "value": {"x": 1}, "seconds": 1.0'), "a", SizeValue)

@@ -74,3 +74,17 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path):
     assert os.read(reader, 100) == b"page"
     assert pipe.is_fifo()
     os.close(reader)
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "stage.json"
+    write_atomically(file, "old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(file, "new")
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]

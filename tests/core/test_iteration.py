@@ -45,7 +45,7 @@ def test_an_error_comes_after_the_items_before_it():
         next(groups)
 
 
-def test_several_at_once_end_with_the_first_error_and_keep_their_order():
+def test_parallel_calls_keep_their_order_and_stop_at_the_first_error():
     assert run_parallel(lambda number: number * 2, list(range(50))) == list(range(0, 100, 2))
     assert run_parallel(str, []) == []
 

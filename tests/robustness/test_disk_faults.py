@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from ita_pipeline.cache import parquet
 from ita_pipeline.cache.cleanup import plan_cleanup, remove
 from ita_pipeline.cache.compaction import compact
-from ita_pipeline.cache.export import parquet
 from ita_pipeline.cache.plan import Plan, PlanOptions, make_plan
 from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.shared.store import SharedCache

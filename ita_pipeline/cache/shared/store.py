@@ -40,7 +40,7 @@ LOCAL_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FolderListing:
     """The contents of a key's folder: segments with their sizes, merge notes, and unfinished files (`others`).
 
@@ -48,10 +48,10 @@ class FolderListing:
     """
 
     segments: dict[str, int] = field(default_factory=dict[str, int])
-    notes: frozenset[str] = frozenset()
+    notes: set[str] = field(default_factory=set[str])
     described: float | None = None
     changed: float = 0.0
-    others: tuple[str, ...] = ()
+    others: list[str] = field(default_factory=list[str])
 
 
 class SharedCache:
@@ -67,9 +67,8 @@ class SharedCache:
         self._files, root = remote.find_filesystem(full_url)
         self._root = root.rstrip("/")
         if not self._root.strip("/"):
-            raise UsageError(
-                f"{url} names no place for a cache", "name a bucket or a folder: s3://bucket/ita-cache"
-            )
+            hint = "name a bucket or a folder: s3://bucket/ita-cache"
+            raise UsageError(f"{url} names no place for a cache", hint)
         self._protocol = remote.protocol_of(full_url)
 
     def address(self, folder: str, name: str = "") -> str:
@@ -85,45 +84,39 @@ class SharedCache:
         """
         try:
             yield
-        except UserError:
-            raise
         except Exception as error:  # each file system's library raises its own
-            if isinstance(error, OSError) and error.errno in LOCAL_DISK_ERRORS:
+            is_local = isinstance(error, OSError) and error.errno in LOCAL_DISK_ERRORS
+            is_remote = isinstance(error, OSError) or remote.is_transient(error) or remote.lacks_credentials(error)
+            if isinstance(error, UserError) or is_local or not is_remote:
                 raise
-            if isinstance(error, OSError) or remote.is_transient(error) or remote.lacks_credentials(error):
-                raise remote.as_user_error(error, self.url) from error
-            raise
+            raise remote.as_user_error(error, self.url) from error
 
     def list_folders(self) -> list[str]:
         """List the folders of all keys, in order."""
         folders: list[str] = []
-        for stage in self._list_names(self._root, STAGE_FOLDER):
-            keys = self._list_names(f"{self._root}/{stage}", KEY_FOLDER)
+        for stage in filter(STAGE_FOLDER.fullmatch, self._list(self._root)):
+            keys = filter(KEY_FOLDER.fullmatch, self._list(f"{self._root}/{stage}"))
             folders += [f"{stage}/{short}" for short in keys]
         return sorted(folders)
 
     def list_folder(self, folder: str) -> FolderListing:
         """List the contents of a key's folder, which is empty where it does not exist."""
-        segments: dict[str, int] = {}
-        notes: set[str] = set()
-        others: list[str] = []
-        described, changed = None, 0.0
-        for entry in self._list(self._path(folder)):
-            name = _name_of(entry)
+        listing = FolderListing()
+        for name, entry in self._list(self._path(folder)).items():
             modified = _modified_at(entry)
             if entry.get("type") != "file":
                 continue
             if SEGMENT_NAME.fullmatch(name):
-                segments[name] = int(entry["size"])
+                listing.segments[name] = int(entry["size"])
             elif NOTE_NAME.fullmatch(name):
-                notes.add(name)
+                listing.notes.add(name)
             elif name == KEY_FILE:
-                described = modified
+                listing.described = modified
             elif name.startswith("."):
-                others.append(name)
+                listing.others.append(name)
                 continue
-            changed = max(changed, modified)
-        return FolderListing(segments, frozenset(notes), described, changed, tuple(sorted(others)))
+            listing.changed = max(listing.changed, modified)
+        return listing
 
     def read_key(self, folder: str) -> StageKey | None:
         """Read the key of a folder, or return None where its description is missing or not that of the folder."""
@@ -190,7 +183,7 @@ class SharedCache:
         for folder in self.list_folders():
             listing = self.list_folder(folder)
             if time.time() - listing.changed > ABANDONED_AFTER:
-                leftovers += [Path(folder, name) for name in listing.others]
+                leftovers += [Path(folder, name) for name in sorted(listing.others)]
         return leftovers
 
     def remove_leftover(self, path: Path) -> None:
@@ -224,8 +217,8 @@ class SharedCache:
     def _retry(self, call: Callable[[], Answer]) -> Answer:
         return remote.retry(call, remote.RequestLimits(tries=3))
 
-    def _list(self, path: str) -> list[dict[str, Any]]:
-        """The current entries of a folder, none where it does not exist.
+    def _list(self, path: str) -> dict[str, dict[str, Any]]:
+        """The current entries of a folder by name, none where it does not exist.
 
         Raises:
             FileNotFoundError: the bucket does not exist.
@@ -236,15 +229,12 @@ class SharedCache:
             return self._files.ls(path, detail=True)
 
         try:
-            return self._retry(list_entries)
+            entries = self._retry(list_entries)
         except FileNotFoundError as error:
-            if error.__cause__ is not None and "bucket" in type(error.__cause__).__name__.lower():
+            if "bucket" in type(error.__cause__).__name__.lower():
                 raise
-            return []
-
-    def _list_names(self, path: str, pattern: re.Pattern[str]) -> list[str]:
-        names = [_name_of(entry) for entry in self._list(path)]
-        return [name for name in names if pattern.fullmatch(name)]
+            return {}
+        return {str(entry["name"]).rstrip("/").rsplit("/", 1)[-1]: entry for entry in entries}
 
     def _read(self, folder: str, name: str, max_bytes: int) -> bytes:
         """
@@ -264,10 +254,6 @@ class SharedCache:
         self._files.makedirs(folder, exist_ok=True)
         self._files.pipe_file(aside, content)
         self._files.mv(aside, path)
-
-
-def _name_of(entry: dict[str, Any]) -> str:
-    return str(entry["name"]).rstrip("/").rsplit("/", 1)[-1]
 
 
 def _modified_at(entry: dict[str, Any]) -> float:

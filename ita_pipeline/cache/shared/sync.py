@@ -13,18 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ita_pipeline.cache import records
 from ita_pipeline.cache.keys import StageKey, explain_unreadable, write_key
 from ita_pipeline.cache.lineage import KnownSegments, Merge, find_equivalents, read_merges
-from ita_pipeline.cache.records import (
-    SEGMENT_NAME,
-    SMALL_SEGMENT_BYTES,
-    damage_error,
-    generation_order,
-    has_valid_checksum,
-    host_name,
-    is_being_written,
-    parse_generation,
-)
+from ita_pipeline.cache.records import host_name
 from ita_pipeline.cache.shared.store import FolderListing, SharedCache
 from ita_pipeline.cache.store import Store
 from ita_pipeline.cache.validate import find_first_damage
@@ -133,8 +125,8 @@ def push(store: Store, shared: SharedCache, key: StageKey, max_small_objects: in
     for merge in remote.merges:
         if merge.name not in remote.listing.notes and merge.into <= names and merge.parts & names:
             shared.put(key.folder, merge.name, merge.to_json())
-    small = sum(size < SMALL_SEGMENT_BYTES for size in remote.listing.segments.values())
-    new_small = sum(one.size < SMALL_SEGMENT_BYTES for one in put)
+    small = sum(size < records.SMALL_SEGMENT_BYTES for size in remote.listing.segments.values())
+    new_small = sum(one.size < records.SMALL_SEGMENT_BYTES for one in put)
     is_crowded = (small + new_small) // max_small_objects > small // max_small_objects
     return sum(put, Transfer(is_crowded=is_crowded))
 
@@ -147,7 +139,7 @@ def put_segment(shared: SharedCache, folder: str, path: Path) -> Transfer:
         return Transfer()
     content = content[: content.rfind(b"\n") + 1]
     for number, line in enumerate(content.split(b"\n")[:-1], 1):
-        if not has_valid_checksum(line):
+        if not records.has_valid_checksum(line):
             return Transfer(damaged=((str(path), number),))
     if not content:
         return Transfer()
@@ -184,7 +176,7 @@ def _find_missing_here(folder: Path, remote: RemoteState) -> list[str]:
     missing: list[str] = []
     # The results of merges come first: with them, the merged segments are not needed.
     into = {name for merge in remote.merges for name in merge.into}
-    for name in sorted(remote.listing.segments, key=lambda n: (n not in into, -parse_generation(n), n)):
+    for name in sorted(remote.listing.segments, key=lambda n: (n not in into, -records.parse_generation(n), n)):
         if name not in known.names:
             missing.append(name)
             known.add([name])
@@ -195,15 +187,14 @@ def _find_missing_there(folder: Path, remote: RemoteState) -> list[Path]:
     """Find the segments to put, the newest generation first, so that no replaced record is there alone."""
     known = find_equivalents(remote.listing.segments, remote.merges)
     paths = [path for path in folder.glob("*.jsonl") if path.name not in known]
-    closed = [path for path in paths if SEGMENT_NAME.fullmatch(path.name) and _is_closed(path)]
-    return sorted(closed, key=generation_order, reverse=True)
+    closed = [path for path in paths if records.SEGMENT_NAME.fullmatch(path.name) and _is_closed(path)]
+    return sorted(closed, key=records.generation_order, reverse=True)
 
 
 def _is_closed(path: Path) -> bool:
     with suppress(FileNotFoundError):
-        if is_being_written(path):
-            return False
-        return path.name.startswith(f"{host_name()}-") or is_older_than(path, CLOSED_AFTER)
+        is_own = path.name.startswith(f"{host_name()}-")
+        return not records.is_being_written(path) and (is_own or is_older_than(path, CLOSED_AFTER))
     return False
 
 
@@ -252,5 +243,5 @@ def open_mirror(
         store = Store(Path(temporary))
         for pulled in pull_all(store, shared, installed, stages):
             for address, line in pulled.transfer.damaged:
-                raise damage_error(f"{address}, line {line}")
+                raise records.damage_error(f"{address}, line {line}")
         yield store

@@ -56,13 +56,13 @@ LIES = {
 }
 
 
-def test_a_key_that_is_what_it_says_is_one(shared: SharedCache):
+def test_a_key_is_read_from_its_description(shared: SharedCache):
     assert shared.read_key(FOLDER) == KEY
     assert shared.list_folders() == [FOLDER]
 
 
 @pytest.mark.parametrize("content", LIES.values(), ids=LIES.keys())
-def test_a_key_that_is_not_what_it_says_is_no_key(shared: SharedCache, tmp_path: Path, content: bytes):
+def test_a_description_that_contradicts_its_key_is_rejected(shared: SharedCache, tmp_path: Path, content: bytes):
     shared.put(FOLDER, "stage.json", content)
     assert shared.read_key(FOLDER) is None
     store = Store(tmp_path / "there")
@@ -70,13 +70,13 @@ def test_a_key_that_is_not_what_it_says_is_no_key(shared: SharedCache, tmp_path:
     assert not list(store.root.rglob("*.jsonl"))
 
 
-def test_records_under_the_name_of_another_stage_do_not_come_in(shared: SharedCache, tmp_path: Path):
+def test_records_in_the_folder_of_another_stage_are_not_pulled(shared: SharedCache, tmp_path: Path):
     (tmp_path / "shared/size").rename(tmp_path / "shared/other")
     store = Store(tmp_path / "there")
     assert list(pull_all(store, shared, {"size": SizeStage, "other": SizeStage})) == []
 
 
-def test_folders_that_no_key_has_are_left_alone(shared: SharedCache, tmp_path: Path):
+def test_folders_that_are_not_keys_are_ignored(shared: SharedCache, tmp_path: Path):
     for name in ("size/evil", "Size/0123456789abcdef", "size/0123456789ABCDEF", "..a/0123456789abcdef"):
         folder = tmp_path / "shared" / name
         folder.mkdir(parents=True)
@@ -84,7 +84,7 @@ def test_folders_that_no_key_has_are_left_alone(shared: SharedCache, tmp_path: P
     assert shared.list_folders() == [FOLDER]
 
 
-def test_a_wrong_place_is_one_sentence(server: Server):
+def test_a_wrong_address_is_a_usage_error(server: Server):
     wrong = SharedCache("s3://no-such-bucket/x")
     with pytest.raises(UsageError, match="there is nothing at s3://no-such-bucket"), wrong.as_user_errors():
         wrong.list_folder(FOLDER)

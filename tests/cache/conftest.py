@@ -1,4 +1,4 @@
-"""Shared caches of three kinds, an S3 server, and the stores of two machines."""
+"""Shared caches of three kinds, and the stores of two machines."""
 
 from __future__ import annotations
 

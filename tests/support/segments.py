@@ -1,4 +1,4 @@
-"""Segments for tests of shared caches: one stage, numbered images, and damage of each kind."""
+"""Segments for tests of the cache: one stage, numbered images, and damage of each kind."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ KEY = stage_key(STAGE, {})
 FOLDER = KEY.folder
 
 
-def value(number: int, width: int = 1) -> Record:
-    return Record(f"{number:064x}", SizeValue(width=width, height=1), 0.5)
+def value(image: int | str, width: int = 1) -> Record:
+    return Record(image if isinstance(image, str) else f"{image:064x}", SizeValue(width=width, height=1), 0.5)
 
 
 def put(store: Store, *found: Record, replace: bool = False) -> Path:

@@ -14,8 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from ita_pipeline.cache.index import Index
@@ -27,10 +29,6 @@ from ita_pipeline.core.files import open_atomically
 from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.text import map_texts
 from stages.base import Failure, Stage, replace_surrogates
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 
 # Rows per row group, which is held in memory while it is written.
 ROW_GROUP_SIZE = 10_000
@@ -101,8 +99,7 @@ def _choose_files(folder: Path, names: Sequence[str], stages: Sequence[str]) -> 
     for file in files.values():
         if file.exists():
             raise UsageError(f"{file} exists", "give a name that is free")
-    for file in files.values():
-        file.parent.mkdir(parents=True, exist_ok=True)
+    files[names[0]].parent.mkdir(parents=True, exist_ok=True)
     return files
 
 
@@ -110,9 +107,6 @@ def _write(
     store: Store, stage: type[Stage[Any]], file: Path, usages: Sequence[KeyUsage], row_group_size: int
 ) -> ExportedFile:
     """Write the records of a stage to a file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     schema = schema_of(stage)
     records = 0
     with open_atomically(file) as opened, pq.ParquetWriter(opened, schema, compression="zstd") as writer:
@@ -148,8 +142,6 @@ def _rows(
 
 def schema_of(stage: type[Stage[Any]]) -> pa.Schema:
     """The columns of a stage's file."""
-    import pyarrow as pa
-
     failure = pa.struct([pa.field("kind", pa.string()), pa.field("reason", pa.string())])
     return pa.schema(
         [
@@ -165,16 +157,12 @@ def schema_of(stage: type[Stage[Any]]) -> pa.Schema:
 
 def _struct_of(model: type[BaseModel]) -> pa.DataType:
     """The struct of a model, or text where it has no fixed fields, since Parquet has no empty struct."""
-    import pyarrow as pa
-
     fields = [pa.field(name, _type_of(info.annotation)) for name, info in model.model_fields.items()]
     return pa.struct(fields) if fields and model.model_config.get("extra") != "allow" else pa.string()
 
 
 def _type_of(annotation: object) -> pa.DataType:
     """The Arrow type of a field, or text where its shape is not fixed."""
-    import pyarrow as pa
-
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _type_of(arguments[0])
@@ -195,8 +183,6 @@ def _type_of(annotation: object) -> pa.DataType:
 
 def _to_column(value: object, arrow_type: pa.DataType) -> object:
     """Convert JSON to the type of a column, and to JSON text where that is text."""
-    import pyarrow as pa
-
     if value is None:
         return None
     if isinstance(arrow_type, pa.StructType):

@@ -65,6 +65,7 @@ class Moody:
 
 def size_stage(version: int, times: int) -> Stage[Any]:
     def measure(self: SizeStage, item: Item) -> SizeValue:
+        assert item.decode is not None
         picture = item.decode()
         return SizeValue(width=picture.width * times + 100 * version, height=picture.height + 100 * Moody.mood)
 

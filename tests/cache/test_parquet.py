@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ita_pipeline.cache.export.parquet import export, schema_of
 from ita_pipeline.cache.keys import StageKey, stage_key
+from ita_pipeline.cache.parquet import export, schema_of
 from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import CorruptCacheError, UsageError
@@ -82,7 +82,7 @@ def rows(file: Path) -> list[dict[str, Any]]:
     return pq.read_table(file).to_pylist()
 
 
-def test_every_record_that_holds_is_there_in_order(store: Store):
+def test_all_current_records_are_exported_in_order(store: Store):
     ((part,), left_out) = export(store, Path("out"), INSTALLED, row_group_size=7)
     assert (part.file, part.keys, part.records, left_out) == (Path("out/size.parquet"), 2, 27, [])
     found = rows(part.file)
@@ -94,7 +94,7 @@ def test_every_record_that_holds_is_there_in_order(store: Store):
     assert {row["seconds"] for row in found} == {0.25, 0.0}
 
 
-def test_the_same_records_give_the_same_file_however_they_lie(store: Store):
+def test_the_file_does_not_depend_on_how_records_are_stored(store: Store):
     from ita_pipeline.cache.compaction import compact
 
     export(store, Path("one"), INSTALLED)
@@ -103,7 +103,7 @@ def test_the_same_records_give_the_same_file_however_they_lie(store: Store):
     assert Path("one/size.parquet").read_bytes() == Path("two/size.parquet").read_bytes()
 
 
-def test_duckdb_and_datasets_read_it(store: Store, tmp_path: Path):
+def test_duckdb_and_datasets_can_read_the_file(store: Store, tmp_path: Path):
     import datasets
     import duckdb
 
@@ -117,7 +117,7 @@ def test_duckdb_and_datasets_read_it(store: Store, tmp_path: Path):
     assert {row["value"]["width"] for row in found if row["value"] is not None} == {1, 7, 9}
 
 
-def test_a_value_is_a_struct_and_what_has_no_fixed_shape_is_json(tmp_path: Path):
+def test_a_value_is_a_struct_and_fields_without_fixed_shape_are_json(tmp_path: Path):
     store = Store(tmp_path / ".ita")
     part = Part(name="a\N{COMBINING ACUTE ACCENT}", box=(0.0, 1.0, 2.5, 3.0))
     value = OddValue(parts=(part, part), best=None, mixed=3, named={"x": part}, pair=(1, "b"))
@@ -135,14 +135,14 @@ def test_a_value_is_a_struct_and_what_has_no_fixed_shape_is_json(tmp_path: Path)
     }
 
 
-def test_every_stage_of_ours_has_columns():
+def test_every_built_in_stage_has_a_schema():
     for stage in load_installed_stages().values():
         assert schema_of(stage).names == ["image", "key", "value", "failure", "seconds"]
     words = schema_of(OcrStage).field("value").type.field("words").type.value_type
     assert [str(field.type) for field in words] == ["string", "double", "list<item: int64>", "int64"]
 
 
-def test_half_a_character_is_written_as_the_sign_for_an_unknown_one(tmp_path: Path):
+def test_lone_surrogates_are_replaced(tmp_path: Path):
     store = Store(tmp_path / ".ita")
     word = Word(text="a\ud800b", confidence=0.5, box=(0, 0, 1, 1), line=0)
     key = StageKey("ocr", {"stage": "ocr", "version": OcrStage.version}, "0" * 64)
@@ -152,7 +152,7 @@ def test_half_a_character_is_written_as_the_sign_for_an_unknown_one(tmp_path: Pa
     assert rows(Path("ocr.parquet"))[0]["value"]["words"][0]["text"] == "a\ufffdb"
 
 
-def test_what_cannot_be_told_is_left_out_and_said(store: Store):
+def test_keys_without_a_readable_schema_are_skipped_with_the_reason(store: Store):
     other = StageKey("size", {"stage": "size", "version": 9}, "9" * 64)
     unknown = StageKey("stranger", {"stage": "stranger", "version": 1}, "8" * 64)
     for key in (other, unknown):
@@ -166,7 +166,7 @@ def test_what_cannot_be_told_is_left_out_and_said(store: Store):
     }
 
 
-def test_damage_stops_it_and_no_half_file_is_left(store: Store):
+def test_damage_stops_the_export_and_leaves_no_partial_file(store: Store):
     path = next(path for path in store.folder(key_of(SizeStage())).glob("*.jsonl") if ".g2" not in path.name)
     path.write_bytes(path.read_bytes().replace(b'"width": 1', b'"width": 8', 1))
     with pytest.raises(CorruptCacheError):
@@ -174,7 +174,7 @@ def test_damage_stops_it_and_no_half_file_is_left(store: Store):
     assert list(Path("out").iterdir()) == []
 
 
-def test_what_is_asked_for_must_be_possible(store: Store):
+def test_impossible_requests_are_usage_errors(store: Store):
     Path("size.parquet").write_text("here")
     with pytest.raises(UsageError, match="exists"):
         export(store, Path("size.parquet"), INSTALLED)
@@ -185,7 +185,7 @@ def test_what_is_asked_for_must_be_possible(store: Store):
         export(store, Path("new.parquet"), {**INSTALLED, "odd": OddStage})
 
 
-def test_the_command_writes_a_file_a_stage():
+def test_the_command_writes_one_file_per_stage():
     store = Store(Path(".ita"))
     key = StageKey("ocr", {"stage": "ocr", "version": OcrStage.version}, "0" * 64)
     with store.open_writer(key) as writer:

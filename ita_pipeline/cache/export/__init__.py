@@ -1,1 +1,0 @@
-"""Export of records to the file formats of other tools."""

@@ -114,11 +114,7 @@ def merge_undamaged(store: Store, folder: Path, paths: Sequence[Path]) -> Compac
 
 
 def merge_segments(
-    store: Store,
-    folder: Path,
-    old: Sequence[Path],
-    drop_damaged: bool = False,
-    incomplete: Collection[str] = (),
+    store: Store, folder: Path, old: Sequence[Path], drop_damaged: bool = False, incomplete: Collection[str] = ()
 ) -> Compacted:
     """Write the current records of segments to new segments, and remove the old ones.
 

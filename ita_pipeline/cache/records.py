@@ -266,17 +266,13 @@ def _lock(descriptor: int) -> None:
 
 def is_being_written(path: Path) -> bool:
     """Whether a process on this machine still appends to a segment."""
-    try:
+    with path.open("rb") as segment, contextlib.suppress(ImportError, OSError):
         import fcntl
-    except ImportError:
-        return False
-    with path.open("rb") as segment:
+
         try:
             fcntl.flock(segment, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
-        except OSError:
-            return False
     return False
 
 

@@ -42,7 +42,6 @@ class KeyUsage:
     size: int
     used: float
 
-    @property
     def order(self) -> tuple[str, float]:
         """Sort key: by stage, the key used last first."""
         return self.key.stage, -self.used
@@ -99,7 +98,7 @@ class Store:
                 sizes = [path.stat().st_size for path in folder.glob("*.jsonl")]
                 used = (folder / KEY_FILE).stat().st_mtime
                 usages.append(KeyUsage(key, folder, summary.values, summary.failures, len(sizes), sum(sizes), used))
-        return sorted(usages, key=lambda usage: usage.order)
+        return sorted(usages, key=KeyUsage.order)
 
     @retry_after_merge
     def results(self, stage: Stage[Any], key: StageKey, images: Sequence[str] | None = None) -> dict[str, Record]:

@@ -19,6 +19,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import TypeAdapter
+
 from ita_pipeline.cache.keys import KEY_FILE, SHORT_KEY_LENGTH, StageKey, format_key, parse_key
 from ita_pipeline.cache.lineage import MAX_NOTE_BYTES, NOTE_NAME, Merge, parse_merge
 from ita_pipeline.cache.records import SEGMENT_NAME, generation_order
@@ -38,6 +40,9 @@ OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "memory
 LOCAL_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 Answer = TypeVar("Answer")
+
+# File systems list times as datetimes, ISO texts or seconds.
+_TIME = TypeAdapter(datetime)
 
 
 @dataclass(slots=True)
@@ -175,7 +180,7 @@ class SharedCache:
             if key is not None:
                 sizes = listing.segments.values()
                 usages.append(KeyUsage(key, Path(folder), None, None, len(sizes), sum(sizes), listing.changed))
-        return sorted(usages, key=lambda usage: usage.order)
+        return sorted(usages, key=KeyUsage.order)
 
     def find_leftovers(self) -> list[Path]:
         """Find the unfinished files of killed processes, relative to the cache."""
@@ -259,12 +264,7 @@ class SharedCache:
 def _modified_at(entry: dict[str, Any]) -> float:
     """When a listed object was last changed, in seconds since 1970."""
     for name in ("LastModified", "mtime", "updated", "last_modified", "created"):
-        value = entry.get(name)
-        if isinstance(value, int | float):
-            return float(value)
-        if isinstance(value, datetime):
-            return value.timestamp()
-        if isinstance(value, str):
+        if entry.get(name) is not None:
             with suppress(ValueError):
-                return datetime.fromisoformat(value).timestamp()
+                return _TIME.validate_python(entry[name]).timestamp()
     return 0.0

@@ -1,6 +1,6 @@
-"""Anything that can happen to pictures, stages and the cache, in any order, against an oracle too simple to err.
+"""Changes of pictures, stages and the cache in any order, compared with a simple model.
 
-The oracle remembers what each picture was answered under which settings, and nothing else.
+The model remembers the result of each picture under each setting, and nothing else.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ Setting = tuple[Any, ...]
 
 
 class Killed(BaseException):
-    """As sudden as SIGKILL: nobody tidies up after it."""
+    """Ends a run as SIGKILL does: without cleanup."""
 
 
 class KillableExecutor(InProcessExecutor):
-    """Works until it is killed, and notes what it was asked."""
+    """Runs a number of batches until it is killed, and records the jobs."""
 
     def __init__(self, batches: int | None) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class KillableExecutor(InProcessExecutor):
 
 
 class Moody:
-    """What decides a value and stands in no key, so that only doing it again shows it."""
+    """A part of the value that is in no key, so that only a recomputation shows it."""
 
     mood = 0
 
@@ -179,7 +179,7 @@ class AnythingHappens(RuleBasedStateMachine):
         return make_plan(self.stages_of(self.double), images, store, wishes)
 
     def wanted(self, retry: bool, refresh: bool) -> set[tuple[str, str]]:
-        """What has to be done, from what is remembered alone."""
+        """The stages and images to process, from the model alone."""
         todo: set[tuple[str, str]] = set()
         for image in {self.key(name) for name in self.there}:
             known = (self.size, image) in self.answered
@@ -234,7 +234,7 @@ class AnythingHappens(RuleBasedStateMachine):
                 self.answered[self.double, image] = (2 * above[0] + self.below, 2 * above[1])
 
     def tear(self, store: Store, plan: Plan, executor: KillableExecutor, torn: int) -> None:
-        """What was being written when the process died: the beginning of a line at the end of a segment."""
+        """Append the beginning of a line to a segment, as a process that dies while it writes does."""
         if executor.asked:
             folder = store.folder(plan.keys[executor.asked[-1][0]])
             last = max(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)

@@ -61,11 +61,6 @@ class State(IntEnum):
     TRANSIENT = 2
     RESOURCE = 3
 
-    @property
-    def kind(self) -> FailureKind:
-        """The kind of failure."""
-        return FailureKind[self.name]
-
     @classmethod
     def of(cls, failure: FailureKind | None) -> State:
         """The state of a record with this failure, or with a value."""

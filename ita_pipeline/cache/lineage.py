@@ -56,7 +56,7 @@ class Merge:
 class _Note(BaseModel):
     """A note from outside: the names in it become paths, so nothing but names of segments is accepted."""
 
-    schema_name: str = Field(alias="schema", pattern=f"^{SCHEMA}$")
+    schema_name: str = Field(alias="schema", pattern=f"^{re.escape(SCHEMA)}$")
     into: _SegmentNames
     parts: _SegmentNames
     damaged: _SegmentNames

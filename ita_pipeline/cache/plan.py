@@ -181,7 +181,7 @@ def _find_stale(draft: StageDraft, upstream: Sequence[StageDraft], store: Store,
     folder = store.folder(draft.key)
     store.index.refresh(folder)
     draft.damage = store.index.find_damage(folder)
-    own_failures: list[tuple[int, State]] = []
+    own_failures: list[int] = []
     for position, state in store.index.find_unfinished(folder):
         cause = next((above for above in upstream if position in above.failed), None)
         if cause is not None:
@@ -191,13 +191,13 @@ def _find_stale(draft: StageDraft, upstream: Sequence[StageDraft], store: Store,
         elif state is None:
             draft.stale[position] = ()
         else:
-            own_failures.append((position, state))
-    images = [draft.items[position].key for position, _ in own_failures]
+            own_failures.append(position)
+    images = [draft.items[position].key for position in own_failures]
     records = store.results(draft.stage, draft.key, images)
-    for position, state in own_failures:
+    for position in own_failures:
         failure = records[draft.items[position].key].result
         assert isinstance(failure, Failure)
-        if state.kind in options.retry:
+        if failure.kind in options.retry:
             draft.stale[position] = (Reason(Cause.RETRY, f"({failure.reason})"),)
         else:
             draft.failed[position] = failure

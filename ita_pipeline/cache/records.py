@@ -139,7 +139,7 @@ def decode(line: bytes, value_type: type[Value]) -> Record:
         failure = members.get("failure")
         result = Failure.model_validate(failure) if failure else value_type.model_validate(members["value"])
         return Record(image=members["image"], result=result, seconds=members["seconds"])
-    except (ValidationError, KeyError, TypeError, AttributeError) as error:
+    except (ValidationError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"no record of {value_type.__name__}: {error}") from error
 
 

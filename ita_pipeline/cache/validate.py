@@ -20,10 +20,7 @@ def decode_untrusted(content: bytes, value_type: type[Value]) -> Record:
     """
     if not has_valid_checksum(content):
         raise ValueError("the check sum is wrong")
-    try:
-        record = decode(content, value_type)
-    except RecursionError as error:
-        raise ValueError("the record is nested too deep") from error
+    record = decode(content, value_type)
     image = cast(object, record.image)
     seconds = cast(object, record.seconds)
     has_time = isinstance(seconds, int | float) and 0 <= seconds <= 1e9

@@ -1,4 +1,4 @@
-"""What of the cache may go: never the key of a stage that was used last, never what a process writes to."""
+"""Cleanup: it keeps the last used key of each stage and every key that a process writes to."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def key(times: int) -> StageKey:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Three keys of one stage, the first used longest ago."""
+    """A store with three keys of one stage, the first used longest ago."""
     made = Store(tmp_path)
     for times in (1, 2, 3):
         with made.open_writer(key(times)) as writer:

@@ -1,4 +1,4 @@
-"""Merged segments: few are left, no record is lost, and the index follows without reading all lines again."""
+"""Compaction: few segments remain, no record is lost, and the index follows without reading everything again."""
 
 from __future__ import annotations
 
@@ -15,19 +15,11 @@ from ita_pipeline.cache.compaction import (
     merge_small_segments,
     open_writer,
 )
-from ita_pipeline.cache.keys import stage_key
 from ita_pipeline.cache.lineage import find_equivalents, read_merges
 from ita_pipeline.cache.records import MAX_SMALL_SEGMENTS, Record, SegmentLine, read_lines
 from ita_pipeline.cache.store import Store
 from stages.base import Failure, FailureKind
-from tests.support.fakes import SizeStage, SizeValue
-
-STAGE = SizeStage()
-KEY = stage_key(STAGE, {})
-
-
-def value(image: str, width: int = 1) -> Record:
-    return Record(image, SizeValue(width=width, height=1), 0.5)
+from tests.support.segments import KEY, STAGE, value
 
 
 def put(store: Store, *found: Record, replace: bool = False) -> str:
@@ -103,7 +95,7 @@ def test_compaction_keeps_one_record_per_image_and_prefers_values(tmp_path: Path
 
 
 def test_a_record_is_dropped_only_for_an_equal_one_that_is_kept(tmp_path: Path):
-    """Of equal records the name decides, and names change: somebody else may just be removing the other."""
+    """The segment of the equal record may be removed by another process at the same time."""
     store = Store(tmp_path)
     put(store, value("a"))
     put(store, value("a"))

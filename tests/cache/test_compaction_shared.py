@@ -1,4 +1,4 @@
-"""Maintenance of a shared cache: merges, cleanup and pulls of all keys lose no record, wherever they stop."""
+"""Compaction of a shared cache: no record is lost, wherever it is interrupted."""
 
 from __future__ import annotations
 

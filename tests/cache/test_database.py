@@ -1,4 +1,4 @@
-"""The database of the index: made anew where it is damaged or of another version, in memory where it cannot be."""
+"""The database of the index: rebuilt where damaged or of another version, in memory where it cannot be used."""
 
 from __future__ import annotations
 
@@ -11,21 +11,16 @@ from hypothesis import strategies as st
 
 from ita_pipeline.cache.database import VERSION, Database, State, from_column, table_order, to_column
 from ita_pipeline.cache.store import Store
-from tests.support.segments import KEY, put, value
-
-
-def seen(store: Store) -> dict[str, State]:
-    store.index.refresh(store.folder(KEY))
-    return {entry.image: entry.state for entry in store.index.find_entries(store.folder(KEY))}
+from tests.support.segments import KEY, put, read_states, value
 
 
 def test_a_missing_or_damaged_database_is_rebuilt(tmp_path: Path):
     put(Store(tmp_path), value("a"))
-    seen(Store(tmp_path))
+    read_states(Store(tmp_path))
     for content in (None, b"", b"no database at all" * 100):
         file = tmp_path / "index.sqlite"
         file.unlink() if content is None else file.write_bytes(content)
-        assert seen(Store(tmp_path)) == {"a": State.VALUE}
+        assert read_states(Store(tmp_path)) == {"a": State.VALUE}
 
 
 def test_an_unwritable_database_is_replaced_by_memory(tmp_path: Path):
@@ -39,12 +34,12 @@ def test_an_unwritable_database_is_replaced_by_memory(tmp_path: Path):
 
 def test_a_database_of_another_version_is_rebuilt(tmp_path: Path):
     put(Store(tmp_path), value("a"))
-    seen(Store(tmp_path))
+    read_states(Store(tmp_path))
     with sqlite3.connect(tmp_path / "index.sqlite") as connection:
         connection.execute("DELETE FROM records")
         connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     connection.close()
-    assert seen(Store(tmp_path)) == {"a": State.VALUE}
+    assert read_states(Store(tmp_path)) == {"a": State.VALUE}
 
 
 def test_an_error_in_a_transaction_rolls_it_back(tmp_path: Path):
@@ -60,7 +55,8 @@ def test_an_error_in_a_transaction_rolls_it_back(tmp_path: Path):
     assert database.connection.execute("SELECT COUNT(*) FROM folders").fetchone()[0] == 0
     with database.transaction() as connection:
         connection.execute("INSERT INTO folders (name) VALUES ('size/1')")
-    assert Database(tmp_path).connection.execute("SELECT COUNT(*) FROM folders").fetchone()[0] == 1
+    other = Database(tmp_path)
+    assert other.connection.execute("SELECT COUNT(*) FROM folders").fetchone()[0] == 1
 
 
 images = st.text() | st.binary(min_size=32, max_size=32).map(bytes.hex) | st.just("A" * 64)

@@ -1,4 +1,4 @@
-"""The index: derived from the segments, right whenever it is asked, and never needed."""
+"""The index: derived from the segments, and up to date at every query."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ita_pipeline.cache.database import State
 from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.store import Store
 from stages.base import Failure, FailureKind
-from tests.support.segments import KEY, STAGE, put, value
+from tests.support.segments import KEY, STAGE, put, read_states, value
 
 NAMES = [f"{number:064x}" for number in range(6)]
 
@@ -39,26 +39,21 @@ def failure(image: str) -> Record:
     return Record(image, Failure(kind=FailureKind.TRANSIENT, reason="busy"), 0.5)
 
 
-def seen(store: Store) -> dict[str, State]:
-    store.index.refresh(store.folder(KEY))
-    return {entry.image: entry.state for entry in store.index.find_entries(store.folder(KEY))}
-
-
 def test_the_index_follows_a_growing_segment(open_store: OpenStore, tmp_path: Path):
     store = open_store(tmp_path)
     with store.open_writer(KEY) as writer:
         for number, name in enumerate(NAMES):
             writer.append([value(name)])
-            assert len(seen(store)) == number + 1
+            assert len(read_states(store)) == number + 1
 
 
 def test_the_index_follows_added_and_removed_segments(open_store: OpenStore, tmp_path: Path):
     store = open_store(tmp_path)
     first = put(store, value("a"), failure("b"))
     put(store, value("b"))
-    assert seen(store) == {"a": State.VALUE, "b": State.VALUE}
+    assert read_states(store) == {"a": State.VALUE, "b": State.VALUE}
     first.unlink()
-    assert seen(store) == {"b": State.VALUE}
+    assert read_states(store) == {"b": State.VALUE}
 
 
 def test_a_later_generation_replaces_earlier_records(open_store: OpenStore, tmp_path: Path):
@@ -68,7 +63,7 @@ def test_a_later_generation_replaces_earlier_records(open_store: OpenStore, tmp_
     assert path.name.endswith(".g2.jsonl")
     assert store.results(STAGE, KEY)["a"] == value("a", 2)
     put(store, failure("a"), replace=True)
-    assert seen(open_store(tmp_path)) == {"a": State.TRANSIENT}
+    assert read_states(open_store(tmp_path)) == {"a": State.TRANSIENT}
 
 
 def test_only_the_requested_images_are_found(open_store: OpenStore, tmp_path: Path):
@@ -80,11 +75,11 @@ def test_only_the_requested_images_are_found(open_store: OpenStore, tmp_path: Pa
 
 def test_a_change_that_keeps_size_and_time_is_detected(open_store: OpenStore, tmp_path: Path):
     path = put(open_store(tmp_path), value("a"), value("b"))
-    assert len(seen(open_store(tmp_path))) == 2
+    assert len(read_states(open_store(tmp_path))) == 2
     status = path.stat()
     path.write_bytes(path.read_bytes().replace(b'"width"', b'"wider"', 1))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert seen(open_store(tmp_path)) == {"b": State.VALUE}
+    assert read_states(open_store(tmp_path)) == {"b": State.VALUE}
 
 
 @pytest.mark.parametrize("in_order", [True, False])

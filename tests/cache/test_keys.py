@@ -1,4 +1,4 @@
-"""Keys: equal where nothing that matters differs, and nowhere else."""
+"""Keys: equal exactly where nothing differs that decides a result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was brought together in what: from names alone, which content is there."""
+"""Merge notes: which records a cache has, from the names of its segments alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manifest saves hashing, and whatever happens to it, nothing but time is lost."""
+"""The manifest: it saves hashing, and its loss costs nothing but time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parquet: what other programs read is what the cache holds, in one order, in typed columns."""
+"""Parquet export: all current records, in one order, in typed columns that other programs can read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan: an image is stale exactly when something that decides the result has changed, and it says what."""
+"""The plan: an image is stale exactly when something that decides the result has changed, with the reason."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def two_records(tmp_path: Path, paths: list[Path]) -> Path:
 
 
 def changed(segment: Path, content: bytes) -> tuple[StagePlan, dict[str, SizeValue | Failure]]:
-    """The plan and the records of two pictures after somebody wrote something else into their segment."""
+    """Overwrite the segment of two pictures; return the plan and the records after that."""
     root = segment.parents[3]
     (root / "index.sqlite").unlink(missing_ok=True)
     segment.write_bytes(content)

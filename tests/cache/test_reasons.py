@@ -1,4 +1,4 @@
-"""Reasons: what differs between two keys, said so that a stranger understands it."""
+"""Reasons: the differences between two keys, as phrases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Segments: what was written is read back, and what was damaged is never mistaken for it."""
+"""Segments: records are read back as written, and damage is never read as a record."""
 
 from __future__ import annotations
 

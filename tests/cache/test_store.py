@@ -1,4 +1,4 @@
-"""The store: records by key, described in clear, by any number of writers."""
+"""The store: records by key, from any number of writers."""
 
 from __future__ import annotations
 
@@ -10,15 +10,10 @@ from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.store import Store
 from stages.base import Failure, FailureKind
 from tests.support.fakes import SizeConfig, SizeStage, SizeValue
-from tests.support.segments import KEY, STAGE, value
+from tests.support.segments import KEY, STAGE, put, value
 
 ONE = Record("a", SizeValue(width=1, height=1), 0.1)
 FAILED = Record("a", Failure(kind=FailureKind.TRANSIENT, reason="busy"), 0.1)
-
-
-def put(store: Store, *found: Record) -> None:
-    with store.open_writer(KEY) as writer:
-        writer.append(list(found))
 
 
 def test_records_of_one_store_are_read_by_another(tmp_path: Path):

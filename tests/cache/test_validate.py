@@ -1,8 +1,6 @@
-"""Lines that another process has encoded: appended as they are only where every reader understands them alike."""
+"""Checks of lines that another process has encoded."""
 
 from __future__ import annotations
-
-import zlib
 
 import pytest
 from hypothesis import given
@@ -12,14 +10,10 @@ from ita_pipeline.cache.records import Record, encode
 from ita_pipeline.cache.validate import decode_exactly
 from stages.base import Failure, FailureKind
 from tests.support.fakes import SizeValue
+from tests.support.segments import signed
 
 VALUE = SizeValue(width=1, height=2)
 FAILURES = [Failure(kind=kind, reason='no "seconds": 1') for kind in FailureKind]
-
-
-def signed(text: str) -> bytes:
-    """A line with a check sum that is right, whatever the line contains."""
-    return text.encode() + b', "crc": "%08x"}' % zlib.crc32(text.encode())
 
 
 @given(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
+from ita_pipeline.cache.database import State
 from ita_pipeline.cache.keys import stage_key
 from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.store import Store
@@ -36,3 +38,14 @@ def spoil(content: bytes, how: str) -> bytes:
     if how == "no record":
         return b'{"hello": 1, "crc": "00000000"}\n'
     return b""
+
+
+def read_states(store: Store) -> dict[str, State]:
+    """What the index of a store contains, after it has been brought up to date."""
+    store.index.refresh(store.folder(KEY))
+    return {entry.image: entry.state for entry in store.index.find_entries(store.folder(KEY))}
+
+
+def signed(text: str) -> bytes:
+    """A line with a correct check sum, whatever it contains."""
+    return text.encode() + b', "crc": "%08x"}' % zlib.crc32(text.encode())

@@ -1,4 +1,4 @@
-"""Shared caches: keys and names that come from outside are believed only as far as they prove themselves."""
+"""Shared caches: descriptions and names from outside are checked before they are used."""
 
 from __future__ import annotations
 

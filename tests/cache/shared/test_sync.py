@@ -1,4 +1,4 @@
-"""Segments put and fetched: each once, whole, none damaged; over a real S3 server, memory and a folder."""
+"""Transfer of segments: each once and complete, over a real S3 server, memory and a folder."""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ All current records of the chosen segments are written to new segments, safe on 
 and a note records the merge. Any number of processes may do this at once, and at worst leave a record twice. A
 record is left out only where the chosen segments contain another of the same image that stays, or where another
 generation, or a value in place of a failure, replaces it for good.
+
+Segments of a shared cache are fetched to a temporary store and merged there.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ class Store:
         path.unlink(missing_ok=True)
 
     def remove_key(self, usage: KeyUsage) -> bool:
-        """Remove a key's segments and then its description, unless a process writes to it; whether it did."""
+        """Remove a key's segments, then its description; return False where a process still writes to it."""
         folder = usage.folder
         segments = sorted(folder.glob("*.jsonl"), key=records.generation_order)
         if any(records.is_being_written(path) for path in segments):

@@ -77,7 +77,7 @@ def verify_segments(
 
 
 def find_first_damage(path: Path, size: int, value_type: type[Value] | None = None) -> int | None:
-    """The number of the first damaged line of a fetched segment, 0 where only its end is missing; see above."""
+    """Return the number of the first damaged line of a fetched segment, 0 if only its end is missing, or None."""
     damage = verify_segments([(path, path, size)], value_type).damage
     return damage[0].line if damage else None
 

@@ -196,7 +196,7 @@ class SharedCache:
         self.remove(path.parent.as_posix(), path.name)
 
     def remove_key(self, usage: KeyUsage) -> bool:
-        """Remove a key, unless it has changed since it was listed; whether it did."""
+        """Remove a key, or return False where it has changed since it was listed."""
         is_unchanged = self.list_folder(usage.key.folder).changed <= usage.used
         if is_unchanged:
             self.remove_folder(usage.key.folder)

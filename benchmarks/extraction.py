@@ -28,8 +28,7 @@ from benchmarks.timing import HEADER, Comparison, compare
 from ita_pipeline.core.config import package_data_folder
 from stages.objects.efficientnet import SIDE as CROP_SIDE
 from stages.objects.efficientnet import find_weights
-from stages.objects.nanodet import MEAN_BGR, SIDE, STD_BGR, STRIDES, WEIGHTS, decode_sides
-from stages.objects.vocabulary import COCO
+from stages.objects.nanodet import COCO, MEAN_BGR, SIDE, STD_BGR, STRIDES, WEIGHTS, decode_sides
 
 PICTURES = 16
 PAIRS = 3

@@ -10,7 +10,7 @@ from PIL import Image
 
 from stages.base import StageError
 from stages.caption.schema import CHAT_PROMPT, Caption, CaptionConfig, join_lines
-from stages.models.loading import load_model_type, load_pretrained, load_weights, pick_device, summarize_error
+from stages.models.loading import load_pretrained, load_weights, pick_device, summarize_error
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +23,7 @@ TASK_PROMPTS = {"florence2": "<CAPTION>", "paligemma": "caption en"}
 class ImageTextCaptioner:
     """Beam search with a model of `AutoModelForImageTextToText`."""
 
-    def __init__(self, config: CaptionConfig, identity: str, dtype: str) -> None:
+    def __init__(self, config: CaptionConfig, identity: str, dtype: str, model_type: str) -> None:
         """Load the model `config.model`, exactly the weights of `identity`.
 
         Raises:
@@ -32,8 +32,8 @@ class ImageTextCaptioner:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         self.config, model = config, config.model
-        self.source = load_model_type(model, identity)
-        _require_captioner(model, self.source)
+        self.source = model_type
+        _require_captioner(model, model_type)
         self.device = pick_device(config.device)
         self.processor: Any = load_pretrained(AutoProcessor, model, identity)
         self.model: Any = load_weights(AutoModelForImageTextToText, model, identity, self.device, dtype=dtype)

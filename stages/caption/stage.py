@@ -135,13 +135,14 @@ class CaptionStage(Stage[CaptionConfig]):
         """
         identity = self.identity()
         model, dtype = identity.models["captioner"], identity.numerics["dtype"]
-        if load_model_type(self.config.model, model) == "blip":
+        model_type = load_model_type(self.config.model, model)
+        if model_type == "blip":
             from stages.caption.blip import BlipCaptioner
 
             return BlipCaptioner(self.config, model, dtype)
         from stages.caption.image_text import ImageTextCaptioner
 
-        return ImageTextCaptioner(self.config, model, dtype)
+        return ImageTextCaptioner(self.config, model, dtype, model_type)
 
     @functools.cached_property
     def client(self) -> ChatModel:

@@ -85,14 +85,14 @@ class ChatClient:
         is_gone: Whether the client stopped because the server no longer answers.
     """
 
-    def __init__(self, endpoint: Endpoint, sampling: Sampling | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, sampling: Sampling) -> None:
         """Check the endpoint and start with an unused budget.
 
         Raises:
             StageError: See `Endpoint.check`.
         """
-        self.endpoint, self.sampling = endpoint, sampling or Sampling()
-        self.transport = ChatTransport(endpoint, self.sampling)
+        self.endpoint, self.sampling = endpoint, sampling
+        self.transport = ChatTransport(endpoint, sampling)
         self.budget = Budget(endpoint.max_requests, endpoint.max_tokens)
         self.successes = self.failures_in_a_row = 0
         self.retry_at = 0.0
@@ -105,18 +105,15 @@ class ChatClient:
         return _run_async(self._ask_all(chats)) if chats else []
 
     async def _ask_all(self, chats: Sequence[Messages]) -> list[ChatOutcome]:
-        outcomes: dict[int, ChatOutcome] = {}
-        waiting = iter(range(len(chats)))
-        freed = asyncio.Condition()
-
-        async def work(http: httpx.AsyncClient) -> None:
-            for number in waiting:
-                outcomes[number] = await self._ask_one(http, chats[number], freed)
-
+        slots, freed = asyncio.Semaphore(self.endpoint.concurrency), asyncio.Condition()
         async with self.transport.connect() as http, asyncio.TaskGroup() as group:
-            for _ in range(min(self.endpoint.concurrency, len(chats))):
-                group.create_task(work(http))
-        return [self._excuse(outcomes[number]) for number in range(len(chats))]
+
+            async def ask(messages: Messages) -> ChatOutcome:
+                async with slots:
+                    return await self._ask_one(http, messages, freed)
+
+            tasks = [group.create_task(ask(messages)) for messages in chats]
+        return [self._excuse(task.result()) for task in tasks]
 
     def _excuse(self, outcome: ChatOutcome) -> ChatOutcome:
         """Postpone a question whose answer broke off because the server went away."""

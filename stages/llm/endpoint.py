@@ -50,18 +50,14 @@ class Endpoint(Frozen):
     extra: dict[str, Any] = Field(default_factory=dict)
 
     @property
-    def host(self) -> str:
-        """The host name in `url`.
+    def remote_host(self) -> str:
+        """The host if it is another machine, which data is then sent to, else empty.
 
         Raises:
             StageError: `url` is not a web address.
         """
-        return _parse_url(self.url).hostname or ""
-
-    @property
-    def remote_host(self) -> str:
-        """The host if it is another machine, which data is then sent to, else empty."""
-        return "" if is_loopback(self.host) else self.host
+        host = _parse_url(self.url).hostname or ""
+        return "" if is_loopback(host) else host
 
     def check(self) -> None:
         """Check that requests may be sent.

@@ -120,24 +120,17 @@ def load_model_type(model: str, identity: str) -> str:
 
 
 def read_model_type(model: str, identity: str) -> str:
-    """Return the `model_type` in a model's local `config.json` without transformers; empty if there is none."""
+    """Return the `model_type` in a model's `config.json` without transformers; empty if there is none."""
     return str(read_config(model, identity).get("model_type") or "")
 
 
 def read_config(model: str, identity: str) -> Mapping[str, Any]:
-    """Return the content of a model's local `config.json`; empty if it cannot be read."""
-    from huggingface_hub import try_to_load_from_cache
-
+    """Return the content of a model's `config.json`; empty if it cannot be read."""
     try:
-        path: object = Path(model, "config.json")
-        if not is_folder(model):
-            path = try_to_load_from_cache(model, "config.json", revision=_commit_of(identity))
-        if not isinstance(path, str | Path):
-            return {}
-        with Path(path).open("rb") as opened:
+        with fetch_file(model, identity, "config.json").open("rb") as opened:
             content = json.loads(opened.read(MAX_CONFIG_BYTES))
         return content if isinstance(content, dict) else {}
-    except (OSError, ValueError, RecursionError):
+    except (StageError, OSError, ValueError, RecursionError):
         return {}
 
 

@@ -24,14 +24,25 @@ class BatchDetector(ABC):
     """Base of detectors of transformers that process several images at once.
 
     Attributes:
+        device: The device of torch.
+        processor: The model's processor.
+        model: The network.
         image_processor: The model's image processor.
         names: The labels by class number.
-        device: The device of torch.
     """
 
     image_processor: Any
     names: Mapping[int, str]
-    device: str
+
+    def __init__(self, processor_class: Any, model_class: Any, model: str, identity: str, device: str) -> None:
+        """Load exactly the weights of `identity`.
+
+        Raises:
+            StageError: The model is incomplete, or of another kind.
+        """
+        self.device = pick_device(device)
+        self.processor: Any = load_pretrained(processor_class, model, identity)
+        self.model: Any = load_weights(model_class, model, identity, self.device)
 
     def detect(self, images: Sequence[Image.Image], floor: float) -> list[Boxes]:
         """Return the boxes of each image that score above `floor`, clipped to the image and not empty.
@@ -84,9 +95,8 @@ class HubDetector(BatchDetector):
         from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
         _require_detector(model, identity)
-        self.device = pick_device(device)
-        self.image_processor = load_pretrained(AutoImageProcessor, model, identity)
-        self.model: Any = load_weights(AutoModelForObjectDetection, model, identity, self.device)
+        super().__init__(AutoImageProcessor, AutoModelForObjectDetection, model, identity, device)
+        self.image_processor = self.processor
         self.names = self.model.config.id2label
 
     def run_model(self, inputs: Mapping[str, Any], floor: float, sizes: list[tuple[int, int]]) -> list[Any]:

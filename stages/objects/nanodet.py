@@ -15,11 +15,14 @@ from PIL.Image import Image
 
 from stages.models.libraries import open_session, read_pinned
 from stages.objects.boxes import Boxes, concatenate, fuse_views
-from stages.objects.vocabulary import COCO
+from stages.objects.vocabulary import read_vocabulary
 
 WEIGHTS = Path(__file__).parent / "weights" / "nanodet_g_fp16.onnx"
 
 SHA256 = "909123ff162763a5244456723d916f84669ff8a43573a7fea9ecc9fe6569ae27"
+
+# The labels of its classes, by number.
+COCO = read_vocabulary("coco")
 
 SIDE = 416
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.base import StageError
 from stages.batching import split_batches
-from stages.models.loading import load_pretrained, load_weights, pick_device, read_model_type
+from stages.models.loading import read_model_type
 from stages.objects.hub_detectors import BatchDetector
 
 if TYPE_CHECKING:
@@ -38,10 +38,8 @@ class OpenVocabularyDetector(BatchDetector):
         """
         from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
-        self.device = pick_device(device)
-        self.processor: Any = load_pretrained(AutoProcessor, model, identity)
+        super().__init__(AutoProcessor, AutoModelForZeroShotObjectDetection, model, identity, device)
         self.image_processor = self.processor.image_processor
-        self.model: Any = load_weights(AutoModelForZeroShotObjectDetection, model, identity, self.device)
         self.names = dict(enumerate(words))
 
     def count_tokens(self, text: str, **options: Any) -> int:

@@ -9,7 +9,6 @@ one, and a CLIP-like model that chooses among written-out attributes (ITA took V
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,38 +39,6 @@ from stages.objects.schema import (
     ObjectsValue,
     ScoredLabel,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class DetectedImage:
-    """The boxes of an image of this size in pixels.
-
-    Attributes:
-        size: Width and height of the image.
-        boxes: The boxes to keep.
-        attributes: The attributes of each box before the rules, to which those of the classifier are added.
-        crops: The parts of the image to classify, by box number.
-    """
-
-    size: tuple[int, int]
-    boxes: Boxes
-    attributes: list[list[ScoredLabel]]
-    crops: dict[int, Image]
-
-    def build_value(self) -> ObjectsValue:
-        """Return the stage's value."""
-        objects = tuple(map(self._build_object, range(len(self.boxes))))
-        return ObjectsValue(width=self.size[0], height=self.size[1], objects=objects)
-
-    def _build_object(self, number: int) -> Object:
-        label = self.boxes.labels[number]
-        x0, y0, x1, y1 = (round(float(side), 1) for side in self.boxes.xyxy[number])
-        return Object(
-            label=label,
-            score=round(float(self.boxes.scores[number]), 4),
-            box=(x0, y0, x1, y1),
-            attributes=select_attributes(label, self.attributes[number]),
-        )
 
 
 class ObjectsStage(Stage[ObjectsConfig]):
@@ -149,30 +116,33 @@ class ObjectsStage(Stage[ObjectsConfig]):
         if not images:
             return []
         assert self.detector is not None
-        boxes = self.detector.detect(images, self.config.floor)
-        detected = [self._crop_boxes(image, found) for image, found in zip(images, boxes, strict=True)]
-        places = [(image, number) for image in detected for number in image.crops]
-        crops = [(image.crops[number], image.boxes.labels[number]) for image, number in places]
-        for (image, number), attributes in zip(places, self._classify(crops), strict=True):
-            image.attributes[number] += attributes
-        return [image.build_value() for image in detected]
-
-    def _crop_boxes(self, image: Image, boxes: Boxes) -> DetectedImage:
         config = self.config
-        boxes = suppress(boxes, config.overlap_within, config.overlap_across, config.most)
-        detected = DetectedImage(image.size, boxes, [[] for _ in boxes.labels], {})
+        detected = self.detector.detect(images, config.floor)
+        boxes = [suppress(each, config.overlap_within, config.overlap_across, config.most) for each in detected]
+        attributes = self._name_attributes(images, boxes)
+        return [_build_value(*parts) for parts in zip(images, boxes, attributes, strict=True)]
+
+    def _name_attributes(self, images: list[Image], boxes: list[Boxes]) -> list[list[list[ScoredLabel]]]:
+        """Return the attributes of each box of each image, before the rules."""
+        attributes: list[list[list[ScoredLabel]]] = [[[] for _ in each.labels] for each in boxes]
         if self.attributor is None:
-            return detected
-        for number, label in enumerate(boxes.labels[: config.attributed]):
-            x0, y0, x1, y1 = (round(float(side)) for side in boxes.xyxy[number])
-            if min(x1 - x0, y1 - y0) < config.attribute_side:
-                continue
-            crop = image.crop((x0, y0, x1, y1))
-            if config.names_kinds:  # without colors
-                detected.attributes[number] += self._find_color(crop)
-            if self.attributor.accepts(label):
-                detected.crops[number] = crop
-        return detected
+            return attributes
+        crops: list[tuple[Image, str]] = []
+        places: list[list[ScoredLabel]] = []  # where the attributes of each crop go
+        for image, detected, lists in zip(images, boxes, attributes, strict=True):
+            for number, label in enumerate(detected.labels[: self.config.attributed]):
+                x0, y0, x1, y1 = (round(float(side)) for side in detected.xyxy[number])
+                if min(x1 - x0, y1 - y0) < self.config.attribute_side:
+                    continue
+                crop = image.crop((x0, y0, x1, y1))
+                if self.config.names_kinds:  # without colors
+                    lists[number] += self._find_color(crop)
+                if self.attributor.accepts(label):
+                    crops.append((crop, label))
+                    places.append(lists[number])
+        for place, scored in zip(places, self._classify(crops), strict=True):
+            place += scored
+        return attributes
 
     def _find_color(self, crop: Image) -> list[ScoredLabel]:
         """Return the color that dominates a crop, if there is one.
@@ -194,3 +164,13 @@ class ObjectsStage(Stage[ObjectsConfig]):
             return []
         images, labels = zip(*crops, strict=True)
         return self.attributor.classify(images, labels, self.config.attribute_floor)
+
+
+def _build_value(image: Image, boxes: Boxes, attributes: list[list[ScoredLabel]]) -> ObjectsValue:
+    """Return the stage's value for the boxes of an image with their attributes."""
+    objects: list[Object] = []
+    for label, score, sides, scored in zip(boxes.labels, boxes.scores, boxes.xyxy, attributes, strict=True):
+        x0, y0, x1, y1 = (round(float(side), 1) for side in sides)
+        chosen = select_attributes(label, scored)
+        objects.append(Object(label=label, score=round(float(score), 4), box=(x0, y0, x1, y1), attributes=chosen))
+    return ObjectsValue(width=image.width, height=image.height, objects=tuple(objects))

@@ -15,17 +15,7 @@ COMMON = "common"
 
 COMMON_FILE = Path(__file__).parent / "vocabulary.yaml"
 
-_COCO_LABELS = (
-    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,"
-    "parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,"
-    "tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,"
-    "tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,"
-    "hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,keyboard,"
-    "cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors,teddy bear,hair drier,"
-    "toothbrush"
-)
-
-COCO = _COCO_LABELS.split(",")
+BUNDLED = {COMMON: COMMON_FILE, "coco": Path(__file__).parent / "coco.txt"}
 
 MAX_BYTES = 100_000
 
@@ -48,9 +38,7 @@ def read_vocabulary(vocabulary: str) -> tuple[str, ...]:
         StageError: The file is missing, too large or not a text, or contains no words, too many words, or an
             invalid one.
     """
-    if vocabulary == "coco":
-        return tuple(COCO)
-    path = COMMON_FILE if vocabulary == COMMON else Path(vocabulary)
+    path = BUNDLED.get(vocabulary) or Path(vocabulary)
     text = _read_text(path)
     entries = parse_yaml(text, path) if path.suffix.lower() in (".yaml", ".yml") else _parse_lines(text)
     words = [_normalize_word(entry, path) for entry in islice(entries, MAX_WORDS + 1)]

@@ -14,8 +14,8 @@ from stages.objects.attributes import (
     select_attributes,
 )
 from stages.objects.colors import PALETTE
+from stages.objects.nanodet import COCO
 from stages.objects.schema import Attribute
-from stages.objects.vocabulary import COCO
 
 
 def test_each_attribute_is_in_one_group():

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from stages.base import StageError
 from stages.models.identity import digest_json
 from stages.objects.attributes import PEOPLE
-from stages.objects.vocabulary import COCO, COMMON_FILE, MAX_BYTES, MAX_WORDS, parse_yaml, read_vocabulary
+from stages.objects.nanodet import COCO
+from stages.objects.vocabulary import COMMON_FILE, MAX_BYTES, MAX_WORDS, parse_yaml, read_vocabulary
 
 
 def written(folder: Path, content: str | bytes, name: str = "words.txt") -> str:
@@ -35,7 +36,7 @@ def test_nobody_in_our_own_words_could_be_called_by_the_colour_of_clothes():
 
 
 def test_coco():
-    assert read_vocabulary("coco") == tuple(COCO)
+    assert read_vocabulary("coco") == COCO
 
 
 def test_a_text_file(tmp_path: Path):

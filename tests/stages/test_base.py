@@ -15,14 +15,14 @@ class Example(StageConfig):
     device: Annotated[str, EXECUTION] = "cpu"
 
 
-def test_a_setting_without_a_role_is_refused():
+def test_a_setting_without_a_role_is_rejected():
     with pytest.raises(TypeError, match=r"Careless\.floor must be either SEMANTIC or EXECUTION"):
 
         class Careless(StageConfig):
             floor: float = 0.5
 
 
-def test_a_setting_with_both_roles_is_refused():
+def test_a_setting_with_both_roles_is_rejected():
     with pytest.raises(TypeError, match=r"Undecided\.floor"):
 
         class Undecided(StageConfig):
@@ -36,23 +36,23 @@ def test_a_setting_added_by_a_subclass_needs_a_role_too():
             extra: int = 1
 
 
-def test_an_unknown_setting_is_refused():
+def test_an_unknown_setting_is_rejected():
     with pytest.raises(ValidationError, match="flor"):
         Example.model_validate({"flor": 0.1})
 
 
-def test_settings_do_not_change():
+def test_settings_are_immutable():
     with pytest.raises(ValidationError, match="frozen"):
         Example().floor = 0.1  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_of_role_parts_the_settings():
+def test_of_role_returns_the_settings_of_one_role():
     settings = Example(floor=0.25, device="cuda")
     assert settings.of_role(SEMANTIC) == {"floor": 0.25}
     assert settings.of_role(EXECUTION) == {"device": "cuda"}
 
 
-def test_what_is_wrong_with_an_item_becomes_its_failure():
+def test_an_error_of_an_item_becomes_its_failure():
     def work(item: Item) -> Value:
         raise BadItemError("too large", FailureKind.RESOURCE)
 
@@ -60,7 +60,7 @@ def test_what_is_wrong_with_an_item_becomes_its_failure():
     assert guarded(work, item) == Failure(kind=FailureKind.RESOURCE, reason="too large")
 
 
-def test_what_is_wrong_with_the_program_is_not_taken_for_a_failure():
+def test_an_error_of_the_program_passes_through():
     def work(item: Item) -> Value:
         raise ZeroDivisionError
 

@@ -10,7 +10,7 @@ from stages.batching import map_successes, split_batches
 FAILURE = Failure(kind=FailureKind.PERMANENT, reason="broken")
 
 
-def test_batches_are_of_one_size_but_the_last():
+def test_all_batches_but_the_last_have_the_size():
     assert list(split_batches(range(5), 2)) == [[0, 1], [2, 3], [4]]
     assert list(split_batches([], 2)) == []
 
@@ -27,7 +27,7 @@ def test_a_batch_takes_no_more_inputs_than_it_needs():
     assert taken == [0, 1]
 
 
-def test_failures_stay_at_their_places():
+def test_failures_keep_their_positions():
     calls: list[list[int]] = []
 
     def double(numbers: list[int]) -> list[int]:

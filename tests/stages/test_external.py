@@ -26,20 +26,20 @@ def captions(found: ExternalStage, name: str) -> list[str]:
     return [caption.text for caption in value.caption.captions]
 
 
-def test_lines_with_a_colon(tmp_path: Path):
+def test_lines_of_image_and_caption_are_read(tmp_path: Path):
     found = stage(tmp_path / "c.txt", "1.jpg :a dog: on a mat\n\n17_06_2.jpg:two people\r\n3.jpg :\n")
     assert captions(found, "1") == ["a dog: on a mat"]
     assert captions(found, "17_06_2") == ["two people"]
     assert captions(found, "3") == []
 
 
-def test_json_with_one_or_several(tmp_path: Path):
+def test_a_json_object_may_have_one_or_several_captions(tmp_path: Path):
     found = stage(tmp_path / "c.json", json.dumps({"1.jpg": "a dog", "2.jpg": ["one", "two"]}))
     assert captions(found, "1") == ["a dog"]
     assert captions(found, "2") == ["one", "two"]
 
 
-def test_the_source_is_the_file_s_name_and_a_missing_id_a_failure(tmp_path: Path):
+def test_the_source_is_the_file_name_and_a_missing_id_a_failure(tmp_path: Path):
     found = stage(tmp_path / "c.txt", "1.jpg :a dog")
     known, unknown = found.run([Item(name, name, lambda: None) for name in ("1", "2")])  # type: ignore[arg-type]
     assert isinstance(known, ExternalValue)
@@ -48,20 +48,20 @@ def test_the_source_is_the_file_s_name_and_a_missing_id_a_failure(tmp_path: Path
     assert isinstance(unknown, Failure)
 
 
-def test_the_key_is_the_content_not_the_place(tmp_path: Path):
+def test_the_key_depends_on_the_content_and_not_on_the_path(tmp_path: Path):
     here, there = stage(tmp_path / "a.txt", "1.jpg :x"), stage(tmp_path / "b.txt", "1.jpg :x")
     assert here.identity() == there.identity()
     assert stage(tmp_path / "a.txt", "1.jpg :y").identity() != there.identity()
 
 
 @pytest.mark.parametrize("content", ["no colon here", "{not json", '{"1.jpg": 7}', ":nothing before"])
-def test_other_files_are_refused_with_the_forms_that_are_read(tmp_path: Path, content: str):
+def test_a_file_of_another_form_is_an_error_that_lists_the_forms(tmp_path: Path, content: str):
     with pytest.raises(StageError, match="not a caption file") as caught:
         _ = stage(tmp_path / "c.txt", content).entries
     assert "<id>.jpg" in caught.value.hint
 
 
-def test_lines_that_ita_writes_are_read_again(tmp_path: Path):
+def test_written_context_lines_are_read_back(tmp_path: Path):
     thing = Object(label="dog", score=0.9, box=(0, 0, 4, 4), attributes=(Attribute(label="red", score=0.5),))
     lines = [
         ContextLine(image="1", captions=(Caption(text="a", score=0.5),)),
@@ -74,14 +74,14 @@ def test_lines_that_ita_writes_are_read_again(tmp_path: Path):
     assert two["objects"] == lines[1].objects
 
 
-def test_a_record_of_the_first_version_is_still_read():
+def test_a_record_of_version_1_is_read():
     old = {"source": "c.txt", "captions": [{"text": "a dog", "score": None}]}
     value = ExternalValue.model_validate(old)
     assert value.caption is not None
     assert (value.source, value.caption.captions[0].text) == ("c.txt", "a dog")
 
 
-def test_a_faulty_line_is_named(tmp_path: Path):
+def test_an_invalid_line_is_an_error_that_names_it(tmp_path: Path):
     content = (
         '{"schema": "ita.contexts/1"}\n{"image": "1", "texts": ["a"]}\n{"image": "2", "captions": [{"text": 3}]}\n'
     )
@@ -89,12 +89,12 @@ def test_a_faulty_line_is_named(tmp_path: Path):
         _ = stage(tmp_path / "c.jsonl", content).entries
 
 
-def test_a_missing_file_is_named(tmp_path: Path):
+def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path):
     with pytest.raises(StageError, match=r"c\.txt cannot be read"):
         ExternalStage(ExternalConfig(file=str(tmp_path / "c.txt"))).identity()
 
 
-def test_half_a_character_becomes_the_sign_for_an_unknown_one(tmp_path: Path):
+def test_a_lone_surrogate_is_replaced(tmp_path: Path):
     found = stage(tmp_path / "c.json", '{"1.jpg": "so \\ud83d happy"}')
     assert captions(found, "1") == ["so \ufffd happy"]
 
@@ -102,7 +102,7 @@ def test_half_a_character_becomes_the_sign_for_an_unknown_one(tmp_path: Path):
 @pytest.mark.parametrize(
     "wrong", [{"label": " "}, {"score": float("nan")}, {"score": 2}, {"box": (0, 0, float("inf"), 1)}]
 )
-def test_objects_that_nothing_could_be_made_of_are_refused(wrong: dict[str, object]):
+def test_invalid_objects_are_an_error(wrong: dict[str, object]):
     right: dict[str, object] = {"label": "cat", "score": 0.5, "box": (0, 0, 1, 1), "attributes": ()}
     assert Object.model_validate(right).label == "cat"
     with pytest.raises(ValidationError):

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from stages.base import BadItemError, Item, Value
 from stages.objects import efficientnet
-from stages.objects.schema import ObjectsConfig, ObjectsValue
+from stages.objects.schema import Attribute, Object, ObjectsConfig, ObjectsValue
 from stages.objects.stage import ObjectsStage
 
 HAS_EFFICIENTNET = efficientnet.find_spec(efficientnet.PACKAGE) is not None
@@ -44,6 +44,12 @@ def bad_item() -> Item:
         raise BadItemError("not a picture")
 
     return Item(key="1" * 64, name="bad.png", decode=decode)
+
+
+def thing(label: str, score: float = 0.9, attribute: str | None = None) -> Object:
+    """A detected object."""
+    attributes = (Attribute(label=attribute, score=0.8),) if attribute else ()
+    return Object(label=label, score=score, box=(0, 0, 9, 9), attributes=attributes)
 
 
 def noise(width: int = 90, height: int = 60, seed: int = 0) -> Image.Image:

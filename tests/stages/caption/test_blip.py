@@ -42,12 +42,12 @@ def generated(folder: Path, beams: int, **asked: object) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("beams", [1, 2, 5, 8])
-def test_any_number_of_beams(folder: Path, beams: int):
+def test_captions_equal_those_of_transformers_for_any_number_of_beams(folder: Path, beams: int):
     found = captions(folder, beams=beams, captions=beams)
     assert [[beam.text for beam in picture] for picture in found] == generated(folder, beams)
 
 
-def test_a_prompt_is_gone_on_from_and_not_repeated(folder: Path):
+def test_a_caption_continues_the_prompt_without_repeating_it(folder: Path):
     found = captions(folder, prompt="a photo of")
     said = generated(folder, 5, text="a photo of")
     assert {text[:10] for picture in said for text in picture} == {"a photo of"}
@@ -55,7 +55,7 @@ def test_a_prompt_is_gone_on_from_and_not_repeated(folder: Path):
     assert found != captions(folder)
 
 
-def test_nothing_of_a_batch_is_kept(folder: Path):
+def test_no_tensors_of_a_batch_are_kept(folder: Path):
     blip = BlipCaptioner(CaptionConfig(model=str(folder), device="cpu"), identify(str(folder)), "float32")
     first = blip.describe(map(blip.prepare, PICTURES[:3]))
     blip.describe(map(blip.prepare, PICTURES[3:]))
@@ -63,7 +63,7 @@ def test_nothing_of_a_batch_is_kept(folder: Path):
     assert all(attention.keys is None for attention in blip.shared_attentions)
 
 
-def test_no_pictures(folder: Path):
+def test_no_pictures_give_no_captions(folder: Path):
     blip = BlipCaptioner(CaptionConfig(model=str(folder), device="cpu"), identify(str(folder)), "float32")
     assert blip.describe([]) == []
 

@@ -84,7 +84,7 @@ def generated(folder: Path, kind: str, picture: Image) -> tuple[list[str], list[
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_batch_says_what_generate_says_of_each_picture(kind: str, folders: dict[str, Path]):
+def test_a_batch_equals_generate_for_each_picture(kind: str, folders: dict[str, Path]):
     values = said(stage_of(folders[kind]), *PICTURES)
     for picture, value in zip(PICTURES, values, strict=True):
         texts, scores = generated(folders[kind], kind, picture)
@@ -95,7 +95,7 @@ def test_a_batch_says_what_generate_says_of_each_picture(kind: str, folders: dic
 
 
 @pytest.mark.parametrize("kind", ["idefics3", "git"])
-def test_a_prompt_is_asked_and_not_repeated(kind: str, folders: dict[str, Path]):
+def test_the_prompt_is_not_repeated_in_the_caption(kind: str, folders: dict[str, Path]):
     plain, asked = stage_of(folders[kind]), stage_of(folders[kind], prompt="a photo of")
     first, other = said(plain, PICTURES[0])[0], said(asked, PICTURES[0])[0]
     assert first != other
@@ -103,7 +103,7 @@ def test_a_prompt_is_asked_and_not_repeated(kind: str, folders: dict[str, Path])
     assert plain.parameters() | {"prompt": "a photo of"} == asked.parameters()
 
 
-def test_a_caption_goes_on_from_the_prompt_as_git_has_it(folders: dict[str, Path]):
+def test_git_continues_the_prompt(folders: dict[str, Path]):
     processor = AutoProcessor.from_pretrained(folders["git"])
     model = AutoModelForImageTextToText.from_pretrained(folders["git"]).eval()
     words = processor.tokenizer("a photo of", add_special_tokens=False)["input_ids"]
@@ -116,7 +116,7 @@ def test_a_caption_goes_on_from_the_prompt_as_git_has_it(folders: dict[str, Path
     assert [caption.text for caption in value.captions] == texts
 
 
-def test_half_precision_is_another_key(folders: dict[str, Path]):
+def test_half_precision_gives_another_key(folders: dict[str, Path]):
     full, half = stage_of(folders["git"]), stage_of(folders["git"], dtype="bfloat16")
     assert (full.identity().numerics, half.identity().numerics) == ({"dtype": "float32"}, {"dtype": "bfloat16"})
     assert said(full, PICTURES[0]) != said(half, PICTURES[0])
@@ -126,7 +126,7 @@ def test_half_precision_is_another_key(folders: dict[str, Path]):
     ("kind", "settings"),
     [("florence2", {"chat": "yes"}), ("idefics3", {"chat": "no", "prompt": "no place for the picture"})],
 )
-def test_what_the_processor_cannot_do_is_said_before_the_first_picture(
+def test_a_prompt_that_the_processor_rejects_is_an_error_at_loading(
     kind: str, settings: dict[str, str], folders: dict[str, Path]
 ):
     with pytest.raises(StageError, match="cannot be asked") as raised:
@@ -134,13 +134,13 @@ def test_what_the_processor_cannot_do_is_said_before_the_first_picture(
     assert "caption.prompt" in raised.value.hint
 
 
-def test_a_model_that_writes_no_captions_is_named_with_its_kind(tmp_path: Path):
+def test_a_model_that_writes_no_captions_is_an_error(tmp_path: Path):
     with pytest.raises(StageError, match="of the kind clip, which writes no captions") as raised:
         stage_of(build_clip(tmp_path)).open()
     assert "AutoModelForImageTextToText" in raised.value.hint
 
 
-def test_weights_that_are_lacking_are_not_made_up(folders: dict[str, Path], tmp_path: Path):
+def test_missing_weights_are_an_error_and_not_initialized_at_random(folders: dict[str, Path], tmp_path: Path):
     from safetensors.torch import load_file, save_file
 
     folder = shutil.copytree(folders["git"], tmp_path / "git")
@@ -152,7 +152,7 @@ def test_weights_that_are_lacking_are_not_made_up(folders: dict[str, Path], tmp_
         stage_of(folder).open()
 
 
-def test_a_bad_picture_leaves_its_neighbours_alone(folders: dict[str, Path]):
+def test_a_bad_picture_does_not_affect_others(folders: dict[str, Path]):
     stage = stage_of(folders["git"])
     first, bad, last = stage.run([item_of(PICTURES[0]), bad_item(), item_of(PICTURES[1])])
     assert isinstance(bad, Failure)
@@ -160,7 +160,7 @@ def test_a_bad_picture_leaves_its_neighbours_alone(folders: dict[str, Path]):
     assert [type(value) for value in stage.run([bad_item()])] == [Failure]
 
 
-def test_large_pictures_are_made_smaller():
+def test_large_pictures_are_reduced():
     assert shrink_image(noise(300, 30), 100).size == (100, 10)
     assert shrink_image(noise(30, 3000), 100).size == (1, 100)
     assert shrink_image(noise(30, 20), 100).size == (30, 20)

@@ -10,15 +10,9 @@ import pytest
 from stages.base import EXECUTION, SEMANTIC, Failure
 from stages.caption.schema import CaptionConfig, CaptionValue
 from stages.caption.stage import CaptionStage
-from stages.caption.template import build_sentence, pluralize
-from stages.objects.schema import Attribute, Object, ObjectsValue
-from tests.support.stages_fixtures import bad_item, item_of, noise
+from stages.objects.schema import Object, ObjectsValue
+from tests.support.stages_fixtures import bad_item, item_of, noise, thing
 from tests.support.tiny_models import build_blip
-
-
-def thing(label: str, score: float = 0.9, attribute: str | None = None) -> Object:
-    attributes = (Attribute(label=attribute, score=0.8),) if attribute else ()
-    return Object(label=label, score=score, box=(0, 0, 9, 9), attributes=attributes)
 
 
 def fill_in(*things: Object) -> CaptionValue:
@@ -28,55 +22,7 @@ def fill_in(*things: Object) -> CaptionValue:
     return value
 
 
-@pytest.mark.parametrize(
-    ("things", "said"),
-    [
-        ([thing("dog")], "a picture of a dog"),
-        ([thing("umbrella")], "a picture of an umbrella"),
-        ([thing("bus", attribute="orange")], "a picture of an orange bus"),
-        ([thing("orange", attribute="green")], "a picture of a green orange"),
-        ([thing("scissors", attribute="old")], "a picture of old scissors"),
-        ([thing("dog"), thing("bus", attribute="red")], "a picture of a dog and a red bus"),
-        (
-            [thing("person"), thing("bus", attribute="red"), thing("person"), thing("dog")],
-            "a picture of two people, a red bus and a dog",
-        ),
-        ([thing("sheep")] * 6, "a picture of six sheep"),
-        ([thing("bird")] * 7, "a picture of many birds"),
-    ],
-)
-def test_sentence(things: list[Object], said: str):
-    assert build_sentence(things) == said
-
-
-def test_the_best_of_equal_things_gives_the_attribute():
-    with_attribute, without = thing("bus", 0.8, "red"), thing("bus", 0.7)
-    assert build_sentence([with_attribute, without]) == "a picture of two buses"
-    assert build_sentence([with_attribute]) == "a picture of a red bus"
-
-
-@pytest.mark.parametrize(
-    ("one", "many"),
-    [
-        ("person", "people"),
-        ("woman", "women"),
-        ("knife", "knives"),
-        ("bench", "benches"),
-        ("toothbrush", "toothbrushes"),
-        ("wine glass", "wine glasses"),
-        ("box", "boxes"),
-        ("toy", "toys"),
-        ("berry", "berries"),
-        ("skis", "skis"),
-        ("mouse", "mice"),
-        ("giraffe", "giraffes"),
-    ],
-)
-def test_plural(one: str, many: str):
-    assert pluralize(one) == many
-
-
-def test_a_template_says_so_in_its_record():
+def test_the_source_of_a_template_is_template():
     value = fill_in(thing("dog", 0.9), thing("cat", 0.39))
     assert value.model_dump(mode="json") == {
         "source": "template",
@@ -84,7 +30,7 @@ def test_a_template_says_so_in_its_record():
     }
 
 
-def test_nothing_seen_gives_no_caption():
+def test_no_objects_give_no_caption():
     assert fill_in().captions == ()
     assert fill_in(thing("dog", 0.39)).captions == ()
 
@@ -108,7 +54,7 @@ def stage(blip: Path) -> CaptionStage:
 PICTURES = [noise(120, 70, 1), noise(40, 90, 2), noise(1, 1, 3)]
 
 
-def test_five_captions_best_first(stage: CaptionStage):
+def test_five_captions_are_ordered_by_score(stage: CaptionStage):
     assert stage.reads == ()
     for value in stage.run([item_of(picture) for picture in PICTURES]):
         assert isinstance(value, CaptionValue)
@@ -120,7 +66,7 @@ def test_five_captions_best_first(stage: CaptionStage):
         assert len({caption.text for caption in value.captions}) > 1
 
 
-def test_a_batch_says_what_generate_says_of_each_picture(stage: CaptionStage, blip: Path):
+def test_a_batch_equals_generate_for_each_picture(stage: CaptionStage, blip: Path):
     import torch
     from transformers import BlipForConditionalGeneration, BlipProcessor
 
@@ -148,7 +94,7 @@ def test_a_batch_says_what_generate_says_of_each_picture(stage: CaptionStage, bl
     assert len(lengths) > 1, "captions of one length would not show a fault in padding"
 
 
-def test_a_bad_picture_leaves_its_neighbours_alone(stage: CaptionStage):
+def test_a_bad_picture_does_not_affect_others(stage: CaptionStage):
     first, last = item_of(PICTURES[0]), item_of(PICTURES[1])
     values = stage.run([first, bad_item(), last])
     assert isinstance(values[1], Failure)
@@ -156,7 +102,7 @@ def test_a_bad_picture_leaves_its_neighbours_alone(stage: CaptionStage):
     assert [values[0], values[2]] == [*stage.run([first]), *stage.run([last])]
 
 
-def test_only_bad_pictures_are_only_failures(blip: Path):
+def test_bad_pictures_alone_are_failures(blip: Path):
     stage = CaptionStage(CaptionConfig(model=str(blip)))
     assert [type(value) for value in stage.run([bad_item(), bad_item()])] == [Failure, Failure]
 
@@ -168,7 +114,7 @@ def test_greedy_search_gives_one_caption_without_a_score(blip: Path):
         assert [caption.score for caption in value.captions] == [None]
 
 
-def test_identity_follows_the_content_and_not_the_place(blip: Path, tmp_path: Path):
+def test_the_identity_depends_on_the_content_and_not_on_the_path(blip: Path, tmp_path: Path):
     def identity(folder: Path) -> str:
         return CaptionStage(CaptionConfig(model=str(folder))).identity().models["captioner"]
 
@@ -199,7 +145,7 @@ def test_fewer_beams_give_fewer_captions(blip: Path):
     assert len(value.captions) == 2
 
 
-def test_beams_are_semantic_and_batches_are_not():
+def test_beams_are_semantic_and_the_batch_size_is_an_execution_setting():
     default = CaptionConfig()
     assert CaptionConfig(beams=3).of_role(SEMANTIC) != default.of_role(SEMANTIC)
     assert CaptionConfig(beams=3).of_role(EXECUTION) == default.of_role(EXECUTION)

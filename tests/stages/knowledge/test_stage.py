@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
-from stages.base import Example, Failure, Item, Postponed, StageError, Value
+from stages.base import Example, Failure, Item, Postponed, Value
 from stages.caption.schema import Caption, CaptionValue
-from stages.knowledge.prompt import Prompt, list_bundled_prompts, load_prompt
 from stages.knowledge.schema import KnowledgeConfig, KnowledgeValue
 from stages.knowledge.stage import KnowledgeStage
 from tests.support.chat_server import Act, Asked, Behaviour, echo, says, serving
@@ -47,7 +44,7 @@ def done(answer: Answer) -> tuple[int, int, int]:
     return stage["fresh"], stage["done"], stage["failed"]
 
 
-def test_a_value_has_the_text_and_what_it_cost() -> None:
+def test_a_value_has_the_answer_and_its_cost() -> None:
     with serving() as server:
         (value,) = run(server.url, [item("Hello")], price_prompt=1.0, price_completion=10.0)
     assert isinstance(value, KnowledgeValue)
@@ -57,7 +54,7 @@ def test_a_value_has_the_text_and_what_it_cost() -> None:
     assert value.cost == pytest.approx((11 * 1 + 4 * 10) / 1e6)
 
 
-def test_the_model_sees_text_picture_captions_and_examples() -> None:
+def test_the_model_gets_text_picture_captions_and_examples() -> None:
     caption = CaptionValue(source="blip", captions=(Caption(text="a man on a stage", score=None),))
     looked_at = item(
         "KD {caption} scores",
@@ -76,42 +73,12 @@ def test_the_model_sees_text_picture_captions_and_examples() -> None:
     assert (server.asked[0].body["temperature"], server.asked[0].body["seed"]) == (0, 0)
 
 
-words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)
-
-
-@settings(deadline=None)
-@given(text=words, caption=words)
-def test_what_is_filled_in_is_never_looked_at_again(text: str, caption: str) -> None:
-    prompt = Prompt(version=1, user="A {text} B\n{caption}", caption="C {caption} D")
-    (message,) = prompt.build_messages(text, {"caption": caption})
-    assert message.text == f"A {text} B\nC {caption} D"
-
-
-def test_prompts_of_ours_are_sound_and_their_content_is_the_key(tmp_path: Path) -> None:
-    assert {"tweet", "short"} <= list_bundled_prompts().keys()
-    identities = {load_prompt(name).identity for name in list_bundled_prompts()}
-    assert len(identities) == len(list_bundled_prompts())
-    copy = tmp_path / "mine.yaml"
-    copy.write_bytes(list_bundled_prompts()["tweet"].read_bytes())
-    assert load_prompt(str(copy)).identity == load_prompt("tweet").identity
-    copy.write_text("version: 2\nuser: '{text}?'\n")
-    assert load_prompt(str(copy)).identity != load_prompt("tweet").identity
-
-
-@pytest.mark.parametrize("content", ["", "- a", "version: 0\nuser: '{text}'", "version: 1\nuser: hi", "a: ["])
-def test_a_faulty_prompt_is_named(content: str, tmp_path: Path) -> None:
-    file = tmp_path / "bad.yaml"
-    file.write_text(content)
-    with pytest.raises(StageError, match=r"bad\.yaml"):
-        load_prompt(str(file))
-
-
 def parameters(**settings: Any) -> tuple[dict[str, Any], Any]:
     stage = KnowledgeStage(KnowledgeConfig(**{"endpoint": "http://localhost:1/v1", "model": "m", **settings}))
     return stage.parameters(), stage.identity()
 
 
-def test_what_is_in_the_key_and_what_is_not() -> None:
+def test_only_settings_that_change_answers_are_part_of_the_key() -> None:
     same = parameters()
     assert same == parameters(
         endpoint="http://localhost:2/v1", concurrency=3, max_requests=4, consent=True, tries=9
@@ -123,7 +90,7 @@ def test_what_is_in_the_key_and_what_is_not() -> None:
     assert same[0]["temperature"] == 0
 
 
-def test_posts_are_asked_once_and_a_changed_text_alone_is_asked_again() -> None:
+def test_only_a_post_with_a_changed_text_is_requested_again() -> None:
     write_posts(6)
     with serving() as server:
         assert done(extract(server.url, "--json")) == (0, 6, 0)
@@ -141,7 +108,7 @@ def test_posts_are_asked_once_and_a_changed_text_alone_is_asked_again() -> None:
     assert "parameter prompt v1" in prompt.out
 
 
-def test_a_budget_stops_cleanly_and_the_next_command_goes_on() -> None:
+def test_the_next_command_continues_after_a_used_up_budget() -> None:
     write_posts(7)
     with serving() as server:
         first = extract(server.url, "--max-requests", "3")
@@ -152,7 +119,7 @@ def test_a_budget_stops_cleanly_and_the_next_command_goes_on() -> None:
         assert len(server.asked) == 7
 
 
-def test_a_server_that_dies_half_way_loses_nothing() -> None:
+def test_answers_before_a_server_failure_are_kept() -> None:
     write_posts(20)
 
     def behave(asked: Asked) -> Act:
@@ -186,7 +153,7 @@ def test_a_server_that_dies_half_way_loses_nothing() -> None:
     ],
     ids=["key", "model", "redirect", "refused", "empty", "schema", "large"],
 )
-def test_every_error_has_a_sentence(behave: Behaviour, code: int, word: str) -> None:
+def test_each_error_has_a_message_and_exit_code(behave: Behaviour, code: int, word: str) -> None:
     write_posts(1)
     with serving(behave) as server:
         answer = extract(server.url)
@@ -195,7 +162,7 @@ def test_every_error_has_a_sentence(behave: Behaviour, code: int, word: str) -> 
     assert "Traceback" not in answer.err
 
 
-def test_failures_are_remembered_until_they_are_to_be_tried_again() -> None:
+def test_failures_are_kept_until_they_are_retried() -> None:
     write_posts(2)
     with serving(lambda asked: says("") if "Marlow 1" in asked.text else echo(asked)) as server:
         assert done(extract(server.url, "--json")) == (0, 1, 1)
@@ -204,7 +171,7 @@ def test_failures_are_remembered_until_they_are_to_be_tried_again() -> None:
         assert done(extract(server.url, "--json", "--retry-failed", "any")) == (1, 1, 0)
 
 
-def test_nothing_leaves_this_machine_unless_somebody_agreed() -> None:
+def test_posts_are_not_sent_without_consent() -> None:
     write_posts(2)
     refused = extract("https://192.0.2.1/v1")
     assert refused.code == 2
@@ -217,7 +184,7 @@ def test_nothing_leaves_this_machine_unless_somebody_agreed() -> None:
     assert "2 tweets leave this machine" in agreed.err
 
 
-def test_the_key_is_nowhere_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_api_key_is_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_posts(2)
     monkeypatch.setenv("MY_KEY", "sk-very-secret")
     with serving(lambda asked: says(f"you sent {asked.headers['authorization']}")) as server:
@@ -229,7 +196,7 @@ def test_the_key_is_nowhere_on_the_disk(tmp_path: Path, monkeypatch: pytest.Monk
     assert b"sk-very-secret" not in kept + (answer.out + answer.err).encode()
 
 
-def test_drift_shows_when_posts_are_asked_again() -> None:
+def test_verify_reports_answers_that_changed() -> None:
     write_posts(3)
     answers = iter(range(100))
     with serving(lambda asked: says(f"answer {next(answers)}")) as server:
@@ -249,7 +216,7 @@ def test_drift_shows_when_posts_are_asked_again() -> None:
     assert all(name.startswith("post p") for name in found["differing"])
 
 
-def test_a_changed_picture_is_named_where_it_counts_and_does_not_where_it_is_not_looked_at() -> None:
+def test_a_changed_picture_makes_a_value_stale_only_if_the_model_gets_it() -> None:
     draw(Path("a.png"), "red")
     write_posts(1, image="a.png")
     with serving() as server:
@@ -262,7 +229,7 @@ def test_a_changed_picture_is_named_where_it_counts_and_does_not_where_it_is_not
         assert done(extract(server.url, "--json")) == (1, 0, 0)
 
 
-def test_a_lost_index_costs_no_request() -> None:
+def test_a_deleted_index_causes_no_requests() -> None:
     write_posts(3)
     with serving() as server:
         extract(server.url)
@@ -272,7 +239,7 @@ def test_a_lost_index_costs_no_request() -> None:
     assert sqlite3.connect(".ita/index.sqlite").execute("SELECT COUNT(*) FROM posts").fetchone() == (3,)
 
 
-def test_without_a_model_there_is_a_hint() -> None:
+def test_without_a_model_there_is_an_error_with_a_hint() -> None:
     write_posts(1)
     plain = ita_here("extract", "posts.jsonl", "--preset", "bundled")
     assert plain.code == 2

@@ -9,7 +9,7 @@ from stages.llm.endpoint import Endpoint, is_loopback
 
 
 @pytest.mark.parametrize("key", ["sk-ü", "sk-\n2"])
-def test_a_key_that_cannot_be_sent_is_not_shown(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_key_is_an_error_that_does_not_show_it(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ITA_API_KEY", key)
     with pytest.raises(StageError, match="ITA_API_KEY") as error:
         Endpoint(url="http://localhost/v1", model="m").check()
@@ -27,19 +27,19 @@ def test_a_key_that_cannot_be_sent_is_not_shown(key: str, monkeypatch: pytest.Mo
         ("https://api.example.org/v1", "agreed"),
     ],
 )
-def test_an_endpoint_that_is_none_is_refused(url: str, word: str) -> None:
+def test_an_invalid_address_is_an_error(url: str, word: str) -> None:
     with pytest.raises(StageError, match=word) as error:
         Endpoint(url=url, model="m").check()
     assert "secret" not in str(error.value)
 
 
-def test_a_key_does_not_travel_in_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_not_sent_unencrypted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ITA_API_KEY", "sk-secret-0123456789")
     Endpoint(url="https://api.example.org/v1", model="m", consent=True).check()
     with pytest.raises(StageError, match="in clear"):
         Endpoint(url="http://api.example.org/v1", model="m", consent=True).check()
 
 
-def test_which_hosts_are_this_machine() -> None:
+def test_loopback_hosts_are_this_machine() -> None:
     assert all(map(is_loopback, ["localhost", "LOCALHOST.", "127.0.0.1", "127.8.9.1", "::1"]))
     assert not any(map(is_loopback, ["localhost.example.org", "128.0.0.1", "10.0.0.1", "0.0.0.0", "", "::2"]))

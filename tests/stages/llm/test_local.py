@@ -54,9 +54,7 @@ def build_chat(folder: Path, template: str | None = None) -> Path:
 
 
 @pytest.mark.parametrize("template", [None, "{% for m in messages %}{{ m['content'] }} {% endfor %}"])
-def test_a_local_model_answers_the_same_each_time_and_its_weights_are_the_key(
-    template: str | None, tmp_path: Path
-) -> None:
+def test_a_local_model_is_deterministic_and_its_weights_are_the_key(template: str | None, tmp_path: Path) -> None:
     folder = build_chat(tmp_path / "chat", template)
     config = KnowledgeConfig(model=str(folder), max_new_tokens=5, device="cpu", prompt="short")
     items = [Item("1", "post 1", None, text="paris"), Item("2", "post 2", None, text="kim in france")]
@@ -71,7 +69,7 @@ def test_a_local_model_answers_the_same_each_time_and_its_weights_are_the_key(
     assert KnowledgeStage(config).identity().models["model"] != key
 
 
-def test_a_text_model_is_shown_no_picture(tmp_path: Path) -> None:
+def test_a_picture_for_a_text_model_is_a_failure(tmp_path: Path) -> None:
     config = KnowledgeConfig(model=str(build_chat(tmp_path / "chat")), picture=True, device="cpu")
     looked = Item("1", "post 1", lambda: Image.new("RGB", (9, 9)), text="paris", examples=(Example("a", "b"),))
     (found,) = KnowledgeStage(config).run([looked])
@@ -90,7 +88,7 @@ def saying_words_only(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("build", [tiny_captioners.build_idefics3, tiny_captioners.build_qwen2_vl])
-def test_a_model_that_sees_is_shown_the_picture(build: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_an_image_text_model_gets_the_picture(build: Callable[[Path], Path], tmp_path: Path) -> None:
     folder = saying_words_only(build(tmp_path / "eyes"))
     config = KnowledgeConfig(model=str(folder), picture=True, max_new_tokens=6, device="cpu", prompt="short")
 
@@ -107,7 +105,7 @@ def test_a_model_that_sees_is_shown_the_picture(build: Callable[[Path], Path], t
     assert red == answers("red")
 
 
-def test_a_prompt_that_finds_no_room_in_the_model_says_what_would_help(tmp_path: Path) -> None:
+def test_a_prompt_longer_than_the_context_is_a_failure(tmp_path: Path) -> None:
     config = KnowledgeConfig(
         model=str(build_chat(tmp_path / "chat")), max_new_tokens=5, device="cpu", prompt="short"
     )

@@ -11,9 +11,8 @@ import pytest
 from stages.base import StageError
 from stages.models.identity import find_local_commit, identify
 from stages.objects.hub_detectors import HubDetector
+from tests.support.hub_cache import COMMIT, cache_model
 from tests.support.tiny_models import build_yolos
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture(scope="module")
@@ -27,25 +26,14 @@ def folder(yolos: Path, tmp_path: Path) -> Path:
     return shutil.copytree(yolos, tmp_path / "model")
 
 
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The empty hub cache of a machine with HF_HUB_OFFLINE=1, which huggingface_hub reads when imported."""
-    from huggingface_hub import constants
-
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    return tmp_path / "hub"
-
-
 @pytest.mark.parametrize("name", ["./no-such-model", "/no/such/model", "~/model"])
-def test_a_folder_that_is_missing(name: str):
+def test_a_missing_folder_is_an_error_that_names_it(name: str):
     with pytest.raises(StageError, match="no model folder") as raised:
         identify(name)
     assert "safetensors" in raised.value.hint
 
 
-def test_a_name_that_is_not_on_this_machine(offline: Path):
+def test_a_model_that_is_not_on_this_machine_is_an_error_with_a_hint(offline: Path):
     with pytest.raises(StageError, match="HF_HUB_OFFLINE is set") as raised:
         identify("owner/model-nobody-has")
     assert "--preset bundled" in raised.value.hint
@@ -53,16 +41,13 @@ def test_a_name_that_is_not_on_this_machine(offline: Path):
 
 
 @pytest.mark.parametrize("name", ["two words", "a/b/c", "owner/"])
-def test_a_name_that_cannot_be_one(name: str, offline: Path):
+def test_an_invalid_model_name_is_an_error(name: str, offline: Path):
     with pytest.raises(StageError, match="no name of a model"):
         identify(name)
 
 
-def test_a_name_that_was_downloaded_is_its_commit(offline: Path, yolos: Path):
-    cached = offline / "models--owner--detector"
-    (cached / "refs").mkdir(parents=True)
-    (cached / "refs" / "main").write_text(COMMIT)
-    shutil.copytree(yolos, cached / "snapshots" / COMMIT)
+def test_a_downloaded_model_is_identified_by_its_commit(offline: Path, yolos: Path):
+    cached = cache_model(offline, "owner/detector", yolos)
     identity = identify("owner/detector")
     assert identity == f"owner/detector@{COMMIT}"
     # The branch has moved on, but what was identified is what is loaded.
@@ -72,13 +57,13 @@ def test_a_name_that_was_downloaded_is_its_commit(offline: Path, yolos: Path):
         identify("owner/detector")
 
 
-def test_the_digest_ignores_what_is_not_a_file(folder: Path):
+def test_the_digest_of_a_folder_ignores_subfolders(folder: Path):
     before = identify(str(folder))
     (folder / "more.json").mkdir()
     assert identify(str(folder)) == before
 
 
-def test_the_digest_tells_names_apart(folder: Path):
+def test_the_digest_of_a_folder_depends_on_file_names(folder: Path):
     before = identify(str(folder))
     (folder / "preprocessor_config.json").rename(folder / "processor.json")
     assert identify(str(folder)) != before
@@ -99,7 +84,7 @@ class FakeHub:
 
 
 @pytest.mark.parametrize(("author", "reference"), [("SFconvertbot", "refs/pr/7"), ("somebody", "main")])
-def test_pickles_are_replaced_by_the_hub_s_own_conversion_and_nobody_else_s(
+def test_only_the_conversion_by_the_hub_itself_replaces_pickled_weights(
     author: str, reference: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     asked: list[str] = []
@@ -115,16 +100,10 @@ def test_pickles_are_replaced_by_the_hub_s_own_conversion_and_nobody_else_s(
 
 
 @pytest.mark.parametrize("reference", ["main", "refs/pr/7"])
-def test_what_was_downloaded_is_found_without_a_hub(
-    reference: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    model, commit = tmp_path / "models--owner--blip", "d" * 40
-    for cache in ("huggingface_hub.constants.HF_HUB_CACHE", "huggingface_hub.file_download.HF_HUB_CACHE"):
-        monkeypatch.setattr(cache, str(tmp_path), raising=False)
-    (model / "refs" / reference).parent.mkdir(parents=True)
-    (model / "refs" / reference).write_text(commit)
-    (model / "snapshots" / commit).mkdir(parents=True)
-    (model / "snapshots" / commit / "config.json").write_text("{}")
+def test_a_cached_model_is_found_without_the_hub(reference: str, offline: Path, tmp_path: Path):
+    (tmp_path / "blip").mkdir()
+    (tmp_path / "blip" / "config.json").write_text("{}")
+    cached = cache_model(offline, "owner/blip", tmp_path / "blip", reference)
     assert find_local_commit("owner/blip") is None, "weights are missing"
-    (model / "snapshots" / commit / "model.safetensors").write_text("")
-    assert find_local_commit("owner/blip") == commit
+    (cached / "snapshots" / COMMIT / "model.safetensors").write_text("")
+    assert find_local_commit("owner/blip") == COMMIT

@@ -18,9 +18,8 @@ from stages.models.identity import identify
 from stages.models.loading import load_pretrained, pick_device
 from stages.objects.hub_detectors import HubDetector
 from stages.objects.zero_shot_attributes import ZeroShotAttributes
+from tests.support.hub_cache import COMMIT
 from tests.support.tiny_models import build_clip, build_yolos
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +91,7 @@ def test_code_of_a_processor_is_not_executed(folder: Path, monkeypatch: pytest.M
     assert not mark.exists()
 
 
-def test_a_known_model_does_not_bring_its_own_code(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_code_of_a_known_model_is_not_executed(folder: Path, monkeypatch: pytest.MonkeyPatch):
     mark = trap(folder, "evil")
     config = json.loads((folder / "config.json").read_text())
     config["auto_map"] = {"AutoConfig": "evil.Config", "AutoModelForObjectDetection": "evil.Model"}
@@ -102,20 +101,20 @@ def test_a_known_model_does_not_bring_its_own_code(folder: Path, monkeypatch: py
     assert not mark.exists()
 
 
-def test_damaged_weights(folder: Path):
+def test_damaged_weights_are_an_error(folder: Path):
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
     with pytest.raises(StageError, match="could not be loaded"):
         opened(folder)
 
 
-def test_a_damaged_configuration(folder: Path):
+def test_a_damaged_configuration_is_an_error(folder: Path):
     (folder / "config.json").write_text("{")
     with pytest.raises(StageError, match="could not be loaded"):
         opened(folder)
 
 
-def test_weights_that_are_lacking_are_not_made_up(folder: Path):
+def test_missing_weights_are_an_error_and_not_initialized_at_random(folder: Path):
     from safetensors.torch import load_file, save_file
 
     weights = load_file(folder / "model.safetensors")
@@ -126,7 +125,7 @@ def test_weights_that_are_lacking_are_not_made_up(folder: Path):
         opened(folder)
 
 
-def test_a_model_of_another_kind_is_refused(yolos: Path, tmp_path: Path):
+def test_a_model_of_another_kind_is_an_error(yolos: Path, tmp_path: Path):
     clip = str(build_clip(tmp_path / "clip"))
     with pytest.raises(StageError):
         opened(Path(clip))

@@ -28,7 +28,7 @@ def several() -> Iterator[tuple[int, int]]:
     torch.set_num_threads(before[1])
 
 
-def test_results_come_in_order_from_threads_with_one_thread_each(several: tuple[int, int]):
+def test_results_are_in_order_and_each_thread_uses_one_library_thread(several: tuple[int, int]):
     meet = threading.Barrier(2, timeout=30)
 
     def doubled(some: list[int]) -> list[int]:
@@ -40,7 +40,7 @@ def test_results_come_in_order_from_threads_with_one_thread_each(several: tuple[
     assert counts() == several
 
 
-def test_counts_are_restored_after_an_error(several: tuple[int, int]):
+def test_thread_counts_are_restored_after_an_error(several: tuple[int, int]):
     def broken(some: list[int]) -> list[int]:
         raise RuntimeError("broken")
 
@@ -49,7 +49,7 @@ def test_counts_are_restored_after_an_error(several: tuple[int, int]):
     assert counts() == several
 
 
-def test_torch_is_not_loaded_for_it():
+def test_torch_is_not_loaded_to_set_its_threads():
     script = """
 import sys
 from stages.models.threads import map_in_threads
@@ -60,7 +60,7 @@ print("torch" in sys.modules)
     assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
 
 
-def test_torch_that_another_thread_is_loading_is_waited_for():
+def test_an_import_of_torch_in_another_thread_is_waited_for():
     script = """
 import threading
 from collections.abc import Iterator
@@ -82,7 +82,7 @@ def unlimited() -> Iterator[None]:
     limit_cores(before)
 
 
-def test_the_limit_of_the_cores_is_respected(unlimited: None):
+def test_the_core_limit_is_respected(unlimited: None):
     available = count_cores()
     limit_cores(1)
     assert count_cores() == 1

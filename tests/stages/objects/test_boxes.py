@@ -19,7 +19,7 @@ limit = st.sampled_from([0.1, 0.35, 0.5, 0.65, 0.9])
 
 
 @given(st.lists(found, min_size=1, max_size=25), limit, limit, st.integers(1, 30))
-def test_suppression(things: list, within: float, across: float, most: int):
+def test_overlapping_boxes_are_suppressed(things: list, within: float, across: float, most: int):
     xyxy = np.array([[x, y, x + width, y + height] for (x, y, width, height), _, _ in things], float)
     scores = np.array([score / 100 for _, score, _ in things], np.float32)
     boxes = Boxes(xyxy, scores, [label for _, _, label in things])
@@ -51,12 +51,12 @@ def suppresses(better: tuple, box: tuple, within: float, across: float) -> bool:
     return higher >= score and overlap(np.array(row), np.array(other)) > bound - 1e-5
 
 
-def test_nothing_to_suppress():
+def test_no_boxes_are_suppressed_to_no_boxes():
     empty = Boxes(np.empty((0, 4)), np.empty(0), [])
     assert len(suppress(empty, 0.5, 0.5, 10)) == 0
 
 
-def test_two_kinds_side_by_side_stay():
+def test_boxes_of_two_labels_side_by_side_are_kept():
     boxes = Boxes(np.array([[0, 0, 10, 10], [4, 0, 14, 10.0]]), np.array([0.9, 0.8]), ["person", "horse"])
     assert suppress(boxes, 0.3, 0.65, 10).labels == ["person", "horse"]
 
@@ -69,7 +69,7 @@ def seen(*boxes: tuple[list[float], float, str]) -> Boxes:
     return Boxes(xyxy, np.array([score for _, score, _ in boxes]), [label for _, _, label in boxes])
 
 
-def test_what_both_views_show_is_one_thing_and_what_one_shows_counts_half():
+def test_an_object_in_both_views_is_fused_and_one_in_a_single_view_scores_half():
     left = seen(([0, 0, 10, 10], 0.9, "cat"), ([50, 50, 60, 60], 0.8, "dog"))
     right = seen(([0, 0, 10, 12], 0.3, "cat"), ([0, 0, 10, 10], 0.6, "dog"))
     found = fuse_views([left, right], 0.5)
@@ -78,7 +78,7 @@ def test_what_both_views_show_is_one_thing_and_what_one_shows_counts_half():
     assert found.xyxy[0] == pytest.approx([0, 0, 10, 10.5])
 
 
-def test_of_one_view_only_the_best_box_of_a_thing_counts():
+def test_only_the_best_box_per_view_is_fused():
     left = seen(([0, 0, 10, 10], 0.8, "cat"), ([0, 0, 10, 9], 0.7, "cat"))
     found = fuse_views([left, seen()], 0.5)
     assert found.labels == ["cat"]
@@ -87,7 +87,7 @@ def test_of_one_view_only_the_best_box_of_a_thing_counts():
 
 
 @given(st.lists(found, max_size=12), st.lists(found, max_size=12))
-def test_views_agree_whichever_comes_first(a: list, b: list):
+def test_the_order_of_views_does_not_matter(a: list, b: list):
     # Scores that differ, since of equal ones the first is taken.
     views = [
         seen(

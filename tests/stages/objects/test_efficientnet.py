@@ -21,7 +21,7 @@ def model() -> EfficientNetLite2:
     return EfficientNetLite2()
 
 
-def test_it_says_which_kind_of_a_thing_a_crop_shows(model: EfficientNetLite2):
+def test_a_crop_gets_the_likeliest_kind_of_its_label(model: EfficientNetLite2):
     as_clock, as_dog, again = model.classify([clock()] * 3, ["clock", "dog", "clock"], 0.1)
     assert as_clock == again
     ((word, score),) = as_clock
@@ -32,7 +32,7 @@ def test_it_says_which_kind_of_a_thing_a_crop_shows(model: EfficientNetLite2):
     assert not model.accepts("pizza")
 
 
-def test_it_computes_what_timm_does_with_the_same_weights(model: EfficientNetLite2):
+def test_probabilities_equal_those_of_timm_with_the_same_weights(model: EfficientNetLite2):
     import timm
     import torch
 
@@ -49,7 +49,7 @@ def test_it_computes_what_timm_does_with_the_same_weights(model: EfficientNetLit
         assert model.compute_probabilities(crop) == pytest.approx(expected, abs=1e-5)
 
 
-def test_it_takes_crops_of_any_shape(model: EfficientNetLite2):
+def test_crops_of_any_shape_are_classified(model: EfficientNetLite2):
     crops = [noise(20 + 7 * index, 90 - 7 * index, index) for index in range(6)]
     labels = ["dog", "bird"] * 3
     together = model.classify(crops, labels, 0.0)
@@ -57,7 +57,7 @@ def test_it_takes_crops_of_any_shape(model: EfficientNetLite2):
     assert together == [model.classify([crop], [label], 0.0)[0] for crop, label in zip(crops, labels, strict=True)]
 
 
-def test_other_weights_are_refused(tmp_path: Path):
+def test_weights_with_another_digest_are_rejected(tmp_path: Path):
     weights = tmp_path / "weights.pth"
     weights.write_bytes(b"not what was pinned")
     with pytest.raises(StageError, match="not the one expected") as raised:
@@ -65,7 +65,7 @@ def test_other_weights_are_refused(tmp_path: Path):
     assert "efficientnet-lite2" in raised.value.hint
 
 
-def test_another_graph_is_refused(tmp_path: Path):
+def test_a_graph_with_another_digest_is_rejected(tmp_path: Path):
     graph = tmp_path / "graph.onnx"
     graph.write_bytes(imagenet.GRAPH.read_bytes()[:-1])
     with pytest.raises(StageError, match="not the one expected") as raised:

@@ -7,14 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.base import EXECUTION, SEMANTIC
-from stages.models.libraries import opencv_version, package_version
-from stages.objects import nanodet
-from stages.objects.attributes import digest_attribute_list, digest_kinds, load_attribute_list
+from stages.objects.attributes import load_attribute_list
 from stages.objects.hub_detectors import HubDetector, pad_elongated
 from stages.objects.schema import NO_ATTRIBUTES, ObjectsConfig
 from stages.objects.stage import ObjectsStage
-from tests.support.stages_fixtures import HAS_EFFICIENTNET, ODD, check, look, noise
+from tests.support.stages_fixtures import ODD, check, look, noise
 from tests.support.tiny_models import LABELS, build_clip, build_rt_detr, build_siglip, build_yolos
 
 # -- models from folders
@@ -27,7 +24,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize(("detector", "attributes"), [("yolos", "clip"), ("rt_detr", "siglip")])
-def test_models_from_folders(folders: dict[str, Path], detector: str, attributes: str):
+def test_models_are_loaded_from_folders(folders: dict[str, Path], detector: str, attributes: str):
     config = ObjectsConfig(
         detector=str(folders[detector]),
         attributes=str(folders[attributes]),
@@ -50,7 +47,7 @@ def test_models_from_folders(folders: dict[str, Path], detector: str, attributes
     assert said
 
 
-def test_no_attributes_where_none_are_wanted(folders: dict[str, Path]):
+def test_without_a_classifier_objects_have_no_attributes(folders: dict[str, Path]):
     config = ObjectsConfig(detector=str(folders["yolos"]), attributes=NO_ATTRIBUTES, attribute_side=1)
     stage = ObjectsStage(config)
     (value,) = look(stage, noise(200, 120))
@@ -59,7 +56,7 @@ def test_no_attributes_where_none_are_wanted(folders: dict[str, Path]):
     assert set(stage.identity().models) == {"detector"}
 
 
-def test_a_detector_says_what_its_model_says(folders: dict[str, Path]):
+def test_boxes_equal_those_of_the_model(folders: dict[str, Path]):
     import torch
     from transformers import YolosForObjectDetection, YolosImageProcessor
 
@@ -78,7 +75,7 @@ def test_a_detector_says_what_its_model_says(folders: dict[str, Path]):
     assert len(np.unique(boxes.xyxy.round(), axis=0)) > 3
 
 
-def test_a_higher_floor_leaves_fewer_boxes(folders: dict[str, Path]):
+def test_a_higher_floor_gives_fewer_boxes(folders: dict[str, Path]):
     detector = HubDetector(str(folders["rt_detr"]), "", "cpu")
     (every,) = detector.detect([noise(200, 120)], 0.0)
     middle = float(np.median(every.scores))
@@ -87,34 +84,10 @@ def test_a_higher_floor_leaves_fewer_boxes(folders: dict[str, Path]):
     assert some.scores.min() > middle
 
 
-def test_elongated_pictures_are_padded_and_others_left_alone():
+def test_only_elongated_pictures_are_padded():
     wide = noise(2000, 3)
     padded = pad_elongated(wide)
     assert padded.size == (2000, 125)
     assert padded.crop((0, 0, 2000, 3)).tobytes() == wide.tobytes()
     usual = noise(300, 20)
     assert pad_elongated(usual) is usual
-
-
-# -- the list of attributes and the identity of the stage
-
-
-def test_the_list_is_part_of_the_identity_only_where_it_is_used(folders: dict[str, Path]):
-    stage = ObjectsStage(ObjectsConfig(attributes=str(folders["clip"])))
-    opencv = {"opencv": opencv_version()}
-    detector = {**opencv, "onnxruntime": package_version("onnxruntime")}
-    assert stage.identity().tools == {"attribute list": digest_attribute_list(), **detector}
-    assert stage.identity().models["detector"] == f"sha256:{nanodet.SHA256}"
-    assert ObjectsStage(ObjectsConfig(attributes=NO_ATTRIBUTES)).identity().tools == detector
-    from_folder = ObjectsConfig(detector=str(folders["yolos"]), attributes=NO_ATTRIBUTES)
-    assert ObjectsStage(from_folder).identity().tools == opencv
-    if HAS_EFFICIENTNET:
-        assert ObjectsStage(ObjectsConfig()).identity().tools == {"kinds": digest_kinds(), **detector}
-
-
-def test_floors_are_semantic_and_the_device_is_not():
-    default = ObjectsConfig()
-    for semantic in ({"floor": 0.3}, {"attributes": "none"}, {"most": 5}, {"detector_revision": "v1"}):
-        assert ObjectsConfig.model_validate(semantic).of_role(SEMANTIC) != default.of_role(SEMANTIC)
-    assert ObjectsConfig(device="cuda", batch=1).of_role(SEMANTIC) == default.of_role(SEMANTIC)
-    assert ObjectsConfig(device="cuda", batch=1).of_role(EXECUTION) != default.of_role(EXECUTION)

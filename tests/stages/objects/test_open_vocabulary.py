@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from stages.base import StageError
-from stages.models.libraries import opencv_version, package_version
 from stages.models.loading import read_model_type
 from stages.objects.boxes import Boxes, concatenate
 from stages.objects.hub_detectors import BatchDetector, HubDetector
@@ -114,7 +113,7 @@ def middle_score(detector: BatchDetector) -> float:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_detector_with_classes_says_what_its_documented_call_says(
+def test_a_detector_with_classes_equals_its_documented_call(
     folders: dict[str, Path], detectors: dict[str, BatchDetector], name: str
 ):
     floor = middle_score(detectors[name])
@@ -125,9 +124,7 @@ def test_a_detector_with_classes_says_what_its_documented_call_says(
 
 
 @pytest.mark.parametrize("name", ["owlvit", "owlv2"])
-def test_owl_says_what_its_documented_call_says(
-    folders: dict[str, Path], detectors: dict[str, BatchDetector], name: str
-):
+def test_owl_equals_its_documented_call(folders: dict[str, Path], detectors: dict[str, BatchDetector], name: str):
     floor = middle_score(detectors[name])
     (found,) = documented(folders[name], [PROMPT.format(word) for word in WORDS], floor)
     (boxes,) = detectors[name].detect([PICTURE], floor)
@@ -137,7 +134,7 @@ def test_owl_says_what_its_documented_call_says(
 
 
 @pytest.mark.parametrize("name", ["grounding_dino", "mm_grounding_dino"])
-def test_grounding_dino_says_what_its_documented_call_says(folders: dict[str, Path], name: str):
+def test_grounding_dino_equals_its_documented_call(folders: dict[str, Path], name: str):
     words = WORDS[:4]
     detector = asked(folders[name], words)
     floor = middle_score(detector)
@@ -170,7 +167,7 @@ def test_grounding_dino_labels_a_box_with_the_word_of_its_best_token(folders: di
     assert told == {score: of_score[score] for score in told}
 
 
-def test_a_long_vocabulary_is_asked_in_parts_that_fit_and_joined(
+def test_a_long_vocabulary_is_split_into_queries_and_the_results_are_combined(
     folders: dict[str, Path], detectors: dict[str, BatchDetector]
 ):
     detector = detectors["grounding_dino"]
@@ -191,7 +188,7 @@ def test_a_long_vocabulary_is_asked_in_parts_that_fit_and_joined(
 
 
 @pytest.mark.parametrize("name", [*CLASSES, *WORDED])
-def test_a_batch_says_what_each_picture_alone_says(detectors: dict[str, BatchDetector], name: str):
+def test_a_batch_equals_its_pictures_one_by_one(detectors: dict[str, BatchDetector], name: str):
     pictures = [noise(200, 120, 1), noise(90, 160, 2), noise(200, 120, 3), *ODD]
     detector = detectors[name]
     floor = middle_score(detector)
@@ -202,7 +199,7 @@ def test_a_batch_says_what_each_picture_alone_says(detectors: dict[str, BatchDet
 
 
 @pytest.mark.parametrize("name", [*CLASSES, *WORDED])
-def test_the_stage_takes_any_of_them(folders: dict[str, Path], tmp_path: Path, name: str):
+def test_the_stage_runs_each_kind_of_detector(folders: dict[str, Path], tmp_path: Path, name: str):
     (tmp_path / "words.txt").write_text("\n".join(WORDS))
     config = ObjectsConfig(
         detector=str(folders[name]),
@@ -217,48 +214,15 @@ def test_the_stage_takes_any_of_them(folders: dict[str, Path], tmp_path: Path, n
         assert {thing.label for thing in value.objects} <= set(WORDS if name in WORDED else LABELS.values())
 
 
-def test_the_words_are_part_of_the_key_where_they_are_asked_for(folders: dict[str, Path], tmp_path: Path):
-    def stage(detector: str, vocabulary: str) -> ObjectsStage:
-        return ObjectsStage(ObjectsConfig(detector=detector, attributes=NO_ATTRIBUTES, vocabulary=vocabulary))
-
-    file, copy = tmp_path / "words.txt", tmp_path / "copy.yaml"
-    file.write_text("dog\ncat\n")
-    copy.write_text("[dog, cat]")
-    owl = str(folders["owlv2"])
-    first = stage(owl, str(file))
-    assert first.identity() == stage(owl, str(copy)).identity()
-    assert first.parameters() == stage(owl, str(copy)).parameters()
-    assert first.identity() != stage(owl, "common").identity() != stage(owl, "coco").identity()
-    before = first.identity()
-    file.write_text("dog\nhorse\n")
-    assert first.identity() != before
-    for other in ("nanodet-g", str(folders["yolos"])):
-        assert stage(other, "coco").identity() == stage(other, "common").identity()
-        runtime = {"onnxruntime": package_version("onnxruntime")} if other == "nanodet-g" else {}
-        expected = {"opencv": opencv_version(), **runtime}
-        assert stage(other, "coco").identity().tools == expected
-
-
-@pytest.mark.parametrize("content", [None, "", "# no words\n"])
-def test_a_vocabulary_that_is_missing_or_empty(folders: dict[str, Path], tmp_path: Path, content: str | None):
-    path = tmp_path / "words.txt"
-    if content is not None:
-        path.write_text(content)
-    stage = ObjectsStage(ObjectsConfig(detector=str(folders["owlv2"]), vocabulary=str(path), attributes="none"))
-    with pytest.raises(StageError, match=r"words\.txt") as raised:
-        stage.identity()
-    assert "`common`" in raised.value.hint
-
-
 @pytest.mark.parametrize(("name", "most"), [("owlv2", 48), ("grounding_dino", 14)])
-def test_a_word_that_is_too_long(folders: dict[str, Path], name: str, most: int):
+def test_a_word_that_is_too_long_for_the_model_is_an_error(folders: dict[str, Path], name: str, most: int):
     word = " ".join(["cat"] * most)
     with pytest.raises(StageError, match="is too long for") as raised:
         asked(folders[name], ["dog", word])
     assert "vocabulary" in raised.value.hint
 
 
-def test_a_model_that_is_no_detector(tmp_path: Path):
+def test_a_model_that_is_not_a_detector_is_an_error(tmp_path: Path):
     folder = build_clip(tmp_path)
     stage = ObjectsStage(ObjectsConfig(detector=str(folder), attributes=NO_ATTRIBUTES))
     with pytest.raises(StageError, match="is no detector but of the kind clip") as raised:
@@ -267,7 +231,7 @@ def test_a_model_that_is_no_detector(tmp_path: Path):
     assert "RT-DETR" in raised.value.hint
 
 
-def test_a_kind_is_told_from_the_configuration(folders: dict[str, Path], tmp_path: Path):
+def test_the_configuration_determines_the_class_of_a_detector(folders: dict[str, Path], tmp_path: Path):
     assert read_model_type(str(folders["grounding_dino"]), "") == "grounding-dino"
     assert isinstance(asked(folders["owlvit"], ["dog"]), OwlDetector)
     for content in ("", "[]", "{}", "{", '{"model_type": null}', "[" * 100_000):

@@ -38,7 +38,7 @@ def bundled() -> ObjectsStage:
     return ObjectsStage(ObjectsConfig(attributes=NO_ATTRIBUTES))
 
 
-def test_a_stop_sign_is_found_where_it_is(bundled: ObjectsStage):
+def test_a_stop_sign_is_detected_with_its_box(bundled: ObjectsStage):
     (value,) = look(bundled, stop_sign())
     assert (value.width, value.height) == (640, 480)
     sign = value.objects[0]
@@ -63,7 +63,7 @@ def test_a_low_floor_keeps_the_order_and_the_limits():
     check(value, config)
 
 
-def test_odd_pictures_do_not_break_it(bundled: ObjectsStage):
+def test_tiny_and_elongated_pictures_have_valid_values(bundled: ObjectsStage):
     for value in look(bundled, *ODD):
         check(value, bundled.config)
     assert look(bundled, ODD[-1])[0].objects == ()
@@ -77,7 +77,7 @@ def test_a_bad_picture_is_a_failure(bundled: ObjectsStage):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"damaged"])
-def test_a_damaged_detector_is_refused(content: bytes | None, tmp_path: Path):
+def test_a_damaged_detector_is_an_error(content: bytes | None, tmp_path: Path):
     weights = tmp_path / "weights.onnx"
     if content is not None:
         weights.write_bytes(content + nanodet.WEIGHTS.read_bytes()[len(content) or 10**9 :])
@@ -131,7 +131,7 @@ class Named(Silent):
         return [[(f"{label} of {crop.width}", 0.5)] for crop, label in zip(crops, labels, strict=True)]
 
 
-def test_a_bus_has_a_colour_and_a_person_has_none():
+def test_a_bus_has_a_color_and_a_person_has_none():
     stage = ObjectsStage(ObjectsConfig())
     stage.detector, stage.attributor = Two(), Silent()
     (value,) = look(stage, plain(CSS["red"], 200, 100))
@@ -140,7 +140,7 @@ def test_a_bus_has_a_colour_and_a_person_has_none():
     assert bus.attributes == (Attribute(label="red", score=1.0),)
 
 
-def test_nothing_is_called_grey():
+def test_no_object_is_named_grey():
     """White things in the shade are."""
     stage = ObjectsStage(ObjectsConfig())
     stage.detector, stage.attributor = Two(), Silent()
@@ -148,7 +148,7 @@ def test_nothing_is_called_grey():
     assert all(thing.attributes == () for thing in value.objects)
 
 
-def test_attributes_belong_to_their_boxes_however_pictures_are_spread(monkeypatch: pytest.MonkeyPatch):
+def test_attributes_belong_to_their_boxes_on_any_device(monkeypatch: pytest.MonkeyPatch):
     pictures = [plain(CSS["white"], 2 * width, 100) for width in (40, 60, 50)]
     pictures.insert(1, plain(CSS["white"], 200, 10))
     expected = [
@@ -166,7 +166,7 @@ def test_attributes_belong_to_their_boxes_however_pictures_are_spread(monkeypatc
         assert words == expected
 
 
-def test_no_more_threads_than_before_are_left_to_others():
+def test_library_threads_are_limited_while_running_and_restored_afterwards():
     import cv2
     import torch
 
@@ -185,7 +185,7 @@ def test_no_more_threads_than_before_are_left_to_others():
     assert (cv2.getNumThreads(), torch.get_num_threads()) == before
 
 
-def test_beside_a_detector_on_a_device_crops_go_to_all_cores(monkeypatch: pytest.MonkeyPatch):
+def test_with_a_detector_on_a_device_crops_are_classified_on_all_cores(monkeypatch: pytest.MonkeyPatch):
     meet = threading.Barrier(2, timeout=30)
 
     class Meeting(Named):
@@ -205,7 +205,7 @@ def test_beside_a_detector_on_a_device_crops_go_to_all_cores(monkeypatch: pytest
 
 
 @pytest.mark.parametrize(("settings", "sizes"), [({"attribute_side": 101}, 0), ({"attributed": 1}, 1), ({}, 2)])
-def test_only_some_boxes_are_asked_about(settings: dict[str, int], sizes: int):
+def test_only_large_boxes_up_to_the_limit_are_classified(settings: dict[str, int], sizes: int):
     asked: list[tuple[int, int]] = []
 
     class Listening(Silent):
@@ -222,13 +222,13 @@ def test_only_some_boxes_are_asked_about(settings: dict[str, int], sizes: int):
 
 
 @needs_efficientnet
-def test_the_bundled_models_together():
+def test_the_bundled_models_run_together():
     (value,) = look(ObjectsStage(ObjectsConfig()), stop_sign())
     assert [attribute.label for attribute in value.objects[0].attributes] == ["red"]
 
 
 @needs_efficientnet
-def test_the_bundled_models_do_without_torch():
+def test_the_bundled_models_do_not_load_torch():
     """Loading it takes longer than looking at dozens of pictures."""
     script = """
 import sys

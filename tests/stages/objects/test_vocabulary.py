@@ -21,7 +21,7 @@ def written(folder: Path, content: str | bytes, name: str = "words.txt") -> str:
     return str(path)
 
 
-def test_our_own_words_are_some_hundred_things_each_once():
+def test_the_common_vocabulary_has_several_hundred_words_each_once():
     words = read_vocabulary("common")
     assert 400 <= len(words) <= 700
     assert len(list(parse_yaml(COMMON_FILE.read_text("utf-8"), COMMON_FILE))) == len(words)
@@ -29,23 +29,23 @@ def test_our_own_words_are_some_hundred_things_each_once():
     assert {"person", "stop sign", "flag", "microphone", "double-decker bus"} <= set(words)
 
 
-def test_nobody_in_our_own_words_could_be_called_by_the_colour_of_clothes():
+def test_people_in_the_common_vocabulary_get_no_color():
     import yaml
 
     assert set(yaml.safe_load(COMMON_FILE.read_text("utf-8"))["people"]) <= PEOPLE
 
 
-def test_coco():
+def test_the_vocabulary_coco_has_the_labels_of_nanodet():
     assert read_vocabulary("coco") == COCO
 
 
-def test_a_text_file(tmp_path: Path):
+def test_a_text_file_has_one_word_per_line(tmp_path: Path):
     path = written(tmp_path, "\ufeff# things\n\n  fire   truck \r\nDog\ndog\ncafé\n")
     assert read_vocabulary(path) == ("fire truck", "Dog", "café")
 
 
 @pytest.mark.parametrize("text", ["[dog, fire truck]", "a: [dog]\nb:\n  - fire truck\nc:", "- dog\n- fire truck"])
-def test_a_yaml_file(tmp_path: Path, text: str):
+def test_a_yaml_file_has_lists_of_words(tmp_path: Path, text: str):
     assert read_vocabulary(written(tmp_path, text, "words.YAML")) == ("dog", "fire truck")
 
 
@@ -74,7 +74,7 @@ def test_a_yaml_file(tmp_path: Path, text: str):
         (f"a: &a [{'dog, ' * 9999}]\nb: [*a]\n", "words.yaml", f"more than {MAX_WORDS} words"),
     ],
 )
-def test_a_file_that_cannot_be_asked_with(tmp_path: Path, content: str | bytes, name: str, said: str):
+def test_an_invalid_vocabulary_is_an_error(tmp_path: Path, content: str | bytes, name: str, said: str):
     with pytest.raises(StageError) as raised:
         read_vocabulary(written(tmp_path, content, name))
     assert said in str(raised.value)
@@ -82,21 +82,21 @@ def test_a_file_that_cannot_be_asked_with(tmp_path: Path, content: str | bytes, 
     assert raised.value.hint
 
 
-def test_a_file_that_is_missing(tmp_path: Path):
+def test_a_missing_vocabulary_is_an_error(tmp_path: Path):
     for path in (tmp_path / "nothing.txt", tmp_path):
         with pytest.raises(StageError, match="cannot be read") as raised:
             read_vocabulary(str(path))
         assert "`coco`" in raised.value.hint
 
 
-def test_the_digest_is_of_the_words_and_not_of_the_file(tmp_path: Path):
+def test_the_digest_depends_on_the_words_and_not_on_the_layout(tmp_path: Path):
     lines, listed = written(tmp_path, "dog\ncat\n"), written(tmp_path, "[dog, cat]  # both", "words.yaml")
     assert digest_json(read_vocabulary(lines)) == digest_json(read_vocabulary(listed))
     assert digest_json(["dog", "cat"]) != digest_json(["cat", "dog"]) != digest_json(["cat dog"])
 
 
 @given(st.lists(st.text(st.characters(categories=("L", "N")), min_size=1, max_size=20), min_size=1, max_size=30))
-def test_any_words_come_back_in_their_order_each_once(tmp_path_factory: pytest.TempPathFactory, words: list[str]):
+def test_words_are_read_in_order_each_once(tmp_path_factory: pytest.TempPathFactory, words: list[str]):
     path = written(tmp_path_factory.mktemp("words"), "\n".join(words))
     folded = [word.casefold() for word in words]
     assert read_vocabulary(path) == tuple(word for n, word in enumerate(words) if folded[n] not in folded[:n])

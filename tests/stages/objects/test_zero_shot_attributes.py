@@ -20,7 +20,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("name", ["clip", "siglip"])
-def test_attributes_are_what_the_whole_model_says(folders: dict[str, Path], name: str):
+def test_attributes_equal_those_of_the_whole_model(folders: dict[str, Path], name: str):
     import torch
     from transformers import AutoModel, AutoProcessor
 

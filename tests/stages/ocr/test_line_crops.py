@@ -10,22 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from stages.ocr.line_crops import HEIGHT, RIM, LineCrop, LineImage, crop_line
-from tests.stages.ocr.test_text_regions import drawn
-
-
-def on_leaves(text: str, size: int = 48) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """White letters with a black outline on restless ground."""
-    noise = np.random.default_rng(3).integers(40, 230, (20, 45), dtype=np.uint8)
-    picture = Image.fromarray(noise).resize((900, 400), Image.Resampling.BICUBIC)
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size)
-    draw.text((80, 150), text, 255, font, stroke_width=4, stroke_fill=0)
-    x0, y0, x1, y1 = draw.textbbox((80, 150), text, font)
-    return np.asarray(picture), (round(x0), round(y0), round(x1), round(y1))
+from tests.support.texts import drawn, on_leaves
 
 
 @pytest.mark.parametrize("size", [14, 40, 110])
 @pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0), (100, 150), (220, 160)])
-def test_letters_become_dark_on_light_and_of_one_height(size: int, ink: int, paper: int):
+def test_letters_become_dark_on_light_at_one_height(size: int, ink: int, paper: int):
     grey, box = drawn("MARLOW", size, ink, paper)
     crop = crop_line(grey, box)
     assert crop is not None
@@ -35,7 +25,7 @@ def test_letters_become_dark_on_light_and_of_one_height(size: int, ink: int, pap
         assert np.median(image) > 200
 
 
-def test_what_surrounds_the_letters_is_wiped_and_only_there_a_second_reading_is_due():
+def test_a_restless_background_is_wiped_and_a_plain_one_needs_no_second_reading():
     grey, box = on_leaves("MARLOW")
     restless = crop_line(grey, box)
     assert restless is not None
@@ -48,7 +38,7 @@ def test_what_surrounds_the_letters_is_wiped_and_only_there_a_second_reading_is_
     assert calm.is_plain
 
 
-def test_ground_that_shines_through_is_wiped_and_dots_are_kept():
+def test_background_within_letters_is_wiped_and_dots_are_kept():
     picture = Image.new("L", (700, 200), 40)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(60)
     draw.text((60, 60), "Olivia", 255, font)
@@ -80,7 +70,7 @@ def test_without_letters_there_is_no_crop():
 
 
 @given(st.floats(0.05, 4), st.integers(0, 900), st.integers(0, 900), st.integers(0, 500), st.integers(1, 500))
-def test_boxes_find_back(scale: float, left: int, top: int, x: int, width: int):
+def test_boxes_are_mapped_back_to_the_picture(scale: float, left: int, top: int, x: int, width: int):
     blank = np.zeros((1, 1), np.uint8)
     crop = LineCrop(blank, blank, LineImage(blank, left, top, scale))
     there = (round(x * scale) + RIM, RIM, round((x + width) * scale) + RIM, RIM + 10)
@@ -92,7 +82,7 @@ def test_boxes_find_back(scale: float, left: int, top: int, x: int, width: int):
 
 @pytest.mark.parametrize("degrees", [-9, -4, 4, 9])
 @pytest.mark.parametrize("size", [30, 90])
-def test_lines_that_climb_are_made_level_and_their_boxes_find_back(degrees: int, size: int):
+def test_sloping_lines_are_leveled_and_their_boxes_mapped_back(degrees: int, size: int):
     picture = Image.new("L", (900, 600), 255)
     ImageDraw.Draw(picture).text((150, 250), "MARLOW", 0, ImageFont.load_default(size))
     grey = np.asarray(picture.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=255))

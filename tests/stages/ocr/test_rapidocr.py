@@ -12,27 +12,27 @@ from stages.base import StageError
 from stages.ocr import rapidocr as rapid
 from stages.ocr.schema import OcrConfig
 from stages.ocr.stage import OcrStage
-from tests.stages.ocr.test_stage import item, read, written
+from tests.support.texts import item, read, written
 
 INSTALLED = all(importlib.util.find_spec(package) for package in rapid.PACKAGES)
 installed = pytest.mark.skipif(not INSTALLED, reason="rapidocr is not installed")
 
 
-def test_what_is_not_installed_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_rapidocr_is_an_error_with_the_command(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("stages.ocr.rapidocr.importlib.util.find_spec", lambda package: None)
     with pytest.raises(StageError, match="rapidocr is not installed") as caught:
         OcrStage(OcrConfig(engine="rapidocr")).identity()
     assert caught.value.hint == "pip install 'ita-pipeline[rapidocr]'"
 
 
-def test_settings_of_tesseract_are_no_part_of_its_key():
+def test_settings_of_tesseract_are_not_part_of_the_key():
     plain = OcrStage(OcrConfig(engine="rapidocr"))
     assert plain.parameters() == {"engine": "rapidocr", "max_side": 2400}
     assert OcrStage(OcrConfig(engine="rapidocr", page_mode=6, languages="deu")).parameters() == plain.parameters()
     assert {"languages", "page_mode"} <= set(OcrStage(OcrConfig()).parameters())
 
 
-def test_corners_become_boxes_and_blanks_are_left_out():
+def test_corners_become_boxes_and_blanks_are_skipped():
     corners = [[10.4, 20.2], [50.6, 18.9], [51.0, 40.0], [9.8, 41.7]]
     line = (("MARLOW", 0.98765, corners), (" ", 0.9, corners), ("FC", 1.1, None))
     (word,) = rapid.convert_result(SimpleNamespace(boxes=[corners], word_results=(line,)))
@@ -41,7 +41,7 @@ def test_corners_become_boxes_and_blanks_are_left_out():
 
 
 @installed
-def test_words_are_read_with_their_places():
+def test_words_have_boxes_within_the_picture():
     value = read(written("WELCOME TO", "MARLOW 12 km"), engine="rapidocr")
     assert [word.text for word in value.words] == ["WELCOME", "TO", "MARLOW", "12", "km"]
     assert [word.line for word in value.words] == [0, 0, 1, 1, 1]

@@ -11,8 +11,7 @@ from stages.ocr.line_crops import LineCrop
 from stages.ocr.readers import TextLines, WholePages
 from stages.ocr.schema import Word
 from stages.ocr.tesseract import ArithmeticCrashError
-from tests.stages.ocr.test_line_crops import on_leaves
-from tests.stages.ocr.test_stage import written
+from tests.support.texts import on_leaves, written
 
 
 class Counting:

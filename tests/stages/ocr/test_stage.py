@@ -13,29 +13,12 @@ from PIL import Image, ImageDraw, ImageFont
 from pydantic import ValidationError
 
 from stages.base import BadItemError, Failure, FailureKind, Item, StageError
-from stages.ocr.schema import OcrConfig, OcrValue
+from stages.ocr.schema import OcrConfig
 from stages.ocr.stage import OcrStage
+from tests.support.texts import item, read, written
 
 
-def written(*lines: str, size: tuple[int, int] = (640, 240), at: int = 20) -> Image.Image:
-    picture = Image.new("RGB", size, "white")
-    for number, line in enumerate(lines):
-        place = (at, 20 + 90 * number)
-        ImageDraw.Draw(picture).text(place, line, "black", ImageFont.load_default(size=48))
-    return picture
-
-
-def item(picture: Image.Image, name: str = "a.png") -> Item:
-    return Item(name, name, lambda: picture)
-
-
-def read(picture: Image.Image, **settings: object) -> OcrValue:
-    (value,) = OcrStage(OcrConfig(**settings)).run([item(picture)])
-    assert isinstance(value, OcrValue)
-    return value
-
-
-def test_words_come_with_confidence_box_and_line():
+def test_words_have_confidence_box_and_line():
     value = read(written("WELCOME TO", "MARLOW 12 km"))
     assert [word.text for word in value.words] == ["WELCOME", "TO", "MARLOW", "12", "km"]
     assert [word.line for word in value.words] == [0, 0, 1, 1, 1]
@@ -47,7 +30,7 @@ def test_words_come_with_confidence_box_and_line():
     assert value.words[0].box[1] < value.words[2].box[1]
 
 
-def test_boxes_are_in_pixels_of_the_picture_as_it_came():
+def test_boxes_are_in_pixels_of_the_original_picture():
     large = written("MARLOW IS", size=(1600, 300), at=800)
     box = read(large, max_side=1200).words[0].box
     assert 790 < box[0] < 815
@@ -65,7 +48,7 @@ def test_pictures_without_text_have_no_words(size: tuple[int, int]):
     assert isinstance(value, Failure) or value.words == ()
 
 
-def test_a_time_out_is_a_failure_of_resources_and_no_empty_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_timeout_is_a_failure_and_not_an_empty_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     stuck = tmp_path / "tesseract"
     stuck.write_text("#!/bin/sh\nexec sleep 60\n")
     stuck.chmod(0o755)
@@ -75,20 +58,20 @@ def test_a_time_out_is_a_failure_of_resources_and_no_empty_text(tmp_path: Path, 
     assert result.kind == FailureKind.RESOURCE
 
 
-def test_the_key_has_tesseract_and_its_language_files_and_what_finds_the_lines():
+def test_the_key_has_tesseract_its_languages_and_opencv():
     identity = OcrStage(OcrConfig()).identity()
     assert set(identity.tools) == {"tesseract", "eng.traineddata", "opencv"}
     assert len(identity.tools["eng.traineddata"]) == 64
     assert set(OcrStage(OcrConfig(page_mode=3)).identity().tools) == {"tesseract", "eng.traineddata"}
 
 
-def test_a_language_that_is_not_installed_is_named_with_its_package():
+def test_a_missing_language_is_an_error_with_its_package():
     with pytest.raises(StageError, match="has no language xyz") as caught:
         OcrStage(OcrConfig(languages="eng+xyz")).identity()
     assert "apt-get install tesseract-ocr-xyz" in caught.value.hint
 
 
-def test_without_tesseract_the_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_a_missing_tesseract_is_an_error_with_a_hint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StageError, match="Tesseract is not installed") as caught:
         OcrStage(OcrConfig()).identity()
@@ -96,7 +79,7 @@ def test_without_tesseract_the_sentence_says_how_to_get_it(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("settings", [{"languages": "eng; rm -rf /"}, {"page_mode": 0}, {"timeout": 0}])
-def test_settings_that_would_reach_a_command_line_are_checked(settings: dict[str, object]):
+def test_settings_for_the_command_line_are_validated(settings: dict[str, object]):
     with pytest.raises(ValidationError):
         OcrConfig(**settings)
 
@@ -142,7 +125,7 @@ def dies_of_the_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
         ("exit 1", FailureKind.TRANSIENT, 60),
     ],
 )
-def test_of_pictures_read_together_only_the_culprit_fails(
+def test_only_the_picture_at_fault_fails_of_those_read_together(
     dies_of_the_mark: Callable[[str], Path], end: str, kind: FailureKind, timeout: int
 ):
     starts = dies_of_the_mark(end)
@@ -155,7 +138,7 @@ def test_of_pictures_read_together_only_the_culprit_fails(
     assert len(starts.read_text().split()) == 5
 
 
-def test_one_start_serves_many_pictures(dies_of_the_mark: Callable[[str], Path]):
+def test_one_process_reads_several_pictures(dies_of_the_mark: Callable[[str], Path]):
     starts = dies_of_the_mark("exit 1")
     pictures = [written(word) for word in ("ONE", "TWO", "THREE", "FOUR")]
     values = OcrStage(OcrConfig(page_mode=6, workers=1)).run([item(picture) for picture in pictures])
@@ -163,7 +146,7 @@ def test_one_start_serves_many_pictures(dies_of_the_mark: Callable[[str], Path])
     assert len(starts.read_text().split()) == 1
 
 
-def test_a_picture_that_cannot_be_opened_leaves_its_neighbours_alone():
+def test_a_picture_that_cannot_be_opened_does_not_affect_others():
     def broken() -> Image.Image:
         raise BadItemError("not a picture")
 
@@ -175,7 +158,7 @@ def test_a_picture_that_cannot_be_opened_leaves_its_neighbours_alone():
 
 
 @pytest.mark.parametrize("settings", [{}, {"page_mode": 6}])
-def test_the_company_a_picture_is_read_in_changes_nothing(settings: dict[str, object]):
+def test_pictures_read_together_equal_pictures_read_alone(settings: dict[str, object]):
     pictures = [
         written("WELCOME TO", "MARLOW"),
         written("12 km"),
@@ -186,7 +169,7 @@ def test_the_company_a_picture_is_read_in_changes_nothing(settings: dict[str, ob
     assert together == [read(picture, **settings) for picture in pictures]
 
 
-def test_a_picture_that_was_saved_before_is_read_as_ever():
+def test_a_picture_that_was_saved_in_another_format_is_read():
     picture = written("MARLOW")
     for kind in ("PNG", "JPEG"):
         picture.save(io.BytesIO(), kind)

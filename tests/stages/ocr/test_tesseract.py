@@ -19,7 +19,7 @@ from stages.base import Failure, FailureKind, Item, StageError, Value
 from stages.ocr.schema import OcrConfig
 from stages.ocr.stage import OcrStage
 from stages.ocr.tesseract import load_pytesseract, read_pages
-from tests.stages.ocr.test_stage import written
+from tests.support.texts import written
 
 can_die_with_its_parent = pytest.mark.skipif(
     subprocess.run(["sh", "-c", "setpriv --pdeathsig KILL true"], capture_output=True, check=False).returncode != 0,

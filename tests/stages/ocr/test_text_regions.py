@@ -9,16 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from stages.ocr.text_regions import MAX_LINES, Box, find_components, find_text_lines
-
-
-def drawn(text: str, size: int, ink: int, paper: int, at: tuple[int, int] = (60, 40)) -> tuple[np.ndarray, Box]:
-    """A grey picture with one line of text, and the box that its ink fills."""
-    picture = Image.new("L", (900, 320), paper)
-    draw = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(size)
-    draw.text(at, text, ink, font)
-    x0, y0, x1, y1 = draw.textbbox(at, text, font)
-    return np.asarray(picture), (round(x0), round(y0), round(x1), round(y1))
+from tests.support.texts import drawn
 
 
 def common(a: Box, b: Box) -> float:
@@ -29,12 +20,12 @@ def common(a: Box, b: Box) -> float:
 
 @pytest.mark.parametrize("size", [16, 28, 60, 120])
 @pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0), (90, 150), (150, 90)])
-def test_a_line_is_found_whatever_its_size_and_shades(size: int, ink: int, paper: int):
+def test_lines_of_any_size_and_shade_are_proposed(size: int, ink: int, paper: int):
     grey, truth = drawn("MARLOW", size, ink, paper)
     assert max(common(box, truth) for box in find_text_lines(grey)) > 0.5
 
 
-def test_lines_below_each_other_are_apart_and_come_from_the_top_down():
+def test_separate_lines_are_proposed_from_top_to_bottom():
     picture = Image.new("L", (900, 320), 255)
     for row in range(4):
         text = "the quick brown fox jumps"
@@ -45,7 +36,7 @@ def test_lines_below_each_other_are_apart_and_come_from_the_top_down():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 900), (900, 3), (64, 64), (12, 12)])
-def test_nothing_is_proposed_where_nothing_is(shape: tuple[int, int]):
+def test_a_uniform_picture_has_no_lines(shape: tuple[int, int]):
     assert find_text_lines(np.full(shape, 128, np.uint8)) == []
 
 
@@ -57,7 +48,7 @@ def test_texture_gives_a_bounded_number_of_lines():
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 120), st.integers(1, 120))
-def test_boxes_are_not_empty_and_lie_in_the_picture(seed: int, width: int, height: int):
+def test_boxes_are_not_empty_and_within_the_picture(seed: int, width: int, height: int):
     small = np.random.default_rng(seed).integers(0, 256, (max(1, height // 6), max(1, width // 6)), dtype=np.uint8)
     grey = np.asarray(Image.fromarray(small).resize((width, height)))
     for x0, y0, x1, y1 in find_text_lines(grey):
@@ -66,7 +57,7 @@ def test_boxes_are_not_empty_and_lie_in_the_picture(seed: int, width: int, heigh
 
 
 @given(st.integers(1, 12), st.data())
-def test_components_are_those_that_can_be_walked_to(count: int, data: st.DataObject):
+def test_components_are_the_nodes_that_are_connected(count: int, data: st.DataObject):
     thing = st.integers(0, count - 1)
     links = data.draw(st.lists(st.tuples(thing, thing), max_size=15))
     reached = np.eye(count, dtype=bool)

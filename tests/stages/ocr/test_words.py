@@ -25,13 +25,13 @@ words = st.builds(
 )
 
 
-def test_a_word_of_both_readings_is_surer_than_either():
+def test_a_word_in_both_readings_is_more_confident():
     (both,) = merge_readings([word("Marlow", 0.6)], [word("MARLOW.", 0.5, x=3)])
     assert both.text == "Marlow"
     assert both.confidence == pytest.approx(0.8)
 
 
-def test_a_word_of_one_reading_is_less_sure():
+def test_a_word_in_one_reading_is_less_confident():
     found = merge_readings([word("MARLOW", 0.5, x=100)], [word("the", 1.0)])
     assert [(each.text, each.confidence) for each in found] == [
         ("the", UNCONFIRMED),
@@ -39,17 +39,17 @@ def test_a_word_of_one_reading_is_less_sure():
     ]
 
 
-def test_the_same_word_elsewhere_is_another_one():
+def test_the_same_word_in_another_place_is_not_merged():
     assert len(merge_readings([word("the", x=0)], [word("the", x=200)])) == 2
     assert len(merge_readings([word("the"), word("the", x=100)], [word("the", x=100), word("the")])) == 2
 
 
-def test_lines_from_right_to_left_stay_so():
+def test_right_to_left_lines_keep_their_order():
     found = merge_readings([word("א", x=100), word("ג", x=0)], [word("ב", x=50)])
     assert [each.text for each in found] == ["א", "ב", "ג"]
 
 
-def test_of_words_in_one_place_the_surest_stays():
+def test_the_most_confident_of_overlapping_words_is_kept():
     kept = drop_overlapping(
         [word("MAR", 0.7, width=20), word("MARLOW", 0.9), word("FC", 0.4, x=60), word("!", 0.8, y=90)]
     )
@@ -57,7 +57,7 @@ def test_of_words_in_one_place_the_surest_stays():
 
 
 @given(st.lists(words, max_size=8), st.lists(words, max_size=8))
-def test_agreement_invents_nothing(first: list[Word], second: list[Word]):
+def test_merging_adds_no_words(first: list[Word], second: list[Word]):
     found = merge_readings(first, second)
     assert max(len(first), len(second)) <= len(found) <= len(first) + len(second)
     assert {each.text for each in found} <= {each.text for each in [*first, *second]}
@@ -65,7 +65,7 @@ def test_agreement_invents_nothing(first: list[Word], second: list[Word]):
 
 
 @given(st.lists(words, max_size=10))
-def test_the_strongest_do_not_cover_each_other_and_the_first_of_all_is_among_them(found: list[Word]):
+def test_kept_words_do_not_overlap_and_include_the_most_confident(found: list[Word]):
     kept = drop_overlapping(found)
     assert drop_overlapping(kept) == kept
     if found:

@@ -51,7 +51,7 @@ def ask(behave: Behaviour, *pictures: Image.Image, **settings: object) -> Sequen
         return stage_of(server, **settings).run([item_of(picture) for picture in pictures])
 
 
-def test_each_picture_has_its_own_answer_on_one_line():
+def test_each_picture_gets_its_own_caption_on_one_line():
     results = ask(by_colour, RED, BLUE, RED, BLUE, BLUE)
     assert said(results) == ["a red square", *["a blue square", "a red square", "a blue square", "a blue square"]]
     first = results[0]
@@ -60,7 +60,7 @@ def test_each_picture_has_its_own_answer_on_one_line():
     assert [caption.score for caption in first.captions] == [None]
 
 
-def test_what_is_sent_is_small_and_says_all_that_decides_the_answer():
+def test_a_request_has_the_reduced_picture_and_all_settings():
     with serving(by_colour) as server:
         stage_of(server, max_side=100, prompt="What is it?", max_new_tokens=7).run([item_of(noise(400, 200))])
     (asked,) = server.asked
@@ -69,7 +69,7 @@ def test_what_is_sent_is_small_and_says_all_that_decides_the_answer():
     assert (asked.text, asked.body["max_tokens"], asked.body["temperature"]) == ("What is it?", 7, 0.0)
 
 
-def test_a_picture_that_is_none_is_not_sent_and_hurts_nobody():
+def test_a_bad_picture_is_not_sent_and_does_not_affect_others():
     with serving(by_colour) as server:
         results = stage_of(server).run([item_of(RED), bad_item(), item_of(BLUE)])
     assert len(server.asked) == 2
@@ -93,7 +93,7 @@ def only_for_red(act: Act) -> Behaviour:
         (Act(content=b" " * (2 << 20)), FailureKind.PERMANENT),
     ],
 )
-def test_no_answer_of_use_is_a_failure_of_that_picture_and_never_a_caption(act: Act, kind: FailureKind):
+def test_an_unusable_answer_is_a_failure_of_its_picture(act: Act, kind: FailureKind):
     with serving(only_for_red(act)) as server:
         stage = stage_of(server)
         first = stage.run([item_of(BLUE)])
@@ -105,13 +105,13 @@ def test_no_answer_of_use_is_a_failure_of_that_picture_and_never_a_caption(act: 
     assert said(results) == ["a blue square"] * 2
 
 
-def test_a_busy_server_is_asked_again():
+def test_a_busy_server_is_retried():
     busy = Act(status=429, headers={"Retry-After": "0"})
     results = ask(lambda asked: busy if asked.number < 2 else by_colour(asked), RED, BLUE)
     assert said(results) == ["a red square", "a blue square"]
 
 
-def test_requests_go_out_together_but_no_more_than_allowed():
+def test_requests_are_concurrent_up_to_the_limit():
     def behave(asked: Asked) -> Act:
         return Act(content=by_colour(asked).content, delay=0.05)
 
@@ -121,7 +121,7 @@ def test_requests_go_out_together_but_no_more_than_allowed():
     assert server.most_under_way == 3
 
 
-def test_nobody_answers():
+def test_pictures_are_postponed_if_the_server_does_not_answer():
     with serving() as server:
         url = server.url
     (result,) = CaptionStage(CaptionConfig(endpoint=url, model="tiny")).run([item_of(RED)])
@@ -131,7 +131,7 @@ def test_nobody_answers():
     assert "start the server" in result.hint
 
 
-def test_captions_before_a_server_refused_are_kept_and_not_asked_for_again():
+def test_captions_before_a_refusal_are_kept_and_not_requested_again():
     for number in range(6):
         draw(Path(f"in/{number}.png"), size=(number + 20, 20))
 
@@ -151,7 +151,7 @@ def test_captions_before_a_server_refused_are_kept_and_not_asked_for_again():
     assert (stage["fresh"], stage["done"], stage["failed"]) == (2, 4, 0)
 
 
-def test_pictures_stay_here_unless_somebody_agreed():
+def test_pictures_are_not_sent_without_consent():
     stage = CaptionStage(CaptionConfig(endpoint="https://models.example.org/v1", model="tiny"))
     assert stage.sends_to == "models.example.org"
     with pytest.raises(StageError, match="nobody agreed"):
@@ -163,7 +163,7 @@ def test_pictures_stay_here_unless_somebody_agreed():
     assert CaptionStage(CaptionConfig(endpoint="http://localhost:11434/v1", model="tiny")).sends_to == ""
 
 
-def test_the_key_has_the_model_and_the_question_and_not_the_place():
+def test_the_key_depends_on_model_and_prompt_and_not_on_the_address():
     def key(**settings: object) -> object:
         stage = CaptionStage(CaptionConfig(**{"endpoint": "http://localhost:1/v1", "model": "tiny", **settings}))
         assert stage.reads == ()
@@ -174,6 +174,6 @@ def test_the_key_has_the_model_and_the_question_and_not_the_place():
     assert all(key(**change) != key() for change in changed)
 
 
-def test_a_model_has_to_be_named():
+def test_a_server_without_a_model_name_is_an_error():
     with pytest.raises(StageError, match="needs the name of a model"):
         CaptionStage(CaptionConfig(endpoint="http://localhost:1/v1")).open()

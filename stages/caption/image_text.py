@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
 from PIL import Image
 
 from stages.base import StageError
 from stages.caption.schema import CHAT_PROMPT, Caption, CaptionConfig, join_lines
 from stages.models.loading import load_pretrained, load_weights, pick_device, summarize_error
-
-if TYPE_CHECKING:
-    import torch
-
 
 # Prompts of models that were trained with a word for each task. Other models need no prompt.
 TASK_PROMPTS = {"florence2": "<CAPTION>", "paligemma": "caption en"}
@@ -61,8 +58,6 @@ class ImageTextCaptioner:
 
     def describe(self, prepared: Iterable[Image.Image]) -> list[tuple[Caption, ...]]:
         """Return the captions of each image, best first."""
-        import torch
-
         images = list(prepared)
         if not images:
             return []
@@ -153,8 +148,6 @@ def _require_captioner(model: str, model_type: str) -> None:
 
 def _count_repeated_tokens(prompts: torch.Tensor | None, sequences: torch.Tensor, count: int) -> int:
     """Return how many tokens at the start of the sequences (n × count, tokens) repeat the prompts (n, tokens)."""
-    import torch
-
     if prompts is None or prompts.shape[1] > sequences.shape[1]:
         return 0
     length = prompts.shape[1]

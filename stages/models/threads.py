@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-from stages.base import Input, Output
+from stages.base import Output
+from stages.batching import Input
 
 _core_limit: int | None = None
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
 from PIL.Image import Image
 
 from stages.base import StageError
@@ -13,10 +14,6 @@ from stages.models.loading import load_pretrained, load_weights, pick_device
 from stages.objects.attributes import load_attribute_list
 from stages.objects.hub_detectors import pad_elongated
 from stages.objects.schema import ScoredLabel
-
-if TYPE_CHECKING:
-    import torch
-
 
 BATCH_SIZE = 16
 
@@ -44,8 +41,6 @@ class ZeroShotAttributes:
 
     def _encode(self, sentences: list[str]) -> torch.Tensor:
         """Return features of unit length (sentences, dimensions)."""
-        import torch
-
         is_siglip = self.model.config.model_type.startswith("siglip")
         inputs = self.processor(
             text=sentences,
@@ -77,8 +72,6 @@ class ZeroShotAttributes:
 
     def compute_scores(self, crops: Sequence[Image]) -> torch.Tensor:
         """Return the probabilities (crops, words)."""
-        import torch
-
         inputs = self.processor(images=[pad_elongated(crop) for crop in crops], return_tensors="pt")
         with torch.inference_mode():
             features = self.model.get_image_features(**inputs.to(self.device)).pooler_output
@@ -90,8 +83,6 @@ class ZeroShotAttributes:
 
 def _softmax_in_groups(logits: torch.Tensor, sizes: list[int]) -> torch.Tensor:
     """Return probabilities (n, words) from logits (n, 1 + words), whose first column takes part in every group."""
-    import torch
-
     neutral, *groups = logits.split([1, *sizes], dim=1)
     return torch.cat([torch.cat([neutral, group], dim=1).softmax(1)[:, 1:] for group in groups], dim=1)
 

@@ -107,12 +107,10 @@ class CaptionStage(Stage[CaptionConfig]):
                 "temperature": 0.0,
                 "seed": 0,
             }
-        names = ["beams", "captions", "max_new_tokens"]
-        for name in ("prompt", "chat", "max_side"):
-            if getattr(self.config, name) != CaptionConfig.model_fields[name].default:
-                names.append(name)
+        always = self.config.model_dump(include={"beams", "captions", "max_new_tokens"})
+        later = self.config.model_dump(include={"prompt", "chat", "max_side"}, exclude_defaults=True)
         # The kind of all local models dates from when BLIP was the only one; the weights distinguish models.
-        return {"kind": "blip", **{name: getattr(self.config, name) for name in names}}
+        return {"kind": "blip", **always, **later}
 
     def identity(self) -> Identity:
         """Return the model's exact weights and data type; of a served model its name and revision."""

@@ -5,13 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from stages.base import StageError
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
-
 
 # Weights in other formats are never read, and documentation does not change what a model computes.
 IGNORED_SUFFIXES = (".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".ot", ".md", ".png", ".jpg")
@@ -112,14 +107,13 @@ def _list_cached_conversions(model: str) -> list[str]:
 
 def _fetch_commit(model: str, revision: str) -> str:
     """Ask the hub for a model's commit, or that of its safetensors conversion if it has only other formats."""
-    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub import hf_hub_download, model_info
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-    api = HfApi()
     try:
-        info = api.model_info(model, revision=revision, timeout=HUB_TIMEOUT)
+        info = model_info(model, revision=revision, timeout=HUB_TIMEOUT)
         has_safetensors = any(file.rfilename.endswith(".safetensors") for file in info.siblings or ())
-        reference = revision if has_safetensors else _find_conversion(api, model) or revision
+        reference = revision if has_safetensors else _find_conversion(model) or revision
         # The download stores the reference, so that the commit is known later without a connection.
         return Path(hf_hub_download(model, "config.json", revision=reference)).parent.name
     except RepositoryNotFoundError as error:
@@ -130,12 +124,14 @@ def _fetch_commit(model: str, revision: str) -> str:
         raise offline_error(model) from error
 
 
-def _find_conversion(api: HfApi, model: str) -> str | None:
+def _find_conversion(model: str) -> str | None:
     """Return the reference of the hub's own safetensors conversion, as BLIP base has one, else None.
 
     The hub's bot offers it as a pull request. A pull request of the same title by any other account is not trusted.
     """
-    for request in api.get_repo_discussions(model, author=CONVERTER, discussion_type="pull_request"):
+    from huggingface_hub import get_repo_discussions
+
+    for request in get_repo_discussions(model, author=CONVERTER, discussion_type="pull_request"):
         if request.author == CONVERTER and request.status == "open" and "safetensors" in request.title:
             return f"refs/pr/{request.num}"
     return None

@@ -23,6 +23,12 @@ class Boxes:
         """Return the boxes at `indices`, in that order."""
         return Boxes(self.xyxy[indices], self.scores[indices], [self.labels[index] for index in indices])
 
+    def clip(self, size: tuple[int, int]) -> Boxes:
+        """Return the boxes within an image of this width and height, without those that are empty."""
+        xyxy = np.clip(self.xyxy, 0, size * 2)
+        clipped = Boxes(xyxy, self.scores, self.labels)
+        return clipped.pick(np.flatnonzero((xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)))
+
 
 def concatenate(parts: Sequence[Boxes]) -> Boxes:
     """Return the boxes of all parts."""

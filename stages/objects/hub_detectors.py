@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PIL import Image
 
 from stages.base import StageError
@@ -65,7 +64,9 @@ class BatchDetector(ABC):
             with torch.inference_mode():
                 results = self.run_model(batch, floor, sizes)
             for n, result in zip(numbers, results, strict=True):
-                boxes[n] = _clip_boxes(images[n].size, result, self.names)
+                labels = [self.names[index] for index in result["labels"].tolist()]
+                xyxy, scores = result["boxes"].cpu().numpy().reshape(-1, 4), result["scores"].cpu().numpy()
+                boxes[n] = Boxes(xyxy, scores, labels).clip(images[n].size)
         return [boxes[number] for number in range(len(images))]
 
     @abstractmethod
@@ -129,11 +130,3 @@ def _require_detector(model: str, identity: str) -> None:
         kinds = "AutoModelForObjectDetection (DETR, RT-DETR, YOLOS …)"
         hint = f"name a model of {kinds}, or one that is asked with words (OWLv2, Grounding DINO)"
         raise StageError(f"the model {model} is no detector but of the kind {model_type}", hint)
-
-
-def _clip_boxes(size: tuple[int, int], result: Any, names: Mapping[int, str]) -> Boxes:
-    """Return a raw result as boxes within an image of this width and height."""
-    xyxy = np.clip(result["boxes"].cpu().numpy().reshape(-1, 4), 0, size * 2)
-    labels = [names[index] for index in result["labels"].tolist()]
-    boxes = Boxes(xyxy, result["scores"].cpu().numpy(), labels)
-    return boxes.pick(np.flatnonzero((xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)))

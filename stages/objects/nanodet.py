@@ -83,14 +83,13 @@ class NanoDet:
             confidences = outputs[f"cls{stride}"].reshape(-1, len(COCO))
             best = confidences.argmax(axis=1)
             scores = confidences[np.arange(len(best)), best]
-            kept = np.flatnonzero(scores >= floor)
+            kept = np.flatnonzero((scores >= floor) & (scores > 0))
             xyxy = decode_sides(outputs[f"reg{stride}"].reshape(-1, 4 * BINS)[kept], kept, stride)
             parts.append(Boxes(xyxy, scores[kept], [COCO[index] for index in best[kept]]))
         boxes = concatenate(parts)
         scale = np.array(size * 2) / [width, height, width, height]
-        xyxy = np.clip((boxes.xyxy - [left, top, left, top]) / scale, 0, [width, height] * 2)
-        is_valid = (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1) & (boxes.scores > 0)
-        return Boxes(xyxy, boxes.scores, boxes.labels).pick(np.flatnonzero(is_valid))
+        xyxy = (boxes.xyxy - [left, top, left, top]) / scale
+        return Boxes(xyxy, boxes.scores, boxes.labels).clip((width, height))
 
 
 def decode_sides(bins: np.ndarray, cells: np.ndarray, stride: int) -> np.ndarray:

@@ -70,7 +70,7 @@ def test_the_digest_of_a_folder_depends_on_file_names(folder: Path):
 
 
 class FakeHub:
-    """Answers as the hub does for one model whose main branch has pickles only."""
+    """The hub's answers for one model whose main branch has pickles only."""
 
     def __init__(self, author: str) -> None:
         self.author = author
@@ -93,7 +93,9 @@ def test_only_the_conversion_by_the_hub_itself_replaces_pickled_weights(
         asked.append(revision)
         return str(tmp_path / "snapshots" / ("c" * 40) / name)
 
-    monkeypatch.setattr("huggingface_hub.HfApi", lambda: FakeHub(author))
+    hub = FakeHub(author)
+    monkeypatch.setattr("huggingface_hub.model_info", hub.model_info)
+    monkeypatch.setattr("huggingface_hub.get_repo_discussions", hub.get_repo_discussions)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     assert identify("owner/blip") == f"owner/blip@{'c' * 40}"
     assert asked == [reference]

@@ -59,12 +59,8 @@ SEMANTIC = Role.SEMANTIC
 EXECUTION = Role.EXECUTION
 
 
-class ModelName:
-    """The type of `MODEL`."""
-
-
 # Marks a setting that names a model, beside its role: `model: Annotated[str, SEMANTIC, MODEL] = ""`.
-MODEL = ModelName()
+MODEL = "model"
 
 
 class StageConfig(Frozen):

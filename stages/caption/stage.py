@@ -8,7 +8,7 @@ beams, as in ITA (Wang et al., NAACL 2022, section 3).
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -213,23 +213,15 @@ class CaptionStage(Stage[CaptionConfig]):
 
 def _run_captioner(captioner: Captioner, items: Sequence[Item]) -> list[Result]:
     """Return one result per item. A thread decodes and prepares images while the model describes earlier ones."""
-    failures: dict[int, Failure] = {}
 
     def prepare(item: Item) -> Any:
         return captioner.prepare(item.picture())
 
     with ThreadPoolExecutor(1) as pool:
-        prepared = pool.map(lambda item: guarded(prepare, item), items)
-
-        def keep_successes() -> Iterator[Any]:
-            for number, result in enumerate(prepared):
-                if isinstance(result, Failure):
-                    failures[number] = result
-                else:
-                    yield result
-
-        captions = iter(captioner.describe(keep_successes()))
+        prepared = [pool.submit(guarded, prepare, item) for item in items]
+        results = (future.result() for future in prepared)
+        captions = iter(captioner.describe(result for result in results if not isinstance(result, Failure)))
     return [
-        failures.get(number) or CaptionValue(source=captioner.source, captions=next(captions))
-        for number in range(len(items))
+        result if isinstance(result, Failure) else CaptionValue(source=captioner.source, captions=next(captions))
+        for result in (future.result() for future in prepared)
     ]

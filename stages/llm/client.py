@@ -45,7 +45,6 @@ class Budget:
     requests: int = 0
     tokens: int = 0
     reserved: int = 0
-    in_flight: int = 0
 
     def fits(self, tokens: int) -> bool:
         """Return whether one more request of at most `tokens` tokens stays within the limits."""
@@ -56,12 +55,10 @@ class Budget:
     def reserve(self, tokens: int) -> None:
         """Count a request that begins and takes at most `tokens` tokens."""
         self.requests += 1
-        self.in_flight += 1
         self.reserved += tokens
 
     def settle(self, reserved: int, used: int) -> None:
         """Replace the reservation of a request that ended by the tokens that it used."""
-        self.in_flight -= 1
         self.reserved -= reserved
         self.tokens += used
 
@@ -98,7 +95,6 @@ class ChatClient:
         self.retry_at = 0.0
         self.stopped: Postponed | None = None
         self.is_gone = False
-        self.random = random.Random()
 
     def ask(self, chats: Sequence[Messages]) -> list[ChatOutcome]:
         """Return one outcome per chat, in order. Chats that were not asked, or all failed alike, are postponed."""
@@ -188,13 +184,13 @@ class ChatClient:
     async def _wait_until_allowed(self) -> None:
         """Wait until the server wants requests again; jitter spreads the waiting requests."""
         while not self.stopped and (seconds := self.retry_at - time.monotonic()) > 0:
-            await asyncio.sleep(seconds * (1 + 0.1 * self.random.random()) + 0.001)
+            await asyncio.sleep(seconds * (1 + 0.1 * random.random()) + 0.001)
 
     async def _wait_for_retry(self, outcome: RequestOutcome, tries: int) -> None:
         if outcome.wait is not None:
             self.retry_at = max(self.retry_at, time.monotonic() + outcome.wait)
         else:
-            await asyncio.sleep(self.back_off(tries) * self.random.uniform(0.5, 1.0))
+            await asyncio.sleep(self.back_off(tries) * random.uniform(0.5, 1.0))
 
     def back_off(self, tries: int) -> float:
         """Return the maximum seconds to wait after this number of tries."""
@@ -204,7 +200,7 @@ class ChatClient:
         """Reserve budget for a request, waiting while requests in flight may free some; False if there is none."""
         async with freed:
             while not self.stopped and not self.budget.fits(tokens):
-                if not self.budget.in_flight:
+                if not self.budget.reserved:
                     return False
                 await freed.wait()
             if self.stopped:

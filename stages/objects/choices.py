@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from PIL.Image import Image
 
 from stages.base import Identity
 from stages.models.identity import digest_json, identify
+from stages.models.libraries import opencv_version, package_version
 from stages.objects import efficientnet, nanodet
 from stages.objects.attributes import digest_attribute_list, digest_kinds
 from stages.objects.boxes import Boxes
@@ -36,13 +37,36 @@ class Attributor(Protocol):
         ...
 
 
-def identify_detector(config: ObjectsConfig) -> Identity:
-    """Return the detector's exact weights, and the digest of its vocabulary if it has no classes of its own.
+def identify_models(config: ObjectsConfig) -> Identity:
+    """Return the exact weights of both models, the digests of their words, and the versions of libraries.
 
     Raises:
-        StageError: The model is not on this machine, and the hub does not have it or is offline; or the vocabulary
-            is invalid.
+        StageError: A model is not on this machine, and the hub does not have it or is offline; or the vocabulary is
+            invalid.
     """
+    detector, attributor = _identify_detector(config), _identify_attributor(config)
+    tools = {"opencv": opencv_version()}
+    if config.detector == NANODET or config.attributes == EFFICIENTNET:
+        tools["onnxruntime"] = package_version("onnxruntime")
+    return Identity(
+        models={**detector.models, **attributor.models},
+        tools={**tools, **detector.tools, **attributor.tools},
+        numerics={"dtype": "float32"},
+    )
+
+
+def load_models(config: ObjectsConfig, weights: Mapping[str, str]) -> tuple[Detector, Attributor | None]:
+    """Load the detector and the classifier, exactly the `models` of `identify_models`.
+
+    Raises:
+        StageError: A model is incomplete or of another kind, or the vocabulary is invalid.
+    """
+    attributor = None if config.attributes == NO_ATTRIBUTES else _load_attributor(config, weights["attributes"])
+    return _load_detector(config, weights["detector"]), attributor
+
+
+def _identify_detector(config: ObjectsConfig) -> Identity:
+    """Return the exact weights, and the digest of the vocabulary if the detector has no classes of its own."""
     if config.detector == NANODET:
         return Identity(models={"detector": f"sha256:{nanodet.SHA256}"})
     from stages.objects.open_vocabulary import find_detector_type
@@ -54,12 +78,7 @@ def identify_detector(config: ObjectsConfig) -> Identity:
     return Identity(models={"detector": weights}, tools=tools)
 
 
-def load_detector(config: ObjectsConfig, identity: str) -> Detector:
-    """Load the detector of the settings.
-
-    Raises:
-        StageError: The model is incomplete or not a detector, or the vocabulary is invalid.
-    """
+def _load_detector(config: ObjectsConfig, identity: str) -> Detector:
     if config.detector == NANODET:
         return nanodet.NanoDet()
     from stages.objects.hub_detectors import HubDetector
@@ -71,12 +90,8 @@ def load_detector(config: ObjectsConfig, identity: str) -> Detector:
     return open_vocabulary_type(config.detector, identity, config.device, read_vocabulary(config.vocabulary))
 
 
-def identify_attributor(config: ObjectsConfig) -> Identity:
-    """Return the classifier's exact weights, and the digest of the words that it may answer with.
-
-    Raises:
-        StageError: The model is missing.
-    """
+def _identify_attributor(config: ObjectsConfig) -> Identity:
+    """Return the exact weights, and the digest of the words that the classifier may answer with."""
     if config.attributes == NO_ATTRIBUTES:
         return Identity()
     tools = {"kinds": digest_kinds()} if config.names_kinds else {"attribute list": digest_attribute_list()}
@@ -90,12 +105,7 @@ def identify_attributor(config: ObjectsConfig) -> Identity:
     return Identity(models={"attributes": weights}, tools=tools)
 
 
-def load_attributor(config: ObjectsConfig, identity: str) -> Attributor:
-    """Load the classifier of the settings, which must not be `none`.
-
-    Raises:
-        StageError: The model is incomplete, or of another kind.
-    """
+def _load_attributor(config: ObjectsConfig, identity: str) -> Attributor:
     if config.attributes == EFFICIENTNET:
         return efficientnet.EfficientNetLite2()
     from stages.objects.timm_classifier import TimmClassifier, model_name, reject_timm

@@ -16,29 +16,14 @@ from PIL.Image import Image
 
 from stages.base import Failure, Identity, Item, Stage, guarded
 from stages.batching import map_successes
-from stages.models.libraries import OPENCV_HINT, import_library, opencv_version, package_version
+from stages.models.libraries import OPENCV_HINT, import_library
 from stages.models.loading import pick_device
 from stages.models.threads import count_cores, map_in_threads
 from stages.objects.attributes import select_attributes
 from stages.objects.boxes import Boxes, suppress
-from stages.objects.choices import (
-    Attributor,
-    Detector,
-    identify_attributor,
-    identify_detector,
-    load_attributor,
-    load_detector,
-)
+from stages.objects.choices import Attributor, Detector, identify_models, load_models
 from stages.objects.colors import find_dominant_color
-from stages.objects.schema import (
-    EFFICIENTNET,
-    NANODET,
-    NO_ATTRIBUTES,
-    Object,
-    ObjectsConfig,
-    ObjectsValue,
-    ScoredLabel,
-)
+from stages.objects.schema import EFFICIENTNET, NO_ATTRIBUTES, Object, ObjectsConfig, ObjectsValue, ScoredLabel
 
 
 class ObjectsStage(Stage[ObjectsConfig]):
@@ -80,26 +65,13 @@ class ObjectsStage(Stage[ObjectsConfig]):
 
     def identity(self) -> Identity:
         """Return the exact weights of both models, the digests of their words, and the libraries' versions."""
-        detector = identify_detector(self.config)
-        attributor = identify_attributor(self.config)
-        tools = {"opencv": opencv_version()}
-        if self.config.detector == NANODET or self.config.attributes == EFFICIENTNET:
-            tools["onnxruntime"] = package_version("onnxruntime")
-        return Identity(
-            models={**detector.models, **attributor.models},
-            tools={**tools, **detector.tools, **attributor.tools},
-            numerics={"dtype": "float32"},
-        )
+        return identify_models(self.config)
 
     def open(self) -> None:
         """Load both models."""
-        if self.detector is not None:
-            return
-        import_library("cv2", "OpenCV", OPENCV_HINT)
-        models = self.identity().models
-        if self.config.attributes != NO_ATTRIBUTES:
-            self.attributor = load_attributor(self.config, models["attributes"])
-        self.detector = load_detector(self.config, models["detector"])
+        if self.detector is None:
+            import_library("cv2", "OpenCV", OPENCV_HINT)
+            self.detector, self.attributor = load_models(self.config, self.identity().models)
 
     def run(self, items: Sequence[Item]) -> list[ObjectsValue | Failure]:
         """Return one `ObjectsValue` or failure per item: with one thread per image on a CPU, else all at once."""

@@ -102,18 +102,15 @@ def find_components(count: int, first: Numbers, second: Numbers) -> Numbers:
         first: One node of each edge (E,).
         second: The other node of each edge (E,).
     """
-    parent = list(range(count))
-
-    def find_root(node: int) -> int:
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
-    for a, b in zip(first.tolist(), second.tolist(), strict=True):
-        low, high = sorted((find_root(a), find_root(b)))
-        parent[high] = low
-    return np.array([find_root(node) for node in range(count)], dtype=np.int64)
+    lowest = np.arange(count)
+    while True:
+        reached = lowest.copy()
+        np.minimum.at(reached, first, lowest[second])
+        np.minimum.at(reached, second, lowest[first])
+        reached = reached[reached]  # of the node found so far, what it has found
+        if (reached == lowest).all():
+            return lowest
+        lowest = reached
 
 
 def _find_spots(gray: GrayImage) -> Iterator[Numbers]:

@@ -345,3 +345,33 @@ def guarded(work: Callable[[Item], Output], item: Item) -> Output | Failure:
         return work(item)
     except BadItemError as error:
         return error.failure
+
+
+Input = TypeVar("Input")
+
+Error = TypeVar("Error", bound=Exception)
+
+
+def run_bisected(
+    run: Callable[[Sequence[Input]], Sequence[Output]],
+    items: Sequence[Input],
+    handle_error: Callable[[Input, Error], Output],
+    error_type: type[Error],
+) -> list[Output]:
+    """Run a batch; halve a batch that raises until the item at fault is alone, and handle its error.
+
+    Raises:
+        StageError: `run` raised it. It concerns the stage, not an item, so the batch is not halved.
+    """
+    if not items:
+        return []
+    try:
+        return list(run(items))
+    except StageError:
+        raise
+    except error_type as error:
+        if len(items) == 1:
+            return [handle_error(items[0], error)]
+    middle = len(items) // 2
+    first_half = run_bisected(run, items[:middle], handle_error, error_type)
+    return first_half + run_bisected(run, items[middle:], handle_error, error_type)

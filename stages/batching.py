@@ -1,16 +1,11 @@
-"""Batching helpers that stages and engines share."""
+"""Batching helpers that stages share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TypeVar
 
-from stages.base import Failure, Output, StageError
-
-Input = TypeVar("Input")
-
-Error = TypeVar("Error", bound=Exception)
+from stages.base import Failure, Input, Output
 
 
 def split_batches(inputs: Iterable[Input], size: int) -> Iterator[list[Input]]:
@@ -26,28 +21,3 @@ def map_successes(
     """Call `work` once for all inputs that are not failures, and return its outputs and the failures in order."""
     outputs = iter(work([item for item in inputs if not isinstance(item, Failure)]))
     return [item if isinstance(item, Failure) else next(outputs) for item in inputs]
-
-
-def run_bisected(
-    run: Callable[[Sequence[Input]], Sequence[Output]],
-    items: Sequence[Input],
-    handle_error: Callable[[Input, Error], Output],
-    error_type: type[Error],
-) -> list[Output]:
-    """Run a batch; halve a batch that raises until the item at fault is alone, and handle its error.
-
-    Raises:
-        StageError: `run` raised it. It concerns the stage, not an item, so the batch is not halved.
-    """
-    if not items:
-        return []
-    try:
-        return list(run(items))
-    except StageError:
-        raise
-    except error_type as error:
-        if len(items) == 1:
-            return [handle_error(items[0], error)]
-    middle = len(items) // 2
-    first_half = run_bisected(run, items[:middle], handle_error, error_type)
-    return first_half + run_bisected(run, items[middle:], handle_error, error_type)

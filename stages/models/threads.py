@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-from stages.base import Output
-from stages.batching import Input
+from stages.base import Input, Output
 
 _core_limit: int | None = None
 

@@ -9,7 +9,7 @@ from ita_pipeline.core.progress import Progress
 from ita_pipeline.reports.build import make_report
 from ita_pipeline.reports.comparison import report_comparison
 from ita_pipeline.reports.thumbnails import Pictures as Pictures
-from ita_pipeline.reports.writer import Report, ReportOptions
+from ita_pipeline.reports.writer import Report, ReportOptions, ReportWriter
 from ita_pipeline.runs.compare import Comparison, compare_runs
 from ita_pipeline.runs.run import find_run
 
@@ -40,7 +40,7 @@ def compare_page(
     Raises:
         UserError: a file of a run cannot be read, or the cache is damaged.
     """
-    return report_comparison(comparison, Path(html), options, progress)
+    return report_comparison(comparison, ReportWriter(Path(html), options, progress, example="compare.html"))
 
 
 def report(
@@ -51,4 +51,4 @@ def report(
     Raises:
         UserError: the target does not exist, or nothing has been extracted from the pictures yet.
     """
-    return make_report(target, Path(html), options, progress)
+    return make_report(target, ReportWriter(Path(html), options, progress))

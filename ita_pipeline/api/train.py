@@ -21,7 +21,7 @@ from ita_pipeline.ner.training.distributed import World
 from ita_pipeline.ner.training.loggers import create_reporters
 from ita_pipeline.reports.build import MAX_IMAGES_AFTER_TRAINING, report_run
 from ita_pipeline.reports.thumbnails import Pictures
-from ita_pipeline.reports.writer import ReportOptions
+from ita_pipeline.reports.writer import ReportOptions, ReportWriter
 from ita_pipeline.runs.compare import Mean as Mean
 from ita_pipeline.runs.compare import (
     RunSeries,
@@ -122,7 +122,8 @@ def _train_planned(plan: TrainingPlan, options: Options, progress: Progress) -> 
     run, new = train_if_new(RunInputs(plan, contexts), workspace.runs)
     if world.is_main and (new or not run.report.is_file()):
         report_options = ReportOptions(workspace=options.workspace, pictures=Pictures.INSIDE)
-        report_run(run, run.report, report_options, progress, plan.dataset, MAX_IMAGES_AFTER_TRAINING)
+        writer = ReportWriter(run.report, report_options, progress, MAX_IMAGES_AFTER_TRAINING)
+        report_run(run, writer, plan.dataset)
     return Trained(run, new, replace(contexts.extraction, sharing=session.outcome))
 
 

@@ -1,8 +1,18 @@
-"""Parts of a page about a run: blocks of figures, tables and facts."""
+"""Blocks of a page about a run: their figures, tables and facts, and the data and texts that they are made from."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
+
+from ita_pipeline.ner.metrics.scores import Score, Scores
+from ita_pipeline.ner.training.history import EpochScore
+from ita_pipeline.reports.plots import Figure, TypeScores
+from ita_pipeline.reports.posts import ReportPost
+from ita_pipeline.runs.run import Run, RunRecord, ViewScores
+
+NO_SCORE = Score.of(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +37,6 @@ class Table:
     rows: tuple[Row, ...]
     folded: bool = False
     words: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A drawing as data URIs for light and dark pages, with its alternative text; sizes are in CSS pixels."""
-
-    title: str
-    alt: str
-    light: str
-    dark: str
-    width: int
-    height: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +71,35 @@ class RunSection:
     command: str
     headlines: tuple[Fact, ...]
     blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """The files of a run, its scores by split, and its posts with their predictions."""
+
+    run: Run
+    record: RunRecord
+    scores: Mapping[str, ViewScores]
+    history: Sequence[EpochScore]
+    posts: Sequence[ReportPost] = ()
+
+    @classmethod
+    def read(cls, run: Run, posts: Sequence[ReportPost] = ()) -> Self:
+        """Read the files of a run.
+
+        Raises:
+            UserError: a file is missing or invalid.
+        """
+        return cls(run, run.record(), run.scores().splits, run.history(), posts)
+
+
+def list_digests(record: RunRecord, kind: str) -> list[tuple[str, str]]:
+    """Return the splits of a run and the digest of each one's `sentences` or `contexts`."""
+    digests = record.components.get(kind)
+    return [(split, str(digest)) for split, digest in digests.items()] if isinstance(digests, Mapping) else []
+
+
+def pair_types(first: Scores, second: Scores) -> TypeScores:
+    """Return the two scores of each type, by name; those of a type that is missing are zero."""
+    names = sorted({*first.types, *second.types})
+    return [(name, first.types.get(name, NO_SCORE), second.types.get(name, NO_SCORE)) for name in names]

@@ -8,15 +8,14 @@ from pathlib import Path
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.config import config_files
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
-from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.core.text import escape_name
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
 from ita_pipeline.reports.cache_lookup import CacheReader, picture_sources
-from ita_pipeline.reports.gallery import ReportPost, list_gold_mentions, make_picture_gallery
-from ita_pipeline.reports.predictions import read_posts
+from ita_pipeline.reports.gallery import make_picture_gallery
+from ita_pipeline.reports.posts import ReportPost, list_gold_mentions, read_posts
 from ita_pipeline.reports.run_section import make_run_section
-from ita_pipeline.reports.writer import Report, ReportOptions, ReportWriter, refuse_folder
+from ita_pipeline.reports.writer import Report, ReportWriter
 from ita_pipeline.runs.run import Run, find_run, last_run, nearest_run
 from ita_pipeline.sources.classify import classify
 from ita_pipeline.sources.discover import discover
@@ -30,9 +29,7 @@ MAX_IMAGES_AFTER_TRAINING = 240
 DEFAULT_CONTEXTS = ContextConfig(object_score=0.3)
 
 
-def make_report(
-    target: str | Path, html: Path, options: ReportOptions | None = None, progress: Progress | None = None
-) -> Report:
+def make_report(target: str | Path, writer: ReportWriter) -> Report:
     """Write a page about a run, a dataset without runs, or a folder or another source of pictures.
 
     A run is named by its folder, as `dataset/key`, or by its dataset.
@@ -41,49 +38,40 @@ def make_report(
         UserError: the target does not exist, or nothing was extracted from its pictures yet.
         OSError: the page cannot be written.
     """
-    options, progress = options or ReportOptions(), progress or NoProgress()
-    refuse_folder(html, "report.html")
-    workspace = Workspace(options.workspace)
-    run = _find_run(str(target), workspace)
+    run = _find_run(str(target), writer.workspace)
     if run is not None:
-        return report_run(run, html, options, progress)
-    writer = ReportWriter(html, options, progress)
+        return report_run(run, writer)
     kind = classify(target)
-    is_missing_run = (workspace.runs / str(target).partition("/")[0]).is_dir()
+    is_missing_run = (writer.workspace.runs / str(target).partition("/")[0]).is_dir()
     if kind.is_image_folder or (kind.is_source and not is_missing_run):
         return _report_pictures(str(target), writer)
     return _report_dataset(str(target), writer)
 
 
-def report_run(
-    run: Run,
-    html: Path,
-    options: ReportOptions,
-    progress: Progress | None = None,
-    dataset: Dataset | None = None,
-    max_images: int | None = None,
-) -> Report:
+def report_run(run: Run, writer: ReportWriter, dataset: Dataset | None = None) -> Report:
     """Write a page about a run; `dataset` is its dataset if already loaded.
-
-    With `max_images` the page has that many pictures, those of the most telling posts.
 
     Raises:
         UserError: a file of the run cannot be read, or the cache is damaged.
         OSError: the page cannot be written.
     """
-    writer, record = ReportWriter(html, options, progress or NoProgress()), run.record()
+    record = run.record()
     dataset = dataset or writer.reload_dataset(record)
     items = list(read_posts(run, dataset, writer.notes))
     posts = [item.post for item in items]
     reader = CacheReader.for_run(record, writer.workspace.store, writer.notes)
     lookup = reader.look_up(*picture_sources(posts), posts)
-    gallery = writer.make_gallery(items, lookup, max_images=max_images)
+    gallery = writer.make_gallery(items, lookup)
     section = make_run_section(run, dataset.card.about if dataset else "", items)
     return writer.write(f"{record.dataset}, run {record.key[:8]}", gallery, section)
 
 
 def _report_dataset(target: str, writer: ReportWriter) -> Report:
-    _check_target(target, writer.workspace)
+    datasets = config_files("datasets")
+    if target not in datasets and not Path(target).exists():
+        hint = nearest_run(target, writer.workspace.runs) or nearest(target, datasets)
+        hint = hint or "ita report RUN, a run's folder; DATASET; or a folder of pictures"
+        raise UsageError(f"{target} is no run, no dataset and no folder of pictures", hint)
     dataset = load_dataset(target, writer.options.data, writer.workspace.data)
     for note in dataset.notes:
         writer.notes.add(note)
@@ -110,7 +98,7 @@ def _report_pictures(source: str, writer: ReportWriter) -> Report:
         raise MissingError(f"nothing was extracted from the pictures in {label} yet", f"ita extract {label}")
     for item in listing.unreadable:
         writer.notes.add(f"{escape_name(item.label)} cannot be read: {item.reason}")
-    thumbnails = writer.make_thumbnails(list(lookup.images.values()))
+    thumbnails = writer.make_thumbnails(lookup.images.values())
     gallery = make_picture_gallery(Path(label), lookup, thumbnails)
     return writer.write(f"Pictures in {escape_name(label)}", gallery)
 
@@ -136,17 +124,3 @@ def _dataset_name(target: Path) -> str:
     if target.is_dir():
         return target.resolve().name
     return target.stem if target.suffix in (".yaml", ".yml") else str(target)
-
-
-def _check_target(target: str, workspace: Workspace) -> None:
-    """Refuse a target that is no dataset, no file and no folder.
-
-    Raises:
-        UsageError: there is no such dataset, file or folder.
-    """
-    datasets = config_files("datasets")
-    if target in datasets or Path(target).exists():
-        return
-    hint = nearest_run(target, workspace.runs) or nearest(target, datasets)
-    hint = hint or "ita report RUN, a run's folder; DATASET; or a folder of pictures"
-    raise UsageError(f"{target} is no run, no dataset and no folder of pictures", hint)

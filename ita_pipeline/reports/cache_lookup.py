@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -22,11 +22,9 @@ from ita_pipeline.sources.base import ImageSource
 from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef, PostRef
-from stages.base import Stage, StageError, Subject
+from stages.base import Failure, Stage, StageError, Subject, Value
 
 EXTERNAL = "external"
-
-StageRecords = Mapping[str, Mapping[str, Record]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +43,6 @@ class CacheLookup:
     def image(self, post: Post) -> ImageRef | None:
         """Return the readable picture of a post, or None."""
         return self.images.get(post.picture) if post.picture else None
-
-    def distinct_images(self, posts: Iterable[Post]) -> list[ImageRef]:
-        """Return the pictures of posts in order, each content once."""
-        images = [self.image(post) for post in posts]
-        return list({image.key: image for image in images if image is not None}.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,30 +85,35 @@ class CacheReader:
             else:
                 unreadable[path] = image.reason
         image_keys = list(dict.fromkeys(image.key for image in images.values()))
-        used, known = self._read_records(image_keys, ids)
-        imported = known.pop(EXTERNAL, {})
-        of_posts = {name: known.pop(name) for name in list(known) if self._reads_posts(name)}
-        by_file: dict[Path, Results] = {
-            path: {name: records[image.key].result for name, records in known.items() if image.key in records}
-            for path, image in images.items()
-        }
-        by_id = {name: select_parts(record.result, CONTEXTS) for name, record in imported.items()}
+        keys: dict[str, StageKey] = {}
+        by_file: dict[Path, dict[str, Value | Failure]] = {path: {} for path in images}
+        by_id: dict[str, Results] = {}
+        of_posts: dict[str, Mapping[str, Record]] = {}
+        for stage, key, records in self._read_records(image_keys, ids):
+            keys[stage.name] = key
+            if stage.name == EXTERNAL:
+                by_id = {name: select_parts(record.result, CONTEXTS) for name, record in records.items()}
+            elif stage.subject is Subject.POST:
+                of_posts[stage.name] = records
+            else:
+                for path, image in images.items():
+                    if image.key in records:
+                        by_file[path][stage.name] = records[image.key].result
         by_post = self._read_post_results(posts, of_posts, images)
-        contexts = PostContexts(self.config, Extraction((), (), (), ()), used, by_file, by_id, by_post)
+        contexts = PostContexts(self.config, Extraction((), (), (), ()), keys, by_file, by_id, by_post)
         return CacheLookup(contexts, images, unreadable)
 
     def _read_records(
         self, images: Sequence[str], ids: Sequence[str]
-    ) -> tuple[dict[str, StageKey], dict[str, Mapping[str, Record]]]:
-        """Return the key and the records of each stage."""
-        used: dict[str, StageKey] = {}
-        known: dict[str, Mapping[str, Record]] = {}
+    ) -> Iterator[tuple[Stage[Any], StageKey, Mapping[str, Record]]]:
+        """Yield each stage with its key and its records."""
+        used = set[str]()
         keys = [stored.key for stored in self.store.list_keys()] if self.keys is None else self.keys.values()
         for key in keys:
             stage = None if key.stage in used else self._build_stage(key.stage)
             if stage is None:
                 continue
-            items = list(ids) if key.stage == EXTERNAL else list(images)
+            items = ids if key.stage == EXTERNAL else images
             try:
                 records = self.store.results(stage, key, None if stage.subject is Subject.POST else items)
             except CorruptCacheError:
@@ -124,11 +122,11 @@ class CacheReader:
                 self.notes.add(f"what the stage {key.stage} said is of another version of it, and is left out")
                 continue
             if records or self.keys is not None:
-                used[key.stage], known[key.stage] = key, records
-        return used, known
+                used.add(key.stage)
+                yield stage, key, records
 
     def _read_post_results(
-        self, posts: Sequence[Post], known: StageRecords, images: Mapping[Path, ImageRef]
+        self, posts: Sequence[Post], known: Mapping[str, Mapping[str, Record]], images: Mapping[Path, ImageRef]
     ) -> dict[Post, Results]:
         """Match posts with records by text and, if several have the same text, by picture."""
         keys = [key for records in known.values() for key in records]
@@ -149,10 +147,6 @@ class CacheReader:
                 if ref.key in records
             }
         return results
-
-    def _reads_posts(self, name: str) -> bool:
-        stage = self._build_stage(name)
-        return stage is not None and stage.subject is Subject.POST
 
     def _build_stage(self, name: str) -> Stage[Any] | None:
         """Return a stage that can decode its records; it never runs."""

@@ -3,49 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.ner.metrics.scores import Scores, score
-from ita_pipeline.reports.blocks import Block, Fact, Figure, Row, RunSection, Table
+from ita_pipeline.reports.blocks import Block, Fact, Row, RunSection, Table, list_digests, pair_types
 from ita_pipeline.reports.cache_lookup import CacheReader, picture_sources
 from ita_pipeline.reports.formatting import flatten_settings, format_gain, format_percent
-from ita_pipeline.reports.gallery import PICTURE_FILTERS, AnswerComparison, ReportPost
-from ita_pipeline.reports.models import GOLD, IT, VIEWS, ReportMention, T, judge_answers
-from ita_pipeline.reports.plots import Interval, PlotSeries, draw_bars, draw_intervals
-from ita_pipeline.reports.predictions import read_posts
-from ita_pipeline.reports.run_data import NO_SCORE, list_digests, list_f1
-from ita_pipeline.reports.writer import Report, ReportOptions, ReportWriter, refuse_folder
+from ita_pipeline.reports.gallery import RUN_COMPARISON
+from ita_pipeline.reports.plots import Figure, Interval, draw_intervals, draw_type_bars
+from ita_pipeline.reports.posts import GOLD, IT, VIEWS, ReportMention, ReportPost, T, judge_answers, read_posts
+from ita_pipeline.reports.writer import Report, ReportWriter
 from ita_pipeline.runs.compare import Comparison
 from ita_pipeline.runs.run import TEXT, Run, RunRecord
 
 DIGEST_LENGTH = 16
-
-RUN_COMPARISON = AnswerComparison(
-    views=(GOLD, "A T", "A I+T", "B T", "B I+T"),
-    before="A I+T",
-    after="B I+T",
-    verdicts=(
-        ("helped", "right", "✓ right in B only"),
-        ("harmed", "wrong", "✗ wrong in B only"),
-        ("astray", "wrong", "✗ wrong in both, not in the same way"),
-        ("text", "", "changed in T only"),
-    ),
-    changed="not as A",
-    title="What B says otherwise",
-    said_before="A says",
-    said_after="B says",
-    filters={
-        "all": "all that changed",
-        "helped": "right in B only",
-        "harmed": "wrong in B only",
-        "astray": "wrong in both, not in the same way",
-        "text": "changed in T only",
-        **PICTURE_FILTERS,
-    },
-)
 
 LEAD = (
     "Both tests draw whole posts. The interval holds 95 in 100 differences when the posts are drawn anew (paired "
@@ -54,28 +27,13 @@ LEAD = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ComparisonData:
-    """The data that the blocks are made from: the tests, and the record and the posts of each run."""
-
-    comparison: Comparison
-    a: RunRecord
-    b: RunRecord
-    posts_a: Sequence[ReportPost]
-    posts_b: Sequence[ReportPost]
-
-
-def report_comparison(
-    comparison: Comparison, html: Path, options: ReportOptions | None = None, progress: Progress | None = None
-) -> Report:
+def report_comparison(comparison: Comparison, writer: ReportWriter) -> Report:
     """Write a page about two runs that were compared.
 
     Raises:
         UserError: a file of a run cannot be read, or the cache is damaged.
         OSError: the page cannot be written.
     """
-    refuse_folder(html, "compare.html")
-    writer = ReportWriter(html, options or ReportOptions(), progress or NoProgress())
     run_a, run_b = Run(Path(comparison.a)), Run(Path(comparison.b))
     a, b = run_a.record(), run_b.record()
     dataset = writer.reload_dataset(b)
@@ -86,13 +44,17 @@ def report_comparison(
     if a.components.get("contexts") != b.components.get("contexts"):
         writer.notes.add("A read other contexts than B; those of B are shown")
     gallery = writer.make_gallery(changed, lookup, RUN_COMPARISON)
-    section = _make_section(ComparisonData(comparison, a, b, posts_a, posts_b), len(changed))
+    blocks = (
+        _make_difference_block(comparison),
+        _make_types_block(comparison.split, posts_a, posts_b),
+        _make_settings_block(a, b),
+    )
+    section = _make_section(comparison, len(changed), blocks)
     return writer.write(f"{b.dataset}, run B {b.key[:8]} against A {a.key[:8]}", gallery, section)
 
 
-def make_difference_block(data: ComparisonData) -> Block:
+def _make_difference_block(comparison: Comparison) -> Block:
     """Show the difference in F1 of both views, with its interval and probability."""
-    comparison = data.comparison
     rows: list[Row] = []
     for label, view in VIEWS.items():
         one = comparison.views[view]
@@ -106,41 +68,30 @@ def make_difference_block(data: ComparisonData) -> Block:
     return Block("difference", "Difference", LEAD, (_draw_difference(comparison),), (table,))
 
 
-def make_types_block(data: ComparisonData) -> Block:
+def _make_types_block(split: str, posts_a: Sequence[ReportPost], posts_b: Sequence[ReportPost]) -> Block:
     """Show the F1 of I+T for each type."""
-    a, b = _score_posts(data.posts_a), _score_posts(data.posts_b)
-    types = sorted({*a.types, *b.types})
+    types = pair_types(_score_posts(posts_a), _score_posts(posts_b))
     rows: list[Row] = []
-    for name in types:
-        score_a, score_b = (scores.types.get(name, NO_SCORE) for scores in (a, b))
-        f1 = (format_percent(score_a.f1), format_percent(score_b.f1), format_gain(score_b.f1 - score_a.f1))
-        rows.append(Row((name, *f1, str(max(score_a.support, score_b.support)))))
-    title = f"{data.comparison.split} F1 of each type, I+T"
+    for name, a, b in types:
+        f1 = (format_percent(a.f1), format_percent(b.f1), format_gain(b.f1 - a.f1))
+        rows.append(Row((name, *f1, str(max(a.support, b.support)))))
+    title = f"{split} F1 of each type, I+T"
     numbers = "; ".join(f"{row.cells[0]}: A {row.cells[1]}, B {row.cells[2]}" for row in rows)
-    series = [PlotSeries("A", list_f1(a, types), 0), PlotSeries("B", list_f1(b, types), 1)]
-    figures = (draw_bars(title, f"{title}, in percent. {numbers}.", "F1, %", types, series),) if types else ()
+    figures = (draw_type_bars(title, f"{title}, in percent. {numbers}.", ("A", "B"), types),) if types else ()
     header = ("type", "A", "B", "B − A", "mentions")
-    table = Table(f"F1 of each type, {data.comparison.split}, I+T", header, tuple(rows))
+    table = Table(f"F1 of each type, {split}, I+T", header, tuple(rows))
     return Block("types", "Types", "", figures, (table,))
 
 
-def make_settings_block(data: ComparisonData) -> Block:
+def _make_settings_block(run_a: RunRecord, run_b: RunRecord) -> Block:
     """Show the settings, models and stages in which the runs differ."""
-    a, b = (dict(_list_settings(record)) for record in (data.a, data.b))
+    a, b = (dict(_list_settings(record)) for record in (run_a, run_b))
     names = [name for name in {**a, **b} if a.get(name) != b.get(name)]
     rows = tuple(Row((name, a.get(name, "—"), b.get(name, "—"))) for name in names)
     if not rows:
         return Block("settings", "In what they differ", "In no setting, model or stage.")
     table = Table("Settings, models and stages that differ", ("what", "A", "B"), rows, words=3)
     return Block("settings", "In what they differ", "Digests are cut to 16 letters.", tables=(table,))
-
-
-# The blocks of the page in order.
-BLOCKS: tuple[Callable[[ComparisonData], Block], ...] = (
-    make_difference_block,
-    make_types_block,
-    make_settings_block,
-)
 
 
 def _list_changed_posts(posts_a: Sequence[ReportPost], posts_b: Sequence[ReportPost]) -> Iterator[ReportPost]:
@@ -161,8 +112,7 @@ def _span_set(mentions: Sequence[ReportMention]) -> set[object]:
     return {mention.span for mention in mentions}
 
 
-def _make_section(data: ComparisonData, changed: int) -> RunSection:
-    comparison = data.comparison
+def _make_section(comparison: Comparison, changed: int, blocks: tuple[Block, ...]) -> RunSection:
     about = (
         f"A is {comparison.a}, B is {comparison.b}. {comparison.posts} posts of {comparison.split} with "
         f"{comparison.mentions} mentions; {changed} posts changed in either view and are shown below."
@@ -173,7 +123,7 @@ def _make_section(data: ComparisonData, changed: int) -> RunSection:
     for label in (IT, T):
         one = comparison.views[VIEWS[label]]
         headlines.append(Fact(f"{label}, B − A", format_gain(one.difference), f"p {one.randomisation.p:.4f}"))
-    return RunSection(about, command, tuple(headlines), tuple(make_block(data) for make_block in BLOCKS))
+    return RunSection(about, command, tuple(headlines), blocks)
 
 
 def _draw_difference(comparison: Comparison) -> Figure:

@@ -3,18 +3,84 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ita_pipeline.corpus.contexts import ContextConfig, format_object, select_captions, select_objects, select_words
 from ita_pipeline.extraction.contexts import Results
-from ita_pipeline.reports.models import Box, CaptionFinding, Findings, ObjectFinding, StageFailure, WordFinding
-from stages.base import Failure, Value
+from stages.base import Failure, Frozen, Value
 from stages.caption.schema import CaptionValue
 from stages.external import TextValue
 from stages.objects.schema import ObjectsValue
 from stages.ocr.schema import OcrValue
 
+Box = tuple[int, int, int, int]
+
 MAX_JSON_LENGTH = 600
+
+# What the page draws, or shows as text in another place; other values are shown as JSON.
+DRAWN = Failure | ObjectsValue | OcrValue | CaptionValue | TextValue
+
+
+class ObjectFinding(Frozen):
+    """A detected object; `box` is (x0, y0, x1, y1) in pixels, and `used` means appended to the post.
+
+    `tag` is the label with its attributes as appended, or empty if that equals the label.
+    """
+
+    label: str
+    score: float
+    box: Box
+    attributes: tuple[tuple[str, float], ...] = ()
+    tag: str = ""
+    used: bool = True
+
+
+class WordFinding(Frozen):
+    """A word read in the picture; `box` and `used` as in `ObjectFinding`."""
+
+    text: str
+    score: float
+    box: Box
+    used: bool = True
+
+
+class CaptionFinding(Frozen):
+    """A caption of the picture; `used` as in `ObjectFinding`."""
+
+    text: str
+    score: float | None = None
+    used: bool = True
+
+
+class StageFailure(Frozen):
+    """A stage that failed on the picture, and the reason."""
+
+    stage: str
+    kind: str
+    reason: str
+
+
+class Findings(Frozen):
+    """Results of all stages on one picture; `width` and `height` are in pixels of the upright picture.
+
+    `others` are the values, as JSON, of stages that the page cannot draw. `waiting` are stages without a result.
+    """
+
+    width: int = 0
+    height: int = 0
+    objects: tuple[ObjectFinding, ...] = ()
+    words: tuple[WordFinding, ...] = ()
+    captions: tuple[CaptionFinding, ...] = ()
+    caption_source: str = ""
+    others: Mapping[str, str] = {}
+    failed: tuple[StageFailure, ...] = ()
+    waiting: tuple[str, ...] = ()
+
+    @property
+    def scores(self) -> Iterator[float]:
+        """The scores of the objects and words that were appended to the post."""
+        yield from (finding.score for finding in self.objects if finding.used)
+        yield from (finding.score for finding in self.words if finding.used)
 
 
 def collect_findings(results: Results, config: ContextConfig, stages: Sequence[str]) -> Findings:
@@ -25,28 +91,21 @@ def collect_findings(results: Results, config: ContextConfig, stages: Sequence[s
         if isinstance(result, Failure)
     )
     sized = next((r for r in results.values() if isinstance(r, ObjectsValue | OcrValue)), None)
-    caption = results.get("caption")
+    objects, words, caption = results.get("objects"), results.get("ocr"), results.get("caption")
     return Findings(
         width=sized.width if sized else 0,
         height=sized.height if sized else 0,
-        objects=tuple(_list_objects(results.get("objects"), config)),
-        words=tuple(_list_words(results.get("ocr"), config)),
-        captions=tuple(_list_captions(caption, config)),
+        objects=tuple(_list_objects(objects, config)) if isinstance(objects, ObjectsValue) else (),
+        words=tuple(_list_words(words, config)) if isinstance(words, OcrValue) else (),
+        captions=tuple(_list_captions(caption, config)) if isinstance(caption, CaptionValue) else (),
         caption_source=caption.source if isinstance(caption, CaptionValue) else "",
-        others={name: _dump_value(result) for name, result in results.items() if _is_undrawable(result)},
+        others={name: _dump_value(result) for name, result in results.items() if not isinstance(result, DRAWN)},
         failed=failed,
         waiting=() if failed else tuple(name for name in stages if name not in results),
     )
 
 
-def note_unreadable(reason: str) -> Findings:
-    """Return the findings in a picture that could not be read."""
-    return Findings(failed=(StageFailure(stage="reading", kind="unreadable", reason=reason),))
-
-
-def _list_objects(value: Value | Failure | None, config: ContextConfig) -> Iterator[ObjectFinding]:
-    if not isinstance(value, ObjectsValue):
-        return
+def _list_objects(value: ObjectsValue, config: ContextConfig) -> Iterator[ObjectFinding]:
     appended = set(select_objects(value, config)) if "objects" in config.order else set[str]()
     for item in value.objects:
         tag = format_object(item, config)
@@ -60,18 +119,14 @@ def _list_objects(value: Value | Failure | None, config: ContextConfig) -> Itera
         )
 
 
-def _list_words(value: Value | Failure | None, config: ContextConfig) -> Iterator[WordFinding]:
-    if not isinstance(value, OcrValue):
-        return
+def _list_words(value: OcrValue, config: ContextConfig) -> Iterator[WordFinding]:
     appended = {id(word) for word in select_words(value, config)} if "ocr" in config.order else set[int]()
     for word in value.words:
         box = _round_box(word.box)
         yield WordFinding(text=word.text, score=round(word.confidence, 4), box=box, used=id(word) in appended)
 
 
-def _list_captions(value: Value | Failure | None, config: ContextConfig) -> Iterator[CaptionFinding]:
-    if not isinstance(value, CaptionValue):
-        return
+def _list_captions(value: CaptionValue, config: ContextConfig) -> Iterator[CaptionFinding]:
     appended = select_captions(value, config) if "caption" in config.order else []
     for caption in value.captions:
         score = None if caption.score is None else round(caption.score, 4)
@@ -81,11 +136,6 @@ def _list_captions(value: Value | Failure | None, config: ContextConfig) -> Iter
 def _round_box(box: Sequence[float]) -> Box:
     x0, y0, x1, y1 = (round(side) for side in box)
     return x0, y0, x1, y1
-
-
-def _is_undrawable(result: Value | Failure) -> bool:
-    """Return whether the page shows the value as JSON; contexts that are text are shown as they are."""
-    return not isinstance(result, Failure | ObjectsValue | OcrValue | CaptionValue | TextValue)
 
 
 def _dump_value(result: Value | Failure) -> str:

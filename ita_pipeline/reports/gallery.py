@@ -9,12 +9,13 @@ from pathlib import Path
 
 from pydantic import Field
 
+from ita_pipeline.core.config import read_yaml
 from ita_pipeline.core.text import escape_name
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.reports.cache_lookup import CacheLookup
-from ita_pipeline.reports.findings import collect_findings, note_unreadable
-from ita_pipeline.reports.models import GOLD, IT, GalleryEntry, ReportMention, T, judge_answers, split_at_words
-from ita_pipeline.reports.thumbnails import Thumbnail
+from ita_pipeline.reports.findings import Findings, StageFailure, collect_findings
+from ita_pipeline.reports.posts import ReportMention, ReportPost, judge_answers
+from ita_pipeline.reports.thumbnails import Thumbnail, Thumbnails
 from stages.base import Frozen
 
 NOT_APPENDED, UNSURE = "not appended to the post", "below the usual thresholds"
@@ -33,30 +34,11 @@ SORTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ReportPost:
-    """A post of a page; `number` is its place in the split, `answers` its mentions by label.
-
-    `tags` are more filters that it passes.
-    """
-
-    post: Post
-    split: str
-    number: int
-    answers: Mapping[str, tuple[ReportMention, ...]]
-    tags: tuple[str, ...] = ()
-
-    @property
-    def anchor(self) -> str:
-        """The fragment that links to the post; it contains no text of the post."""
-        return f"{self.split}-{self.number}"
-
-
 class AnswerComparison(Frozen):
     """The answers of a gallery, in order, and the words that compare two of them, `before` and `after`.
 
     `verdicts` are a tag, right or wrong, and words; the page shows the first whose tag the post has. `filters` are
-    the names of the filters by tag, in order.
+    the names of the filters by tag, in order; those of `PICTURE_FILTERS` follow.
     """
 
     views: tuple[str, ...]
@@ -70,33 +52,39 @@ class AnswerComparison(Frozen):
     filters: Mapping[str, str] = Field(exclude=True)
 
 
-VIEW_COMPARISON = AnswerComparison(
-    views=(GOLD, T, IT),
-    before=T,
-    after=IT,
-    verdicts=(
-        ("helped", "right", "✓ right with the picture only"),
-        ("harmed", "wrong", "✗ wrong with the picture only"),
-        ("right", "right", "✓ right"),
-        ("wrong", "wrong", "✗ wrong"),
-    ),
-    changed="changed by the picture",
-    title="What the picture changed",
-    said_before="the text alone said",
-    said_after="with the picture it says",
-    filters={
-        "all": "all",
-        "changed": "changed by the picture",
-        "helped": "right with the picture only",
-        "harmed": "wrong with the picture only",
-        "wrong": "wrong",
-        "right": "right",
-        **PICTURE_FILTERS,
-    },
-)
+_COMPARISONS = read_yaml(Path(__file__).with_name("templates") / "comparisons.yaml")
+
+VIEW_COMPARISON = AnswerComparison.model_validate(_COMPARISONS["views"])
+
+RUN_COMPARISON = AnswerComparison.model_validate(_COMPARISONS["runs"])
 
 
-class SelectOption(Frozen):
+class GalleryEntry(Frozen):
+    """A post or a picture of the gallery.
+
+    `anchor` is its link fragment and contains no text of the post. `parts` is the result of `split_at_words`.
+    `answers` are mentions by label: gold, T, I+T. `picture` is the key of the thumbnail, and `problem` the reason
+    if there is none. `tags` are the filters that the entry passes; `rank` sorts the most telling posts first.
+    """
+
+    anchor: str
+    id: str
+    split: str = ""
+    parts: tuple[str, ...] = ()
+    answers: Mapping[str, tuple[ReportMention, ...]] = {}
+    file: str = ""
+    picture: str = ""
+    problem: str = ""
+    contexts: tuple[str, ...] = ()
+    found: Findings = Findings()
+    tags: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    confidence: float | None = None
+    rank: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SelectOption:
     """One option of a select box, and the number of entries that it selects."""
 
     value: str
@@ -108,26 +96,27 @@ class Gallery(Frozen):
     """The data for the page's script: entries, thumbnails by key, and types in the order of their colors.
 
     `what` names the entries: posts or pictures. `telling` is how answers are compared, `unused` the reason why
-    some findings are not used, and `order` the initial sort order.
+    some findings are not used, and `order` the initial sort order. The template writes the options of the select
+    boxes, which are therefore not among the script's data.
     """
 
     what: str
     telling: AnswerComparison
     unused: str
-    entries: tuple[GalleryEntry, ...]
     pictures: Mapping[str, str]
     types: tuple[str, ...]
-    filters: tuple[SelectOption, ...]
-    stages: tuple[SelectOption, ...]
-    splits: tuple[SelectOption, ...]
-    sorts: tuple[SelectOption, ...]
     order: str
+    entries: tuple[GalleryEntry, ...] = Field(exclude=True)
+    filters: tuple[SelectOption, ...] = Field(exclude=True)
+    stages: tuple[SelectOption, ...] = Field(exclude=True)
+    splits: tuple[SelectOption, ...] = Field(exclude=True)
+    sorts: tuple[SelectOption, ...] = Field(exclude=True)
 
 
 def make_gallery(
     posts: Iterable[ReportPost],
     lookup: CacheLookup,
-    thumbnails: Mapping[str, Thumbnail],
+    thumbnails: Thumbnails,
     comparison: AnswerComparison = VIEW_COMPARISON,
 ) -> Gallery:
     """Make the gallery of posts."""
@@ -135,7 +124,7 @@ def make_gallery(
     return _assemble_gallery("posts", entries, thumbnails, comparison)
 
 
-def make_picture_gallery(folder: Path, lookup: CacheLookup, thumbnails: Mapping[str, Thumbnail]) -> Gallery:
+def make_picture_gallery(folder: Path, lookup: CacheLookup, thumbnails: Thumbnails) -> Gallery:
     """Make the gallery of pictures without posts; those below `folder` are named by their path in it."""
     counts = Counter[str]()
     entries: list[GalleryEntry] = []
@@ -151,23 +140,17 @@ def make_picture_gallery(folder: Path, lookup: CacheLookup, thumbnails: Mapping[
                 anchor=f"unread-{number}",
                 id=_format_path(folder, path),
                 problem=reason,
-                found=note_unreadable(reason),
+                found=Findings(failed=(StageFailure(stage="reading", kind="unreadable", reason=reason),)),
                 tags=("failed", "failed:reading", "no-picture"),
             )
         )
     return _assemble_gallery("pictures", entries, thumbnails, VIEW_COMPARISON)
 
 
-def list_gold_mentions(post: Post) -> dict[str, tuple[ReportMention, ...]]:
-    """Return the gold mentions under their label, or nothing if the post is not labeled."""
-    if post.gold is None:
-        return {}
-    return {
-        GOLD: tuple(
-            ReportMention(start=span.start, end=span.end, type=span.type, partial=span.partial)
-            for span in sorted(post.gold)
-        )
-    }
+def split_at_words(post: Post) -> tuple[str, ...]:
+    """Split the text into the space before the first word, that word, the space after it, and so on."""
+    borders = [0, *(position for offsets in post.offsets for position in offsets), len(post.text)]
+    return tuple(post.text[start:end] for start, end in zip(borders, borders[1:], strict=False))
 
 
 def _format_path(folder: Path, path: Path) -> str:
@@ -175,13 +158,15 @@ def _format_path(folder: Path, path: Path) -> str:
 
 
 def _assemble_gallery(
-    what: str, entries: list[GalleryEntry], thumbnails: Mapping[str, Thumbnail], comparison: AnswerComparison
+    what: str, entries: list[GalleryEntry], thumbnails: Thumbnails, comparison: AnswerComparison
 ) -> Gallery:
     tags = Counter(tag for entry in entries for tag in entry.tags)
     tags["all"] = len(entries)
     has_answers = any(comparison.after in entry.answers for entry in entries)
     has_scores = any(entry.confidence is not None for entry in entries)
     permanent = ("all", "right", "wrong") if has_answers else ("all",)
+    names = {**comparison.filters, **PICTURE_FILTERS}
+    filters = {tag: name for tag, name in names.items() if tags[tag] or tag in permanent}
     sorts = [*(["telling"] if has_answers else []), "order", *(["unsure", "sure"] if has_scores else [])]
     stages = sorted(tag.removeprefix("failed:") for tag in tags if tag.startswith("failed:"))
     splits = Counter(entry.split for entry in entries if entry.split)
@@ -192,20 +177,16 @@ def _assemble_gallery(
         entries=tuple(entries),
         pictures={key: thumbnail.source for key, thumbnail in thumbnails.items() if thumbnail.source},
         types=tuple(sorted({name for entry in entries for name in entry.types})),
-        filters=tuple(
-            SelectOption(value=tag, name=name, count=tags[tag])
-            for tag, name in comparison.filters.items()
-            if tags[tag] or tag in permanent
-        ),
-        stages=tuple(SelectOption(value=name, name=name, count=tags[f"failed:{name}"]) for name in stages),
-        splits=tuple(SelectOption(value=name, name=name, count=count) for name, count in splits.items()),
-        sorts=tuple(SelectOption(value=name, name=SORTS[name]) for name in sorts),
+        filters=tuple(SelectOption(tag, name, tags[tag]) for tag, name in filters.items()),
+        stages=tuple(SelectOption(name, name, tags[f"failed:{name}"]) for name in stages),
+        splits=tuple(SelectOption(name, name, count) for name, count in splits.items()),
+        sorts=tuple(SelectOption(name, SORTS[name]) for name in sorts),
         order=sorts[0],
     )
 
 
 def _make_post_entry(
-    item: ReportPost, lookup: CacheLookup, thumbnails: Mapping[str, Thumbnail], comparison: AnswerComparison
+    item: ReportPost, lookup: CacheLookup, thumbnails: Thumbnails, comparison: AnswerComparison
 ) -> GalleryEntry:
     tags, rank = judge_answers(item.answers, comparison.before, comparison.after)
     entry = _make_picture_entry(item.post, item.anchor, escape_name(item.post.id), lookup, thumbnails)
@@ -227,7 +208,7 @@ def _make_post_entry(
 
 
 def _make_picture_entry(
-    post: Post, anchor: str, name: str, lookup: CacheLookup, thumbnails: Mapping[str, Thumbnail]
+    post: Post, anchor: str, name: str, lookup: CacheLookup, thumbnails: Thumbnails
 ) -> GalleryEntry:
     """Return an entry with what is known of a post's picture, and without the post's text and mentions."""
     image = lookup.image(post)

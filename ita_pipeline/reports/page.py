@@ -15,24 +15,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ita_pipeline.core.files import write_atomically
 from ita_pipeline.core.text import escape_hidden, map_texts
-from ita_pipeline.reports.blocks import RunSection
 from ita_pipeline.reports.gallery import Gallery
 from stages.base import Frozen
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
-
-
-EMBEDDED_IMAGES = "data:"
-
-# A page opened as a file has no origin, so 'self' alone does not allow its folder in every browser.
-EMBEDDED_IMAGES_AND_FOLDER = "data: 'self' file:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,39 +35,8 @@ class PageTemplate:
     styles: tuple[str, ...] = ("page",)
 
 
-REPORT_TEMPLATE = PageTemplate("page.html", ("elements", "state", "picture", "post", "card", "show"))
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """The content of a page; `notes` are remarks on how it was made."""
-
-    title: str
-    gallery: Gallery
-    run: RunSection | None = None
-    notes: tuple[str, ...] = ()
-
-
-def write_page(page: Page, file: Path, pictures_beside: bool) -> None:
-    """Write a page atomically; `pictures_beside` means that its thumbnails are files in a folder beside it.
-
-    Raises:
-        OSError: the disk is full or fails.
-    """
-    write_atomically(file, render_page(page, pictures_beside))
-
-
-def render_page(page: Page, pictures_beside: bool) -> str:
-    """Return the HTML of a report."""
-    policy = {"img-src": EMBEDDED_IMAGES_AND_FOLDER if pictures_beside else EMBEDDED_IMAGES}
-    values = {"title": page.title, "page": page, "gallery": page.gallery}
-    return render_template(REPORT_TEMPLATE, page.gallery, policy, values)
-
-
-def render_template(
-    template: PageTemplate, data: Frozen, policy: Mapping[str, str], values: Mapping[str, Any]
-) -> str:
-    """Return the HTML of a page with `data` for its script.
+def render_template(template: PageTemplate, policy: Mapping[str, str], values: Mapping[str, Any]) -> str:
+    """Return the HTML of a page; the value `data` is for its script.
 
     `policy` has the rules of the content security policy beyond those for the page's own script and style.
     """
@@ -91,7 +51,7 @@ def render_template(
     }
     security_policy = "; ".join(f"{name} {value}" for name, value in rules.items())
     page = _make_environment().get_template(template.template)
-    return page.render(data=data, style=style, script=script, policy=security_policy, **values)
+    return page.render(style=style, script=script, policy=security_policy, **values)
 
 
 @functools.cache
@@ -117,21 +77,23 @@ def _escape_hidden_text(value: Any) -> Any:
     return escape_hidden(value) if isinstance(value, str) and not is_markup else value
 
 
-def _dump_data(data: Frozen) -> str:
-    """Return the script's data as JSON; the template itself writes a gallery's lists of options."""
+def _dump_data(data: Gallery | Mapping[str, Any]) -> str:
+    """Return the script's data as JSON."""
     if not isinstance(data, Gallery):
-        return _dump_model(data)
-    head = _dump_model(data, {"entries", "filters", "stages", "splits", "sorts"})
-    entries = ",".join(_dump_model(entry) for entry in data.entries)
-    return f'{head[:-1]},"entries":[{entries}]}}'
+        return _dump_visible(data)
+    # Entry by entry, so that text beyond ASCII slows down only the entry that has it.
+    entries = ",".join(map(_dump_model, data.entries))
+    return f'{_dump_model(data)[:-1]},"entries":[{entries}]}}'
 
 
-def _dump_model(model: Frozen, exclude: set[str] | None = None) -> str:
-    text = model.model_dump_json(exclude_defaults=True, exclude=exclude)
+def _dump_model(model: Frozen) -> str:
+    text = model.model_dump_json(exclude_defaults=True)
     # Fast path: JSON escapes control characters, so plain ASCII without an escape has nothing hidden in it.
-    if text.isascii() and "\\u" not in text and "\x7f" not in text:
-        return text
-    content = model.model_dump(mode="json", exclude_defaults=True, exclude=exclude)
+    is_visible = text.isascii() and "\\u" not in text and "\x7f" not in text
+    return text if is_visible else _dump_visible(model.model_dump(mode="json", exclude_defaults=True))
+
+
+def _dump_visible(content: object) -> str:
     return json.dumps(map_texts(content, escape_hidden), ensure_ascii=False, separators=(",", ":"))
 
 

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.core.text import escape_hidden
-from ita_pipeline.reports.blocks import Figure
+from ita_pipeline.ner.metrics.scores import Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+
+# The file plots.mplstyle beside this module, as matplotlib names it.
+STYLE = "ita_pipeline.reports.plots"
 
 INCHES = (4.5, 2.7)
 
@@ -38,10 +41,6 @@ class Theme:
     page: str
     series: tuple[str, ...]
 
-    def color(self, style: int) -> str:
-        """Return the color of a style; styles repeat."""
-        return self.series[style % len(self.series)]
-
 
 LIGHT = Theme("#1d1f24", "#b9b6ae", "#fbfaf7", ("#0072b2", "#d55e00", "#009e73", "#a04c80"))
 
@@ -55,14 +54,29 @@ HATCHES = ("//", "", "..", "xx")
 
 Draw = Callable[["Axes", Theme], None]
 
+TypeScores = Sequence[tuple[str, Score, Score]]
+"""The names of types, each with the two scores to compare."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A drawing as data URIs for light and dark pages, with its alternative text; sizes are in CSS pixels."""
+
+    title: str
+    alt: str
+    light: str
+    dark: str
+    width: int
+    height: int
+
 
 @dataclass(frozen=True, slots=True)
 class PlotSeries:
     """Numbers under one name.
 
-    `style` is the index of the color, dash, marker and hatching, the same in every figure. `x` are the positions
-    of the values if they are not given by their order. `errors` are the lengths of the whiskers to either side,
-    NaN for none.
+    `style` is the index of the color, dash, marker and hatching, below 4 and the same in every figure. `x` are the
+    positions of the values if they are not given by their order. `errors` are the lengths of the whiskers to
+    either side, NaN for none.
     """
 
     name: str
@@ -85,6 +99,7 @@ class Interval:
 
 def draw_curves(title: str, alt: str, label: str, series: Sequence[PlotSeries], kept: int | None = None) -> Figure:
     """Draw values by epoch, counted from 1; `kept` is an epoch to mark."""
+    from matplotlib.ticker import MaxNLocator
 
     def draw(axes: Axes, theme: Theme) -> None:
         for line in series:
@@ -99,13 +114,13 @@ def draw_curves(title: str, alt: str, label: str, series: Sequence[PlotSeries], 
             axes.set_ylim(low, high)
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
-        _use_whole_numbers(axes)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
 
     return _make_figure(title, alt, draw)
 
 
-def draw_bars(title: str, alt: str, label: str, names: Sequence[str], series: Sequence[PlotSeries]) -> Figure:
-    """Draw the series as bars side by side, one group per name."""
+def draw_bars(title: str, alt: str, names: Sequence[str], series: Sequence[PlotSeries]) -> Figure:
+    """Draw F1 in percent as bars side by side, one group per name."""
 
     def draw(axes: Axes, theme: Theme) -> None:
         width = 0.8 / len(series)
@@ -113,16 +128,23 @@ def draw_bars(title: str, alt: str, label: str, names: Sequence[str], series: Se
             offset = (number - (len(series) - 1) / 2) * width
             positions = [group + offset for group in range(len(names))]
             whiskers: dict[str, Any] = {"yerr": line.errors or None, "ecolor": theme.ink, "capsize": 3}
-            colors: dict[str, Any] = {"color": theme.color(line.style), "edgecolor": theme.page}
+            colors: dict[str, Any] = {"color": theme.series[line.style], "edgecolor": theme.page}
             bars = axes.bar(positions, line.values, width * 0.92, label=line.name, **colors, **whiskers)
             for bar in bars:
-                bar.set_hatch(HATCHES[line.style % len(HATCHES)])
+                bar.set_hatch(HATCHES[line.style])
             axes.bar_label(bars, fmt="%.0f", fontsize=7, color=theme.ink, padding=1)
         axes.set_xticks(range(len(names)), [_shorten(name) for name in names])
-        axes.set_ylabel(label)
+        axes.set_ylabel("F1, %")
         axes.margins(y=0.12)
 
     return _make_figure(title, alt, draw)
+
+
+def draw_type_bars(title: str, alt: str, labels: tuple[str, str], types: TypeScores) -> Figure:
+    """Draw the two F1 of each type."""
+    first = PlotSeries(labels[0], tuple(100 * score.f1 for _, score, _ in types), 0)
+    second = PlotSeries(labels[1], tuple(100 * score.f1 for _, _, score in types), 1)
+    return draw_bars(title, alt, [name for name, _, _ in types], [first, second])
 
 
 def draw_reliability(title: str, alt: str, series: Sequence[PlotSeries]) -> Figure:
@@ -147,7 +169,7 @@ def draw_intervals(title: str, alt: str, label: str, intervals: Sequence[Interva
         axes.axvline(0, color=theme.ink, linewidth=0.8)
         for row, interval in enumerate(intervals):
             lengths = [[interval.middle - interval.low], [interval.high - interval.middle]]
-            marker, color = MARKERS[interval.style % len(MARKERS)], theme.color(interval.style)
+            marker, color = MARKERS[interval.style], theme.series[interval.style]
             axes.errorbar([interval.middle], [row], xerr=lengths, fmt=marker, color=color, capsize=5, markersize=7)
         axes.set_yticks(range(len(intervals)), [_shorten(interval.name) for interval in intervals])
         axes.set_ylim(len(intervals) - 0.4, -0.6)
@@ -159,20 +181,13 @@ def draw_intervals(title: str, alt: str, label: str, intervals: Sequence[Interva
 
 
 def _line_style(line: PlotSeries, theme: Theme) -> dict[str, Any]:
-    dash, marker = DASHES[line.style % len(DASHES)], MARKERS[line.style % len(MARKERS)]
-    color = theme.color(line.style)
-    return {"label": line.name, "linestyle": dash, "color": color, "marker": marker, "markersize": 4}
+    style = line.style
+    return {"label": line.name, "linestyle": DASHES[style], "color": theme.series[style], "marker": MARKERS[style]}
 
 
 def _shorten(name: str) -> str:
     visible = escape_hidden(name)
     return visible if len(visible) <= MAX_NAME_LENGTH else f"{visible[: MAX_NAME_LENGTH - 1]}…"
-
-
-def _use_whole_numbers(axes: Axes) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
 
 
 def _make_figure(title: str, alt: str, draw: Draw) -> Figure:
@@ -182,10 +197,15 @@ def _make_figure(title: str, alt: str, draw: Draw) -> Figure:
 
 def _render_svg(draw: Draw, theme: Theme) -> str:
     """Return an SVG as a data URI; the same numbers give the same bytes."""
-    import matplotlib
+    from matplotlib import style
     from matplotlib.figure import Figure as Canvas
 
-    with matplotlib.rc_context(_matplotlib_settings(theme)), warnings.catch_warnings():
+    colors = {
+        **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), theme.ink),
+        **dict.fromkeys(("axes.edgecolor", "grid.color"), theme.soft),
+        "hatch.color": theme.page,
+    }
+    with style.context([STYLE, colors]), warnings.catch_warnings():
         canvas = Canvas(figsize=INCHES, layout="constrained")
         axes = canvas.add_subplot()
         draw(axes, theme)
@@ -196,29 +216,3 @@ def _render_svg(draw: Draw, theme: Theme) -> str:
         warnings.filterwarnings("ignore", "Glyph")
         canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _matplotlib_settings(theme: Theme) -> dict[Any, Any]:
-    return {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "ita",
-        "font.family": "sans-serif",
-        "font.size": 9,
-        "text.color": theme.ink,
-        # A dollar sign in the name of a type does not begin a formula.
-        "text.parse_math": False,
-        "axes.edgecolor": theme.soft,
-        "axes.labelcolor": theme.ink,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.grid.axis": "y",
-        "axes.axisbelow": True,
-        "grid.color": theme.soft,
-        "grid.linewidth": 0.5,
-        "hatch.color": theme.page,
-        "hatch.linewidth": 0.8,
-        "xtick.color": theme.ink,
-        "ytick.color": theme.ink,
-        "lines.linewidth": 1.6,
-    }

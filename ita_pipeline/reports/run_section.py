@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ita_pipeline.ner.training.history import EpochScore
-from ita_pipeline.reports.analysis_blocks import make_errors_block
-from ita_pipeline.reports.blocks import Block, Fact, Figure, Row, RunSection, Table
+from ita_pipeline.reports.blocks import Block, Fact, Row, RunData, RunSection, Table, list_digests, pair_types
+from ita_pipeline.reports.error_blocks import make_errors_block, make_worst_errors_block
 from ita_pipeline.reports.formatting import flatten_settings, format_gain, format_percent, format_settings
-from ita_pipeline.reports.gallery import ReportPost
-from ita_pipeline.reports.models import IT, T
-from ita_pipeline.reports.plots import PlotSeries, draw_bars, draw_curves
-from ita_pipeline.reports.run_data import NO_SCORE, RunData, list_digests, list_f1
+from ita_pipeline.reports.plots import Figure, PlotSeries, TypeScores, draw_curves, draw_type_bars
+from ita_pipeline.reports.posts import IT, ReportPost, T
 from ita_pipeline.reports.series_block import make_series_block
-from ita_pipeline.reports.worst_errors import make_worst_errors_block
 from ita_pipeline.runs.run import Run, RunRecord, ViewScores
 
 T_STYLE, IT_STYLE, ALIGNMENT_STYLE = 0, 1, 2
@@ -39,13 +36,13 @@ def make_scores_block(data: RunData) -> Block:
     if not split:
         return Block("scores", "Scores", "No split was scored.")
     scores = data.scores[split]
-    types = sorted({*scores.text.types, *scores.text_and_image.types})
+    types = pair_types(scores.text, scores.text_and_image)
     lead = (
         "In percent. T reads the text alone, I+T the text and what the stages found in the picture. A mention "
         "counts when its span and its type are both right; an I- tag that continues nothing starts a mention."
     )
-    figures = (_draw_types(split, scores, types),) if types else ()
-    tables = (_make_splits_table(data.scores), _make_types_table(split, scores, types))
+    figures = (_draw_types(split, types),) if types else ()
+    tables = (_make_splits_table(data.scores), _make_types_table(split, types))
     return Block("scores", "Scores", lead, figures, tables)
 
 
@@ -112,10 +109,9 @@ def _make_splits_table(scores: Mapping[str, ViewScores]) -> Table:
     return Table("Both views", ("split and view", "P", "R", "F1", "macro F1", "mentions"), tuple(rows))
 
 
-def _make_types_table(split: str, scores: ViewScores, types: Sequence[str]) -> Table:
+def _make_types_table(split: str, types: TypeScores) -> Table:
     rows: list[Row] = []
-    for name in types:
-        text, both = (view.types.get(name, NO_SCORE) for view in (scores.text, scores.text_and_image))
+    for name, text, both in types:
         numbers = (text.precision, text.recall, text.f1, both.precision, both.recall, both.f1)
         support = max(text.support, both.support)
         rows.append(Row((name, *map(format_percent, numbers), format_gain(both.f1 - text.f1), str(support))))
@@ -123,11 +119,10 @@ def _make_types_table(split: str, scores: ViewScores, types: Sequence[str]) -> T
     return Table(f"Each type, {split}", header, tuple(rows))
 
 
-def _draw_types(split: str, scores: ViewScores, types: Sequence[str]) -> Figure:
-    text, both = list_f1(scores.text, types), list_f1(scores.text_and_image, types)
-    numbers = "; ".join(f"{name}: T {t:.0f}, I+T {it:.0f}" for name, t, it in zip(types, text, both, strict=True))
-    series = [PlotSeries(T, text, T_STYLE), PlotSeries(IT, both, IT_STYLE)]
-    return draw_bars(f"{split} F1 of each type", f"{split} F1 in percent. {numbers}.", "F1, %", types, series)
+def _draw_types(split: str, types: TypeScores) -> Figure:
+    numbers = "; ".join(f"{name}: T {100 * text.f1:.0f}, I+T {100 * both.f1:.0f}" for name, text, both in types)
+    alt = f"{split} F1 in percent. {numbers}."
+    return draw_type_bars(f"{split} F1 of each type", alt, (T, IT), types)
 
 
 def _draw_dev_f1(history: Sequence[EpochScore], kept: int) -> Figure:

@@ -9,11 +9,10 @@ from typing import Any
 from ita_pipeline.core.errors import UserError
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.extraction.presets import OPTIONAL_STAGES
-from ita_pipeline.reports.blocks import Block, Figure, Row, Table
+from ita_pipeline.reports.blocks import Block, Row, RunData, Table
 from ita_pipeline.reports.formatting import format_percent
-from ita_pipeline.reports.models import VIEWS
-from ita_pipeline.reports.plots import PlotSeries, draw_bars
-from ita_pipeline.reports.run_data import RunData
+from ita_pipeline.reports.plots import Figure, PlotSeries, draw_bars
+from ita_pipeline.reports.posts import VIEWS
 from ita_pipeline.runs.compare import EVERYTHING, Mean, SeriesRow, SeriesRun, format_contexts, series_run, summarize
 from ita_pipeline.runs.run import Run, RunRecord, finished_runs
 
@@ -136,7 +135,7 @@ def _draw_means(rows: Sequence[SeriesRow], split: str) -> Figure:
         errors = tuple(math.nan if mean.sd is None else 100 * mean.sd for mean in means)
         series.append(PlotSeries(label, values, style, errors))
     alt = f"{split} F1 in percent. {'; '.join(_describe_row(row, split) for row in rows)}."
-    return draw_bars(f"{split} F1 by what is appended", alt, "F1, %", [row.contexts for row in rows], series)
+    return draw_bars(f"{split} F1 by what is appended", alt, [row.contexts for row in rows], series)
 
 
 def _describe_row(row: SeriesRow, split: str) -> str:

@@ -6,7 +6,7 @@ import base64
 import io
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -53,6 +53,10 @@ class Thumbnail:
     problem: str = ""
 
 
+Thumbnails = Mapping[str, Thumbnail]
+"""Thumbnails by the keys of their pictures."""
+
+
 class ThumbnailStore:
     """Storage for the thumbnails of a page: data URIs in the page or, given a folder, files in it.
 
@@ -82,16 +86,14 @@ class ThumbnailStore:
         """
         distinct = list({image.key: image for image in images}.values())
         thumbnails: dict[str, Thumbnail] = {}
-        if not distinct:
-            return thumbnails
         progress.start(PROGRESS_NAME, len(distinct))
         try:
             with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
                 for batch in batched(distinct, BATCH_SIZE):
                     if progress.stop_requested:
                         raise Interrupted
-                    for image, thumbnail in zip(batch, pool.map(self._make_thumbnail, batch), strict=True):
-                        thumbnails[image.key] = thumbnail
+                    keys = [image.key for image in batch]
+                    thumbnails.update(zip(keys, pool.map(self._make_thumbnail, batch), strict=True))
                     progress.advance(PROGRESS_NAME, len(batch))
         finally:
             progress.finish()

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import UsageError, UserError
-from ita_pipeline.core.progress import Notes, Progress
+from ita_pipeline.core.files import write_atomically
+from ita_pipeline.core.progress import NoProgress, Notes, Progress
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
 from ita_pipeline.reports.blocks import RunSection
 from ita_pipeline.reports.cache_lookup import CacheLookup
-from ita_pipeline.reports.gallery import VIEW_COMPARISON, AnswerComparison, Gallery, ReportPost, make_gallery
-from ita_pipeline.reports.models import judge_answers
-from ita_pipeline.reports.page import Page, write_page
-from ita_pipeline.reports.thumbnails import Pictures, Thumbnail, ThumbnailStore
+from ita_pipeline.reports.gallery import VIEW_COMPARISON, AnswerComparison, Gallery, make_gallery
+from ita_pipeline.reports.page import PageTemplate, render_template
+from ita_pipeline.reports.posts import ReportPost, judge_answers
+from ita_pipeline.reports.thumbnails import Pictures, Thumbnails, ThumbnailStore
 from ita_pipeline.runs.run import RunRecord
 from ita_pipeline.sources.refs import ImageRef
 
 logger = logging.getLogger(__name__)
+
+PAGE = PageTemplate("page.html", ("elements", "state", "picture", "post", "card", "show"))
+
+EMBEDDED_IMAGES = "data:"
+
+# A page opened as a file has no origin, so 'self' alone does not allow its folder in every browser.
+EMBEDDED_IMAGES_AND_FOLDER = "data: 'self' file:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +52,28 @@ class Report:
 
 
 class ReportWriter:
-    """A page in the making: its notes, its thumbnails and its file."""
+    """A page in the making: its notes, its thumbnails and its file.
 
-    def __init__(self, html: Path, options: ReportOptions, progress: Progress) -> None:
-        self.html = html
-        self.options = options
-        self.progress = progress
-        self.workspace = Workspace(options.workspace)
+    With `max_images` the page has that many pictures, those of the most telling posts.
+
+    Raises:
+        UsageError: `html` is a folder; the hint suggests a file called `example` in it.
+    """
+
+    def __init__(
+        self,
+        html: Path,
+        options: ReportOptions | None = None,
+        progress: Progress | None = None,
+        max_images: int | None = None,
+        example: str = "report.html",
+    ) -> None:
+        if html.is_dir():
+            raise UsageError(f"{html} is a folder", f"name the page in it: --html {html / example}")
+        self.html, self.max_images = html, max_images
+        self.options = options or ReportOptions()
+        self.progress = progress or NoProgress()
+        self.workspace = Workspace(self.options.workspace)
         self.notes = Notes(logger)
         self._thumbnail_store: ThumbnailStore | None = None
 
@@ -72,23 +95,20 @@ class ReportWriter:
             return None
 
     def make_gallery(
-        self,
-        posts: Sequence[ReportPost],
-        lookup: CacheLookup,
-        comparison: AnswerComparison = VIEW_COMPARISON,
-        max_images: int | None = None,
+        self, posts: Sequence[ReportPost], lookup: CacheLookup, comparison: AnswerComparison = VIEW_COMPARISON
     ) -> Gallery:
-        """Make the gallery of posts; the most telling posts get the first `max_images` thumbnails."""
+        """Make the gallery of posts; if the pictures are too many, the most telling posts get thumbnails."""
         ranked = sorted(posts, key=lambda p: judge_answers(p.answers, comparison.before, comparison.after)[1])
-        images = lookup.distinct_images(item.post for item in ranked)
-        return make_gallery(posts, lookup, self.make_thumbnails(images[:max_images]), comparison)
+        images = [lookup.image(item.post) for item in ranked]
+        thumbnails = self.make_thumbnails(image for image in images if image is not None)
+        return make_gallery(posts, lookup, thumbnails, comparison)
 
-    def make_thumbnails(self, images: Sequence[ImageRef]) -> dict[str, Thumbnail]:
-        """Make thumbnails where the options say; return them by picture key."""
+    def make_thumbnails(self, images: Iterable[ImageRef]) -> Thumbnails:
+        """Make thumbnails of the first `max_images` pictures where the options say; return them by picture key."""
         self.html.parent.mkdir(parents=True, exist_ok=True)
-        count = len({image.key for image in images})
-        store = self._thumbnail_store = ThumbnailStore.open(self.options.pictures, count, self.html)
-        return store.add(images, self.progress) if store else {}
+        distinct = list({image.key: image for image in images}.values())[: self.max_images]
+        store = self._thumbnail_store = ThumbnailStore.open(self.options.pictures, len(distinct), self.html)
+        return store.add(distinct, self.progress) if store else {}
 
     def write(self, title: str, gallery: Gallery, run: RunSection | None = None, about: str = "") -> Report:
         """Write the page; `about` precedes its notes.
@@ -98,8 +118,10 @@ class ReportWriter:
         """
         store = self._thumbnail_store
         folder = store.folder if store else None
-        notes = (about, *self.notes.lines) if about else tuple(self.notes.lines)
-        write_page(Page(title, gallery, run, notes), self.html, pictures_beside=folder is not None)
+        notes = [about, *self.notes.lines] if about else self.notes.lines
+        policy = {"img-src": EMBEDDED_IMAGES_AND_FOLDER if folder else EMBEDDED_IMAGES}
+        values = {"title": title, "gallery": gallery, "data": gallery, "run": run, "notes": notes}
+        write_atomically(self.html, render_template(PAGE, policy, values))
         if store:
             store.remove_unused()
         return Report(self.html, folder, len(gallery.entries), gallery.what)
@@ -108,13 +130,3 @@ class ReportWriter:
         """Resolve a path of the run's training, which most likely ran in the workspace."""
         in_workspace = self.options.workspace / path
         return str(in_workspace) if path and not Path(path).exists() and in_workspace.exists() else path
-
-
-def refuse_folder(html: Path, example: str) -> None:
-    """Refuse a folder as the path of a page; `example` is a file name for the hint.
-
-    Raises:
-        UsageError: `html` is a folder.
-    """
-    if html.is_dir():
-        raise UsageError(f"{html} is a folder", f"name the page in it: --html {html / example}")

@@ -12,8 +12,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
+from ita_pipeline.reports.gallery import NOT_APPENDED, VIEW_COMPARISON
+from ita_pipeline.reports.page import PageTemplate, render_template
+from ita_pipeline.runs.run import Run
 from ita_pipeline.server.middleware import AllowedHosts, RequestFilter, ServerLimits, error_response
-from ita_pipeline.server.page import demo_page
 from ita_pipeline.server.schemas import ErrorResponse, PredictResponse
 from ita_pipeline.server.service import PredictionService, RejectedPostError
 from stages.base import StageError
@@ -32,14 +34,16 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     503: {"model": ErrorResponse, "description": "Too many posts at one time; Retry-After says when to come again"},
 }
 
+PAGE = PageTemplate("demo.html", ("elements", "picture", "post", "demo"), ("page", "demo"))
+
+# The page shows a dropped picture from the browser's own memory.
+PAGE_RULES = {"img-src": "data: blob:", "connect-src": "'self'"}
+
 NOT_A_FILE = "image: send the picture as a file, as curl does with -F image=@sign.jpg"
 
 
-def make_app(
-    service: PredictionService, limits: ServerLimits | None = None, hosts: AllowedHosts | None = None
-) -> RequestFilter:
+def make_app(service: PredictionService, limits: ServerLimits, hosts: AllowedHosts) -> RequestFilter:
     """Return the whole application. The service answers one post after another, in a thread."""
-    limits = limits or ServerLimits()
     # The pages that FastAPI offers for its description load scripts from other sites.
     app = FastAPI(
         title="ita demo",
@@ -57,7 +61,7 @@ def make_app(
             Exception: _error_handler(500, "this should not have happened; the demo's own window says more"),
         },
     )
-    page = demo_page(service.predictor.run, limits, service.notes)
+    page = render_demo_page(service.predictor.run, limits, service.notes)
     one_at_a_time = anyio.CapacityLimiter(1)
 
     @app.get("/", include_in_schema=False)
@@ -77,7 +81,34 @@ def make_app(
             service.predict, text, file, limiter=one_at_a_time, abandon_on_cancel=True
         )
 
-    return RequestFilter(app, limits, hosts or AllowedHosts())
+    return RequestFilter(app, limits, hosts)
+
+
+def render_demo_page(run: Run, limits: ServerLimits, notes: tuple[str, ...]) -> str:
+    """Render the page for a run."""
+    record, splits = run.record(), run.scores().splits
+    types = tuple(sorted(record.types))
+    facts = [f"preset {record.preset}", f"encoder {record.encoder}", f"finds {', '.join(types)}"]
+    if "test" in splits:
+        both, text = splits["test"].text_and_image.micro.f1, splits["test"].text.micro.f1
+        facts.append(f"test F1 {100 * both:.2f} with the picture, {100 * text:.2f} without")
+    data = {
+        "telling": VIEW_COMPARISON.model_dump(mode="json"),
+        "unused": NOT_APPENDED,
+        "unshown": "The browser cannot show a picture of this format; it was looked at all the same.",
+        "types": types,
+        "characters": limits.max_characters,
+        "bytes": limits.max_bytes,
+    }
+    values = {
+        "data": data,
+        "title": f"Try {record.dataset}, run {record.key[:8]}",
+        "about": " · ".join(facts),
+        "notes": notes,
+        "characters": limits.max_characters,
+        "megabytes": limits.max_bytes // 1024**2,
+    }
+    return render_template(PAGE, PAGE_RULES, values)
 
 
 def _error_handler(status: int, message: str = "") -> Callable[[Request, Exception], Coroutine[Any, Any, Response]]:

@@ -11,7 +11,9 @@ import asyncio
 import contextlib
 import ipaddress
 import math
+import socket
 from dataclasses import dataclass
+from typing import Self
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -50,6 +52,14 @@ class AllowedHosts:
 
     names: frozenset[str] = LOOPBACK_NAMES
     any_address: bool = False
+
+    @classmethod
+    def of(cls, host: str, server_socket: socket.socket) -> Self:
+        """Return the names to respond to: those of this machine, and addresses if other machines can connect."""
+        names, address = LOOPBACK_NAMES | {host.lower()}, server_socket.getsockname()[0]
+        if address.startswith(("127.", "::1")):
+            return cls(names | {address})
+        return cls(names | {socket.gethostname().lower(), socket.getfqdn().lower()}, any_address=True)
 
     def __contains__(self, header: str) -> bool:
         try:

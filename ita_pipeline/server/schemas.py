@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ita_pipeline.reports.models import Findings
+from ita_pipeline.reports.findings import Findings
 from stages.base import Frozen
 
 

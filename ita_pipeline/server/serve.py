@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import MissingError, UsageError
@@ -14,10 +14,6 @@ from ita_pipeline.engines.executor import MEGABYTE
 from ita_pipeline.extraction.options import Options
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import find_run
-
-if TYPE_CHECKING:
-    from ita_pipeline.server.middleware import AllowedHosts
-
 
 PACKAGES = {"fastapi": "fastapi", "python_multipart": "python-multipart", "uvicorn": "uvicorn"}
 
@@ -49,18 +45,18 @@ def demo(
         import uvicorn
 
         from ita_pipeline.server.app import make_app
-        from ita_pipeline.server.middleware import ServerLimits
+        from ita_pipeline.server.middleware import AllowedHosts, ServerLimits
         from ita_pipeline.server.service import PredictionService
 
         consent, confirm, changes = options.consent, options.confirm, options.changes
         predictor = Predictor(finished_run, workspace.store, limits, 0.0, confirm, consent, changes)
-        service = PredictionService(predictor)
-        try:
+        with closing(PredictionService(predictor)) as service:
             service.open()
             request_limits = ServerLimits(max_bytes=(limits.megabytes + 1) * MEGABYTE)
-            app = make_app(service, request_limits, allowed_hosts(host, server_socket))
+            hosts = AllowedHosts.of(host, server_socket)
+            app = make_app(service, request_limits, hosts)
             if ready is not None:
-                ready(_url(server_socket), _is_local(server_socket), service.notes)
+                ready(_url(server_socket), not hosts.any_address, service.notes)
             config = uvicorn.Config(
                 app,
                 log_config=None,
@@ -74,8 +70,6 @@ def demo(
                 timeout_graceful_shutdown=5,
             )
             uvicorn.Server(config).run([server_socket])
-        finally:
-            service.close()
 
 
 def check_installed() -> None:
@@ -102,21 +96,7 @@ def bind_socket(host: str, port: int) -> socket.socket:
         raise UsageError(message, "--port 0 takes a port that is free; --host 127.0.0.1 is this machine") from error
 
 
-def _is_local(server_socket: socket.socket) -> bool:
-    return server_socket.getsockname()[0].startswith(("127.", "::1"))
-
-
 def _url(server_socket: socket.socket) -> str:
     host, port = server_socket.getsockname()[:2]
     name: str = socket.gethostname() if host in ("0.0.0.0", "::") else host
     return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
-
-
-def allowed_hosts(host: str, server_socket: socket.socket) -> AllowedHosts:
-    """Return the names to respond to: those of this machine, and addresses if other machines can connect."""
-    from ita_pipeline.server.middleware import LOOPBACK_NAMES, AllowedHosts
-
-    names = LOOPBACK_NAMES | {host.lower()}
-    if _is_local(server_socket):
-        return AllowedHosts(names | {server_socket.getsockname()[0]})
-    return AllowedHosts(names | {socket.gethostname().lower(), socket.getfqdn().lower()}, any_address=True)

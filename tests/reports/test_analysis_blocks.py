@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ita_pipeline.reports.analysis_blocks import make_errors_block
-from ita_pipeline.reports.blocks import Block
-from ita_pipeline.reports.run_data import RunData
+from ita_pipeline.reports.blocks import Block, RunData
+from ita_pipeline.reports.error_blocks import make_errors_block
 from ita_pipeline.reports.run_section import make_run_section
 from tests.support.report_site import build_site
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, 
 
 from ita_pipeline.reports.build import make_report
 from ita_pipeline.reports.thumbnails import Pictures
-from ita_pipeline.reports.writer import ReportOptions
+from ita_pipeline.reports.writer import ReportOptions, ReportWriter
 from tests.support.browsers import CHROMIUM, NO_BROWSER
 from tests.support.fakes import draw
 from tests.support.report_site import NASTY, build_site, hash_file, key_of, objects, remember
@@ -59,7 +59,7 @@ def browser() -> Iterator[Browser]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("site")
     run = build_site(root)
-    make_report(run.folder, root / "page.html", ReportOptions(workspace=root))
+    make_report(run.folder, ReportWriter(root / "page.html", ReportOptions(workspace=root)))
     return root
 
 
@@ -287,7 +287,7 @@ def test_thumbnails_beside_the_page_are_shown(context: BrowserContext, tmp_path:
     path = draw(tmp_path / "images" / '"><img onerror=alert(1)>.png', "red", (640, 480))
     remember(tmp_path, key_of("objects"), {hash_file(path): objects("cat")})
     options = ReportOptions(workspace=tmp_path, pictures=Pictures.BESIDE)
-    made = make_report(tmp_path / "images", tmp_path / "my page #1.html", options)
+    made = make_report(tmp_path / "images", ReportWriter(tmp_path / "my page #1.html", options))
     assert made.pictures is not None
     tab = open_tab(context, made.page)
     tab.shows(path.name)

@@ -14,7 +14,7 @@ import pytest
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.reports.build import make_report
 from ita_pipeline.reports.thumbnails import Pictures
-from ita_pipeline.reports.writer import ReportOptions
+from ita_pipeline.reports.writer import ReportOptions, ReportWriter
 from ita_pipeline.sources.local import hash_file
 from stages.external import ExternalValue
 from tests.support.fakes import SizeValue, draw
@@ -27,7 +27,7 @@ PAGE = Path("page.html")
 def report(target: str | Path, **options: Any) -> tuple[dict[str, Any], list[str]]:
     """Return the data of the page and the reported lines."""
     with logged_messages() as messages:
-        result = make_report(target, PAGE, ReportOptions(**options))
+        result = make_report(target, ReportWriter(PAGE, ReportOptions(**options)))
     page = PAGE.read_text("utf-8")
     words = html.unescape(page)
     data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
@@ -157,7 +157,7 @@ def test_invalid_files_of_a_run_are_an_error(file: str, content: str):
     run = build_site(Path(), posts=15)
     (run.folder / "predictions" / file).write_text(content)
     with pytest.raises(UsageError) as caught:
-        make_report(run.folder, PAGE)
+        make_report(run.folder, ReportWriter(PAGE))
     assert caught.value.hint == "train it anew"
 
 
@@ -221,12 +221,12 @@ def test_invalid_targets_are_an_error(target: str, error: type[MissingError], sa
     Path("runs/mine/unfinished").mkdir(parents=True)
     Path("runs/mine/unfinished/run.json").write_text("{}")
     with pytest.raises(error, match=says) as caught:
-        make_report(target, PAGE)
+        make_report(target, ReportWriter(PAGE))
     assert hint in caught.value.hint
     assert not PAGE.exists()
 
 
 def test_a_folder_is_refused_as_page():
     with pytest.raises(UsageError, match="is a folder") as caught:
-        make_report("mine", Path())
+        make_report("mine", ReportWriter(Path()))
     assert "report.html" in caught.value.hint

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.reports.comparison import report_comparison
-from ita_pipeline.reports.writer import ReportOptions
+from ita_pipeline.reports.writer import ReportOptions, ReportWriter
 from ita_pipeline.runs.compare import compare_runs
 from tests.reports.test_browser import browser, open_tab  # noqa: F401
 from tests.reports.test_page import parsed
@@ -34,7 +34,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         preset="<b>own</b>",
     )
     comparison = compare_runs(a, b, samples=200)
-    report = report_comparison(comparison, root / PAGE, ReportOptions(workspace=root))
+    report = report_comparison(comparison, ReportWriter(root / PAGE, ReportOptions(workspace=root)))
     assert report.shown == 4
     return root
 
@@ -115,4 +115,4 @@ def test_the_command_writes_it_and_runs_that_agree_have_no_post(tmp_path: Path):
     assert "In no setting, model or stage." in Path("out/x.html").read_text()
     assert NASTY[0] not in Path("out/x.html").read_text()
     with pytest.raises(UsageError, match="is a folder"):
-        report_comparison(compare_runs(run, run, samples=100), Path("out"))
+        report_comparison(compare_runs(run, run, samples=100), ReportWriter(Path("out")))

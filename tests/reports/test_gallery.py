@@ -11,8 +11,8 @@ from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.extraction.contexts import PostContexts, Results
 from ita_pipeline.extraction.items import Extraction
 from ita_pipeline.reports.cache_lookup import CacheLookup
-from ita_pipeline.reports.gallery import ReportPost, list_gold_mentions, make_gallery, make_picture_gallery
-from ita_pipeline.reports.models import GOLD, IT, GalleryEntry, ReportMention, T
+from ita_pipeline.reports.gallery import GalleryEntry, make_gallery, make_picture_gallery
+from ita_pipeline.reports.posts import GOLD, IT, ReportMention, ReportPost, T, list_gold_mentions
 from ita_pipeline.reports.thumbnails import Thumbnail
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.reports.models import GOLD, IT, ReportMention, T, judge_answers, split_at_words
+from ita_pipeline.reports.gallery import split_at_words
+from ita_pipeline.reports.posts import GOLD, IT, ReportMention, T, judge_answers
 
 RIGHT, WRONG = (ReportMention(start=1, end=2, type=name) for name in ("PER", "LOC"))
 

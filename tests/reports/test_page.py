@@ -14,9 +14,8 @@ import pytest
 
 from ita_pipeline.reports.build import make_report
 from ita_pipeline.reports.gallery import VIEW_COMPARISON, Gallery
-from ita_pipeline.reports.page import Page, render_page
 from ita_pipeline.reports.thumbnails import Pictures
-from ita_pipeline.reports.writer import ReportOptions
+from ita_pipeline.reports.writer import ReportOptions, ReportWriter
 from tests.support.report_site import NASTY, build_site
 
 OURS = {"src", "srcset", "href"}
@@ -53,7 +52,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = tmp_path_factory.mktemp("page")
     run = build_site(root)
     file = root / "out" / "page.html"
-    make_report(run.folder, file, ReportOptions(workspace=root))
+    make_report(run.folder, ReportWriter(file, ReportOptions(workspace=root)))
     return file.read_text("utf-8")
 
 
@@ -130,7 +129,9 @@ def test_the_page_links_to_nothing_outside_itself(page: str):
 
 def test_thumbnails_beside_the_page_are_allowed_by_the_policy_and_nothing_else(tmp_path: Path):
     run = build_site(tmp_path, posts=15)
-    report = make_report(run.folder, Path("p.html"), ReportOptions(workspace=tmp_path, pictures=Pictures.BESIDE))
+    report = make_report(
+        run.folder, ReportWriter(Path("p.html"), ReportOptions(workspace=tmp_path, pictures=Pictures.BESIDE))
+    )
     page = Path("p.html").read_text("utf-8")
     assert "img-src data: &#39;self&#39; file:;" in page
     assert report.pictures == Path("p_pictures")
@@ -143,7 +144,7 @@ def test_the_same_input_gives_the_same_page(tmp_path: Path):
     run = build_site(tmp_path, posts=15)
     pages = []
     for name in ("a.html", "b.html"):
-        make_report(run.folder, Path(name), ReportOptions(workspace=tmp_path))
+        make_report(run.folder, ReportWriter(Path(name), ReportOptions(workspace=tmp_path)))
         pages.append(Path(name).read_bytes())
     assert pages[0] == pages[1]
 
@@ -162,5 +163,6 @@ def test_an_empty_gallery_is_a_page_too():
         sorts=(),
         order="order",
     )
-    page = render_page(Page("nothing <yet>", empty), pictures_beside=False)
+    ReportWriter(Path("page.html"), None, None).write("nothing <yet>", empty)
+    page = Path("page.html").read_text("utf-8")
     assert "<title>nothing &lt;yet&gt;</title>" in page

@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 from xml.etree import ElementTree
 
-from ita_pipeline.reports.blocks import Figure
-from ita_pipeline.reports.plots import DARK, LIGHT, PlotSeries, draw_bars, draw_curves
+from ita_pipeline.reports.plots import DARK, LIGHT, Figure, PlotSeries, draw_bars, draw_curves
 
 SERIES = [PlotSeries("T", (10.0, 20.0, 30.0), 0), PlotSeries("I+T", (15.0, 40.0, 60.0), 1)]
 
@@ -40,7 +39,7 @@ def test_the_same_numbers_give_the_same_bytes():
 def test_names_of_types_are_plain_text():
     names = ["$x^2$", "<b>", "B-a\\frac", "a very long name of a type", "\x1b[m"]
     series = [PlotSeries("T", (1.0, 0.0, 50.0, 100.0, 2.0), 0)]
-    assert {"$x^2$", "<b>", "B-a\\frac", "a very long…", "␛[m"} <= texts(draw_bars("t", "s", "F1", names, series))
+    assert {"$x^2$", "<b>", "B-a\\frac", "a very long…", "␛[m"} <= texts(draw_bars("t", "s", names, series))
 
 
 def test_a_single_epoch_can_be_drawn():

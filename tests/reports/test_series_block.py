@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ita_pipeline.ner.config import TrainingConfig
-from ita_pipeline.reports.run_data import RunData
+from ita_pipeline.reports.blocks import RunData
 from ita_pipeline.reports.series_block import are_related, make_series_block, rank_contexts
 from ita_pipeline.runs.run import Run
 from tests.support.report_site import CONTEXTS, build_site, record_of, write_other_run

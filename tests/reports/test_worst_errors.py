@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ita_pipeline.corpus.posts import Post
-from ita_pipeline.reports.blocks import Block
-from ita_pipeline.reports.gallery import ReportPost
-from ita_pipeline.reports.models import GOLD, IT, ReportMention
-from ita_pipeline.reports.run_data import RunData
-from ita_pipeline.reports.worst_errors import MAX_ERRORS, make_worst_errors_block
+from ita_pipeline.reports.blocks import Block, RunData
+from ita_pipeline.reports.error_blocks import MAX_ERRORS, make_worst_errors_block
+from ita_pipeline.reports.posts import GOLD, IT, ReportMention, ReportPost
 from ita_pipeline.runs.run import Run
 from tests.support.report_site import record_of
 

@@ -25,7 +25,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 import ita_pipeline as ita
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.server import serve
-from ita_pipeline.server.serve import allowed_hosts, bind_socket, check_installed
+from ita_pipeline.server.middleware import AllowedHosts
+from ita_pipeline.server.serve import bind_socket, check_installed
 from tests.support.browsers import CHROMIUM, NO_BROWSER
 from tests.support.fakes import ita as command
 from tests.support.fakes import ita_here
@@ -337,9 +338,9 @@ def test_what_is_missing_is_a_sentence(server: Server, monkeypatch: pytest.Monke
 
 def test_other_machines_come_in_only_by_wish():
     with bind_socket("127.0.0.1", 0) as server_socket:
-        assert not allowed_hosts("127.0.0.1", server_socket).any_address
+        assert not AllowedHosts.of("127.0.0.1", server_socket).any_address
     with bind_socket("0.0.0.0", 0) as server_socket:
-        assert allowed_hosts("0.0.0.0", server_socket).any_address
+        assert AllowedHosts.of("0.0.0.0", server_socket).any_address
 
 
 def test_help_says_how(server: Server):

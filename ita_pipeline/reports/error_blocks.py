@@ -1,15 +1,24 @@
-"""The block about errors: kinds of errors, confusion of types, and calibration of the probabilities."""
+"""The blocks about errors.
+
+One counts kinds of errors and confused types and compares probabilities with how often they are right; the other
+lists the surest errors with links to their posts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from ita_pipeline.ner.metrics.errors import OUTSIDE, Analysis, ErrorKind
-from ita_pipeline.reports.blocks import Block, Figure, Row, Table
+from ita_pipeline.core.text import escape_name
+from ita_pipeline.corpus.posts import Post, Span
+from ita_pipeline.ner.metrics.errors import OUTSIDE, Analysis, ErrorKind, compare_spans
+from ita_pipeline.reports.blocks import NO_SCORE, Block, Row, RunData, Table
 from ita_pipeline.reports.formatting import format_percent
-from ita_pipeline.reports.models import IT, T
-from ita_pipeline.reports.plots import PlotSeries, draw_reliability
-from ita_pipeline.reports.run_data import NO_SCORE, RunData
+from ita_pipeline.reports.plots import Figure, PlotSeries, draw_reliability
+from ita_pipeline.reports.posts import GOLD, IT, ReportPost, T
+
+MAX_ERRORS = 5
+
+MAX_MENTION_LENGTH = 60
 
 KIND_NAMES = {
     ErrorKind.RIGHT: "right",
@@ -36,6 +45,25 @@ def make_errors_block(data: RunData) -> Block | None:
     confusions = [_make_confusion_table(*view) for view in views]
     tables = (_make_kinds_table(views), _make_groups_table(views), *confusions)
     return Block("errors", "Errors", lead, (_draw_calibration(views),), tables)
+
+
+def make_worst_errors_block(data: RunData) -> Block | None:
+    """Show the surest errors of I+T on test, if there are any."""
+    errors = [error for item in data.posts if item.split == "test" for error in _list_errors(item)]
+    if not errors:
+        return None
+    lead = (
+        f"Of I+T, at most {MAX_ERRORS} of each kind, the most probable mention first. A missed mention has no "
+        "probability; first are those in posts whose other mentions are surest. A name opens the post."
+    )
+    errors.sort(key=lambda error: -error[1])
+    tables: list[Table] = []
+    for kind, name in KIND_NAMES.items():
+        rows = tuple(row for error_kind, _, row in errors if error_kind is kind)
+        if rows:
+            header = ("post", "gold", "I+T says", "probability")
+            tables.append(Table(name.capitalize(), header, rows[:MAX_ERRORS], words=3))
+    return Block("surest", "Surest errors", lead, tables=tuple(tables))
 
 
 def _make_kinds_table(views: Views) -> Table:
@@ -98,3 +126,27 @@ def _draw_calibration(views: Views) -> Figure:
         )
         texts.append(f"{name}: {parts or 'no mention'}.")
     return draw_reliability("What probabilities are worth", " ".join(texts), series)
+
+
+def _list_errors(item: ReportPost) -> Iterator[tuple[ErrorKind, float, Row]]:
+    """Yield the errors of I+T in a post: the kind, the number that ranks errors of one kind, and the table row."""
+    if GOLD not in item.answers or IT not in item.answers:
+        return
+    scores = {mention.span: mention.score for mention in item.answers[IT]}
+    lowest = min((score for score in scores.values() if score is not None), default=0.0)
+    for match in compare_spans([mention.span for mention in item.answers[GOLD]], list(scores)):
+        if match.kind is ErrorKind.RIGHT:
+            continue
+        score = scores[match.predicted] if match.predicted else None
+        sureness = lowest if match.predicted is None else score or 0.0
+        probability = "" if score is None else f"{100 * score:.0f} %"
+        mentions = [_format_mention(item.post, span) for span in (match.gold, match.predicted)]
+        row = Row((escape_name(item.post.id), *mentions, probability), link=f"post={item.anchor}")
+        yield match.kind, sureness, row
+
+
+def _format_mention(post: Post, span: Span | None) -> str:
+    if span is None:
+        return "no mention"
+    words = " ".join(post.words[span.start : span.end])
+    return f"{words if len(words) <= MAX_MENTION_LENGTH else words[:MAX_MENTION_LENGTH] + '…'} {span.type}"

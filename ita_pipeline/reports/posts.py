@@ -1,0 +1,153 @@
+"""Posts of a page with their gold mentions, and with those that each view of a run predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from pydantic import BaseModel
+
+from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.progress import Notes
+from ita_pipeline.corpus.datasets import Dataset
+from ita_pipeline.corpus.formats.conll import read_conll
+from ita_pipeline.corpus.posts import Post, Span
+from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run
+from stages.base import Frozen
+
+# Labels on a page: gold mentions, and the paper's names of the two views.
+GOLD, T, IT = "gold", "T", "I+T"
+
+# Keys of the two views in the files of a run, by label.
+VIEWS = {T: TEXT, IT: TEXT_AND_IMAGE}
+
+SPLITS = ("test", "dev")
+
+
+class ReportMention(Frozen):
+    """A mention; `start` and `end` (exclusive) count words, and `right` means equal to a gold mention."""
+
+    start: int
+    end: int
+    type: str
+    score: float | None = None
+    right: bool | None = None
+    partial: bool = False
+
+    @property
+    def span(self) -> Span:
+        """The mention without its score."""
+        return Span(self.start, self.end, self.type, self.partial)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPost:
+    """A post of a page; `number` is its place in the split, `answers` its mentions by label.
+
+    `tags` are more filters that it passes.
+    """
+
+    post: Post
+    split: str
+    number: int
+    answers: Mapping[str, tuple[ReportMention, ...]]
+    tags: tuple[str, ...] = ()
+
+    @property
+    def anchor(self) -> str:
+        """The fragment that links to the post; it contains no text of the post."""
+        return f"{self.split}-{self.number}"
+
+
+def read_posts(
+    run: Run, dataset: Dataset | None, notes: Notes, splits: Sequence[str] = SPLITS
+) -> Iterator[ReportPost]:
+    """Read the posts of these splits.
+
+    They are the dataset's posts, with pictures and original text. If the dataset is missing or has changed, they
+    have the words and mentions of the run's own files.
+
+    Raises:
+        UserError: a file of the run cannot be read.
+    """
+    for split in splits:
+        if not run.predictions(split, TEXT).is_file():
+            continue
+        tagged = run.read_gold(split, TEXT)
+        posts = list(enumerate(tagged, 1))
+        if dataset is not None:
+            loaded = [(number, post) for number, post in enumerate(dataset.splits.get(split, ()), 1) if post.words]
+            if [_words_in_file(post) for _, post in loaded] == [post.words for post in tagged]:
+                posts = loaded
+            else:
+                name = f"the {split} posts of {dataset.name}"
+                notes.add(f"{name} are no longer the run's: no pictures are shown of them")
+        predicted = {label: _read_scored_spans(run, split, view) for label, view in VIEWS.items()}
+        if any(len(spans) != len(tagged) for spans in predicted.values()):
+            raise UsageError(f"the predictions of {split} in {run.folder} are of different posts", "train it anew")
+        for index, (number, post) in enumerate(posts):
+            answers = {label: _make_answer(spans[index], post) for label, spans in predicted.items()}
+            yield ReportPost(post, split, number, {**list_gold_mentions(post), **answers})
+
+
+def list_gold_mentions(post: Post) -> dict[str, tuple[ReportMention, ...]]:
+    """Return the gold mentions under their label, or nothing if the post is not labeled."""
+    if post.gold is None:
+        return {}
+    return {GOLD: tuple(ReportMention(**asdict(span)) for span in sorted(post.gold))}
+
+
+def judge_answers(
+    answers: Mapping[str, Sequence[ReportMention]], before: str = T, after: str = IT
+) -> tuple[tuple[str, ...], int]:
+    """Compare two answers with the gold mentions; return the filters that the post passes, and its rank.
+
+    An answer is right if its spans and types equal the gold ones exactly.
+    """
+    if GOLD not in answers or after not in answers:
+        return (), 0
+    gold, first, second = ({mention.span for mention in answers[name]} for name in (GOLD, before, after))
+    changed = first != second
+    right = second == gold
+    tags = ["right" if right else "wrong", *(["changed"] if changed else [])]
+    if changed and right:
+        return (*tags, "helped"), 0
+    if changed and first == gold:
+        return (*tags, "harmed"), 1
+    return tuple(tags), 2 if changed else 4 if right else 3
+
+
+def _words_in_file(post: Post) -> tuple[str, ...]:
+    """Return the words as a file gives them back: a word of odd white space alone is lost there."""
+    return tuple(word.strip() or "\ufffd" for word in post.words)
+
+
+def _read_scored_spans(run: Run, split: str, view: str) -> list[list[tuple[Span, float | None]]]:
+    """Read the predicted spans of each post, with scores if the run has them."""
+    spans = [sorted(post.gold or ()) for post in read_conll(run.predictions(split, view))]
+    file = run.mentions(split, view)
+    scores = run.read(f"predictions/{file.name}", _parse_scores) if file.is_file() else []
+    if list(map(len, scores)) != list(map(len, spans)):
+        scores = [[None] * len(post_spans) for post_spans in spans]
+    return [list(zip(*of_post, strict=True)) for of_post in zip(spans, scores, strict=True)]
+
+
+def _make_answer(predicted: Sequence[tuple[Span, float | None]], post: Post) -> tuple[ReportMention, ...]:
+    gold = set(post.gold or ())
+    return tuple(ReportMention(**asdict(span), score=score, right=span in gold) for span, score in predicted)
+
+
+class _ScoredMention(BaseModel):
+    start: int
+    score: float
+
+
+class _PredictionLine(BaseModel):
+    """The fields that are needed of a line of predictions."""
+
+    mentions: list[_ScoredMention]
+
+
+def _parse_scores(text: str) -> list[list[float]]:
+    posts = [_PredictionLine.model_validate_json(line).mentions for line in text.split("\n") if line]
+    return [[mention.score for mention in sorted(post, key=lambda mention: mention.start)] for post in posts]

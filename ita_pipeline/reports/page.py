@@ -35,23 +35,18 @@ class PageTemplate:
     styles: tuple[str, ...] = ("page",)
 
 
-def render_template(template: PageTemplate, policy: Mapping[str, str], values: Mapping[str, Any]) -> str:
+def render_template(template: PageTemplate, sources: str, **values: Any) -> str:
     """Return the HTML of a page; the value `data` is for its script.
 
-    `policy` has the rules of the content security policy beyond those for the page's own script and style.
+    `sources` are the rules of the content security policy beyond those for the page's own script and style.
     """
     style, script = _read_assets(template)
-    rules = {
-        "default-src": "'none'",
-        **policy,
-        "script-src": f"'{_digest(script)}'",
-        "style-src": f"'{_digest(style)}'",
-        "base-uri": "'none'",
-        "form-action": "'none'",
-    }
-    security_policy = "; ".join(f"{name} {value}" for name, value in rules.items())
+    policy = (
+        f"default-src 'none'; {sources}; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
     page = _make_environment().get_template(template.template)
-    return page.render(style=style, script=script, policy=security_policy, **values)
+    return page.render(style=style, script=script, policy=policy, **values)
 
 
 @functools.cache

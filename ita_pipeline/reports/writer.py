@@ -25,10 +25,10 @@ logger = logging.getLogger(__name__)
 
 PAGE = PageTemplate("page.html", ("elements", "state", "picture", "post", "card", "show"))
 
-EMBEDDED_IMAGES = "data:"
+EMBEDDED_IMAGES = "img-src data:"
 
 # A page opened as a file has no origin, so 'self' alone does not allow its folder in every browser.
-EMBEDDED_IMAGES_AND_FOLDER = "data: 'self' file:"
+EMBEDDED_IMAGES_AND_FOLDER = "img-src data: 'self' file:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +119,9 @@ class ReportWriter:
         store = self._thumbnail_store
         folder = store.folder if store else None
         notes = [about, *self.notes.lines] if about else self.notes.lines
-        policy = {"img-src": EMBEDDED_IMAGES_AND_FOLDER if folder else EMBEDDED_IMAGES}
-        values = {"title": title, "gallery": gallery, "data": gallery, "run": run, "notes": notes}
-        write_atomically(self.html, render_template(PAGE, policy, values))
+        sources = EMBEDDED_IMAGES_AND_FOLDER if folder else EMBEDDED_IMAGES
+        page = render_template(PAGE, sources, title=title, gallery=gallery, data=gallery, run=run, notes=notes)
+        write_atomically(self.html, page)
         if store:
             store.remove_unused()
         return Report(self.html, folder, len(gallery.entries), gallery.what)

@@ -37,7 +37,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 PAGE = PageTemplate("demo.html", ("elements", "picture", "post", "demo"), ("page", "demo"))
 
 # The page shows a dropped picture from the browser's own memory.
-PAGE_RULES = {"img-src": "data: blob:", "connect-src": "'self'"}
+PAGE_SOURCES = "img-src data: blob:; connect-src 'self'"
 
 NOT_A_FILE = "image: send the picture as a file, as curl does with -F image=@sign.jpg"
 
@@ -100,15 +100,16 @@ def render_demo_page(run: Run, limits: ServerLimits, notes: tuple[str, ...]) -> 
         "characters": limits.max_characters,
         "bytes": limits.max_bytes,
     }
-    values = {
-        "data": data,
-        "title": f"Try {record.dataset}, run {record.key[:8]}",
-        "about": " · ".join(facts),
-        "notes": notes,
-        "characters": limits.max_characters,
-        "megabytes": limits.max_bytes // 1024**2,
-    }
-    return render_template(PAGE, PAGE_RULES, values)
+    return render_template(
+        PAGE,
+        PAGE_SOURCES,
+        data=data,
+        title=f"Try {record.dataset}, run {record.key[:8]}",
+        about=" · ".join(facts),
+        notes=notes,
+        characters=limits.max_characters,
+        megabytes=limits.max_bytes // 1024**2,
+    )
 
 
 def _error_handler(status: int, message: str = "") -> Callable[[Request, Exception], Coroutine[Any, Any, Response]]:

@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from ita_pipeline.reports.build import make_report
 from ita_pipeline.reports.thumbnails import Pictures
 from ita_pipeline.reports.writer import ReportOptions, ReportWriter
+from tests.reports.conftest import PATIENCE
 from tests.support.browsers import CHROMIUM, NO_BROWSER
 from tests.support.fakes import draw
+from tests.support.report_pages import Tab, open_tab
 from tests.support.report_site import NASTY, build_site, hash_file, key_of, objects, remember
 
-PATIENCE = 20_000  # milliseconds
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
-
-
-@dataclass
-class Tab:
-    """A page that is open, and everything it complained of or asked for."""
-
-    page: Page
-    complaints: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def at(self, selector: str) -> Locator:
-        return self.page.locator(selector)
-
-    def shows(self, *names: str) -> None:
-        """The page comes to show exactly these posts, in this order."""
-        expect(self.at("#cards h3")).to_have_text(list(names))
-
-    def begins(self, *names: str) -> None:
-        """The page comes to show these posts before others."""
-        for number, name in enumerate(names):
-            expect(self.at("#cards h3").nth(number)).to_have_text(name)
-
-    def says(self, selector: str, text: str) -> None:
-        expect(self.at(selector)).to_have_text(text)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
-    expect.set_options(timeout=PATIENCE)
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=[*as_root, "--disable-dev-shm-usage"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -78,16 +43,6 @@ def tab(context: BrowserContext, site: Path) -> Iterator[Tab]:
     yield opened
     assert opened.complaints == []
     assert all(address.startswith("data:") for address in opened.requests[1:])
-
-
-def open_tab(context: BrowserContext, file: Path, fragment: str = "") -> Tab:
-    tab = Tab(context.new_page())
-    tab.page.on("console", lambda message: tab.complaints.append(message.text))
-    tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
-    tab.page.on("dialog", lambda dialog: (tab.complaints.append(dialog.message), dialog.dismiss()))
-    tab.page.on("request", lambda request: tab.requests.append(request.url))
-    tab.page.goto(file.as_uri() + fragment)
-    return tab
 
 
 def test_it_shows_posts_page_by_page(tab: Tab):

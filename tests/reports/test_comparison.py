@@ -14,9 +14,8 @@ from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.reports.comparison import report_comparison
 from ita_pipeline.reports.writer import ReportOptions, ReportWriter
 from ita_pipeline.runs.compare import compare_runs
-from tests.reports.test_browser import browser, open_tab  # noqa: F401
-from tests.reports.test_page import parsed
 from tests.support.fakes import ita_here
+from tests.support.report_pages import open_tab, parsed
 from tests.support.report_site import CONTEXTS, NASTY, build_site, write_other_run
 
 PAGE = "compare.html"

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.extraction.contexts import PostContexts, Results
 from ita_pipeline.extraction.items import Extraction
 from ita_pipeline.reports.cache_lookup import CacheLookup
-from ita_pipeline.reports.gallery import GalleryEntry, make_gallery, make_picture_gallery
+from ita_pipeline.reports.gallery import GalleryEntry, make_gallery, make_picture_gallery, split_at_words
 from ita_pipeline.reports.posts import GOLD, IT, ReportMention, ReportPost, T, list_gold_mentions
 from ita_pipeline.reports.thumbnails import Thumbnail
 from ita_pipeline.sources.local import LocalFile
@@ -96,3 +98,11 @@ def test_pictures_of_a_folder_are_named_by_their_path_and_linked_by_content():
     assert (first.id, first.anchor) == ("a.png", "a" * 12)
     assert (second.id, second.tags) == ("b.png", ("failed", "failed:reading", "no-picture"))
     assert second.problem == "not a regular file"
+
+
+@given(st.text())
+def test_parts_are_the_text_split_at_its_words(text: str):
+    post = Post.from_text(text)
+    parts = split_at_words(post)
+    assert "".join(parts) == post.text
+    assert parts[1::2] == post.words

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,35 +13,10 @@ from ita_pipeline.reports.build import make_report
 from ita_pipeline.reports.gallery import VIEW_COMPARISON, Gallery
 from ita_pipeline.reports.thumbnails import Pictures
 from ita_pipeline.reports.writer import ReportOptions, ReportWriter
+from tests.support.report_pages import data_of, parsed
 from tests.support.report_site import NASTY, build_site
 
 OURS = {"src", "srcset", "href"}
-
-
-class Elements(HTMLParser):
-    """The elements, texts and scripts of a page."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.inside = ""
-        self.scripts: dict[str, str] = {}
-        self.style = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        self.inside = str(dict(attrs).get("id") or tag) if tag in ("script", "style") else self.inside
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("script", "style"):
-            self.inside = ""
-
-    def handle_data(self, data: str) -> None:
-        if self.inside:
-            self.scripts[self.inside] = self.scripts.get(self.inside, "") + data
-        else:
-            self.words.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +26,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     file = root / "out" / "page.html"
     make_report(run.folder, ReportWriter(file, ReportOptions(workspace=root)))
     return file.read_text("utf-8")
-
-
-def parsed(page: str) -> Elements:
-    elements = Elements()
-    elements.feed(page)
-    return elements
-
-
-def data_of(page: str) -> dict[str, Any]:
-    return json.loads(parsed(page).scripts["data"])
 
 
 def test_text_is_never_markup(page: str):

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from ita_pipeline.server.middleware import HEADERS, LOOPBACK_NAMES, AllowedHosts, RequestFilter, ServerLimits
+from ita_pipeline.server.serve import bind_socket
 
 SMALL = ServerLimits(max_bytes=100, max_posts=2, max_seconds=0.2)
 
@@ -158,3 +159,10 @@ def test_a_crowd_is_told_when_to_come_again_and_afterwards_it_is_free_again():
     assert refused.headers["retry-after"] == "1"
     assert "try again" in json.loads(refused.body)["error"]
     assert asked(middleware).status == 200
+
+
+def test_other_machines_come_in_only_by_wish():
+    with bind_socket("127.0.0.1", 0) as server_socket:
+        assert not AllowedHosts.of("127.0.0.1", server_socket).any_address
+    with bind_socket("0.0.0.0", 0) as server_socket:
+        assert AllowedHosts.of("0.0.0.0", server_socket).any_address

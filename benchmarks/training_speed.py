@@ -38,8 +38,8 @@ from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
 from ita_pipeline.ner.encoders import MINILM, find_encoder, load_encoder
 from ita_pipeline.ner.tagger import new_tagger
 from ita_pipeline.ner.tags import TagScheme
+from ita_pipeline.ner.training.checkpoints import Workdir
 from ita_pipeline.ner.training.loop import train
-from ita_pipeline.ner.training.workdir import Workdir
 from ita_pipeline.ner.views import EncodedPost, ViewEncoder, encode_posts
 
 EXPERIMENT, ROUNDS, POSTS, LONGEST = "twitter15-bundled", 3, 800, 256

@@ -45,13 +45,14 @@ class LinearChainCRF(nn.Module):
         self.transitions = nn.Parameter(torch.zeros(num_tags, num_tags))
         self.starts = nn.Parameter(torch.zeros(num_tags))
         self.ends = nn.Parameter(torch.zeros(num_tags))
-        self.transition_penalty: Tensor
-        self.start_penalty: Tensor
-        self.end_penalty: Tensor
-        self.register_buffer("transition_penalty", build_penalty(may_follow, (num_tags, num_tags)))
-        self.register_buffer("start_penalty", build_penalty(may_start, (num_tags,)))
-        self.register_buffer("end_penalty", build_penalty(may_end, (num_tags,)))
-        self.mixing_steps = count_mixing_steps(may_follow, may_start, may_end, num_tags)
+        follow = np.ones((num_tags, num_tags), bool) if may_follow is None else np.array(may_follow, bool)
+        start, end = (
+            np.ones(num_tags, bool) if tags is None else np.array(tags, bool) for tags in (may_start, may_end)
+        )
+        self.transition_penalty = nn.Buffer(torch.where(torch.tensor(follow), 0.0, FORBIDDEN))
+        self.start_penalty = nn.Buffer(torch.where(torch.tensor(start), 0.0, FORBIDDEN))
+        self.end_penalty = nn.Buffer(torch.where(torch.tensor(end), 0.0, FORBIDDEN))
+        self.mixing_steps = count_mixing_steps(follow, start, end)
 
     def moves(self) -> Tensor:
         """The scores of moves, (K + 1, K + 1), on the CPU: starts in the last row, ends in the last column."""
@@ -198,17 +199,12 @@ def frame_moves(transitions: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
     return torch.cat([torch.cat([transitions, ends[:, None]], dim=1), pad(starts, (0, 1))[None]])
 
 
-def count_mixing_steps(
-    follow: Sequence[Sequence[bool]] | None, start: Sequence[bool] | None, end: Sequence[bool] | None, tags: int
-) -> float:
+def count_mixing_steps(may_follow: np.ndarray, may_start: np.ndarray, may_end: np.ndarray) -> float:
     """The number of transitions by which any tag can be reached from any tag.
 
     It is infinite if it is above eight, or if sentences of some length have no possible tags.
     """
-    may_follow = np.ones((tags, tags), bool) if follow is None else np.array(follow, bool)
-    may_end = np.ones(tags, bool) if end is None else np.array(end, bool)
-    here = np.ones(tags, bool) if start is None else np.array(start, bool)
-    reach = np.eye(tags, dtype=bool)
+    here, reach = may_start, np.eye(len(may_start), dtype=bool)
     for moves in range(1, 9):
         if not (here & may_end).any():
             break
@@ -216,13 +212,6 @@ def count_mixing_steps(
         if reach.all():
             return moves
     return math.inf
-
-
-def build_penalty(allowed: Sequence[bool] | Sequence[Sequence[bool]] | None, shape: tuple[int, ...]) -> Tensor:
-    """Zero for what is allowed, `FORBIDDEN` for the rest."""
-    if allowed is None:
-        return torch.zeros(shape)
-    return torch.where(torch.tensor(allowed).reshape(shape), 0.0, FORBIDDEN)
 
 
 def prepare_inputs(emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -32,9 +32,8 @@ class Lattice:
 
     def __init__(self, emissions: np.ndarray, mask: np.ndarray, moves: np.ndarray) -> None:
         self.words, self.moves, self.lengths = frame_emissions(emissions, mask), moves, mask.sum(axis=1).tolist()
-        # Before the first word, every sentence is outside.
-        self.start = np.full(self.words.shape[1:], IMPOSSIBLE)
-        self.start[:, -1] = 0
+        # Before the first word, as after the last, every sentence is outside.
+        self.start = self.words[-1]
 
     @cached_property
     def passes(self) -> tuple[np.ndarray, np.ndarray]:

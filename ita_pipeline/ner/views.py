@@ -161,8 +161,7 @@ def collate(views: Sequence[View], pad: int) -> dict[str, Tensor]:
     positions = []
     offset = 0
     for view in views:
-        flat = [-1 if pair == VANISHED else (offset + pair[0]) * width + pair[1] for pair in view.positions]
-        positions.append(flat)
+        positions.append([-1 if at == VANISHED else (offset + at[0]) * width + at[1] for at in view.positions])
         offset += len(view.rows)
     batch = {
         "input_ids": _pad_rows(rows, width, pad),

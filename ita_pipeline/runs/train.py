@@ -26,12 +26,10 @@ from ita_pipeline.ner.encoders import load_encoder, max_row_length
 from ita_pipeline.ner.metrics.errors import analyze, surface_forms
 from ita_pipeline.ner.metrics.scores import score_views
 from ita_pipeline.ner.prediction import ScoredSpan, ViewPredictions, predict_views
-from ita_pipeline.ner.training.checkpoints import convert_save_errors
+from ita_pipeline.ner.training.checkpoints import Workdir, convert_save_errors
 from ita_pipeline.ner.training.distributed import World
 from ita_pipeline.ner.training.history import EpochScore, best_epoch
 from ita_pipeline.ner.training.loggers import TENSORBOARD
-from ita_pipeline.ner.training.loop import train
-from ita_pipeline.ner.training.workdir import Workdir
 from ita_pipeline.ner.views import EncodedPost, ViewEncoder, encode_posts
 from ita_pipeline.ner.word_shapes import is_uncased
 from ita_pipeline.runs.plan import RunInputs
@@ -156,6 +154,7 @@ def _train_tagger(inputs: RunInputs, workdir: Workdir) -> TrainedTagger:
     from transformers.utils import logging as transformers_logging
 
     from ita_pipeline.ner.tagger import new_tagger
+    from ita_pipeline.ner.training.loop import train
 
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()

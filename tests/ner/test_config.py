@@ -1,11 +1,11 @@
-"""Settings of training: the experiments that come with the package."""
+"""Settings of training, and the experiments that come with the package."""
 
 from __future__ import annotations
 
 import pytest
 
 from ita_pipeline.core.config import config_files, find_config, parse_config, read_yaml
-from ita_pipeline.ner.config import TrainingConfig
+from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
 
 
 @pytest.mark.parametrize("name", sorted(config_files("experiments")))
@@ -15,3 +15,8 @@ def test_every_experiment_is_complete(name: str):
     usual = {"max_length", "seed", "patience", "precision", "word_shapes"}
     assert set(written) >= set(TrainingConfig.model_fields) - usual
     assert set(written["objective"]) == set(type(config.objective).model_fields)
+
+
+def test_without_alignment_only_the_view_with_context_is_trained_on():
+    objective = ObjectiveConfig().without_alignment()
+    assert (objective.text, objective.context, objective.alignment) == (0, 1, 0)

@@ -1,4 +1,4 @@
-"""The tagger: its objective from the parts, and what is saved is what is loaded."""
+"""The tagger: its objective from the parts, alignment from its definition, and what is saved is what is loaded."""
 
 from __future__ import annotations
 
@@ -7,51 +7,20 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ita_pipeline.corpus.posts import Post, Span, join_words
-from ita_pipeline.ner.alignment import alignment_loss
 from ita_pipeline.ner.config import ObjectiveConfig
 from ita_pipeline.ner.prediction import tag_views
-from ita_pipeline.ner.tagger import Tagger, new_tagger
+from ita_pipeline.ner.tagger import Tagger, alignment_loss, new_tagger
 from ita_pipeline.ner.training.batching import Batcher
 from ita_pipeline.ner.views import EncodedPost, ViewEncoder, collate, encode_posts
 from ita_pipeline.ner.word_shapes import WordShape
-from tests.support.tiny_encoder import build_bert, load
-
-TYPES = ("LOC", "PER")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_bert(tmp_path_factory.mktemp("bert"))
+from tests.support.tiny_encoder import load
+from tests.support.tiny_tagger import POSTS, TYPES, random_tagger
 
 
-def post(words: str, *spans: Span) -> Post:
-    found = tuple(words.split())
-    text, offsets = join_words(found)
-    return Post(text, text, found, offsets, gold=spans)
-
-
-POSTS = [
-    (post("ada spoke in leeds", Span(0, 1, "PER"), Span(3, 4, "LOC")), ("a woman",)),
-    (post("so it is"), ()),
-    (post("bob", Span(0, 1, "PER")), ("two men", "bob fc")),
-]
-
-
-def made(
-    folder: Path, objective: ObjectiveConfig, word_dropout: float = 0.0
-) -> tuple[Tagger, list[EncodedPost], Any]:
-    encoder, tokenizer = load(folder)
-    torch.manual_seed(1)
-    tagger = new_tagger(encoder, TYPES, word_dropout, 64, objective).eval()
-    with torch.no_grad():
-        for parameter in tagger.crf.parameters():
-            parameter.normal_()
-    return tagger, encode_posts(POSTS, ViewEncoder(tokenizer, 64)), tokenizer
-
-
-def parts(tagger: Tagger, examples: list[EncodedPost], pad: int) -> tuple[dict[str, Any], torch.Tensor]:
+def batch_and_loss(tagger: Tagger, examples: list[EncodedPost], pad: int) -> tuple[dict[str, Any], torch.Tensor]:
     batch = Batcher(tagger.config.scheme, examples, pad)(range(len(examples)))
     return batch, tagger(**batch)["loss"]
 
@@ -60,9 +29,11 @@ def parts(tagger: Tagger, examples: list[EncodedPost], pad: int) -> tuple[dict[s
     "goal",
     [ObjectiveConfig(), ObjectiveConfig(text=0, context=1, alignment=0), ObjectiveConfig(text=0, alignment=2)],
 )
-def test_the_loss_is_the_weighted_sum_of_both_views_and_their_divergence(folder: Path, goal: ObjectiveConfig):
-    tagger, examples, tokenizer = made(folder, goal)
-    batch, loss = parts(tagger, examples, tokenizer.pad_token_id)
+def test_the_loss_is_the_weighted_sum_of_both_views_and_their_divergence(
+    encoder_folder: Path, goal: ObjectiveConfig
+):
+    tagger, examples, tokenizer = random_tagger(encoder_folder, goal)
+    batch, loss = batch_and_loss(tagger, examples, tokenizer.pad_token_id)
     tags, mask = batch["tags"], batch["mask"]
     text = tagger.emissions(**batch["text"])
     both = tagger.emissions(**batch["context"])
@@ -76,19 +47,19 @@ def test_the_loss_is_the_weighted_sum_of_both_views_and_their_divergence(folder:
     assert loss.item() == pytest.approx(expected.item() / 3, rel=1e-5)
 
 
-def test_the_gradient_is_finite_and_reaches_every_part(folder: Path):
-    tagger, examples, tokenizer = made(folder, ObjectiveConfig(), word_dropout=0.3)
+def test_the_gradient_is_finite_and_reaches_every_part(encoder_folder: Path):
+    tagger, examples, tokenizer = random_tagger(encoder_folder, ObjectiveConfig(), word_dropout=0.3)
     tagger.train()
-    parts(tagger, examples, tokenizer.pad_token_id)[1].backward()
+    batch_and_loss(tagger, examples, tokenizer.pad_token_id)[1].backward()
     for name, parameter in tagger.named_parameters():
         if "pooler" not in name:
             assert parameter.grad is not None, name
             assert parameter.grad.isfinite().all(), name
 
 
-def test_word_dropout_zeroes_whole_words_in_training_only(folder: Path):
-    tagger, examples, tokenizer = made(folder, ObjectiveConfig(), word_dropout=0.999)
-    batch, _ = parts(tagger, examples, tokenizer.pad_token_id)
+def test_word_dropout_zeroes_whole_words_in_training_only(encoder_folder: Path):
+    tagger, examples, tokenizer = random_tagger(encoder_folder, ObjectiveConfig(), word_dropout=0.999)
+    batch, _ = batch_and_loss(tagger, examples, tokenizer.pad_token_id)
     bias = tagger.linear.bias.expand(batch["text"]["positions"].shape[1], -1)
     tagger.train()
     torch.manual_seed(5)
@@ -97,8 +68,8 @@ def test_word_dropout_zeroes_whole_words_in_training_only(folder: Path):
     assert not torch.allclose(tagger.emissions(**batch["text"])[0], bias)
 
 
-def test_a_saved_tagger_is_loaded_with_the_same_weights_and_answers(folder: Path, tmp_path: Path):
-    tagger, examples, tokenizer = made(folder, ObjectiveConfig())
+def test_a_saved_tagger_is_loaded_with_the_same_weights_and_answers(encoder_folder: Path, tmp_path: Path):
+    tagger, examples, tokenizer = random_tagger(encoder_folder, ObjectiveConfig())
     tagger.save_pretrained(tmp_path / "model")
     assert {file.name for file in (tmp_path / "model").iterdir()} == {"config.json", "model.safetensors"}
     again = Tagger.from_pretrained(tmp_path / "model").eval()
@@ -111,27 +82,10 @@ def test_a_saved_tagger_is_loaded_with_the_same_weights_and_answers(folder: Path
     assert answers[0] == answers[1]
 
 
-def test_predictions_do_not_depend_on_their_neighbours_in_the_batch(folder: Path):
-    tagger, examples, tokenizer = made(folder, ObjectiveConfig())
-    views = [example.text for example in examples] + [example.context for example in examples if example.context]
-    together = tag_views(tagger, views, tokenizer.pad_token_id)
-    for view, found in zip(views, together, strict=True):
-        (alone,) = tag_views(tagger, [view], tokenizer.pad_token_id)
-        assert [mention.span for mention in alone] == [mention.span for mention in found]
-        assert [m.score for m in alone] == pytest.approx([m.score for m in found], abs=1e-5)
-        assert all(0 <= mention.score <= 1 for mention in found)
-
-
-def test_a_post_without_words_has_no_mention(folder: Path):
-    tagger, _, tokenizer = made(folder, ObjectiveConfig())
-    empty = ViewEncoder(tokenizer, 64).encode([])
-    assert tag_views(tagger, [empty], tokenizer.pad_token_id) == [[]]
-
-
-def test_word_shapes_change_nothing_at_first_and_are_learned(folder: Path, tmp_path: Path):
-    encoder, tokenizer = load(folder)
+def test_word_shapes_change_nothing_at_first_and_are_learned(encoder_folder: Path, tmp_path: Path):
+    encoder, tokenizer = load(encoder_folder)
     tagger = new_tagger(encoder, TYPES, 0.0, 64, ObjectiveConfig(), word_shapes=True).eval()
-    batch, loss = parts(tagger, encode_posts(POSTS, ViewEncoder(tokenizer, 64, word_shapes=True)), 0)
+    batch, loss = batch_and_loss(tagger, encode_posts(POSTS, ViewEncoder(tokenizer, 64, word_shapes=True)), 0)
     without = {name: {**batch[name], "shapes": None} for name in ("text", "context")}
     assert loss.item() == pytest.approx(tagger(**{**batch, **without})["loss"].item(), rel=1e-6)
     loss.backward()
@@ -144,11 +98,53 @@ def test_word_shapes_change_nothing_at_first_and_are_learned(folder: Path, tmp_p
     assert Tagger.from_pretrained(tmp_path / "model").config.word_shapes
 
 
-def test_capitals_reach_an_encoder_that_drops_them(folder: Path):
-    encoder, tokenizer = load(folder)
+def test_capitals_reach_an_encoder_that_drops_them(encoder_folder: Path):
+    encoder, tokenizer = load(encoder_folder)
     tagger = new_tagger(encoder, TYPES, 0.0, 64, ObjectiveConfig(), word_shapes=True).eval()
     assert tagger.shapes is not None
     torch.nn.init.normal_(tagger.shapes.weight)
     layout = ViewEncoder(tokenizer, 64, word_shapes=True)
     lower, title = (tagger.emissions(**collate([layout.encode([word])], 0)) for word in ("ada", "Ada"))
     assert not torch.allclose(lower, title)
+
+
+def by_hand(student: torch.Tensor, teacher: torch.Tensor, lengths: list[int], temperature: float) -> list[float]:
+    found = []
+    for row, length in enumerate(lengths):
+        total = 0.0
+        for place in range(length):
+            p = torch.softmax(student[row, place] / temperature, dim=0)
+            q = torch.softmax(teacher[row, place] / temperature, dim=0)
+            total += float((q * (q.log() - p.log())).sum())
+        found.append(temperature**2 * total)
+    return found
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=3), st.sampled_from([0.5, 1.0, 4.0]), st.integers(0, 999))
+def test_it_is_the_divergence_of_the_tempered_marginals(lengths: list[int], temperature: float, seed: int):
+    torch.manual_seed(seed)
+    student, teacher = torch.randn(2, len(lengths), 4, 5, dtype=torch.float64)
+    mask = torch.arange(4)[None] < torch.tensor(lengths)[:, None]
+    found = alignment_loss(student, teacher, mask, temperature)
+    assert found.tolist() == pytest.approx(by_hand(student, teacher, lengths, temperature))
+    shifted = alignment_loss(student + 3, teacher - 7, mask, temperature)
+    assert shifted.tolist() == pytest.approx(found.tolist())
+
+
+def test_equal_views_cost_nothing_and_padding_never_does():
+    same = torch.randn(1, 3, 4)
+    mask = torch.tensor([[True, True, False]])
+    assert alignment_loss(same, same, mask, 4.0).item() == pytest.approx(0, abs=1e-6)
+    far = same.clone()
+    far[0, 2] = float("inf")
+    assert alignment_loss(same, far, mask, 4.0).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_no_gradient_reaches_the_teacher():
+    student = torch.randn(1, 2, 3, requires_grad=True)
+    teacher = torch.randn(1, 2, 3, requires_grad=True)
+    alignment_loss(student, teacher, torch.ones(1, 2, dtype=torch.bool), 2.0).sum().backward()
+    assert student.grad is not None
+    assert student.grad.abs().sum() > 0
+    assert teacher.grad is None

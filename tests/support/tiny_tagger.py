@@ -1,17 +1,18 @@
-"""A small tagger and posts to train it on, whole in a second."""
+"""Small taggers, and posts to train them on within a second."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
 from ita_pipeline.ner.tagger import Tagger, new_tagger
+from ita_pipeline.ner.training.checkpoints import Workdir
 from ita_pipeline.ner.training.history import EpochScore
 from ita_pipeline.ner.training.loop import train
-from ita_pipeline.ner.training.workdir import Workdir
 from ita_pipeline.ner.views import EncodedPost, ViewEncoder, encode_posts
 from tests.support.messages import logged_messages
 from tests.support.tiny_encoder import load
@@ -68,3 +69,35 @@ def bench(
     tagger = new_tagger(encoder, ("LOC", "PER"), config.word_dropout, 64, config.objective)
     examples = encode_posts(posts(repeated), ViewEncoder(tokenizer, 64))
     return Bench(tagger, examples, config, tokenizer.pad_token_id, Workdir(desk, every))
+
+
+TYPES = ("LOC", "PER")
+
+
+def create_post(words: str, *spans: Span) -> Post:
+    """A post of these words, which is its own id."""
+    text, offsets = join_words(tuple(words.split()))
+    return Post(text, text, tuple(words.split()), offsets, gold=spans)
+
+
+# One of the posts has no contexts.
+POSTS = [
+    (create_post("ada spoke in leeds", Span(0, 1, "PER"), Span(3, 4, "LOC")), ("a woman",)),
+    (create_post("so it is"), ()),
+    (create_post("bob", Span(0, 1, "PER")), ("two men", "bob fc")),
+]
+
+
+def random_tagger(
+    encoder_folder: Path, objective: ObjectiveConfig, word_dropout: float = 0.0
+) -> tuple[Tagger, list[EncodedPost], Any]:
+    """A tagger with a random CRF, `POSTS` encoded for it, and its tokenizer."""
+    import torch
+
+    encoder, tokenizer = load(encoder_folder)
+    torch.manual_seed(1)
+    tagger = new_tagger(encoder, TYPES, word_dropout, 64, objective).eval()
+    with torch.no_grad():
+        for parameter in tagger.crf.parameters():
+            parameter.normal_()
+    return tagger, encode_posts(POSTS, ViewEncoder(tokenizer, 64)), tokenizer

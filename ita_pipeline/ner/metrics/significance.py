@@ -6,16 +6,14 @@ Both tests sample complete posts, since the mentions of a post are not independe
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ita_pipeline.corpus.posts import Span
 from stages.base import Frozen
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    # Right, predicted and gold mentions of each post, (posts, 3).
-    Counts = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+# Right, predicted and gold mentions of each post, (posts, 3).
+Counts = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
 SAMPLES = 10_000
@@ -85,8 +83,6 @@ def compare(
 
 def count_mentions(gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]]) -> Counts:
     """Right, predicted and gold mentions of each post, (posts, 3)."""
-    import numpy as np
-
     pairs = [(set(one), set(other)) for one, other in zip(gold, predicted, strict=True)]
     rows = [[len(wanted & guessed), len(guessed), len(wanted)] for wanted, guessed in pairs]
     return np.array(rows, np.float64)
@@ -94,16 +90,12 @@ def count_mentions(gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[
 
 def f1(totals: np.ndarray) -> np.ndarray:
     """Micro F1 of totals (…, 3); zero if no mention is right."""
-    import numpy as np
-
     right, both = totals[..., 0], totals[..., 1] + totals[..., 2]
     return np.divide(2 * right, both, out=np.zeros_like(right), where=both > 0)
 
 
 def bootstrap(a: Counts, b: Counts, samples: int, seed: int) -> Bootstrap:
     """Draw samples of the posts and measure the difference in F1."""
-    import numpy as np
-
     random, posts = np.random.default_rng(seed), len(a)
     parts = []
     for size in batch_sizes(samples, posts):
@@ -117,8 +109,6 @@ def bootstrap(a: Counts, b: Counts, samples: int, seed: int) -> Bootstrap:
 
 def randomize(a: Counts, b: Counts, samples: int, seed: int) -> Randomization:
     """Exchange the predictions of random posts and measure how often the difference is as large."""
-    import numpy as np
-
     random, posts = np.random.default_rng(seed), len(a)
     observed = abs(float(f1(b.sum(0)) - f1(a.sum(0))))
     extreme = 0

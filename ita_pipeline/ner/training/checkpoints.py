@@ -1,4 +1,4 @@
-"""Checkpoints of a training, as safetensors and JSON.
+"""The work folder of an unfinished training, and its checkpoints as safetensors and JSON.
 
     step-00000250/
         model.safetensors      the weights
@@ -137,6 +137,33 @@ class Checkpoints:
             draft.rename(final)
             sync_to_disk(self.folder)
         remove_others(self.folder, final.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Workdir:
+    """The files of an unfinished training, from which it can resume.
+
+    The trainer writes a checkpoint at the end of each epoch and, if `checkpoint_every` is positive, after so many
+    updates. `report_to` names reporters of `transformers`, which get updates and epochs.
+    """
+
+    folder: Path
+    checkpoint_every: int = 0
+    report_to: tuple[str, ...] = ()
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """The checkpoints of the training."""
+        return Checkpoints(self.folder / "checkpoints")
+
+    @property
+    def log(self) -> Path:
+        """The log of updates and epochs, as JSON lines."""
+        return self.folder / "log.jsonl"
+
+    def model(self, epoch: int) -> Path:
+        """The weights of an epoch, in Hugging Face format, which exist until a later epoch is better."""
+        return self.folder / "best" / f"epoch-{epoch:03d}"
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -81,10 +80,9 @@ class World:
 
             distributed.barrier()
 
-    def all_reduce(self, tensors: Iterable[Tensor]) -> None:
-        """Replace each tensor by its sum over all processes, with the same bits in each."""
+    def all_reduce(self, tensor: Tensor) -> None:
+        """Replace a tensor by its sum over all processes, with the same bits in each."""
         if self.size > 1:
             from torch import distributed
 
-            for tensor in tensors:
-                distributed.all_reduce(tensor)
+            distributed.all_reduce(tensor)

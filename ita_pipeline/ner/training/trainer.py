@@ -10,7 +10,6 @@ saving and loading are therefore replaced by those of `checkpoints`; loop, sched
 from __future__ import annotations
 
 import dataclasses
-import gc
 import json
 import logging
 import math
@@ -19,7 +18,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate.utils.memory import should_reduce_batch_size
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 
     from ita_pipeline.ner.config import TrainingConfig
     from ita_pipeline.ner.tagger import Tagger
-    from ita_pipeline.ner.training.workdir import Workdir
+    from ita_pipeline.ner.training.checkpoints import Workdir
 
 logger = logging.getLogger(__name__)
 
@@ -114,11 +113,8 @@ class TaggerTrainer(Trainer):
         if world.size > 1:
             # Each process has its own dropout, which follows from the step, so that no state needs saving.
             torch.manual_seed(hash((self.config.seed, self.state.global_step, world.rank)) % 2**63)
-        while True:
-            # Trainer's wrapped model would add up the gradients of the processes after each part.
-            losses = self.reduce(self.accumulate_gradient(self.tagger, own, len(posts)))
-            if losses is not None:
-                break
+        # Trainer's wrapped model would add up the gradients of the processes after each part.
+        while (losses := self.reduce(self.accumulate_gradient(self.tagger, own, len(posts)))) is None:
             self._halve_micro_batch(model)
         if not math.isfinite(losses["loss"]):
             what = f"the loss is {losses['loss']} at update {self.state.global_step + 1}"
@@ -137,15 +133,14 @@ class TaggerTrainer(Trainer):
             dtype=torch.float32 if device.type == "mps" else torch.float64,
             device=device,
         )
-        self.world.all_reduce([sums])
+        self.world.all_reduce(sums)
         failed, *values = sums.tolist()
         if failed:
             return None
-        parameters = [parameter for parameter in self.tagger.parameters() if parameter.requires_grad]
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        self.world.all_reduce(parameter.grad for parameter in parameters if parameter.grad is not None)
+        for parameter in self.tagger.parameters():
+            if parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                self.world.all_reduce(parameter.grad)
         return dict(zip(LOSS_PARTS, values, strict=True))
 
     def accumulate_gradient(
@@ -179,9 +174,7 @@ class TaggerTrainer(Trainer):
             hint = "take a smaller encoder (--encoder), or shorter rows: --set training.max_length=128"
             raise UsageError("memory does not suffice to train on one post at a time", hint)
         model.zero_grad()
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        clear_device_cache(garbage_collection=True)
         self.micro_batch = max(1, self.micro_batch // 2)
         posts = self.config.posts_per_update
         logger.info(f"out of memory: {self.micro_batch} posts at a time from here, {posts} an update as before")

@@ -17,7 +17,6 @@ from safetensors.torch import load_file, save_file
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.ner.training.checkpoints import Checkpoints
 from ita_pipeline.ner.training.trainer import TaggerTrainer
-from tests.support.tiny_encoder import build_bert
 from tests.support.tiny_tagger import QUICK, Bench, bench
 
 EPOCHS = QUICK.model_copy(update={"epochs": 3})
@@ -26,11 +25,6 @@ UPDATES = 18
 
 class KilledError(Exception):
     """Stands for a process that ends in the middle of an update."""
-
-
-@pytest.fixture(scope="module")
-def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_bert(tmp_path_factory.mktemp("bert"))
 
 
 @pytest.fixture(scope="module")

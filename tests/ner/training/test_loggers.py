@@ -11,9 +11,9 @@ from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
 from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.ner.training.checkpoints import Workdir
 from ita_pipeline.ner.training.loggers import TrainingLog, create_reporters
 from ita_pipeline.ner.training.loop import train
-from ita_pipeline.ner.training.workdir import Workdir
 from tests.support.tiny_encoder import build_bert
 from tests.support.tiny_tagger import QUICK, bench
 

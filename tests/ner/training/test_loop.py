@@ -16,18 +16,13 @@ from ita_pipeline.ner.metrics.errors import surface_forms
 from ita_pipeline.ner.metrics.scores import Score, Scores, score_views
 from ita_pipeline.ner.prediction import predict_views
 from ita_pipeline.ner.tagger import Tagger
-from ita_pipeline.ner.training import callback
+from ita_pipeline.ner.training import loop
 from ita_pipeline.ner.training.history import best_epoch
 from ita_pipeline.ner.views import ViewEncoder, encode_posts
 from ita_pipeline.runs.run import Run
 from ita_pipeline.runs.train import write_split
-from tests.support.tiny_encoder import build_bert, load
+from tests.support.tiny_encoder import load
 from tests.support.tiny_tagger import QUICK, bench
-
-
-@pytest.fixture(scope="module")
-def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_bert(tmp_path_factory.mktemp("bert"))
 
 
 def test_it_learns_from_the_picture_what_the_words_leave_open(tmp_path: Path, encoder_folder: Path):
@@ -64,7 +59,7 @@ def test_patience_ends_a_training_that_gets_no_better(
         micro = Score(precision=value, recall=value, f1=value, support=1)
         return (Scores(micro=micro, types={}, macro_f1=value),) * 2
 
-    monkeypatch.setattr(callback, "score_views", fixed)
+    monkeypatch.setattr(loop, "score_views", fixed)
     made = bench(encoder_folder, tmp_path, QUICK.model_copy(update={"patience": 2}))
     history = made.train()
     assert [epoch.text_f1 for epoch in history] == [0.2, 0.6, 0.5, 0.6, 0.4, 0.3]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,10 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.tagger import Tagger
 from ita_pipeline.ner.training.batching import Batcher
+from ita_pipeline.ner.training.checkpoints import Workdir
 from ita_pipeline.ner.training.distributed import World
-from ita_pipeline.ner.training.optimizer import unique_weights
 from ita_pipeline.ner.training.trainer import TaggerTrainer
-from ita_pipeline.ner.training.workdir import Workdir
-from tests.support.tiny_encoder import build_bert
 from tests.support.tiny_tagger import QUICK, bench
-
-
-@pytest.fixture(scope="module")
-def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_bert(tmp_path_factory.mktemp("bert"))
 
 
 def trainer(encoder_folder: Path, folder: Path, config: TrainingConfig) -> TaggerTrainer:
@@ -141,11 +133,3 @@ def test_a_loss_that_is_no_number_ends_the_training(encoder_folder: Path, tmp_pa
     torch.nn.init.constant_(made.tagger.linear.bias, float("nan"))
     with pytest.raises(UsageError, match="the loss is nan at update 1"):
         made.train()
-
-
-def test_tied_weights_are_saved_once(encoder_folder: Path, tmp_path: Path):
-    made = bench(encoder_folder, tmp_path)
-    before = unique_weights(made.tagger)
-    layers: Sequence[Any] = made.tagger.encoder.encoder.layer
-    layers[1].output.dense.weight = layers[0].output.dense.weight
-    assert before.keys() - unique_weights(made.tagger).keys() == {"encoder.encoder.layer.1.output.dense.weight"}

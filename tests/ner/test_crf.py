@@ -197,7 +197,7 @@ def test_long_sentences_with_extreme_scores_stay_finite(scale: float, dtype: tor
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e3])
-def test_a_path_that_looks_hopeless_at_first_is_not_lost(scale: float):
+def test_a_path_with_a_very_low_beginning_is_not_lost(scale: float):
     """Two tags that never meet: at both ends one is better, in the middle the other, by more than a float holds."""
     crf = LinearChainCRF(2, may_follow=[[True, False], [False, True]])
     emissions = scale * torch.tensor([[[1.0, 0.0], [0.0, 3.0], [1.0, 0.0]]])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,7 +122,7 @@ def test_a_batch_of_only_empty_sentences_is_certain():
     assert crf.lattice(emissions, mask).log_partition.tolist() == [0, 0]
 
 
-def test_sentences_with_room_for_no_words_are_certain():
+def test_a_batch_without_any_column_is_certain():
     crf = LinearChainCRF(3)
     emissions, mask = torch.zeros(2, 0, 3), torch.zeros(2, 0, dtype=torch.bool)
     assert crf.log_likelihood(emissions, torch.zeros(2, 0, dtype=torch.long), mask).tolist() == [0, 0]
@@ -129,3 +132,9 @@ def test_sentences_with_room_for_no_words_are_certain():
 def test_fewer_than_one_best_sequence_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         random_crf(2, 0).k_best(torch.zeros(1, 2, 2), k=0)
+
+
+def test_inference_does_not_load_torch():
+    code = "import sys, ita_pipeline.ner.crf_inference; print('torch' in sys.modules)"
+    command, root = [sys.executable, "-c", code], Path(__file__).parents[2]
+    assert subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout == "False\n"

@@ -11,7 +11,7 @@ from stages.base import StageError
 from tests.support.tiny_encoder import build_bert
 
 
-def test_minilm_comes_with_its_package_and_reads_512_pieces():
+def test_minilm_comes_with_its_package_and_reads_512_subtokens():
     found = find_encoder("minilm")
     assert found.identity.startswith("sha256:")
     model, tokenizer = load_encoder(found)
@@ -19,7 +19,7 @@ def test_minilm_comes_with_its_package_and_reads_512_pieces():
     assert max_row_length(model, tokenizer) == 512
 
 
-def test_a_folder_is_an_encoder_wherever_it_lies(tmp_path: Path):
+def test_a_moved_encoder_folder_keeps_its_identity(tmp_path: Path):
     here = find_encoder(str(build_bert(tmp_path / "here")))
     (tmp_path / "here").rename(tmp_path / "there")
     there = find_encoder(str(tmp_path / "there"))
@@ -28,7 +28,7 @@ def test_a_folder_is_an_encoder_wherever_it_lies(tmp_path: Path):
     assert max_row_length(model, tokenizer) == 64
 
 
-def test_an_encoder_that_cannot_be_had_is_named():
+def test_an_unavailable_encoder_is_named():
     with pytest.raises(StageError, match="FacebookAI/xlm-roberta-large is not on this machine") as caught:
         find_encoder("FacebookAI/xlm-roberta-large")
     assert "--preset bundled" in caught.value.hint

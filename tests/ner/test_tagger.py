@@ -68,7 +68,7 @@ def test_word_dropout_zeroes_whole_words_in_training_only(encoder_folder: Path):
     assert not torch.allclose(tagger.emissions(**batch["text"])[0], bias)
 
 
-def test_a_saved_tagger_is_loaded_with_the_same_weights_and_answers(encoder_folder: Path, tmp_path: Path):
+def test_a_saved_tagger_is_loaded_with_the_same_weights_and_predictions(encoder_folder: Path, tmp_path: Path):
     tagger, examples, tokenizer = random_tagger(encoder_folder, ObjectiveConfig())
     tagger.save_pretrained(tmp_path / "model")
     assert {file.name for file in (tmp_path / "model").iterdir()} == {"config.json", "model.safetensors"}
@@ -122,7 +122,7 @@ def by_hand(student: torch.Tensor, teacher: torch.Tensor, lengths: list[int], te
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=3), st.sampled_from([0.5, 1.0, 4.0]), st.integers(0, 999))
-def test_it_is_the_divergence_of_the_tempered_marginals(lengths: list[int], temperature: float, seed: int):
+def test_alignment_is_the_divergence_of_the_tempered_marginals(lengths: list[int], temperature: float, seed: int):
     torch.manual_seed(seed)
     student, teacher = torch.randn(2, len(lengths), 4, 5, dtype=torch.float64)
     mask = torch.arange(4)[None] < torch.tensor(lengths)[:, None]
@@ -132,7 +132,7 @@ def test_it_is_the_divergence_of_the_tempered_marginals(lengths: list[int], temp
     assert shifted.tolist() == pytest.approx(found.tolist())
 
 
-def test_equal_views_cost_nothing_and_padding_never_does():
+def test_equal_views_and_padding_have_no_divergence():
     same = torch.randn(1, 3, 4)
     mask = torch.tensor([[True, True, False]])
     assert alignment_loss(same, same, mask, 4.0).item() == pytest.approx(0, abs=1e-6)

@@ -47,7 +47,7 @@ def test_labels_are_iobes():
     assert SCHEME.encode([Span(0, 1, "PER"), Span(1, 4, "LOC")], 5) == [5, 2, 3, 4, 0]
 
 
-def test_a_type_that_is_not_the_scheme_s_is_refused():
+def test_a_type_outside_the_scheme_is_refused():
     with pytest.raises(ValueError, match="ORG"):
         SCHEME.encode([Span(0, 1, "ORG")], 1)
 

@@ -89,7 +89,7 @@ def test_each_sub_token_has_the_shape_of_its_word_in_contexts_too(tokenizer: Any
     st.lists(st.tuples(st.text("aB1# ", max_size=12), st.none() | st.integers(0, 6)), max_size=4),
     st.integers(6, 24),
 )
-def test_shapes_lie_beside_the_sub_tokens_of_contexts_that_are_cut(
+def test_shapes_match_the_sub_tokens_of_truncated_contexts(
     tokenizer: Any, contexts: list[tuple[str, int | None]], length: int
 ):
     texts = [text if most is None else ReservedContext(text, most) for text, most in contexts]
@@ -104,7 +104,7 @@ def test_shapes_lie_beside_the_sub_tokens_of_contexts_that_are_cut(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text("aBc1#\u200d", min_size=1, max_size=6), min_size=1, max_size=40), st.integers(6, 20))
-def test_shapes_lie_beside_the_sub_tokens_in_windows_too(tokenizer: Any, words: list[str], length: int):
+def test_shapes_match_the_sub_tokens_of_windows(tokenizer: Any, words: list[str], length: int):
     plain = ViewEncoder(tokenizer, length).encode(words, ["A context"])
     view = ViewEncoder(tokenizer, length, word_shapes=True).encode(words, ["A context"])
     assert (view.rows, view.positions, view.trimmed) == (plain.rows, plain.positions, plain.trimmed)
@@ -121,7 +121,7 @@ lengths = st.lists(st.tuples(st.integers(0, 12), st.none() | st.integers(0, 9)),
 
 @settings(deadline=None)
 @given(contexts=lengths, room=st.integers(-3, 40))
-def test_a_reserved_context_is_cut_last_and_nothing_goes_beyond_the_room(
+def test_a_reserved_context_is_cut_last_and_the_capacity_is_kept(
     contexts: list[tuple[int, int | None]], room: int
 ) -> None:
     sizes = [length for length, _ in contexts]

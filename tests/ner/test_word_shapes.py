@@ -32,7 +32,7 @@ from tests.support.tiny_encoder import build_bert, load
         (WordShape.SIGNS, "# @ ... \U0001f600 :)"),
     ],
 )
-def test_a_shape_says_how_a_word_is_written(shape: WordShape, words: str):
+def test_a_shape_describes_how_a_word_is_written(shape: WordShape, words: str):
     assert {word: classify_word(word) for word in words.split()} == dict.fromkeys(words.split(), shape)
 
 
@@ -41,7 +41,7 @@ def test_every_text_has_a_shape_of_a_word(word: str):
     assert classify_word(word) is not WordShape.NONE
 
 
-def test_a_tokenizer_that_drops_capitals_is_told_from_one_that_keeps_them(tmp_path: Path):
+def test_a_tokenizer_that_drops_capitals_is_recognized(tmp_path: Path):
     _, tokenizer = load(build_bert(tmp_path))
     assert is_uncased(tokenizer)
     tokenizer.backend_tokenizer.normalizer = None

@@ -63,7 +63,7 @@ def test_every_mention_is_counted_once(sentences: list[list[tuple[str, str]]]):
     assert sum(one.mentions for one in found.calibration.bins) == guessed
 
 
-def test_mentions_that_train_has_are_told_from_those_it_has_not():
+def test_mentions_seen_in_train_are_scored_apart_from_unseen_ones():
     known = surface_forms([post("in New York", Span(1, 3, "LOC"))])
     posts = [post("NEW YORK calls Ada", Span(0, 2, "LOC"), Span(3, 4, "PER")), post("new york", Span(0, 2, "ORG"))]
     found = analyze(posts, [scored(Span(0, 2, "LOC")), scored(Span(0, 2, "LOC"))], known)
@@ -78,7 +78,7 @@ def test_a_long_mention_is_one_of_four_words_or_more():
     assert found.by_length["4+"].f1 == 1
 
 
-def test_probabilities_that_say_what_they_mean_have_no_error():
+def test_calibrated_probabilities_have_no_calibration_error():
     posts = [post("a b c d", *(Span(n, n + 1, "PER") for n in range(3)))]
     predicted = [[ScoredSpan(Span(n, n + 1, "PER"), 0.75) for n in range(4)]]
     found = calibrate(posts, predicted)

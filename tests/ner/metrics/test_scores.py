@@ -90,7 +90,7 @@ def test_span_and_type_must_both_be_right():
     assert found.macro_f1 == pytest.approx((2 / 3 + 0 + 0) / 3)
 
 
-def test_nothing_to_find_and_nothing_found():
+def test_without_gold_and_predicted_mentions_scores_are_zero():
     assert score([[]], [[]]).micro.f1 == 0
 
 

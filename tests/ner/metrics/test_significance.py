@@ -18,7 +18,7 @@ RIGHT, WRONG = [Span(0, 1, "PER")], [Span(0, 1, "LOC")]
 
 
 @given(SENTENCES)
-def test_f1_is_the_one_that_is_reported(sentences: list[list[tuple[str, str]]]):
+def test_f1_equals_the_reported_f1(sentences: list[list[tuple[str, str]]]):
     gold, found = zip(*map(sentence, sentences), strict=True)
     assert float(f1(count_mentions(gold, found).sum(0))) == pytest.approx(score(gold, found).micro.f1)
 
@@ -61,14 +61,14 @@ def test_a_tagger_is_no_better_than_itself():
     assert found.randomisation.p == 1
 
 
-def test_a_tagger_that_is_always_better_is_hardly_so_by_chance():
+def test_a_tagger_that_is_always_better_is_significantly_better():
     found = compare([RIGHT] * 40, [[]] * 40, [RIGHT] * 40)
     assert found.difference == 1
     assert found.bootstrap.low == 1
     assert found.randomisation.p == 1 / 10_001
 
 
-def test_the_same_seed_gives_the_same_and_portions_make_all_samples():
+def test_the_same_seed_gives_the_same_result_and_batches_have_all_samples():
     gold, a, b = [RIGHT] * 30, [RIGHT, []] * 15, [RIGHT, RIGHT, []] * 10
     assert compare(gold, a, b, samples=300) == compare(gold, a, b, samples=300)
     assert compare(gold, a, b, samples=300) != compare(gold, a, b, samples=300, seed=2)

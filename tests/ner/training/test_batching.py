@@ -23,7 +23,7 @@ def test_every_post_is_in_one_batch_and_batches_are_full(lengths: list[int], siz
     assert len(batches) == len(BucketSampler(lengths, size, seed, lambda: 0))
 
 
-def test_posts_of_like_length_share_a_batch():
+def test_posts_of_similar_length_share_a_batch():
     lengths = [10 + 7919 * number % 100 for number in range(4000)]
     batches = make_buckets(lengths, 16, 1, 0)
     padded = sum(len(batch) * max(lengths[number] for number in batch) for batch in batches)
@@ -33,7 +33,7 @@ def test_posts_of_like_length_share_a_batch():
     assert abs(first - statistics.mean(lengths)) < 10
 
 
-def test_each_epoch_and_each_seed_has_an_order_of_its_own():
+def test_each_epoch_and_each_seed_has_its_own_order():
     lengths = list(range(100))
     orders = [str(make_buckets(lengths, 4, seed, epoch)) for seed in range(3) for epoch in range(3)]
     assert len(set(orders)) == 9
@@ -48,7 +48,7 @@ def test_the_order_is_the_same_in_another_process():
     assert done.stdout.strip() == str(make_buckets(list(range(40)), 4, 7, 2))
 
 
-def test_the_epoch_follows_from_the_updates_that_are_done():
+def test_the_epoch_follows_from_the_finished_updates():
     step = 0
     buckets = BucketSampler(list(range(10)), 3, 1, lambda: step)
     first = list(buckets)

@@ -111,7 +111,7 @@ bench(Path(sys.argv[1]), Path(sys.argv[2]), EPOCHS, every=4).train()
 """
 
 
-def test_a_process_killed_by_the_system_is_taken_up_by_the_next(
+def test_a_training_killed_by_the_system_is_resumed_by_the_next_process(
     encoder_folder: Path, undisturbed: Bench, tmp_path: Path
 ):
     root = Path(__file__).parents[3]
@@ -179,7 +179,7 @@ def test_an_incomplete_checkpoint_is_never_chosen(undisturbed: Bench, tmp_path: 
     assert Checkpoints(tmp_path / "nowhere").newest() is None
 
 
-def test_an_older_complete_checkpoint_is_better_than_a_newer_torn_one(undisturbed: Bench, tmp_path: Path):
+def test_an_older_complete_checkpoint_is_preferred_to_a_newer_truncated_one(undisturbed: Bench, tmp_path: Path):
     good = copied(undisturbed, tmp_path)
     torn = good.with_name("step-00000099")
     torn.mkdir()
@@ -189,7 +189,7 @@ def test_an_older_complete_checkpoint_is_better_than_a_newer_torn_one(undisturbe
     assert found.folder == good
 
 
-def test_what_does_not_fit_is_said_and_not_guessed(encoder_folder: Path, tmp_path: Path):
+def test_a_checkpoint_that_does_not_fit_is_refused(encoder_folder: Path, tmp_path: Path):
     made = bench(encoder_folder, tmp_path, EPOCHS, every=4)
     kill_at(5, made)
     (folder,) = made.desk.checkpoints.folder.iterdir()

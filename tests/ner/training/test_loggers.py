@@ -18,7 +18,7 @@ from tests.support.tiny_encoder import build_bert
 from tests.support.tiny_tagger import QUICK, bench
 
 
-def test_what_will_happen_again_is_dropped_and_so_is_a_torn_line():
+def test_rewinding_drops_later_lines_and_truncated_ones():
     log = TrainingLog(Path("desk/log.jsonl"))
     log.rewind(0)
     for step in range(1, 6):
@@ -66,7 +66,7 @@ def test_updates_and_epochs_are_reported(tmp_path: Path, recorder: Recorder):
     assert updates == [step for step in range(1, updates[-1] + 1) if step % 10 == 0]
 
 
-def test_a_reporter_that_is_none_is_a_sentence(tmp_path: Path):
+def test_an_unknown_reporter_is_refused_with_the_nearest_name(tmp_path: Path):
     with pytest.raises(UsageError, match="nobody is called tensorbord") as caught:
         create_reporters(["tensorbord"], tmp_path)
     assert "tensorboard" in caught.value.hint

@@ -25,7 +25,7 @@ from tests.support.tiny_encoder import load
 from tests.support.tiny_tagger import QUICK, bench
 
 
-def test_it_learns_from_the_picture_what_the_words_leave_open(tmp_path: Path, encoder_folder: Path):
+def test_training_learns_from_contexts_what_words_leave_open(tmp_path: Path, encoder_folder: Path):
     made = bench(encoder_folder, tmp_path)
     history = made.train()
     assert history[-1].loss < history[0].loss
@@ -107,7 +107,7 @@ def as_posts(sentences: list[list[str]]) -> list[tuple[Post, tuple[str, ...]]]:
 @example(sentences=[[], ["\u200b"], ["word"] * 500, ["🎉"], ["\u202eabc", "שלום"]])
 @example(sentences=[["0", "\r"], ["a\tb", "\n\r", "c\rd"]])
 @given(sentences=POSTS)
-def test_no_post_is_too_odd_to_train_on_and_to_score(
+def test_odd_posts_can_be_trained_on_and_scored(
     encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory, sentences: list[list[str]]
 ):
     folder = tmp_path_factory.mktemp("odd")

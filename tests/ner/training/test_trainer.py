@@ -50,7 +50,7 @@ def test_in_bf16_the_encoder_rounds_and_weights_and_gradients_do_not(encoder_fol
     assert {parameter.dtype for parameter in lowered.tagger.parameters()} == {torch.float32}
 
 
-def test_the_environment_does_not_decide_the_precision(
+def test_the_environment_does_not_change_the_precision(
     encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
@@ -91,9 +91,7 @@ def narrow(encoder_folder: Path, folder: Path, most: int, batch_size: int, accum
     return made
 
 
-def test_where_memory_ends_fewer_posts_are_taken_at_once_and_as_many_an_update(
-    encoder_folder: Path, tmp_path: Path
-):
+def test_out_of_memory_halves_the_posts_at_once_and_keeps_the_update(encoder_folder: Path, tmp_path: Path):
     made = narrow(encoder_folder, tmp_path, 3, batch_size=8, accumulation=2)
     made.train()
     assert made.lines == [
@@ -109,16 +107,14 @@ def test_where_memory_ends_fewer_posts_are_taken_at_once_and_as_many_an_update(
     assert [line["micro_batch"] for line in lines if line["event"] == "update"] == [2] * 4
 
 
-def test_a_post_that_is_too_large_alone_ends_the_training(encoder_folder: Path, tmp_path: Path):
+def test_a_single_post_that_exceeds_memory_ends_the_training(encoder_folder: Path, tmp_path: Path):
     made = narrow(encoder_folder, tmp_path, 0, batch_size=2, accumulation=1)
     with pytest.raises(UsageError, match="does not suffice to train on one post at a time") as caught:
         made.train()
     assert "--encoder" in caught.value.hint
 
 
-def test_an_error_that_is_not_about_memory_is_not_hidden(
-    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_other_errors_than_memory_are_raised(encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("shapes do not match")
 
@@ -128,7 +124,7 @@ def test_an_error_that_is_not_about_memory_is_not_hidden(
         found.accumulate_gradient(found.tagger, [0])
 
 
-def test_a_loss_that_is_no_number_ends_the_training(encoder_folder: Path, tmp_path: Path):
+def test_a_loss_of_nan_ends_the_training(encoder_folder: Path, tmp_path: Path):
     made = bench(encoder_folder, tmp_path)
     torch.nn.init.constant_(made.tagger.linear.bias, float("nan"))
     with pytest.raises(UsageError, match="the loss is nan at update 1"):

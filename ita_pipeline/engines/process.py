@@ -30,11 +30,11 @@ POSTPONED = b"postponed "
 
 
 class SubprocessLostError(Exception):
-    """The worker process died, or took too long and was killed."""
+    """The worker process died of `cause`, a signal or an exit code, or took too long and was killed."""
 
-    def __init__(self, failure: Failure, timed_out: bool = False) -> None:
+    def __init__(self, failure: Failure, cause: str = "", timed_out: bool = False) -> None:
         super().__init__(failure.reason)
-        self.failure, self.timed_out = failure, timed_out
+        self.failure, self.cause, self.timed_out = failure, cause, timed_out
 
 
 class WorkerProcess:
@@ -90,7 +90,7 @@ class WorkerProcess:
                 raise SubprocessLostError(Failure(kind=FailureKind.RESOURCE, reason=reason), timed_out=True)
             kind, _, content = self.socket.recv_bytes().partition(b"\n")
         except (EOFError, OSError):
-            raise SubprocessLostError(_explain_exit(self.end())) from None
+            raise _lost_process_error(self.end()) from None
         except BaseException:
             self.end()  # a later answer would be taken for that to another request
             raise
@@ -124,11 +124,12 @@ def _end_process(
     return code
 
 
-def _explain_exit(code: int) -> Failure:
-    """The failure of an item at which the worker died with this exit code."""
+def _lost_process_error(code: int) -> SubprocessLostError:
+    """The error for a worker that died with this exit code, with the failure of the item at which it died."""
     try:
-        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     except ValueError:
-        name = f"signal {-code}"
+        cause = f"signal {-code}"
     kind = FailureKind.RESOURCE if code == -signal.SIGKILL else FailureKind.PERMANENT
-    return Failure(kind=kind, reason=f"the process that looked at it died of it ({name})")
+    failure = Failure(kind=kind, reason=f"the process that looked at it died of it ({cause})")
+    return SubprocessLostError(failure, cause)

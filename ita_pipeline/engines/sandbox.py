@@ -43,14 +43,23 @@ class SubprocessExecutor:
             self.process.end()
 
     def open(self, stage: Stage[Any]) -> str:
-        """Implement `Executor.open`."""
+        """Implement `Executor.open`. If the process dies, open the stage again, as an image is tried again."""
+        try:
+            return self._open(stage)
+        except SubprocessLostError:
+            pass
+        try:
+            return self._open(stage)
+        except SubprocessLostError as error:
+            message = f"the stage {stage.name} cannot be opened: its process died twice ({error.cause})"
+            hint = "run the command again; where memory is short, close other programs or choose a smaller model"
+            raise StageError(message, hint) from error
+
+    def _open(self, stage: Stage[Any]) -> str:
         if self.process is None or not self.process.is_running:
             self.process = WorkerProcess(self.limits, self.cores)
         self.process.send(stage)
-        try:
-            device = self.process.receive(math.inf).decode()
-        except SubprocessLostError as error:
-            raise StageError(f"the stage {stage.name} cannot be made ready: {error}", "ita --debug …") from error
+        device = self.process.receive(math.inf).decode()
         self.process.open_stages[stage.name] = stage
         return device
 

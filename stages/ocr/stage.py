@@ -23,7 +23,7 @@ from stages.models.threads import count_cores
 from stages.ocr.rapidocr import RapidReader, identify_rapidocr
 from stages.ocr.readers import OcrReader, TextLines, WholePages
 from stages.ocr.schema import OcrConfig, OcrValue, Word
-from stages.ocr.tesseract import INSTALL, find_tesseract, load_pytesseract, read_pages
+from stages.ocr.tesseract import INSTALL, KilledError, find_tesseract, load_pytesseract, read_pages
 
 # A Tesseract process reads at most this many images, and about this many pixels. Its start takes as long as reading
 # a few images, but an image that crashes it costs the whole group a second try.
@@ -148,8 +148,10 @@ class OcrStage(Stage[OcrConfig]):
             reduced = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
         return PreparedImage(image.size, scale, *self.reader.prepare(reduced))
 
-    def _read(self, images: Sequence[PreparedImage]) -> list[OcrValue | Failure]:
+    def _read(self, images: Sequence[PreparedImage], tries: int = 2) -> list[OcrValue | Failure]:
         """Read images together; if that fails, one by one, so that only the image at fault fails.
+
+        A single image at which Tesseract is killed is read again: a process is hardly killed by chance twice.
 
         This does not halve the group as `run_bisected` does: with an image that takes until the timeout, each
         smaller group would take as long.
@@ -157,9 +159,12 @@ class OcrStage(Stage[OcrConfig]):
         try:
             readings = self.reader.read([image.prepared for image in images], self._recognize)
         except BadItemError as error:
-            if len(images) == 1:
-                return [error.failure]
-            return [value for image in images for value in self._read([image])]
+            tries_left = tries - 1
+            if len(images) > 1:
+                return [value for image in images for value in self._read([image], tries_left)]
+            if isinstance(error, KilledError) and tries_left:
+                return self._read(images, tries_left)
+            return [error.failure]
         return [image.build_value(words) for image, words in zip(images, readings, strict=True)]
 
     def _recognize(self, images: Sequence[Image], arguments: Sequence[str]) -> list[list[Word]]:

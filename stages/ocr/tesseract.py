@@ -36,13 +36,19 @@ def find_tesseract() -> tuple[str, Path]:
     """Return Tesseract's version, and the folder of its language files.
 
     Raises:
-        StageError: Tesseract does not run, or its language files are in no known folder.
+        StageError: Tesseract does not run, is killed twice, or its language files are in no known folder.
     """
 
     def run(argument: str) -> str:
-        command = ["tesseract", argument]
-        process = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-        return process.stdout + process.stderr
+        code = 0
+        for _ in range(2):  # a process may be killed by chance once, but hardly twice
+            command = ["tesseract", argument]
+            process = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+            code = _signal_as_negative(process.returncode)
+            if code >= 0:
+                return process.stdout + process.stderr
+        message = f"Tesseract was killed twice when it was asked for its {argument} ({_signal_name(code)})"
+        raise StageError(message, "run the command again; the system's log says whether memory ran out")
 
     try:
         version = re.search(r"tesseract v?(\S+)", run("--version"))
@@ -57,6 +63,18 @@ def find_tesseract() -> tuple[str, Path]:
         message = "Tesseract is installed, but its languages are nowhere to be found"
         raise StageError(message, "set TESSDATA_PREFIX to them")
     return version[1], folder
+
+
+def _signal_as_negative(code: int) -> int:
+    """Return an exit code as `subprocess` gives it, negative for a signal, where a shell has added 128 to it."""
+    return 128 - code if code - 128 in signal.valid_signals() else code
+
+
+def _signal_name(code: int) -> str:
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
 
 
 GUARD = Path(__file__).with_name("tesseract_guard.sh")
@@ -80,6 +98,10 @@ COLUMNS = [
 ]
 
 WORD_LEVEL = 5
+
+
+class KilledError(BadItemError):
+    """Tesseract was ended by a signal. That may have been by chance, as where other programs took the memory."""
 
 
 class ArithmeticCrashError(BadItemError):
@@ -111,6 +133,7 @@ def read_pages(
 
     Raises:
         BadItemError: Tesseract failed on one of the images, or had too little time or memory for them.
+        KilledError: Tesseract was ended by a signal.
         ArithmeticCrashError: One of the images sets off an error in Tesseract.
         StageError: Tesseract cannot be started.
     """
@@ -144,7 +167,7 @@ def _run_tesseract(guard: Path, pages: Path, arguments: Sequence[str], timeout: 
         hint = "pip install --force-reinstall ita-pipeline"
         raise StageError(f"cannot execute {guard}", hint) from error
     except pytesseract.TesseractError as error:
-        return (128 - error.status if error.status > 128 else error.status), ""
+        return _signal_as_negative(error.status), ""
     except RuntimeError as error:
         # A timeout must never look like an image without text.
         raise BadItemError(f"Tesseract took longer than {timeout} s", FailureKind.RESOURCE) from error
@@ -164,6 +187,7 @@ def _check_exit(code: int, messages: str, memory: int) -> None:
 
     Raises:
         BadItemError: The table is missing or, made without enough memory, wrong.
+        KilledError: The table is missing, and a retry may help.
         ArithmeticCrashError: The table is missing, and a retry does not help.
         StageError: Tesseract is missing or cannot be started.
     """
@@ -173,8 +197,10 @@ def _check_exit(code: int, messages: str, memory: int) -> None:
     if code == -signal.SIGFPE:
         raise ArithmeticCrashError("Tesseract crashed (SIGFPE), by an error of its own")
     if code in CRASHES:
-        name = signal.Signals(-code).name
-        raise BadItemError(f"Tesseract crashed ({name}), perhaps out of memory: {allowed}", FailureKind.RESOURCE)
+        reason = f"Tesseract crashed ({_signal_name(code)}), perhaps out of memory: {allowed}"
+        raise KilledError(reason, FailureKind.RESOURCE)
+    if code < 0:
+        raise KilledError(f"Tesseract was ended by {_signal_name(code)}", FailureKind.TRANSIENT)
     if code in NOT_STARTED:
         raise StageError(f"Tesseract does not start: {messages[:200]}", "tesseract --version shows why")
     if code:

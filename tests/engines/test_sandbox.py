@@ -17,7 +17,7 @@ from ita_pipeline.engines.sandbox import SubprocessExecutor
 from stages.base import Failure, FailureKind, Item, StageError, Value
 from tests.support.fakes import SizeConfig, SizeStage, SizeValue, draw_images
 from tests.support.jobs import failures, make_jobs, run_hostile, run_jobs
-from tests.support.odd_stages import Hostile, Unready
+from tests.support.odd_stages import Hostile, KilledInOpen, Unready
 
 
 class Dying(Hostile):
@@ -66,6 +66,19 @@ def test_the_error_of_a_stage_that_cannot_be_opened_keeps_its_message_and_hint()
     with SubprocessExecutor() as executor, pytest.raises(StageError, match="the weights are gone") as error:
         executor.open(Unready())
     assert error.value.hint == "get them"
+
+
+def test_a_process_that_is_killed_once_while_a_stage_opens_costs_nothing():
+    with SubprocessExecutor() as executor:
+        assert executor.open(SizeStage()) == executor.open(stage := KilledInOpen()) == "cpu"
+        assert run_jobs(executor, stage, make_jobs("a")) == [SizeValue(width=1, height=5)]
+
+
+def test_a_process_that_is_killed_each_time_a_stage_opens_is_named_with_the_signal():
+    Path("always").touch()
+    with SubprocessExecutor() as executor, pytest.raises(StageError, match=r"died twice .*SIGKILL") as error:
+        executor.open(KilledInOpen())
+    assert "memory" in error.value.hint
 
 
 def test_a_crash_of_one_stage_costs_no_result_of_the_other_stages(tmp_path: Path):

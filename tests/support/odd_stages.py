@@ -102,6 +102,15 @@ class Unready(SizeStage):
         raise StageError("the weights are gone", "get them")
 
 
+class KilledInOpen(SizeStage):
+    """Kills its process when it is opened: once, or each time if there is a file `always`."""
+
+    def open(self) -> None:
+        if Path("always").exists() or not Path("once").exists():
+            Path("once").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Slow(SizeStage):
     def measure(self, item: Item) -> SizeValue:
         time.sleep(0.2)

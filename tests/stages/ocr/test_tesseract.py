@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from PIL import Image
 from stages.base import Failure, FailureKind, Item, StageError, Value
 from stages.ocr.schema import OcrConfig
 from stages.ocr.stage import OcrStage
-from stages.ocr.tesseract import load_pytesseract, read_pages
+from stages.ocr.tesseract import find_tesseract, load_pytesseract, read_pages
 from tests.support.texts import written
 
 can_die_with_its_parent = pytest.mark.skipif(
@@ -42,6 +43,9 @@ OcrStage(OcrConfig(page_mode=11, workers=2)).run([Item(name, name, lambda: pictu
 # The table of an image without text, for printf.
 COLUMNS = "level page_num block_num par_num line_num word_num left top width height conf text"
 TABLE = "\\t".join(COLUMNS.split()) + "\\n1\\t1" + "\\t0" * 6 + "\\t640\\t240\\t-1\\t\\n"
+
+
+REAL_TESSERACT = shutil.which("tesseract")
 
 
 def noise(side: int) -> Image.Image:
@@ -84,6 +88,17 @@ def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         (tmp_path / "tesseract").write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / "tesseract").chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    return put
+
+
+@pytest.fixture
+def kill_first(pretend: Callable[[str], None], tmp_path: Path) -> Callable[[str], None]:
+    """Kill Tesseract the first time that it gets an argument; `signal` is its name."""
+
+    def put(argument: str, signal: str = "KILL") -> None:
+        once = f"[ -e {tmp_path}/once ] || {{ touch {tmp_path}/once; kill -{signal} $$; }}"
+        pretend(f'case "$*" in *{argument}*) {once};; esac; exec {REAL_TESSERACT} "$@"')
 
     return put
 
@@ -189,7 +204,7 @@ def test_a_table_is_rejected_if_a_message_says_out_of_memory(pretend: Callable[[
         ("kill -FPE $$", FailureKind.PERMANENT, "Tesseract crashed (SIGFPE), by an error of its own"),
         ("echo bad picture >&2; exit 1", FailureKind.TRANSIENT, "Tesseract: bad picture"),
         ("exit 3", FailureKind.TRANSIENT, "Tesseract: exit code 3"),
-        ("kill -TERM $$", FailureKind.TRANSIENT, "Tesseract: exit code -15"),
+        ("kill -TERM $$", FailureKind.TRANSIENT, "Tesseract was ended by SIGTERM"),
         ("exit 0", FailureKind.TRANSIENT, "Tesseract's table is damaged"),
         (f"printf '{TABLE}Hel' >\"$2.tsv\"", FailureKind.TRANSIENT, "Tesseract's table is damaged"),
         ("printf 'level\\ttext\\n1\\n' >\"$2.tsv\"", FailureKind.TRANSIENT, "Tesseract's table is damaged"),
@@ -203,6 +218,38 @@ def test_each_other_end_of_tesseract_is_a_failure_with_its_reason(
     assert isinstance(result, Failure)
     assert result.kind == kind
     assert result.reason.startswith(reason)
+
+
+@pytest.mark.parametrize("argument", ["--version", "--list-langs"])
+def test_a_tesseract_that_is_killed_once_at_the_start_is_asked_again(
+    kill_first: Callable[..., None], tmp_path: Path, argument: str
+):
+    expected = find_tesseract()
+    kill_first(argument)
+    assert find_tesseract() == expected
+    assert (tmp_path / "once").exists()
+
+
+@pytest.mark.parametrize("end", ["kill -KILL $$", "sh -c 'kill -KILL $$'"])
+def test_a_tesseract_that_is_always_killed_is_named_with_the_signal(pretend: Callable[[str], None], end: str):
+    pretend(f'case "$*" in *--list-langs*) {end}; exit $?;; esac; exec {REAL_TESSERACT} "$@"')
+    with pytest.raises(StageError, match=r"killed twice.*SIGKILL") as error:
+        find_tesseract()
+    assert "language" not in f"{error.value} {error.value.hint}"
+    assert "again" in error.value.hint
+
+
+@pytest.mark.parametrize("signal", ["KILL", "SEGV", "TERM"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_tesseract_that_is_killed_once_costs_no_picture(
+    kill_first: Callable[..., None], tmp_path: Path, signal: str, count: int
+):
+    pictures = [written("MARLOW")] * count
+    items = [Item(str(number), "a.png", lambda picture=picture: picture) for number, picture in enumerate(pictures)]
+    expected = OcrStage(OcrConfig(workers=1)).run(items)
+    kill_first("pages.tif", signal)
+    assert OcrStage(OcrConfig(workers=1)).run(items) == expected
+    assert (tmp_path / "once").exists()
 
 
 def test_a_tesseract_that_does_not_start_stops_the_stage(pretend: Callable[[str], None]):

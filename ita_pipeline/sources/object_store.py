@@ -52,7 +52,7 @@ class RemoteFile(RandomAccessFile):
             OSError: the file is missing.
         """
         system, path = find_filesystem(self.url)
-        return _with_info(self, retry(lambda: system.info(path), self.limits))
+        return _with_info(self, retry(lambda: system.info(path, **self._timeout(system)), self.limits))
 
     def fetch_if_changed(self, max_bytes: int, known_stamp: str) -> Fetched | None:
         """Implement `ImageSource.fetch_if_changed`."""
@@ -77,7 +77,7 @@ class RemoteFile(RandomAccessFile):
     def read_range(self, start: int, size: int) -> bytes:
         """Implement `RandomAccessFile.read_range`."""
         system, path = find_filesystem(self.url)
-        timeout = {"timeout": self.limits.file_seconds} if getattr(system, "async_impl", False) else {}
+        timeout = self._timeout(system)
         lock = _MEMORY_LOCK if system.protocol == "memory" else nullcontext()
 
         def read() -> bytes:
@@ -90,6 +90,10 @@ class RemoteFile(RandomAccessFile):
                 raise
 
         return retry(read, self.limits)
+
+    def _timeout(self, system: object) -> dict[str, float]:
+        """Return the argument that limits the time of a whole call, if the file system accepts it."""
+        return {"timeout": self.limits.file_seconds} if getattr(system, "async_impl", False) else {}
 
 
 def examine_file(url: str) -> RemoteFile:

@@ -1,15 +1,19 @@
 """Image source: files at http:// and https:// addresses, with a conditional request for those that are known.
 
 An address may be signed: the part behind its question mark is a secret, and is neither shown nor written down.
+
+Requests are coroutines on the event loop of fsspec, since only a coroutine can be stopped at any point: timeouts of
+single reads do not stop a server that sends a byte now and then.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -98,14 +102,14 @@ class HttpFile(RandomAccessFile):
 
     def _download(self, max_bytes: int, headers: dict[str, str]) -> Download:
         with report_bad_item("cannot be fetched"):
-            download = retry(lambda: _request(self, max_bytes, headers), self.limits)
+            download = self._send(max_bytes, headers)
         check_size(len(download.content), max_bytes)
         return download
 
     def _download_range(self, start: int, size: int) -> Download:
         headers = {"Range": f"bytes={start}-{start + size - 1}"}
         try:
-            download = retry(lambda: _request(self, size, headers), self.limits)
+            download = self._send(size, headers)
         except RefusedError as error:
             raise OSError(str(error)) from error
         content_range = download.headers.get("content-range", "")
@@ -113,6 +117,19 @@ class HttpFile(RandomAccessFile):
         if download.status != _PARTIAL or is_other_range:
             raise OSError("the server does not give parts of files, so fetch it first")
         return download
+
+    def _send(self, max_bytes: int, headers: dict[str, str]) -> Download:
+        """Request the file, repeatedly if necessary, within `file_seconds` in all.
+
+        Raises:
+            BadItemError: the server announces more than `max_bytes` bytes.
+            RefusedError: the responses are of no use, or the time is over.
+            OSError: no connection, or it breaks.
+        """
+        from fsspec.asyn import get_loop, sync
+
+        end = time.monotonic() + self.limits.file_seconds
+        return retry(lambda: sync(get_loop(), _request_until, end, self, max_bytes, headers), self.limits)
 
 
 def _response_stamp(headers: Mapping[str, str]) -> str:
@@ -134,18 +151,27 @@ def _parse_seconds(date: str) -> float:
 
 
 @functools.cache
-def open_client(limits: RequestLimits) -> httpx.Client:
-    """Return the client that all threads share, so that connections are reused."""
+def open_client(limits: RequestLimits) -> httpx.AsyncClient:
+    """Return the client that all requests share, so that connections are reused."""
     import httpx2 as httpx
 
-    return httpx.Client(
+    return httpx.AsyncClient(
         timeout=httpx.Timeout(limits.read_seconds, connect=limits.connect_seconds),
         limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_CONNECTIONS),
         headers={"Accept-Encoding": "identity", "User-Agent": "ita-pipeline"},
     )
 
 
-def _request(file: HttpFile, max_bytes: int, headers: dict[str, str]) -> Download:
+async def _request_until(end: float, file: HttpFile, max_bytes: int, headers: dict[str, str]) -> Download:
+    """Request a file as `_request` does, until the time `end` of `time.monotonic`."""
+    try:
+        async with asyncio.timeout(end - time.monotonic()):
+            return await _request(file, max_bytes, headers)
+    except TimeoutError as error:
+        raise RefusedError(f"no complete response within {file.limits.file_seconds:g} s") from error
+
+
+async def _request(file: HttpFile, max_bytes: int, headers: dict[str, str]) -> Download:
     """Send a GET request and follow its redirects. A body of more than `max_bytes` is cut one byte behind that.
 
     httpx builds the redirected requests. They are sent here, since httpx would read the body of each redirect
@@ -164,10 +190,11 @@ def _request(file: HttpFile, max_bytes: int, headers: dict[str, str]) -> Downloa
         for _ in range(MAX_REDIRECTS + 1):
             if request.url.scheme not in WEB_PROTOCOLS:
                 raise RefusedError("it leads to what is no web address")
-            with closing(client.send(request, stream=True)) as response:
+            response = await client.send(request, stream=True)
+            async with aclosing(response):
                 following = response.next_request
                 if following is None:
-                    return _read_response(response, max_bytes, file.limits.file_seconds)
+                    return await _read_response(response, max_bytes)
             if request.url.scheme == "https" and following.url.scheme == "http":
                 raise RefusedError("it leads from https:// to http://")
             request = following
@@ -178,7 +205,7 @@ def _request(file: HttpFile, max_bytes: int, headers: dict[str, str]) -> Downloa
     raise RefusedError(f"more than {MAX_REDIRECTS} redirects")
 
 
-def _read_response(response: httpx.Response, max_bytes: int, max_seconds: float) -> Download:
+async def _read_response(response: httpx.Response, max_bytes: int) -> Download:
     status, headers = response.status_code, response.headers
     if status in _TRANSIENT_STATUSES:
         raise OSError(f"the server answered {status}")
@@ -191,12 +218,9 @@ def _read_response(response: httpx.Response, max_bytes: int, max_seconds: float)
     length = headers.get("content-length", "")
     if status == _OK and length.isdecimal() and "range" not in response.request.headers:
         check_size(int(length), max_bytes)
-    start = time.monotonic()
     content = bytearray()
-    for chunk in response.iter_raw():
+    async for chunk in response.aiter_raw():
         content += chunk
         if len(content) > max_bytes:
             break
-        if time.monotonic() - start > max_seconds:
-            raise OSError(f"it took longer than {max_seconds:.0f} s")
     return Download(status, bytes(content[: max_bytes + 1]), headers)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fsspec.asyn import get_loop, sync
 
 from ita_pipeline.cache.index import Index
 from ita_pipeline.cache.manifest import Manifest
@@ -17,16 +19,21 @@ from ita_pipeline.sources.identify import DownloadCache, identify
 from ita_pipeline.sources.refs import ImageRef, Unreadable
 from ita_pipeline.sources.web import HttpFile
 from stages.base import BadItemError, FailureKind
+from tests.support.dripping_server import DRIPS, dripping
 from tests.support.picture_server import Act, serving
 
 QUICK = RequestLimits(first_wait=0.001)
+
+# These give up single reads, and whole exchanges.
+IMPATIENT = RequestLimits(tries=2, first_wait=0.001, read_seconds=0.1)
+BRIEF = RequestLimits(first_wait=0.001, read_seconds=0.3, file_seconds=0.7)
 
 
 @pytest.fixture(autouse=True)
 def own_client() -> Iterator[None]:
     yield
-    web.open_client(QUICK).close()
-    web.open_client(REQUEST_LIMITS).close()
+    for limits in (QUICK, BRIEF, IMPATIENT, REQUEST_LIMITS):
+        sync(get_loop(), web.open_client(limits).aclose)
     web.open_client.cache_clear()
 
 
@@ -68,11 +75,32 @@ def test_a_server_that_always_fails_is_reported_with_a_reason():
 
 
 def test_a_slow_server_is_given_up():
-    limits = RequestLimits(tries=2, first_wait=0.001, read_seconds=0.1)
     with serving({"a": b"picture"}, lambda path, time: Act(delay=5)) as server:
-        assert refused(server.url("a"), limits=limits).failure.kind is FailureKind.TRANSIENT
+        assert refused(server.url("a"), limits=IMPATIENT).failure.kind is FailureKind.TRANSIENT
         assert len(server.asked) == 2
-    web.open_client(limits).close()
+
+
+@pytest.mark.parametrize("name", DRIPS)
+def test_a_server_that_drips_for_ever_is_given_up_and_the_others_are_read(name: str, tmp_path: Path):
+    start = time.monotonic()
+    with dripping(name) as slow, serving({"a": b"picture"}) as server:
+        sources = [HttpFile(f"{slow}/a.jpg", BRIEF), HttpFile(server.url("a"), BRIEF)]
+        given_up, read_well = identify(sources, Manifest(Index(tmp_path)))
+        assert isinstance(read_well, ImageRef)
+        assert isinstance(given_up, Unreadable)
+        assert given_up.reason == "cannot be fetched: no complete response within 0.7 s"
+        assert refused(f"{slow}/a.jpg", limits=BRIEF).failure.kind is FailureKind.TRANSIENT
+        with pytest.raises(OSError, match=r"no complete response|parts of files"):
+            HttpFile(f"{slow}/a.tar", BRIEF).read_range(0, 512)
+    assert time.monotonic() - start < 30
+
+
+def test_the_time_limit_holds_for_all_tries_and_redirects_together():
+    with serving({"a": b"picture"}, lambda path, time: Act(delay=5)) as server:
+        assert "no complete response within 0.7 s" in refused(server.url("a"), limits=BRIEF).failure.reason
+        assert len(server.asked) <= 3
+    with serving({}, lambda path, time: Act(delay=0.2, to="/loop")) as server:
+        assert "no complete response within 0.7 s" in refused(server.url("loop"), limits=BRIEF).failure.reason
 
 
 def test_the_size_is_limited_before_and_during_the_read():

@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.base import Failure, Postponed
-from stages.llm.client import MAX_FAILURES
-from stages.llm.messages import Reply
+from stages.llm.client import MAX_FAILURES, ChatClient
+from stages.llm.endpoint import Endpoint
+from stages.llm.messages import Reply, Sampling
 from tests.support.chat_server import Act, Asked, echo, says, serving
 from tests.support.chats import ask, client, first_then, question
+from tests.support.dripping_server import DRIPS, dripping
 
 
 def test_replies_are_in_order() -> None:
@@ -57,6 +59,17 @@ def test_a_temporary_error_is_retried(act: Act) -> None:
     assert reply.text == "about: x"
     assert reply.usage.requests == 2
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("name", DRIPS)
+def test_an_endpoint_that_drips_for_ever_is_given_up(name: str) -> None:
+    start = time.monotonic()
+    with dripping(name) as url:
+        endpoint = Endpoint(url=f"{url}/v1", model="tiny", back_off=0.01, total=0.3, tries=2)
+        (outcome,) = ChatClient(endpoint, Sampling()).ask([question("x")])
+    assert isinstance(outcome, Postponed)
+    assert outcome.reason == "no whole answer within 0.3 s"
+    assert time.monotonic() - start < 30
 
 
 def test_a_failed_question_does_not_affect_others() -> None:

@@ -1,4 +1,4 @@
-"""Write `docs/commands.md` and `docs/python.md` from the code; with `--check`, say whether they are up to date."""
+"""Write `docs/commands.md` and `docs/python.md` from the code, or with `--check`, test that they are up to date."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from typing import Any, Literal, get_args, get_origin
 
 DOCS = Path(__file__).parent.parent / "docs"
 MEND = "python scripts/reference.py"
-MADE = f"<!-- Made from the code by {MEND}; what is written here is lost. -->\n"
+MADE = f"<!-- Written by {MEND}. Do not edit: changes to this file are overwritten. -->\n"
 
 ABOUT_COMMANDS = """\
 # Commands
 
-`ita COMMAND --help` says the same in a terminal. `--quiet` and `--debug` may stand anywhere. What a flag leaves
-open, the environment and `ita.yaml` may say: see [Configuration](configuration.md). Exit codes: 0 done · 1 done,
-not clean · 2 usage or configuration · 3 a tool, model or file is missing · 4 corrupt cache · 130 interrupted.
+`ita COMMAND --help` shows the same text in a terminal. `--quiet` and `--debug` may appear anywhere. Options can
+also be set in `ita.yaml` and in environment variables; see [Configuration](configuration.md), and for exit codes.
 """
 ABOUT_PYTHON = """\
 # Python
@@ -30,8 +29,8 @@ ABOUT_PYTHON = """\
 EXAMPLE
 ```
 
-The functions mirror the commands, and a command is a thin skin over its function. Errors that a person can mend are
-`ita_pipeline.errors.UserError`, with a `hint`; where a tool or model is missing it is `stages.base.StageError`.
+Each command calls the function of the same name. Errors that you can fix are `ita_pipeline.errors.UserError`, with
+a `hint`. A missing tool or model raises `stages.base.StageError`.
 """
 WORDS = {int: "NUMBER", float: "NUMBER", Path: "PATH"}
 Command = Any  # Typer 0.29 has no public name for it.
@@ -70,7 +69,7 @@ def section(path: str, command: Command) -> Iterator[str]:
     yield from [f"## {path}", "", "\n\n".join(words), ""]
     examples = [f"$ {part}" for part in told if is_example(part)]
     yield from ["```sh-session", *examples, "```"] if examples else []
-    rows = [row(f"`{metavar(one)}`", one, "" if one.required else "may be left out") for one in arguments]
+    rows = [row(f"`{metavar(one)}`", one, "" if one.required else "optional") for one in arguments]
     rows += [row(f"`{'`, `'.join(names(one))}`{value(one)}", one, default(one)) for one in options]
     if rows:
         yield from ["", "| | | |", "|---|---|---|", *rows]
@@ -103,7 +102,7 @@ def value(option: Any) -> str:
     annotation = option.type_descriptor.annotation
     known = [kind for kind in (annotation, *get_args(annotation)) if kind in WORDS or is_choice(kind)]
     kind = known[0] if known else str
-    if is_choice(kind):
+    if is_choice(kind) and not option.metavar:
         choices = cell("|".join(get_args(kind)))
         return f" `{choices}`"
     return f" `{option.metavar or WORDS.get(kind, 'TEXT')}`"
@@ -140,7 +139,7 @@ def python_page() -> str:
     for one in found:
         if inspect.isfunction(one):
             lines += ["", f"### {one.__name__}", "", *described(one, signature(one.__name__, one))]
-    lines += ["", "## What they take and give"]
+    lines += ["", "## Classes"]
     for one in (*(one for one in found if inspect.isclass(one)), Predictor, Prediction, Mention):
         lines += ["", f"### {one.__name__}", "", *described(one, fields(one))]
         methods = [(name, each) for name, each in vars(one).items() if shown(name, each)]
@@ -191,7 +190,7 @@ def written(one: inspect.Parameter) -> str:
 
 
 def literal(value: Any) -> str:
-    """As ruff would write it, which formats the pages too."""
+    """Return the source of a value as Ruff formats it, since Ruff formats the pages, too."""
     if isinstance(value, Enum):
         return f"{type(value).__name__}.{value.name}"
     if isinstance(value, Path):
@@ -224,7 +223,7 @@ def main(arguments: list[str]) -> int:
         if "--check" not in arguments:
             page.write_text(text, "utf-8")
     if "--check" in arguments and stale:
-        print(f"error: docs/{' and docs/'.join(stale)} are not what the code says\nhint: {MEND}", file=sys.stderr)
+        print(f"error: docs/{' and docs/'.join(stale)} are not up to date\nhint: {MEND}", file=sys.stderr)
         return 1
     print(f"wrote {', '.join(stale)}" if stale else "the reference is up to date")
     return 0

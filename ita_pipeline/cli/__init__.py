@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from ita_pipeline import api
-from ita_pipeline.cli import messages
+from ita_pipeline.cli import help_text, messages
 from ita_pipeline.cli.cache import app as cache
 from ita_pipeline.cli.config import app as config
 from ita_pipeline.cli.config import init
@@ -35,19 +35,18 @@ from ita_pipeline.core.errors import ExitCode, UserError
 
 app = typer.Typer(
     name="ita",
-    help="ita extract images/\n\n"
+    help="Named entity recognition in tweets that also reads the picture.\n\n"
+    "ita extract images/\n\n"
     "ita train --dataset example\n\n"
     'ita predict example --text "Big night for Ashby" --image sign.jpg\n\n'
-    "ita doctor\n\n"
-    "Named entity recognition in tweets that also reads the picture.",
-    epilog="Exit codes: 0 done; 1 done but not clean; 2 usage or configuration; 3 a tool, model or file is "
-    "missing; 4 corrupt cache; 130 interrupted. ita COMMAND --help says more.",
+    "ita doctor",
+    epilog="Exit codes: 0 success; 1 finished, but not clean; 2 usage or configuration error; 3 a tool, model or "
+    "file is missing; 4 damaged cache; 130 interrupted. Use `ita COMMAND --help` for the options of a command.",
     add_completion=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None if messages.prefers_plain_help() else "rich",
+    rich_markup_mode=None,
 )
-if messages.is_narrow():
-    messages.wrap_help_narrowly()
+help_text.install()
 COMMANDS = (extract, status, why, train, evaluate, predict, demo, report, compare, export_model, doctor, init)
 for command in COMMANDS:
     app.command()(command)
@@ -66,11 +65,15 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _global_options(
-    _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Anywhere.")] = False,
-    _quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say only data and what went wrong. Anywhere.")
+    _debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks. May appear anywhere on the command line")
     ] = False,
-    _: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")] = False,
+    _quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print only results and errors. May appear anywhere")
+    ] = False,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit")
+    ] = False,
 ) -> None:
     """Declare the global options, which `take_global_options` handles before the command line is parsed."""
 

@@ -17,23 +17,26 @@ from ita_pipeline.cli.console import print_first, print_message, resumable, tabl
 from ita_pipeline.core.errors import ExitCode, UsageError
 from ita_pipeline.core.text import clean_path
 
-app = typer.Typer(help="Look after the cache: ls, verify, compact, gc, export, push, pull.", no_args_is_help=True)
+app = typer.Typer(help="List, check, clean up and share cached records.", no_args_is_help=True)
 
 MAX_LINES = 20
 
 USAGE_HEADER = ["values", "failures", "segments", "MB", "last used"]
 
 Address = Annotated[
-    str | None, typer.Argument(metavar="[URL]", help="A shared cache, as s3://bucket/ita-cache; else the one here.")
+    str | None,
+    typer.Argument(metavar="[URL]", help="Shared cache, such as s3://bucket/ita-cache; default: this workspace"),
 ]
 
-OfShared = Annotated[bool, typer.Option("--shared", help="The shared cache that ita.yaml or ITA_SHARED sets.")]
+OfShared = Annotated[bool, typer.Option("--shared", help="Use the shared cache of ita.yaml or ITA_SHARED")]
 
-Stages = Annotated[list[str] | None, typer.Option("--stage", help="Only this stage. Repeatable.")]
+Stages = Annotated[list[str] | None, typer.Option("--stage", metavar="NAME", help="Only this stage; repeatable")]
 
 Target = Annotated[
     str | None,
-    typer.Argument(metavar="[URL]", help="A shared cache, as s3://bucket/ita-cache; else the one that is set."),
+    typer.Argument(
+        metavar="[URL]", help="Shared cache, such as s3://bucket/ita-cache; default: the configured one"
+    ),
 ]
 
 
@@ -51,7 +54,7 @@ def list_cached_keys(
     workspace: opts.WorkspaceFolder = Path(),
     as_json: opts.AsJson = False,
 ) -> None:
-    """Show every stage key with its records, its size, when it was used last, and whether it is the current one.
+    """List the stage keys with their records, size and last use, and which are current.
 
     ita cache ls
 
@@ -90,16 +93,16 @@ def verify(
     url: Address = None,
     of_shared: OfShared = False,
     recompute: Annotated[
-        int | None, typer.Option(min=1, help="Also do so many pictures of each stage again, and compare.")
+        int | None, typer.Option(min=1, metavar="N", help="Also recompute N pictures of each stage, and compare")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Which pictures are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed for choosing the pictures")] = 0,
     *,
     selection: opts.StageSelection,
     workspace: opts.WorkspaceFolder = Path(),
     yes: opts.Yes = False,
     as_json: opts.AsJson = False,
 ) -> None:
-    """Read every record and hold it against its check sum; with --recompute, do some again and compare.
+    """Compare every record with its checksum, or with --recompute also with a new result.
 
     ita cache verify
 
@@ -155,9 +158,9 @@ def compact(
     url: Address = None,
     of_shared: OfShared = False,
     workspace: opts.WorkspaceFolder = Path(),
-    drop_damaged: bool = typer.Option(False, "--drop-damaged", help="Leave out lines that are damaged."),
+    drop_damaged: bool = typer.Option(False, "--drop-damaged", help="Drop damaged lines"),
 ) -> None:
-    """Bring the small segments of each key together, without records that later ones replaced.
+    """Merge the small segments of each key, and drop replaced records.
 
     ita cache compact
 
@@ -178,16 +181,18 @@ def gc(
     url: Address = None,
     of_shared: OfShared = False,
     keep: Annotated[
-        int | None, typer.Option(min=1, help="Keys that stay of each stage, those used last; 1 by default.")
+        int | None, typer.Option(min=1, metavar="N", help="Keep the N last used keys of each stage (default: 1)")
     ] = None,
     max_size: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Remove until so much is left: 500MB, 10GB, ….")
+        str | None, typer.Option(metavar="SIZE", help="Remove keys until this size remains, such as 10GB")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be removed, without removing it")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking")] = False,
     workspace: opts.WorkspaceFolder = Path(),
 ) -> None:
-    """Remove keys that were not used for long. The key of a stage that was used last always stays.
+    """Remove the least recently used keys. Always keeps the last used key of each stage.
 
     ita cache gc --keep 2 --dry-run
 
@@ -235,7 +240,7 @@ def _print_removal(removal: api.cache.Removal) -> None:
 
 @app.command()
 def push(url: Target = None, stage: Stages = None, workspace: opts.WorkspaceFolder = Path()) -> None:
-    """Put what lies in the cache and is not in a shared one there. What is there already is not sent again.
+    """Upload the records that a shared cache does not have.
 
     ita cache push s3://bucket/ita-cache
     """
@@ -245,9 +250,9 @@ def push(url: Target = None, stage: Stages = None, workspace: opts.WorkspaceFold
 
 @app.command()
 def pull(url: Target = None, stage: Stages = None, workspace: opts.WorkspaceFolder = Path()) -> None:
-    """Fetch what lies in a shared cache and is not here. Each record is checked before it comes in.
+    """Download the records that this workspace does not have, and check each of them.
 
-    What a record says is believed: share a cache only with those whose results you would use.
+    The content of records is trusted: share a cache only with people whose results you would use.
 
     ita cache pull s3://bucket/ita-cache
     """
@@ -276,15 +281,17 @@ def _print_transfers(verb: str, transfers: Iterable[api.cache.KeyTransfer], hint
 @app.command()
 def export(
     file: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Folder to write to, or FILE.parquet for a single stage.")
+        Path, typer.Argument(metavar="FOLDER", help="Folder to write to, or FILE.parquet for a single stage")
     ],
     url: Address = None,
     of_shared: OfShared = False,
     stage: Stages = None,
-    form: Annotated[Literal["parquet"], typer.Option("--format", help="Parquet: one file per stage.")] = "parquet",
+    form: Annotated[
+        Literal["parquet"], typer.Option("--format", help="Format; writes one file per stage")
+    ] = "parquet",
     workspace: opts.WorkspaceFolder = Path(),
 ) -> None:
-    """Write all records to Parquet files for other programs; push and pull carry a cache to other machines.
+    """Export all records to Parquet files for other programs.
 
     ita cache export records/ --format parquet
     """

@@ -14,23 +14,29 @@ from ita_pipeline.cli import options as opts
 from ita_pipeline.cli.console import columns, print_message, print_note
 from ita_pipeline.core.errors import UsageError, nearest
 
-app = typer.Typer(help="Settings: show them, and where each is from.", no_args_is_help=True)
+app = typer.Typer(help="Show the settings and their origins.", no_args_is_help=True)
 
 
 @app.command()
 def show(
-    origin: Annotated[bool, typer.Option("--origin", help="Say where each value is from.")] = False,
-    dataset: Annotated[str | None, typer.Option(help="Show the training settings of this dataset.")] = None,
+    origin: Annotated[bool, typer.Option("--origin", help="Show where each value comes from")] = False,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Show the training settings for this dataset")
+    ] = None,
     # Parameters with the shared names would get the values of files and the environment as if given by hand.
-    preset_flag: Annotated[str | None, typer.Option("--preset", help="As if given to a command.")] = None,
-    encoder_flag: Annotated[str | None, typer.Option("--encoder", help="As if given to a command.")] = None,
+    preset_flag: Annotated[
+        str | None, typer.Option("--preset", metavar="NAME", help="Show the settings with this preset")
+    ] = None,
+    encoder_flag: Annotated[
+        str | None, typer.Option("--encoder", metavar="NAME", help="Show the settings with this encoder")
+    ] = None,
     assignments: opts.Assignments = None,
     as_json: opts.AsJson = False,
 ) -> None:
-    """Show every setting that commands would use here, in the form of --set.
+    """Show the settings that commands use in this folder, in the form of --set.
 
-    A flag goes over --set, then the environment (ITA_PRESET, ITA_OCR__PAGE_MODE), ita.yaml, your own file, the
-    preset or experiment, and the default.
+    Precedence: options, --set, environment variables (ITA_PRESET, ITA_OCR__PAGE_MODE), ita.yaml, your own file,
+    the preset or experiment, and the default.
 
     ita config show --origin
 
@@ -60,7 +66,7 @@ def _format_value(value: Any) -> str:
 
 
 def init() -> None:
-    """Write a commented ita.yaml into this folder; one that is there is never touched.
+    """Write a commented ita.yaml to this folder. Never overwrites a file.
 
     ita init
     """

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress, Task, TaskID
 
 SECONDS_BETWEEN_LINES = 30.0
+
+
+def style(text: str, stream: TextIO, **styles: Any) -> str:
+    """Add a color or weight to a text, if the stream is a terminal that shows colors."""
+    colored = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return typer.style(text, **styles) if colored else text
 
 
 def print_message(line: str) -> None:

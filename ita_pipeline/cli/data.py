@@ -15,7 +15,7 @@ from ita_pipeline.cli.extract import exit_unless_clean, print_failures
 from ita_pipeline.core.errors import ExitCode
 from ita_pipeline.core.text import clean_line, clean_path
 
-app = typer.Typer(help="Datasets: list, check, stats, import, export.", no_args_is_help=True)
+app = typer.Typer(help="List, check, import and export datasets.", no_args_is_help=True)
 
 MAX_FINDINGS = 5
 
@@ -23,7 +23,7 @@ Name = Annotated[
     str,
     typer.Argument(
         metavar="DATASET",
-        help="A dataset's name, a card's file, or a folder.",
+        help="Dataset name, card file, or folder",
         autocompletion=opts.complete_names("datasets"),
     ),
 ]
@@ -33,7 +33,7 @@ Name = Annotated[
 def list_datasets(
     data: opts.DatasetFolder = None, workspace: opts.WorkspaceFolder = Path(), as_json: opts.AsJson = False
 ) -> None:
-    """Show the datasets that have a card, whether their files are here, and where a person gets them.
+    """List the datasets that have a card, and where to get their files.
 
     ita data list
     """
@@ -74,15 +74,17 @@ def check(
     experiment: opts.Experiment = None,
     assignments: opts.Assignments = None,
     ignore: Annotated[
-        list[str] | None, typer.Option(metavar="KIND", help="Leave out findings of a kind. Repeatable.")
+        list[str] | None, typer.Option(metavar="KIND", help="Ignore findings of this kind; repeatable")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Show every finding, not the first of each kind.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show every finding, not only the first of each kind")
+    ] = False,
     workspace: opts.WorkspaceFolder = Path(),
     as_json: opts.AsJson = False,
 ) -> None:
-    """Look for bad tags, leakage between splits, duplicates, missing pictures and contexts too long.
+    """Find bad tags, leakage between splits, duplicates, missing pictures and contexts that are too long.
 
-    Ends with exit code 1 if anything was found.
+    Exits with 1 if there are findings.
 
     ita data check example --preset bundled
 
@@ -121,7 +123,7 @@ def stats(
     workspace: opts.WorkspaceFolder = Path(),
     as_json: opts.AsJson = False,
 ) -> None:
-    """Count posts, words, mentions by type, and pictures of every split.
+    """Count the posts, words, mentions of each type, and pictures of each split.
 
     ita data stats example
     """
@@ -154,22 +156,22 @@ def _format_stats(stats: dict[str, api.data.SplitStats]) -> str:
 
 @app.command("import")
 def import_(
-    source: Annotated[str, typer.Argument(help="A file, a folder, or a dataset of the hub, owner/name.")],
+    source: Annotated[str, typer.Argument(help="File, folder, or dataset of the hub (owner/name)")],
     to: opts.NewFolder,
     like: Annotated[
-        str | None, typer.Option(metavar="DATASET", help="Pair tweets by their words with this dataset's.")
+        str | None, typer.Option(metavar="DATASET", help="Match the tweets by their words with this dataset")
     ] = None,
     data: opts.DatasetFolder = None,
     tag_names: Annotated[
-        str | None, typer.Option(metavar="O,B-PER,…", help="Names of numbered tags, where the dataset has none.")
+        str | None, typer.Option(metavar="LIST", help="Names of numbered tags, such as O,B-PER,I-PER")
     ] = None,
     workspace: opts.WorkspaceFolder = Path(),
     kind: Annotated[
         Literal["extra", "knowledge"],
-        typer.Option("--as", help="What the contexts are: extra, or what a language model knows."),
+        typer.Option("--as", help="Import the contexts as extra text or as knowledge"),
     ] = "extra",
 ) -> None:
-    """Make a dataset of tweets with late contexts (ITA, MoRe, PGIM, AdaSeq), or of one in the form of `datasets`.
+    """Import a dataset with appended contexts (ITA, MoRe, PGIM, AdaSeq), or one of the `datasets` library.
 
     ita data import PGIM/twitter2015/ --to knowledge/ --as knowledge --like twitter15 --data twitter2015/
 
@@ -192,10 +194,10 @@ def import_(
 
 @app.command("import-contexts")
 def import_contexts(
-    files: Annotated[list[Path], typer.Argument(help="VinVL's predictions.tsv, Oscar's captions, or others.")],
+    files: Annotated[list[Path], typer.Argument(help="VinVL's predictions.tsv, Oscar's captions, or similar")],
     to: opts.NewFolder = Path("contexts.jsonl"),
 ) -> None:
-    """Bring objects of VinVL and captions of Oscar together into one file that --captions takes.
+    """Merge objects of VinVL and captions of Oscar into one file for --captions.
 
     ita data import-contexts predictions.tsv captions.tsv --to contexts.jsonl
 
@@ -214,7 +216,7 @@ def export(
     dataset: Name,
     to: opts.NewFolder,
     form: Annotated[
-        Literal["ita", "adaseq"], typer.Option("--form", help="For KB-NER, the code of ITA, or for AdaSeq.")
+        Literal["ita", "adaseq"], typer.Option("--form", help="Format of KB-NER (the code of ITA), or of AdaSeq")
     ] = "ita",
     data: opts.DatasetFolder = None,
     preset: opts.Preset = "auto",
@@ -223,7 +225,7 @@ def export(
     assignments: opts.Assignments = None,
     workspace: opts.WorkspaceFolder = Path(),
 ) -> None:
-    """Write a dataset with its contexts for another project, after looking at pictures that are stale.
+    """Export a dataset with its contexts for another project, after running stale stages.
 
     ita data export example --to kb-ner/ --preset bundled
 

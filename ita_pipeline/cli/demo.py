@@ -15,13 +15,17 @@ from ita_pipeline.cli.console import print_message, print_note, resumable
 
 def demo(
     run: opts.RunName,
-    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8765,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 accepts other machines")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="N", help="Port to listen on; 0 picks a free one")
+    ] = 8765,
     show: opts.OpenPage = False,
     yes: opts.Yes = False,
     workspace: opts.WorkspaceFolder = Path(),
 ) -> None:
-    """Open a page on this machine: type a tweet, drop a picture, see what is found in both. Ctrl-C ends it.
+    """Serve a local page for trying a run on your own texts and pictures. Ctrl-C stops it.
 
     ita demo example --open
 

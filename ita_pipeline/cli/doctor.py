@@ -15,13 +15,13 @@ from ita_pipeline.core.text import clean_line
 
 
 def doctor(workspace: opts.WorkspaceFolder = Path(), as_json: opts.AsJson = False) -> None:
-    """Look at Python, torch, Tesseract, models, disk and memory, and say what to mend. No hub is asked.
+    """Check Python, torch, Tesseract, models, disk and memory, and show how to fix problems.
 
-    Ends with exit code 1 if anything is marked FAIL; WARN alone is no failure.
+    Contacts no model hub. Exits with 1 if a check is marked FAIL.
 
     ita doctor
 
-    ita doctor --json | jq '.checks[] | select(.verdict != "OK")'
+    ita doctor --json | jq .clean
     """
     diagnoses: list[dict[str, str]] = []
     failed = False

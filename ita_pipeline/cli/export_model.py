@@ -15,7 +15,7 @@ def export_model(
     to: opts.NewFolder,
     workspace: opts.WorkspaceFolder = Path(),
 ) -> None:
-    """Write a run's model with its card, scores and check sums into a folder of its own, ready for a hub.
+    """Export the model of a run with its card, scores and checksums, ready to publish.
 
     ita export-model example --to ashby-ner/
 

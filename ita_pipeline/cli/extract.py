@@ -30,8 +30,8 @@ def extract(
         str,
         typer.Argument(
             metavar="SOURCE|POSTS|DATASET",
-            help="A folder of pictures, everything below it is read, here or at a URL such as s3://bucket/folder; "
-            "a .tar, a .parquet, or a list of paths and URLs; posts in a .jsonl file; or a dataset.",
+            help="Folder of pictures (read recursively) or its URL, .tar, .parquet, list of paths and URLs, "
+            ".jsonl file of posts, or dataset",
         ),
     ],
     data: opts.DatasetFolder = None,
@@ -44,12 +44,12 @@ def extract(
     sending: opts.Sending,
     cluster: opts.Cluster,
     show: Annotated[
-        Path | None, typer.Option(metavar="PAGE", help="Write a page with the pictures and what was found in them.")
+        Path | None, typer.Option(metavar="PAGE", help="Write an HTML page with the pictures and their results")
     ] = None,
     dry_run: opts.DryRun = False,
     as_json: opts.AsJson = False,
 ) -> None:
-    """Turn pictures into captions, object tags and OCR text, and posts into knowledge, doing only what is stale.
+    """Extract captions, object tags, OCR text and knowledge from stale pictures and posts.
 
     ita extract images/
 
@@ -65,7 +65,7 @@ def extract(
 
     ita extract images/ --engine ray --actors 8 --num-gpus 0.5
 
-    ita extract posts.jsonl --set knowledge.endpoint=http://localhost:11434/v1 --set knowledge.model=NAME
+    ita extract posts.jsonl --stage knowledge --set knowledge.model=NAME
     """
     if show is not None and show.is_dir():
         raise UsageError(f"{show} is a folder", f"name the page in it: --show {show / 'found.html'}")

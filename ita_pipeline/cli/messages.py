@@ -1,23 +1,19 @@
-"""Global options, help for narrow terminals, and error messages."""
+"""Global options and error messages."""
 
 from __future__ import annotations
 
 import difflib
 import os
 import re
-import shutil
 import sys
 import traceback
 from collections.abc import Sequence
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
 
 from ita_pipeline.cli.console import print_message
 from ita_pipeline.core.errors import ExitCode, nearest
-
-NARROW_COLUMNS, MIN_COLUMNS = 60, 24
 
 GLOBAL_OPTIONS = {"--debug": "ITA_DEBUG", "--quiet": "ITA_QUIET", "-q": "ITA_QUIET"}
 
@@ -29,30 +25,6 @@ def take_global_options(arguments: Sequence[str]) -> list[str]:
         if argument in GLOBAL_OPTIONS:
             os.environ[GLOBAL_OPTIONS[argument]] = "1"
     return [argument for argument in arguments[:end] if argument not in GLOBAL_OPTIONS] + list(arguments[end:])
-
-
-def prefers_plain_help() -> bool:
-    """Whether help is printed without frames and bold letters: with `NO_COLOR`, or in a narrow terminal."""
-    return bool(os.environ.get("NO_COLOR")) or is_narrow()
-
-
-def is_narrow() -> bool:
-    """Whether the terminal is too narrow for help with frames."""
-    return shutil.get_terminal_size().columns < NARROW_COLUMNS
-
-
-def wrap_help_narrowly() -> None:
-    """Wrap help at the width of a narrow terminal; by default Typer wraps at 50 columns or more."""
-    default_formatter = TyperCommand.context_class.formatter_class
-
-    class NarrowFormatter(default_formatter):
-        def __init__(self, *_: object, **__: object) -> None:
-            super().__init__(width=max(shutil.get_terminal_size().columns, MIN_COLUMNS))
-
-        def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 12, col_spacing: int = 2) -> None:
-            super().write_dl(rows, col_max, col_spacing)
-
-    TyperCommand.context_class.formatter_class = NarrowFormatter
 
 
 def fail(message: str, hint: str, code: int) -> None:

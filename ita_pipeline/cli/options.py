@@ -32,68 +32,77 @@ def complete_names(kind: str, *more: str) -> Callable[[str], list[str]]:
     return complete
 
 
-RunName = Annotated[str, typer.Argument(help="A run's folder, or a dataset's name if it has one run.")]
+RunName = Annotated[str, typer.Argument(help="Run folder, exported model, or dataset name if it has one run")]
 
 Thumbnails = Annotated[
     Literal["auto", "inside", "beside", "none"],
-    typer.Option(help="Thumbnails in the page, beside it, or none; auto: by their number."),
+    typer.Option(metavar="PLACE", help="Thumbnails: inside the page, beside it, none, or auto (by number)"),
 ]
 
 Preset = Annotated[
     str,
     typer.Option(
         envvar="ITA_PRESET",
-        help="Models to use: bundled, paper, auto, or a YAML file.",
-        show_default=True,
+        metavar="NAME",
+        help="Models: bundled, paper, auto, or a YAML file",
         autocompletion=complete_names("presets", "auto"),
     ),
 ]
 
 Assignments = Annotated[
-    list[str] | None, typer.Option("--set", metavar="STAGE.PARAMETER=VALUE", help="Change one setting. Repeatable.")
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set STAGE.PARAMETER to a value; repeatable")
 ]
 
 WorkspaceFolder = Annotated[
-    Path, typer.Option("--workspace", envvar="ITA_WORKSPACE", help="Where .ita/, data/ and runs/ lie.")
+    Path,
+    typer.Option(
+        "--workspace",
+        metavar="FOLDER",
+        envvar="ITA_WORKSPACE",
+        help="Folder of .ita/, data/ and runs/",
+        show_default=False,
+    ),
 ]
 
-Limit = Annotated[int | None, typer.Option(min=1, help="Work on at most so many pictures.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Process at most N pictures")]
 
 ShardOf = Annotated[
-    str | None, typer.Option("--shard", metavar="N/OF", help="One of several shares of the work, such as 3/16.")
+    str | None, typer.Option("--shard", metavar="N/OF", help="Process part N of OF equal parts, such as 3/16")
 ]
 
-Yes = Annotated[bool, typer.Option("--yes", help="Agree that posts and pictures are sent to other machines.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Agree to send posts and pictures to other machines")]
 
-NewFolder = Annotated[Path, typer.Option("--to", help="Where to write; must not be there yet.")]
+NewFolder = Annotated[Path, typer.Option("--to", metavar="PATH", help="File or folder to create; must not exist")]
 
-OpenPage = Annotated[bool, typer.Option("--open", help="Show the page in the browser.")]
+OpenPage = Annotated[bool, typer.Option("--open", help="Open the page in the browser")]
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and why, and do nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and why, without doing it")]
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
-DatasetFolder = Annotated[Path | None, typer.Option("--data", envvar="ITA_DATA", help="Where its files lie.")]
+DatasetFolder = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="FOLDER", envvar="ITA_DATA", help="Folder that contains the dataset's files"),
+]
 
 Encoder = Annotated[
     str | None,
-    typer.Option(envvar="ITA_ENCODER", help="minilm, a model of the hub, or a folder; the preset's by default."),
+    typer.Option(metavar="NAME", envvar="ITA_ENCODER", help="minilm, a hub model, or a folder"),
 ]
 
 Captions = Annotated[
     str,
-    typer.Option(envvar="ITA_CAPTIONS", help="A file of captions made elsewhere; auto takes the card's; or none."),
+    typer.Option(metavar="FILE", envvar="ITA_CAPTIONS", help="Existing captions; auto: the dataset's; or none"),
 ]
 
-Contexts = Annotated[
-    str, typer.Option(help="What of the picture is appended: all, none, or a list as caption,ocr.")
-]
+Contexts = Annotated[str, typer.Option(metavar="LIST", help="Contexts to append: all, none, or caption,ocr")]
 
 Experiment = Annotated[
     str | None,
     typer.Option(
+        metavar="NAME",
         envvar="ITA_EXPERIMENT",
-        help="Training settings: a name or a YAML file.",
+        help="Training settings: name or YAML file",
         autocompletion=complete_names("experiments"),
     ),
 ]
@@ -109,7 +118,8 @@ class StageSelection(OptionGroup):
 
     preset: Preset = "auto"
     stages: Annotated[
-        list[str] | None, typer.Option("--stage", help="Only this stage, and those it reads. Repeatable.")
+        list[str] | None,
+        typer.Option("--stage", metavar="NAME", help="Run only this stage and its inputs; repeatable"),
     ] = None
     assignments: Assignments = None
 
@@ -124,8 +134,7 @@ class CacheLocation(OptionGroup):
         typer.Option(
             metavar="URL",
             envvar="ITA_SHARED",
-            help="A cache that machines share, as s3://bucket/ita-cache: "
-            "its records are used, and new ones put there.",
+            help="Shared cache to use and extend",
         ),
     ] = ""
 
@@ -136,11 +145,13 @@ class Repetition(OptionGroup):
 
     retry_failed: Annotated[
         FailureChoice | None,
-        typer.Option("--retry-failed", help="Try pictures again that failed before; alone it means any kind."),
+        typer.Option(
+            "--retry-failed", metavar="[KIND]", help="Retry failures: any, permanent, transient, resource"
+        ),
     ] = None
     refresh: Annotated[
         list[str] | None,
-        typer.Option("--refresh", metavar="STAGE", help="Do everything of this stage again. Repeatable."),
+        typer.Option("--refresh", metavar="STAGE", help="Recompute this stage for every picture; repeatable"),
     ] = None
 
 
@@ -150,11 +161,11 @@ class Sending(OptionGroup):
 
     max_requests: Annotated[
         int | None,
-        typer.Option(min=0, metavar="N", help="Stop knowledge after so many requests; it can be resumed."),
+        typer.Option(min=0, metavar="N", help="Stop the stage knowledge after N requests"),
     ] = None
     max_tokens: Annotated[
         int | None,
-        typer.Option(min=0, metavar="N", help="Stop knowledge before so many tokens; it can be resumed."),
+        typer.Option(min=0, metavar="N", help="Stop the stage knowledge before N tokens"),
     ] = None
     consent: Yes = False
 
@@ -165,20 +176,18 @@ class Cluster(OptionGroup):
 
     engine: Annotated[
         Literal["local", "ray"],
-        typer.Option(help="Where the work is done: on this machine, or in actors of a Ray cluster."),
+        typer.Option(help="Run on this machine, or in actors of a Ray cluster"),
     ] = "local"
     actors: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Of ray: so many actors; by default as many as fit.")
+        int | None, typer.Option(min=1, metavar="N", help="Number of Ray actors; by default as many as fit")
     ] = None
     num_gpus: Annotated[
         float | None,
-        typer.Option("--num-gpus", min=0, metavar="F", help="Of ray: GPUs of each actor, such as 0.5."),
+        typer.Option("--num-gpus", min=0, metavar="N", help="GPUs for each Ray actor, such as 0.5"),
     ] = None
     address: Annotated[
         str | None,
-        typer.Option(
-            metavar="HOST:PORT", help="Of ray: the cluster, else RAY_ADDRESS, or one started here; or local."
-        ),
+        typer.Option(metavar="HOST:PORT", help="Ray cluster; by default RAY_ADDRESS, or else a new local one"),
     ] = None
 
     def ray_pool(self) -> ita.RayPool | None:
@@ -203,10 +212,10 @@ class TrainingSettings(OptionGroup):
     captions: Captions = "auto"
     contexts: Contexts = "all"
     alignment: Annotated[
-        bool, typer.Option(help="Cross-view alignment; without it, train on the view I+T alone.")
+        bool, typer.Option(help="Align the views T and I+T; without it, train on I+T alone (default: on)")
     ] = True
     experiment: Experiment = None
-    seed: Annotated[int | None, typer.Option(min=0)] = None
+    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Random seed of the training")] = None
 
 
 def expand_groups(command: Callable[..., None]) -> Callable[..., None]:

@@ -24,27 +24,32 @@ from ita_pipeline.core.text import clean_line, clean_path
 @opts.expand_groups
 def predict(
     run: opts.RunName,
-    file: Annotated[
-        Path | None, typer.Argument(help="A JSONL or CoNLL file of posts; labels are not needed.")
+    file: Annotated[Path | None, typer.Argument(help="JSONL or CoNLL file of posts; needs no labels")] = None,
+    text: Annotated[str | None, typer.Option(metavar="TEXT", help="Text of one post")] = None,
+    image: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Picture of the post given with --text")
     ] = None,
-    text: Annotated[str | None, typer.Option(help="One post, given here.")] = None,
-    image: Annotated[Path | None, typer.Option(help="The picture of that post.")] = None,
     jsonl: Annotated[
-        Path | None, typer.Option(help="JSON lines of posts: a file, or - for standard input.")
+        Path | None, typer.Option(metavar="FILE", help="Posts as JSON lines; - reads standard input")
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="A dataset: a folder as the library datasets saves it, or a name on its hub.")
+        str | None, typer.Option(metavar="NAME", help="Dataset of the hub, or folder saved by `datasets`")
     ] = None,
     to: Annotated[
-        Path | None, typer.Option(help="Of --source: write it, with the mentions in it, to this new folder.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Save the dataset of --source with its mentions in a new folder"),
     ] = None,
     parts: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write part files there, bit by bit; the same command again goes on."),
+        typer.Option(metavar="FOLDER", help="Write part files to a folder; run again to resume"),
     ] = None,
-    form: Annotated[Literal["jsonl", "parquet"], typer.Option("--format", help="Of --parts.")] = "jsonl",
-    min_confidence: Annotated[float, typer.Option(help="Leave out mentions less probable than this.")] = 0.0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a post.")] = False,
+    form: Annotated[
+        Literal["jsonl", "parquet"], typer.Option("--format", help="Format of the part files")
+    ] = "jsonl",
+    min_confidence: Annotated[
+        float, typer.Option(metavar="P", help="Omit mentions with a lower probability", show_default=False)
+    ] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per post")] = False,
     *,
     location: opts.CacheLocation,
     sending: opts.Sending,
@@ -152,8 +157,10 @@ def _format_prediction(prediction: api.predict.Prediction) -> str:
 @opts.expand_groups
 def evaluate(
     run: opts.RunName,
-    dataset: Annotated[str, typer.Argument(help="A dataset with labels: a name, a card's file, or a folder.")],
-    split: Annotated[list[str] | None, typer.Option(help="test by default. Repeatable.")] = None,
+    dataset: Annotated[str, typer.Argument(help="Labeled dataset: name, card file, or folder")],
+    split: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Split to score; repeatable (default: test)")
+    ] = None,
     data: opts.DatasetFolder = None,
     captions: opts.Captions = "auto",
     *,
@@ -161,7 +168,7 @@ def evaluate(
     sending: opts.Sending,
     as_json: opts.AsJson = False,
 ) -> None:
-    """Score a run on labelled posts, in both views. Nothing is trained; only stale pictures are looked at.
+    """Score a run on labeled posts in both views, after running the stages on stale pictures only.
 
     ita evaluate twitter15 twitter17 --data twitter2017/
 

@@ -18,18 +18,18 @@ from ita_pipeline.core.text import clean_path
 
 def report(
     target: Annotated[
-        str, typer.Argument(metavar="RUN|DATASET|FOLDER", help="A run, a dataset, or a folder of pictures.")
+        str, typer.Argument(metavar="RUN|DATASET|FOLDER", help="Run, dataset, or folder of pictures")
     ],
-    html: Annotated[Path, typer.Option(help="Where to write the page.")],
+    html: Annotated[Path, typer.Option(metavar="FILE", help="HTML page to write")],
     dataset: Annotated[
-        str | None, typer.Option(help="The run's dataset, where it is not where it was in training.")
+        str | None, typer.Option(metavar="NAME", help="Dataset of the run, if it has moved since training")
     ] = None,
     data: opts.DatasetFolder = None,
     pictures: opts.Thumbnails = "auto",
     show: opts.OpenPage = False,
     workspace: opts.WorkspaceFolder = Path(),
 ) -> None:
-    """Write a page about a run, a dataset, or what `ita extract` found in a folder of pictures. It runs no stage.
+    """Write an HTML page about a run, a dataset, or the extracted contexts of pictures. Runs no stage.
 
     ita report example --html report.html
 
@@ -48,21 +48,25 @@ def report(
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="A run: its folder, or DATASET/KEY.")],
-    b: Annotated[str, typer.Argument(help="The run that may be better.")],
-    split: Annotated[str, typer.Option(help="test or dev.")] = "test",
-    samples: Annotated[int, typer.Option(min=100, max=1_000_000, help="Samples of each of both tests.")] = 10_000,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
-    html: Annotated[Path | None, typer.Option(help="Write a page to look at, with the posts that changed.")] = None,
+    a: Annotated[str, typer.Argument(help="Baseline run: its folder, or DATASET/KEY")],
+    b: Annotated[str, typer.Argument(help="Run to compare with it")],
+    split: Annotated[str, typer.Option(metavar="NAME", help="Split to compare: test or dev")] = "test",
+    samples: Annotated[
+        int, typer.Option(min=100, max=1_000_000, metavar="N", help="Number of samples of each test")
+    ] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed of the tests")] = 1,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="HTML page to write, with the posts that changed")
+    ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="The runs' dataset, where it is not where it was in training.")
+        str | None, typer.Option(metavar="NAME", help="Dataset of the runs, if it has moved since training")
     ] = None,
     data: opts.DatasetFolder = None,
     pictures: opts.Thumbnails = "auto",
     workspace: opts.WorkspaceFolder = Path(),
     as_json: opts.AsJson = False,
 ) -> None:
-    """Compare two runs on the posts that both were tested on, by bootstrap and by randomisation.
+    """Compare two runs on the same test posts, with paired bootstrap and approximate randomization.
 
     ita compare runs/twitter15/0123456789abcdef runs/twitter15/fedcba9876543210
 

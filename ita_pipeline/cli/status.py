@@ -26,7 +26,7 @@ def status(
         str | None,
         typer.Argument(
             metavar="[DATASET|SOURCE]",
-            help="A dataset as for train, or pictures as for extract; all pictures seen here before by default.",
+            help="Dataset or pictures; by default all pictures processed in this workspace",
         ),
     ] = None,
     *,
@@ -37,9 +37,9 @@ def status(
     data: opts.DatasetFolder = None,
     settings: opts.TrainingSettings,
     as_json: opts.AsJson = False,
-    exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 1 if anything is stale.")] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 if anything is stale")] = False,
 ) -> None:
-    """Show, stage by stage, what is fresh, stale and failed, why, and how long the rest will take.
+    """Show what is fresh, stale and failed in each stage, why, and how long the rest will take.
 
     ita status
 
@@ -109,17 +109,19 @@ def why(
         str,
         typer.Argument(
             metavar="PICTURE|POSTS|DATASET",
-            help="A picture, by its path, URL or archive.tar::name; or with --post, where the post is.",
+            help="Picture (path, URL or archive.tar::name), or with --post the file or dataset",
         ),
     ],
-    post: Annotated[str | None, typer.Option(metavar="ID", help="One post of a .jsonl file or a dataset.")] = None,
+    post: Annotated[
+        str | None, typer.Option(metavar="ID", help="Explain this post of a .jsonl file or a dataset")
+    ] = None,
     data: opts.DatasetFolder = None,
     *,
     selection: opts.StageSelection,
     location: opts.CacheLocation,
     as_json: opts.AsJson = False,
 ) -> None:
-    """Explain one picture or post: its records, where they lie, what decided them, and what has changed since.
+    """Show the records of one picture or post, where they are stored, and what determined their keys.
 
     ita why images/a.jpg
 

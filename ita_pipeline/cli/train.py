@@ -32,39 +32,40 @@ SERIES_COLUMNS = {
 @opts.expand_groups
 def train(
     dataset: Annotated[
-        str, typer.Option(help="example, twitter15, twitter17, snap, a card's file, or a folder of posts.")
+        str,
+        typer.Option(metavar="NAME", help="example, twitter15, twitter17, snap, a card file, or a folder of posts"),
     ],
     data: opts.DatasetFolder = None,
     preset: opts.Preset = "auto",
     *,
     settings: opts.TrainingSettings,
     seeds: Annotated[
-        str, typer.Option(metavar="LIST", help="Train with each of these, such as 1,2,3: mean ± sd.")
+        str, typer.Option(metavar="LIST", help="Train with each seed, such as 1,2,3; prints mean ± sd")
     ] = "",
     views: Annotated[
         str,
-        typer.Option(
-            metavar="LIST", help="Train with each of these contexts, such as text,caption,objects,ocr,all."
-        ),
+        typer.Option(metavar="LIST", help="Train with each set of contexts, such as text,caption,all"),
     ] = "",
-    stage: Annotated[list[str] | None, typer.Option(help="Append only what this stage found. Repeatable.")] = None,
+    stage: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Append only this context; repeatable")
+    ] = None,
     assignments: opts.Assignments = None,
     location: opts.CacheLocation,
     repetition: opts.Repetition,
     checkpoint_every: Annotated[
         int,
-        typer.Option(min=0, metavar="UPDATES", help="Checkpoints within an epoch too; each epoch ends with one."),
+        typer.Option(min=0, metavar="N", help="Also save a checkpoint every N updates", show_default=False),
     ] = 0,
     report_to: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Report updates to tensorboard, wandb, mlflow, … as well. Repeatable."),
+        typer.Option(metavar="NAME", help="Also log to tensorboard, wandb, mlflow, …; repeatable"),
     ] = None,
     limit: opts.Limit = None,
     sending: opts.Sending,
     dry_run: opts.DryRun = False,
     as_json: opts.AsJson = False,
 ) -> None:
-    """Train the tagger on a dataset, running beforehand only the stages, and only the pictures, that are stale.
+    """Train the tagger on a dataset, after running the stages on stale pictures only.
 
     ita train --dataset example
 

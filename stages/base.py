@@ -10,15 +10,17 @@ A stage turns items (images, or posts) into values that are stored in a cache:
 The stage key consists of `name`, `version`, `parameters()`, `identity()` and the keys of the stages in `reads`.
 A result is fresh as long as the stage key and the item's key stay the same.
 
-The definitions follow this drawing: settings, values, results, errors, items, identity, stage.
+The definitions follow this drawing: settings, values, results, errors, items, identity, stage. Last come helpers
+for batches of items.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -350,6 +352,21 @@ def guarded(work: Callable[[Item], Output], item: Item) -> Output | Failure:
 Input = TypeVar("Input")
 
 Error = TypeVar("Error", bound=Exception)
+
+
+def batched(inputs: Iterable[Input], size: int) -> Iterator[list[Input]]:
+    """Return batches of at most `size` inputs in order, each as soon as it is complete."""
+    remaining = iter(inputs)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def map_successes(
+    work: Callable[[list[Input]], Iterable[Output]], inputs: Sequence[Input | Failure]
+) -> list[Output | Failure]:
+    """Call `work` once for all inputs that are not failures, and return its outputs and the failures in order."""
+    outputs = iter(work([item for item in inputs if not isinstance(item, Failure)]))
+    return [item if isinstance(item, Failure) else next(outputs) for item in inputs]
 
 
 def run_bisected(

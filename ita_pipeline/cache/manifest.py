@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ita_pipeline.cache.index import QUERY_SIZE, Index
-from ita_pipeline.core.iteration import batched
 from ita_pipeline.sources.refs import Stamped
+from stages.base import batched
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,16 @@
-"""Helpers for items: batches of a fixed size or of whatever has arrived, and calls in parallel."""
+"""Helpers for items: batches of those that have arrived, and calls in parallel."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from multiprocessing.pool import ThreadPool
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
 
 _Result = TypeVar("_Result")
-
-
-def batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
-    """Yield lists of `size` items in order; the last one may be shorter."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 class _End:

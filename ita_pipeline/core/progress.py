@@ -28,19 +28,10 @@ class Progress(Protocol):
         """End the display of all stages."""
 
 
-class NoProgress:
+class NoProgress(Progress):
     """Displays nothing and never asks to stop."""
 
     stop_requested = False
-
-    def start(self, stage: str, total: int) -> None:
-        """Do nothing."""
-
-    def advance(self, stage: str, done: int) -> None:
-        """Do nothing."""
-
-    def finish(self) -> None:
-        """Do nothing."""
 
 
 class Notes:

@@ -11,12 +11,11 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
-from ita_pipeline.core.iteration import batched
 from ita_pipeline.engines.failures import run_stage
 from ita_pipeline.engines.image_cache import DecodedImageCache
 from ita_pipeline.sources.decode import open_image
 from ita_pipeline.sources.refs import ImageRef, ItemRef, PostRef
-from stages.base import Frozen, Item, Postponed, Result, Stage, Value
+from stages.base import Frozen, Item, Postponed, Result, Stage, Value, batched
 
 MEGABYTE = 1024 * 1024
 

@@ -15,13 +15,12 @@ from ita_pipeline.cache.compaction import open_writer
 from ita_pipeline.cache.plan import FailedItem, Plan, StagePlan
 from ita_pipeline.cache.records import SegmentWriter
 from ita_pipeline.cache.store import Store
-from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.engines.base import Interrupted, StageOutcome
 from ita_pipeline.engines.batches import Batch, check_stop, find_group_size, prepare_batch, upstream_keys
 from ita_pipeline.engines.executor import Executor, StageResults
 from ita_pipeline.sources.refs import ImageRef, ItemRef
-from stages.base import Postponed, Result, Subject
+from stages.base import Postponed, Result, Subject, batched
 
 
 class StageRun:

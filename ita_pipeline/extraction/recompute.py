@@ -12,14 +12,13 @@ from typing import Any
 
 from ita_pipeline.cache.keys import StageKey, sort_stages, stage_keys
 from ita_pipeline.cache.store import Store
-from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.engines.base import Interrupted
 from ita_pipeline.engines.executor import Executor, Job, StageJobs
 from ita_pipeline.extraction.items import decode_post_ref
 from ita_pipeline.sources.local import LocalFile, hash_file
 from ita_pipeline.sources.refs import ImageRef, ItemRef
-from stages.base import Result, Stage, Subject, Value
+from stages.base import Result, Stage, Subject, Value, batched
 
 # Numbers are near each other if they differ by at most this, absolutely or relatively.
 TOLERANCE = 0.01

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.engines.base import Interrupted
 from ita_pipeline.sources.decode import open_image
 from ita_pipeline.sources.refs import ImageRef
-from stages.base import BadItemError
+from stages.base import BadItemError, batched
 
 MAX_SIDE = 480
 

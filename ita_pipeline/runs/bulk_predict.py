@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from ita_pipeline.cache.store import Store
-from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine
@@ -23,7 +22,7 @@ from ita_pipeline.extraction.items import make_post_ref
 from ita_pipeline.runs.predictions import PartFolder, PredictedPosts, TaggingInput
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import Run
-from stages.base import StageError
+from stages.base import StageError, batched
 
 logger = logging.getLogger(__name__)
 

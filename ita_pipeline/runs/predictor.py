@@ -14,7 +14,6 @@ from typing import Any, overload
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.plugins import stage_entry_points
 from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
@@ -35,7 +34,7 @@ from ita_pipeline.ner.views import ViewEncoder, encode_posts
 from ita_pipeline.runs.plan import caption_file
 from ita_pipeline.runs.predictions import Mention, Prediction, TaggingInput, add_predictions
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunScores, ViewScores
-from stages.base import EXECUTION, Stage, StageError
+from stages.base import EXECUTION, Stage, StageError, batched
 from stages.models.loading import load_pretrained, load_weights, pick_device
 
 

@@ -14,11 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from ita_pipeline.core.iteration import batched
 from ita_pipeline.sources.base import ImageSource
 from ita_pipeline.sources.decode import MAX_BYTES
 from ita_pipeline.sources.refs import ImageRef, Stamped, Unreadable
-from stages.base import BadItemError
+from stages.base import BadItemError, batched
 
 MAX_COPIED_BYTES = 2 * 1024**3
 

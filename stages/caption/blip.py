@@ -15,7 +15,7 @@ from PIL.Image import Image
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from stages.batching import split_batches
+from stages.base import batched
 from stages.caption.image_text import decode_beams
 from stages.caption.schema import Caption, CaptionConfig
 from stages.models.loading import load_pretrained, load_weights, pick_device
@@ -58,7 +58,7 @@ class BlipCaptioner:
         """Return the captions of each image, best first."""
         batch_size = CPU_BATCH_SIZE if self.device == "cpu" else GPU_BATCH_SIZE
         with torch.inference_mode():
-            features = [self._encode(batch) for batch in split_batches(prepared, batch_size)]
+            features = [self._encode(batch) for batch in batched(prepared, batch_size)]
             return self._search(torch.cat(features)) if features else []
 
     def _encode(self, pixels: Sequence[torch.Tensor]) -> torch.Tensor:

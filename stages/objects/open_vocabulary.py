@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from stages.base import StageError
-from stages.batching import split_batches
+from stages.base import StageError, batched
 from stages.models.loading import read_model_type
 from stages.objects.hub_detectors import BatchDetector
 
@@ -68,7 +67,7 @@ class OwlDetector(OpenVocabularyDetector):
 
         encoders = getattr(self.model, self.model.base_model_prefix)  # without the heads for boxes
         queries = list[torch.Tensor]()
-        for batch in split_batches(sentences, TEXT_BATCH_SIZE):
+        for batch in batched(sentences, TEXT_BATCH_SIZE):
             inputs = self.processor(text=batch, return_tensors="pt").to(self.device)
             with torch.inference_mode():
                 features = encoders.get_text_features(**inputs).pooler_output

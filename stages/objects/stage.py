@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
-from stages.base import Failure, Identity, Item, Stage, guarded
-from stages.batching import map_successes
+from stages.base import Failure, Identity, Item, Stage, guarded, map_successes
 from stages.models.libraries import OPENCV_HINT, import_library
 from stages.models.loading import pick_device
 from stages.models.threads import count_cores, map_in_threads

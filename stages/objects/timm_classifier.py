@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
-from stages.base import StageError
-from stages.batching import split_batches
+from stages.base import StageError, batched
 from stages.models.identity import is_folder
 from stages.models.loading import fetch_file, pick_device, read_config, require_weights, wrap_load_errors
 from stages.objects.attributes import find_likeliest_kind, load_kinds
@@ -52,7 +51,7 @@ class TimmClassifier:
 
     def classify(self, crops: Sequence[Image], labels: Sequence[str], floor: float) -> list[list[ScoredLabel]]:
         """Return for each crop the likeliest kind of its label, if its probability is at least `floor`."""
-        rows = [row for batch in split_batches(crops, BATCH_SIZE) for row in self.compute_probabilities(batch)]
+        rows = [row for batch in batched(crops, BATCH_SIZE) for row in self.compute_probabilities(batch)]
         return [find_likeliest_kind(row, self.kinds[label], floor) for row, label in zip(rows, labels, strict=True)]
 
     def compute_probabilities(self, crops: Sequence[Image]) -> np.ndarray:

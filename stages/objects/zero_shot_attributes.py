@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from PIL.Image import Image
 
-from stages.base import StageError
-from stages.batching import split_batches
+from stages.base import StageError, batched
 from stages.models.loading import load_pretrained, load_weights, pick_device
 from stages.objects.attributes import load_attribute_list
 from stages.objects.hub_detectors import pad_elongated
@@ -66,7 +65,7 @@ class ZeroShotAttributes:
         """
         return [
             _select_best(scores, self.attributes.words, floor)
-            for batch in split_batches(crops, BATCH_SIZE)
+            for batch in batched(crops, BATCH_SIZE)
             for scores in self.compute_scores(batch).tolist()
         ]
 

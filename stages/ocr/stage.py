@@ -16,8 +16,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from stages.base import BadItemError, Failure, Identity, Item, Stage, StageError, guarded
-from stages.batching import map_successes, split_batches
+from stages.base import BadItemError, Failure, Identity, Item, Stage, StageError, batched, guarded, map_successes
 from stages.models.libraries import opencv_version
 from stages.models.threads import count_cores
 from stages.ocr.rapidocr import RapidReader, identify_rapidocr
@@ -127,7 +126,7 @@ class OcrStage(Stage[OcrConfig]):
         threads = 1 if self.config.uses_rapidocr else self.config.workers or self.workers + 1
         size = min(GROUP_SIZE, max(1, -(-len(items) // threads)))
         with ThreadPoolExecutor(threads) as pool:
-            groups = pool.map(self._read_group, split_batches(items, size))
+            groups = pool.map(self._read_group, batched(items, size))
             return [result for results in groups for result in results]
 
     def _read_group(self, items: Sequence[Item]) -> list[OcrValue | Failure]:

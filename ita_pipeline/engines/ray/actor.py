@@ -26,14 +26,13 @@ from ita_pipeline.cache.index import IndexEntry
 from ita_pipeline.cache.keys import KEY_FILE, StageKey
 from ita_pipeline.cache.records import SegmentWriter
 from ita_pipeline.cache.store import RecordReader, Store
-from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.engines.batches import prepare_batch
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.ray.cluster import ActorResources
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.sources.refs import ItemRef
-from stages.base import Failure, Postponed, Result, Stage, StageError
+from stages.base import Failure, Postponed, Result, Stage, StageError, batched
 from stages.models.threads import limit_cores
 
 # The results of stages by stage and item.

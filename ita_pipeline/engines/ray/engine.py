@@ -19,7 +19,6 @@ from ita_pipeline.cache.index import IndexEntry
 from ita_pipeline.cache.plan import FailedItem, Plan, StagePlan, StaleItem
 from ita_pipeline.cache.records import parse_generation
 from ita_pipeline.cache.store import Store
-from ita_pipeline.core.iteration import batched
 from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.engines.base import Interrupted, StageOutcome
 from ita_pipeline.engines.batches import check_stop, find_group_size, upstream_keys
@@ -27,7 +26,7 @@ from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.ray.actor import ActorConfig, ActorTask, BatchReport, StageSpec, run_tasks
 from ita_pipeline.engines.ray.cluster import ActorResources, RayPool, connect, divide_cluster, require_ray
 from ita_pipeline.engines.sandbox import SubprocessExecutor
-from stages.base import Failure, Postponed, Subject
+from stages.base import Failure, Postponed, Subject, batched
 from stages.models.threads import limit_cores
 
 logger = logging.getLogger(__name__)

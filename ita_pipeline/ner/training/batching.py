@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
-from ita_pipeline.core.iteration import batched
 from ita_pipeline.ner.tags import TagScheme
 from ita_pipeline.ner.views import EncodedPost, collate, word_mask
+from stages.base import batched
 
 # Posts are sorted by length within pools of this many batches: more save little padding and mix less.
 POOL_BATCHES = 50

@@ -38,11 +38,16 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
-    """Limits for bytes of a request, characters of a text, posts in progress, and seconds to send a request."""
+    """Limits for bytes of a request, characters of a text, posts in progress, connections in all and of one client
+    address, and seconds to send a request's headers and its body.
+    """
 
     max_bytes: int = 26 * 1024 * 1024
     max_characters: int = 2_000
     max_posts: int = 32
+    max_connections: int = 256
+    max_client_connections: int = 24
+    header_seconds: int = 15
     max_seconds: float = 60.0
 
 

@@ -42,9 +42,8 @@ def demo(
     workspace, limits = Workspace(options.workspace), options.limits
     finished_run = find_run(run, workspace.runs)
     with bind_socket(host, port) as server_socket:
-        import uvicorn
-
         from ita_pipeline.server.app import make_app
+        from ita_pipeline.server.connections import make_server
         from ita_pipeline.server.middleware import AllowedHosts, ServerLimits
         from ita_pipeline.server.service import PredictionService
 
@@ -57,19 +56,7 @@ def demo(
             app = make_app(service, request_limits, hosts)
             if ready is not None:
                 ready(_url(server_socket), not hosts.any_address, service.notes)
-            config = uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                lifespan="off",
-                ws="none",
-                limit_concurrency=256,
-                timeout_keep_alive=15,
-                timeout_graceful_shutdown=5,
-            )
-            uvicorn.Server(config).run([server_socket])
+            make_server(app, request_limits).run([server_socket])
 
 
 def check_installed() -> None:

@@ -7,12 +7,14 @@ Only data is read; the library runs no code of a repository.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.core.errors import MissingError
+from ita_pipeline.core.errors import MissingError, UserError
+from ita_pipeline.sources.parquet import map_arrow_file
 
 # Files of a dataset that was saved with `save_to_disk`.
 SAVED_FILES = ("dataset_dict.json", "dataset_info.json", "state.json")
@@ -47,11 +49,23 @@ def _list_tables(folder: Path) -> dict[str, list[str]]:
     return tables
 
 
+def _list_saved_files(folder: Path) -> list[Path]:
+    """List the Arrow files that the library reads of a dataset saved in a folder."""
+    parts = [folder]
+    if (folder / "dataset_dict.json").is_file():
+        parts += [folder / split for split in json.loads((folder / "dataset_dict.json").read_text())["splits"]]
+    states = [part / "state.json" for part in parts if (part / "state.json").is_file()]
+    return [
+        state.parent / file["filename"] for state in states for file in json.loads(state.read_text())["_data_files"]
+    ]
+
+
 def load(source: str) -> Mapping[str, Any]:
     """Load a dataset as rows by split.
 
     Raises:
         MissingError: the dataset is missing, both here and on the hub.
+        UsageError: one of its files is damaged.
     """
     import datasets
 
@@ -60,6 +74,8 @@ def load(source: str) -> Mapping[str, Any]:
     name, revision = (source, None) if path.is_dir() else _resolve_on_hub(source)
     try:
         if path.is_dir() and _has_saved_file(path):
+            for file in _list_saved_files(path):
+                map_arrow_file(file)  # the library uses what it reads unchecked
             dataset = datasets.load_from_disk(str(path))
         elif path.is_dir():
             suffix, files = next(iter(_list_tables(path).items()))
@@ -69,6 +85,8 @@ def load(source: str) -> Mapping[str, Any]:
             dataset = datasets.load_dataset(_TABLE_FORMATS[suffix], data_files=by_split)
         else:
             dataset = datasets.load_dataset(name, revision=revision)
+    except UserError:
+        raise
     except Exception as error:  # the library and its dependencies raise anything
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise MissingError(f"the dataset {source} cannot be had: {first}", _HINT) from error

@@ -128,7 +128,7 @@ class ArrowColumn:
     """One column of an Arrow file, mapped into memory."""
 
     def __init__(self, path: Path, column: str) -> None:
-        self._values = _map_table(path).column(column)
+        self._values = map_arrow_file(path).column(column)
 
     def read(self, row: int) -> object:
         """Return the value of a row."""
@@ -159,11 +159,22 @@ def _open_parquet(table: RandomAccessFile) -> pq.ParquetFile:
     return pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
 
 
-def _map_table(path: Path) -> pa.Table:
+def map_arrow_file(path: Path) -> pa.Table:
+    """Map an Arrow file into memory, and check it, since a damaged offset would lead out of the file.
+
+    Raises:
+        UsageError: the file is damaged, or no Arrow file.
+    """
     import pyarrow as pa
 
-    with pa.memory_map(str(path)) as source:
-        return pa.ipc.open_stream(source).read_all()
+    try:
+        with pa.memory_map(str(path)) as source:
+            table = pa.ipc.open_stream(source).read_all()
+        table.validate(full=True)
+    except Exception as error:  # readers raise anything on damaged data
+        problem = f"{path} is no Arrow file, or damaged: {summarize_error(error)}"
+        raise UsageError(problem, "fetch the dataset again, or save it again with save_to_disk") from error
+    return table
 
 
 def list_table_cells(table: RandomAccessFile, stamp: str) -> Iterator[Cell]:
@@ -212,7 +223,7 @@ def list_dataset_cells(splits: Mapping[str, Any]) -> list[Cell]:
             stamp = table.current_stamp()
             if not stamp:
                 open_column.cache_clear()
-            cells += [Cell(table, stamp, column, 0, row, row) for row in range(len(_map_table(table.path)))]
+            cells += [Cell(table, stamp, column, 0, row, row) for row in range(len(map_arrow_file(table.path)))]
         if len(cells) - first != len(rows):
             raise UsageError(f"the split {split} is no dataset as it was saved", "save it: save_to_disk")
     return cells

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,23 @@ def test_a_damaged_table_is_refused_in_one_sentence():
         except BadItemError as bad:
             assert bad.failure.reason
     assert values[0] in read
+
+
+def test_an_arrow_file_whose_offsets_lead_out_of_it_is_refused_in_one_sentence():
+    dataset().save_to_disk("saved")
+    (file,) = Path("saved").glob("*.arrow")
+    (first, *_), whole = discover("saved").images, file.read_bytes()
+    assert first.read(1000) == png("red")
+    sizes = [len(png(colour)) for colour in COLOURS[:2]]
+    offsets = struct.pack("<iii", 0, sizes[0], sum(sizes))
+    assert whole.count(offsets) == 1
+    file.write_bytes(whole.replace(offsets, struct.pack("<iii", 0, 2**31 - 1, sum(sizes))))
+    with pytest.raises(UsageError, match="no Arrow file, or damaged"):
+        discover("saved")
+    assert ita_here("extract", "saved", *OCR).code == 2
+    tables.open_column.cache_clear()
+    with pytest.raises(BadItemError, match="no Arrow file, or damaged"):
+        first.read(1000)
 
 
 def test_tables_and_saved_datasets_are_classified():

@@ -11,10 +11,10 @@ import asyncio
 import contextlib
 import ipaddress
 import math
+import re
 import socket
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -25,7 +25,10 @@ from ita_pipeline.server.schemas import ErrorResponse
 
 DRAIN_SECONDS = 5.0
 
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+# No user information, no path, no zone of an address, no digits but ASCII ones.
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[0-9a-z._-]+)(?::([1-9][0-9]{0,4}))?", re.ASCII | re.IGNORECASE)
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -53,36 +56,55 @@ class ServerLimits:
 
 @dataclass(frozen=True, slots=True)
 class AllowedHosts:
-    """Host names of this server; with `any_address`, also every IP address, which no other site can use."""
+    """Lower-case host names and bracketed IPv6 addresses of this server, and its port.
 
+    With `any_address`, every IP address is allowed too, because no other site can use one as its name.
+    """
+
+    port: int
     names: frozenset[str] = LOOPBACK_NAMES
     any_address: bool = False
 
     @classmethod
     def of(cls, host: str, server_socket: socket.socket) -> Self:
         """Return the names to respond to: those of this machine, and addresses if other machines can connect."""
-        names, address = LOOPBACK_NAMES | {host.lower()}, server_socket.getsockname()[0]
+        address, port = server_socket.getsockname()[:2]
         if address.startswith(("127.", "::1")):
-            return cls(names | {address})
-        return cls(names | {socket.gethostname().lower(), socket.getfqdn().lower()}, any_address=True)
+            return cls(port, LOOPBACK_NAMES | {_bracket(host), _bracket(address)})
+        here = {_bracket(name) for name in (host, socket.gethostname(), socket.getfqdn())}
+        return cls(port, LOOPBACK_NAMES | here, any_address=True)
 
     def __contains__(self, header: str) -> bool:
-        try:
-            name = urlsplit(f"//{header}").hostname or ""
-            if name not in self.names:
-                ipaddress.ip_address(name)
-        except ValueError:
+        match = HOST.fullmatch(header)
+        if match is None or int(match[2] or 80) != self.port:
             return False
-        return name in self.names or self.any_address
+        name = match[1].lower()
+        return name in self.names or (self.any_address and _is_address(name))
+
+
+def _bracket(name: str) -> str:
+    return f"[{name.lower()}]" if ":" in name else name.lower()
+
+
+def _is_address(name: str) -> bool:
+    kind = ipaddress.IPv6Address if name.startswith("[") else ipaddress.IPv4Address
+    try:
+        kind(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _is_cross_site(headers: Headers) -> bool:
-    """Whether a browser sent the request for a page of another site; other programs send no such header."""
+    """Whether a browser sent the request for a page of another site; other programs send no such header.
+
+    The `Host` header is one of the server's names here.
+    """
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site not in ("same-origin", "none")
-    origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != headers.get("host")
+    own = f"http://{headers['host']}".lower()
+    return any(origin.lower() != own for origin in headers.getlist("origin"))
 
 
 def error_response(status: int, error: str, **headers: str) -> JSONResponse:
@@ -132,7 +154,8 @@ class RequestFilter:
         if method not in ("GET", "HEAD") and _is_cross_site(headers):
             return error_response(403, "another site's page may not ask here")
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self.limits.max_bytes:
+        # Python refuses to convert thousands of digits.
+        if not length.isdecimal() or len(length) > 20 or int(length) > self.limits.max_bytes:
             return error_response(413, self._size_error, Connection="close")
         if method == "POST" and self._active_posts >= self.limits.max_posts:
             message = f"{self._active_posts} posts are being answered already; try again in a moment"

@@ -30,7 +30,7 @@ def running(app: Any = None, **limits: Any) -> Iterator[tuple[str, int]]:
     """Serve an application, by default one that returns the request's body, or a large response to GET."""
     server_limits = replace(ServerLimits(header_seconds=1), **limits)
     with bind_socket("127.0.0.1", 0) as server_socket:
-        hosts = AllowedHosts()
+        hosts = AllowedHosts(server_socket.getsockname()[1])
         server = make_server(RequestFilter(app or echo, server_limits, hosts), server_limits)
         thread = threading.Thread(target=server.run, args=([server_socket],))
         thread.start()

@@ -97,7 +97,7 @@ def exclusive_workdir(run: Run) -> Iterator[Path]:
     folder = workdir_path(run)
     with _locked(folder / "lock"):
         for other in unfinished_runs(run.folder.parent):
-            if other != folder:
+            if other != folder and not _is_in_use(other / "lock"):
                 logger.info(f"{other} is unfinished and of other inputs; remove it if it is not wanted")
         yield folder
         if run.is_complete:
@@ -112,6 +112,17 @@ def unfinished_runs(folder: Path) -> list[Path]:
 def workdir_path(run: Run) -> Path:
     """Return the path of a run's work folder."""
     return run.folder.parent / f".{run.folder.name}"
+
+
+def _is_in_use(lock_file: Path) -> bool:
+    """Whether another process holds this lock."""
+    try:
+        with FileLock(lock_file, blocking=False, fallback_to_soft=False):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -56,6 +56,15 @@ def test_the_work_folder_of_another_run_is_reported_and_kept():
     assert workdir_path(other).is_dir()
 
 
+def test_the_work_folder_of_a_run_in_training_is_not_reported():
+    other = run_at(Path("runs"), "mine", "b" * 64)
+    with exclusive_workdir(other) as in_use, logged_messages() as messages:
+        (in_use / "checkpoints").mkdir()
+        with exclusive_workdir(RUN):
+            pass
+    assert messages == []
+
+
 def test_an_unfinished_run_is_not_found():
     hidden = Run(workdir_path(RUN))
     finish(hidden)

@@ -72,6 +72,8 @@ class TaggerTrainer(Trainer):
         self.epoch_sums: Counter[str] = Counter()
         self.last_losses: dict[str, float] = {}
         super().__init__(model=tagger, args=_create_arguments(config, workdir, len(batcher.examples), world))
+        if config.precision == "bf16" and self.args.device.type == "cpu" and not has_bf16_units():
+            logger.info("this processor has no bf16 units, so training.precision=bf16 is slower than fp32")
         self.remove_callback(PrinterCallback)
         for reporter in create_reporters(workdir.report_to, workdir.folder) if world.is_main else ():
             self.add_callback(reporter)
@@ -254,6 +256,11 @@ class TaggerTrainer(Trainer):
         """Load the states of all random number generators."""
         if checkpoint is not None:
             restore_random_state(self.resumed)
+
+
+def has_bf16_units() -> bool:
+    """Whether the processor computes in bfloat16, as far as torch knows."""
+    return any(supported for name, supported in torch.cpu.get_capabilities().items() if "bf16" in name)
 
 
 def _create_arguments(config: TrainingConfig, workdir: Workdir, posts: int, world: World) -> TrainingArguments:

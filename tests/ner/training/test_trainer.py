@@ -16,6 +16,7 @@ from ita_pipeline.ner.training.batching import Batcher
 from ita_pipeline.ner.training.checkpoints import Workdir
 from ita_pipeline.ner.training.distributed import World
 from ita_pipeline.ner.training.trainer import TaggerTrainer
+from tests.support.messages import logged_messages
 from tests.support.tiny_tagger import QUICK, bench
 
 
@@ -36,6 +37,23 @@ def gradients(found: TaggerTrainer) -> tuple[dict[str, float] | None, list[torch
     found.tagger.zero_grad()
     parts = found.accumulate_gradient(found.tagger, list(range(13)))
     return parts, [p.grad.clone() for p in found.tagger.parameters() if p.grad is not None]
+
+
+@pytest.mark.parametrize(
+    ("units", "precision", "told"), [({}, "bf16", True), ({"amx_bf16": True}, "bf16", False), ({}, "fp32", False)]
+)
+def test_bf16_on_a_processor_without_units_for_it_is_reported(
+    units: dict[str, bool],
+    precision: str,
+    told: bool,
+    encoder_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False, **units})
+    with logged_messages() as messages:
+        trainer(encoder_folder, tmp_path / "a", QUICK.model_copy(update={"precision": precision}))
+    assert any("no bf16 units" in message for message in messages) is told
 
 
 def test_in_bf16_the_encoder_rounds_and_weights_and_gradients_do_not(encoder_folder: Path, tmp_path: Path):

@@ -85,11 +85,11 @@ class Tagger(PreTrainedModel):
 
     def forward(
         self,
-        text: dict[str, Tensor] | None = None,
-        context: dict[str, Tensor] | None = None,
-        with_context: Tensor | None = None,
-        tags: Tensor | None = None,
-        mask: Tensor | None = None,
+        text: dict[str, Tensor],
+        context: dict[str, Tensor] | None,
+        with_context: Tensor,
+        tags: Tensor,
+        mask: Tensor,
     ) -> dict[str, Tensor]:
         """The objective of a batch of B tweets, summed over words and divided by B.
 
@@ -97,14 +97,12 @@ class Tagger(PreTrainedModel):
         `tags` and `mask` are (B, L). A tweet without contexts counts its view T in place of the missing view. The
         terms of the `loss` are returned for the training history.
         """
-        if tags is None or mask is None or with_context is None:
-            raise ValueError("the objective needs tags, mask and with_context")
         goal, size = self.objective, len(tags)
         text_weight = goal.text + torch.where(with_context, 0.0, 1.0)
         total, student = text_weight.new_zeros(()), None
         terms: dict[str, Tensor] = {}
         aligned = bool(goal.alignment) and context is not None
-        if text is not None and (aligned or bool((text_weight > 0).any())):
+        if aligned or bool((text_weight > 0).any()):
             loss, student = self.view_loss(text, tags, mask, aligned)
             total = total + (text_weight * loss).sum() / size
             terms["nll_text"] = loss.detach().sum() / size

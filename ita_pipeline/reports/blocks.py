@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from ita_pipeline.ner.metrics.scores import Score, Scores
-from ita_pipeline.ner.training.history import EpochScore
+from ita_pipeline.ner.metrics.scores import EpochScore, Score, Scores
 from ita_pipeline.reports.plots import Figure, TypeScores
 from ita_pipeline.reports.posts import ReportPost
 from ita_pipeline.runs.run import Run, RunRecord, ViewScores

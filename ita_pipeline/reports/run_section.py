@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ita_pipeline.ner.training.history import EpochScore
+from ita_pipeline.ner.metrics.scores import EpochScore
 from ita_pipeline.reports.blocks import Block, Fact, Row, RunData, RunSection, Table, list_digests, pair_types
 from ita_pipeline.reports.error_blocks import make_errors_block, make_worst_errors_block
 from ita_pipeline.reports.formatting import flatten_settings, format_gain, format_percent, format_settings

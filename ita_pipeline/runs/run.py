@@ -24,8 +24,7 @@ from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.corpus.posts import Post, PostWithContexts, Span
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.metrics.errors import Analysis
-from ita_pipeline.ner.metrics.scores import Scores
-from ita_pipeline.ner.training.history import EpochScore
+from ita_pipeline.ner.metrics.scores import EpochScore, Scores
 from stages.base import Frozen
 
 # Raised whenever the same inputs would train a different model.

@@ -24,11 +24,10 @@ from ita_pipeline.corpus.posts import Post, select_taggable
 from ita_pipeline.corpus.tokenizer import TOKENIZATION
 from ita_pipeline.ner.encoders import load_encoder, max_row_length
 from ita_pipeline.ner.metrics.errors import analyze, surface_forms
-from ita_pipeline.ner.metrics.scores import score_views
+from ita_pipeline.ner.metrics.scores import EpochScore, best_epoch, score_views
 from ita_pipeline.ner.prediction import ScoredSpan, ViewPredictions, predict_views
 from ita_pipeline.ner.training.checkpoints import Workdir, convert_save_errors
 from ita_pipeline.ner.training.distributed import World
-from ita_pipeline.ner.training.history import EpochScore, best_epoch
 from ita_pipeline.ner.training.loggers import TENSORBOARD
 from ita_pipeline.ner.views import EncodedPost, ViewEncoder, encode_posts
 from ita_pipeline.ner.word_shapes import is_uncased

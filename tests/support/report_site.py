@@ -16,9 +16,8 @@ from ita_pipeline.corpus.formats.conll import format_conll
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.metrics.errors import analyze
-from ita_pipeline.ner.metrics.scores import score
+from ita_pipeline.ner.metrics.scores import EpochScore, score
 from ita_pipeline.ner.prediction import ScoredSpan
-from ita_pipeline.ner.training.history import EpochScore
 from ita_pipeline.runs.run import (
     TEXT,
     TEXT_AND_IMAGE,

@@ -9,9 +9,9 @@ from typing import Any
 
 from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
+from ita_pipeline.ner.metrics.scores import EpochScore
 from ita_pipeline.ner.tagger import Tagger, new_tagger
 from ita_pipeline.ner.training.checkpoints import Workdir
-from ita_pipeline.ner.training.history import EpochScore
 from ita_pipeline.ner.training.loop import train
 from ita_pipeline.ner.views import EncodedPost, ViewEncoder, encode_posts
 from tests.support.messages import logged_messages

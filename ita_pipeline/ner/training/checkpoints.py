@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.files import sync_to_disk
-from ita_pipeline.ner.training.history import EpochScore
+from ita_pipeline.ner.metrics.scores import EpochScore
 from stages.base import Frozen
 
 if TYPE_CHECKING:
@@ -98,47 +98,6 @@ class Checkpoint:
         return UsageError(f"the checkpoint {self.folder} is damaged: {what}", "remove it, and train again")
 
 
-class Checkpoints:
-    """The checkpoints of one training. Saving removes all but the newest."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def newest(self) -> Checkpoint | None:
-        """The complete checkpoint of the highest step."""
-        checkpoints = [_read_checkpoint(folder) for folder in self.folder.glob(f"{PREFIX}*")]
-        return max(filter(None, checkpoints), key=lambda checkpoint: checkpoint.progress.step, default=None)
-
-    def save(
-        self, progress: TrainingProgress, tensors: Mapping[str, Mapping[str, Tensor]], texts: Mapping[str, str]
-    ) -> None:
-        """Write a checkpoint, and remove the others once it is complete.
-
-        Raises:
-            OSError: the disk is full or fails; the previous checkpoint remains.
-        """
-        from safetensors.torch import save_file
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".", dir=self.folder) as name:
-            draft = Path(name) / "draft"
-            draft.mkdir()
-            for part, content in tensors.items():
-                with convert_save_errors():
-                    save_file(dict(content), draft / f"{part}.safetensors")
-            for part, text in texts.items():
-                (draft / part).write_text(text, "utf-8")
-            sizes = {file.name: file.stat().st_size for file in sorted(draft.iterdir())}
-            sized = progress.model_copy(update={"sizes": sizes})
-            (draft / PROGRESS).write_text(sized.model_dump_json(indent=2) + "\n", "utf-8")
-            sync_files(draft)
-            final = self.folder / f"{PREFIX}{progress.step:08d}"
-            shutil.rmtree(final, ignore_errors=True)
-            draft.rename(final)
-            sync_to_disk(self.folder)
-        remove_others(self.folder, final.name)
-
-
 @dataclass(frozen=True, slots=True)
 class Workdir:
     """The files of an unfinished training, from which it can resume.
@@ -152,9 +111,9 @@ class Workdir:
     report_to: tuple[str, ...] = ()
 
     @property
-    def checkpoints(self) -> Checkpoints:
-        """The checkpoints of the training."""
-        return Checkpoints(self.folder / "checkpoints")
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.folder / "checkpoints"
 
     @property
     def log(self) -> Path:
@@ -164,6 +123,40 @@ class Workdir:
     def model(self, epoch: int) -> Path:
         """The weights of an epoch, in Hugging Face format, which exist until a later epoch is better."""
         return self.folder / "best" / f"epoch-{epoch:03d}"
+
+    def newest_checkpoint(self) -> Checkpoint | None:
+        """The complete checkpoint of the highest step."""
+        checkpoints = [_read_checkpoint(folder) for folder in self.checkpoints.glob(f"{PREFIX}*")]
+        return max(filter(None, checkpoints), key=lambda checkpoint: checkpoint.progress.step, default=None)
+
+    def save_checkpoint(
+        self, progress: TrainingProgress, tensors: Mapping[str, Mapping[str, Tensor]], texts: Mapping[str, str]
+    ) -> None:
+        """Write a checkpoint, and remove the others once it is complete.
+
+        Raises:
+            OSError: the disk is full or fails; the previous checkpoint remains.
+        """
+        from safetensors.torch import save_file
+
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=self.checkpoints) as name:
+            draft = Path(name) / "draft"
+            draft.mkdir()
+            for part, content in tensors.items():
+                with convert_save_errors():
+                    save_file(dict(content), draft / f"{part}.safetensors")
+            for part, text in texts.items():
+                (draft / part).write_text(text, "utf-8")
+            sizes = {file.name: file.stat().st_size for file in sorted(draft.iterdir())}
+            sized = progress.model_copy(update={"sizes": sizes})
+            (draft / PROGRESS).write_text(sized.model_dump_json(indent=2) + "\n", "utf-8")
+            sync_files(draft)
+            final = self.checkpoints / f"{PREFIX}{progress.step:08d}"
+            shutil.rmtree(final, ignore_errors=True)
+            draft.rename(final)
+            sync_to_disk(self.checkpoints)
+        remove_others(self.checkpoints, final.name)
 
 
 @contextmanager

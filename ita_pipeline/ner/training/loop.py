@@ -10,13 +10,12 @@ from typing import Any
 from transformers import TrainerCallback, set_seed
 
 from ita_pipeline.ner.config import TrainingConfig
-from ita_pipeline.ner.metrics.scores import score_views
+from ita_pipeline.ner.metrics.scores import EpochScore, best_epoch, score_views, should_stop
 from ita_pipeline.ner.prediction import predict_views
 from ita_pipeline.ner.tagger import Tagger
 from ita_pipeline.ner.training.batching import Batcher
 from ita_pipeline.ner.training.checkpoints import Workdir, convert_save_errors, remove_others, sync_files
 from ita_pipeline.ner.training.distributed import World
-from ita_pipeline.ner.training.history import EpochScore, best_epoch, should_stop
 from ita_pipeline.ner.training.loggers import TrainingLog
 from ita_pipeline.ner.training.trainer import TaggerTrainer
 from ita_pipeline.ner.views import EncodedPost
@@ -50,7 +49,7 @@ def train(
     batcher = Batcher(tagger.config.scheme, [example for example in examples if example.post.words], pad)
     world = World.connect()
     trainer = TaggerTrainer(tagger, batcher, config, workdir, world)
-    checkpoint = workdir.checkpoints.newest()
+    checkpoint = workdir.newest_checkpoint()
     log = TrainingLog(workdir.log, is_silent=not world.is_main)
     log.rewind(checkpoint.progress.step if checkpoint else 0)
     if checkpoint:

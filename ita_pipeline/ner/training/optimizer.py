@@ -63,7 +63,7 @@ def optimizer_tensors(optimizer: Any, tagger: Tagger) -> dict[str, Tensor]:
     names = parameter_names(tagger)
     return {
         f"{names[id(parameter)]}:{name}": value
-        for parameter, values in _unwrap(optimizer).state.items()
+        for parameter, values in optimizer.state.items()
         for name, value in values.items()
     }
 
@@ -81,20 +81,14 @@ def restore_optimizer(
     for key, tensor in tensors.items():
         parameter, _, name = key.rpartition(":")
         by_name.setdefault(parameter, {})[name] = tensor
-    inner, names = _unwrap(optimizer), parameter_names(tagger)
-    state = inner.state_dict()
-    order = [names[id(parameter)] for group in inner.param_groups for parameter in group["params"]]
+    names, state = parameter_names(tagger), optimizer.state_dict()
+    order = [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
     state["state"] = {number: by_name[name] for number, name in enumerate(order) if name in by_name}
     if len(state["state"]) != len(by_name):
         raise ValueError("the optimizer has other parameters")
     for group, rate in zip(state["param_groups"], rates, strict=True):
         group["lr"] = rate
-    inner.load_state_dict(state)
-
-
-def _unwrap(optimizer: Any) -> Any:
-    """The torch optimizer inside accelerate's."""
-    return getattr(optimizer, "optimizer", optimizer)
+    optimizer.load_state_dict(state)
 
 
 def parameter_groups(tagger: Tagger, config: TrainingConfig) -> list[dict[str, Any]]:

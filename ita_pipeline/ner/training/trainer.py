@@ -24,10 +24,10 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.ner.metrics.scores import EpochScore
 from ita_pipeline.ner.training.batching import Batcher, BucketSampler
 from ita_pipeline.ner.training.checkpoints import Checkpoint, TrainingProgress
 from ita_pipeline.ner.training.distributed import World, runs_on_cpu
-from ita_pipeline.ner.training.history import EpochScore
 from ita_pipeline.ner.training.loggers import create_reporters
 from ita_pipeline.ner.training.optimizer import (
     capture_random_state,
@@ -145,14 +145,11 @@ class TaggerTrainer(Trainer):
                 self.world.all_reduce(parameter.grad)
         return dict(zip(LOSS_PARTS, values, strict=True))
 
-    def accumulate_gradient(
-        self, model: Any, posts: Sequence[int], size: int | None = None
-    ) -> dict[str, float] | None:
-        """Add up the gradients over parts of a batch of `size` posts, by default all of `posts`.
+    def accumulate_gradient(self, model: Any, posts: Sequence[int], size: int) -> dict[str, float] | None:
+        """Add up the gradients over parts of `posts`, this process's share of a batch of `size` posts.
 
         Returns the loss and its terms, or None if memory does not suffice.
         """
-        size = size or len(posts)
         # The encoder may compute in half precision. CRF and weights stay in fp32.
         half = self.config.precision == "bf16"
         model.train()
@@ -224,7 +221,7 @@ class TaggerTrainer(Trainer):
             "random": random_tensors,
         }
         state = json.dumps(dataclasses.asdict(self.state), indent=2, sort_keys=True)
-        self.workdir.checkpoints.save(progress, tensors, {"trainer_state.json": state + "\n"})
+        self.workdir.save_checkpoint(progress, tensors, {"trainer_state.json": state + "\n"})
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Load the weights of the checkpoint of `resume_from`."""
@@ -270,7 +267,7 @@ def _create_arguments(config: TrainingConfig, workdir: Workdir, posts: int, worl
     """
     updates = math.ceil(posts / config.posts_per_update) * config.epochs
     arguments = OneDevice(
-        output_dir=str(workdir.checkpoints.folder),
+        output_dir=str(workdir.checkpoints),
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.posts_per_update,
         lr_scheduler_type="linear",

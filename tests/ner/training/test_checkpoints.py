@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.ner.training.checkpoints import Checkpoints
+from ita_pipeline.ner.training.checkpoints import Workdir
 from ita_pipeline.ner.training.trainer import TaggerTrainer
 from tests.support.tiny_tagger import QUICK, Bench, bench
 
@@ -59,7 +59,7 @@ def assert_equal(one: Bench, other: Bench) -> None:
     state, expected = one.tagger.state_dict(), other.tagger.state_dict()
     assert all(torch.equal(state[name], expected[name]) for name in expected)
     assert losses(one) == losses(other)
-    ends = [made.desk.checkpoints.newest() for made in (one, other)]
+    ends = [made.desk.newest_checkpoint() for made in (one, other)]
     assert ends[0] is not None
     assert ends[1] is not None
     assert ends[0].progress.history == ends[1].progress.history
@@ -133,7 +133,7 @@ def test_a_finished_training_is_not_trained_again(encoder_folder: Path, undistur
 
 
 def test_a_checkpoint_is_one_folder_of_safetensors_and_json(undisturbed: Bench):
-    (folder,) = undisturbed.desk.checkpoints.folder.iterdir()
+    (folder,) = undisturbed.desk.checkpoints.iterdir()
     assert {file.name for file in folder.iterdir()} == {
         "model.safetensors",
         "optimizer.safetensors",
@@ -149,7 +149,7 @@ def test_a_checkpoint_is_one_folder_of_safetensors_and_json(undisturbed: Bench):
 
 
 def copied(undisturbed: Bench, to: Path) -> Path:
-    (folder,) = undisturbed.desk.checkpoints.folder.iterdir()
+    (folder,) = undisturbed.desk.checkpoints.iterdir()
     place = to / "checkpoints" / folder.name
     place.mkdir(parents=True)
     for file in folder.iterdir():
@@ -167,16 +167,16 @@ def test_an_incomplete_checkpoint_is_never_chosen(undisturbed: Bench, tmp_path: 
     ]
     for name in names:
         folder = copied(undisturbed, tmp_path / name)
-        assert Checkpoints(folder.parent).newest() is not None
+        assert Workdir(folder.parents[1]).newest_checkpoint() is not None
         content = (folder / name).read_bytes()
         for cut in (0, 1, len(content) // 2, len(content) - 2):
             (folder / name).write_bytes(content[:cut])
-            assert Checkpoints(folder.parent).newest() is None
+            assert Workdir(folder.parents[1]).newest_checkpoint() is None
         (folder / name).unlink()
-        assert Checkpoints(folder.parent).newest() is None
+        assert Workdir(folder.parents[1]).newest_checkpoint() is None
         folder.rename(folder.parent / ".draft")
-        assert Checkpoints(folder.parent).newest() is None
-    assert Checkpoints(tmp_path / "nowhere").newest() is None
+        assert Workdir(folder.parents[1]).newest_checkpoint() is None
+    assert Workdir(tmp_path / "nowhere").newest_checkpoint() is None
 
 
 def test_an_older_complete_checkpoint_is_preferred_to_a_newer_truncated_one(undisturbed: Bench, tmp_path: Path):
@@ -184,7 +184,7 @@ def test_an_older_complete_checkpoint_is_preferred_to_a_newer_truncated_one(undi
     torn = good.with_name("step-00000099")
     torn.mkdir()
     (torn / "progress.json").write_text((good / "progress.json").read_text().replace('"step": 18', '"step": 99'))
-    found = Checkpoints(good.parent).newest()
+    found = Workdir(good.parents[1]).newest_checkpoint()
     assert found is not None
     assert found.folder == good
 
@@ -192,7 +192,7 @@ def test_an_older_complete_checkpoint_is_preferred_to_a_newer_truncated_one(undi
 def test_a_checkpoint_that_does_not_fit_is_refused(encoder_folder: Path, tmp_path: Path):
     made = bench(encoder_folder, tmp_path, EPOCHS, every=4)
     kill_at(5, made)
-    (folder,) = made.desk.checkpoints.folder.iterdir()
+    (folder,) = made.desk.checkpoints.iterdir()
     random = load_file(folder / "random.safetensors")
     original = (folder / "random.safetensors").read_bytes()
     same_size = {("torcH" if name == "torch" else name): tensor for name, tensor in random.items()}

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.ner.metrics.errors import surface_forms
-from ita_pipeline.ner.metrics.scores import Score, Scores, score_views
+from ita_pipeline.ner.metrics.scores import Score, Scores, best_epoch, score_views
 from ita_pipeline.ner.prediction import predict_views
 from ita_pipeline.ner.tagger import Tagger
 from ita_pipeline.ner.training import loop
-from ita_pipeline.ner.training.history import best_epoch
 from ita_pipeline.ner.views import ViewEncoder, encode_posts
 from ita_pipeline.runs.run import Run
 from ita_pipeline.runs.train import write_split

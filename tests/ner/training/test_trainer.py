@@ -35,7 +35,7 @@ def trainer(encoder_folder: Path, folder: Path, config: TrainingConfig) -> Tagge
 
 def gradients(found: TaggerTrainer) -> tuple[dict[str, float] | None, list[torch.Tensor]]:
     found.tagger.zero_grad()
-    parts = found.accumulate_gradient(found.tagger, list(range(13)))
+    parts = found.accumulate_gradient(found.tagger, list(range(13)), 13)
     return parts, [p.grad.clone() for p in found.tagger.parameters() if p.grad is not None]
 
 
@@ -119,7 +119,7 @@ def test_out_of_memory_halves_the_posts_at_once_and_keeps_the_update(encoder_fol
     # 24 posts in two updates an epoch, of 16 and of 8.
     trained = made.tagger.seen[2:]
     assert trained == [2] * 24
-    end = made.desk.checkpoints.newest()
+    end = made.desk.newest_checkpoint()
     assert (end.progress.step, end.progress.micro_batch) == (4, 2)
     lines = [json.loads(line) for line in made.desk.log.read_text().splitlines()]
     assert [line["micro_batch"] for line in lines if line["event"] == "update"] == [2] * 4
@@ -139,7 +139,7 @@ def test_other_errors_than_memory_are_raised(encoder_folder: Path, tmp_path: Pat
     found = trainer(encoder_folder, tmp_path, QUICK)
     monkeypatch.setattr(found.tagger, "forward", fail)
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        found.accumulate_gradient(found.tagger, [0])
+        found.accumulate_gradient(found.tagger, [0], 1)
 
 
 def test_a_loss_of_nan_ends_the_training(encoder_folder: Path, tmp_path: Path):

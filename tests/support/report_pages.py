@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -9,6 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from ita_pipeline.reports.build import make_report
+from ita_pipeline.reports.writer import ReportOptions, ReportWriter
+from tests.support.messages import logged_messages
+
+PAGE = Path("page.html")
 
 
 class Elements(HTMLParser):
@@ -45,6 +52,18 @@ def parsed(page: str) -> Elements:
 
 def data_of(page: str) -> dict[str, Any]:
     return json.loads(parsed(page).scripts["data"])
+
+
+def report(target: str | Path, **options: Any) -> tuple[dict[str, Any], list[str]]:
+    """Write a page about a target; return its data and the reported lines."""
+    with logged_messages() as messages:
+        result = make_report(target, ReportWriter(PAGE, ReportOptions(**options)))
+    page = PAGE.read_text("utf-8")
+    words = html.unescape(page)
+    data = data_of(page)
+    assert result.shown == len(data.get("entries", []))
+    assert all(line in words or line.startswith("run ") for line in messages)
+    return data, messages
 
 
 @dataclass

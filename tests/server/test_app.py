@@ -1,0 +1,175 @@
+"""Tests of the demo's routes and page: responses, refusals, the description, and the page in a browser."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+import ita_pipeline as ita
+from tests.support.browsers import CHROMIUM, NO_BROWSER
+from tests.support.demo_server import Server
+
+PATIENCE = 30_000  # milliseconds
+
+
+def test_a_post_gets_the_mentions_of_ita_predict(server: Server):
+    status, answer = server.ask(("text", b"hi kim"), ("image", server.picture.read_bytes()))
+    assert status == 200, answer
+    assert answer["schema"] == "ita.answer/1"
+    predictor = ita.load(server.run)
+    alone, both = predictor.predict("hi kim"), predictor.predict("hi kim", image=server.picture)
+    assert both.contexts == tuple(answer["contexts"])
+    assert "MARLOW" in answer["contexts"]
+    for view, expected in (("text", alone), ("text+image", both)):
+        wanted = expected.to_json()["mentions"]
+        assert [{**m, "score": pytest.approx(m["score"], abs=2e-4)} for m in answer["views"][view]] == wanted
+    assert answer["views"]["text"][0] | {"score": 0} == {
+        "start": 3,
+        "end": 6,
+        "text": "kim",
+        "type": "PER",
+        "score": 0,
+    }
+    assert (answer["found"]["width"], answer["found"]["words"][0]["text"]) == (420, "MARLOW")
+
+
+def test_the_text_or_the_picture_may_be_missing(server: Server):
+    _, alone = server.ask(("text", "hi \U0001f600 kim".encode()))
+    assert (alone["views"]["text+image"], alone["found"], alone["contexts"]) == (None, None, [])
+    assert alone["text"] == "hi \U0001f600 kim"
+    status, pictured = server.ask(("image", server.picture.read_bytes()))
+    assert (status, pictured["views"]) == (200, {"text": [], "text+image": []})
+    assert "MARLOW" in pictured["contexts"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "status", "says"),
+    [
+        ([], 422, "neither a text nor a picture"),
+        ([("text", b"  \n ")], 422, "neither a text nor a picture"),
+        ([("text", b"x" * 2001)], 422, "text: string should have at most 2000 characters"),
+        ([("text", b"x" * 60_000)], 400, "maximum size"),
+        ([("image", b"")], 422, "the picture cannot be read: not a picture"),
+        ([("image", b"<svg/>")], 422, "not a picture of a known format"),
+        ([("image", b"1"), ("image", b"2")], 400, "too many files"),
+        ([("image", bytes(27 * 1024 * 1024))], 413, "26 MB together"),
+    ],
+)
+def test_an_invalid_form_is_refused_with_a_reason(server: Server, parts: list[Any], status: int, says: str):
+    got, answer = server.ask(*parts)
+    assert got == status
+    assert says in answer["error"]
+
+
+def test_other_sites_other_hosts_and_other_paths_are_refused(server: Server):
+    assert server.ask(("text", b"hi"), Origin="https://evil.example")[0] == 403
+    assert server.send("GET", "/", headers={"Host": "evil.example"})[0] == 421
+    assert "POST /predict answers" in server.send("GET", "/predict")[1]["error"]
+    assert server.send("GET", "/docs")[0] == 404
+
+
+def test_the_openapi_description_has_the_response_and_every_error(server: Server):
+    _, description = server.send("GET", "/openapi.json")
+    post = description["paths"]["/predict"]["post"]
+    assert set(post["responses"]) >= {"200", "403", "408", "413", "421", "422", "503"}
+    assert set(post["requestBody"]["content"]) == {"multipart/form-data"}
+    answer = description["components"]["schemas"]["PredictResponse"]["properties"]
+    assert set(answer) == {"schema", "text", "views", "contexts", "found", "notes", "seconds"}
+    assert set(description["components"]["schemas"]["Views"]["properties"]) == {"text", "text+image"}
+
+
+@pytest.fixture
+def page(server: Server) -> Iterator[Page]:
+    """The page in a browser; whatever it complains of, or asks of anybody else, fails the test."""
+    if CHROMIUM is None:
+        pytest.skip(NO_BROWSER)
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*as_root, "--disable-dev-shm-usage"])
+        context = browser.new_context(viewport={"width": 400, "height": 800}, reduced_motion="reduce")
+        context.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "request",
+            lambda asked: (
+                None if asked.url.startswith((server.address, "data:", "blob:")) else complaints.append(asked.url)
+            ),
+        )
+        page.goto(server.address)
+        yield page
+        browser.close()
+    assert complaints == []
+
+
+def test_the_page_shows_both_views_by_keyboard_alone(page: Page, server: Server):
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="To the answer")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.type("hi kim \u202e<b>evil</b>")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#status")).to_have_text(re.compile("entit"))
+    text = page.locator("#answer dl.says dd").first
+    # Any word may be marked, with a label behind it.
+    words = text.evaluate(
+        """element => {
+            const copy = element.cloneNode(true);
+            copy.querySelectorAll("small").forEach(label => label.remove());
+            return copy.textContent;
+        }"""
+    )
+    assert "".join(words.split()) == "hikim‹U+202E›<b>evil</b>"
+    expect(text.locator("b")).to_have_count(0)
+    expect(page.locator("#answer mark").first).to_contain_text("kim PER")
+    expect(page.locator("#answer img")).to_have_count(0)
+    page.locator("#picture").set_input_files(server.picture)
+    expect(page.locator("#answer")).to_have_class("old")
+    page.get_by_role("button", name="Find entities").press("Enter")
+    expect(page.locator("#answer .mark.word")).to_have_count(1)
+    page.locator("#answer .mark.word").focus()
+    expect(page.locator("#answer .told")).to_have_text(re.compile("word “MARLOW” "))
+    expect(page.locator("#answer dd.context").last).to_have_text("MARLOW")
+    assert page.locator("#answer img").evaluate("image => image.naturalWidth") == 420
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    page.get_by_role("button", name="Without the picture").click()
+    expect(page.locator("#picture")).to_be_focused()
+    assert page.locator("#picture").input_value() == ""
+
+
+def test_a_dropped_picture_is_taken_and_an_empty_post_is_refused(page: Page, server: Server):
+    page.evaluate(
+        """() => {
+            const carried = new DataTransfer();
+            const name = '"><img src=x onerror=alert(1)>.png';
+            carried.items.add(new File(["no picture"], name, { type: "image/png" }));
+            for (const kind of ["dragover", "drop"]) {
+                const told = { dataTransfer: carried, bubbles: true, cancelable: true };
+                document.body.dispatchEvent(new DragEvent(kind, told));
+            }
+        }"""
+    )
+    assert page.locator("#picture").evaluate("chooser => chooser.files.length") == 1
+    page.get_by_role("button", name="Without the picture").click()
+    page.get_by_role("button", name="Find entities").click()
+    expect(page.get_by_role("alert")).to_have_text("Type a tweet, or drop a picture.")
+
+
+def test_the_page_has_names_and_roles_for_screen_readers(page: Page):
+    tree = page.locator("body").aria_snapshot()
+    for line in (
+        'heading "Try mine, run',
+        'textbox "Tweet"',
+        'button "Picture"',
+        'button "Find entities"',
+        "- status",
+        'region "From a program"',
+    ):
+        assert line in tree, tree

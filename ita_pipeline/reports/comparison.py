@@ -40,7 +40,8 @@ def report_comparison(comparison: Comparison, writer: ReportWriter) -> Report:
     posts_a, posts_b = (list(read_posts(run, dataset, writer.notes, [comparison.split])) for run in (run_a, run_b))
     changed = list(_list_changed_posts(posts_a, posts_b))
     reader = CacheReader.for_run(b, writer.workspace.store, writer.notes)
-    lookup = reader.look_up(*picture_sources(item.post for item in changed))
+    posts = [item.post for item in changed]
+    lookup = reader.look_up(*picture_sources(posts), posts)
     if a.components.get("contexts") != b.components.get("contexts"):
         writer.notes.add("A read other contexts than B; those of B are shown")
     gallery = writer.make_gallery(changed, lookup, RUN_COMPARISON)

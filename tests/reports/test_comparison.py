@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
+from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.corpus.datasets import load_dataset
+from ita_pipeline.extraction.items import PostSource, make_post_refs
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.reports.comparison import report_comparison
 from ita_pipeline.reports.writer import ReportOptions, ReportWriter
 from ita_pipeline.runs.compare import compare_runs
+from stages.knowledge.schema import KnowledgeValue
 from tests.support.fakes import ita_here
 from tests.support.report_pages import open_tab, parsed
-from tests.support.report_site import CONTEXTS, NASTY, build_site, write_other_run
+from tests.support.report_site import CONTEXTS, NASTY, build_site, key_of, remember, write_other_run
 
 PAGE = "compare.html"
 
@@ -74,6 +78,20 @@ def test_the_page_is_as_tight_as_that_of_a_run(site: Path):
     assert "default-src &#39;none&#39;" in page
     assert page.count("<script") == 2
     assert "http:" not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_contexts_of_stages_that_read_posts_are_shown(tmp_path: Path):
+    a = build_site(tmp_path, posts=15)
+    posts = load_dataset(str(tmp_path / "mine"), None, tmp_path / "data").splits["test"]
+    refs = make_post_refs(PostSource(posts), [], [], Store(tmp_path / ".ita"))
+    values = {ref.key: KnowledgeValue(source="http", text=f"knows {ref.text}") for ref in refs.values()}
+    remember(tmp_path, key_of("knowledge"), values)
+    keys = {**a.record().stage_keys, "knowledge": key_of("knowledge").hexdigest}
+    b = write_other_run(tmp_path, stage_keys=keys)
+    writer = ReportWriter(tmp_path / PAGE, ReportOptions(workspace=tmp_path))
+    report_comparison(compare_runs(a, b, samples=100), writer)
+    entries = {entry["id"]: entry for entry in data_of(tmp_path)["entries"]}
+    assert "knows hi max" in entries["post 2"]["contexts"]
 
 
 @pytest.mark.usefixtures("browser")

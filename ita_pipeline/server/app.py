@@ -1,6 +1,7 @@
 """The web application: the page, `POST /predict`, and their description. Needs the extra `demo`."""
 
 # Annotations are not postponed: FastAPI evaluates those of a nested function, and they use its local variables.
+import functools
 from collections.abc import Callable, Coroutine
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -9,7 +10,9 @@ import anyio
 import anyio.to_thread
 from fastapi import FastAPI, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, Response
 
 from ita_pipeline.reports.gallery import NOT_APPENDED, VIEW_COMPARISON
@@ -43,7 +46,7 @@ NOT_A_FILE = "image: send the picture as a file, as curl does with -F image=@sig
 
 
 def make_app(service: PredictionService, limits: ServerLimits, hosts: AllowedHosts) -> RequestFilter:
-    """Return the whole application. The service answers one post after another, in a thread."""
+    """Return the whole application. The service answers in threads, one for each request in progress."""
     # The pages that FastAPI offers for its description load scripts from other sites.
     app = FastAPI(
         title="ita demo",
@@ -57,29 +60,48 @@ def make_app(service: PredictionService, limits: ServerLimits, hosts: AllowedHos
             RequestValidationError: _on_invalid_request,
             RejectedPostError: _error_handler(422),
             StageError: _error_handler(500),
+            ClientDisconnect: _error_handler(400, "the request ended early"),
             # The server writes the traceback to standard error, for the user who started the demo.
             Exception: _error_handler(500, "this should not have happened; the demo's own window says more"),
         },
     )
     page = render_demo_page(service.predictor.run, limits, service.notes)
-    one_at_a_time = anyio.CapacityLimiter(1)
+    threads = anyio.CapacityLimiter(limits.max_posts)
+
+    class ListedPost(BaseModel):
+        text: Annotated[str, Field(max_length=limits.max_characters)]
+        image: None = Field(None, description="A picture is sent in a form, with its text.")
+
+    posts = TypeAdapter(Annotated[list[ListedPost], Field(min_length=1, max_length=limits.max_texts)])
+    schema = posts.json_schema()
+    schema["items"] = schema.pop("$defs")["ListedPost"]
 
     @app.get("/", include_in_schema=False)
     async def show() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": "frame-ancestors 'none'"})
 
-    @app.post("/predict", responses=ERRORS, summary="Contexts and mentions of a post")
+    @app.post(
+        "/predict",
+        responses=ERRORS,
+        summary="Contexts and mentions of a post, or of a list of texts",
+        openapi_extra={"requestBody": {"content": {"application/json": {"schema": schema}}}},
+    )
     async def predict(
+        request: Request,
         text: Annotated[str, Form(max_length=limits.max_characters, description="The tweet.")] = "",
         image: Annotated[
             UploadFile | None, File(description="Its picture: JPEG, PNG, WebP, GIF, BMP or TIFF.")
         ] = None,
-    ) -> PredictResponse:
-        """Either may be missing, but not both."""
-        file = image.file if image is not None else None
-        return await anyio.to_thread.run_sync(
-            service.predict, text, file, limiter=one_at_a_time, abandon_on_cancel=True
-        )
+    ) -> PredictResponse | list[PredictResponse]:
+        """A form has a text, a picture or both, and gets one answer. A JSON list of texts gets a list."""
+        run = functools.partial(anyio.to_thread.run_sync, limiter=threads, abandon_on_cancel=True)
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            return await run(service.predict, text, image.file if image is not None else None)
+        try:
+            listed = posts.validate_json(await _read_list(request, limits))
+        except ValidationError as error:
+            raise RequestValidationError(error.errors()) from error
+        return await run(service.predict_texts, [post.text for post in listed])
 
     return RequestFilter(app, limits, hosts)
 
@@ -112,6 +134,16 @@ def render_demo_page(run: Run, limits: ServerLimits, notes: tuple[str, ...]) -> 
     )
 
 
+async def _read_list(request: Request, limits: ServerLimits) -> bytearray:
+    """Read a JSON list, which takes at most 12 bytes a character (two escapes of halves)."""
+    body, max_bytes = bytearray(), limits.max_texts * (12 * limits.max_characters + 100)
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise HTTPException(413, f"a list of texts may take {max_bytes} bytes, not more")
+    return body
+
+
 def _error_handler(status: int, message: str = "") -> Callable[[Request, Exception], Coroutine[Any, Any, Response]]:
     """Return a handler that responds with a fixed message or that of the error."""
 
@@ -131,8 +163,9 @@ async def _on_http_error(request: Request, error: HTTPException) -> Response:
 async def _on_invalid_request(_: Request, error: RequestValidationError) -> Response:
     messages = []
     for detail in error.errors():
-        name, text = str(detail["loc"][-1]), _lower_first(detail["msg"])
-        messages.append(NOT_A_FILE if name == "image" else f"{name}: {text}")
+        place = [str(part) for part in detail["loc"] if part != "body"]
+        is_image = place[-1:] == ["image"]
+        messages.append(NOT_A_FILE if is_image else ": ".join([*place, _lower_first(detail["msg"])]))
     return error_response(422, "; ".join(messages))
 
 

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ita_pipeline.ner.prediction import BATCH_SIZE
 from ita_pipeline.server.schemas import ErrorResponse
 
 DRAIN_SECONDS = 5.0
@@ -41,12 +42,14 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
-    """Limits for bytes of a request, characters of a text, posts in progress, connections in all and of one client
-    address, and seconds to send a request's headers and its body.
+    """Limits for bytes of a request, characters of a text, texts in a list, and requests in progress.
+
+    Also for connections, all of them and those of one address, and for seconds to send headers and body.
     """
 
     max_bytes: int = 26 * 1024 * 1024
     max_characters: int = 2_000
+    max_texts: int = BATCH_SIZE
     max_posts: int = 32
     max_connections: int = 256
     max_client_connections: int = 24

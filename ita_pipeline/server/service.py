@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
+from concurrent.futures import Future
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +20,7 @@ from ita_pipeline.engines.executor import Job, Limits, StageJobs
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.contexts import Results
 from ita_pipeline.extraction.options import require_consent
+from ita_pipeline.ner.prediction import BATCH_SIZE
 from ita_pipeline.reports.findings import collect_findings
 from ita_pipeline.runs.predictions import Mention
 from ita_pipeline.runs.predictor import Predictor
@@ -25,6 +29,9 @@ from ita_pipeline.sources.decode import find_image_problem
 from ita_pipeline.sources.local import LocalFile, hash_file
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import Failure, FailureKind, Postponed, Stage, Subject, Value
+
+TaggedPost = tuple[Post, tuple[str, ...]]
+Mentions = tuple[Mention, ...]
 
 
 class RejectedPostError(Exception):
@@ -89,8 +96,39 @@ class StageWorkers:
         return result
 
 
+class PostBatcher:
+    """Tags posts for several threads; those that arrive while others are tagged make up the next batch."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+        self._lock = threading.Lock()
+        self.waiting: deque[tuple[Sequence[TaggedPost], Future[list[Mentions]]]] = deque()
+
+    def tag(self, posts: Sequence[TaggedPost]) -> list[Mentions]:
+        """Return the mentions of each post, given with its contexts."""
+        future: Future[list[Mentions]] = Future()
+        self.waiting.append((posts, future))
+        with self._lock:
+            while not future.done():
+                self._tag_batch()
+        return future.result()
+
+    def _tag_batch(self) -> None:
+        batch = [self.waiting.popleft()]
+        while self.waiting and sum(len(posts) for posts, _ in batch) < BATCH_SIZE:
+            batch.append(self.waiting.popleft())
+        try:
+            mentions = iter(self._predictor.tag([post for posts, _ in batch for post in posts]))
+        except Exception as error:
+            for _, future in batch:
+                future.set_exception(error)
+        else:
+            for posts, future in batch:
+                future.set_result(list(islice(mentions, len(posts))))
+
+
 class PredictionService:
-    """A run in use by one thread at a time."""
+    """A run in use by several threads. Pictures are read one at a time, and texts are tagged in batches."""
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
@@ -99,6 +137,8 @@ class PredictionService:
         self.stage_workers = StageWorkers(image_stages, predictor.limits)
         self._skipped = [stage.name for stage in predictor.stages if stage not in image_stages]
         self._folder = tempfile.TemporaryDirectory(prefix="ita-demo-")
+        self._stage_lock = threading.Lock()
+        self.batcher = PostBatcher(predictor)
 
     def open(self) -> None:
         """Load all models, so that the first prediction is as fast as the others.
@@ -136,24 +176,49 @@ class PredictionService:
         post = Post.from_text(text)
         if picture is None and not post.words:
             raise RejectedPostError("there is neither a text nor a picture")
-        results = self._read_picture(picture) if picture is not None else {}
-        contexts = render(results, self.config)
-        text_mentions, both_mentions = self.predictor.tag([(post, ()), (post, contexts)])
+        results = self._read_picture(picture) if picture is not None else None
+        contexts = render(results or {}, self.config)
+        # Without contexts, I+T equals T.
+        views = self.batcher.tag([(post, ()), (post, contexts)] if contexts else [(post, ())])
+        return self._make_response(post, views, start, contexts, results)
+
+    def predict_texts(self, texts: Sequence[str]) -> list[PredictResponse]:
+        """Find the mentions of posts without pictures.
+
+        Raises:
+            RejectedPostError: a text has no words.
+        """
+        start = time.perf_counter()
+        posts = [Post.from_text(text) for text in texts]
+        for index, post in enumerate(posts):
+            if not post.words:
+                raise RejectedPostError(f"{index}: text: there is no word in it")
+        mentions = self.batcher.tag([(post, ()) for post in posts])
+        return [self._make_response(post, [spans], start) for post, spans in zip(posts, mentions, strict=True)]
+
+    def _make_response(
+        self,
+        post: Post,
+        views: Sequence[Mentions],
+        start: float,
+        contexts: tuple[str, ...] = (),
+        results: Results | None = None,
+    ) -> PredictResponse:
+        """Make a response of the mentions in T and, with contexts, in I+T; `results` are those of a picture."""
         return PredictResponse(
             text=post.text,
             views=Views(
-                text=_to_schema(text_mentions),
-                text_and_image=_to_schema(both_mentions) if picture is not None else None,
+                text=_to_schema(views[0]), text_and_image=_to_schema(views[-1]) if results is not None else None
             ),
             contexts=contexts,
-            found=collect_findings(results, self.config, ()) if picture is not None else None,
+            found=collect_findings(results, self.config, ()) if results is not None else None,
             notes=self.notes,
             seconds=round(time.perf_counter() - start, 3),
         )
 
     def _read_picture(self, picture: BinaryIO) -> Results:
         """Run the stages on a picture, which is a temporary file meanwhile."""
-        with tempfile.NamedTemporaryFile(dir=self._folder.name) as file:
+        with self._stage_lock, tempfile.NamedTemporaryFile(dir=self._folder.name) as file:
             shutil.copyfileobj(picture, file)
             file.flush()
             path = Path(file.name)
@@ -167,5 +232,5 @@ class PredictionService:
         return results
 
 
-def _to_schema(mentions: tuple[Mention, ...]) -> tuple[PredictedMention, ...]:
+def _to_schema(mentions: Mentions) -> tuple[PredictedMention, ...]:
     return tuple(PredictedMention.model_validate(mention.to_json()) for mention in mentions)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
@@ -47,6 +50,66 @@ def test_the_text_or_the_picture_may_be_missing(server: Server):
     assert "MARLOW" in pictured["contexts"]
 
 
+TEXTS = [
+    "hi kim",
+    "hi \U0001f600 lou and hi max",
+    "x" * 2000,
+    "zoe",
+    "hi kim " * 100,
+    "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35 hi",
+]
+
+
+def without_noise(response: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the time, and allow scores the rounding of another batch."""
+    spans = [{**span, "score": pytest.approx(span["score"], abs=2e-4)} for span in response["views"]["text"]]
+    return {**response, "seconds": 0, "views": {**response["views"], "text": spans}}
+
+
+def test_a_list_gets_the_responses_of_single_posts(server: Server):
+    singles = [server.ask(("text", text.encode()))[1] for text in TEXTS]
+    status, listed = server.ask_list([{"text": text} for text in TEXTS])
+    assert status == 200, listed
+    assert [response | {"seconds": 0} for response in listed] == [without_noise(single) for single in singles]
+    with ThreadPoolExecutor(12) as clients:
+        together = list(clients.map(lambda text: server.ask(("text", text.encode()))[1], TEXTS * 4))
+    assert [response | {"seconds": 0} for response in together] == [without_noise(one) for one in singles * 4]
+
+
+@pytest.mark.parametrize(
+    ("posts", "status", "says"),
+    [
+        (b"[", 422, "invalid JSON"),
+        (b"", 422, "invalid JSON"),
+        (b"[" * 100_000, 422, "invalid JSON"),
+        (b'[{"text": "\\ud800"}]', 422, "invalid JSON"),
+        (b"9" * 5000, 422, "invalid JSON"),
+        ([], 422, "at least 1 item"),
+        ({"text": "hi"}, 422, "input should be a valid array"),
+        (["hi"], 422, "0: input should be an object"),
+        ([{"text": "hi"}, {"text": 1}], 422, "1: text: input should be a valid string"),
+        ([{"text": "hi"}, {"text": "x" * 2001}], 422, "1: text: string should have at most 2000 characters"),
+        ([{"text": "hi"}, {"text": " "}], 422, "1: text: there is no word in it"),
+        ([{"text": "hi", "image": "x.png"}], 422, "image: send the picture as a file"),
+        ([{"text": "hi"}] * 65, 422, "at most 64 items"),
+        ([{"text": "hi"}] * 200_000, 413, "a list of texts may take"),
+    ],
+)
+def test_an_invalid_list_is_refused_with_a_reason(server: Server, posts: Any, status: int, says: str):
+    got, response = server.ask_list(posts)
+    assert got == status
+    assert says in response["error"]
+    assert len(response["error"]) < 1000
+
+
+def test_a_client_that_leaves_within_a_list_is_no_error(server: Server):
+    address = urlsplit(server.address)
+    with socket.create_connection((address.hostname, address.port)) as client:
+        head = f"POST /predict HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
+        client.sendall(f"{head}Content-Length: 99\r\n\r\n[".encode())
+    assert server.ask_list([{"text": "hi kim"}])[0] == 200
+
+
 @pytest.mark.parametrize(
     ("parts", "status", "says"),
     [
@@ -77,7 +140,9 @@ def test_the_openapi_description_has_the_response_and_every_error(server: Server
     _, description = server.send("GET", "/openapi.json")
     post = description["paths"]["/predict"]["post"]
     assert set(post["responses"]) >= {"200", "403", "408", "413", "421", "422", "503"}
-    assert set(post["requestBody"]["content"]) == {"multipart/form-data"}
+    assert set(post["requestBody"]["content"]) == {"multipart/form-data", "application/json"}
+    listed = post["requestBody"]["content"]["application/json"]["schema"]
+    assert (listed["minItems"], listed["maxItems"], listed["items"]["required"]) == (1, 64, ["text"])
     answer = description["components"]["schemas"]["PredictResponse"]["properties"]
     assert set(answer) == {"schema", "text", "views", "contexts", "found", "notes", "seconds"}
     assert set(description["components"]["schemas"]["Views"]["properties"]) == {"text", "text+image"}

@@ -42,6 +42,11 @@ class Server:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.send("POST", "/predict", body + f"--{BOUNDARY}--\r\n".encode(), {**kind, **named})
 
+    def ask_list(self, posts: Any) -> tuple[int, Any]:
+        """Post JSON; bytes are sent as they are."""
+        body = posts if isinstance(posts, bytes) else json.dumps(posts).encode()
+        return self.send("POST", "/predict", body, {"Content-Type": "application/json; charset=utf-8"})
+
     def send(
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:

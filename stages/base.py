@@ -65,6 +65,15 @@ EXECUTION = Role.EXECUTION
 MODEL = "model"
 
 
+class Portable:
+    """The type of `PORTABLE`."""
+
+
+# Marks an execution setting that a run passes on to predictions with it: `Annotated[int, EXECUTION, PORTABLE]`.
+# Others, such as a timeout, are those of whoever predicts.
+PORTABLE = Portable()
+
+
 class StageConfig(Frozen):
     """Base of a stage's settings. Declare each as `name: Annotated[type, SEMANTIC] = default`, or `EXECUTION`.
 
@@ -89,6 +98,12 @@ class StageConfig(Frozen):
     def list_model_settings(cls) -> list[str]:
         """Return the names of the settings that are marked with `MODEL`."""
         return [name for name, info in cls.model_fields.items() if MODEL in info.metadata]
+
+    @classmethod
+    def list_local_settings(cls) -> list[str]:
+        """Return the names of the settings that a run does not pass on: execution settings without `PORTABLE`."""
+        fields = cls.model_fields.items()
+        return [name for name, info in fields if EXECUTION in info.metadata and PORTABLE not in info.metadata]
 
 
 def replace_surrogates(text: str) -> str:
@@ -248,6 +263,8 @@ class Stage(ABC, Generic[Config]):
         subject: The kind of items.
         config: The settings of this instance.
         agreed: Whether the user consented to sending items to `sends_to`.
+        suggested: Whether data, such as a run's folder, may have named the address that items are sent to. Then
+            sending to this machine requires consent too, and no API key is sent.
     """
 
     name: ClassVar[str]
@@ -258,7 +275,7 @@ class Stage(ABC, Generic[Config]):
 
     def __init__(self, config: Config) -> None:
         self.config: Config = config
-        self.agreed = False
+        self.agreed = self.suggested = False
 
     def parameters(self) -> dict[str, Any]:
         """Return the semantic settings that matter here as plain JSON values; they are part of the stage key.

@@ -180,7 +180,7 @@ def recompute(
     options = options or Options()
     stages = build_chosen_stages(options)
     for stage in stages:
-        require_consent(stage, f"up to {count}", options.consent, options.confirm)
+        require_consent(stage, f"up to {count}", options.consent, options.confirm, options.own_changes)
     store = Workspace(options.workspace).store
     with SubprocessExecutor(options.limits) as executor:
         return list(recompute_images(stages, store, executor, progress or NoProgress(), count, seed))
@@ -190,10 +190,15 @@ def shared_cache(url: str = "") -> SharedCache:
     """Open the shared cache at this URL, or else the one that `ita.yaml` or the environment sets.
 
     Raises:
-        UsageError: no shared cache is set, or its file system is unknown.
+        UsageError: no shared cache is set, or only by an `ita.yaml` that names a place which the user does not
+            trust, or its file system is unknown.
         MissingError: a package that the file system needs is not installed.
     """
-    address = url or merge_options(read_layers()).get("shared", "")
+    layers = [] if url else read_layers()
+    address = url or merge_options(layers).get("shared", "")
+    for layer in layers:
+        if not address and "shared" in layer.withheld:
+            raise UsageError(*layer.withheld["shared"])
     if not address:
         hint = "give its URL, as s3://bucket/ita-cache, or set it: shared: URL in ita.yaml, or ITA_SHARED"
         raise UsageError("no shared cache is set", hint)

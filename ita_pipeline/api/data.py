@@ -257,7 +257,7 @@ def export(
     choice = resolve_preset(options, also=("training",), contexts=training.contexts or ())
     logger.info(choice.why)
     plan = plan_dataset_contexts(dataset, choice.preset, options, training, workspace.store)
-    ask_consent(plan.plan, options.consent, options.confirm)
+    ask_consent(plan.plan, options.consent, options.confirm, options.own_changes)
     with SubprocessExecutor(options.limits) as executor:
         contexts = make_contexts(plan, workspace.store, LocalEngine(executor), progress or NoProgress())
     splits = {

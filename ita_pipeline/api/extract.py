@@ -102,7 +102,7 @@ def extract(
         DownloadCache() as download_cache,
     ):
         plan = plan_extraction(target, options, progress, data, None, download_cache, session.store)
-        ask_consent(plan.plan, options.consent, options.confirm)
+        ask_consent(plan.plan, options.consent, options.confirm, options.own_changes)
         # Ray workers write segments of their own, so all keys are compared with the shared cache at the end.
         session.upload_at_end(part.key for part in plan.plan.stages if part.stale)
         extraction = execute_plan(plan, session.store, engine, progress)

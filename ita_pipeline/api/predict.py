@@ -158,7 +158,8 @@ def open_part_writer(
 
 def _load_predictor(run: str | Path, store: Store, options: Options, min_confidence: float = 0.0) -> Predictor:
     trained, limits = find_run(run, Workspace(options.workspace).runs), options.limits
-    return Predictor(trained, store, limits, min_confidence, options.confirm, options.consent, options.changes)
+    consent, changes, own = options.consent, options.changes, options.own_changes
+    return Predictor(trained, store, limits, min_confidence, options.confirm, consent, changes, own)
 
 
 def load(  # noqa: PLR0913

@@ -104,7 +104,7 @@ def _train_planned(plan: TrainingPlan, options: Options, progress: Progress) -> 
         # Fail before anything is computed if a reporter does not exist.
         create_reporters(plan.options.report_to, workspace.runs)
     if world.is_main:
-        ask_consent(plan.contexts.plan, options.consent, options.confirm)
+        ask_consent(plan.contexts.plan, options.consent, options.confirm, options.own_changes)
     with CacheSession(options, uploads=world.is_main) as session, SubprocessExecutor(options.limits) as executor:
         session.upload_at_end(plan.contexts.plan.keys.values())
         engine = LocalEngine(executor)

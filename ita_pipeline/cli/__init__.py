@@ -20,7 +20,7 @@ from ita_pipeline.cli import help_text, messages
 from ita_pipeline.cli.cache import app as cache
 from ita_pipeline.cli.config import app as config
 from ita_pipeline.cli.config import init
-from ita_pipeline.cli.console import printed_messages
+from ita_pipeline.cli.console import print_message, printed_messages
 from ita_pipeline.cli.data import app as data
 from ita_pipeline.cli.demo import demo
 from ita_pipeline.cli.doctor import doctor
@@ -159,7 +159,11 @@ def _read_defaults(arguments: list[str]) -> dict[str, Any]:
         return {}
     from ita_pipeline.core.config_layers import merge_options, read_layers
 
-    options = merge_options(read_layers())
+    layers = read_layers()
+    for layer in layers:
+        for message, hint in layer.withheld.values():
+            print_message(f"{message}; {hint}")
+    options = merge_options(layers)
     defaults: dict[str, Any] = dict.fromkeys(command_names(app), options)
     for group in app.registered_groups:
         defaults[group.name or ""] = dict.fromkeys(command_names(group.typer_instance), options)

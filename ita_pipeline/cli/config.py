@@ -1,4 +1,4 @@
-"""`ita config show` and `ita init`: the settings of this folder."""
+"""`ita config` and `ita init`: the settings of this folder, and whom the user trusts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from ita_pipeline import api
 from ita_pipeline.cli import options as opts
 from ita_pipeline.cli.console import columns, print_message, print_note
 from ita_pipeline.core.errors import UsageError, nearest
+from ita_pipeline.core.text import clean_line
 
-app = typer.Typer(help="Show the settings and their origins.", no_args_is_help=True)
+app = typer.Typer(help="Show the settings and their origins, and trust hosts.", no_args_is_help=True)
 
 
 @app.command()
@@ -63,6 +64,38 @@ def show(
 def _format_value(value: Any) -> str:
     """Format a value as `--set` expects it."""
     return value if isinstance(value, str) else json.dumps(value)
+
+
+@app.command()
+def trust(
+    host: Annotated[
+        str | None,
+        typer.Argument(help="Host (api.example.org, localhost:11434), bucket (s3://bucket) or folder"),
+    ] = None,
+    key: Annotated[bool, typer.Option("--key", help="Also agree to send the API key")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the trusted hosts")] = False,
+    remove: Annotated[str | None, typer.Option(metavar="HOST", help="Stop trusting a host")] = None,
+) -> None:
+    """Agree to send posts and pictures to a host, or records to a shared cache, from every folder.
+
+    Runs, presets and the ita.yaml of a folder can name addresses. Nothing is sent to them before you agree.
+
+    ita config trust api.example.org
+
+    ita config trust --list
+    """
+    from ita_pipeline.core.trust import add_trust, read_trust, remove_trust
+
+    if [host is not None, listed, remove is not None].count(True) != 1:
+        raise UsageError("name one thing to do", "ita config trust HOST, or --list, or --remove HOST")
+    if host is not None:
+        place = add_trust(host, key)
+        print_note(f"{place} is trusted{', also with the API key' if key else ''}")
+    elif remove is not None:
+        print_note(f"{remove_trust(remove)} is trusted no longer")
+    else:
+        for place, trusted in sorted(read_trust().items()):
+            print(clean_line(f"{place} (also with the API key)" if trusted.key else place))
 
 
 def init() -> None:

@@ -69,7 +69,7 @@ def silence_messages() -> None:
 
 def confirm(question: str) -> bool:
     """Ask a question, and return whether the answer is yes; without a terminal it is no."""
-    return sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm(question, err=True)
+    return sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm(clean_line(question), err=True)
 
 
 def print_note(line: str) -> None:

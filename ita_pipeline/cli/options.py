@@ -259,9 +259,11 @@ def build_options(*groups: OptionGroup, **values: Any) -> ita.Options:
         if budget is not None:
             assignments.append(f"knowledge.{name}={budget}")
     retry, shard = values.pop("retry_failed", None), values.pop("shard", None)
+    layers = read_layers()
     return ita.Options(
         assignments=tuple(assignments),
-        base=merge_sections(read_layers()),
+        base=merge_sections(layers),
+        own=merge_sections([layer for layer in layers if layer.is_own]),
         stages=tuple(values.pop("stages", None) or ()),
         retry_failed=tuple(kind for kind in api.extract.FailureKind if retry in ("any", kind)),
         refresh=tuple(values.pop("refresh", None) or ()),

@@ -3,11 +3,14 @@
 A file holds options (`preset: bundled`) and sections of settings of stages, contexts, limits and training. The
 environment has the same as `ITA_PRESET` and, with two underscores after the section, `ITA_OCR__PAGE_MODE`. Flags
 and `--set` are stronger than all layers.
+
+`ita.yaml` is data, as it may come with a folder from somebody else: see `ita_pipeline.core.trust`.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -18,7 +21,14 @@ import yaml
 
 from ita_pipeline.core.config import MAX_BYTES, StrictLoader, merge_settings, read_yaml, unreadable_file_error
 from ita_pipeline.core.errors import UsageError, nearest
-from ita_pipeline.core.remote import is_url
+from ita_pipeline.core.remote import is_url, without_query
+from ita_pipeline.core.trust import (
+    explain_ignored,
+    is_shared_cache_trusted,
+    place_of,
+    user_config_folder,
+    without_personal,
+)
 
 PROJECT_FILE = Path("ita.yaml")
 
@@ -32,11 +42,17 @@ _SWITCHES = frozenset({"ITA_DEBUG", "ITA_QUIET"})
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The content of one layer: options by name, and settings by section."""
+    """The content of one layer: options by name, and settings by section.
+
+    `is_own` is false for `ita.yaml`, which somebody else may have written. `withheld` has a message and
+    a hint for each setting of it that is ignored for this reason.
+    """
 
     origin: str
     options: Mapping[str, str] = field(default_factory=dict[str, str])
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    is_own: bool = True
+    withheld: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
 
 
 def read_layers(environment: Mapping[str, str] | None = None) -> list[Layer]:
@@ -47,13 +63,14 @@ def read_layers(environment: Mapping[str, str] | None = None) -> list[Layer]:
         UsageError: a file or variable has a name that is not a setting.
     """
     environment = os.environ if environment is None else environment
-    files = [_read_layer(user_config_file(environment)), _read_layer(PROJECT_FILE)]
+    user, project = _read_layer(user_config_file(environment)), _read_layer(PROJECT_FILE)
+    files = [user, project and _withhold(project)]
     return [*filter(None, files), *_environment_layers(environment)]
 
 
 def user_config_file(environment: Mapping[str, str]) -> Path:
-    """Return `~/.config/ita/config.yaml`, or its place in the system's folder for configurations."""
-    return Path(environment.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "ita" / "config.yaml"
+    """Return the user's own file: `~/.config/ita/config.yaml`."""
+    return user_config_folder(environment) / "config.yaml"
 
 
 def check_section(name: str, where: str) -> None:
@@ -98,6 +115,20 @@ def _read_layer(file: Path) -> Layer | None:
     for name in sections:
         check_section(str(name), str(file))
     return Layer(str(file), options, sections)
+
+
+def _withhold(project: Layer) -> Layer:
+    """Return the layer of `ita.yaml` without what only the user can decide."""
+    withheld = explain_ignored(project.sections, project.origin)
+    options, shared = dict(project.options), project.options.get("shared", "")
+    address = shared if is_url(shared) else str(Path(shared).absolute())
+    if shared and not is_shared_cache_trusted(address, PROJECT_FILE.parent):
+        del options["shared"]
+        message = (
+            f"{project.origin}: the shared cache {without_query(shared)} is not used, as you have not agreed to it"
+        )
+        withheld["shared"] = message, f"ita config trust {shlex.quote(place_of(address))}"
+    return Layer(project.origin, options, without_personal(project.sections), is_own=False, withheld=withheld)
 
 
 def _is_empty(file: Path) -> bool:

@@ -65,18 +65,18 @@ def is_older_than(path: Path, seconds: float) -> bool:
     return time.time() - path.stat().st_mtime > seconds
 
 
-def write_atomically(file: Path, text: str) -> None:
+def write_atomically(file: Path, text: str, mode: int = 0o644) -> None:
     """Write a file so that it holds either its old or its new content, whatever happens.
 
     Raises:
         OSError: the disk is full or fails; the old file is unchanged.
     """
-    with open_atomically(file) as opened:
+    with open_atomically(file, mode) as opened:
         opened.write(text.encode())
 
 
 @contextmanager
-def open_atomically(file: Path) -> Generator[BinaryIO]:
+def open_atomically(file: Path, mode: int = 0o644) -> Generator[BinaryIO]:
     """Yield a temporary file that replaces `file` when it is complete, and otherwise leaves nothing.
 
     A device or a pipe, such as `/dev/null`, is written to directly.
@@ -95,7 +95,7 @@ def open_atomically(file: Path) -> Generator[BinaryIO]:
             yield opened
             opened.flush()
             os.fsync(opened.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         temporary.replace(file)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 from ita_pipeline.cache.plan import Plan, PlanOptions
 from ita_pipeline.core.config import merge_settings, parse_assignments, parse_config
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.trust import place_of, read_trust
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.ray.cluster import RayPool
 from stages.base import FailureKind, Stage, Subject
@@ -71,10 +73,15 @@ class Options:
     `limit` the maximum number of pictures to process. `base` are settings by section, as from a file, which
     `assignments` override. A section that no stage reads is ignored in `base`, but an error in `assignments`.
 
+    `own` are those settings of `base` that the user gave, by default all of them. The others may come from somebody
+    else, as from a folder's `ita.yaml`: an address in them is used only with consent, and without an API key.
+
     `consent` allows stages to send posts and pictures to other machines; without it, `confirm` answers their
-    questions with yes or no. With `ray`, `extract` and `predict` run in actors of a Ray cluster. `shared` is the
-    address of a cache that machines share, such as `s3://bucket/ita-cache`: records are read from it, and new
-    records are uploaded to it. With a `shard`, only its pictures and posts are processed.
+    questions with yes or no, and without both nothing is sent to a host that the user does not trust.
+
+    With `ray`, `extract` and `predict` run in actors of a Ray cluster. `shared` is the address of a cache that
+    machines share, such as `s3://bucket/ita-cache`: records are read from it, and new records are uploaded to it.
+    With a `shard`, only its pictures and posts are processed.
     """
 
     preset: str = AUTO
@@ -85,6 +92,7 @@ class Options:
     refresh: tuple[str, ...] = ()
     limit: int | None = None
     base: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    own: Mapping[str, Mapping[str, Any]] | None = None
     consent: bool = False
     ray: RayPool | None = None
     shared: str = ""
@@ -101,6 +109,15 @@ class Options:
         return merge_settings(self.base, parse_assignments(self.assignments))
 
     @property
+    def own_changes(self) -> dict[str, dict[str, Any]]:
+        """Those of the changed settings that the user gave.
+
+        Raises:
+            UsageError: an assignment is invalid.
+        """
+        return merge_settings(self.base if self.own is None else self.own, parse_assignments(self.assignments))
+
+    @property
     def plan_options(self) -> PlanOptions:
         """The options of the planner."""
         return PlanOptions(frozenset(self.retry_failed), frozenset(self.refresh), self.limit)
@@ -115,38 +132,73 @@ class Options:
         return parse_config(Limits, self.changes.get("limits", {}), "limits")
 
 
-def ask_consent(plan: Plan, agreed: bool, confirm: Callable[[str], bool] | None) -> None:
-    """Require consent for every stage with stale items that sends them to another machine, and log what is sent.
-
-    `agreed` tells whether the user consented with the command; the settings of a stage may consent too. `confirm`
-    asks a question and returns whether the answer is yes.
+def ask_consent(
+    plan: Plan,
+    agreed: bool,
+    confirm: Callable[[str], bool] | None,
+    own: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Require consent for every stage of a plan with stale items; see `require_consent`.
 
     Raises:
         UsageError: consent is missing.
     """
     for stage_plan in plan.stages:
         if stage_plan.stale:
-            require_consent(stage_plan.stage, str(len(stage_plan.stale)), agreed, confirm)
+            require_consent(stage_plan.stage, str(len(stage_plan.stale)), agreed, confirm, own)
 
 
-def require_consent(stage: Stage[Any], count: str, agreed: bool, confirm: Callable[[str], bool] | None) -> None:
-    """Require consent for one stage; a stage that sends nothing needs none.
+def require_consent(
+    stage: Stage[Any],
+    count: str,
+    agreed: bool,
+    confirm: Callable[[str], bool] | None,
+    own: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Require consent for a stage that sends items away, and log what it sends.
+
+    A stage needs none if it sends nothing, or if `own`, the user's own settings, name an address on this machine.
+    The user can consent with the command (`agreed`), by trusting the host, by a setting of the stage for an address
+    of the user's own, or by answering yes to `confirm`.
 
     Raises:
         UsageError: consent is missing.
     """
-    host = stage.sends_to
-    if not host:
+    remote_host, config = stage.sends_to, stage.config
+    address = getattr(config, "endpoint", "")
+    if own.get(stage.name, {}).get("endpoint", "") == address:
+        stage.suggested = False
+    if not remote_host and not (stage.suggested and address):
         return
-    items = f"{count} {_describe_items(stage)}"
-    logger.warning(f"{stage.name}: {items} leave this machine, for {host}")
-    if not (agreed or stage.agreed or (confirm is not None and confirm(f"send them to {host}?"))):
-        hint = f"--yes agrees for this command, --set {stage.name}.consent=true always"
+    host, items = place_of(address) if address else remote_host, f"{count} {_describe_items(stage)}"
+    verb = "leave this machine, for" if remote_host else "go to"
+    whose = ", an address that your own settings do not name" if stage.suggested else ""
+    logger.warning(f"{stage.name}: {items} {verb} {host}{whose}")
+    if stage.agreed:
+        return
+    trust = read_trust().get(host)
+    has_setting = not stage.suggested and getattr(config, "consent", False)
+    if trust is not None and trust.key:
+        stage.suggested = False
+    is_asked = not (agreed or trust or has_setting)
+    if is_asked and (confirm is None or not confirm(f"send them to {host}?")):
+        hint = f"--yes agrees for this command, ita config trust {host} for good"
         raise UsageError(f"{stage.name} would send {items} to {host}, and nobody agreed to that", hint)
     stage.agreed = True
+    variable = getattr(config, "key_variable", "ITA_API_KEY")
+    if not stage.suggested or not os.environ.get(variable):
+        return
+    if is_asked and confirm is not None and confirm(f"send the key in {variable} to {host} too?"):
+        stage.suggested = False
+    else:
+        logger.warning(
+            f"{stage.name}: the key in {variable} is not sent; ita config trust {host} --key agrees to that"
+        )
 
 
 def _describe_items(stage: Stage[Any]) -> str:
     if stage.subject is Subject.PICTURE:
         return "pictures"
-    return "tweets, with their pictures or what is seen in them," if stage.sees_picture else "tweets"
+    parts = ["their pictures or what is seen in them"] if stage.sees_picture else []
+    parts += ["training posts as examples"] if stage.shots else []
+    return f"tweets, with {' and '.join(parts)}," if parts else "tweets"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
@@ -10,9 +11,12 @@ from typing import Any
 from ita_pipeline.core.config import find_config, merge_settings, parse_assignments, parse_config, read_yaml
 from ita_pipeline.core.errors import UsageError, nearest
 from ita_pipeline.core.plugins import package_names, stage_entry_points
+from ita_pipeline.core.trust import explain_ignored, without_personal
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig, stage_names
 from ita_pipeline.extraction.options import AUTO, Options
 from stages.base import Frozen, Stage, StageConfig, StageError, Value
+
+logger = logging.getLogger(__name__)
 
 # Built-in stages that belong to no preset, and join one as soon as one of their settings is set.
 OPTIONAL_STAGES = ("knowledge",)
@@ -44,9 +48,17 @@ class PresetChoice:
 
 
 def load_preset(name: str) -> Preset:
-    """Read the file of a preset."""
+    """Read the file of a preset. Settings that only the user can give are ignored, with a warning."""
     file = find_config("presets", name)
-    return parse_config(Preset, {"name": file.stem, **read_yaml(file)}, file.name)
+    preset = parse_config(Preset, {"name": file.stem, **read_yaml(file)}, file.name)
+    return preset.model_copy(update={"stages": drop_personal(preset.stages, str(file))})
+
+
+def drop_personal(stages: Mapping[str, Mapping[str, Any]], origin: str) -> dict[str, dict[str, Any]]:
+    """Settings of stages without those that only the user can give; a warning says what is ignored."""
+    for message, hint in explain_ignored(stages, origin).values():
+        logger.warning(f"{message}; {hint}")
+    return without_personal(stages)
 
 
 def apply_changes(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Preset:
@@ -180,7 +192,7 @@ def build_context_stages(preset: Preset, config: ContextConfig) -> list[Stage[An
 
 
 def build_stage(name: str, settings: Mapping[str, Any]) -> Stage[Any]:
-    """A stage with these settings.
+    """A stage with these settings. Until `require_consent` has decided, it sends nothing.
 
     Raises:
         UsageError: there is no such stage, or a setting is invalid.
@@ -190,8 +202,10 @@ def build_stage(name: str, settings: Mapping[str, Any]) -> Stage[Any]:
         installed = ", ".join(sorted(entry_points))
         hint = nearest(name, entry_points) or f"install the package it comes in; installed are {installed}"
         raise UsageError(f"there is no stage {name}", hint)
-    stage = load_stage(entry_points[name])
-    return stage(parse_config(stage.config_type, settings, f"stage {name}"))
+    stage_type = load_stage(entry_points[name])
+    stage = stage_type(parse_config(stage_type.config_type, settings, f"stage {name}"))
+    stage.agreed, stage.suggested = False, True
+    return stage
 
 
 def load_stage(entry: EntryPoint) -> type[Stage[Any]]:

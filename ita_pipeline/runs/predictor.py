@@ -27,7 +27,13 @@ from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, make_contexts, plan_contexts
 from ita_pipeline.extraction.items import Extraction, PostSource
 from ita_pipeline.extraction.options import ask_consent
-from ita_pipeline.extraction.presets import OPTIONAL_STAGES, Preset, build_context_stages, load_stage
+from ita_pipeline.extraction.presets import (
+    OPTIONAL_STAGES,
+    Preset,
+    build_context_stages,
+    drop_personal,
+    load_stage,
+)
 from ita_pipeline.ner.metrics.scores import score_views
 from ita_pipeline.ner.prediction import predict_views, tag_views
 from ita_pipeline.ner.views import ViewEncoder, encode_posts
@@ -50,12 +56,14 @@ class Predictor:
         confirm: Callable[[str], bool] | None = None,
         consent: bool = False,
         changes: Mapping[str, Mapping[str, Any]] | None = None,
+        own: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         """Load the model.
 
         Mentions less probable than `min_confidence` are left out. `changes` override the run's settings by stage,
-        as far as they change no result. With `consent`, posts and pictures may be sent to other machines; without
-        it, `confirm` is called with a question and returns whether the answer is yes.
+        as far as they change no result; `own` are those that the user gave, by default all of them. With `consent`,
+        posts and pictures may be sent to other machines; without it, `confirm` is called with a question and
+        returns whether the answer is yes.
 
         Raises:
             StageError: the model's files are incomplete.
@@ -79,6 +87,7 @@ class Predictor:
         self.encoder = ViewEncoder(self.tokenizer, config.max_length, config.word_shapes)
         self.limits = limits or Limits()
         self.confirm, self.consent, self.changes = confirm, consent, changes or {}
+        self.own = self.changes if own is None else own
         self.executor = SubprocessExecutor(self.limits)
         self.notes: list[str] = []
         if self.record.tokenization != TOKENIZATION:
@@ -86,11 +95,12 @@ class Predictor:
 
     @functools.cached_property
     def stages(self) -> list[Stage[Any]]:
-        """The stages that the run's contexts need."""
+        """The stages that the run's contexts need. The run's record is data: see `ita_pipeline.core.trust`."""
         record = self.record
+        recorded = drop_personal(record.stages, str(self.run.folder / "run.json"))
         stages = {
-            name: _with_execution_settings(name, settings, self.changes.get(name, {}))
-            for name, settings in record.stages.items()
+            name: _replace_local_settings(name, settings, self.changes.get(name, {}))
+            for name, settings in recorded.items()
         }
         preset = Preset(name=record.preset, about="", encoder=record.encoder, stages=stages)
         return build_context_stages(preset, record.contexts)
@@ -146,7 +156,7 @@ class Predictor:
             UsageError: a stage sends data to another machine without consent.
             StageError: a stage cannot work at all; finished records remain.
         """
-        ask_consent(plan.plan, self.consent, self.confirm)
+        ask_consent(plan.plan, self.consent, self.confirm, self.own)
         contexts = make_contexts(plan, self.store, engine or LocalEngine(self.executor), progress)
         self.note_stage_changes(contexts.keys)
         return contexts
@@ -196,11 +206,16 @@ class Predictor:
         self.notes += [note for note in notes if note not in self.notes]
 
 
-def _with_execution_settings(name: str, settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Override the settings of a stage that do not change its results, such as an endpoint."""
-    fields = load_stage(stage_entry_points()[name]).config_type.model_fields if changes else {}
+def _replace_local_settings(name: str, settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's settings of a stage without those that it does not pass on, and with the changes to its execution."""
+    entry_points = stage_entry_points()
+    if name not in entry_points:
+        return dict(settings)
+    config_type = load_stage(entry_points[name]).config_type
+    local, fields = config_type.list_local_settings(), config_type.model_fields
     execution = [field for field in changes if field in fields and EXECUTION in fields[field].metadata]
-    return {**settings, **{field: changes[field] for field in execution}}
+    recorded = {field: value for field, value in settings.items() if field not in local}
+    return {**recorded, **{field: changes[field] for field in execution}}
 
 
 @dataclass(frozen=True, slots=True)

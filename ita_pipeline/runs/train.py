@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.trust import without_personal
 from ita_pipeline.corpus.formats.conll import format_conll
 from ita_pipeline.corpus.posts import Post, select_taggable
 from ita_pipeline.corpus.tokenizer import TOKENIZATION
@@ -208,7 +209,7 @@ def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTa
         folder=str(plan.dataset.folder).encode("utf-8", "backslashreplace").decode(),
         command=plan.options.command,
         preset=plan.preset.name,
-        stages=without_consent(plan.preset.stages),
+        stages=without_personal(plan.preset.stages),
         stage_keys={name: key.hexdigest for name, key in inputs.contexts.keys.items()},
         contexts=inputs.contexts.config,
         captions=plan.contexts.captions,
@@ -265,14 +266,6 @@ def _untaggable_gold(post: Post) -> dict[str, list[tuple[Any, ...]]]:
     """The gold mentions that the tags of a CoNLL file cannot express, if there are any."""
     untaggable = set(post.gold or ()).difference(select_taggable(post.gold or ()))
     return {"untaggable_gold": [astuple(span) for span in sorted(untaggable)]} if untaggable else {}
-
-
-def without_consent(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Remove the consent to send posts from stage settings: everyone who predicts with the run decides again."""
-    return {
-        stage: {name: value for name, value in settings.items() if name != "consent"}
-        for stage, settings in stages.items()
-    }
 
 
 def _count_losses(examples: Mapping[str, Sequence[EncodedPost]]) -> tuple[int, int]:

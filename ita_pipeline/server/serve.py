@@ -47,8 +47,8 @@ def demo(
         from ita_pipeline.server.middleware import AllowedHosts, ServerLimits
         from ita_pipeline.server.service import PredictionService
 
-        consent, confirm, changes = options.consent, options.confirm, options.changes
-        predictor = Predictor(finished_run, workspace.store, limits, 0.0, confirm, consent, changes)
+        consent, changes, own = options.consent, options.changes, options.own_changes
+        predictor = Predictor(finished_run, workspace.store, limits, 0.0, options.confirm, consent, changes, own)
         with closing(PredictionService(predictor)) as service:
             service.open()
             request_limits = ServerLimits(max_bytes=(limits.megabytes + 1) * MEGABYTE)

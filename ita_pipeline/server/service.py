@@ -147,9 +147,9 @@ class PredictionService:
             StageError: a model or tool is missing.
             UsageError: a stage sends pictures to another machine without consent.
         """
-        stages = self.stage_workers.stages
+        stages, predictor = self.stage_workers.stages, self.predictor
         for stage in stages:
-            require_consent(stage, "all", self.predictor.consent, self.predictor.confirm)
+            require_consent(stage, "all", predictor.consent, predictor.confirm, predictor.own)
         self.predictor.note_stage_changes(stage_keys(stages))
         self.stage_workers.open()
         self.predictor.tag([(Post.from_text("ready"), ())])

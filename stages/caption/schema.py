@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stages.base import EXECUTION, MODEL, SEMANTIC, Frozen, StageConfig, Text, Value
+from stages.base import EXECUTION, MODEL, PORTABLE, SEMANTIC, Frozen, StageConfig, Text, Value
 
 TEMPLATE = "template"
 
@@ -48,7 +48,7 @@ class CaptionConfig(StageConfig):
     template_floor: Annotated[float, SEMANTIC, Field(ge=0, le=1)] = 0.4
     batch: Annotated[int, EXECUTION, Field(ge=1)] = 8
     device: Annotated[str, EXECUTION] = "auto"
-    endpoint: Annotated[str, EXECUTION] = ""
+    endpoint: Annotated[str, EXECUTION, PORTABLE] = ""
     consent: Annotated[bool, EXECUTION] = False
     concurrency: Annotated[int, EXECUTION, Field(ge=1, le=256)] = 8
     timeout: Annotated[float, EXECUTION, Field(gt=0)] = 120.0

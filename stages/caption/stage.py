@@ -151,7 +151,7 @@ class CaptionStage(Stage[CaptionConfig]):
         from stages.llm.client import ChatClient
 
         sampling = Sampling(self.config.max_new_tokens, temperature=0.0, seed=0)
-        return ChatClient(self._build_endpoint(self.agreed), sampling)
+        return ChatClient(self._build_endpoint(), sampling)
 
     def open(self) -> None:
         """Load the model, or prepare the client of the server."""
@@ -173,7 +173,7 @@ class CaptionStage(Stage[CaptionConfig]):
         captions = (Caption(text=build_sentence(objects), score=None),) if objects else ()
         return CaptionValue(source=TEMPLATE, captions=captions)
 
-    def _build_endpoint(self, consent: bool = False) -> Endpoint:
+    def _build_endpoint(self) -> Endpoint:
         """Return the endpoint of the settings.
 
         Raises:
@@ -186,7 +186,8 @@ class CaptionStage(Stage[CaptionConfig]):
         return Endpoint(
             url=config.endpoint,
             model=config.model,
-            consent=consent,
+            consent=self.agreed,
+            suggested=self.suggested,
             concurrency=config.concurrency,
             read=config.timeout,
             total=config.timeout,

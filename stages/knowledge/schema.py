@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from stages.base import EXECUTION, MODEL, SEMANTIC, Label, StageConfig, Value
+from stages.base import EXECUTION, MODEL, PORTABLE, SEMANTIC, Label, StageConfig, Value
 from stages.llm.endpoint import Endpoint
 
 
@@ -34,7 +34,7 @@ class KnowledgeConfig(StageConfig):
         device: Device of torch for a model on this machine, or `auto`.
     """
 
-    endpoint: Annotated[str, EXECUTION] = ""
+    endpoint: Annotated[str, EXECUTION, PORTABLE] = ""
     model: Annotated[str, SEMANTIC, MODEL] = ""
     revision: Annotated[str, SEMANTIC] = "main"
     prompt: Annotated[str, SEMANTIC] = "tweet"
@@ -46,8 +46,8 @@ class KnowledgeConfig(StageConfig):
     max_new_tokens: Annotated[int, SEMANTIC, Field(ge=1, le=8192)] = 200
     seed: Annotated[int, SEMANTIC, Field(ge=0)] = 0
     extra: Annotated[dict[str, Any], SEMANTIC] = Field(default_factory=dict)
-    shots: Annotated[int, EXECUTION, Field(ge=0, le=32)] = 0
-    similarity: Annotated[str, EXECUTION] = "minilm"
+    shots: Annotated[int, EXECUTION, PORTABLE, Field(ge=0, le=32)] = 0
+    similarity: Annotated[str, EXECUTION, PORTABLE] = "minilm"
     key_variable: Annotated[str, EXECUTION] = "ITA_API_KEY"
     consent: Annotated[bool, EXECUTION] = False
     concurrency: Annotated[int, EXECUTION, Field(ge=1, le=256)] = 16
@@ -69,10 +69,10 @@ class KnowledgeConfig(StageConfig):
         """Whether a server runs the model."""
         return bool(self.endpoint)
 
-    def build_endpoint(self, consent: bool = False) -> Endpoint:
+    def build_endpoint(self, consent: bool = False, suggested: bool = False) -> Endpoint:
         """Return the endpoint of the settings of the same names."""
         settings = self.model_dump(include=set(Endpoint.model_fields))
-        settings |= {"url": self.endpoint, "consent": consent}
+        settings |= {"url": self.endpoint, "consent": consent, "suggested": suggested}
         return Endpoint(**settings)
 
 

@@ -136,7 +136,7 @@ class KnowledgeStage(Stage[KnowledgeConfig]):
         if config.is_served:
             from stages.llm.client import ChatClient
 
-            return ChatClient(config.build_endpoint(self.agreed), sampling)
+            return ChatClient(config.build_endpoint(self.agreed, self.suggested), sampling)
         from stages.llm.local import LocalChat
 
         return LocalChat(config.model, self.identity().models["model"], config.device, sampling)

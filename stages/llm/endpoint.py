@@ -20,6 +20,8 @@ class Endpoint(Frozen):
         model: The name of the model on the server.
         key_variable: The environment variable that holds the API key. It is read for each request and not stored.
         consent: Whether the user agreed to sending data to another machine.
+        suggested: Whether the user did not name `url`. Then even sending to this machine requires consent, since
+            any program may listen there, and no API key is sent.
         concurrency: Maximum number of requests in flight.
         connect: Timeout of the connection in seconds.
         read: Timeout of the next bytes in seconds.
@@ -37,6 +39,7 @@ class Endpoint(Frozen):
     model: str
     key_variable: str = "ITA_API_KEY"
     consent: bool = False
+    suggested: bool = False
     concurrency: Annotated[int, Field(ge=1, le=256)] = 16
     connect: Annotated[float, Field(gt=0)] = 10.0
     read: Annotated[float, Field(gt=0)] = 60.0
@@ -74,16 +77,16 @@ class Endpoint(Frozen):
         if key and host and url.scheme != "https":
             hint = f"use an https endpoint, or: unset {self.key_variable}"
             raise StageError(f"the key in {self.key_variable} would travel in clear to {host}", hint)
-        if host and not self.consent:
-            raise StageError(f"nobody agreed that anything is sent to {host}", "--yes agrees")
+        if (host or self.suggested) and not self.consent:
+            raise StageError(f"nobody agreed that anything is sent to {self.host}", "--yes agrees")
 
     def read_key(self) -> str:
-        """Return the API key in the environment, empty if there is none.
+        """Return the API key in the environment, empty if there is none, or if it may not be sent.
 
         Raises:
             StageError: The key contains characters that cannot be sent. The message does not contain the key.
         """
-        key = os.environ.get(self.key_variable, "").strip()
+        key = "" if self.suggested else os.environ.get(self.key_variable, "").strip()
         if not (key.isascii() and key.isprintable()):
             raise StageError(f"{self.key_variable} holds characters that no key has", "set it anew")
         return key

@@ -131,7 +131,7 @@ def classify_response(response: httpx.Response, content: bytes, host: str, key_v
         response: The response, whose body may not have been read.
         content: The body; empty if it is too long.
         host: The host for messages.
-        key_variable: The environment variable that holds the API key.
+        key_variable: The environment variable that holds the API key; empty if no key may be sent.
     """
     status = response.status_code
     message = ""
@@ -142,6 +142,10 @@ def classify_response(response: httpx.Response, content: bytes, host: str, key_v
         return report_redirect(host, response.headers.get("location", ""))
     if status in (401, 403):
         hint = f"export {key_variable}=… with a key that {host} accepts"
+        if not key_variable:
+            hint = (
+                f"no key was sent, as you did not name this address; ita config trust {host} --key agrees to that"
+            )
         return RequestOutcome(reason, hint, FailureKind.PERMANENT, is_refusal=True, is_fatal=status == 401)
     if status in REFUSALS:
         hint = "check endpoint, which ends in /v1, and model"

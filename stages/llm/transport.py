@@ -122,7 +122,8 @@ class ChatTransport:
         if is_too_long or encoding not in ("identity", ""):
             content.clear()  # too long, or compressed although `connect` declined it
         if response.status_code != 200:
-            return classify_response(response, bytes(content), self.host, self.endpoint.key_variable)
+            key_variable = "" if self.endpoint.suggested else self.endpoint.key_variable
+            return classify_response(response, bytes(content), self.host, key_variable)
         if is_too_long:
             reason = f"the answer is longer than {self.endpoint.max_bytes} bytes"
             return RequestOutcome(reason, kind=FailureKind.PERMANENT)

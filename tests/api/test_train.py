@@ -55,6 +55,9 @@ def test_prompts_contain_no_label_of_the_post_and_none_of_dev_or_test(
         again = ita_here("train", "--dataset", "mine", *choice, "--contexts", "knowledge")
         assert "nothing to do" in again.err
         asked = len(server.asked)
+        refused = ita_here("predict", "mine", "--text", "test greets lou")
+        assert (refused.code, len(server.asked)) == (2, asked), refused.err
+        assert ita_here("config", "trust", server.url).code == 0
         predicted = ita_here("predict", "mine", "--text", "test greets lou")
         assert predicted.code == 0, predicted.err
         assert "[text+image]" in predicted.out

@@ -99,6 +99,25 @@ def test_an_invalid_file_is_named_and_help_still_works():
     assert ita_here("extract", "--help").code == 0
 
 
+def test_trust_is_given_listed_and_taken_back():
+    assert ita_here("config", "trust", "https://api.example.org/v1", "--key").err == (
+        "api.example.org is trusted, also with the API key\n"
+    )
+    assert ita_here("config", "trust", "s3://bucket/cache").code == 0
+    listed = ita_here("config", "trust", "--list")
+    assert listed.out.splitlines() == ["api.example.org (also with the API key)", "s3://bucket"]
+    assert (
+        ita_here("config", "trust", "--remove", "api.example.org").err == "api.example.org is trusted no longer\n"
+    )
+    assert ita_here("config", "trust", "--list").out == "s3://bucket\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["a.example", "--list"], ["--list", "--remove", "a.example"]])
+def test_trust_does_one_thing_at_a_time(arguments: list[str]):
+    answer = ita_here("config", "trust", *arguments)
+    assert (answer.code, answer.err.splitlines()[0]) == (2, "error: name one thing to do")
+
+
 def test_init_writes_comments_once_and_each_is_a_valid_setting():
     assert ita_here("init").code == 0
     before = origins(*BUNDLED)

@@ -47,6 +47,22 @@ def test_environment_goes_over_the_project_and_the_project_over_the_user():
     assert sections["training"] == {"objective": {"text": 0.5}}
 
 
+def test_the_project_cannot_consent_name_a_key_or_share_records_elsewhere():
+    knowledge = "{endpoint: http://x/v1, consent: true, key_variable: SECRET}"
+    write(
+        f"shared: s3://theirs/cache\nknowledge: {knowledge}\n",
+        "shared: s3://mine/cache\nknowledge: {consent: true}\n",
+    )
+    user, project = read_layers({"XDG_CONFIG_HOME": ".config"})
+    assert (user.is_own, project.is_own, user.withheld) == (True, False, {})
+    assert list(project.withheld) == ["knowledge.consent", "knowledge.key_variable", "shared"]
+    assert project.withheld["shared"][1] == "ita config trust s3://theirs"
+    expected = ({"shared": "s3://mine/cache"}, {"knowledge": {"endpoint": "http://x/v1", "consent": True}})
+    assert found() == expected
+    write("shared: cache\n")
+    assert found() == ({"shared": "cache"}, {})
+
+
 def test_relative_folders_start_from_the_folder_of_the_file():
     write("data: tweets\n", "data: mine\n")
     assert found()[0]["data"] == "tweets"

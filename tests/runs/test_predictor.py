@@ -38,6 +38,29 @@ def test_a_moved_run_predicts(run: Path):
     assert prediction.view == "text"
 
 
+def test_a_run_passes_on_what_determines_results_and_not_how_they_are_computed(run: Path):
+    record = json.loads((run / "run.json").read_text())
+    record["stages"]["ocr"] |= {"page_mode": 6, "memory": 99999, "timeout": 9999}
+    record["stages"]["knowledge"] = {
+        "endpoint": "http://x/v1",
+        "model": "m",
+        "shots": 2,
+        "tries": 20,
+        "max_requests": 9,
+    }
+    record["contexts"]["order"] = ["ocr", "knowledge"]
+    (run / "run.json").write_text(json.dumps(record))
+    stages = {stage.name: stage for stage in ita.load(run, changes={"ocr": {"timeout": 7, "page_mode": 3}}).stages}
+    ocr, knowledge = stages["ocr"].config, stages["knowledge"].config
+    assert (ocr.page_mode, ocr.memory, ocr.timeout) == (6, 2048, 7)
+    assert (knowledge.endpoint, knowledge.shots, knowledge.tries, knowledge.max_requests) == (
+        "http://x/v1",
+        2,
+        4,
+        None,
+    )
+
+
 def test_code_in_the_folder_of_a_run_is_not_executed(run: Path):
     marker = run / "was-run"
     (run / "model" / "evil.py").write_text(f"open({str(marker)!r}, 'w')\nclass Evil: pass\n")

@@ -22,7 +22,7 @@ from ita_pipeline.ner.metrics.errors import ErrorKind
 from ita_pipeline.ner.prediction import ScoredSpan, ViewPredictions
 from ita_pipeline.ner.views import EncodedPost, View
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunAnalysis, RunScores, find_run, last_run, run_at
-from ita_pipeline.runs.train import exclusive_workdir, without_consent, workdir_path, write_split
+from ita_pipeline.runs.train import exclusive_workdir, workdir_path, write_split
 from tests.support.fakes import draw, ita_here
 from tests.support.messages import logged_messages
 from tests.support.tiny_encoder import build_bert
@@ -167,10 +167,6 @@ def test_the_contexts_of_each_post_are_rendered_once(monkeypatch: pytest.MonkeyP
     answer = ita_here("train", "--dataset", "mine", *settings)
     assert answer.code == 0, answer.err
     assert len(rendered) == len(lines)
-
-
-def test_the_record_of_a_run_contains_no_consent() -> None:
-    assert without_consent({"knowledge": {"consent": True, "model": "m"}}) == {"knowledge": {"model": "m"}}
 
 
 VIEW = View(((0, 5, 6, 1),), ((0, 1), (0, 2)))

@@ -63,6 +63,7 @@ def test_of_role_returns_the_settings_of_one_role():
     settings = Example(floor=0.25, device="cuda")
     assert settings.of_role(SEMANTIC) == {"floor": 0.25}
     assert settings.of_role(EXECUTION) == {"device": "cuda"}
+    assert Example.list_local_settings() == ["device"]
 
 
 def test_an_error_of_an_item_becomes_its_failure():

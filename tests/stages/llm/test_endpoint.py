@@ -40,6 +40,18 @@ def test_a_key_is_not_sent_unencrypted(monkeypatch: pytest.MonkeyPatch) -> None:
         Endpoint(url="http://api.example.org/v1", model="m", consent=True).check()
 
 
+def test_an_address_that_the_user_did_not_name_needs_consent_on_this_machine_too_and_gets_no_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ITA_API_KEY", "sk-secret-0123456789")
+    with pytest.raises(StageError, match="nobody agreed that anything is sent to 127"):
+        Endpoint(url="http://127.0.0.1:1/v1", model="m", suggested=True).check()
+    agreed = Endpoint(url="http://127.0.0.1:1/v1", model="m", suggested=True, consent=True)
+    agreed.check()
+    assert agreed.read_key() == ""
+    assert Endpoint(url="http://127.0.0.1:1/v1", model="m").read_key() == "sk-secret-0123456789"
+
+
 def test_loopback_hosts_are_this_machine() -> None:
     assert all(map(is_loopback, ["localhost", "LOCALHOST.", "127.0.0.1", "127.8.9.1", "::1"]))
     assert not any(map(is_loopback, ["localhost.example.org", "128.0.0.1", "10.0.0.1", "0.0.0.0", "", "::2"]))

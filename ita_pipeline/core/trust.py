@@ -112,7 +112,12 @@ def place_of(address: str) -> str:
     protocol, _, rest = address.partition("://") if protocol_of(address) else ("", "", address)
     protocol = protocol.lower()
     if protocol in ("file", "local") or (not protocol and rest.startswith(("/", "~", "."))):
-        return str(Path(rest).expanduser().resolve())
+        try:
+            return str(Path(rest).expanduser().resolve())
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UsageError(
+                f"{rest} names no folder: {error}", "give a folder's path, as /mnt/ita-cache"
+            ) from error
     if protocol in _BUCKETS and rest.split("/")[0]:
         return f"{_BUCKETS[protocol]}://{rest.split('/')[0]}"
     if protocol and protocol not in WEB_PROTOCOLS:

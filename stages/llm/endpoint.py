@@ -78,7 +78,7 @@ class Endpoint(Frozen):
             hint = f"use an https endpoint, or: unset {self.key_variable}"
             raise StageError(f"the key in {self.key_variable} would travel in clear to {host}", hint)
         if (host or self.suggested) and not self.consent:
-            raise StageError(f"nobody agreed that anything is sent to {self.host}", "--yes agrees")
+            raise StageError(f"nobody agreed that anything is sent to {host or url.netloc}", "--yes agrees")
 
     def read_key(self) -> str:
         """Return the API key in the environment, empty if there is none, or if it may not be sent.

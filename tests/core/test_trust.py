@@ -56,6 +56,12 @@ def test_an_address_without_a_readable_host_is_refused(address: str):
         place_of(address)
 
 
+def test_a_folder_that_cannot_be_found_is_refused():
+    for address in ("~nobody-of-this-name/cache", "/mnt/\0"):
+        with pytest.raises(UsageError, match="names no folder"):
+            place_of(address)
+
+
 @given(st.text(max_size=30))
 def test_no_address_breaks_the_rule_and_no_place_has_another_place(address: str):
     for text in (address, f"http://{address}", f"s3://{address}"):

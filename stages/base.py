@@ -30,7 +30,13 @@ if TYPE_CHECKING:
 
 
 # Suffixes of the image formats that are read.
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+# Suffixes of image files in lower case. Downloads from Twitter end in `.jpg:large` or `.jpg_large`.
+IMAGE_SUFFIXES = frozenset(
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".jpg:large", ".jpg_large"),
+        *(".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"),
+    }
+)
 
 
 class Frozen(BaseModel):

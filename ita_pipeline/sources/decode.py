@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 MAX_BYTES = 25 * 1024 * 1024
 
@@ -49,10 +49,10 @@ def open_image(image: ImageRef, max_bytes: int = MAX_BYTES, max_pixels: int = MA
         raise BadItemError(f"damaged picture: {' '.join(str(error).split())[:160]}") from error
 
 
-def find_image_problem(path: Path, max_pixels: int = MAX_PIXELS) -> str:
+def find_image_problem(file: Path | IO[bytes], max_pixels: int = MAX_PIXELS) -> str:
     """Return why a file is not a usable image, judged by its header; empty if it is one. No pixel is decoded."""
     try:
-        with _open_header(path, max_pixels):
+        with _open_header(file, max_pixels):
             return ""
     except BadItemError as error:
         return error.failure.reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from ita_pipeline.core.errors import UsageError, UserError
 from ita_pipeline.core.remote import WEB_PROTOCOLS, as_user_error, protocol_of
 from ita_pipeline.sources.base import ImageSource, RandomAccessFile
 from ita_pipeline.sources.classify import classify, is_container, is_image_name
+from ita_pipeline.sources.decode import find_image_problem
 from ita_pipeline.sources.file_list import LIST_SUFFIXES, expand_braces, open_source, read_list
 from ita_pipeline.sources.hub_datasets import load
 from ita_pipeline.sources.identify import KnownFiles
@@ -21,10 +23,13 @@ from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.object_store import RemoteFile, examine_file, list_files
 from ita_pipeline.sources.parquet import list_dataset_cells, list_table_cells
 from ita_pipeline.sources.refs import SourceListing, Unreadable
-from ita_pipeline.sources.tar import ArchiveContents, is_archive, list_archive
+from ita_pipeline.sources.tar import ArchiveContents, Member, is_archive, list_archive
 from stages.base import IMAGE_SUFFIXES
 
-_IMAGES_HINT = "pictures are files ending in .jpg .jpeg .png .webp .gif .bmp .tif .tiff"
+_IMAGES_HINT = "pictures are files ending in .jpg .jpeg .png .webp .gif .bmp .tif .tiff .avif, or without an ending"
+
+# The part of a file that is read to see whether it is an image.
+_HEAD_BYTES = 256 * 1024
 
 _Item = TypeVar("_Item")
 
@@ -68,7 +73,11 @@ def find_image(label: str, known_files: KnownFiles | None = None) -> ImageSource
 
 
 def list_folder(folder: Path) -> SourceListing:
-    """List every file below a folder, without hidden ones. Links to folders are not followed, so no loop occurs."""
+    """List every file below a folder, without hidden ones.
+
+    Links to folders are followed after the folders themselves, and each folder is listed once, so no loop occurs. A
+    link to a folder that contains `folder` is not followed.
+    """
     images: list[ImageSource] = []
     others: list[PurePath] = []
     unreadable: list[Unreadable] = []
@@ -76,17 +85,51 @@ def list_folder(folder: Path) -> SourceListing:
     def report(error: OSError) -> None:
         unreadable.append(Unreadable(LocalFile(Path(error.filename)), error.strerror or type(error).__name__))
 
-    for directory, folders, files in os.walk(folder, onerror=report):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        parent = Path(directory)
-        for name in sorted(files):
-            if name.startswith("."):
+    listed = {_find_inode(parent) for parent in folder.resolve().parents}
+    starts = [folder]
+    for start in starts:
+        for directory, folders, files in os.walk(start, onerror=report):
+            parent, inode = Path(directory), _find_inode(directory)
+            if inode in listed:
+                folders.clear()
                 continue
-            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122 (for a million files)
-                images.append(LocalFile(parent / name))
-            else:
-                others.append(parent / name)
+            listed.add(inode)
+            subfolders = [parent / name for name in sorted(folders) if not name.startswith(".")]
+            folders[:] = [path.name for path in subfolders if not path.is_symlink()]
+            starts += [path for path in subfolders if path.is_symlink()]
+            for name in sorted(files):
+                if name.startswith("."):
+                    continue
+                if _is_image_file(parent, name):
+                    images.append(LocalFile(parent / name))
+                else:
+                    others.append(parent / name)
     return SourceListing(tuple(images), tuple(others), tuple(unreadable))
+
+
+def _find_inode(folder: Path | str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(folder)  # noqa: PTH116 (called for every folder)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _is_image_file(folder: Path, name: str) -> bool:
+    """Whether a file is an image by its suffix, or by its content if it has no suffix."""
+    suffix = os.path.splitext(name)[1]  # noqa: PTH122 (for a million files)
+    if suffix:
+        return suffix.lower() in IMAGE_SUFFIXES
+    path = folder / name
+    return path.is_file() and not find_image_problem(path)
+
+
+def _is_image_member(member: Member) -> bool:
+    """As `_is_image_file`, for a file in an archive. Content is not fetched from a remote one."""
+    if PurePosixPath(member.path).suffix or member.is_remote or member.reason:
+        return is_image_name(member.path)
+    head = member.container.read_range(member.offset, min(member.size, _HEAD_BYTES))
+    return not find_image_problem(io.BytesIO(head))
 
 
 def _discover_one(target: str, known_files: KnownFiles | None) -> SourceListing:
@@ -130,9 +173,11 @@ def _open_container(file: RandomAccessFile, known_files: KnownFiles | None) -> S
         raise
     except Exception as error:  # libraries of file systems raise anything
         raise as_user_error(error, file.label) from error
+    images = [member for member in contents.members if _is_image_member(member)]
+    names = {member.path for member in images}
     return SourceListing(
-        tuple(member for member in contents.members if is_image_name(member.path)),
-        tuple(PurePosixPath(member.path) for member in contents.members if not is_image_name(member.path)),
+        tuple(images),
+        tuple(PurePosixPath(member.path) for member in contents.members if member.path not in names),
         (Unreadable(file, contents.damage),) if contents.damage else (),
     )
 

@@ -46,11 +46,12 @@ def open_source(text: str) -> RandomAccessFile:
 
 
 def _open_listed(text: str, file: RandomAccessFile) -> RandomAccessFile:
-    """Return the file that a line of a list names. Relative paths start from the list's folder."""
+    """Return the file that a line of a list names. Relative paths start from the list's folder, `~/` from home."""
+    text = text.rstrip(" \t\r\n")
     if is_url(text):
         return open_source(text)
     if isinstance(file, LocalFile):
-        return LocalFile(file.path.parent / text)
+        return LocalFile(file.path.parent / (Path(text).expanduser() if text.startswith("~/") else text))
     if isinstance(file, HttpFile):
         return HttpFile(urljoin(file.url, text))
     folder = file.label.rpartition("/")[0]

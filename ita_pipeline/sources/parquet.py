@@ -252,7 +252,9 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     if types.is_struct(kind):
         fields = [kind.field(number) for number in range(kind.num_fields)]
         return any(field.name == "bytes" and _holds_bytes(field.type) for field in fields)
-    return types.is_binary(kind) or types.is_large_binary(kind)
+    if types.is_dictionary(kind):
+        return _holds_bytes(kind.value_type)
+    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
 
 
 def _list_marked_columns(metadata: Mapping[bytes, bytes]) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import fsspec
 import pytest
+from PIL import Image
 
 from ita_pipeline.api.extract import plan_extraction
 from ita_pipeline.core.errors import MissingError, UsageError
@@ -18,6 +20,7 @@ from ita_pipeline.sources.decode import open_image
 from ita_pipeline.sources.discover import discover, find_image, list_folder
 from ita_pipeline.sources.refs import Unreadable
 from tests.support.fakes import draw, ita_here, ref
+from tests.support.hostile import encoded
 from tests.support.ocr_runs import OCR, counts, extract
 from tests.support.picture_server import serving
 
@@ -55,6 +58,38 @@ def test_a_folder_lists_all_image_formats_and_other_files(tmp_path: Path):
     ]
     assert sorted(path.name for path in listing.others) == ["noending", "notes.txt", "x.mp4"]
     assert all(open_image(ref(tmp_path / file.label)).size == (64, 48) for file in listing.images)
+
+
+def test_linked_folders_are_followed_once_and_never_upwards(tmp_path: Path):
+    root = tmp_path / "set"
+    draw(root / "a" / "1.png")
+    draw(tmp_path / "real" / "deep" / "2.png", "red")
+    draw(tmp_path / "3.png", "blue")
+    (root / "images").symlink_to("../real")
+    (root / "again").symlink_to("a")
+    (tmp_path / "real" / "deep" / "loop").symlink_to("..")
+    for name, target in (("up", ".."), ("top", "/"), ("gone", "nowhere"), (".hidden", "../real")):
+        (root / name).symlink_to(target)
+    listing = list_folder(root)
+    assert [file.label for file in listing.images] == [f"{root}/a/1.png", f"{root}/images/deep/2.png"]
+    assert listing.others == (root / "gone",)
+
+
+def test_images_are_known_by_every_usual_suffix_and_without_one_by_their_content(tmp_path: Path):
+    image = draw(tmp_path / "a.png")
+    names = ("a.avif", "a.jfif", "a.jpe", "a.jpg:large", "a.jpg_large", "b", "c" * 64)
+    for name in names:
+        kind = "AVIF" if name == "a.avif" else "JPEG"
+        (tmp_path / name).write_bytes(encoded(Image.open(image), kind))
+    (tmp_path / "notes").write_text("BM is how a bitmap begins")
+    os.mkfifo(tmp_path / "pipe")
+    listing = list_folder(tmp_path)
+    assert [file.name for file in listing.images] == sorted(("a.png", *names))
+    assert [path.name for path in listing.others] == ["notes", "pipe"]
+    assert all(open_image(ref(tmp_path / file.label)).size == (64, 48) for file in listing.images)
+    pack("a.tar", [tmp_path / name for name in (*names, "notes")])
+    packed = discover("a.tar")
+    assert ([file.name for file in packed.images], packed.others) == ([*names], (PurePosixPath("notes"),))
 
 
 def test_an_image_has_the_same_key_in_every_source(pictures: list[Path], tmp_path: Path):

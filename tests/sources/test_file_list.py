@@ -35,6 +35,15 @@ def test_a_text_file_names_one_image_per_line(tmp_path: Path):
     ]
 
 
+def test_a_list_names_files_in_the_home_folder_and_spaces_at_the_end_of_a_line_do_not_count(tmp_path: Path):
+    path = tmp_path / "list.txt"
+    path.write_text("~/a.jpg\nb c.jpg \t\nhttps://host/d.jpg  \n~x/e.jpg\n")
+    home = Path.home()
+    assert labels(path) == [f"{home}/a.jpg", f"{tmp_path}/b c.jpg", "https://host/d.jpg", f"{tmp_path}/~x/e.jpg"]
+    (tmp_path / "list.jsonl").write_text('{"path": "~/a.jpg "}')
+    assert labels(tmp_path / "list.jsonl") == [f"{home}/a.jpg"]
+
+
 @pytest.mark.parametrize("column", ["image", "path", "file_name", "url"])
 def test_lines_of_json_without_a_text_are_a_list(tmp_path: Path, column: str):
     path = tmp_path / "list.jsonl"

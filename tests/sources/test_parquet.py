@@ -29,6 +29,17 @@ from tests.support.ocr_runs import OCR, counts, extract
 COLOURS = ("red", "green", "blue", "white")
 
 
+# The types of columns that hold images.
+KINDS = [
+    pa.binary(),
+    pa.large_binary(),
+    pa.binary_view(),
+    pa.dictionary(pa.int32(), pa.binary()),
+    pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+    pa.struct({"bytes": pa.binary_view(), "path": pa.string_view()}),
+]
+
+
 def png(colour: str) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (64, 48), colour).save(buffer, "PNG")
@@ -92,7 +103,7 @@ def test_a_table_replaced_within_a_clock_tick_is_read_again(monkeypatch: pytest.
 @given(
     st.lists(st.one_of(st.none(), st.binary(min_size=1, max_size=300)), min_size=1, max_size=120),
     st.integers(1, 70),
-    st.sampled_from([pa.binary(), pa.large_binary(), pa.struct({"bytes": pa.binary(), "path": pa.string()})]),
+    st.sampled_from(KINDS),
     st.randoms(use_true_random=False),
 )
 def test_every_cell_is_read_in_any_order(values: list[bytes | None], rows: int, kind: Any, chance: Any):

@@ -152,7 +152,8 @@ def _save_image(content: Any, name: str, folder: Path) -> Path | None:
         return None
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            suffix = "jpg" if image.format == "JPEG" else (image.format or "").lower()
+            # MPO is JPEG with further images behind the first.
+            suffix = "jpg" if image.format in ("JPEG", "MPO") else (image.format or "").lower()
     except Exception:  # decoders may raise any exception on damaged data
         return None
     path = Path("images") / f"{name}.{suffix}"

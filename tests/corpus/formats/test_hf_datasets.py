@@ -52,6 +52,15 @@ def test_a_saved_dataset_is_imported_with_its_images():
     assert found.notes[0].startswith("train: 1 pictures are none of a known format")
 
 
+def test_an_image_of_several_frames_from_a_camera_is_saved_as_a_jpeg():
+    content = io.BytesIO()
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+    frames[0].save(content, "MPO", save_all=True, append_images=frames[1:])
+    saved("hf", ["O", "B-PER", "E-PER"], image=[{"bytes": content.getvalue(), "path": "a.mpo"}] * 2)
+    import_dataset("hf", Path("new"))
+    assert read_dataset("new").splits["train"][0].picture == Path("new/images/train-1.jpg")
+
+
 def test_numbered_tags_need_names():
     saved("hf")
     with pytest.raises(UsageError, match="numbers without names") as caught:

@@ -39,16 +39,16 @@ def concatenate(parts: Sequence[Boxes]) -> Boxes:
     )
 
 
-def fuse_views(views: Sequence[Boxes], min_overlap: float) -> Boxes:
-    """Fuse the boxes that several views of one image have for the same object.
+def fuse_views(one: Boxes, other: Boxes, min_overlap: float) -> Boxes:
+    """Fuse the boxes that two views of one image have for the same object.
 
-    Boxes of one label in different views that overlap by `min_overlap` (intersection over union) show one object.
-    Its box is their mean weighted by score. Its score is the mean over all views; a view without the object counts
-    as 0. This is weighted boxes fusion (Solovyev et al. 2021) with at most one box per view.
+    Boxes of one label, one of each view, that overlap by `min_overlap` (intersection over union) show one object.
+    Its box is their mean weighted by score. Its score is the mean over both views; a view without the object
+    counts as 0. This is weighted boxes fusion (Solovyev et al. 2021) with at most one box per view.
     """
-    suppressed = [suppress(view, min_overlap, 1.0, len(view)) for view in views]
-    boxes = concatenate(suppressed)
-    view_of = np.repeat(np.arange(len(views)), [len(view) for view in suppressed])
+    views = [suppress(view, min_overlap, 1.0, len(view)) for view in (one, other)]
+    boxes = concatenate(views)
+    is_other = np.arange(len(boxes)) >= len(views[0])
     names = np.array(boxes.labels)
     is_used = np.zeros(len(boxes), bool)
     xyxy, scores, labels = [], [], list[str]()
@@ -57,15 +57,14 @@ def fuse_views(views: Sequence[Boxes], min_overlap: float) -> Boxes:
             continue
         overlaps = compute_overlaps(boxes.xyxy[first], boxes.xyxy)
         is_same = ~is_used & (names == names[first]) & (overlaps >= min_overlap)
+        candidates = np.flatnonzero(is_same & (is_other != is_other[first]))
         members = [int(first)]
-        for view in set(range(len(views))) - {int(view_of[first])}:
-            candidates = np.flatnonzero(is_same & (view_of == view))
-            if len(candidates):
-                members.append(int(candidates[boxes.scores[candidates].argmax()]))
+        if len(candidates):
+            members.append(int(candidates[boxes.scores[candidates].argmax()]))
         is_used[members] = True
         weights = boxes.scores[members]
         xyxy.append(weights @ boxes.xyxy[members] / weights.sum())
-        scores.append(weights.sum() / len(views))
+        scores.append(weights.sum() / 2)
         labels.append(boxes.labels[first])
     return Boxes(np.array(xyxy).reshape(-1, 4), np.array(scores), labels)
 

@@ -62,7 +62,7 @@ class NanoDet:
         stretched = self._run_view(bgr, (SIDE, SIDE), floor / 2)
         mirrored = self._run_view(bgr, _fit_size(image.size), floor / 2, is_mirrored=True)
         mirrored.xyxy[:, [0, 2]] = image.width - mirrored.xyxy[:, [2, 0]]
-        boxes = fuse_views([stretched, mirrored], MIN_VIEW_OVERLAP)
+        boxes = fuse_views(stretched, mirrored, MIN_VIEW_OVERLAP)
         return boxes.pick(np.flatnonzero(boxes.scores >= floor))
 
     def _run_view(self, bgr: np.ndarray, size: tuple[int, int], floor: float, is_mirrored: bool = False) -> Boxes:

@@ -8,7 +8,7 @@ one, and a CLIP-like model that chooses among written-out attributes (ITA took V
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -92,14 +92,35 @@ class ObjectsStage(Stage[ObjectsConfig]):
         return {name: value for name, value in super().parameters().items() if name not in unused}
 
     def identity(self) -> Identity:
-        """Return the exact weights of both models, the digests of their words, and the libraries' versions."""
-        return identify_models(self.config)
+        """Return the exact weights of both models, the digests of their words, and the libraries' versions.
+
+        Raises:
+            StageError: A model is not on this machine, and the hub does not have it or is offline; or the
+                vocabulary is invalid.
+        """
+        config = self.config
+        detector, attributor = _identify_detector(config), _identify_attributor(config)
+        tools = {"opencv": opencv_version()}
+        if config.detector == NANODET or config.attributes == EFFICIENTNET:
+            tools["onnxruntime"] = package_version("onnxruntime")
+        return Identity(
+            models={**detector.models, **attributor.models},
+            tools={**tools, **detector.tools, **attributor.tools},
+            numerics={"dtype": "float32"},
+        )
 
     def open(self) -> None:
-        """Load both models."""
+        """Load both models, exactly the weights of `identity`.
+
+        Raises:
+            StageError: A model is incomplete or of another kind, or the vocabulary is invalid.
+        """
         if self.detector is None:
             import_library("cv2", "OpenCV", OPENCV_HINT)
-            self.detector, self.attributor = load_models(self.config, self.identity().models)
+            weights = self.identity().models
+            if self.config.attributes != NO_ATTRIBUTES:
+                self.attributor = _load_attributor(self.config, weights["attributes"])
+            self.detector = _load_detector(self.config, weights["detector"])
 
     def run(self, items: Sequence[Item]) -> list[ObjectsValue | Failure]:
         """Return one `ObjectsValue` or failure per item: with one thread per image on a CPU, else all at once."""
@@ -174,34 +195,6 @@ def _build_value(image: Image, boxes: Boxes, attributes: list[list[ScoredLabel]]
         chosen = select_attributes(label, scored)
         objects.append(Object(label=label, score=round(float(score), 4), box=(x0, y0, x1, y1), attributes=chosen))
     return ObjectsValue(width=image.width, height=image.height, objects=tuple(objects))
-
-
-def identify_models(config: ObjectsConfig) -> Identity:
-    """Return the exact weights of both models, the digests of their words, and the versions of libraries.
-
-    Raises:
-        StageError: A model is not on this machine, and the hub does not have it or is offline; or the vocabulary is
-            invalid.
-    """
-    detector, attributor = _identify_detector(config), _identify_attributor(config)
-    tools = {"opencv": opencv_version()}
-    if config.detector == NANODET or config.attributes == EFFICIENTNET:
-        tools["onnxruntime"] = package_version("onnxruntime")
-    return Identity(
-        models={**detector.models, **attributor.models},
-        tools={**tools, **detector.tools, **attributor.tools},
-        numerics={"dtype": "float32"},
-    )
-
-
-def load_models(config: ObjectsConfig, weights: Mapping[str, str]) -> tuple[Detector, Attributor | None]:
-    """Load the detector and the classifier, exactly the `models` of `identify_models`.
-
-    Raises:
-        StageError: A model is incomplete or of another kind, or the vocabulary is invalid.
-    """
-    attributor = None if config.attributes == NO_ATTRIBUTES else _load_attributor(config, weights["attributes"])
-    return _load_detector(config, weights["detector"]), attributor
 
 
 def _identify_detector(config: ObjectsConfig) -> Identity:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ita_pipeline.corpus.posts import Span
-from stages.base import Frozen
+from stages.base import Frozen, batched
 
 # Right, predicted and gold mentions of each post, (posts, 3).
 Counts = np.ndarray[tuple[int, int], np.dtype[np.float64]]
@@ -123,7 +123,4 @@ def randomize(a: Counts, b: Counts, samples: int, seed: int) -> Randomization:
 
 def batch_sizes(samples: int, posts: int) -> Iterator[int]:
     """Divide the samples into batches of at most `BATCH_ELEMENTS` elements."""
-    size = max(1, BATCH_ELEMENTS // posts)
-    while samples > 0:
-        yield min(size, samples)
-        samples -= size
+    return map(len, batched(range(samples), max(1, BATCH_ELEMENTS // posts)))

@@ -72,7 +72,7 @@ def seen(*boxes: tuple[list[float], float, str]) -> Boxes:
 def test_an_object_in_both_views_is_fused_and_one_in_a_single_view_scores_half():
     left = seen(([0, 0, 10, 10], 0.9, "cat"), ([50, 50, 60, 60], 0.8, "dog"))
     right = seen(([0, 0, 10, 12], 0.3, "cat"), ([0, 0, 10, 10], 0.6, "dog"))
-    found = fuse_views([left, right], 0.5)
+    found = fuse_views(left, right, 0.5)
     assert found.labels == ["cat", "dog", "dog"]
     assert found.scores == pytest.approx([0.6, 0.4, 0.3])
     assert found.xyxy[0] == pytest.approx([0, 0, 10, 10.5])
@@ -80,10 +80,10 @@ def test_an_object_in_both_views_is_fused_and_one_in_a_single_view_scores_half()
 
 def test_only_the_best_box_per_view_is_fused():
     left = seen(([0, 0, 10, 10], 0.8, "cat"), ([0, 0, 10, 9], 0.7, "cat"))
-    found = fuse_views([left, seen()], 0.5)
+    found = fuse_views(left, seen(), 0.5)
     assert found.labels == ["cat"]
     assert found.scores == pytest.approx([0.4])
-    assert len(fuse_views([seen(), seen()], 0.5)) == 0
+    assert len(fuse_views(seen(), seen(), 0.5)) == 0
 
 
 @given(st.lists(found, max_size=12), st.lists(found, max_size=12))
@@ -98,7 +98,7 @@ def test_the_order_of_views_does_not_matter(a: list, b: list):
         )
         for number, some in enumerate((a, b))
     ]
-    one, other = fuse_views(views, 0.4), fuse_views(views[::-1], 0.4)
+    one, other = fuse_views(*views, 0.4), fuse_views(*views[::-1], 0.4)
     assert sorted(one.scores) == pytest.approx(sorted(other.scores))
     assert sorted(one.labels) == sorted(other.labels)
     assert len(one) <= len(a) + len(b)

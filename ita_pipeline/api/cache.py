@@ -200,7 +200,7 @@ def shared_cache(url: str = "") -> SharedCache:
         if not address and "shared" in layer.withheld:
             raise UsageError(*layer.withheld["shared"])
     if not address:
-        hint = "give its URL, as s3://bucket/ita-cache, or set it: shared: URL in ita.yaml, or ITA_SHARED"
+        hint = "give its URL, such as s3://bucket/ita-cache, or set it with shared: URL in ita.yaml, or ITA_SHARED"
         raise UsageError("no shared cache is set", hint)
     return SharedCache(address)
 

@@ -14,6 +14,7 @@ from ita_pipeline.core.config import config_files
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.files import new_folder, refuse_existing
 from ita_pipeline.core.progress import NoProgress, Progress
+from ita_pipeline.core.text import format_count
 from ita_pipeline.corpus import checks, importing
 from ita_pipeline.corpus.checks import Finding, FindingKind, ImageChecks, ViewFit
 from ita_pipeline.corpus.datasets import CONTEXTS_FILE as CONTEXTS_FILE
@@ -150,9 +151,9 @@ def check(
     try:
         findings += checks.check_lengths(dataset.splits, _length_measure(dataset, options, training, notes))
     except StageError as error:
-        notes.append(f"lengths are not checked: {error}" + (f" ({error.hint})" if error.hint else ""))
+        notes.append(f"lengths were not checked: {error}" + (f" ({error.hint})" if error.hint else ""))
     if any(error.kind in REFUSED for error in errors):
-        notes.append("what cannot be read was left out of the other checks; check again when it is mended")
+        notes.append("lines that cannot be read were skipped by the other checks; fix them and check again")
     counts = {split: len(posts) for split, posts in dataset.splits.items()}
     findings = [finding for finding in findings if finding.kind.name not in ignore]
     return Checked(dataset.name, counts, tuple(findings), tuple(notes))
@@ -206,12 +207,12 @@ def _cached_contexts(
     try:
         plan = plan_dataset_contexts(dataset, preset, options, training, store)
     except StageError as error:
-        notes.append(f"lengths are those of the posts alone: {error}")
+        notes.append(f"lengths do not include the contexts: {error}")
         return None
     stale = max((len(part.stale) for part in plan.pictures.plan.stages), default=0)
     if stale:
-        what = f"the contexts of {stale} pictures are not extracted yet and count as nothing"
-        notes.append(f"{what}: ita train, or ita data export, extracts them")
+        what = f"{format_count(stale, 'picture')} without extracted contexts"
+        notes.append(f"{what} count as empty; ita train or ita data export extracts them")
     return replace(read_contexts(plan, store), by_id=read_imported(plan))
 
 

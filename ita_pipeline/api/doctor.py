@@ -83,7 +83,7 @@ def diagnose(workspace: Path = Path(), checks: Mapping[str, Check] | None = None
             yield from check(workspace)
         except Exception as error:  # a broken installation may raise any exception
             reason = f"{type(error).__name__}: {error}"
-            yield _fail(name, f"could not be looked at: {reason}", f"pip install --force-reinstall {DISTRIBUTION}")
+            yield _fail(name, f"check failed: {reason}", f"pip install --force-reinstall {DISTRIBUTION}")
 
 
 def _check_python(_: Path) -> Iterator[Diagnosis]:
@@ -104,7 +104,7 @@ def _check_packages(_: Path) -> Iterator[Diagnosis]:
     if wrong:
         packages = ", ".join(f"{one} ({_installed_version(one.name) or 'missing'})" for one in wrong)
         hint = f"pip install {' '.join(repr(str(requirement)) for requirement in wrong)}"
-        yield _fail("packages", f"wanted and not here: {packages}", hint)
+        yield _fail("packages", f"missing or outdated: {packages}", hint)
     else:
         names = ("transformers", "datasets", "accelerate", "typer")
         yield _ok("packages", ", ".join(f"{name} {_installed_version(name)}" for name in names))
@@ -185,7 +185,7 @@ def check_models(_: Path, minilm_package: str = PACKAGE) -> Iterator[Diagnosis]:
     if not paper:
         yield _ok("preset paper", "every model is on this machine")
     else:
-        hint = f"where there is a connection: hf download {paper[0]}" + (" (and so on)" if len(paper) > 1 else "")
+        hint = f"to download: hf download {paper[0]}" + (" (and the others)" if len(paper) > 1 else "")
         yield _warn("preset paper", f"not on this machine: {', '.join(paper)}", hint)
 
 
@@ -210,10 +210,10 @@ def _check_disk(workspace: Path) -> Iterator[Diagnosis]:
     free = shutil.disk_usage(nearest_folder(workspace)).free
     what = f"{free / GIGABYTE:.1f} GB free at {workspace.resolve()}"
     if free < MIN_DISK:
-        yield _fail("disk", what, "make room, or work elsewhere: --workspace FOLDER")
+        yield _fail("disk", what, "free some space, or use another disk: --workspace FOLDER")
     elif free < LOW_DISK:
-        see = "see what takes it: ita cache ls, du -sh runs/*"
-        yield _warn("disk", what, f"{see}; the weights of XLM-R large alone are 2.2 GB a run")
+        hint = "find large files: ita cache ls, du -sh runs/*; each run with XLM-R large takes 2.2 GB"
+        yield _warn("disk", what, hint)
     else:
         yield _ok("disk", what)
 
@@ -224,14 +224,16 @@ def _check_file_system(workspace: Path) -> Iterator[Diagnosis]:
     try:
         seconds = measure_write(folder)
     except OSError as error:
-        yield _fail("file system", f"{folder.resolve()}: {error}", "work where you may write: --workspace FOLDER")
+        yield _fail(
+            "file system", f"{folder.resolve()}: {error}", "use a folder that you may write to: --workspace FOLDER"
+        )
         return
     kind = file_system_type(folder.resolve())
-    what = f"{kind or 'unknown kind'}; write, fsync, rename, read back in {1000 * seconds:.1f} ms"
+    what = f"{kind or 'unknown type'}; write, fsync, rename, read back in {1000 * seconds:.1f} ms"
     if SHARED_FILE_SYSTEMS.fullmatch(kind):
-        yield _warn("file system", what, "a shared file system is safe but slow: --workspace on a local disk")
+        yield _warn("file system", what, "a shared file system is safe but slow: use --workspace on a local disk")
     elif seconds > SLOW_WRITE_SECONDS:
-        yield _warn("file system", what, "syncing is slow here: --workspace on another disk")
+        yield _warn("file system", what, "syncing is slow: use --workspace on another disk")
     else:
         yield _ok("file system", what)
 
@@ -239,10 +241,10 @@ def _check_file_system(workspace: Path) -> Iterator[Diagnosis]:
 def _check_memory(_: Path) -> Iterator[Diagnosis]:
     free = available_memory()
     if free is None:
-        hint = "see that there is room before you train a large encoder"
-        yield _warn("memory", "this system does not tell", hint)
+        hint = "check that there is enough before you train a large encoder"
+        yield _warn("memory", "unknown on this system", hint)
     elif free < LOW_MEMORY:
-        hint = "close other programs; --set training.batch_size=4 and smaller pictures take less"
+        hint = "close other programs, or use less: --set training.batch_size=4"
         yield _warn("memory", f"{free / GIGABYTE:.1f} GB available", hint)
     else:
         yield _ok("memory", f"{free / GIGABYTE:.1f} GB available")
@@ -286,7 +288,7 @@ def measure_write(folder: Path) -> float:
             os.fsync(file.fileno())
         before.rename(after)
         if after.read_bytes() != content:
-            raise OSError("what was written is not what is read")
+            raise OSError("the file differs when it is read back")
         return time.perf_counter() - start
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from ita_pipeline.cache.store import Store, Workspace
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import NoProgress, Progress
-from ita_pipeline.core.text import clean_path
+from ita_pipeline.core.text import clean_path, format_count
 from ita_pipeline.engines.factory import open_engine
 from ita_pipeline.extraction.items import (
     Extraction,
@@ -72,7 +72,7 @@ def plan_extraction(  # noqa: PLR0913
         logger.info(line)
     if only is not None:
         if source is None or not any(post.id == only for post in source.posts):
-            hint = "posts go by their id, or else their line's number"
+            hint = "give the id of the post, or its line number if it has none"
             raise UsageError(f"there is no post {only} in {target}", hint)
         source = replace(source, only=only)
     identified = identify_images(listing.images, store, options.limits, download_cache, progress)
@@ -136,6 +136,15 @@ def extraction_to_json(extraction: Extraction) -> dict[str, Any]:
         "unreadable": unreadable,
         "clean": extraction.clean,
     }
+
+
+def count_items(number: int, with_posts: bool) -> str:
+    """Format a number of pictures, or of pictures and posts."""
+    return (
+        format_count(number, "picture or post", "pictures or posts")
+        if with_posts
+        else format_count(number, "picture")
+    )
 
 
 def includes_failed_posts(extraction: Extraction) -> bool:

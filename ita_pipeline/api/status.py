@@ -12,6 +12,7 @@ from ita_pipeline.api.train import plan_train
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Progress
+from ita_pipeline.core.text import format_count
 from ita_pipeline.extraction.items import ExtractionPlan, identify_images, plan_images
 from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.presets import build_stages, resolve_preset
@@ -42,14 +43,14 @@ def _plan_known_images(options: Options) -> ExtractionPlan:
     existing = [path for path in local if os.path.exists(path)]  # noqa: PTH110 (there may be a million of them)
     if len(known) > len(local):
         others = len(known) - len(local)
-        logger.info(f"{others} pictures of other sources are not looked at; name the source to see them")
+        logger.info(f"skipped {format_count(others, 'picture')} of other sources; name a source to see its status")
     if not existing:
-        hint = "ita status FOLDER, a folder of pictures"
-        raise UsageError("no picture was looked at in this workspace yet", hint)
+        hint = "ita status FOLDER shows the status of a folder of pictures"
+        raise UsageError("no pictures have been processed in this workspace yet", hint)
     choice = resolve_preset(options)
     logger.info(choice.why)
-    gone = f"; {len(local) - len(existing)} others are gone" if len(existing) < len(local) else ""
-    logger.info(f"{len(existing)} pictures that were looked at before{gone}")
+    gone = f"; {len(local) - len(existing)} no longer exist" if len(existing) < len(local) else ""
+    logger.info(f"{format_count(len(existing), 'picture')} processed before{gone}")
     stages = build_stages(choice.preset, options.stages)
     places = [LocalFile(path) for path in existing]
     store = CacheSession(options, uploads=False).store
@@ -81,7 +82,7 @@ def status(
         return extraction_status(plan_extraction(target, options, progress))
     if options.shard is not None:
         hint = f"ita extract {target} --shard … --dry-run shows a shard of its pictures"
-        raise UsageError("a training is not divided into shards", hint)
+        raise UsageError("--shard does not apply to training", hint)
     return training_status(plan_train(str(target), options, training), options)
 
 
@@ -110,7 +111,7 @@ def why(image: Path | str, options: Options | None = None) -> Explanation:
     store = CacheSession(options, uploads=False).store
     plan = plan_images(identify_images([place], store, options.limits), stages, store, options.plan_options)
     if plan.unreadable:
-        hint = "ita status without a picture lists those that can"
+        hint = "replace the picture, or name another one"
         raise UsageError(f"{place.label} cannot be read: {plan.unreadable[0].reason}", hint)
     return explain(plan, store)
 

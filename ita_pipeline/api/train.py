@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ita_pipeline.api.extract import count_items
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import NotCleanError
 from ita_pipeline.core.progress import NoProgress, Notes, Progress
@@ -114,10 +115,10 @@ def _train_planned(plan: TrainingPlan, options: Options, progress: Progress) -> 
     contexts = contexts or read_contexts(plan.contexts, workspace.store)
     if contexts.extraction.waiting:
         why = "; ".join(contexts.extraction.notes) or "--limit"
-        what = "pictures or posts" if contexts.extraction.posts else "pictures"
+        what = count_items(contexts.extraction.waiting, bool(contexts.extraction.posts))
         raise NotCleanError(
-            f"{contexts.extraction.waiting} {what} are left for another time ({why}), so nothing was trained",
-            "the same command again takes the next ones",
+            f"{what} not processed ({why}), so nothing was trained",
+            "run the same command again to process the next ones",
         )
     run, new = train_if_new(RunInputs(plan, contexts), workspace.runs)
     if world.is_main and (new or not run.report.is_file()):

@@ -25,10 +25,10 @@ class Cause(StrEnum):
     UPSTREAM = "upstream"
     CORRUPT = "corrupt record"
     FAILED = "failed before, key changed"
-    RETRY = "failed before, to be tried again"
-    REFRESH = "refresh asked for"
+    RETRY = "failed before, retry requested"
+    REFRESH = "refresh requested"
     NEVER = "never trained"
-    UNKNOWN = "depends on what stale stages will say:"
+    UNKNOWN = "depends on stale stages:"
     TEXTS = "changed"
     SETTING = "setting"
 

@@ -115,8 +115,8 @@ def _fail(error: Exception) -> None:
         messages.fail(str(error), error.hint, ExitCode.MISSING)
     if isinstance(error, OSError):
         messages.fail(*_explain_system_error(error), ExitCode.MISSING)
-    what = f"this should not have happened: {type(error).__name__}: {error}"
-    messages.fail(what, "ita --debug … shows where; please report it", ExitCode.USAGE)
+    what = f"internal error: {type(error).__name__}: {error}"
+    messages.fail(what, "please report it, with the traceback that ita --debug … prints", ExitCode.USAGE)
 
 
 def _has_working_folder() -> bool:
@@ -132,19 +132,18 @@ def _explain_system_error(error: OSError) -> tuple[str, str]:
     """Describe an error of the operating system, and how to fix it."""
     place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
     if isinstance(error, FileNotFoundError) and not place and not _has_working_folder():
-        return "the current folder is not there any more", "go to one that is, and run the same command again: cd …"
+        return "the current folder no longer exists", "change to a folder that exists: cd …"
+    reason = (error.strerror or str(error)).lower()
+    problem = f"cannot access {place}: {reason}" if place else f"a file operation failed: {reason}"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        what = place or "a file"
-        return (
-            f"{what} may not be read or written: {error.strerror}",
-            f"chmod u+rwX {shlex.quote(what)}, or work in a folder of your own: --workspace DIR",
-        )
+        permit = f"chmod u+rwX {shlex.quote(place)}, or " if os.path.exists(place) else ""  # noqa: PTH110
+        return problem, f"{permit}use a folder that you may write to: --workspace FOLDER"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
-            f"the system said no: {error}; everything finished before is kept",
-            "make room (ita cache gc --dry-run shows what may go), and run the same command again",
+            f"{problem}; all finished batches are kept",
+            "free some space (ita cache gc --dry-run shows what can be removed), and run the same command again",
         )
-    return f"the system said no: {error}", "mend that and run the same command again"
+    return problem, "fix the cause, and run the same command again"
 
 
 def _needs_help(arguments: list[str]) -> bool:

@@ -15,7 +15,7 @@ from ita_pipeline import api
 from ita_pipeline.cli import options as opts
 from ita_pipeline.cli.console import print_first, print_message, resumable, table
 from ita_pipeline.core.errors import ExitCode, UsageError
-from ita_pipeline.core.text import clean_path
+from ita_pipeline.core.text import clean_path, format_count
 
 app = typer.Typer(help="List, check, clean up and share cached records.", no_args_is_help=True)
 
@@ -65,7 +65,7 @@ def list_cached_keys(
         options = opts.build_options(preset=preset, assignments=assignments, workspace=workspace)
         keys = api.cache.current_keys(options)
     except api.StageError as error:
-        print_message(f"which keys are current cannot be said: {error}")
+        print_message(f"cannot determine the current keys: {error}")
         keys = {}
     current = {key.hexdigest for key in keys.values()}
     if as_json:
@@ -112,7 +112,7 @@ def verify(
     """
     shared = open_shared(url, of_shared)
     if shared is not None and recompute:
-        raise UsageError("--recompute is about the cache here", "ita cache pull first")
+        raise UsageError("--recompute does not work on a shared cache", "copy it here first: ita cache pull")
     checked = api.cache.verify(shared, workspace)
     recomputations: Sequence[api.cache.Recomputation] = ()
     if recompute and not checked.damage:
@@ -125,14 +125,15 @@ def verify(
         _print_verification(checked, recomputations)
     if checked.damage:
         where = f"{shared.url} " if shared is not None else ""
-        print_message(f"hint: ita cache compact {where}--drop-damaged keeps every good line")
+        print_message(f"hint: ita cache compact {where}--drop-damaged removes the damaged lines")
         raise typer.Exit(ExitCode.CORRUPT)
     if any(recomputation.different for recomputation in recomputations):
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
 def _print_verification(checked: api.cache.Verification, recomputations: Sequence[api.cache.Recomputation]) -> None:
-    print(f"{checked.lines} lines in {checked.segments} segments, {len(checked.damage)} damaged")
+    lines, segments = format_count(checked.lines, "line"), format_count(checked.segments, "segment")
+    print(f"{lines} in {segments}, {len(checked.damage)} damaged")
     damage = [f"damaged: {clean_path(one.segment)}, {_format_place(one)}" for one in checked.damage]
     print_first(damage, MAX_LINES)
     if not recomputations:
@@ -142,15 +143,15 @@ def _print_verification(checked: api.cache.Verification, recomputations: Sequenc
     for one in recomputations:
         counts = [str(one.count(kind)) for kind in kinds]
         rows.append([one.key.stage, one.key.hexdigest[:8], *counts, str(one.lost)])
-    print(table(["done again", "key", *kinds, "picture lost"], rows))
+    print(table(["stage", "key", *kinds, "lost"], rows))
     for recomputation in recomputations:
         for path in recomputation.different[:MAX_LINES]:
-            print_message(f"{recomputation.key.stage} says something else of {clean_path(path)} now")
+            print_message(f"{recomputation.key.stage} gives a different result for {clean_path(path)}")
 
 
 def _format_place(damage: api.cache.Damage) -> str:
     image = f", of image {damage.image}" if damage.image else ""
-    return f"line {damage.line}{image}" if damage.line else "its end is missing"
+    return f"line {damage.line}{image}" if damage.line else "incomplete"
 
 
 @app.command()
@@ -169,11 +170,11 @@ def compact(
     count = 0
     for place, compacted in api.cache.compact(open_shared(url, of_shared), workspace, drop_damaged):
         count += 1
-        dropped = f", {compacted.dropped} damaged lines left out" if compacted.dropped else ""
-        print(f"{clean_path(place)}: {compacted.segments} segments, {compacted.records} records{dropped}")
+        dropped = f", dropped {format_count(compacted.dropped, 'damaged line')}" if compacted.dropped else ""
+        segments, records = format_count(compacted.segments, "segment"), format_count(compacted.records, "record")
+        print(f"{clean_path(place)}: {segments}, {records}{dropped}")
     if not count:
-        why = "no key has small segments to bring together, and none holds what was replaced"
-        print_message(f"nothing to do: {why}")
+        print_message("nothing to do: no key has small segments to merge or replaced records to drop")
 
 
 @app.command()
@@ -204,18 +205,18 @@ def gc(
     removal = api.cache.plan_cleanup(shared, workspace, keep, max_bytes)
     _print_removal(removal)
     if max_bytes is not None and removal.kept_bytes > max_bytes:
-        stays = f"{removal.kept_bytes / 1e6:.2f} MB stay, more than {max_size}"
-        print_message(f"{stays}: the key of each stage used last is kept")
+        remains = f"{removal.kept_bytes / 1e6:.2f} MB remain, more than {max_size}"
+        print_message(f"{remains}: the last used key of each stage is always kept")
     if dry_run or not (removal.removed or removal.leftovers):
         return
-    if not yes and not (sys.stdin.isatty() and typer.confirm("remove them?", err=True)):
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Remove these keys?", err=True)):
         raise UsageError("nothing was removed", "--yes removes without asking, --dry-run only shows")
     removed = api.cache.remove_keys(removal, shared, workspace)
-    print_message(f"removed {len(removed)} keys and {len(removal.leftovers)} leftovers of crashed runs")
+    leftovers = format_count(len(removal.leftovers), "leftover")
+    print_message(f"removed {format_count(len(removed), 'key')} and {leftovers} of crashed runs")
     for usage in removal.removed:
         if usage not in removed:
-            key = f"{usage.key.stage} {usage.key.hexdigest[:8]}"
-            print_message(f"left alone, because a process works under it: {key}")
+            print_message(f"kept {usage.key.stage} {usage.key.hexdigest[:8]}: a process is using it")
 
 
 def _parse_size(text: str) -> int:
@@ -224,18 +225,18 @@ def _parse_size(text: str) -> int:
     try:
         return int(TypeAdapter(ByteSize).validate_python(text))
     except ValidationError as error:
-        raise UsageError(f"--max-size {text} is no size", "write it as 500MB or 10GB") from error
+        raise UsageError(f"--max-size {text} is not a size", "write it as 500MB or 10GB") from error
 
 
 def _print_removal(removal: api.cache.Removal) -> None:
     if not removal.removed and not removal.leftovers:
         print_message("nothing to remove")
         return
-    print(table(["goes", "key", *USAGE_HEADER], [_row(usage) for usage in removal.removed]))
+    print(table(["stage", "key", *USAGE_HEADER], [_row(usage) for usage in removal.removed]))
     for path in removal.leftovers:
         print(f"leftover of a crashed run: {clean_path(path)}")
-    size = f"{removal.removed_bytes / 1e6:.2f} MB go, {removal.kept_bytes / 1e6:.2f} MB"
-    print_message(f"{size} in {len(removal.kept)} keys stay")
+    size = f"{removal.removed_bytes / 1e6:.2f} MB to remove, {removal.kept_bytes / 1e6:.2f} MB to keep"
+    print_message(f"{size} in {format_count(len(removal.kept), 'key')}")
 
 
 @app.command()
@@ -244,8 +245,8 @@ def push(url: Target = None, stage: Stages = None, workspace: opts.WorkspaceFold
 
     ita cache push s3://bucket/ita-cache
     """
-    hint = "hint: ita cache verify says more, ita cache compact --drop-damaged mends"
-    _print_transfers("put", api.cache.push_cache(url or "", workspace, tuple(stage or ())), hint)
+    hint = "hint: ita cache verify lists damaged records, and ita cache compact --drop-damaged removes them"
+    _print_transfers("uploaded", api.cache.push_cache(url or "", workspace, tuple(stage or ())), hint)
 
 
 @app.command()
@@ -256,8 +257,8 @@ def pull(url: Target = None, stage: Stages = None, workspace: opts.WorkspaceFold
 
     ita cache pull s3://bucket/ita-cache
     """
-    hint = "hint: ita cache compact URL --drop-damaged keeps every good line; the rest is computed anew"
-    _print_transfers("fetched", api.cache.pull_cache(url or "", workspace, tuple(stage or ())), hint)
+    hint = "hint: ita cache compact URL --drop-damaged removes damaged records, which are then recomputed"
+    _print_transfers("downloaded", api.cache.pull_cache(url or "", workspace, tuple(stage or ())), hint)
 
 
 def _print_transfers(verb: str, transfers: Iterable[api.cache.KeyTransfer], hint: str) -> None:
@@ -269,10 +270,10 @@ def _print_transfers(verb: str, transfers: Iterable[api.cache.KeyTransfer], hint
         rows.append([key.stage, key.short[:8], str(moved.segments), f"{moved.size / 1e6:.2f}"])
         damaged += api.cache.damaged_lines(moved)
         if transferred.left_out:
-            print_message(f"{key.stage} {key.short[:8]} is left out: {transferred.left_out}")
+            print_message(f"skipped {key.stage} {key.short[:8]}: {transferred.left_out}")
     print(table([verb, "key", "segments", "MB"], rows))
     for line in damaged:
-        print_message(f"damaged, and left out: {clean_path(line)}")
+        print_message(f"skipped a damaged record: {clean_path(line)}")
     if damaged:
         print_message(hint)
         raise typer.Exit(ExitCode.CORRUPT)
@@ -299,10 +300,10 @@ def export(
         raise _no_archives_error()
     parts, skipped = api.cache.export_parquet(file, open_shared(url, of_shared), workspace, tuple(stage or ()))
     for part in parts:
-        size = f"{part.size / 1e6:.2f} MB"
-        print(f"{clean_path(part.file)}: {part.records} records under {part.keys} keys, {size}")
+        records, keys = format_count(part.records, "record"), format_count(part.keys, "key")
+        print(f"{clean_path(part.file)}: {records} under {keys}, {part.size / 1e6:.2f} MB")
     for key, reason in skipped:
-        print_message(f"{key.stage} {key.short[:8]} is left out: {reason}")
+        print_message(f"skipped {key.stage} {key.short[:8]}: {reason}")
 
 
 @app.command("import", hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

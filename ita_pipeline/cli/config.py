@@ -50,13 +50,12 @@ def show(
     result = api.config.settings(flags, tuple(assignments or ()), dataset)
     for variable in unknown_variables(os.environ):
         known = [f"ITA_{name.upper()}" for name in OPTION_NAMES]
-        hint = nearest(variable, known) or "sections take two underscores: ITA_OCR__…"
-        print_message(f"{variable} is no setting; {hint}")
+        hint = nearest(variable, known) or "after a section, write two underscores: ITA_OCR__PAGE_MODE"
+        print_message(f"unknown variable {variable}; {hint}")
     if as_json:
         rows = [{"name": one.name, "value": one.value, "origin": one.origin} for one in result.all]
         print(json.dumps({"schema": "ita.config/1", "preset": result.why, "settings": rows}))
         return
-    print_note(result.why)
     lines = [(f"{one.name}={_format_value(one.value)}", one.origin if origin else "") for one in result.all]
     print(columns(lines))
 
@@ -111,6 +110,6 @@ def init() -> None:
         with Path(PROJECT_FILE).open("x", encoding="utf-8") as file:
             file.write(template)
     except FileExistsError:
-        hint = "ita config show --origin says what it sets"
-        raise UsageError(f"{PROJECT_FILE} is there already and stays as it is", hint) from None
-    print_note(f"wrote {PROJECT_FILE}; all of it is comments, to be changed by you")
+        hint = "ita config show --origin shows its settings"
+        raise UsageError(f"{PROJECT_FILE} already exists", hint) from None
+    print_note(f"wrote {PROJECT_FILE}, in which every line is a comment")

@@ -88,7 +88,7 @@ def print_first(lines: Sequence[str], limit: int, indent: str = "") -> None:
 
 @contextmanager
 def resumable(
-    message: str = "interrupted; every finished batch is kept", hint: str = "resume with"
+    message: str = "interrupted; all finished batches are kept", hint: str = "resume with"
 ) -> Iterator[ProgressDisplay]:
     """Show progress, and end the command on Ctrl-C and SIGTERM with a message and the command that resumes it.
 
@@ -101,7 +101,7 @@ def resumable(
             raise KeyboardInterrupt
         display.stop_requested = True
         # `print` is not reentrant, and this signal may interrupt one.
-        os.write(2, b"finishing the batch in hand; once more stops at once\n")
+        os.write(2, b"finishing the current batch; press Ctrl-C again to stop immediately\n")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

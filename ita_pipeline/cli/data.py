@@ -13,7 +13,7 @@ from ita_pipeline.cli import options as opts
 from ita_pipeline.cli.console import print_note, resumable, table
 from ita_pipeline.cli.extract import exit_unless_clean, print_failures
 from ita_pipeline.core.errors import ExitCode
-from ita_pipeline.core.text import clean_line, clean_path
+from ita_pipeline.core.text import clean_line, clean_path, format_count
 
 app = typer.Typer(help="List, check, import and export datasets.", no_args_is_help=True)
 
@@ -60,7 +60,7 @@ def list_datasets(
         print(f"{item.name}: {place}\n    {item.card.about}")
         if not item.folder:
             print(f"    {item.missing.partition(': ')[2] or item.missing}\n    {item.hint}")
-    print_note("hint: a folder with tweets.jsonl and pictures is a dataset too; see docs/datasets.md")
+    print_note("hint: a folder with tweets.jsonl and pictures is also a dataset; see docs/datasets.md")
 
 
 @app.command()
@@ -103,7 +103,7 @@ def check(
 
 def _format_check(result: api.data.Checked, max_findings: int) -> str:
     sizes = ", ".join(f"{split} {count}" for split, count in result.posts.items())
-    lines = [f"{result.dataset}: {sum(result.posts.values())} posts ({sizes})"]
+    lines = [f"{result.dataset}: {format_count(sum(result.posts.values()), 'post')} ({sizes})"]
     for kind, findings in result.by_kind.items():
         lines += ["", f"{kind.name}: {len(findings)} {kind.title}", f"  {kind.advice}"]
         lines += [f"  - {item.where}: {item.what}" for item in findings[:max_findings]]
@@ -112,7 +112,7 @@ def _format_check(result: api.data.Checked, max_findings: int) -> str:
     if result.notes:
         lines += ["", *(f"note: {note}" for note in result.notes)]
     total = ", ".join(f"{len(findings)} {kind.name}" for kind, findings in result.by_kind.items())
-    lines += ["", f"found: {total}" if total else "clean: nothing was found"]
+    lines += ["", f"found: {total}" if total else "clean: no problems found"]
     return "\n".join(line[: len(line) - len(line.lstrip())] + clean_line(line) for line in lines)
 
 
@@ -141,15 +141,15 @@ def _format_stats(stats: dict[str, api.data.SplitStats]) -> str:
     types = sorted({name for split in splits for name in split.types})
     rows: list[tuple[str, list[int]]] = [
         ("posts", [s.posts for s in splits]),
-        ("posts labelled", [s.labelled for s in splits]),
-        ("posts without a mention", [s.without_mention for s in splits]),
+        ("labeled posts", [s.labelled for s in splits]),
+        ("posts without mentions", [s.without_mention for s in splits]),
         ("words", [s.words for s in splits]),
-        ("words of the longest post", [s.longest for s in splits]),
+        ("words in the longest post", [s.longest for s in splits]),
         ("mentions", [s.mentions for s in splits]),
         *((f"mentions {name}", [s.types.get(name, 0) for s in splits]) for name in types),
         ("mentions not in train", [s.unseen for s in splits]),
-        ("posts that name a picture", [s.named_pictures for s in splits]),
-        ("pictures that are there", [s.pictures for s in splits]),
+        ("posts with a picture", [s.named_pictures for s in splits]),
+        ("existing pictures", [s.pictures for s in splits]),
     ]
     return table(["", *stats], [[label, *(str(number) for number in numbers)] for label, numbers in rows])
 
@@ -189,7 +189,7 @@ def import_(
     if like and contexts.is_file():
         option = " --contexts knowledge" if is_knowledge else ""
         train = f"ita train --dataset {like} --captions {clean_path(contexts)}{option}"
-        print_note(f"hint: the contexts alone: {train}")
+        print_note(f"hint: to use the contexts alone: {train}")
 
 
 @app.command("import-contexts")
@@ -205,7 +205,7 @@ def import_contexts(
     """
     imported = api.data.import_contexts(files, to)
     if imported.repeated:
-        print_note(f"{imported.repeated} pictures were told of twice; what came last counts")
+        print_note(f"{format_count(imported.repeated, 'picture')} listed twice; the last entry is used")
     counts = ", ".join(f"{part} of {count}" for part, count in imported.counts.items())
     print(f"{clean_path(to)}: {counts} pictures")
     print_note(f"hint: ita train --dataset … --captions {clean_path(to)}")

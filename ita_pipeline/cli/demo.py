@@ -35,15 +35,14 @@ def demo(
 
     def ready(address: str, local: bool, notes: tuple[str, ...]) -> None:
         if not local:
-            reach = f"whoever reaches this machine can use {address}"
-            print_message(f"warning: {reach}; there is no password and no encryption")
+            reach = f"anyone who can reach this machine can use {address}"
+            print_message(f"warning: {reach}, without a password and without encryption")
         for line in notes:
             print_message(line)
         print(address, flush=True)
-        print_note(f"as JSON: curl -F text='…' -F image=@x.jpg {address}predict; Ctrl-C ends it")
+        print_note(f"press Ctrl-C to stop; for JSON: curl -F text='…' -F image=@x.jpg {address}predict")
         if show:
             webbrowser.open(address)
 
-    stopped = "stopped; nothing of what was typed or dropped is kept"
-    with resumable(stopped, "start it again with"):
+    with resumable("stopped; texts and pictures were not kept", "start it again with"):
         ita.demo(run, host, port, options, ready)

@@ -17,7 +17,7 @@ from ita_pipeline.cli import options as opts
 from ita_pipeline.cli.console import print_first, print_message, print_note, resumable, table
 from ita_pipeline.cli.status import print_status
 from ita_pipeline.core.errors import ExitCode, UsageError
-from ita_pipeline.core.text import clean_path
+from ita_pipeline.core.text import clean_path, format_count
 
 MAX_FAILURES = 20
 
@@ -68,7 +68,7 @@ def extract(
     ita extract posts.jsonl --stage knowledge --set knowledge.model=NAME
     """
     if show is not None and show.is_dir():
-        raise UsageError(f"{show} is a folder", f"name the page in it: --show {show / 'found.html'}")
+        raise UsageError(f"{show} is a folder", f"give the name of a file: --show {show / 'found.html'}")
     options = opts.build_options(
         selection, location, repetition, sending, limit=limit, shard=shard, ray=cluster.ray_pool()
     )
@@ -84,18 +84,19 @@ def extract(
     print(json.dumps(api.extract.extraction_to_json(extraction)) if as_json else outcome_table(extraction))
     copies = len(extraction.images) - len({image.key for image in extraction.images})
     if copies:
-        print_note(f"{copies} of {len(extraction.images)} pictures are copies of others, which count once")
+        print_note(f"{copies} of {len(extraction.images)} pictures are duplicates, which are processed once")
     for line in extraction.notes:
         print_message(line)
     if extraction.waiting:
-        why = "the same command again goes on" if extraction.notes else "--limit"
-        what = "pictures or posts" if extraction.posts else "pictures"
-        print_note(f"{extraction.waiting} {what} are left for another time ({why})")
+        why = "run the same command again to continue" if extraction.notes else "--limit"
+        print_note(f"{api.extract.count_items(extraction.waiting, bool(extraction.posts))} not processed ({why})")
     _print_other_files(extraction.others)
     print_failures(extraction)
     if page is not None:
-        beside = f", which needs {clean_path(page.pictures)} beside it" if page.pictures else ""
-        print_note(f"{page.shown} {page.what} are shown in {clean_path(page.page)}{beside}")
+        beside = f"; keep {clean_path(page.pictures)} beside it" if page.pictures else ""
+        print_note(
+            f"wrote {clean_path(page.page)} with {format_count(page.shown, page.what.removesuffix('s'))}{beside}"
+        )
     exit_unless_clean(extraction)
     if extraction.notes:
         raise typer.Exit(ExitCode.NOT_CLEAN)
@@ -109,7 +110,7 @@ def exit_unless_clean(*extractions: api.extract.Extraction) -> None:
     """
     if any(extraction.sharing.damaged for extraction in extractions):
         verify, compact = "ita cache verify --shared", "ita cache compact --shared --drop-damaged"
-        print_message(f"hint: {verify} names what is damaged, {compact} mends")
+        print_message(f"hint: {verify} lists the damaged records, and {compact} removes them")
         raise typer.Exit(ExitCode.CORRUPT)
     if not all(extraction.clean for extraction in extractions):
         raise typer.Exit(ExitCode.NOT_CLEAN)
@@ -133,11 +134,12 @@ def outcome_table(extraction: api.extract.Extraction) -> str:
 def _print_other_files(others: Sequence[PurePath]) -> None:
     if not others:
         return
-    suffixes = Counter(path.suffix.lower() or "no suffix" for path in others)
+    suffixes = Counter(path.suffix.lower() or "without extension" for path in others)
     counts = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common())
     names = ", ".join(clean_path(path.name) for path in others[:MAX_NAMES])
     more = ", …" if len(others) > MAX_NAMES else ""
-    print_note(f"{len(others)} files are no pictures by their name ({counts}): {names}{more}")
+    skipped = format_count(len(others), "file that has", "files that have")
+    print_note(f"skipped {skipped} no image extension ({counts}): {names}{more}")
 
 
 def print_failures(extraction: api.extract.Extraction) -> None:
@@ -146,8 +148,7 @@ def print_failures(extraction: api.extract.Extraction) -> None:
     reasons += [(unreadable.label, unreadable.reason) for unreadable in extraction.unreadable]
     if not reasons:
         return
-
-    what = "pictures or posts" if api.extract.includes_failed_posts(extraction) else "pictures"
-    print_message(f"{len(reasons)} {what} could not be read:")
+    what = api.extract.count_items(len(reasons), api.extract.includes_failed_posts(extraction))
+    print_message(f"{what} could not be read:")
     print_first([f"  {clean_path(name)}: {reason}" for name, reason in reasons], MAX_FAILURES, indent="  ")
-    print_message("hint: replace or remove them; everything else is done, and --retry-failed tries them again")
+    print_message("hint: replace or remove them, or use --retry-failed to try again; everything else is done")

@@ -200,7 +200,7 @@ class Cluster(OptionGroup):
             return ita.RayPool(self.actors, self.num_gpus or 0.0, self.address)
         for name, value in (("actors", self.actors), ("num-gpus", self.num_gpus), ("address", self.address)):
             if value is not None:
-                raise UsageError(f"--{name} belongs to --engine ray", "--engine ray")
+                raise UsageError(f"--{name} requires --engine ray", "--engine ray")
         return None
 
 

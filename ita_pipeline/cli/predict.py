@@ -18,7 +18,7 @@ from ita_pipeline.cli.console import print_message, print_note, resumable
 from ita_pipeline.cli.extract import exit_unless_clean, print_outcome
 from ita_pipeline.cli.train import score_table
 from ita_pipeline.core.errors import ExitCode, MissingError, UsageError
-from ita_pipeline.core.text import clean_line, clean_path
+from ita_pipeline.core.text import clean_line, clean_path, format_count
 
 
 @opts.expand_groups
@@ -71,13 +71,13 @@ def predict(
 
     if to is not None:
         if source is None:
-            raise UsageError("--to belongs to --source", "for other posts: ita predict RUN FILE --json > FILE")
+            raise UsageError("--to requires --source", "for other posts: ita predict RUN FILE --json > FILE")
         if parts is not None:
-            raise UsageError("--to and --parts are two ways of writing the same", "give one of them")
+            raise UsageError("--to and --parts cannot be combined", "use one of them")
         refuse_existing(to)
     options = opts.build_options(location, sending, ray=cluster.ray_pool())
     if parts is None and options.ray is not None:
-        raise UsageError("--engine ray writes to part files", "ita predict RUN … --engine ray --parts FOLDER")
+        raise UsageError("--engine ray requires --parts", "ita predict RUN … --engine ray --parts FOLDER")
     with resumable() as display, _open_posts(file, text, image, jsonl, source) as posts:
         if parts is not None:
             part_format = api.predict.PartFormat(form)
@@ -85,7 +85,8 @@ def predict(
                 run, posts, parts, options, display, min_confidence, part_format, _print_failure
             )
             failed = counts.failed
-            print_note(f"{counts.now} posts are answered in {clean_path(parts)}, and {counts.before} were before")
+            posts = format_count(counts.now, "post")
+            print_note(f"predicted {posts} in {clean_path(parts)} ({counts.before} predicted before)")
         else:
             predictions = ita.predict(run, posts, options, display, min_confidence)
             failed = _write_predictions(predictions, source, to, as_json)
@@ -109,7 +110,7 @@ def _write_predictions(
             _print_failure(prediction.post.id, prediction.failed)
     if to is not None and source is not None:
         api.predict.save_predictions(source, saved, to)
-        print_message(f"{len(saved)} posts with their mentions are in {to}")
+        print_message(f"wrote {format_count(len(saved), 'post')} with their mentions to {clean_path(to)}")
     return failed
 
 
@@ -133,7 +134,7 @@ def _open_posts(
         hint = 'ita predict RUN --text "…" [--image x.jpg], ita predict RUN FILE, or --jsonl -'
         raise UsageError(f"give one source of posts, not {' and '.join(names) or 'none'}", hint)
     if image is not None and text is None:
-        raise UsageError("--image belongs to --text", 'name pictures in the file as "image": "x.jpg"')
+        raise UsageError("--image requires --text", 'name pictures in the file as "image": "x.jpg"')
     if source is not None:
         with api.predict.posts_of_source(source) as posts:
             yield posts
@@ -150,7 +151,7 @@ def _format_prediction(prediction: api.predict.Prediction) -> str:
     for m in prediction.mentions:
         lines.append(f"  {m.start:>4}–{m.end:<4} {clean_line(m.type):<5} {m.score:.2f}  {clean_line(m.text)}")
     if not prediction.mentions:
-        lines.append("  no mention")
+        lines.append("  no mentions")
     return "\n".join(lines)
 
 
@@ -180,6 +181,6 @@ def evaluate(
     print_outcome(evaluation.extraction)
     if evaluation.foreign:
         types = ", ".join(evaluation.foreign)
-        print_message(f"the run knows no {types}: each such mention counts as missed")
+        print_message(f"the run was not trained on {types}: such mentions count as missed")
     print(json.dumps(evaluation.to_json()) if as_json else score_table(evaluation.scores))
     exit_unless_clean(evaluation.extraction)

@@ -13,7 +13,7 @@ import ita_pipeline as ita
 from ita_pipeline import api
 from ita_pipeline.cli import options as opts
 from ita_pipeline.cli.console import print_message, resumable, table
-from ita_pipeline.core.text import clean_path
+from ita_pipeline.core.text import clean_path, format_count
 
 
 def report(
@@ -40,9 +40,9 @@ def report(
     options = ita.ReportOptions(data, dataset, api.report.Pictures(pictures), workspace)
     with resumable() as display:
         result = ita.report(target, html, options, display)
-    print(f"report    {clean_path(result.page)}, {result.shown} {result.what}")
+    print(f"report    {clean_path(result.page)}, {format_count(result.shown, result.what[:-1])}")
     if result.pictures is not None:
-        print(f"pictures  {clean_path(result.pictures)}, which belongs beside it")
+        print(f"pictures  {clean_path(result.pictures)}, to be kept beside it")
     if show:
         webbrowser.open(result.page.resolve().as_uri())
 
@@ -77,15 +77,14 @@ def compare(
         if html is not None:
             options = ita.ReportOptions(data, dataset, api.report.Pictures(pictures), workspace)
             report = ita.compare_page(comparison, html, options, display)
-            print_message(f"page {clean_path(report.page)}, {report.shown} posts that changed")
+            print_message(f"wrote {clean_path(report.page)} with {format_count(report.shown, 'changed post')}")
     if as_json:
         print(json.dumps(comparison.to_json()))
         return
     print(_format_comparison(comparison))
     posts = f"{comparison.posts} posts of {comparison.split} with {comparison.mentions} mentions"
     print_message(f"{posts}; {samples} samples, seed {comparison.seed}")
-    interval = "the interval holds 95 in 100 differences over posts drawn anew"
-    print_message(f"{interval}; p is that of approximate randomisation")
+    print_message("95 % interval: paired bootstrap over posts; p: approximate randomization")
 
 
 def _format_comparison(comparison: api.report.Comparison) -> str:

@@ -13,7 +13,7 @@ from ita_pipeline import api
 from ita_pipeline.cli import options as opts
 from ita_pipeline.cli.console import print_first, print_message, resumable, table
 from ita_pipeline.core.errors import ExitCode
-from ita_pipeline.core.text import clean_line, clean_path
+from ita_pipeline.core.text import clean_line, clean_path, format_count
 
 MAX_LINES = 8
 
@@ -74,9 +74,11 @@ def print_status(status: api.status.Status, as_json: bool) -> None:
         [f"{clean_path(item.label)} cannot be read: {item.reason}" for item in status.unreadable], MAX_LINES
     )
     for folder in status.unfinished:
-        print(f"unfinished: {clean_path(folder)}; the command that began it goes on, or remove the folder")
+        print(f"unfinished run: {clean_path(folder)}; run its command again to resume it, or remove the folder")
     if status.damaged:
-        print_message("hint: ita cache verify names each damaged line; ita cache compact --drop-damaged mends")
+        print_message(
+            "hint: ita cache verify lists damaged lines, and ita cache compact --drop-damaged removes them"
+        )
 
 
 def _print_reasons(row: api.status.StageStatus) -> None:
@@ -86,9 +88,9 @@ def _print_reasons(row: api.status.StageStatus) -> None:
     if len(row.reasons) > MAX_LINES:
         print(f"{row.stage}: and {len(row.reasons) - MAX_LINES} other reasons")
     for kind, count in row.failures.items():
-        print(f"{row.stage}: {count} failed before ({kind}); --retry-failed {kind} tries again")
+        print(f"{row.stage}: {count} failed before ({kind}); retry with --retry-failed {kind}")
     if row.damaged:
-        print(f"{row.stage}: {row.damaged} damaged lines in the cache")
+        print(f"{row.stage}: {format_count(row.damaged, 'damaged line')} in the cache")
 
 
 def _format_forecast(row: api.status.StageStatus) -> str:
@@ -147,15 +149,15 @@ def why(
 def _format_stage(stage: api.status.StageExplanation) -> Iterator[str]:
     yield f"{stage.stage}: {stage.status}"
     for reason in stage.reasons:
-        yield f"  because  {clean_line(reason)}"
+        yield f"  reason   {clean_line(reason)}"
     record = stage.record
     if record is None:
-        yield "  record   none under any key"
+        yield "  record   none"
     else:
         yield f"  {'older' if stage.is_outdated else 'record':<7}  {clean_path(record.segment)}, line {record.line}"
-        yield f"  says     {_format_content(record.content)}"
-        yield f"  took     {record.content.get('seconds', 0)} s"
-    yield f"  key      {stage.key.hexdigest}, of"
+        yield f"  {'value' if 'value' in record.content else 'failure':<7}  {_format_content(record.content)}"
+        yield f"  time     {record.content.get('seconds', 0)} s"
+    yield f"  key      {stage.key.hexdigest}, computed from"
     for name, value in api.status.list_components(stage.key):
         yield f"           {name} = {clean_line(value)}"
 

@@ -78,9 +78,9 @@ def train(
     command = "ita " + shlex.join(sys.argv[1:])
     training = opts.build_training(data, settings, stages=stage, command=command, **given)
     if settings.seed is not None and seeds:
-        raise UsageError("--seed and --seeds exclude each other", "--seeds 1,2,3")
+        raise UsageError("--seed and --seeds cannot be combined", "--seeds 1,2,3")
     if views and (stage or settings.contexts != "all"):
-        raise UsageError("--views stands in place of --contexts and --stage", "--views text,caption+ocr,all")
+        raise UsageError("--views cannot be combined with --contexts or --stage", "--views text,caption+ocr,all")
     variations = parse_seeds(seeds), tuple(filter(None, views.split(",")))
     # Of several processes that a launcher started, only the first one prints; errors of the others are printed too.
     is_first = os.environ.get("RANK", "0") == "0"
@@ -98,8 +98,7 @@ def train(
             trained = ita.train(dataset, options, training, display)
             extractions = (trained.extraction,)
             if is_first and not trained.new:
-                what = "posts, contexts, settings and encoder are those of the run that is there"
-                print_message(f"nothing to do: {what}")
+                print_message("nothing to do: a run with these posts, contexts, settings and encoder exists")
             run = trained.run
             result = f"{score_table(run.scores())}\nrun     {run.folder}\nreport  {run.report}"
     if not is_first:
@@ -148,7 +147,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not all(part.isascii() and part.isdigit() for part in parts) or (text and not parts):
-        raise UsageError(f"--seeds {text} is no list of seeds", "--seeds 1,2,3")
+        raise UsageError(f"--seeds {text} is not a list of seeds", "--seeds 1,2,3")
     return tuple(map(int, parts))
 
 

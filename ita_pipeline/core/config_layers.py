@@ -93,6 +93,12 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     )
 
 
+def option_origin(name: str, value: str) -> str:
+    """Return the last layer that gives an option this value, or else its flag."""
+    origins = [layer.origin for layer in read_layers() if layer.options.get(name) == value]
+    return origins[-1] if origins else f"--{name}"
+
+
 def merge_sections(layers: Sequence[Layer]) -> dict[str, dict[str, Any]]:
     """Merge the settings of all layers, given from weakest to strongest."""
     return reduce(merge_settings, (layer.sections for layer in layers), dict[str, Any]())

@@ -23,7 +23,7 @@ def refuse_existing(to: Path) -> None:
         UsageError: `to` exists.
     """
     if to.is_file() or (to.is_dir() and any(to.iterdir())):
-        raise UsageError(f"{to} is there already", "name another place: --to …")
+        raise UsageError(f"{to} already exists", "choose another path: --to …")
 
 
 @contextmanager

@@ -14,6 +14,11 @@ JsonValue: TypeAlias = "str | int | float | bool | Mapping[str, JsonValue] | Seq
 _KEPT = re.compile("(\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f|[\u200c\u200d]|[\n\t])")
 
 
+def format_count(number: int, noun: str, plural: str = "") -> str:
+    """Format a number and a noun that agrees with it, such as `1 file` and `2 files`."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def clean_line(text: str) -> str:
     """Join text to one line, without control or direction-changing characters that could disguise it."""
     return re.sub(r"\s+", " ", "".join(map(_clean, text))).strip()

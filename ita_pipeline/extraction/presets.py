@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 from ita_pipeline.core.config import find_config, merge_settings, parse_assignments, parse_config, read_yaml
+from ita_pipeline.core.config_layers import option_origin
 from ita_pipeline.core.errors import UsageError, nearest
 from ita_pipeline.core.plugins import package_names, stage_entry_points
 from ita_pipeline.core.trust import explain_ignored, without_personal
@@ -89,12 +90,12 @@ def list_plugin_stages() -> list[str]:
 def choose_preset(name: str) -> PresetChoice:
     """The preset of a name; `auto` is `paper` if all its models are available, else `bundled`."""
     if name != AUTO:
-        return PresetChoice(load_preset(name), f"preset {name}: asked for")
+        return PresetChoice(load_preset(name), f"using preset `{name}` (from {option_origin('preset', name)})")
     paper = load_preset("paper")
     problem = find_missing_model(paper)
     if problem is None:
-        return PresetChoice(paper, "preset paper: its models are on this machine, or the hub answers")
-    return PresetChoice(load_preset("bundled"), f"preset bundled: {problem} (--preset paper insists)")
+        return PresetChoice(paper, "using preset `paper`: its models are on this machine, or the hub responds")
+    return PresetChoice(load_preset("bundled"), f"using preset `bundled`: {problem} (--preset paper fails instead)")
 
 
 def resolve_preset(options: Options, also: Sequence[str] = (), contexts: Sequence[str] = ()) -> PresetChoice:
@@ -114,11 +115,11 @@ def resolve_preset(options: Options, also: Sequence[str] = (), contexts: Sequenc
         if name not in (*CONTEXTS, *stages):
             known_contexts = ", ".join([*CONTEXTS, *list_plugin_stages()])
             hint = nearest(name, [*CONTEXTS, *stages]) or f"known are {known_contexts}"
-            raise UsageError(f"contexts.order names {name}, which is no context", hint)
+            raise UsageError(f"contexts.order names {name}, which is not a context", hint)
     named = [("--set", name, known) for name in parse_assignments(options.assignments)]
     for option, name, possible in named + [("--refresh", name, stages) for name in options.refresh]:
         if name not in possible:
-            message = f"{option} names {name}, which is no stage of preset {preset.name}"
+            message = f"{option} names {name}, which is not a stage of preset {preset.name}"
             raise UsageError(message, _suggest_stage(name, possible))
     return replace(choice, preset=apply_changes(preset, options.changes))
 
@@ -217,11 +218,11 @@ def load_stage(entry: EntryPoint) -> type[Stage[Any]]:
     try:
         stage = entry.load()
     except Exception as error:
-        hint = f"mend or remove the package {package_names(entry)}" if package_names(entry) else ""
+        hint = f"fix or remove the package {package_names(entry)}" if package_names(entry) else ""
         raise StageError(f"the stage {entry.name} ({entry.value}) cannot be loaded: {error}", hint) from error
     fault = _find_fault(stage, entry.name)
     if fault:
-        hint = "its author can mend that; see docs/own-stage.md"
+        hint = "report it to the author of the stage; see docs/own-stage.md"
         raise StageError(f"the stage {entry.name} ({entry.value}) {fault}", hint)
     return stage
 
@@ -229,15 +230,15 @@ def load_stage(entry: EntryPoint) -> type[Stage[Any]]:
 def _find_fault(stage: Any, name: str) -> str:
     """What is wrong with the class of a stage; empty if nothing is."""
     if not (isinstance(stage, type) and issubclass(stage, Stage)):
-        return "is no subclass of stages.base.Stage"
+        return "is not a subclass of stages.base.Stage"
     declared = {"name": str, "version": int, "config_type": type, "value_type": type}
     for attribute, kind in declared.items():
         if not isinstance(getattr(stage, attribute, None), kind):
             return f"does not declare its {attribute}"
     if not issubclass(stage.config_type, StageConfig):
-        return "has a config_type that is no StageConfig"
+        return "has a config_type that is not a StageConfig"
     if not issubclass(stage.value_type, Value):
-        return "has a value_type that is no Value"
+        return "has a value_type that is not a Value"
     return "" if stage.name == name else f"calls itself {stage.name}, and its entry point {name}"
 
 

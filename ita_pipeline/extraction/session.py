@@ -22,6 +22,7 @@ from ita_pipeline.cache.shared.sync import Transfer, pull, push, put_segment
 from ita_pipeline.cache.store import Store, Workspace
 from ita_pipeline.core import remote
 from ita_pipeline.core.errors import UserError
+from ita_pipeline.core.text import format_count
 from ita_pipeline.engines.base import Interrupted
 from ita_pipeline.extraction.options import Options
 from stages.base import Stage
@@ -110,17 +111,16 @@ class CacheSession:
                 raise remote.as_user_error(error, self.shared.url) from error
             self.pending[key.hexdigest] = key
             self.trouble = remote.summarize_error(error)
-            line = f"the shared cache {self.shared.url} does not answer ({self.trouble})"
-            logger.warning(f"{line}: going on with what is here")
+            line = f"the shared cache {self.shared.url} does not respond ({self.trouble})"
+            logger.warning(f"{line}: continuing with the local records")
             return
         if moved.owed:
             self.pending[key.hexdigest] = key
         if moved.segments:
-            size = f"{moved.size / 1e6:.2f} MB"
-            logger.info(f"{key.stage}: fetched {moved.segments} segments, {size}, from {self.shared.url}")
+            logger.info(f"{key.stage}: downloaded {_format_size(moved)}, from {self.shared.url}")
         for record in moved.damaged:
             self.damaged.append(format_damage(*record))
-            logger.warning(f"damaged, and left out: {self.damaged[-1]}")
+            logger.warning(f"skipped a damaged record: {self.damaged[-1]}")
 
     def on_segment_closed(self, key: StageKey, segment: Path) -> None:
         """Upload a closed segment in the background, or at the end of the run."""
@@ -145,16 +145,20 @@ class CacheSession:
         except Exception as error:  # each file system's library has its own exceptions
             self.trouble = str(remote.as_user_error(error, shared.url))
             logger.warning(
-                f"not everything is in the shared cache: {self.trouble}; it is kept here, and the next run, or "
-                "ita cache push, puts it"
+                f"not all records were uploaded to the shared cache: {self.trouble}; the next run, or ita cache "
+                "push, uploads the rest"
             )
         if total.segments:
-            logger.info(f"put {total.segments} segments, {total.size / 1e6:.2f} MB, to {shared.url}")
+            logger.info(f"uploaded {_format_size(total)}, to {shared.url}")
+
+
+def _format_size(moved: Transfer) -> str:
+    return f"{format_count(moved.segments, 'segment')}, {moved.size / 1e6:.2f} MB"
 
 
 def format_damage(address: str, line: int) -> str:
     """The address and line of a damaged record."""
-    return f"{address}, line {line}" if line else f"{address}, whose end is missing"
+    return f"{address}, line {line}" if line else f"{address}, incomplete"
 
 
 class Uploader:

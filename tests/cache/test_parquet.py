@@ -192,6 +192,6 @@ def test_the_command_writes_one_file_per_stage():
         writer.append([Record("a" * 64, OcrValue(width=1, height=1, words=()), 0.0)])
     answer = ita_here("cache", "export", "records", "--format", "parquet")
     assert answer.code == 0, answer.err
-    assert "records/ocr.parquet: 1 records under 1 keys" in answer.out
+    assert "records/ocr.parquet: 1 record under 1 key" in answer.out
     again = ita_here("cache", "export", "records", "--format", "parquet")
     assert (again.code, "records/ocr.parquet exists" in again.err) == (2, True)

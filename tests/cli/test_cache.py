@@ -47,7 +47,7 @@ def test_ls_shows_which_key_is_current():
     assert current("--set", "ocr.page_mode=6") == [False]
     bare = ita("cache", "ls", "--preset", "bundled", PATH="/nowhere")
     assert bare.code == 0
-    assert "which keys are current cannot be said: Tesseract" in bare.err
+    assert "cannot determine the current keys: Tesseract" in bare.err
     assert bare.out.splitlines()[1].split()[2] == "–"
 
 
@@ -71,7 +71,7 @@ def test_gc_shows_and_asks_before_it_removes():
     assert "nothing to remove" in ita("cache", "gc", "--keep", "2", "--yes").err
     done = ita("cache", "gc", "--max-size", "100B", "--yes")
     assert (done.code, len(keys()), first in keys()) == (0, 1, False)
-    assert "removed 1 keys" in done.err
+    assert "removed 1 key" in done.err
     assert "more than 100B" in done.err
     assert ita("cache", "gc", "--max-size", "much").code == 2
 

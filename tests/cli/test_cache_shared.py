@@ -39,10 +39,10 @@ def test_a_shared_cache_is_maintained_like_a_local_one(server: Server):
     (key,) = json.loads(ita_here("cache", "ls", URL, "--preset", "bundled", "--json").out)["keys"]
     assert (key["stage"], key["values"], key["segments"]) == ("ocr", None, 2)
     compacted = ita_here("cache", "compact", URL)
-    assert (compacted.code, "1 segments, 0 records" in compacted.out) == (0, True), compacted.err
+    assert (compacted.code, "1 segment, 0 records" in compacted.out) == (0, True), compacted.err
     assert len(objects(".jsonl")) == 1
-    assert "2 lines in 1 segments, 0 damaged" in ita_here("cache", "verify", URL).out
-    assert "2 records under 1 keys" in ita_here("cache", "export", "all", URL).out
+    assert "2 lines in 1 segment, 0 damaged" in ita_here("cache", "verify", URL).out
+    assert "2 records under 1 key" in ita_here("cache", "export", "all", URL).out
     assert ita_here("cache", "pull", URL, "--workspace", "copy").code == 0
     time.sleep(1)  # S3 tells whole seconds, and the key used last stays.
     assert extract("a", "--set", "ocr.page_mode=6").code == 0

@@ -53,7 +53,7 @@ def test_show_prints_settings_in_the_form_of_set_with_their_origins(monkeypatch:
     answer = ita_here("config", "show", "--origin", *BUNDLED)
     assert re.search(r"^ocr\.page_mode=lines +default$", answer.out, re.MULTILINE)
     assert re.search(r"^preset=bundled +flag$", answer.out, re.MULTILINE)
-    assert "ITA_PRESTE is no setting; did you mean ITA_PRESET?" in answer.err
+    assert answer.err == "unknown variable ITA_PRESTE; did you mean ITA_PRESET?\n"
     lines = ita_here("config", "show", *BUNDLED).out.splitlines()
     settings = [part for line in lines if "." in line.split("=")[0] for part in ("--set", line)]
     assert origins(*BUNDLED, *settings)["ocr.page_mode"] == ("lines", "--set")
@@ -78,7 +78,7 @@ def test_commands_use_the_file_the_environment_and_flags(monkeypatch: pytest.Mon
     draw(Path("images/b.png"), size=(2000, 1100))
     Path("ita.yaml").write_text("preset: bundled\nworkspace: w\ntraining: {epochs: 1}\nocr: {page_mode: 6}\n")
     extract = ("extract", "images", "--stage", "ocr")
-    assert "preset bundled" in ita_here(*extract).err
+    assert "preset `bundled` (from ita.yaml)" in ita_here(*extract).err
     (key,) = Path("w/.ita/cache/ocr").glob("*/stage.json")
     assert json.loads(key.read_text())["components"]["parameters"]["page_mode"] == 6
     assert json.loads(ita_here("status", "images", "--stage", "ocr", "--json").out)["stages"][0]["fresh"] == 2
@@ -87,7 +87,9 @@ def test_commands_use_the_file_the_environment_and_flags(monkeypatch: pytest.Mon
     monkeypatch.setenv("ITA_LIMITS__MEGAPIXELS", "1")
     assert ita_here(*extract, "--refresh", "ocr").code == 1
     assert ita_here(*extract, "--retry-failed", "--set", "limits.megapixels=40").code == 0
-    assert "preset paper" in ita_here("status", "images", "--stage", "ocr", "--preset", "paper").err
+    assert (
+        "preset `paper` (from --preset)" in ita_here("status", "images", "--stage", "ocr", "--preset", "paper").err
+    )
 
 
 def test_an_invalid_file_is_named_and_help_still_works():
@@ -123,7 +125,7 @@ def test_init_writes_comments_once_and_each_is_a_valid_setting():
     before = origins(*BUNDLED)
     again = ita_here("init")
     assert (again.code, Path("ita.yaml").read_text()) == (2, TEMPLATE)
-    assert again.err.endswith("hint: ita config show --origin says what it sets\n")
+    assert again.err.endswith("hint: ita config show --origin shows its settings\n")
     setting = re.compile(r"^# (?=(?:  )?[a-z_]+:(?: |$))", re.MULTILINE)
     Path("ita.yaml").write_text(setting.sub("", TEMPLATE))
     content = yaml.safe_load(Path("ita.yaml").read_text())

@@ -83,7 +83,7 @@ def test_a_pipe_closed_early_ends_a_command_silently(images: Path):
         line = f"{PROGRAM} {command} | head -1"
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
         assert len(done.stdout.splitlines()) == 1
-        assert done.stderr in ("", "preset bundled: asked for\n")
+        assert done.stderr in ("", "using preset `bundled` (from --preset)\n")
 
 
 def test_a_pipe_gets_a_table_of_any_width():
@@ -102,7 +102,7 @@ def test_a_closed_pipe_prints_no_error():
 def test_results_go_to_stdout_and_messages_to_stderr(images: Path):
     answer = ita_here("extract", "images", *BUNDLED, "--stage", "ocr")
     assert answer.out.splitlines()[0].split() == ["stage", "fresh", "done", "now", "failed", "seconds"]
-    assert answer.err == "preset bundled: asked for\n"
+    assert answer.err == "using preset `bundled` (from --preset)\n"
 
 
 def test_quiet_prints_only_results_and_errors(images: Path, monkeypatch: pytest.MonkeyPatch):

@@ -41,7 +41,7 @@ def test_stats_counts_by_split():
 def test_a_clean_dataset_has_exit_code_0():
     answer = ita_here("data", "check", "example", *BUNDLED)
     assert answer.code == 0, answer.err
-    assert answer.out.endswith("clean: nothing was found\n")
+    assert answer.out.endswith("clean: no problems found\n")
 
 
 def test_findings_have_their_place_and_exit_code_1():
@@ -98,7 +98,7 @@ def test_without_the_encoder_everything_else_is_still_checked():
     shutil.copytree(Path(__file__).parents[2] / "examples/posts", "mine")
     answer = ita_here("data", "check", "mine", *BUNDLED, "--encoder", "owner/nothing")
     assert answer.code == 0, answer.err
-    assert "note: lengths are not checked: the model owner/nothing is not on this machine" in answer.out
+    assert "note: lengths were not checked: the model owner/nothing is not on this machine" in answer.out
 
 
 def test_an_export_without_the_contexts_of_a_picture_has_exit_code_1():

@@ -16,5 +16,5 @@ def test_the_demo_warns_when_other_machines_can_connect(monkeypatch: pytest.Monk
     answer = ita_here("demo", "example", "--host", host, "--port", "8765")
     assert answer.code == 0
     assert answer.out == f"http://{host}:8765/\n"
-    assert ("warning: whoever reaches this machine" in answer.err) == warned
+    assert ("warning: anyone who can reach this machine" in answer.err) == warned
     assert "captions are computed here" in answer.err

@@ -44,7 +44,7 @@ def test_only_stale_pictures_are_processed():
     sign(Path("images/deep/b.jpg"), "OPEN")
     first = ita("extract", "images", *BUNDLED)
     assert first.code == 0, first.err
-    assert "preset bundled: asked for" in first.err
+    assert "using preset `bundled` (from --preset)" in first.err
     assert counts(first) == {"objects": (0, 2, 0), "ocr": (0, 2, 0), "caption": (0, 2, 0)}
     assert counts(ita("extract", "images", *BUNDLED)) == dict.fromkeys(("objects", "ocr", "caption"), (2, 0, 0))
 
@@ -57,7 +57,7 @@ def test_only_stale_pictures_are_processed():
     Path("images/copy.png").write_bytes(Path("images/c.png").read_bytes())
     copied = ita("extract", "images", *BUNDLED, "--stage", "ocr")
     assert counts(copied) == {"ocr": (3, 0, 0)}
-    assert "1 of 4 pictures are copies of others" in copied.err
+    assert "1 of 4 pictures are duplicates" in copied.err
     workers = ita("extract", "images", *BUNDLED, "--set", "ocr.workers=1", "--stage", "ocr")
     assert counts(workers) == {"ocr": (3, 0, 0)}
 
@@ -77,7 +77,7 @@ def test_unreadable_pictures_are_listed_and_the_others_are_processed():
     assert counts(answer) == dict.fromkeys(("objects", "ocr", "caption"), (0, 1, 2))
     assert "text.jpg: not a picture" in answer.err
     assert "cut.jpg: damaged picture" in answer.err
-    assert "1 files are no pictures by their name (1 .txt): notes.txt" in answer.err
+    assert "skipped 1 file that has no image extension (1 .txt): notes.txt" in answer.err
     assert "hint:" in answer.err
     again = ita("extract", "images", *BUNDLED)
     assert (again.code, counts(again)["ocr"]) == (1, (1, 0, 2))
@@ -163,7 +163,7 @@ def test_preset_auto_prints_its_choice_and_the_reason():
     draw(Path("images/a.png"))
     answer = ita("extract", "images", "--stage", "ocr", HF_HUB_OFFLINE="1")
     assert answer.code == 0
-    assert answer.err.startswith("preset bundled: the model FacebookAI/xlm-roberta-large is not on this machine")
+    assert answer.err.startswith("using preset `bundled`: the model FacebookAI/xlm-roberta-large is not")
 
 
 def test_an_interrupt_has_exit_code_130_and_prints_the_command_that_resumes():
@@ -212,7 +212,7 @@ def test_show_writes_a_page_with_the_results():
     shown = ita("extract", "images", *BUNDLED, "--stage", "ocr", "--json", "--show", "deep/found.html")
     assert shown.code == 0, shown.err
     assert json.loads(shown.out)["clean"]
-    assert "1 pictures are shown in deep/found.html" in shown.err
+    assert "wrote deep/found.html with 1 picture" in shown.err
     page = Path("deep/found.html").read_text()
     assert "MARLOW" in page
     assert "a.png" in page

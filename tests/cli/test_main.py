@@ -57,12 +57,16 @@ def test_every_command_has_an_example_in_its_help():
     [
         (
             PermissionError(13, "Permission denied", ".ita/cache"),
-            ".ita/cache may not be read or written",
-            "chmod u+rwX",
+            "cannot access .ita/cache: permission denied",
+            "use a folder that you may write to",
         ),
-        (OSError(30, "Read-only file system", "runs"), "runs may not be read or written", "--workspace DIR"),
-        (OSError(28, "No space left on device"), "everything finished before is kept", "ita cache gc --dry-run"),
-        (FileNotFoundError(2, "No usable temporary directory"), "the system said no: ", "mend that"),
+        (OSError(30, "Read-only file system", "runs"), "cannot access runs: read-only file system", "--workspace"),
+        (OSError(28, "No space left on device"), "all finished batches are kept", "ita cache gc --dry-run"),
+        (
+            FileNotFoundError(2, "No usable temporary directory"),
+            "a file operation failed",
+            "fix the cause",
+        ),
     ],
 )
 def test_an_error_of_the_operating_system_gets_a_hint(

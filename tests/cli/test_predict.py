@@ -93,7 +93,7 @@ def test_mentions_of_unknown_types_count_as_missed(
     assert answer.code == 0, answer.err
     found = json.loads(answer.out)
     assert found["foreign_types"] == ["SHIP"]
-    assert "the run knows no SHIP" in answer.err
+    assert "the run was not trained on SHIP" in answer.err
     assert found["splits"]["test"]["text"]["micro"]["support"] == 2
     assert found["splits"]["test"]["text"]["types"]["SHIP"]["recall"] == 0
     for arguments, says in (
@@ -111,10 +111,15 @@ def test_mentions_of_unknown_types_count_as_missed(
     [
         (["predict", "gone", "--text", "x"], 3, "there is no run gone", "ita train"),
         (["predict", "mine"], 2, "give one source of posts", "--text"),
-        (["predict", "mine", "--text", "x", "--to", "new"], 2, "--to belongs to --source", "--json > FILE"),
-        (["predict", "mine", "--source", "x", "--to", "new", "--parts", "y"], 2, "two ways", "one of them"),
-        (["predict", "mine", "--text", "x", "--engine", "ray"], 2, "writes to part files", "--parts FOLDER"),
-        (["predict", "mine", "--image", "x.jpg", "--jsonl", "-"], 2, "--image belongs to --text", "image"),
+        (["predict", "mine", "--text", "x", "--to", "new"], 2, "--to requires --source", "--json > FILE"),
+        (
+            ["predict", "mine", "--source", "x", "--to", "new", "--parts", "y"],
+            2,
+            "cannot be combined",
+            "one of them",
+        ),
+        (["predict", "mine", "--text", "x", "--engine", "ray"], 2, "requires --parts", "--parts FOLDER"),
+        (["predict", "mine", "--image", "x.jpg", "--jsonl", "-"], 2, "--image requires --text", "image"),
         (["predict", "mine", "--text", "x", "--image", "gone.jpg"], 3, "there is no picture gone.jpg", "--image"),
     ],
 )

@@ -22,7 +22,7 @@ def test_report_writes_a_page_and_needs_no_model():
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.splitlines() == [
         "report    out/page.html, 15 posts",
-        "pictures  out/page_pictures, which belongs beside it",
+        "pictures  out/page_pictures, to be kept beside it",
     ]
     assert Path("out/page.html").stat().st_size > 20_000
     assert len(list(Path("out/page_pictures").glob("*.jpg"))) == 15

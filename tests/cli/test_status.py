@@ -78,7 +78,7 @@ def test_status_prints_a_table_and_one_line_per_reason():
 def test_a_limit_postpones_the_other_pictures():
     answer = ita("extract", "images", *BUNDLED, "--limit", "1", "--json")
     assert json.loads(answer.out)["stages"][0]["done"] == 1
-    assert "1 pictures are left for another time" in answer.err
+    assert "1 picture not processed" in answer.err
     assert status()["stages"][0]["fresh"] == 1
 
 
@@ -90,7 +90,7 @@ def test_failures_are_retried_by_kind():
     assert status("--retry-failed", "transient")["stages"][0]["stale"] == 0
     for choice in (["--retry-failed", "permanent"], ["--retry-failed"]):
         (reason,) = status(*choice)["stages"][0]["reasons"]
-        assert reason.startswith("failed before, to be tried again (not a picture")
+        assert reason.startswith("failed before, retry requested (not a picture")
 
 
 def test_a_changed_picture_is_stale_because_its_content_changed():
@@ -119,7 +119,7 @@ def test_the_training_is_a_row_of_the_table():
     pictured = ita("status", "example", "--preset", "bundled", "--stage", "ocr", "--json")
     rows = json.loads(pictured.out)["stages"]
     assert [row["stage"] for row in rows] == ["ocr", "training"]
-    assert rows[1]["reasons"] == {"depends on what stale stages will say: ocr": 1}
+    assert rows[1]["reasons"] == {"depends on stale stages: ocr": 1}
 
 
 def test_without_a_target_the_status_covers_all_pictures_processed_before():
@@ -134,7 +134,7 @@ def test_without_a_target_the_status_covers_all_pictures_processed_before():
     answer = ita("status", *BUNDLED, "--json")
     (row,) = json.loads(answer.out)["stages"]
     assert (row["fresh"], row["reasons"]) == (1, {"content changed": 1})
-    assert "2 pictures that were looked at before; 1 others are gone" in answer.err
+    assert "2 pictures processed before; 1 no longer exist" in answer.err
 
 
 def test_without_a_target_the_status_lists_unfinished_runs():
@@ -142,7 +142,7 @@ def test_without_a_target_the_status_lists_unfinished_runs():
     assert "unfinished" not in ita("status", *BUNDLED).out
     Path("runs/mine/.0123456789abcdef/checkpoints").mkdir(parents=True)
     Path("runs/mine/fedcba9876543210").mkdir()
-    assert "unfinished: runs/mine/.0123456789abcdef; the command that began it" in ita("status", *BUNDLED).out
+    assert "unfinished run: runs/mine/.0123456789abcdef; run its command again" in ita("status", *BUNDLED).out
     assert json.loads(ita("status", *BUNDLED, "--json").out)["unfinished"] == ["runs/mine/.0123456789abcdef"]
 
 
@@ -165,7 +165,7 @@ def test_a_mistake_gets_one_sentence(arguments: list[str], code: int, says: str)
 def test_why_shows_that_a_new_picture_has_no_record():
     answer = ita("why", "images/a.png", *BUNDLED)
     assert answer.code == 0, answer.err
-    assert "ocr: stale\n  because  new image\n  record   none under any key" in answer.out
+    assert "ocr: stale\n  reason   new image\n  record   none" in answer.out
 
 
 def test_why_shows_the_record_and_its_segment_and_line():
@@ -184,7 +184,7 @@ def test_why_shows_the_record_and_its_segment_and_line():
 def test_why_names_the_changed_setting_and_shows_the_older_record():
     ita("extract", "images", *BUNDLED)
     answer = ita("why", "images/a.png", *BUNDLED, "--set", "ocr.max_side=1200")
-    assert "ocr: stale\n  because  parameter max_side 2400 → 1200\n  older " in answer.out
+    assert "ocr: stale\n  reason   parameter max_side 2400 → 1200\n  older " in answer.out
     assert "parameter max_side = 1200" in answer.out
 
 
@@ -192,7 +192,7 @@ def test_why_shows_the_reason_of_a_failure():
     Path("images/text.jpg").write_text("no picture")
     ita("extract", "images", *BUNDLED)
     answer = ita("why", "images/text.jpg", *BUNDLED)
-    assert "ocr: failed\n  because  not a picture" in answer.out
+    assert "ocr: failed\n  reason   not a picture" in answer.out
 
 
 def test_why_refuses_a_folder():

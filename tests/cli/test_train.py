@@ -146,7 +146,7 @@ def test_one_command_trains_each_seed_and_view_once(
     assert [row["seeds"] for row in first["rows"]] == [[1, 2], [1, 2]]
     again = ita(*command[:-1])
     assert "epoch" not in again.err
-    assert again.err.count("preset bundled: asked for") == 1
+    assert again.err.count("using preset `bundled` (from --preset)") == 1
     assert again.out.splitlines()[-1].split()[:2] == ["all", "2"]
     assert again.out.count("±") == 8
 
@@ -166,10 +166,15 @@ def test_one_command_trains_each_seed_and_view_once(
         ),
         (["train", "--dataset", "mine", "--set", "trainin.epochs=3"], 2, "trainin", "did you mean training?"),
         (["train", "--dataset", "mine", "--experiment", "example-bundle"], 2, "example-bundle", "example-bundled"),
-        (["train", "--dataset", "mine", "--seeds", "1,x"], 2, "no list of seeds", "--seeds 1,2,3"),
-        (["train", "--dataset", "mine", "--seeds", "1", "--seed", "2"], 2, "exclude each other", "--seeds"),
+        (["train", "--dataset", "mine", "--seeds", "1,x"], 2, "not a list of seeds", "--seeds 1,2,3"),
+        (["train", "--dataset", "mine", "--seeds", "1", "--seed", "2"], 2, "cannot be combined", "--seeds"),
         (["train", "--dataset", "mine", "--views", "txt"], 2, "there is no view txt", "did you mean text?"),
-        (["train", "--dataset", "mine", "--views", "text", "--contexts", "ocr"], 2, "in place of", "--views"),
+        (
+            ["train", "--dataset", "mine", "--views", "text", "--contexts", "ocr"],
+            2,
+            "cannot be combined",
+            "--views",
+        ),
         (["train", "--dataset", "mine", "--encoder", "no/such"], 3, "no/such", "--preset bundled"),
     ],
 )
@@ -192,7 +197,7 @@ def test_a_mistake_gets_one_sentence_and_a_hint(
 def test_a_limit_postpones_pictures_and_the_training():
     answer = ita("train", "--dataset", "example", "--preset", "bundled", "--stage", "ocr", "--limit", "2")
     assert answer.code == 1
-    assert "58 pictures are left for another time (--limit), so nothing was trained" in answer.err
+    assert "58 pictures not processed (--limit), so nothing was trained" in answer.err
     assert not Path("runs").exists()
 
 
@@ -241,5 +246,5 @@ def test_a_list_of_seeds_is_parsed(text: str, seeds: tuple[int, ...]):
 
 @pytest.mark.parametrize("text", ["1,x", "-1", "1.5", ",", "²"])
 def test_an_invalid_list_of_seeds_is_refused(text: str):
-    with pytest.raises(UsageError, match="no list of seeds"):
+    with pytest.raises(UsageError, match="not a list of seeds"):
         parse_seeds(text)

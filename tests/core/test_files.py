@@ -52,7 +52,7 @@ def test_only_a_missing_path_or_an_empty_folder_may_be_written(tmp_path: Path):
     refuse_existing(tmp_path)
     (tmp_path / "a").write_text("a")
     for existing in (tmp_path, tmp_path / "a"):
-        with pytest.raises(UsageError, match="is there already"):
+        with pytest.raises(UsageError, match="already exists"):
             refuse_existing(existing)
 
 

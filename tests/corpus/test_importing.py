@@ -72,7 +72,7 @@ def test_one_picture_cannot_have_the_contexts_of_two_posts():
 def test_nothing_is_overwritten_and_missing_files_are_named():
     Path("new").mkdir()
     Path("new/mine.txt").write_text("x")
-    with pytest.raises(UsageError, match="new is there already"):
+    with pytest.raises(UsageError, match="new already exists"):
         import_tweets(late(train=LATE), Path("new"))
     for source, message in ((Path("gone"), "no file or folder gone"), (Path("data"), "no file for train")):
         Path("data").mkdir(exist_ok=True)

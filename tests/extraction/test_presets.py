@@ -25,7 +25,7 @@ from stages.base import StageError
 def test_auto_is_bundled_without_a_hub_and_gives_the_reason():
     choice = choose_preset("auto")
     assert choice.preset.name == "bundled"
-    assert choice.why.startswith("preset bundled: the model FacebookAI/xlm-roberta-large is not on this machine")
+    assert choice.why.startswith("using preset `bundled`: the model FacebookAI/xlm-roberta-large is not")
     assert "--preset paper" in choice.why
 
 
@@ -74,7 +74,7 @@ def entry_of(value: str, name: str = "broken") -> EntryPoint:
     ("value", "name", "message"),
     [
         ("tests.nowhere:Stage", "broken", "cannot be loaded: No module named"),
-        ("tests.extraction.test_presets:Broken", "broken", "is no subclass of stages.base.Stage"),
+        ("tests.extraction.test_presets:Broken", "broken", "is not a subclass of stages.base.Stage"),
         ("stages.base:Stage", "broken", "does not declare its name"),
         ("tests.support.fakes:SizeStage", "broken", "calls itself size, and its entry point broken"),
     ],

@@ -45,10 +45,10 @@ def test_records_of_one_machine_are_reused_by_another(server: Server):
     draw_signs(3)
     first = extract("a")
     assert first.code == 0, first.err
-    assert f"put 1 segments, 0.00 MB, to {URL}" in first.err
+    assert f"uploaded 1 segment, 0.00 MB, to {URL}" in first.err
     second = extract("b", "--json")
     assert (second.code, count_done(second)) == (0, 0), second.err
-    assert f"ocr: fetched 1 segments, 0.00 MB, from {URL}" in second.err
+    assert f"ocr: downloaded 1 segment, 0.00 MB, from {URL}" in second.err
     assert values("a") == values("b")
     gets = server.asked("GET", ".jsonl")
     assert extract("b").code == 0
@@ -92,8 +92,8 @@ def test_without_a_server_work_continues_and_is_uploaded_by_the_next_run(server:
     command = ["extract", "images", *OCR, "--workspace", "a", "--shared", URL]
     answer = ita(*command, AWS_ENDPOINT_URL=NOWHERE)
     assert answer.code == 1, answer.err
-    assert f"the shared cache {URL} does not answer" in answer.err
-    assert "not everything is in the shared cache" in answer.err
+    assert f"the shared cache {URL} does not respond" in answer.err
+    assert "not all records were uploaded" in answer.err
     assert "Traceback" not in answer.err
     assert len(values("a")) == 2
     again = extract("a", "--json")
@@ -127,7 +127,7 @@ def test_a_damaged_shared_record_is_reported_and_computed_again(server: Server):
     fsspec.filesystem("s3").pipe_file(path, content.replace(b'"words"', b'"sword"', 1))
     answer = extract("b", "--json")
     assert (answer.code, count_done(answer)) == (4, 2), answer.err
-    assert f"damaged, and left out: s3://{path}, line 1" in answer.err
+    assert f"skipped a damaged record: s3://{path}, line 1" in answer.err
     assert ita_here("cache", "verify", URL).code == 4
     assert ita_here("cache", "pull", URL, "--workspace", "c").code == 4
     assert len(values("c")) == 2

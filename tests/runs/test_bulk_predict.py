@@ -72,7 +72,7 @@ def test_an_unreadable_image_is_reported_and_the_text_is_predicted(trained: Path
     assert answer.code == 1
     assert "7: its picture was not read: " in answer.err
     again = ita_here("predict", trained, "posts.jsonl", "--parts", "out")
-    assert "0 posts are answered in out, and 1 were before" in again.err
+    assert "predicted 0 posts in out (1 predicted before)" in again.err
 
 
 def test_the_ray_engine_requires_a_folder_of_parts(trained: Path):

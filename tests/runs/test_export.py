@@ -111,7 +111,7 @@ def test_the_checksums_of_an_exported_run_are_valid(exported: Path):
 
 def test_an_export_refuses_existing_targets_and_missing_runs(trained: Path, exported: Path, tmp_path: Path):
     (run,) = (trained / "runs").glob("*/*")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         export_model(run, exported)
     with pytest.raises(MissingError, match="no run nothing"):
         export_model("nothing", tmp_path / "x")

@@ -240,7 +240,7 @@ def test_a_wrong_source_is_one_sentence(target: str, code: int, says: str, pictu
 def test_other_files_of_a_source_are_counted(pictures: list[Path]):
     Path("notes.json").write_text("{}")
     pack("a.tar", [*pictures, Path("notes.json")])
-    assert "1 files are no pictures by their name (1 .json): notes.json" in extract("a.tar").err
+    assert "skipped 1 file that has no image extension (1 .json): notes.json" in extract("a.tar").err
 
 
 def test_the_page_of_a_source_shows_its_images(pictures: list[Path]):
@@ -250,7 +250,7 @@ def test_the_page_of_a_source_shows_its_images(pictures: list[Path]):
         for target in ("a.tar", "web.txt"):
             answer = extract(target, "--show", "found.html")
             assert answer.code == 0, answer.err
-            assert "4 pictures are shown in found.html" in answer.err
+            assert "wrote found.html with 4 pictures" in answer.err
             page = Path("found.html").read_text()
             assert "red.png" in page
             assert page.count("data:image/jpeg;base64,") >= 4

@@ -47,7 +47,7 @@ def test_a_bucket_is_read_once_and_then_only_listed(store: Server):
     found = json.loads(answer.out)
     assert (answer.code, found["stages"][0]["done"], found["stages"][0]["failed"]) == (1, 3, 1), answer.err
     assert found["failed"][0]["image"] == "s3://bucket/posts/empty.png"
-    assert "1 files are no pictures by their name (1 .txt): notes.txt" in answer.err
+    assert "skipped 1 file that has no image extension (1 .txt): notes.txt" in answer.err
     assert len(store.read) == len({*store.read})
     before = len(store.read)
     again = json.loads(extract("s3://bucket/posts/").out)["stages"][0]

@@ -18,7 +18,7 @@ VARIES = (
     (r"(?<=  )[0-9a-f]{8}(?=  )", "KEY"),
     (r"\b\d+\.\d s\b", "TIME"),  # a forecast
     (r"(?<= )\d+\.\d$", "SECONDS"),  # the last column of a table of stages
-    (r"took +[\d.]+ s", "took TIME"),
+    (r"time +[\d.]+ s", "time TIME"),
     (r"\b\d+\.\d\d\b", "SCORE"),
     (r"epoch \d+ of \d+", "epoch N"),
     (r"the hub does not answer|HF_HUB_OFFLINE is set", "NO HUB"),
@@ -30,7 +30,7 @@ VARIES = (
     (r'"mentions": \[.*\]', '"mentions": MENTIONS'),
 )
 # Mentions that a model found, and what a slow machine says of its progress every 30 seconds.
-LEFT_OUT = re.compile(r" +(\d+–\d+ .*|no mention)|\w+: \d+ of \d+, [\d.]+/s, \d+ s left")
+LEFT_OUT = re.compile(r" +(\d+–\d+ .*|no mentions)|\w+: \d+ of \d+, [\d.]+/s, \d+ s left")
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def test_an_error_without_ray_says_how_to_install_it(monkeypatch: pytest.MonkeyP
 def test_options_of_ray_need_its_engine():
     answer = ita_here("extract", "images", "--actors", "2")
     assert answer.code == 2
-    assert "--actors belongs to --engine ray" in answer.err
+    assert "--actors requires --engine ray" in answer.err
 
 
 @pytest.mark.parametrize(

@@ -268,7 +268,7 @@ def test_a_stopped_and_a_killed_command_leave_no_process_and_the_third_one_finis
     assert last.returncode == 0
     (stage,) = json.loads(last.stdout)["stages"]
     assert (stage["fresh"], stage["done"]) == (done, IMAGES - done)
-    assert last.stderr.splitlines() == ["preset bundled: asked for", "Ray: 2 actors with 1 core each"]
+    assert last.stderr.splitlines() == ["using preset `bundled` (from --preset)", "Ray: 2 actors with 1 core each"]
 
 
 def test_actors_predict_as_this_machine_does_and_each_post_once(cluster: str, trained: Path):

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ita_pipeline.sources.decode import BYTES_PER_PIXEL
 from ita_pipeline.sources.refs import ImageRef
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class DecodedImageCache:
 
     def _decode_and_add(self, ref: ImageRef, evict: bool) -> Image:
         image = self.decode(ref)
-        size = _size_of(image)
+        size = decoded_size(image)
         with self.lock:
             limit = self.max_bytes if evict else self.max_bytes - self.bytes
             if ref.key not in self.images and size <= limit:
@@ -75,9 +76,10 @@ class DecodedImageCache:
                 self.bytes += size
             while self.bytes > self.max_bytes:
                 _, oldest = self.images.popitem(last=False)
-                self.bytes -= _size_of(oldest)
+                self.bytes -= decoded_size(oldest)
         return image
 
 
-def _size_of(image: Image) -> int:
-    return image.width * image.height * 3  # bytes of a pixel
+def decoded_size(image: Image) -> int:
+    """How many bytes the pixels of an image take."""
+    return image.width * image.height * BYTES_PER_PIXEL

@@ -19,8 +19,11 @@ from typing import Any
 from ita_pipeline.cache.records import Record, encode
 from ita_pipeline.engines.executor import MEGABYTE, InProcessExecutor, StageJobs
 from ita_pipeline.engines.process import BROKEN, POSTPONED, RESULTS, Request
-from stages.base import Postponed, Stage, StageError
+from stages.base import Failure, FailureKind, Postponed, Stage, StageError
 from stages.models.threads import limit_cores
+
+# Far more than any sensible result has. Older records may be larger, and are still read.
+MAX_RECORD_BYTES = MEGABYTE
 
 
 def main() -> None:
@@ -82,8 +85,17 @@ def _run_tasks(executor: InProcessExecutor, tasks: Sequence[StageJobs]) -> bytes
             if isinstance(result, Postponed):
                 lines.append(POSTPONED + result.model_dump_json().encode() + b"\n")
             else:
-                lines.append(encode(Record(job.item.key, result, seconds)))
+                lines.append(_encode_record(Record(job.item.key, result, seconds)))
     return b"".join(lines)
+
+
+def _encode_record(record: Record) -> bytes:
+    """Encode a record, or the failure of its item if it is too large for every process that reads the cache."""
+    line = encode(record)
+    if len(line) <= MAX_RECORD_BYTES:
+        return line
+    reason = f"the result has {len(line):,} bytes, more than the {MAX_RECORD_BYTES:,} that a record may have"
+    return encode(Record(record.image, Failure(kind=FailureKind.RESOURCE, reason=reason), record.seconds))
 
 
 def _limit_memory(megabytes: int | None) -> None:

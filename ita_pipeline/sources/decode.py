@@ -23,6 +23,8 @@ MAX_BYTES = 25 * 1024 * 1024
 
 MAX_PIXELS = 40_000_000
 
+BYTES_PER_PIXEL = 4  # Pillow pads RGB
+
 _UNKNOWN_FORMAT = "not a picture of a known format, whatever its name says"
 
 
@@ -40,13 +42,23 @@ def open_image(image: ImageRef, max_bytes: int = MAX_BYTES, max_pixels: int = MA
     try:
         with _open_header(io.BytesIO(content), max_pixels) as opened:
             opened.load()
-            return _to_rgb(ImageOps.exif_transpose(opened))
+            ImageOps.exif_transpose(opened, in_place=True)
+            return _to_rgb(opened)
     except MemoryError as error:
         raise BadItemError("not enough memory to decode it", FailureKind.RESOURCE) from error
     except BadItemError:
         raise
     except Exception as error:  # decoders raise anything on damaged data
         raise BadItemError(f"damaged picture: {' '.join(str(error).split())[:160]}") from error
+
+
+def measure_image(image: ImageRef, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> int:
+    """Return how many bytes an image takes once it is decoded, by its header; 0 if it will be refused."""
+    try:
+        with _open_header(io.BytesIO(image.read(max_bytes)), max_pixels) as opened:
+            return opened.width * opened.height * BYTES_PER_PIXEL
+    except Exception:  # decoders raise anything on damaged data
+        return 0
 
 
 def find_image_problem(file: Path | IO[bytes], max_pixels: int = MAX_PIXELS) -> str:
@@ -85,13 +97,16 @@ def _open_header(file: Path | IO[bytes], max_pixels: int) -> Generator[Image]:
 
 
 def _to_rgb(image: Image) -> Image:
+    """Convert an image with at most one copy of its pixels beside the result: large ones take 160 MB each."""
     from PIL import Image as Pillow
 
     if image.mode.startswith(("I", "F")):
         image = _to_8_bits(image)
     if "A" in image.getbands() or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        return Pillow.alpha_composite(Pillow.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Pillow.new("RGB", rgba.size, "white")
+        white.paste(rgba, mask=rgba)
+        return white
     return image.convert("RGB")
 
 
@@ -100,6 +115,11 @@ def _to_8_bits(image: Image) -> Image:
     import numpy as np
     from PIL import Image as Pillow
 
-    values = np.asarray(image, np.float64)
-    low, high = values.min(), values.max()
-    return Pillow.fromarray(((values - low) / max(high - low, 1e-9) * 255).astype(np.uint8))
+    values = np.asarray(image)
+    low, high = np.float64(values.min()), np.float64(values.max())
+    scaled = np.empty(values.shape, np.uint8)
+    some = 1 << 20  # not all at once, since each takes eight bytes here
+    for start in range(0, values.size, some):
+        part = values.ravel()[start : start + some].astype(np.float64)
+        scaled.ravel()[start : start + some] = (part - low) / max(high - low, 1e-9) * 255
+    return Pillow.fromarray(scaled)

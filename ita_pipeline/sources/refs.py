@@ -80,6 +80,11 @@ class ImageRef:
         return self.source.path if isinstance(self.source, LocalFile) else None
 
     @property
+    def is_remote(self) -> bool:
+        """Whether reading it may wait for another machine."""
+        return self.source.is_remote if self.copy is None else not self.copy.is_file()
+
+    @property
     def changed(self) -> tuple[str, ...]:
         """Nothing, since an image has only one part."""
         return ()

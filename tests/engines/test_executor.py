@@ -6,7 +6,9 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from PIL import Image
@@ -15,14 +17,15 @@ from ita_pipeline.cache.plan import make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines.base import StageOutcome
-from ita_pipeline.engines.executor import Executor, InProcessExecutor
+from ita_pipeline.engines.executor import Executor, InProcessExecutor, Job, Limits, StageJobs
 from ita_pipeline.engines.image_cache import DecodedImageCache
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.sources.decode import open_image
+from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import Failure, Item, Postponed, Result, StageError
-from tests.support.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw_images
+from tests.support.fakes import DoubleStage, SizeConfig, SizeStage, SizeValue, draw, draw_images, ref
 
 # Each of two stages waits here until the other one has come, or raises.
 meeting = threading.Barrier(2, timeout=20)
@@ -160,6 +163,60 @@ def test_a_stop_request_keeps_the_results_of_both_stages():
     with pytest.raises(KeyboardInterrupt):
         LocalEngine(InProcessExecutor()).run(make_plan(stages, images, store), store, Stopping())
     assert [outcome.fresh for outcome in run(stages, images, InProcessExecutor())] == [2, 2]
+
+
+class Counting(SizeStage):
+    """Remembers the number of images in each batch."""
+
+    def __init__(self, config: SizeConfig) -> None:
+        super().__init__(config)
+        self.batches: list[int] = []
+
+    def run(self, items: Sequence[Item]) -> Sequence[Result]:
+        self.batches.append(len(items))
+        return super().run(items)
+
+
+def test_only_as_many_images_as_fit_in_memory_are_decoded_for_a_batch():
+    small, large = (100, 100), (500, 500)  # 40 kB and 1 MB once decoded
+    sizes = [small] * 6 + [large] * 3 + [small]
+    images = [ref(draw(Path(f"in/{number}.png"), size=size)) for number, size in enumerate(sizes)]
+    Path("in/bad.png").write_bytes(b"no picture")
+    jobs = [Job(image) for image in [*images, ref(Path("in/bad.png"))]]
+    stage = Counting(SizeConfig(batch=4))
+    results = InProcessExecutor(Limits(decoded_megabytes=5)).run_task(StageJobs(stage, jobs)).results
+    # Half of the memory is for a batch, and one more image of its largest size while that is being converted.
+    assert stage.batches == [4, 3, 1, 3]
+    assert results[:-1] == [SizeValue(width=width, height=height) for width, height in sizes]
+    assert isinstance(results[-1], Failure)
+
+
+def test_an_image_larger_than_the_memory_for_all_is_decoded_alone():
+    images = [ref(draw(Path(f"in/{number}.png"), size=(1000, 1000))) for number in range(2)]
+    stage = Counting(SizeConfig(batch=4))
+    InProcessExecutor(Limits(decoded_megabytes=1)).run_task(StageJobs(stage, [Job(image) for image in images]))
+    assert stage.batches == [1, 1]
+
+
+@dataclass(frozen=True)
+class Elsewhere(LocalFile):
+    """An image on another machine, which counts how often it is fetched."""
+
+    fetched: ClassVar[Counter[str]] = Counter()
+
+    @property
+    def is_remote(self) -> bool:
+        return True
+
+    def read(self, max_bytes: int) -> bytes:
+        self.fetched[self.path.name] += 1
+        return super().read(max_bytes)
+
+
+def test_images_are_not_fetched_once_more_for_their_size():
+    jobs = [Job(ImageRef(image.key, Elsewhere(image.path))) for image in draw_images(*NAMES)]
+    InProcessExecutor().run_task(StageJobs(SizeStage(), jobs))
+    assert Elsewhere.fetched == {f"{name}.png": 1 for name in NAMES}
 
 
 class Other(SizeStage):

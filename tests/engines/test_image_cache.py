@@ -17,7 +17,7 @@ from ita_pipeline.sources.refs import ImageRef
 from stages.base import BadItemError
 
 SIDE = 10
-EACH = SIDE * SIDE * 3
+EACH = SIDE * SIDE * 4  # Pillow keeps RGB in four bytes a pixel
 
 
 class Decoder:
@@ -76,7 +76,7 @@ def test_memory_is_bounded_and_the_least_recently_used_image_is_evicted():
     cache = DecodedImageCache(decoder, 2 * EACH)
     for image in images("a", "b", "a", "c", "a", "b"):
         cache.get(image)
-        assert cache.bytes == sum(3 * p.width * p.height for p in cache.images.values()) <= 2 * EACH
+        assert cache.bytes == sum(4 * p.width * p.height for p in cache.images.values()) <= 2 * EACH
     assert decoder.counts == {"a": 1, "b": 2, "c": 1}
 
 

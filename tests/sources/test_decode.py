@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ita_pipeline.sources.decode import open_image
+from ita_pipeline.sources.decode import measure_image, open_image
 from stages.base import BadItemError, FailureKind
 from tests.support.fakes import draw, ref
 
@@ -96,6 +96,24 @@ def test_limits_of_bytes_and_pixels_are_exact(tmp_path: Path):
     with pytest.raises(BadItemError, match="bytes"):
         open_image(ref(path), max_bytes=10)
     assert open_image(ref(path), max_pixels=10_000).size == (100, 100)
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_transparency_is_laid_on_white_to_the_bit(tmp_path: Path, alpha: bool):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 4), dtype=np.uint8)
+    picture = Image.fromarray(pixels) if alpha else Image.fromarray(pixels[..., :2])
+    white = Image.new("RGBA", picture.size, "white")
+    expected = Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
+    assert open_image(ref(save(tmp_path / "a.png", picture))).tobytes() == expected.tobytes()
+
+
+def test_the_size_of_a_decoded_image_is_known_from_its_header(tmp_path: Path):
+    path = draw(tmp_path / "a.png", size=(300, 200))
+    path.write_bytes(path.read_bytes()[:60])  # no pixel
+    assert measure_image(ref(path)) == 300 * 200 * 4
+    assert measure_image(ref(path), max_pixels=59_999) == 0
+    path.write_bytes(b"no picture")
+    assert measure_image(ref(path)) == 0
 
 
 def seeds() -> list[bytes]:

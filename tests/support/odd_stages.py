@@ -111,6 +111,19 @@ class KilledInOpen(SizeStage):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+class WordyValue(Value):
+    words: tuple[str, ...]
+
+
+class Wordy(SizeStage):
+    """Returns as many words as an image is wide, times a hundred thousand."""
+
+    value_type = WordyValue
+
+    def run(self, items: Sequence[Item]) -> list[Value | Failure]:
+        return [WordyValue(words=("word",) * 100_000 * item.picture().width) for item in items]
+
+
 class Slow(SizeStage):
     def measure(self, item: Item) -> SizeValue:
         time.sleep(0.2)

@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
-from transformers import initialization as init
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, initialization
 
 from ita_pipeline.ner.config import ObjectiveConfig
 from ita_pipeline.ner.crf import LinearChainCRF
@@ -59,12 +58,12 @@ class Tagger(PreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, nn.Embedding) and module is self.shapes:
             # The encoder starts as it was pretrained, and learns what capitals mean.
-            init.zeros_(module.weight)
+            initialization.zeros_(module.weight)
         if isinstance(module, LinearChainCRF):
             for parameter in module.parameters():
-                init.zeros_(parameter)
+                initialization.zeros_(parameter)
             for name, buffer in _create_crf(self.config.scheme).named_buffers():
-                init.copy_(getattr(module, name), buffer)
+                initialization.copy_(getattr(module, name), buffer)
 
     def emissions(
         self, input_ids: Tensor, attention_mask: Tensor, positions: Tensor, shapes: Tensor | None = None

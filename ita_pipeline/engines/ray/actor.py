@@ -8,7 +8,6 @@ positions in the cache, never pixels or results, and returns counts.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import socket
@@ -16,7 +15,7 @@ import threading
 import time
 import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,7 +130,7 @@ class StageActor:
         Raises:
             StageError: this machine cannot access the workspace, or a stage cannot be opened.
         """
-        with contextlib.suppress(OSError):  # the folder is needed only for relative paths
+        with suppress(OSError):  # the folder is needed only for relative paths
             os.chdir(self.config.driver_folder)
         store = Store(self.config.store_root)
         for spec in self.config.stages:
@@ -187,7 +186,7 @@ def _read_entries(task: ActorTask, specs: Sequence[StageSpec]) -> StageItemResul
         for name, entries in task.entries.items():
             results[name] = {}
             for key, entry in entries.items():
-                with contextlib.suppress(FileNotFoundError):
+                with suppress(FileNotFoundError):
                     results[name][key] = reader.read(entry, stages[name]).result
     return results
 

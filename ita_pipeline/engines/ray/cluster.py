@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
@@ -12,7 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -167,7 +166,7 @@ def recorded_address() -> str | None:
     """The address of the cluster that was last started on this machine; that cluster may be gone."""
     from ray._private.services import get_ray_address_from_environment
 
-    with contextlib.suppress(ConnectionError):
+    with suppress(ConnectionError):
         return get_ray_address_from_environment("auto", None)
     return None
 
@@ -236,5 +235,5 @@ def _contain_ray() -> Generator[None]:
         os.close(null_device)
         os.close(original)
         for number, handler in handlers.items():
-            with contextlib.suppress(TypeError):
+            with suppress(TypeError):
                 signal.signal(number, handler)

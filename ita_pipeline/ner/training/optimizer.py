@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from ita_pipeline.ner.config import TrainingConfig
+from ita_pipeline.ner.tagger import Tagger
 from ita_pipeline.ner.training.checkpoints import Checkpoint, RandomState
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ita_pipeline.ner.config import TrainingConfig
-    from ita_pipeline.ner.tagger import Tagger
 
 
 def capture_random_state() -> tuple[RandomState, dict[str, Tensor]]:

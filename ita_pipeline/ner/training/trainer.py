@@ -15,18 +15,21 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.metrics.scores import EpochScore
+from ita_pipeline.ner.tagger import Tagger
 from ita_pipeline.ner.training.batching import Batcher, BucketSampler
-from ita_pipeline.ner.training.checkpoints import Checkpoint, TrainingProgress
+from ita_pipeline.ner.training.checkpoints import Checkpoint, TrainingProgress, Workdir
 from ita_pipeline.ner.training.distributed import World, runs_on_cpu
 from ita_pipeline.ner.training.loggers import create_reporters
 from ita_pipeline.ner.training.optimizer import (
@@ -37,13 +40,7 @@ from ita_pipeline.ner.training.optimizer import (
     restore_random_state,
     unique_weights,
 )
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ita_pipeline.ner.config import TrainingConfig
-    from ita_pipeline.ner.tagger import Tagger
-    from ita_pipeline.ner.training.checkpoints import Workdir
+from stages.base import batched
 
 logger = logging.getLogger(__name__)
 
@@ -95,9 +92,8 @@ class TaggerTrainer(Trainer):
 
     def create_optimizer(self, model: Any = None) -> Any:
         """Create Adam with the learning rates of `parameter_groups`."""
-        if self.optimizer is None:
-            groups = parameter_groups(self.tagger, self.config)
-            self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-6, fused=True)
+        groups = parameter_groups(self.tagger, self.config)
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-6, fused=True)
         return self.optimizer
 
     def floating_point_ops(self, inputs: Any) -> int:
@@ -155,8 +151,7 @@ class TaggerTrainer(Trainer):
         model.train()
         losses: Counter[str] = Counter()
         try:
-            for start in range(0, len(posts), self.micro_batch):
-                part = posts[start : start + self.micro_batch]
+            for part in batched(posts, self.micro_batch):
                 share = len(part) / size
                 with torch.autocast(self.args.device.type, torch.bfloat16, enabled=half):
                     outputs = model(**self._prepare_inputs(self.batcher(part)))

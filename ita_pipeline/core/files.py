@@ -39,6 +39,13 @@ def new_folder(to: Path) -> Generator[Path]:
         folder.rename(to)
 
 
+def join_inside(folder: Path, path: str) -> Path | None:
+    """Return a path in a folder, None if the path as written leads out of it. Where links lead does not matter."""
+    relative = Path(os.path.normpath(path))
+    leads_out = relative.is_absolute() or relative.parts[:1] == (os.pardir,)
+    return None if leads_out or "\0" in path else folder / relative
+
+
 def file_stamp(status: os.stat_result) -> str:
     """Return a text that changes whenever the file changes."""
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.files import join_inside
 from ita_pipeline.core.remote import summarize_error
 from ita_pipeline.sources.base import ContainedImage, RandomAccessFile, check_size, open_buffered, report_bad_item
 from ita_pipeline.sources.columns import IMAGE_BYTES_COLUMNS
@@ -85,8 +86,8 @@ class Cell(ContainedImage):
         """
         if isinstance(self.container, LocalFile) and "\0" not in path:
             folder = self.container.path.parent
-            file = folder / path
-            if _is_arrow(self.container.name) or file.resolve().is_relative_to(folder.resolve()):
+            file = folder / path if _is_arrow(self.container.name) else join_inside(folder, path)
+            if file is not None:
                 return LocalFile(file)
         raise BadItemError("the row holds no picture, only a path that leads elsewhere")
 

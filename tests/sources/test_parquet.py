@@ -142,11 +142,21 @@ def test_the_image_column_is_chosen_or_the_table_is_refused():
 def test_a_path_in_a_cell_must_stay_in_the_folder_of_the_table():
     draw(Path("folder/deep/a.png"))
     draw(Path("out.png"))
-    paths = ["deep/a.png", "../out.png", str(Path("out.png").absolute()), "gone.png", "a\0b"]
+    Path("folder/linked").symlink_to("..")
+    paths = [
+        "deep/a.png",
+        "linked/out.png",
+        "linked/../../out.png",
+        "../out.png",
+        str(Path("out.png").absolute()),
+        "gone.png",
+        "a\0b",
+    ]
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
     file = written(pa.array([{"bytes": None, "path": path} for path in paths], kind), "folder/a.parquet")
-    good, *bad = list_table_cells(file, "")
+    good, linked, *bad = list_table_cells(file, "")
     assert good.read(10_000) == Path("folder/deep/a.png").read_bytes()
+    assert linked.read(10_000) == Path("out.png").read_bytes()
     for cell in bad:
         with pytest.raises(BadItemError):
             cell.read(10_000)

@@ -1,7 +1,8 @@
 """Posts as JSON lines: `{"text": …, "image": "x.jpg", "mentions": [{"start", "end", "type"}], "split": "train"}`.
 
 Only `text` or `tokens` is required. Mentions are character offsets, end exclusive. A line with `tokens` may have
-BIO `tags` instead. An image path is relative to the file's folder and must stay inside it.
+BIO `tags` instead. An image path is relative to the file's folder and must stay inside it. Links may
+lead elsewhere.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.core.files import join_inside
 from ita_pipeline.core.text import map_texts
 from ita_pipeline.corpus.formats.conll import ORPHANS, TAG, TO_UTF8, decode_bio, find_orphans
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError, raise_unless_tolerated
@@ -196,8 +198,8 @@ def _find_untaggable(gold: Sequence[Span]) -> Iterator[tuple[LineErrorKind, Span
 
 
 def _resolve_image(folder: Path, image: str) -> Path:
-    path = folder / image
-    if "\x00" in image or not path.resolve().is_relative_to(folder.resolve()):
+    path = join_inside(folder, image)
+    if path is None:
         raise ValueError(f"the picture {image!r} lies outside the folder of the file")
     return path
 

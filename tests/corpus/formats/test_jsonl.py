@@ -74,9 +74,24 @@ def test_pictures_are_relative_to_the_file_and_stay_inside():
     (found,) = read({"text": "x", "image": "pictures/1.jpg", "split": "valid"})
     assert found.post.picture == Path("pictures/1.jpg")
     assert (found.post.image_id, found.split) == ("1", "dev")
-    for image in ("../secret.jpg", "/etc/passwd", "a\x00b"):
+    for image in ("../secret.jpg", "/etc/passwd", "a\x00b", "pictures/../../secret.jpg", ".."):
         with pytest.raises(UsageError, match="line 1"):
             read({"text": "x", "image": image})
+
+
+def test_a_picture_may_be_a_link_out_of_the_folder_but_its_path_may_not_lead_out(tmp_path: Path):
+    for name in ("real", "blobs", "set"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "real" / "1.jpg").touch()
+    (tmp_path / "blobs" / "abc").touch()
+    (tmp_path / "set" / "images").symlink_to("../real")
+    (tmp_path / "set" / "2.jpg").symlink_to("../blobs/abc")
+    file = tmp_path / "set" / "tweets.jsonl"
+    images = ("images/1.jpg", "2.jpg", "images/../2.jpg")
+    file.write_text("\n".join(json.dumps({"text": "x", "image": image}) for image in images))
+    pictures = [found.post.picture for found in parse_posts(file)]
+    assert pictures == [tmp_path / "set" / image for image in ("images/1.jpg", "2.jpg", "2.jpg")]
+    assert all(picture is not None and picture.is_file() for picture in pictures)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ PERSONAL_SETTINGS = {
 
 _BUCKETS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 
+# Libraries disagree about the host and port of anything else, such as `[::1]8000`.
+_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(:[0-9]*)?")
+
 
 class Trust(BaseModel):
     """What may be sent to a trusted place: posts and pictures, and with `key` also the API key."""
@@ -127,9 +130,10 @@ def place_of(address: str) -> str:
         parts = urlsplit(address if protocol else f"https://{address}")
         host = (parts.hostname or "").rstrip(".")
         port = parts.port or (80 if protocol == "http" else 443)
+        is_plain = _HOST_AND_PORT.fullmatch(parts.netloc.rpartition("@")[2]) is not None
     except ValueError:
-        host, port = "", 443
-    if not re.fullmatch(r"[a-z0-9._:%-]+", host):
+        host, port, is_plain = "", 443, False
+    if not (host and is_plain):
         hint = "such as api.example.org, localhost:11434 or s3://bucket; a host that is not ASCII as xn--…"
         raise UsageError(f"{without_query(address)} names no host", hint)
     name = f"[{host}]" if ":" in host else host

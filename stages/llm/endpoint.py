@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -109,6 +110,7 @@ def _parse_url(url: str) -> SplitResult:
         _ = parts.port  # raises for a port that is not a number
     except ValueError as cause:
         raise error from cause
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    is_plain = re.fullmatch(r"([^@/]*@)?(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]*)?", parts.netloc)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
         raise error
     return parts

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2 as httpx
 
-from stages.base import FailureKind
+from stages.base import FailureKind, StageError
 from stages.llm.endpoint import Endpoint
 from stages.llm.messages import Messages, Sampling
 from stages.llm.responses import RequestOutcome, classify_response, parse_reply, report_redirect
@@ -27,8 +27,12 @@ class ChatTransport:
         """
         endpoint.check()
         self.endpoint, self.sampling = endpoint, sampling
-        self.url = httpx.URL(endpoint.url.rstrip("/") + "/chat/completions")
-        self.host = f"{self.url.host}:{self.url.port}" if self.url.port else self.url.host
+        try:
+            self.url = httpx.URL(endpoint.url.rstrip("/") + "/chat/completions")
+        except httpx.InvalidURL as error:
+            raise StageError(f"the endpoint is no address: {error}", "such as http://localhost:11434/v1") from error
+        host = self.url.raw_host.decode()
+        self.host = f"{host}:{self.url.port}" if self.url.port else host
         # Loaded once: reading this machine's certificates takes longer than a local server takes to answer.
         self.tls = httpx.create_ssl_context() if self.url.scheme == "https" else False
 

@@ -13,10 +13,16 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import ita_pipeline as ita
-from ita_pipeline.core.errors import UsageError
-from ita_pipeline.core.trust import add_trust
+from ita_pipeline.core.errors import UsageError, UserError
+from ita_pipeline.core.trust import add_trust, place_of
+from stages.base import StageError
+from stages.llm.endpoint import Endpoint
+from stages.llm.messages import Sampling
+from stages.llm.transport import ChatTransport
 from tests.support.chat_server import Act, ChatServer, serving
 from tests.support.fakes import Answer, draw, ita_here
 from tests.support.trained_run import trained as trained  # a fixture
@@ -146,6 +152,40 @@ def test_an_export_sends_nothing_either(run: Path, server: ChatServer):
     change_record(exported, greedy(server))
     assert predict(exported).code == 2
     assert server.asked == []
+
+
+WORDS = [
+    "trusted.org",
+    "evil.example",
+    "@",
+    "\\",
+    "/",
+    "#",
+    "?",
+    ":",
+    "443",
+    "80",
+    "[",
+    "]",
+    "[::1]",
+    "%2e",
+    ".",
+    "\t",
+    "\n",
+    "。",
+]
+
+
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map("".join))
+def test_a_request_goes_to_the_host_that_was_agreed_to_however_its_address_is_written(address: str):
+    url = f"http://{address}"
+    try:
+        host = place_of(url)
+        sent_to = ChatTransport(Endpoint(url=url, model="m", suggested=True, consent=True), Sampling()).url
+    except (UserError, StageError):
+        return
+    assert place_of(f"http://{sent_to.netloc.decode()}") == host
 
 
 def write_posts() -> None:

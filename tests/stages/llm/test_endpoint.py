@@ -22,6 +22,8 @@ def test_an_invalid_key_is_an_error_that_does_not_show_it(key: str, monkeypatch:
         ("ftp://localhost/v1", "no address"),
         ("localhost:8000", "no address"),
         ("http://", "no address"),
+        ("http://[::1]8000/v1", "no address"),
+        ("http://a%2eb/v1", "no address"),
         ("http://me:secret@localhost/v1", "password"),
         ("http://localhost/v1?key=secret", "query"),
         ("https://api.example.org/v1", "agreed"),

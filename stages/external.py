@@ -1,4 +1,4 @@
-"""The stage `external`: contexts that were computed elsewhere, read from one file and keyed by image id.
+"""The stage `external`: contexts that were computed elsewhere, read from one file, where each image has a name.
 
 A dataset whose images are gone can still be trained with them. The file has one of three forms:
 
@@ -6,6 +6,8 @@ A dataset whose images are gone can still be trained with them. The file has one
 - a JSON object `{"<id>.jpg": caption}`, where a caption may also be a list of captions,
 - JSON lines as `ita data import` and `ita data import-contexts` write them: first `{"schema": "ita.contexts/1"}`,
   then one `ContextLine` per image.
+
+Several lines of one image add up. Which name stands for which image of a dataset, `stages.picture_names` decides.
 """
 
 from __future__ import annotations
@@ -18,11 +20,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from stages.base import (
     EXECUTION,
-    IMAGE_SUFFIXES,
     BadItemError,
     Failure,
     Frozen,
@@ -38,6 +39,7 @@ from stages.base import (
 )
 from stages.caption.schema import Caption, CaptionValue
 from stages.objects.schema import ObjectsValue
+from stages.picture_names import normalize_name, strip_image_suffix
 
 MAX_BYTES = 1 << 30
 
@@ -84,9 +86,9 @@ class ExternalValue(Value):
 
 
 class ContextLine(Frozen):
-    """One line of a context file: an image id with the contexts of the image, or of its post."""
+    """One line of a context file: the name of an image with the contexts of the image, or of its post."""
 
-    image: Annotated[str, Field(min_length=1)]
+    image: Annotated[str, Field(min_length=1), AfterValidator(normalize_name)]
     captions: tuple[Caption, ...] | None = None
     objects: ObjectsValue | None = None
     texts: tuple[str, ...] | None = None
@@ -104,10 +106,10 @@ class ContextLine(Frozen):
 
 
 class ExternalStage(Stage[ExternalConfig]):
-    """Look up each image's contexts in a file by the image's id (`Item.key`)."""
+    """Look up each image's contexts in a file by the image's name in the file (`Item.key`)."""
 
     name = "external"
-    version = 3
+    version = 4
     config_type = ExternalConfig
     value_type = ExternalValue
 
@@ -133,7 +135,7 @@ class ExternalStage(Stage[ExternalConfig]):
 
     @functools.cached_property
     def entries(self) -> Mapping[str, ExternalValue]:
-        """The values in the file by image id.
+        """The values in the file by the name of the image.
 
         Raises:
             StageError: The file cannot be read, or has none of the three forms.
@@ -160,20 +162,20 @@ class ExternalStage(Stage[ExternalConfig]):
 
 
 def read_contexts(content: bytes, path: Path) -> dict[str, ExternalValue]:
-    """Parse a context file of any form and return its values by image id.
+    """Parse a context file of any form and return its values by the name of the image.
 
     Raises:
         StageError: The content has none of the three forms; the message names the line.
     """
     try:
         text = content.decode("utf-8-sig")
-        return {line.image: line.value(path.name) for line in parse_contexts(text)}
+        return {name: line.value(path.name) for name, line in merge_lines(parse_contexts(text)).items()}
     except (ValueError, RecursionError) as error:
         raise StageError(f"{path} is not a caption file: {error}", FORMS) from error
 
 
 def parse_contexts(text: str) -> Iterator[ContextLine]:
-    """Parse the text of a context file of any form. An image id is a file name without its image suffix.
+    """Parse the text of a context file of any form.
 
     Raises:
         ValueError: The text has none of the three forms.
@@ -182,11 +184,42 @@ def parse_contexts(text: str) -> Iterator[ContextLine]:
     if first_line.startswith("{") and SCHEMA in first_line:
         yield from _parse_context_lines(rest.split("\n"))
         return
-    pairs = _parse_json_object(json.loads(text)) if first_line.startswith("{") else _parse_caption_lines(text)
+    # As pairs, a name that is written twice is read twice.
+    is_json = first_line.startswith("{")
+    pairs = _parse_json_pairs(json.loads(text, object_pairs_hook=tuple)) if is_json else _parse_caption_lines(text)
     for name, captions in pairs:
-        file = Path(name.strip())
-        image = file.stem if file.suffix.lower() in IMAGE_SUFFIXES else file.name
-        yield ContextLine(image=image, captions=tuple(Caption(text=text, score=None) for text in captions))
+        yield ContextLine(image=name, captions=tuple(Caption(text=text, score=None) for text in captions))
+
+
+def merge_lines(lines: Iterable[ContextLine]) -> dict[str, ContextLine]:
+    """Merge the lines of each image: texts add up, and later objects replace earlier ones.
+
+    A name without an ending is the same image as the name with one.
+
+    Raises:
+        ValueError: there are two with different endings.
+    """
+    lines = list(lines)
+    endings: dict[str, list[str]] = {}
+    for name in dict.fromkeys(line.image for line in lines):
+        if (bare := strip_image_suffix(name)) != name:
+            endings.setdefault(bare, []).append(name)
+    merged: dict[str, ContextLine] = {}
+    for line in lines:
+        names = endings.get(line.image, ()) if strip_image_suffix(line.image) == line.image else ()
+        if len(names) > 1:
+            raise ValueError(f"{line.image} may be {names[0]} or {names[1]}: write its ending")
+        name = names[0] if names else line.image
+        merged[name] = _join_lines(merged.get(name, ContextLine(image=name)), line)
+    return merged
+
+
+def _join_lines(first: ContextLine, second: ContextLine) -> ContextLine:
+    update: dict[str, Any] = {"objects": second.objects or first.objects}
+    for part in ("captions", "texts", "knowledge"):
+        before, after = getattr(first, part), getattr(second, part)
+        update[part] = after if before is None else tuple(dict.fromkeys((*before, *(after or ()))))
+    return first.model_copy(update=update)
 
 
 def format_contexts(lines: Iterable[ContextLine]) -> Iterator[str]:
@@ -216,8 +249,8 @@ def _parse_caption_lines(text: str) -> Iterator[tuple[str, Sequence[str]]]:
         yield match[1], [match[2]] if match[2] else []
 
 
-def _parse_json_object(data: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
-    for name, entry in data.items():
+def _parse_json_pairs(pairs: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Sequence[str]]]:
+    for name, entry in pairs:
         captions = [entry] if isinstance(entry, str) else entry
         if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
             raise ValueError(f"the entry {name!r} is neither a caption nor a list of captions")

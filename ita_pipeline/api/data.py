@@ -161,7 +161,8 @@ def check(
 
 def _check_images(dataset: Dataset, workspace: Workspace) -> ImageChecks:
     """Read the header of every image, without decoding it."""
-    paths = list(dict.fromkeys(post.picture for post in dataset.posts if post.picture is not None))
+    pictures = (picture for post in dataset.posts for picture in post.pictures)
+    paths = list(dict.fromkeys(picture.file for picture in pictures if picture.file is not None))
     keys: dict[Path, str] = {}
     reasons: dict[Path, str] = {}
     for path, image in zip(paths, identify(map(LocalFile, paths), workspace.store.manifest), strict=True):
@@ -213,7 +214,7 @@ def _cached_contexts(
     if stale:
         what = f"{format_count(stale, 'picture')} without extracted contexts"
         notes.append(f"{what} count as empty; ita train or ita data export extracts them")
-    return replace(read_contexts(plan, store), by_id=read_imported(plan))
+    return replace(read_contexts(plan, store), by_name=read_imported(plan))
 
 
 def _load_tokenizer(encoder: EncoderRef) -> tuple[Any, int]:

@@ -145,10 +145,11 @@ class ImageChecks:
     keys: Mapping[Path, str] = field(default_factory=dict)
     bad: Mapping[Path, str] = field(default_factory=dict)
 
-    def identify(self, post: Post) -> str | None:
-        """A post's image by its content if the file was read, else by its id in the dataset."""
-        content = self.keys.get(post.picture) if post.picture else None
-        return content or (f"id {post.image_id}" if post.image_id else None)
+    def identify(self, post: Post) -> Iterator[tuple[Hashable, str]]:
+        """Each image of a post by its content if the file was read, else by its name; and what to show of it."""
+        for picture in post.pictures:
+            content = self.keys.get(picture.file) if picture.file else None
+            yield content or f"name {picture.name}", picture.name
 
 
 def check_lines(errors: Iterable[LineError]) -> Iterator[Finding]:
@@ -170,19 +171,18 @@ def check_posts(splits: Splits) -> Iterator[Finding]:
                 yield Finding(UNLABELLED, "no labels", split, post.id)
     yield from _find_unseen_types(splits)
     yield from _find_duplicates(splits)
-    yield from _find_leaks(LEAKED_TEXT, splits, fingerprint, lambda post: post.text)
+    yield from _find_leaks(LEAKED_TEXT, splits, lambda post: [(fingerprint(post), post.text)])
 
 
 def check_images(splits: Splits, images: ImageChecks) -> Iterator[Finding]:
     """Images that are missing, unreadable, or in two splits."""
     for split, posts in splits.items():
-        for post in posts:
-            if post.image_id is not None and post.picture is None:
-                yield Finding(MISSING_PICTURE, f"there is no picture {post.image_id}", split, post.id)
-            elif post.picture is not None and post.picture in images.bad:
-                what = f"{post.picture.name}: {images.bad[post.picture]}"
-                yield Finding(BAD_PICTURE, what, split, post.id)
-    yield from _find_leaks(LEAKED_PICTURE, splits, images.identify, lambda post: post.image_id or "")
+        for post, picture in ((one, picture) for one in posts for picture in one.pictures):
+            if picture.file is None:
+                yield Finding(MISSING_PICTURE, f"there is no picture {picture.name}", split, post.id)
+            elif picture.file in images.bad:
+                yield Finding(BAD_PICTURE, f"{picture.file.name}: {images.bad[picture.file]}", split, post.id)
+    yield from _find_leaks(LEAKED_PICTURE, splits, images.identify)
 
 
 def check_lengths(splits: Splits, measure: Callable[[Post], ViewFit]) -> Iterator[Finding]:
@@ -225,19 +225,17 @@ def _find_duplicates(splits: Splits) -> Iterator[Finding]:
 
 
 def _find_leaks(
-    kind: FindingKind, splits: Splits, key: Callable[[Post], Hashable | None], show: Callable[[Post], str]
+    kind: FindingKind, splits: Splits, identify: Callable[[Post], Iterable[tuple[Hashable, str]]]
 ) -> Iterator[Finding]:
-    """Posts whose key is also in an earlier split."""
+    """Posts that share a key with an earlier split. `identify` returns keys, each with what to show of it."""
     earlier: dict[Hashable, tuple[str, Post]] = {}
     for split, posts in splits.items():
         current: dict[Hashable, tuple[str, Post]] = {}
-        for post in posts:
-            if not post.words or (post_key := key(post)) is None:
-                continue
-            if post_key in earlier:
-                other, first = earlier[post_key]
-                yield Finding(kind, f"as post {first.id} of {other}: {_shorten(show(post))}", split, post.id)
-            current.setdefault(post_key, (split, post))
+        for post, (key, shown) in ((one, found) for one in posts if one.words for found in identify(one)):
+            if key in earlier:
+                other, first = earlier[key]
+                yield Finding(kind, f"as post {first.id} of {other}: {_shorten(shown)}", split, post.id)
+            current.setdefault(key, (split, post))
         earlier = {**current, **earlier}
 
 

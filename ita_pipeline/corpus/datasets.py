@@ -13,7 +13,7 @@ from ita_pipeline.core.config import config_files, find_config, package_data_fol
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.formats import FormatName, parse_posts
 from ita_pipeline.corpus.line_errors import OnLineError, raise_unless_tolerated
-from ita_pipeline.corpus.posts import ParsedPost, Post
+from ita_pipeline.corpus.posts import ParsedPost, Picture, Post
 from stages.base import Frozen
 
 # Contexts from other programs, next to the posts of a folder.
@@ -197,16 +197,20 @@ def find_split_files(name: str, card: DatasetCard, folder: Path) -> dict[str, Pa
 
 
 def _find_image(post: Post, card: DatasetCard, folder: Path) -> Post:
-    """The post with its image file, by the card's patterns if the post's line does not name the file."""
-    if post.picture is not None or post.image_id is None:
-        return drop_missing_image(post)
-    paths = (folder / pattern.replace("{id}", post.image_id) for pattern in card.images)
-    return replace(post, picture=next((path for path in paths if path.is_file()), None))
+    """The post with its image files, by the card's patterns where the post's line names no file."""
+
+    def find(picture: Picture) -> Picture:
+        paths = (folder / pattern.replace("{id}", picture.name) for pattern in card.images)
+        return replace(picture, file=next((path for path in paths if path.is_file()), None))
+
+    pictures = tuple(find(picture) if picture.file is None else picture for picture in post.pictures)
+    return drop_missing_images(replace(post, pictures=pictures))
 
 
-def drop_missing_image(post: Post) -> Post:
-    """The post without an image file that does not exist."""
-    return post if post.picture is not None and post.picture.is_file() else replace(post, picture=None)
+def drop_missing_images(post: Post) -> Post:
+    """The post without image files that do not exist."""
+    pictures = (replace(one, file=one.file if one.file and one.file.is_file() else None) for one in post.pictures)
+    return replace(post, pictures=tuple(pictures))
 
 
 def _divide(posts: Sequence[ParsedPost]) -> dict[str, list[ParsedPost]]:

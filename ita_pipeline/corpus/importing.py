@@ -17,14 +17,15 @@ from ita_pipeline.corpus.formats.conll import decode_bio, encode_bio, read_text
 from ita_pipeline.corpus.formats.hf_datasets import import_posts
 from ita_pipeline.corpus.formats.kbner import ContextedTweet, escape_word, read_contexted_tweets
 from ita_pipeline.corpus.formats.vinvl import ImportedContexts, read_context_files
-from ita_pipeline.corpus.posts import Post, PostWithContexts
+from ita_pipeline.corpus.posts import Picture, Post, PostWithContexts
+from ita_pipeline.sources.classify import is_image_name
 from ita_pipeline.sources.hub_datasets import find_split, load, split_from_name
 from stages.external import ContextLine, format_contexts
 
 
 @dataclass
 class ImportedDataset:
-    """Posts by split, contexts by image id, and notes about the import."""
+    """Posts by split, contexts by the name of the image, and notes about the import."""
 
     splits: dict[str, list[Post]] = field(default_factory=dict)
     contexts: dict[str, ContextLine] = field(default_factory=dict)
@@ -150,8 +151,9 @@ def _read_image_ids(file: Path, split: str, tweets: Sequence[ContextedTweet]) ->
 def _build_post(tweet: ContextedTweet, number: str, image_id: str | None) -> PostWithContexts:
     gold = None if tweet.tags is None else tuple(decode_bio(tweet.tags, {}))
     post = Post.from_words(image_id or number, tweet.words, gold)
-    # Contexts are stored by image id, so a tweet without one gets its number instead.
-    return replace(post, image_id=image_id or (number if tweet.contexts else None)), tweet.contexts
+    # Contexts are stored by the name of the image, so a tweet without one gets its number instead.
+    name = image_id or (number if tweet.contexts else None)
+    return replace(post, pictures=(Picture(name),) if name else ()), tweet.contexts
 
 
 def _pair_by_words(
@@ -175,8 +177,9 @@ def _pair_by_words(
         if gold is not None:
             gold = tuple(replace(span, type=like.card.types.get(span.type, span.type)) for span in gold)
             relabeled += post.gold is not None and gold != post.gold
-        image_id = post.image_id or tweet.image_id
-        result.append((replace(tweet, id=post.id, image_id=image_id, gold=gold), contexts))
+        # The files stay in the other dataset, under the names that they have there.
+        pictures = tuple(Picture(one.name) for one in post.pictures) or tweet.pictures
+        result.append((replace(tweet, id=post.id, pictures=pictures, gold=gold), contexts))
     left = {id(post) for candidates in waiting.values() for post in candidates}
     missing = [post for post in posts if id(post) in left]
     paired = len(posts) - len(missing)
@@ -197,11 +200,12 @@ def _list_some(names: Sequence[str]) -> str:
 
 
 def _add_contexts(imported: ImportedDataset, pairs: Sequence[PostWithContexts], knowledge: bool) -> None:
-    """Add contexts by image id. Posts that share an image but have different contexts get none, and a note."""
+    """Add contexts by image name. Posts that share an image but have different contexts get none, and a note."""
     part = "knowledge" if knowledge else "texts"
     for post, contexts in pairs:
-        if (name := post.image_id) is None:
+        if not post.pictures:
             continue
+        name = post.pictures[0].name
         line = ContextLine.model_validate({"image": name, part: contexts})
         if imported.contexts.setdefault(name, line) != line:
             imported.contexts[name] = ContextLine(image=name, texts=())
@@ -222,8 +226,7 @@ def _post_line(post: Post, split: str) -> dict[str, Any]:
     line: dict[str, Any] = {"id": post.id, "split": split, "tokens": list(post.words)}
     if post.gold is not None:
         line["tags"] = encode_bio(len(post.words), post.gold)
-    if post.picture is not None:
-        line["image"] = post.picture.as_posix()
-    elif post.image_id:
-        line["image"] = f"{post.image_id}.jpg"
+    if post.pictures:
+        name = post.pictures[0].name
+        line["image"] = name if is_image_name(name) else f"{name}.jpg"
     return line

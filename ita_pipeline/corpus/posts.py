@@ -9,6 +9,7 @@ from typing import Literal
 
 from ita_pipeline.corpus.tokenizer import tokenize
 from stages.base import replace_surrogates
+from stages.picture_names import stem_of
 
 Split = Literal["train", "dev", "test"]
 
@@ -28,11 +29,18 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of a post: its name in the dataset, a path or an id, and its file, or None if that is missing."""
+
+    name: str
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Post:
     """A post. `offsets` are character positions of the words in `text`, end exclusive.
 
-    `gold` is None for an unlabeled post. `image_id` names the image in the dataset; `picture` is its file, or None
-    if the file is missing.
+    `gold` is None for an unlabeled post.
     """
 
     id: str
@@ -40,17 +48,26 @@ class Post:
     words: tuple[str, ...]
     offsets: tuple[tuple[int, int], ...]
     gold: tuple[Span, ...] | None = None
-    image_id: str | None = None
-    picture: Path | None = None
+    pictures: tuple[Picture, ...] = ()
+
+    @property
+    def picture(self) -> Path | None:
+        """The file of the first picture, or None if the post has none, or the file is missing."""
+        return self.pictures[0].file if self.pictures else None
+
+    @property
+    def image_id(self) -> str | None:
+        """The name of the first picture without folders and ending, as other projects name it."""
+        return stem_of(self.pictures[0].name) if self.pictures else None
 
     @classmethod
     def from_text(cls, text: str, picture: Path | str | None = None, id: str = "1") -> Post:  # noqa: A002
         """Split raw text into words with the tweet tokenizer."""
         text = replace_surrogates(text)
-        path = Path(picture) if picture is not None else None
+        pictures = () if picture is None else (Picture(str(picture), Path(picture)),)
         offsets = tuple(tokenize(text))
         words = tuple(text[start:end] for start, end in offsets)
-        return cls(id, text, words, offsets, image_id=path.stem if path else None, picture=path)
+        return cls(id, text, words, offsets, pictures=pictures)
 
     @classmethod
     def from_words(cls, post_id: str, words: tuple[str, ...], gold: tuple[Span, ...] | None = None) -> Post:

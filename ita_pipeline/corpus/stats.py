@@ -46,8 +46,8 @@ def _compute_split(posts: Sequence[Post], known: set[tuple[str, ...]]) -> SplitS
         types=dict(sorted(types.items())),
         without_mention=sum(not post.gold for post in labeled),
         unseen=sum(mention not in known for post in labeled for mention in _iterate_mentions(post)),
-        named_pictures=sum(post.image_id is not None for post in posts),
-        pictures=len({post.picture for post in posts} - {None}),
+        named_pictures=sum(bool(post.pictures) for post in posts),
+        pictures=len({picture.file for post in posts for picture in post.pictures} - {None}),
     )
 
 

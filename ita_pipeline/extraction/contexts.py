@@ -10,6 +10,7 @@ from typing import Any
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.plan import Plan, PlanOptions, make_plan
 from ita_pipeline.cache.store import Store
+from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.corpus.contexts import ContextConfig, render
 from ita_pipeline.corpus.posts import Post
@@ -29,6 +30,7 @@ from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef, PostRef
 from stages.base import Failure, Item, Result, Stage, Value
 from stages.external import ExternalConfig, ExternalStage, ExternalValue
+from stages.picture_names import match_names
 
 # The results of stages by name.
 Results = Mapping[str, Value | Failure]
@@ -36,21 +38,23 @@ Results = Mapping[str, Value | Failure]
 
 @dataclass(frozen=True, slots=True)
 class PostContexts:
-    """The results for posts and their images: by image file, by post and, for imported contexts, by image id."""
+    """The results for posts and their images: by image file, by post and, for imported contexts, by image name."""
 
     config: ContextConfig
     extraction: Extraction
     keys: Mapping[str, StageKey] = field(default_factory=dict)
     by_file: Mapping[Path, Results] = field(default_factory=dict)
-    by_id: Mapping[str, Results] = field(default_factory=dict)
+    by_name: Mapping[str, Results] = field(default_factory=dict)
     by_post: Mapping[Post, Results] = field(default_factory=dict)
     posts: Mapping[Post, PostRef] = field(default_factory=dict)
 
     def results(self, post: Post) -> dict[str, Value | Failure]:
         """The results for a post and its image; imported ones replace computed ones."""
-        computed = self.by_file.get(post.picture, {}) if post.picture else {}
-        imported = self.by_id.get(post.image_id, {}) if post.image_id else {}
-        return {**computed, **self.by_post.get(post, {}), **imported}
+        results = dict(self.by_post.get(post, {}))
+        for picture in post.pictures[:1]:
+            computed = self.by_file.get(picture.file, {}) if picture.file else {}
+            results = {**computed, **results, **self.by_name.get(picture.name, {})}
+        return results
 
     def render(self, post: Post) -> tuple[str, ...]:
         """The contexts of a post as texts."""
@@ -84,14 +88,15 @@ class ContextPlan:
     """The plan for the contexts of some posts.
 
     `captions` is the name of a file of imported contexts, if any, and `imported` the plan of the stage that reads
-    it; `captioned` are the image ids that it has contexts for, and `parts` the kinds of contexts that it replaces.
+    it; `captioned` maps the images' names to those in that file, and `parts` are the kinds of contexts that it
+    replaces.
     """
 
     config: ContextConfig
     pictures: ExtractionPlan
     captions: str = ""
     imported: Plan = field(default_factory=lambda: Plan(()))
-    captioned: tuple[str, ...] = ()
+    captioned: Mapping[str, str] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
 
     @property
@@ -113,6 +118,7 @@ def plan_contexts(  # noqa: PLR0913
 
     Raises:
         StageError: a model, a tool or the caption file is missing.
+        UsageError: a name in the caption file stands for two images.
     """
     external = ExternalStage(ExternalConfig(file=str(captions))) if captions is not None else None
     parts = tuple(name for name in config.order if external is not None and name in external.parts)
@@ -127,10 +133,15 @@ def plan_contexts(  # noqa: PLR0913
     file = captions.name if captions is not None else ""
     if external is None or not parts:
         return ContextPlan(config, pictures, file)
-    known = external.entries
-    ids = tuple(dict.fromkeys(post.image_id for post in source.posts if post.image_id and post.image_id in known))
-    imported = make_plan([external], [ImageRef(image_id, LocalFile(Path(image_id))) for image_id in ids], store)
-    return ContextPlan(config, pictures, file, imported, ids, parts)
+    names = (picture.name for post in source.posts for picture in post.pictures)
+    try:
+        captioned = match_names(names, external.entries)
+    except ValueError as error:
+        hint = "write the pictures' paths as in the dataset, or leave the file out: --captions none"
+        raise UsageError(f"{captions}: {error}", hint) from error
+    keys = dict.fromkeys(captioned.values())
+    imported = make_plan([external], [ImageRef(key, LocalFile(Path(key))) for key in keys], store)
+    return ContextPlan(config, pictures, file, imported, captioned, parts)
 
 
 def _filter_stages(stages: Sequence[Stage[Any]], names: set[str]) -> list[Stage[Any]]:
@@ -161,21 +172,27 @@ def read_contexts(plan: ContextPlan, store: Store) -> PostContexts:
             by_key[item_key][part.stage.name] = record.result
     by_file = {image.path: by_key[image.key] for image in plan.pictures.images if image.path is not None}
     by_post = {post: by_key[ref.key] for post, ref in plan.pictures.posts.items()}
-    by_id: dict[str, Results] = {}
+    by_name: dict[str, Results] = {}
     for stage_plan in plan.imported.stages:
         keys["external"] = stage_plan.key
-        records = store.results(stage_plan.stage, stage_plan.key, list(plan.captioned))
-        by_id = {image_id: select_parts(record.result, plan.parts) for image_id, record in records.items()}
-    return PostContexts(plan.config, Extraction((), (), (), ()), keys, by_file, by_id, by_post, plan.pictures.posts)
+        records = store.results(stage_plan.stage, stage_plan.key, list(dict.fromkeys(plan.captioned.values())))
+        by_name = {
+            name: select_parts(records[key].result, plan.parts)
+            for name, key in plan.captioned.items()
+            if key in records
+        }
+    return PostContexts(
+        plan.config, Extraction((), (), (), ()), keys, by_file, by_name, by_post, plan.pictures.posts
+    )
 
 
 def read_imported(plan: ContextPlan) -> dict[str, Results]:
-    """Read imported contexts from their file instead of the store, by image id."""
+    """Read imported contexts from their file instead of the store, by image name."""
     imported: dict[str, Results] = {}
     for stage_plan in plan.imported.stages:
-        results = stage_plan.stage.run([Item(image_id, image_id, None) for image_id in plan.captioned])
-        for image_id, result in zip(plan.captioned, results, strict=True):
-            imported[image_id] = select_parts(result, plan.parts)
+        results = stage_plan.stage.run([Item(key, key, None) for key in plan.captioned.values()])
+        for name, result in zip(plan.captioned, results, strict=True):
+            imported[name] = select_parts(result, plan.parts)
     return imported
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from ita_pipeline.cache.manifest import Manifest
 from ita_pipeline.core.config import config_files
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.corpus.datasets import Dataset, drop_missing_image, load_dataset
+from ita_pipeline.corpus.datasets import Dataset, drop_missing_images, load_dataset
 from ita_pipeline.corpus.formats import parse_posts
 from ita_pipeline.extraction.items import PostSource
 from ita_pipeline.sources.classify import TargetKind, classify
@@ -32,7 +32,7 @@ def resolve_target(
     path, kind = Path(target), classify(target)
     if kind is TargetKind.POSTS_FILE:
         records = list(parse_posts(path, "jsonl"))
-        posts = tuple(drop_missing_image(record.post) for record in records)
+        posts = tuple(drop_missing_images(record.post) for record in records)
         train = tuple(post for post, record in zip(posts, records, strict=True) if record.split == "train")
         return _with_images(PostSource(posts, train, str(path.absolute())), target, posts_are_read)
     if kind is TargetKind.POSTS_FOLDER and posts_are_read:

@@ -60,7 +60,7 @@ def report_run(run: Run, writer: ReportWriter, dataset: Dataset | None = None) -
     items = list(read_posts(run, dataset, writer.notes))
     posts = [item.post for item in items]
     reader = CacheReader.for_run(record, writer.workspace.store, writer.notes)
-    lookup = reader.look_up(*picture_sources(posts), posts)
+    lookup = reader.look_up(picture_sources(posts), posts, dataset.posts if dataset else ())
     gallery = writer.make_gallery(items, lookup)
     section = make_run_section(run, dataset.card.about if dataset else "", items)
     return writer.write(f"{record.dataset}, run {record.key[:8]}", gallery, section)
@@ -82,7 +82,7 @@ def _report_dataset(target: str, writer: ReportWriter) -> Report:
     ]
     posts = [item.post for item in items]
     reader = CacheReader(writer.workspace.store, DEFAULT_CONTEXTS, writer.notes)
-    lookup = reader.look_up(*picture_sources(posts), posts)
+    lookup = reader.look_up(picture_sources(posts), posts)
     if not lookup.contexts.keys:
         writer.notes.add(f"nothing was extracted from the pictures of {dataset.name} yet")
     return writer.write(dataset.name, writer.make_gallery(items, lookup), about=dataset.card.about)

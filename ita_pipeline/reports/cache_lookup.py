@@ -23,6 +23,7 @@ from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef, PostRef
 from stages.base import Failure, Stage, StageError, Subject, Value
+from stages.picture_names import match_names
 
 EXTERNAL = "external"
 
@@ -68,11 +69,12 @@ class CacheReader:
         return cls(store, record.contexts, notes, {name: key for name, key in keys.items() if key is not None})
 
     def look_up(
-        self, sources: Mapping[Path, ImageSource], ids: Sequence[str] = (), posts: Sequence[Post] = ()
+        self, sources: Mapping[Path, ImageSource], posts: Sequence[Post] = (), dataset: Sequence[Post] = ()
     ) -> CacheLookup:
-        """Look up pictures, contexts imported for these picture ids, and results for these posts.
+        """Look up pictures, and for these posts the results on them and the contexts imported for their pictures.
 
-        The paths in `sources` are only names if a picture is not a local file.
+        The paths in `sources` are only names if a picture is not a local file. `dataset` are all posts of the
+        dataset, among which the names of pictures are unique or not.
 
         Raises:
             CorruptCacheError: a record is damaged.
@@ -87,12 +89,13 @@ class CacheReader:
         image_keys = list(dict.fromkeys(image.key for image in images.values()))
         keys: dict[str, StageKey] = {}
         by_file: dict[Path, dict[str, Value | Failure]] = {path: {} for path in images}
-        by_id: dict[str, Results] = {}
+        by_name: dict[str, Results] = {}
+        names = {picture.name for post in (*posts, *dataset) for picture in post.pictures}
         of_posts: dict[str, Mapping[str, Record]] = {}
-        for stage, key, records in self._read_records(image_keys, ids):
+        for stage, key, records in self._read_records(image_keys, names):
             keys[stage.name] = key
             if stage.name == EXTERNAL:
-                by_id = {name: select_parts(record.result, CONTEXTS) for name, record in records.items()}
+                by_name = {name: select_parts(record.result, CONTEXTS) for name, record in records.items()}
             elif stage.subject is Subject.POST:
                 of_posts[stage.name] = records
             else:
@@ -100,26 +103,31 @@ class CacheReader:
                     if image.key in records:
                         by_file[path][stage.name] = records[image.key].result
         by_post = self._read_post_results(posts, of_posts, images)
-        contexts = PostContexts(self.config, Extraction((), (), (), ()), keys, by_file, by_id, by_post)
+        contexts = PostContexts(self.config, Extraction((), (), (), ()), keys, by_file, by_name, by_post)
         return CacheLookup(contexts, images, unreadable)
 
     def _read_records(
-        self, images: Sequence[str], ids: Sequence[str]
+        self, images: Sequence[str], names: Iterable[str]
     ) -> Iterator[tuple[Stage[Any], StageKey, Mapping[str, Record]]]:
-        """Yield each stage with its key and its records."""
+        """Yield each stage with its key and its records, by image key, post key or picture name."""
         used = set[str]()
         keys = [stored.key for stored in self.store.list_keys()] if self.keys is None else self.keys.values()
         for key in keys:
             stage = None if key.stage in used else self._build_stage(key.stage)
             if stage is None:
                 continue
-            items = ids if key.stage == EXTERNAL else images
+            reads_images = stage.subject is not Subject.POST and key.stage != EXTERNAL
             try:
-                records = self.store.results(stage, key, None if stage.subject is Subject.POST else items)
+                records = self.store.results(stage, key, images if reads_images else None)
+                if key.stage == EXTERNAL:
+                    records = {name: records[known] for name, known in match_names(names, records).items()}
             except CorruptCacheError:
                 if key.components.get("version") == stage.version:
                     raise
                 self.notes.add(f"what the stage {key.stage} said is of another version of it, and is left out")
+                continue
+            except ValueError as error:
+                self.notes.add(f"imported contexts are left out: {error}")
                 continue
             if records or self.keys is not None:
                 used.add(key.stage)
@@ -157,9 +165,6 @@ class CacheReader:
             return None
 
 
-def picture_sources(posts: Iterable[Post]) -> tuple[dict[Path, LocalFile], list[str]]:
-    """Return the picture files and the distinct picture ids of posts."""
-    posts = list(posts)
-    paths = [post.picture for post in posts if post.picture is not None]
-    ids = dict.fromkeys(post.image_id for post in posts if post.image_id)
-    return {path: LocalFile(path) for path in paths}, list(ids)
+def picture_sources(posts: Iterable[Post]) -> dict[Path, LocalFile]:
+    """Return the picture files of posts."""
+    return {post.picture: LocalFile(post.picture) for post in posts if post.picture is not None}

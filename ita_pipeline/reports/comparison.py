@@ -41,7 +41,7 @@ def report_comparison(comparison: Comparison, writer: ReportWriter) -> Report:
     changed = list(_list_changed_posts(posts_a, posts_b))
     reader = CacheReader.for_run(b, writer.workspace.store, writer.notes)
     posts = [item.post for item in changed]
-    lookup = reader.look_up(*picture_sources(posts), posts)
+    lookup = reader.look_up(picture_sources(posts), posts, dataset.posts if dataset else ())
     if a.components.get("contexts") != b.components.get("contexts"):
         writer.notes.add("A read other contexts than B; those of B are shown")
     gallery = writer.make_gallery(changed, lookup, RUN_COMPARISON)

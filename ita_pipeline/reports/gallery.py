@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ita_pipeline.core.config import read_yaml
 from ita_pipeline.core.text import escape_name
-from ita_pipeline.corpus.posts import Post
+from ita_pipeline.corpus.posts import Picture, Post
 from ita_pipeline.reports.cache_lookup import CacheLookup
 from ita_pipeline.reports.findings import Findings, StageFailure, collect_findings
 from ita_pipeline.reports.posts import ReportMention, ReportPost, judge_answers
@@ -131,7 +131,7 @@ def make_picture_gallery(folder: Path, lookup: CacheLookup, thumbnails: Thumbnai
     for path, image in lookup.images.items():
         counts[image.key] += 1
         copy = f"-{counts[image.key]}" if counts[image.key] > 1 else ""
-        post = Post("", "", (), (), image_id=None, picture=path)
+        post = Post("", "", (), (), pictures=(Picture(str(path), path),))
         name = _format_path(folder, path)
         entries.append(_make_picture_entry(post, f"{image.key[:12]}{copy}", name, lookup, thumbnails))
     for number, (path, reason) in enumerate(lookup.unreadable.items(), 1):
@@ -236,7 +236,7 @@ def _make_picture_entry(
 
 def _explain_missing_picture(post: Post, thumbnail: Thumbnail | None, lookup: CacheLookup) -> str:
     if post.picture is None:
-        return f"the picture {escape_name(post.image_id)} is not there" if post.image_id else ""
+        return f"the picture {escape_name(post.pictures[0].name)} is not there" if post.pictures else ""
     if post.picture not in lookup.images:
         return lookup.unreadable.get(post.picture, "its picture was not looked at")
     return thumbnail.problem if thumbnail else "its picture was left out of this page"

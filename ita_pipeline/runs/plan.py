@@ -270,16 +270,16 @@ def _report_images(dataset: Dataset, contexts: ContextPlan, notes: Notes) -> Non
         UsageError: no imported caption belongs to a post.
     """
     posts = dataset.posts
-    named = sum(post.image_id is not None for post in posts)
-    existing = sum(post.picture is not None for post in posts)
+    pictures = [picture for post in posts for picture in post.pictures]
+    named = len(pictures)
+    existing = sum(picture.file is not None for picture in pictures)
     if named and existing < named:
         notes.add(f"{existing} of {named} pictures are there; posts without one are read without its contexts")
     if not contexts.parts:
         return
-    captioned = set(contexts.captioned)
-    count = sum(post.image_id in captioned for post in posts)
+    count = sum(picture.name in contexts.captioned for picture in pictures)
     kinds = " and ".join({"caption": "captions", "extra": "texts"}.get(name, name) for name in contexts.parts)
     message = f"{kinds} for {count} of {named} pictures imported from {contexts.captions}"
-    if not captioned:
+    if not count:
         raise UsageError(f"{message}: its ids are not those of the dataset", "--captions none leaves the file out")
     notes.add(f"{message} (--captions none leaves them out)")

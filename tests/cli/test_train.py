@@ -220,7 +220,7 @@ def test_imported_captions_replace_missing_pictures(workspace: Path):
         for file in Path(".ita/cache/external").glob("*/*.jsonl")
         for line in file.read_text().splitlines()
     ]
-    assert {record["image"] for record in records} == {str(o + n) for o in (0, 100, 200) for n in range(5)}
+    assert {record["image"] for record in records} == {f"{o + n}.jpg" for o in (0, 100, 200) for n in range(5)}
     (run,) = Path("runs/twitter17").glob("*/run.json")
     assert json.loads(run.read_text())["with_context"] == 15
     Path("others.txt").write_text("no-such-id.jpg :a face")

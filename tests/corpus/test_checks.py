@@ -85,6 +85,12 @@ def test_images_leak_by_content_and_missing_ones_by_name():
     ]
 
 
+def test_missing_images_of_equal_stem_are_no_leak():
+    train, test = make_post("a", image="train/1.jpg"), make_post("b", image="test/1.jpg")
+    found = names(list(checks.check_images({"train": [train], "test": [test]}, ImageChecks())))
+    assert found == [("missing-picture", "train", "a"), ("missing-picture", "test", "b")]
+
+
 def test_a_file_that_is_not_an_image_is_reported_with_the_reason():
     bad = ImageChecks(bad={Path("a.jpg"): "not a picture"})
     (found,) = checks.check_images({"train": [make_post("a", image="a", picture="a.jpg")]}, bad)

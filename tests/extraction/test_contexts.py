@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from ita_pipeline.cache.store import Store
+from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.corpus.contexts import ContextConfig
-from ita_pipeline.corpus.posts import Post
+from ita_pipeline.corpus.posts import Picture, Post
 from ita_pipeline.engines.executor import InProcessExecutor
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.extraction.contexts import make_contexts, plan_contexts, read_contexts
@@ -19,7 +22,7 @@ STAGES = [SizeStage(), DoubleStage()]
 
 def post(id: str, image: Path) -> Post:
     text = Post.from_text(f"post {id}")
-    return Post(id, text.text, text.words, text.offsets, picture=image, image_id=image.stem)
+    return Post(id, text.text, text.words, text.offsets, pictures=(Picture(image.name, image),))
 
 
 def test_only_the_stages_of_the_contexts_and_those_that_they_read_run(tmp_path: Path):
@@ -36,11 +39,32 @@ def test_imported_contexts_replace_computed_ones(tmp_path: Path):
     posts = (post("1", draw(Path("a.png"))), post("2", draw(Path("b.png"))))
     config = ContextConfig(order=("caption", "size"))
     plan = plan_contexts(PostSource(posts), STAGES, config, store, captions)
-    assert (plan.captions, plan.captioned, plan.parts) == ("captions.txt", ("a",), ("caption",))
+    assert (plan.captions, plan.captioned, plan.parts) == ("captions.txt", {"a.png": "a.jpg"}, ("caption",))
     contexts = make_contexts(plan, store, LocalEngine(InProcessExecutor()), NoProgress())
     assert [sorted(contexts.results(each)) for each in posts] == [["caption", "size"], ["size"]]
     assert contexts.render(posts[0])[0] == "a red sign"
     assert read_contexts(plan, store).by_file == contexts.by_file
+
+
+def captioned(tmp_path: Path, pictures: list[str], captions: str) -> list[tuple[str, ...]]:
+    """The captions of posts, each with one of these pictures."""
+    posts = [Post(name, "hi", ("hi",), ((0, 2),), pictures=(Picture(name),)) for name in pictures]
+    file, store, config = tmp_path / "captions.txt", Store(tmp_path / "store"), ContextConfig(order=("caption",))
+    file.write_text(captions)
+    plan = plan_contexts(PostSource(tuple(posts)), [], config, store, file)
+    contexts = make_contexts(plan, store, LocalEngine(InProcessExecutor()), NoProgress())
+    return [contexts.render(post) for post in posts]
+
+
+def test_images_of_equal_stem_have_captions_of_their_own(tmp_path: Path):
+    names = ["train/1.jpg", "dev/1.jpg", "test/1.jpg", "test/1.png"]
+    lines = "train/1.jpg :a\ndev/1.jpg :b\ntest/1.png :d\ntest/1.png :e\n"
+    assert captioned(tmp_path, names, lines) == [("a",), ("b",), (), ("d", "e")]
+
+
+def test_a_caption_that_may_be_of_two_images_is_refused(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"1\.jpg may be train/1\.jpg or dev/1\.jpg"):
+        captioned(tmp_path, ["train/1.jpg", "dev/1.jpg"], "1.jpg :a\n")
 
 
 def test_missing_contexts_have_a_reason(tmp_path: Path):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ita_pipeline.corpus.contexts import ContextConfig
-from ita_pipeline.corpus.posts import Post, Span
+from ita_pipeline.corpus.posts import Picture, Post, Span
 from ita_pipeline.extraction.contexts import PostContexts, Results
 from ita_pipeline.extraction.items import Extraction
 from ita_pipeline.reports.cache_lookup import CacheLookup
@@ -26,9 +26,10 @@ IMAGE = ImageRef("a" * 64, LocalFile(A))
 RIGHT, WRONG = (ReportMention(start=1, end=2, type=name) for name in ("PER", "LOC"))
 
 
-def make_post(picture: Path | None = A, image_id: str | None = "a") -> Post:
+def make_post(picture: Path | None = A, name: str = "a") -> Post:
     post = Post.from_text("hi kim")
-    return Post("7", post.text, post.words, post.offsets, (Span(1, 2, "PER"),), image_id, picture)
+    pictures = (Picture(name, picture),) if name else ()
+    return Post("7", post.text, post.words, post.offsets, (Span(1, 2, "PER"),), pictures)
 
 
 def make_lookup(results: Results, unreadable: dict[Path, str] | None = None) -> CacheLookup:
@@ -60,7 +61,7 @@ def test_an_entry_has_its_filters_types_and_the_lowest_score():
     ("post", "thumbnail", "problem"),
     [
         (make_post(picture=None), None, "the picture a is not there"),
-        (make_post(picture=None, image_id=None), None, ""),
+        (make_post(name=""), None, ""),
         (make_post(picture=B), None, "too many bytes"),
         (make_post(), None, "left out of this page"),
         (make_post(), Thumbnail("", "damaged picture"), "damaged picture"),

@@ -10,14 +10,14 @@ import pytest
 from ita_pipeline.cache.keys import digest
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.contexts import ReservedContext
-from ita_pipeline.corpus.posts import Post, Span
+from ita_pipeline.corpus.posts import Picture, Post, Span
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.metrics.scores import score
 from ita_pipeline.ner.views import ViewEncoder
 from ita_pipeline.runs.run import RunScores, ViewScores, find_run, run_at, run_components
 from tests.support.tiny_encoder import build_bert
 
-POST = Post("1", "hi Ada", ("hi", "Ada"), ((0, 2), (3, 6)), gold=(Span(1, 2, "PER"),), picture=Path("a.jpg"))
+POST = Post("1", "hi Ada", ("hi", "Ada"), ((0, 2), (3, 6)), (Span(1, 2, "PER"),), (Picture("a.jpg"),))
 CONFIG = TrainingConfig()
 
 
@@ -43,7 +43,7 @@ def test_the_key_depends_on_all_training_inputs():
 
 
 def test_the_key_does_not_depend_on_the_path_of_an_image():
-    moved = Post("1", POST.text, POST.words, POST.offsets, gold=POST.gold, picture=Path("elsewhere/b.jpg"))
+    moved = Post("1", POST.text, POST.words, POST.offsets, gold=POST.gold, pictures=(Picture("x/b.jpg"),))
     assert key(post=moved) == key()
 
 

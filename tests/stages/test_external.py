@@ -28,20 +28,44 @@ def captions(found: ExternalStage, name: str) -> list[str]:
 
 def test_lines_of_image_and_caption_are_read(tmp_path: Path):
     found = stage(tmp_path / "c.txt", "1.jpg :a dog: on a mat\n\n17_06_2.jpg:two people\r\n3.jpg :\n")
-    assert captions(found, "1") == ["a dog: on a mat"]
-    assert captions(found, "17_06_2") == ["two people"]
-    assert captions(found, "3") == []
+    assert captions(found, "1.jpg") == ["a dog: on a mat"]
+    assert captions(found, "17_06_2.jpg") == ["two people"]
+    assert captions(found, "3.jpg") == []
 
 
 def test_a_json_object_may_have_one_or_several_captions(tmp_path: Path):
     found = stage(tmp_path / "c.json", json.dumps({"1.jpg": "a dog", "2.jpg": ["one", "two"]}))
-    assert captions(found, "1") == ["a dog"]
-    assert captions(found, "2") == ["one", "two"]
+    assert captions(found, "1.jpg") == ["a dog"]
+    assert captions(found, "2.jpg") == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "1.jpg :a dog\n1.jpg :a cat\n1.jpg :a dog\n",
+        '{"1.jpg": "a dog", "1.jpg": "a cat"}',
+        '{"schema": "ita.contexts/1"}\n{"image": "1.jpg", "captions": [{"text": "a dog", "score": null}]}\n'
+        '{"image": "1", "captions": [{"text": "a cat", "score": null}]}\n',
+    ],
+)
+def test_several_captions_of_one_image_are_all_kept(tmp_path: Path, content: str):
+    assert captions(stage(tmp_path / "c.txt", content), "1.jpg") == ["a dog", "a cat"]
+
+
+def test_images_of_equal_stem_are_different_images(tmp_path: Path):
+    found = stage(tmp_path / "c.txt", "train/1.jpg :a\n./dev\\1.jpg :b\n1.png :c\n1.jpg :d\n")
+    names = ("train/1.jpg", "dev/1.jpg", "1.png", "1.jpg")
+    assert [captions(found, name) for name in names] == [["a"], ["b"], ["c"], ["d"]]
+
+
+def test_a_name_without_ending_may_not_stand_for_two_images(tmp_path: Path):
+    with pytest.raises(StageError, match=r"1 may be 1\.png or 1\.jpg"):
+        _ = stage(tmp_path / "c.txt", "1.png :c\n1.jpg :d\n1 :e\n").entries
 
 
 def test_the_source_is_the_file_name_and_a_missing_id_a_failure(tmp_path: Path):
     found = stage(tmp_path / "c.txt", "1.jpg :a dog")
-    known, unknown = found.run([Item(name, name, lambda: None) for name in ("1", "2")])  # type: ignore[arg-type]
+    known, unknown = found.run([Item(name, name, lambda: None) for name in ("1.jpg", "2.jpg")])  # type: ignore[arg-type]
     assert isinstance(known, ExternalValue)
     assert known.source == "c.txt"
     assert list(known.parts) == ["caption"]
@@ -96,7 +120,7 @@ def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path):
 
 def test_a_lone_surrogate_is_replaced(tmp_path: Path):
     found = stage(tmp_path / "c.json", '{"1.jpg": "so \\ud83d happy"}')
-    assert captions(found, "1") == ["so \ufffd happy"]
+    assert captions(found, "1.jpg") == ["so \ufffd happy"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
-from ita_pipeline.corpus.posts import Post, Span, join_words
+from ita_pipeline.corpus.posts import Picture, Post, Span, join_words
 from stages.external import ExternalConfig, ExternalStage
 
 TWEETS = "IMGID:11\nAda\tB-OTHER\nspoke\tO\n\nIMGID:12\nBo\tO\nIMGID:13\nlast\tO\n"
@@ -35,5 +35,5 @@ def make_post(text: str, id: str = "", *gold: Span, image: str | None = None, pi
     """Make a post of words separated by spaces; its id is the text unless another is given."""
     words = tuple(text.split())
     whole, offsets = join_words(words)
-    path = Path(picture) if picture else None
-    return Post(id or text, whole, words, offsets, gold, image_id=image, picture=path)
+    pictures = (Picture(image or "", Path(picture) if picture else None),) if image or picture else ()
+    return Post(id or text, whole, words, offsets, gold, pictures)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError, raise_unless_tolerated
-from ita_pipeline.corpus.posts import ParsedPost, Post, Span, select_taggable
+from ita_pipeline.corpus.posts import ParsedPost, Picture, Post, Span, select_taggable
 
 TAG = re.compile(r"(?:O|[BI]-\S+)")
 
@@ -147,7 +147,8 @@ def _build_post(
         reason = f"{tags[orphan]} of {words[orphan]!r} continues no mention"
         on_error(LineError(LineErrorKind.ORPHAN_TAG, str(path), lines[orphan], reason, ORPHANS))
     gold = tuple(decode_bio(tags, types)) if all(tags) else None
-    return replace(Post.from_words(sentence.image_id or str(number), words, gold), image_id=sentence.image_id)
+    pictures = (Picture(sentence.image_id),) if sentence.image_id else ()
+    return replace(Post.from_words(sentence.image_id or str(number), words, gold), pictures=pictures)
 
 
 def decode_bio(tags: Sequence[str], types: Mapping[str, str]) -> Iterator[Span]:

@@ -14,7 +14,7 @@ from typing import Any
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.formats.conll import TAG, decode_bio
 from ita_pipeline.corpus.formats.kbner import escape_word
-from ita_pipeline.corpus.posts import Post
+from ita_pipeline.corpus.posts import Picture, Post
 from ita_pipeline.sources.columns import ID_COLUMNS, IMAGE_COLUMNS, TAG_COLUMNS, WORD_COLUMNS
 from ita_pipeline.sources.decode import FORMATS, MAX_BYTES
 from ita_pipeline.sources.hub_datasets import load
@@ -98,7 +98,7 @@ def _read_split(rows: Any, split: str, folder: Path) -> Iterator[Post]:
     used = (columns.words or columns.text, columns.id, columns.image)
     rows = rows.select_columns([name for name in dict.fromkeys(used) if name])
     for _, post in _read_rows(rows, columns, split, folder):
-        yield replace(post, picture=folder / post.picture) if post.picture else post
+        yield replace(post, pictures=tuple(Picture(one.name, folder / one.name) for one in post.pictures))
 
 
 def _read_rows(rows: Any, columns: _Columns, split: str, folder: Path) -> Iterator[tuple[Mapping[str, Any], Post]]:
@@ -114,7 +114,7 @@ def _read_rows(rows: Any, columns: _Columns, split: str, folder: Path) -> Iterat
         else:
             post = Post.from_words(post_id, tuple(escape_word(str(word)) for word in row[columns.words] or ()))
         path = _save_image(row[columns.image], f"{split}-{number}", folder) if columns.image else None
-        yield row, replace(post, image_id=path.stem, picture=path) if path else post
+        yield row, replace(post, pictures=(Picture(path.as_posix(), path),)) if path else post
 
 
 def _find_tag_names(rows: Any, tags: str | None) -> list[str] | None:

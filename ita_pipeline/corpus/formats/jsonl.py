@@ -19,7 +19,7 @@ from ita_pipeline.core.files import join_inside
 from ita_pipeline.core.text import map_texts
 from ita_pipeline.corpus.formats.conll import ORPHANS, TAG, TO_UTF8, decode_bio, find_orphans
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError, raise_unless_tolerated
-from ita_pipeline.corpus.posts import ParsedPost, Post, Span, Split, join_words, select_taggable
+from ita_pipeline.corpus.posts import ParsedPost, Picture, Post, Span, Split, join_words, select_taggable
 from ita_pipeline.corpus.tokenizer import tokenize
 from ita_pipeline.sources.hub_datasets import SPLIT_ALIASES
 from stages.base import replace_surrogates
@@ -145,8 +145,7 @@ def _build_post(line: PostLine, number: int, folder: Path, types: Mapping[str, s
         words=tuple(text[start:end] for start, end in offsets),
         offsets=offsets,
         gold=gold,
-        image_id=Path(line.image).stem if line.image else None,
-        picture=_resolve_image(folder, line.image) if line.image else None,
+        pictures=(Picture(line.image, _resolve_image(folder, line.image)),) if line.image else (),
     )
     return ParsedPost(post, _resolve_split(line.split))
 

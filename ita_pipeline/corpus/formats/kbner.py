@@ -16,6 +16,7 @@ from pathlib import Path
 from ita_pipeline.corpus.formats.conll import CONTEXT_TAGS, REPLACEMENT, TaggedSentence, encode_bio, read_sentences
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind
 from ita_pipeline.corpus.posts import Post, PostWithContexts, select_taggable
+from stages.picture_names import shorten_names
 
 EOS = "<EOS>"
 
@@ -98,6 +99,7 @@ def write_export(
     folder: Path, name: str, splits: Mapping[str, Sequence[PostWithContexts]], form: ExportForm
 ) -> list[Path]:
     """Write the files of each split. Returns their paths."""
+    ids = shorten_names(picture.name for pairs in splits.values() for post, _ in pairs for picture in post.pictures)
     files: dict[Path, str] = {}
     for split, pairs in splits.items():
         file, with_contexts = f"{split}.txt", format_contexted_tweets(pairs, form.mark)
@@ -106,7 +108,8 @@ def write_export(
         else:
             files[folder / name / file] = format_contexted_tweets([(post, ()) for post, _ in pairs], form.mark)
             files[folder / f"{name}_doc" / file] = with_contexts
-            files[folder / "img" / file] = "".join(f"{post.image_id or ''}\n" for post, _ in pairs)
+            names = (post.pictures[0].name if post.pictures else "" for post, _ in pairs)
+            files[folder / "img" / file] = "".join(f"{ids.get(name, '')}\n" for name in names)
     for path, text in files.items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, "utf-8")

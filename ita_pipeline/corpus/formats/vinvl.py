@@ -18,11 +18,11 @@ from typing import Any, BinaryIO
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.formats.conll import SAFE_ID
-from ita_pipeline.sources.classify import is_image_name
 from stages.base import StageError
 from stages.caption.schema import Caption
-from stages.external import MAX_BYTES, ContextLine, parse_contexts
+from stages.external import MAX_BYTES, ContextLine, merge_lines, parse_contexts
 from stages.objects.schema import Attribute, Object, ObjectsValue
+from stages.picture_names import match_names, normalize_name, stem_of
 
 # A hundred boxes with features of 2048 numbers in base64 are 1.1 MB.
 MAX_LINE_BYTES = 64 << 20
@@ -39,12 +39,18 @@ class ImportedContexts:
     lines: dict[str, ContextLine] = field(default_factory=dict)
     repeated: int = 0
 
-    def add(self, line: ContextLine) -> None:
-        """Add the parts of a line. They replace the same parts of earlier lines."""
-        parts = {name: value for name, value in line if name != "image" and value is not None}
-        earlier = self.lines.get(line.image, ContextLine(image=line.image))
-        self.repeated += any(getattr(earlier, name) is not None for name in parts)
-        self.lines[line.image] = earlier.model_copy(update=parts)
+    def add(self, lines: Mapping[str, ContextLine]) -> None:
+        """Add the lines of a file. Their parts replace the same parts of earlier files.
+
+        Raises:
+            ValueError: an image's name stands for two images of the earlier files, or the other way round.
+        """
+        known = match_names(lines, self.lines)
+        for name, line in lines.items():
+            parts = {part: value for part, value in line if part != "image" and value is not None}
+            earlier = self.lines.get(known.get(name, name), ContextLine(image=name))
+            self.repeated += any(getattr(earlier, part) is not None for part in parts)
+            self.lines[earlier.image] = earlier.model_copy(update=parts)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -62,8 +68,10 @@ def read_context_files(files: Sequence[Path], max_line_bytes: int = MAX_LINE_BYT
     """
     contexts = ImportedContexts()
     for file in files:
-        for line in _read_file(file, max_line_bytes):
-            contexts.add(line)
+        try:
+            contexts.add(merge_lines(_read_file(file, max_line_bytes)))
+        except ValueError as error:
+            raise UsageError(f"{file}: {error}", "write the same folders and endings in all files") from error
     return contexts
 
 
@@ -99,7 +107,7 @@ def _read_table(lines: BinaryIO, file: Path, max_line_bytes: int) -> Iterator[Co
             key, tab, value = content.decode("utf-8-sig" if number == 1 else "utf-8").partition("\t")
             if not tab:
                 raise ValueError("there is no tab behind the picture's key")
-            yield _parse_image(_parse_image_id(key), json.loads(value))
+            yield _parse_image(_parse_name(key), json.loads(value))
         except (ValueError, RecursionError) as error:
             raise UsageError(f"{where}: {error}", f"read are {FORMS}") from error
 
@@ -120,13 +128,10 @@ def _read_json(file: Path, start: bytes) -> Iterator[ContextLine]:
 
 def _parse_caption_list(entries: Any) -> Iterator[ContextLine]:
     """Several entries for an image are several captions of it, in order."""
-    captions: dict[str, list[Caption]] = {}
     for number, entry in enumerate(entries, 1):
         if not isinstance(entry, dict) or not isinstance(entry.get("caption"), str) or "image_id" not in entry:
             raise ValueError(f"entry {number} is not an object with image_id and caption")
-        captions.setdefault(_parse_image_id(str(entry["image_id"])), []).append(_parse_caption(entry))
-    for name, image_captions in captions.items():
-        yield ContextLine(image=name, captions=tuple(image_captions))
+        yield ContextLine(image=_parse_name(str(entry["image_id"])), captions=(_parse_caption(entry),))
 
 
 def _parse_image(name: str, content: Any) -> ContextLine:
@@ -199,10 +204,9 @@ def _parse_share(value: Any, name: str) -> float:
     return share
 
 
-def _parse_image_id(key: str) -> str:
-    """An image's id from its key, which may be a file name."""
-    name = key.strip().replace("\\", "/").rpartition("/")[2]
-    name = Path(name).stem if is_image_name(name) else name
-    if not SAFE_ID.fullmatch(name):
+def _parse_name(key: str) -> str:
+    """An image's name from its key, which may be a path."""
+    name = normalize_name(key)
+    if not SAFE_ID.fullmatch(stem_of(name)):
         raise ValueError(f"{key!r} is no name of a picture")
     return name

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.formats.conll import decode_bio, encode_bio, format_conll, read_conll
 from ita_pipeline.corpus.line_errors import LineError
-from ita_pipeline.corpus.posts import Post, Span, join_words
+from ita_pipeline.corpus.posts import Picture, Post, Span, join_words
 
 
 def read(content: str, **types: str) -> list[Post]:
@@ -95,7 +95,7 @@ def test_what_is_written_is_read_again(data: st.DataObject):
     tags = data.draw(st.lists(BIO, min_size=len(words), max_size=len(words)))
     text, offsets = join_words(words)
     spans = tuple(decode_bio(tags, {}))
-    post = Post("7", text, words, offsets, gold=spans, image_id="7")
+    post = Post("7", text, words, offsets, gold=spans, pictures=(Picture("7"),))
     (again,) = read(format_conll([(post, spans)]))
     assert again == post
 

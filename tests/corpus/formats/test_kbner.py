@@ -18,7 +18,7 @@ from ita_pipeline.corpus.formats.kbner import (
     format_contexted_tweets,
     read_contexted_tweets,
 )
-from ita_pipeline.corpus.posts import Post, join_words
+from ita_pipeline.corpus.posts import Picture, Post, join_words
 from tests.support.datasets import read_dataset, read_extra_contexts, write_twitter15
 from tests.support.fakes import ita_here
 
@@ -120,7 +120,7 @@ def test_a_dataset_exported_for_kb_ner_is_imported_unchanged():
     assert back.code == 0, back.err
     again = read_dataset("back")
     assert again.splits["test"] == tuple(
-        replace(post, picture=None, text=post.text) for post in dataset.splits["test"]
+        replace(post, pictures=(Picture(f"{post.image_id}.jpg"),)) for post in dataset.splits["test"]
     )
     assert read_extra_contexts("back") == {"11": ("a dog",), "12": ("EOS is a word",)}
 

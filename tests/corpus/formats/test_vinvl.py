@@ -53,7 +53,7 @@ def test_objects_of_vinvl_become_tags_with_attributes():
     write("c.jsonl", "".join(format_contexts(found.lines.values())))
     stage = ExternalStage(ExternalConfig(file="c.jsonl"))
     assert render(stage.entries["17_06_1"].parts, ContextConfig(attributes=2)) == ("man, blue striped shirt",)
-    assert render(stage.entries["2"].parts, ContextConfig()) == ()
+    assert render(stage.entries["2.jpg"].parts, ContextConfig()) == ()
 
 
 def test_the_size_of_the_image_is_taken_from_the_file():
@@ -81,7 +81,7 @@ def test_attributes_without_scores_count_as_certain():
     ],
 )
 def test_captions_of_oscar(name: str, content: str):
-    line = read_context_files([write(name, content)]).lines["1"]
+    line = read_context_files([write(name, content)]).lines["1.jpg"]
     assert [caption.text for caption in line.captions or ()] == ["a dog", "a cat"]
 
 
@@ -96,6 +96,19 @@ def test_several_files_are_merged_and_the_last_wins():
     assert line.objects is not None
     assert [caption.text for caption in line.captions or ()] == ["a cat"]
     assert found.repeated == 1
+
+
+def test_images_of_equal_stem_in_different_folders_stay_apart():
+    vinvl(THING, name="a/1.jpg")
+    found = read_context_files([vinvl(name="b/1.jpg"), write("c.txt", "data\\b\\1.jpg :a cat\n")])
+    parts = {name: [part for part, value in line if value] for name, line in found.lines.items()}
+    assert parts == {"a/1.jpg": ["image", "objects"], "b/1.jpg": ["image", "captions", "objects"]}
+
+
+def test_a_name_that_may_be_two_images_of_another_file_is_refused():
+    vinvl(THING, name="a/1.jpg")
+    with pytest.raises(UsageError, match=r"c\.txt: .*a/1\.jpg or b/1\.jpg"):
+        read_context_files([vinvl(name="b/1.jpg"), write("c.txt", "1.jpg :a cat\n")])
 
 
 @pytest.mark.parametrize(

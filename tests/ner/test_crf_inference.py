@@ -76,7 +76,8 @@ def test_scores_with_huge_gaps_are_summed_as_by_enumeration(table: list[list[flo
     log_z, best = log_sum(list(scores.values())), max(scores, key=lambda path: scores[path])
     lattice = crf.lattice(emissions)
     assert lattice.log_partition[0] == pytest.approx(log_z, rel=1e-13, abs=1e-9)
-    assert lattice.best_paths() == [list(best)]
+    (found,) = lattice.best_paths()  # of several that are equally good, any
+    assert scores[tuple(found)] == pytest.approx(scores[best], abs=1e-9)
     likelihood = crf.log_likelihood(emissions, torch.tensor([best])).item()
     assert likelihood == pytest.approx(scores[best] - log_z, abs=1e-8)
     assert lattice.log_probability(0, 0, best) == pytest.approx(likelihood, abs=1e-8)

@@ -30,7 +30,7 @@ VARIES = (
     (r'"mentions": \[.*\]', '"mentions": MENTIONS'),
 )
 # Mentions that a model found, and what a slow machine says of its progress every 30 seconds.
-LEFT_OUT = re.compile(r" +(\d+–\d+ .*|no mentions)|\w+: \d+ of \d+, [\d.]+/s, \d+ s left")
+LEFT_OUT = re.compile(r" +(\d+–\d+ .*|no mentions)|\w+: \d+ of \d+, [\d.]+/s, .*")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -268,7 +269,9 @@ def test_a_stopped_and_a_killed_command_leave_no_process_and_the_third_one_finis
     assert last.returncode == 0
     (stage,) = json.loads(last.stdout)["stages"]
     assert (stage["fresh"], stage["done"]) == (done, IMAGES - done)
-    assert last.stderr.splitlines() == ["using preset `bundled` (from --preset)", "Ray: 2 actors with 1 core each"]
+    # A slow machine also prints its progress.
+    lines = [line for line in last.stderr.splitlines() if not re.match(r"ocr: \d+ of \d+, ", line)]
+    assert lines == ["using preset `bundled` (from --preset)", "Ray: 2 actors with 1 core each"]
 
 
 def test_actors_predict_as_this_machine_does_and_each_post_once(cluster: str, trained: Path):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import warnings
+import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,10 @@ MAX_PIXELS = 40_000_000
 
 BYTES_PER_PIXEL = 4  # Pillow pads RGB
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+_ORIENTATION = 0x0112
+
 _UNKNOWN_FORMAT = "not a picture of a known format, whatever its name says"
 
 
@@ -34,16 +40,11 @@ def open_image(image: ImageRef, max_bytes: int = MAX_BYTES, max_pixels: int = MA
     Raises:
         BadItemError: the file is too large, damaged, not an image, or has changed since it was identified.
     """
-    from PIL import ImageOps
-
     content = image.read(max_bytes)
     if hashlib.sha256(content).hexdigest() != image.key:
         raise BadItemError("changed while it was being worked on", FailureKind.TRANSIENT)
     try:
-        with _open_header(io.BytesIO(content), max_pixels) as opened:
-            opened.load()
-            ImageOps.exif_transpose(opened, in_place=True)
-            return _to_rgb(opened)
+        return _decode(content, max_pixels)
     except MemoryError as error:
         raise BadItemError("not enough memory to decode it", FailureKind.RESOURCE) from error
     except BadItemError:
@@ -55,16 +56,31 @@ def open_image(image: ImageRef, max_bytes: int = MAX_BYTES, max_pixels: int = MA
 def measure_image(image: ImageRef, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> int:
     """Return how many bytes an image takes once it is decoded, by its header; 0 if it will be refused."""
     try:
-        with _open_header(io.BytesIO(image.read(max_bytes)), max_pixels) as opened:
+        with open_header(io.BytesIO(image.read(max_bytes)), max_pixels) as opened:
             return opened.width * opened.height * BYTES_PER_PIXEL
     except Exception:  # decoders raise anything on damaged data
         return 0
 
 
+def _decode(content: bytes, max_pixels: int) -> Image:
+    try:
+        with open_header(io.BytesIO(content), max_pixels) as opened:
+            opened.load()
+            _turn_upright(opened)
+            return _to_rgb(opened)
+    except (BadItemError, MemoryError):
+        raise
+    except Exception:  # decoders raise anything on damaged data, also on metadata behind the pixels
+        without_metadata = _drop_metadata(content)
+        if without_metadata == content:
+            raise
+        return _decode(without_metadata, max_pixels)
+
+
 def find_image_problem(file: Path | IO[bytes], max_pixels: int = MAX_PIXELS) -> str:
     """Return why a file is not a usable image, judged by its header; empty if it is one. No pixel is decoded."""
     try:
-        with _open_header(file, max_pixels):
+        with file.open("rb") if isinstance(file, Path) else file as opened, open_header(opened, max_pixels):
             return ""
     except BadItemError as error:
         return error.failure.reason
@@ -73,8 +89,8 @@ def find_image_problem(file: Path | IO[bytes], max_pixels: int = MAX_PIXELS) -> 
 
 
 @contextmanager
-def _open_header(file: Path | IO[bytes], max_pixels: int) -> Generator[Image]:
-    """Open an image without decoding it.
+def open_header(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Generator[Image]:
+    """Open an image without decoding it. Metadata that cannot be read is left out.
 
     Raises:
         BadItemError: the format is unknown, or the image has too many pixels.
@@ -85,7 +101,17 @@ def _open_header(file: Path | IO[bytes], max_pixels: int) -> Generator[Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged metadata, and large images, which are checked below
-            with Pillow.open(file, formats=FORMATS) as opened:
+            try:
+                image = Pillow.open(file, formats=FORMATS)
+            except Pillow.DecompressionBombError:
+                raise
+            except Exception:  # decoders raise anything on damaged data
+                file.seek(0)
+                if file.read(len(_PNG)) != _PNG:
+                    raise
+                file.seek(0)
+                image = Pillow.open(io.BytesIO(_drop_metadata(file.read(MAX_BYTES))), formats=FORMATS)
+            with image as opened:
                 if opened.width * opened.height > max_pixels:
                     size = f"{opened.width}×{opened.height}"
                     raise BadItemError(f"{size} is more than {max_pixels:,} pixels", FailureKind.RESOURCE)
@@ -94,6 +120,39 @@ def _open_header(file: Path | IO[bytes], max_pixels: int) -> Generator[Image]:
         raise BadItemError(_UNKNOWN_FORMAT) from error
     except Pillow.DecompressionBombError as error:
         raise BadItemError("too many pixels", FailureKind.RESOURCE) from error
+
+
+def _drop_metadata(content: bytes) -> bytes:
+    """Return a PNG without the chunks that concern neither its pixels nor its orientation. Others are unchanged.
+
+    Checksums of chunks that Pillow can do without are computed again.
+    """
+    if not content.startswith(_PNG):
+        return content
+    kept, position = [_PNG], len(_PNG)
+    while position + 8 <= len(content):
+        size, name = struct.unpack_from(">I4s", content, position)
+        end = position + 12 + size
+        if name[:1].isupper():  # chunks without which there are no pixels
+            kept.append(content[position:end])
+        elif name in (b"tRNS", b"eXIf"):
+            body = content[position + 4 : end - 4]
+            kept += [content[position : position + 4], body, zlib.crc32(body).to_bytes(4, "big")]
+        position = end
+    return b"".join(kept)
+
+
+def _turn_upright(image: Image) -> None:
+    """Apply the orientation of EXIF or XMP in place, if it is readable."""
+    from PIL import ImageOps
+
+    try:
+        image.getexif().get(_ORIENTATION)
+    except Exception:  # readers raise anything on damaged data
+        return
+    for name in ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"):
+        image.info.pop(name, None)  # Pillow would write them again, and fail if another tag is malformed
+    ImageOps.exif_transpose(image, in_place=True)
 
 
 def _to_rgb(image: Image) -> Image:
@@ -111,15 +170,23 @@ def _to_rgb(image: Image) -> Image:
 
 
 def _to_8_bits(image: Image) -> Image:
-    """Convert an image of 16 or 32 bits a pixel to 8, with its range of values spread over all of them."""
+    """Convert an image of 16 or 32 bits a pixel to 8, with its range of finite values spread over all of them.
+
+    An image of one value keeps its brightness, on the scale of the usual ones that holds it.
+    """
     import numpy as np
     from PIL import Image as Pillow
 
     values = np.asarray(image)
-    low, high = np.float64(values.min()), np.float64(values.max())
+    is_finite = np.isfinite(values)
+    finite = values if is_finite.all() else values[is_finite]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if low == high:
+        scales = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
+        low, high = 0.0, next((scale for scale in scales if high <= scale), high)
     scaled = np.empty(values.shape, np.uint8)
     some = 1 << 20  # not all at once, since each takes eight bytes here
     for start in range(0, values.size, some):
-        part = values.ravel()[start : start + some].astype(np.float64)
-        scaled.ravel()[start : start + some] = (part - low) / max(high - low, 1e-9) * 255
+        part = (values.ravel()[start : start + some].astype(np.float64) - low) / (high - low)
+        scaled.ravel()[start : start + some] = np.nan_to_num(part).clip(0, 1) * 255
     return Pillow.fromarray(scaled)

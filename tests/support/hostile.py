@@ -41,6 +41,7 @@ def harmless(seed: int) -> dict[str, bytes]:
     ramp = Image.fromarray(np.linspace(0, 65535, 96 * 128, dtype=np.uint16).reshape(96, 128))
     palette = noise.convert("P")
     palette.info["transparency"] = chance.randrange(256)
+    whole = encoded(noise.rotate(45), "PNG")
     return {
         "one_by_one.png": encoded(Image.new("RGB", (1, 1), "red"), "PNG"),
         "tall.png": encoded(Image.new("L", (1, 60_000), 255), "PNG"),
@@ -55,6 +56,7 @@ def harmless(seed: int) -> dict[str, bytes]:
         "turned.jpg": encoded(noise, "JPEG", exif=rotated),
         "png_called.jpg": encoded(noise, "PNG"),
         "text_chunk.png": encoded(noise, "PNG", pnginfo=told),
+        "text_bomb.png": whole[:33] + chunk(b"zTXt", b"a\0\0" + zlib.compress(b"x" * 80_000_000, 9)) + whole[33:],
     }
 
 
@@ -74,7 +76,6 @@ def harmful(seed: int) -> dict[str, bytes]:
         "svg.jpg": b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>",
         "eps.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/etc/passwd) (r) file",
         "html.png": b"<html><script>alert(1)</script></html>",
-        "text_bomb.png": whole[:33] + chunk(b"zTXt", b"a\0\0" + zlib.compress(b"x" * 80_000_000, 9)) + whole[33:],
         "lying.bmp": b"BM"
         + struct.pack("<IHHIIiiHHIIiiII", 100, 0, 0, 54, 40, 9999, 3999, 1, 24, 0, 0, 0, 0, 0, 0),
     }

@@ -16,7 +16,7 @@ from ita_pipeline.corpus.formats.conll import TAG, decode_bio
 from ita_pipeline.corpus.formats.kbner import escape_word
 from ita_pipeline.corpus.posts import Picture, Post
 from ita_pipeline.sources.columns import ID_COLUMNS, IMAGE_COLUMNS, TAG_COLUMNS, WORD_COLUMNS
-from ita_pipeline.sources.decode import FORMATS, MAX_BYTES
+from ita_pipeline.sources.decode import MAX_BYTES, open_header
 from ita_pipeline.sources.hub_datasets import load
 
 # IOBES and BILOU prefixes in terms of BIO.
@@ -141,8 +141,6 @@ def _convert_tag(tag: Any, names: Sequence[str] | None, split: str, number: int)
 
 def _save_image(content: Any, name: str, folder: Path) -> Path | None:
     """Write an image's bytes to `images/<name>`. Returns None if they are no image. Nothing is decoded."""
-    from PIL import Image
-
     if not isinstance(content, dict):
         return None
     data, file = content.get("bytes"), Path(content.get("path") or "")
@@ -151,7 +149,7 @@ def _save_image(content: Any, name: str, folder: Path) -> Path | None:
     if not data or len(data) > MAX_BYTES:
         return None
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with open_header(io.BytesIO(data)) as image:
             # MPO is JPEG with further images behind the first.
             suffix = "jpg" if image.format in ("JPEG", "MPO") else (image.format or "").lower()
     except Exception:  # decoders may raise any exception on damaged data

@@ -174,7 +174,7 @@ def test_plan_status_and_why_agree_on_a_source(pictures: list[Path]):
     assert gone.code == 2
     assert "there is no picture a.tar::pink.png" in gone.err
     seen = ita_here("status", *OCR)
-    assert "4 pictures of other sources are not looked at" in seen.err
+    assert "skipped 4 pictures of other sources" in seen.err
 
 
 def test_an_archive_that_changes_is_read_again(pictures: list[Path]):

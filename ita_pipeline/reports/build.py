@@ -70,8 +70,8 @@ def _report_dataset(target: str, writer: ReportWriter) -> Report:
     datasets = config_files("datasets")
     if target not in datasets and not Path(target).exists():
         hint = nearest_run(target, writer.workspace.runs) or nearest(target, datasets)
-        hint = hint or "ita report RUN, a run's folder; DATASET; or a folder of pictures"
-        raise UsageError(f"{target} is no run, no dataset and no folder of pictures", hint)
+        hint = hint or "ita report RUN accepts a run's folder, a dataset, or a folder of pictures"
+        raise UsageError(f"{target} is not a run, a dataset or a folder of pictures", hint)
     dataset = load_dataset(target, writer.options.data, writer.workspace.data)
     for note in dataset.notes:
         writer.notes.add(note)
@@ -114,7 +114,7 @@ def _find_run(target: str, workspace: Workspace) -> Run | None:
     run = last_run(workspace.runs, _dataset_name(folder))
     if run is not None:
         others = len(list(run.folder.parent.glob("*/scores.json"))) - 1
-        more = f", the last of {others + 1}; name another to see it" if others else ""
+        more = f", the last of {others + 1}; to see another, pass its folder" if others else ""
         logger.info(f"run {run.folder}{more}")
     return run
 

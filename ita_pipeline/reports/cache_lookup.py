@@ -65,7 +65,7 @@ class CacheReader:
         keys = {name: store.find_key(name, hexdigest) for name, hexdigest in record.stage_keys.items()}
         missing = [name for name, key in keys.items() if key is None]
         if missing:
-            notes.add(f"the cache here does not have what the run read of {', '.join(missing)}")
+            notes.add(f"the cache lacks results that the run was trained with: {', '.join(missing)}")
         return cls(store, record.contexts, notes, {name: key for name, key in keys.items() if key is not None})
 
     def look_up(
@@ -124,7 +124,7 @@ class CacheReader:
             except CorruptCacheError:
                 if key.components.get("version") == stage.version:
                     raise
-                self.notes.add(f"what the stage {key.stage} said is of another version of it, and is left out")
+                self.notes.add(f"results of another version of the stage {key.stage} are left out")
                 continue
             except ValueError as error:
                 self.notes.add(f"imported contexts are left out: {error}")
@@ -161,7 +161,7 @@ class CacheReader:
         try:
             return build_stage(name, {})
         except (UserError, StageError) as error:
-            self.notes.add(f"what the stage {name} said is left out: {error}")
+            self.notes.add(f"results of the stage {name} are left out: {error}")
             return None
 
 

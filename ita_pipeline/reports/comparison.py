@@ -21,9 +21,9 @@ from ita_pipeline.runs.run import TEXT, Run, RunRecord
 DIGEST_LENGTH = 16
 
 LEAD = (
-    "Both tests draw whole posts. The interval holds 95 in 100 differences when the posts are drawn anew (paired "
-    "bootstrap); p is the probability of a difference at least as large if each post's answers had come from A or "
-    "B by chance (approximate randomisation)."
+    "Both tests resample whole posts. The interval contains 95 % of the differences in resampled posts (paired "
+    "bootstrap). p is the probability of a difference at least as large if the predictions of each post were "
+    "assigned to A and B at random (approximate randomization)."
 )
 
 
@@ -43,7 +43,7 @@ def report_comparison(comparison: Comparison, writer: ReportWriter) -> Report:
     posts = [item.post for item in changed]
     lookup = reader.look_up(picture_sources(posts), posts, dataset.posts if dataset else ())
     if a.components.get("contexts") != b.components.get("contexts"):
-        writer.notes.add("A read other contexts than B; those of B are shown")
+        writer.notes.add("A and B read different contexts; those of B are shown")
     gallery = writer.make_gallery(changed, lookup, RUN_COMPARISON)
     blocks = (
         _make_difference_block(comparison),
@@ -90,9 +90,9 @@ def _make_settings_block(run_a: RunRecord, run_b: RunRecord) -> Block:
     names = [name for name in {**a, **b} if a.get(name) != b.get(name)]
     rows = tuple(Row((name, a.get(name, "—"), b.get(name, "—"))) for name in names)
     if not rows:
-        return Block("settings", "In what they differ", "In no setting, model or stage.")
-    table = Table("Settings, models and stages that differ", ("what", "A", "B"), rows, words=3)
-    return Block("settings", "In what they differ", "Digests are cut to 16 letters.", tables=(table,))
+        return Block("settings", "Differing settings", "No setting, model or stage differs.")
+    table = Table("Settings, models and stages that differ", ("setting", "A", "B"), rows, words=3)
+    return Block("settings", "Differing settings", "Digests are shortened to 16 characters.", tables=(table,))
 
 
 def _list_changed_posts(posts_a: Sequence[ReportPost], posts_b: Sequence[ReportPost]) -> Iterator[ReportPost]:
@@ -116,7 +116,7 @@ def _span_set(mentions: Sequence[ReportMention]) -> set[object]:
 def _make_section(comparison: Comparison, changed: int, blocks: tuple[Block, ...]) -> RunSection:
     about = (
         f"A is {comparison.a}, B is {comparison.b}. {comparison.posts} posts of {comparison.split} with "
-        f"{comparison.mentions} mentions; {changed} posts changed in either view and are shown below."
+        f"{comparison.mentions} mentions. Posts with different predictions in either view, shown below: {changed}."
     )
     options = ["--split", comparison.split, "--seed", str(comparison.seed)]
     command = shlex.join(["ita", "compare", comparison.a, comparison.b, *options])

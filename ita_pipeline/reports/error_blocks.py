@@ -39,8 +39,8 @@ def make_errors_block(data: RunData) -> Block | None:
         return None
     views = ((T, analysis.text), (IT, analysis.text_and_image))
     lead = (
-        "On test. Seen are mentions whose words, whatever their case, are a mention in train too. ECE is the "
-        "mean difference between the probability of a mention and how often such mentions are right."
+        "These are the errors on test. A mention is seen if its words, ignoring case, are a mention in train too. "
+        "ECE is the mean difference between the probability of mentions and the share of them that is right."
     )
     confusions = [_make_confusion_table(*view) for view in views]
     tables = (_make_kinds_table(views), _make_groups_table(views), *confusions)
@@ -53,17 +53,17 @@ def make_worst_errors_block(data: RunData) -> Block | None:
     if not errors:
         return None
     lead = (
-        f"Of I+T, at most {MAX_ERRORS} of each kind, the most probable mention first. A missed mention has no "
-        "probability; first are those in posts whose other mentions are surest. A name opens the post."
+        f"At most {MAX_ERRORS} errors of I+T of each kind, most probable first. A missed mention has no "
+        "probability; those in posts whose other mentions are most certain come first. A name opens its post."
     )
     errors.sort(key=lambda error: -error[1])
     tables: list[Table] = []
     for kind, name in KIND_NAMES.items():
         rows = tuple(row for error_kind, _, row in errors if error_kind is kind)
         if rows:
-            header = ("post", "gold", "I+T says", "probability")
+            header = ("post", "gold", "I+T", "probability")
             tables.append(Table(name.capitalize(), header, rows[:MAX_ERRORS], words=3))
-    return Block("surest", "Surest errors", lead, tables=tuple(tables))
+    return Block("surest", "Most confident errors", lead, tables=tuple(tables))
 
 
 def _make_kinds_table(views: Views) -> Table:
@@ -71,7 +71,7 @@ def _make_kinds_table(views: Views) -> Table:
         Row((name, *(str(analysis.errors.get(kind, 0)) for _, analysis in views)))
         for kind, name in KIND_NAMES.items()
     )
-    return Table("Kinds of errors, in mentions", ("kind", T, IT), rows)
+    return Table("Kinds of errors (number of mentions)", ("kind", T, IT), rows)
 
 
 def _make_groups_table(views: Views) -> Table:
@@ -125,7 +125,7 @@ def _draw_calibration(views: Views) -> Figure:
             for part in bins
         )
         texts.append(f"{name}: {parts or 'no mention'}.")
-    return draw_reliability("What probabilities are worth", " ".join(texts), series)
+    return draw_reliability("Calibration", " ".join(texts), series)
 
 
 def _list_errors(item: ReportPost) -> Iterator[tuple[ErrorKind, float, Row]]:

@@ -18,19 +18,19 @@ from ita_pipeline.reports.posts import ReportMention, ReportPost, judge_answers
 from ita_pipeline.reports.thumbnails import Thumbnail, Thumbnails
 from stages.base import Frozen
 
-NOT_APPENDED, UNSURE = "not appended to the post", "below the usual thresholds"
+NOT_APPENDED, UNSURE = "not appended to the post", "below the default thresholds"
 
 PICTURE_FILTERS = {
-    "failed": "a stage failed",
-    "waiting": "a stage has not looked yet",
+    "failed": "with a failed stage",
+    "waiting": "not yet processed by every stage",
     "no-picture": "without a picture",
 }
 
 SORTS = {
-    "telling": "the most telling first",
-    "order": "as they come",
-    "unsure": "least sure first",
-    "sure": "surest first",
+    "telling": "most informative first",
+    "order": "original order",
+    "unsure": "least certain first",
+    "sure": "most certain first",
 }
 
 
@@ -236,7 +236,7 @@ def _make_picture_entry(
 
 def _explain_missing_picture(post: Post, thumbnail: Thumbnail | None, lookup: CacheLookup) -> str:
     if post.picture is None:
-        return f"the picture {escape_name(post.pictures[0].name)} is not there" if post.pictures else ""
+        return f"the picture {escape_name(post.pictures[0].name)} was not found" if post.pictures else ""
     if post.picture not in lookup.images:
-        return lookup.unreadable.get(post.picture, "its picture was not looked at")
-    return thumbnail.problem if thumbnail else "its picture was left out of this page"
+        return lookup.unreadable.get(post.picture, "its picture was not processed")
+    return thumbnail.problem if thumbnail else "this page leaves out its picture"

@@ -81,10 +81,12 @@ def read_posts(
                 posts = loaded
             else:
                 name = f"the {split} posts of {dataset.name}"
-                notes.add(f"{name} are no longer the run's: no pictures are shown of them")
+                notes.add(f"{name} have changed since training, so their pictures are not shown")
         predicted = {label: _read_scored_spans(run, split, view) for label, view in VIEWS.items()}
         if any(len(spans) != len(tagged) for spans in predicted.values()):
-            raise UsageError(f"the predictions of {split} in {run.folder} are of different posts", "train it anew")
+            raise UsageError(
+                f"the predictions of {split} in {run.folder} belong to different posts", "train it anew"
+            )
         for index, (number, post) in enumerate(posts):
             answers = {label: _make_answer(spans[index], post) for label, spans in predicted.items()}
             yield ReportPost(post, split, number, {**list_gold_mentions(post), **answers})

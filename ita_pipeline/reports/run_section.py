@@ -38,8 +38,8 @@ def make_scores_block(data: RunData) -> Block:
     scores = data.scores[split]
     types = pair_types(scores.text, scores.text_and_image)
     lead = (
-        "In percent. T reads the text alone, I+T the text and what the stages found in the picture. A mention "
-        "counts when its span and its type are both right; an I- tag that continues nothing starts a mention."
+        "All values are percentages. T reads only the text; I+T reads the text and the contexts of its picture. A "
+        "mention is right if both its span and its type are. An I- tag that continues no mention starts one."
     )
     figures = (_draw_types(split, types),) if types else ()
     tables = (_make_splits_table(data.scores), _make_types_table(split, types))
@@ -51,7 +51,7 @@ def make_learning_block(data: RunData) -> Block | None:
     history, kept = data.history, data.record.best_epoch
     if not history:
         return None
-    lead = "The weights of the epoch with the best mean F1 of both views on dev were kept."
+    lead = "The run keeps the weights of the epoch with the best mean F1 of both views on dev."
     figures = (_draw_dev_f1(history, kept), _draw_losses(history, kept))
     rows: list[Row] = []
     for epoch in history:
@@ -61,7 +61,7 @@ def make_learning_block(data: RunData) -> Block | None:
         cells = (str(epoch.epoch), *map(format_percent, scores), *(f"{loss:.3f}" for loss in losses))
         rows.append(Row(cells, strong=is_kept, note="kept" if is_kept else ""))
     header = ("epoch", "dev F1 T", "dev F1 I+T", "mean", "loss", "NLL T", "NLL I+T", "alignment")
-    table = Table("Epoch by epoch", header, tuple(rows), folded=len(history) > MAX_OPEN_EPOCHS)
+    table = Table("Epochs", header, tuple(rows), folded=len(history) > MAX_OPEN_EPOCHS)
     return Block("learning", "Learning", lead, figures, (table,))
 
 
@@ -71,11 +71,11 @@ def make_dependence_block(data: RunData) -> Block:
     rows = tuple(Row(setting) for setting in settings)
     return Block(
         "dependence",
-        "What the run depended on",
-        "The run's key is made from the words and mentions, the contexts as rendered, the encoder and the settings "
-        "of the training; the rest led to them. The digests are sha256.",
+        "Inputs of the run",
+        "The run's key is computed from the words and mentions, the rendered contexts, the encoder and the "
+        "training settings. All other values led to these. Digests are SHA-256.",
         facts=tuple(_list_facts(data.record)),
-        tables=(Table("Settings of the training", ("setting", "value"), rows, folded=True),),
+        tables=(Table("Training settings", ("setting", "value"), rows, folded=True),),
     )
 
 
@@ -95,7 +95,7 @@ def _list_headlines(scores: Mapping[str, ViewScores]) -> Iterator[Fact]:
         if split in scores:
             text, both = scores[split].text.micro.f1, scores[split].text_and_image.micro.f1
             yield Fact(f"{split} F1, I+T", format_percent(both), f"{format_gain(both - text)} over T")
-            yield Fact(f"{split} F1, T", format_percent(text), "the text alone")
+            yield Fact(f"{split} F1, T", format_percent(text), "text only")
 
 
 def _make_splits_table(scores: Mapping[str, ViewScores]) -> Table:
@@ -115,8 +115,8 @@ def _make_types_table(split: str, types: TypeScores) -> Table:
         numbers = (text.precision, text.recall, text.f1, both.precision, both.recall, both.f1)
         support = max(text.support, both.support)
         rows.append(Row((name, *map(format_percent, numbers), format_gain(both.f1 - text.f1), str(support))))
-    header = ("type", "T P", "T R", "T F1", "I+T P", "I+T R", "I+T F1", "F1 gained", "mentions")
-    return Table(f"Each type, {split}", header, tuple(rows))
+    header = ("type", "T P", "T R", "T F1", "I+T P", "I+T R", "I+T F1", "F1 gain", "mentions")
+    return Table(f"Types, {split}", header, tuple(rows))
 
 
 def _draw_types(split: str, types: TypeScores) -> Figure:
@@ -145,8 +145,8 @@ def _draw_losses(history: Sequence[EpochScore], kept: int) -> Figure:
     ]
     used = [series for series in losses if any(series.values)]
     changes = "; ".join(f"{series.name} from {series.values[0]:.2f} to {series.values[-1]:.2f}" for series in used)
-    alt = f"Mean training loss of a batch by epoch. {changes}."
-    return draw_curves("Loss in training", alt, "loss", used, kept)
+    alt = f"Mean training loss of a batch, by epoch. {changes}."
+    return draw_curves("Training loss", alt, "loss", used, kept)
 
 
 def _list_facts(record: RunRecord) -> Iterator[Fact]:
@@ -157,10 +157,12 @@ def _list_facts(record: RunRecord) -> Iterator[Fact]:
         yield Fact(f"stage {stage}", key, format_settings(record.stages.get(stage, {})))
     if record.captions:
         yield Fact("captions imported from", record.captions)
-    for kind, what in (("sentences", "words and mentions"), ("contexts", "contexts as rendered")):
+    for kind, what in (("sentences", "words and mentions"), ("contexts", "rendered contexts")):
         for split, digest in list_digests(record, kind):
             yield Fact(f"{split}, {what}", digest, f"{record.posts.get(split, 0)} posts")
-    yield Fact("with a context", f"{record.with_context} of {sum(record.posts.values())} posts")
+    yield Fact("posts with a context", f"{record.with_context} of {sum(record.posts.values())} posts")
     yield Fact("context settings", format_settings(record.contexts.model_dump(mode="json")))
-    lost = f"{record.trimmed_subtokens} sub-tokens of contexts cut, {record.vanished_words} words that vanish"
-    yield Fact("lost in tokenisation", lost)
+    lost = (
+        f"{record.trimmed_subtokens} context sub-tokens cut off, {record.vanished_words} words without sub-tokens"
+    )
+    yield Fact("lost in tokenization", lost)

@@ -28,9 +28,9 @@ def make_series_block(data: RunData) -> Block | None:
         return None
     rows = summarize(runs).rows
     lead = (
-        "Runs beside this one that differ from it in nothing but their seed and what is appended to the posts, as "
-        "many as were there when this page was written. Mean F1 in percent ± the sample standard deviation over "
-        "seeds, which the whiskers show too."
+        "These runs differ from this one only in their seed and contexts. The page shows those that existed when "
+        "it was written. Values are mean F1 in percent ± the sample standard deviation over seeds, which the "
+        "whiskers show too."
     )
     tables = (
         _make_means_table(rows, splits, _name_contexts(data.record)),
@@ -107,9 +107,9 @@ def _make_means_table(rows: Sequence[SeriesRow], splits: Sequence[str], own: str
         is_own = row.contexts == own
         means = (_format_mean(row.f1[split][view]) for split in splits for view in VIEWS.values())
         cells = (row.contexts, str(len(row.seeds)), *means)
-        table_rows.append(Row(cells, strong=is_own, note="this run's" if is_own else ""))
+        table_rows.append(Row(cells, strong=is_own, note="this run" if is_own else ""))
     header = ("contexts", "seeds", *_name_columns(splits))
-    return Table("What each context is worth", header, tuple(table_rows))
+    return Table("Effect of each context", header, tuple(table_rows))
 
 
 def _make_runs_table(runs: Sequence[SeriesRun], splits: Sequence[str], own: Run) -> Table:
@@ -118,7 +118,7 @@ def _make_runs_table(runs: Sequence[SeriesRun], splits: Sequence[str], own: Run)
         is_own = run.run == str(own.folder)
         numbers = (format_percent(run.f1[split][view]) for split in splits for view in VIEWS.values())
         cells = (run.run.rpartition("/")[2], run.contexts, str(run.seed), *numbers)
-        rows.append(Row(cells, strong=is_own, note="this one" if is_own else ""))
+        rows.append(Row(cells, strong=is_own, note="this run" if is_own else ""))
     header = ("run", "contexts", "seed", *_name_columns(splits))
     return Table(f"All {len(runs)} runs", header, tuple(rows), folded=True, words=2)
 
@@ -135,7 +135,7 @@ def _draw_means(rows: Sequence[SeriesRow], split: str) -> Figure:
         errors = tuple(math.nan if mean.sd is None else 100 * mean.sd for mean in means)
         series.append(PlotSeries(label, values, style, errors))
     alt = f"{split} F1 in percent. {'; '.join(_describe_row(row, split) for row in rows)}."
-    return draw_bars(f"{split} F1 by what is appended", alt, [row.contexts for row in rows], series)
+    return draw_bars(f"{split} F1 by contexts", alt, [row.contexts for row in rows], series)
 
 
 def _describe_row(row: SeriesRow, split: str) -> str:

@@ -69,7 +69,7 @@ class ReportWriter:
         example: str = "report.html",
     ) -> None:
         if html.is_dir():
-            raise UsageError(f"{html} is a folder", f"name the page in it: --html {html / example}")
+            raise UsageError(f"{html} is a folder", f"pass a file name: --html {html / example}")
         self.html, self.max_images = html, max_images
         self.options = options or ReportOptions()
         self.progress = progress or NoProgress()
@@ -90,7 +90,7 @@ class ReportWriter:
         except UserError as error:
             if self.options.dataset:
                 raise
-            where = "--dataset and --data say where they lie"
+            where = "pass their location with --dataset and --data"
             self.notes.add(f"the pictures of {record.dataset} were not found ({error}); {where}")
             return None
 

@@ -23,18 +23,18 @@ from ita_pipeline.server.schemas import ErrorResponse, PredictResponse
 from ita_pipeline.server.service import PredictionService, RejectedPostError
 from stages.base import StageError
 
-ABOUT = """Named entities of a tweet, read alone (T) and together with what is found in its picture (I+T).
+ABOUT = """Named entities of a tweet, from its text alone (T) and together with the findings in its picture (I+T).
 
     curl -F text='Big night for Ashby' -F image=@sign.jpg http://127.0.0.1:8765/predict
 """
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     403: {"model": ErrorResponse, "description": "The request comes from another site's page"},
-    408: {"model": ErrorResponse, "description": "It was sent too slowly"},
-    413: {"model": ErrorResponse, "description": "Too many bytes"},
-    421: {"model": ErrorResponse, "description": "The Host header is none of this server's names"},
-    422: {"model": ErrorResponse, "description": "There is nothing to read, or it cannot be read"},
-    503: {"model": ErrorResponse, "description": "Too many posts at one time; Retry-After says when to come again"},
+    408: {"model": ErrorResponse, "description": "The request took too long to arrive"},
+    413: {"model": ErrorResponse, "description": "The request is too large"},
+    421: {"model": ErrorResponse, "description": "The Host header is not a name of this server"},
+    422: {"model": ErrorResponse, "description": "The post is empty or cannot be read"},
+    503: {"model": ErrorResponse, "description": "Too many posts at a time; Retry-After says when to try again"},
 }
 
 PAGE = PageTemplate("demo.html", ("elements", "picture", "post", "demo"), ("page", "demo"))
@@ -62,7 +62,7 @@ def make_app(service: PredictionService, limits: ServerLimits, hosts: AllowedHos
             StageError: _error_handler(500),
             ClientDisconnect: _error_handler(400, "the request ended early"),
             # The server writes the traceback to standard error, for the user who started the demo.
-            Exception: _error_handler(500, "this should not have happened; the demo's own window says more"),
+            Exception: _error_handler(500, "internal error; see the terminal that runs the demo"),
         },
     )
     page = render_demo_page(service.predictor.run, limits, service.notes)
@@ -117,7 +117,7 @@ def render_demo_page(run: Run, limits: ServerLimits, notes: tuple[str, ...]) -> 
     data = {
         "telling": VIEW_COMPARISON.model_dump(mode="json"),
         "unused": NOT_APPENDED,
-        "unshown": "The browser cannot show a picture of this format; it was looked at all the same.",
+        "unshown": "The browser cannot display this picture, but the stages have processed it.",
         "types": types,
         "characters": limits.max_characters,
         "bytes": limits.max_bytes,
@@ -140,7 +140,7 @@ async def _read_list(request: Request, limits: ServerLimits) -> bytearray:
     async for chunk in request.stream():
         body += chunk
         if len(body) > max_bytes:
-            raise HTTPException(413, f"a list of texts may take {max_bytes} bytes, not more")
+            raise HTTPException(413, f"a list of texts may have at most {max_bytes} bytes")
     return body
 
 
@@ -156,7 +156,7 @@ def _error_handler(status: int, message: str = "") -> Callable[[Request, Excepti
 async def _on_http_error(request: Request, error: HTTPException) -> Response:
     message = _lower_first(error.detail)
     if error.status_code in (404, 405):
-        message = f"there is no {request.method} {request.url.path[:100]}; POST /predict answers, / is a page"
+        message = f"there is no {request.method} {request.url.path[:100]}; use POST /predict, or GET / for the page"
     return error_response(error.status_code, message, **dict(error.headers or {}))
 
 

@@ -17,8 +17,8 @@ class LimitedConnection(H11Protocol):
     """A connection whose client has `timeout_keep_alive` seconds to send the headers of each request.
 
     A new connection above a limit replaces the oldest one that waits for its client, so that half-sent requests
-    lock nobody out, not even other programs at the same address. If the server works for all of them, the new one
-    is answered with status 503.
+    lock no client out, not even other programs at the same address. If the server is working for all of them, the
+    new one is answered with status 503.
     """
 
     def __init__(self, limits: ServerLimits, **settings: Any) -> None:
@@ -61,7 +61,7 @@ class LimitedConnection(H11Protocol):
             self.connections.discard(oldest)  # the loop reports its end only after further connections
             oldest.transport.abort()
         else:
-            message = f"{len(others)} connections are being answered already; try again in a moment"
+            message = f"{len(others)} connections are already being processed; try again in a moment"
             self.app = cast(Any, error_response(503, message, Retry_After="1", Connection="close"))
 
 

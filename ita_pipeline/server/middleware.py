@@ -122,7 +122,7 @@ class RequestFilter:
     def __init__(self, app: ASGIApp, limits: ServerLimits, hosts: AllowedHosts) -> None:
         self.app, self.limits, self.hosts = app, limits, hosts
         self._active_posts = 0
-        self._size_error = f"a text and its picture may take {limits.max_bytes / 1024**2:.0f} MB together, not more"
+        self._size_error = f"a text and its picture may have at most {limits.max_bytes / 1024**2:.0f} MB together"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request to the application or refuse it."""
@@ -153,15 +153,15 @@ class RequestFilter:
     def _refusal(self, method: str, headers: Headers) -> JSONResponse | None:
         host = headers.get("host", "")
         if host not in self.hosts:
-            return error_response(421, f"this server does not go by the name {host[:100] or '(none)'}")
+            return error_response(421, f"this server has no host name {host[:100] or '(none)'}")
         if method not in ("GET", "HEAD") and _is_cross_site(headers):
-            return error_response(403, "another site's page may not ask here")
+            return error_response(403, "pages of other sites cannot send requests")
         length = headers.get("content-length", "0")
         # Python refuses to convert thousands of digits.
         if not length.isdecimal() or len(length) > 20 or int(length) > self.limits.max_bytes:
             return error_response(413, self._size_error, Connection="close")
         if method == "POST" and self._active_posts >= self.limits.max_posts:
-            message = f"{self._active_posts} posts are being answered already; try again in a moment"
+            message = f"{self._active_posts} posts are already being processed; try again in a moment"
             retry_after = str(math.ceil(self._active_posts / 16))
             return error_response(503, message, Retry_After=retry_after, Connection="close")
         return None
@@ -190,7 +190,9 @@ class RequestFilter:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
-                raise HTTPException(408, f"sending it took more than {self.limits.max_seconds:.0f} s") from None
+                raise HTTPException(
+                    408, f"the request took more than {self.limits.max_seconds:.0f} s to arrive"
+                ) from None
             size += len(message.get("body", b""))
             if size > self.limits.max_bytes:
                 if message.get("more_body", False):

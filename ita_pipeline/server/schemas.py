@@ -25,24 +25,26 @@ class Views(Frozen):
 
     text: tuple[PredictedMention, ...]
     text_and_image: tuple[PredictedMention, ...] | None = Field(
-        serialization_alias="text+image", description="null where there was no picture"
+        serialization_alias="text+image", description="null without a picture"
     )
 
 
 class PredictResponse(Frozen):
-    """What a run makes of a post. `text` is the post as it was read, with U+FFFD for each half of a character."""
+    """The mentions that a run finds in a post. `text` is the post with U+FFFD for each half of a character."""
 
     format: Literal["ita.answer/1"] = Field(default="ita.answer/1", serialization_alias="schema")
     text: str
     views: Views
-    contexts: tuple[str, ...] = Field(description="what was appended to the text for I+T, in order")
-    found: Findings | None = Field(description="all that the stages found in the picture; boxes are xyxy in pixels")
-    notes: tuple[str, ...] = Field(description="remarks on how far the answer can be relied on")
+    contexts: tuple[str, ...] = Field(description="the contexts appended to the text for I+T, in order")
+    found: Findings | None = Field(
+        description="everything that the stages found in the picture; boxes are xyxy in pixels"
+    )
+    notes: tuple[str, ...] = Field(description="remarks on the reliability of the response")
     seconds: float
 
 
 class ErrorResponse(Frozen):
-    """Why there is no answer, in a sentence."""
+    """The reason why a request failed, in a sentence."""
 
     format: Literal["ita.problem/1"] = Field(default="ita.problem/1", serialization_alias="schema")
     error: str

@@ -79,8 +79,8 @@ def bind_socket(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         # The kernel's message alone does not tell a taken port from a foreign host name.
         reason = getattr(error, "strerror", None) or str(error)
-        message = f"the demo cannot listen at {host}, port {port}: {reason[:1].lower()}{reason[1:]}"
-        raise UsageError(message, "--port 0 takes a port that is free; --host 127.0.0.1 is this machine") from error
+        message = f"the demo cannot listen on {host}, port {port}: {reason[:1].lower()}{reason[1:]}"
+        raise UsageError(message, "--port 0 picks a free port; --host 127.0.0.1 listens on this machine") from error
 
 
 def _url(server_socket: socket.socket) -> str:

@@ -162,7 +162,7 @@ class PredictionService:
     @property
     def notes(self) -> tuple[str, ...]:
         """Remarks on how predictions differ from those of `ita predict` or of training."""
-        skipped = [f"{name} is not asked here, so mentions are found without it" for name in self._skipped]
+        skipped = [f"{name} does not run in the demo, so mentions are found without it" for name in self._skipped]
         return (*skipped, *self.predictor.notes)
 
     def predict(self, text: str, picture: BinaryIO | None) -> PredictResponse:
@@ -175,7 +175,7 @@ class PredictionService:
         start = time.perf_counter()
         post = Post.from_text(text)
         if picture is None and not post.words:
-            raise RejectedPostError("there is neither a text nor a picture")
+            raise RejectedPostError("the post has neither a text nor a picture")
         results = self._read_picture(picture) if picture is not None else None
         contexts = render(results or {}, self.config)
         # Without contexts, I+T equals T.
@@ -192,7 +192,7 @@ class PredictionService:
         posts = [Post.from_text(text) for text in texts]
         for index, post in enumerate(posts):
             if not post.words:
-                raise RejectedPostError(f"{index}: text: there is no word in it")
+                raise RejectedPostError(f"{index}: text: the post has no words")
         mentions = self.batcher.tag([(post, ()) for post in posts])
         return [self._make_response(post, [spans], start) for post, spans in zip(posts, mentions, strict=True)]
 

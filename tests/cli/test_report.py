@@ -31,7 +31,7 @@ def test_report_writes_a_page_and_needs_no_model():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["nowhere", "--html", "x.html"], "nowhere is no run, no dataset and no folder of pictures"),
+        (["nowhere", "--html", "x.html"], "nowhere is not a run, a dataset or a folder of pictures"),
         (["nowhere"], "--html"),
         (["nowhere", "--html", "x.html", "--pictures", "all"], "--pictures"),
     ],

@@ -127,8 +127,8 @@ def test_an_entry_has_all_that_is_known_of_it(tab: Tab):
     tab.at("#cards h3 a").first.click()
     detail = tab.at("#detail")
     for words in (
-        "the text alone said kim LOC, which is wrong",
-        "with the picture it says kim PER, which is right",
+        "from the text alone: kim LOC (wrong)",
+        "with the picture: kim PER (right)",
         "a person 40 %",
         "person 90 % · red 50 %",
         "KIM 80 %",

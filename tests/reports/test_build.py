@@ -47,7 +47,7 @@ def test_the_last_of_several_runs_is_used_and_reported():
     other = shutil.copytree(run.folder, run.folder.with_name("f" * 16))
     os.utime(other / "scores.json", (1, 1))
     _, lines = report("mine")
-    assert lines == [f"run {run.folder}, the last of 2; name another to see it"]
+    assert lines == [f"run {run.folder}, the last of 2; to see another, pass its folder"]
 
 
 def test_changed_posts_are_not_mixed_with_those_of_the_run():
@@ -55,7 +55,7 @@ def test_changed_posts_are_not_mixed_with_those_of_the_run():
     file = Path("mine/tweets.jsonl")
     file.write_text(file.read_text().replace("hi kim", "hi you"))
     data, lines = report(run.folder)
-    assert "no longer the run's" in lines[0]
+    assert "have changed since training" in lines[0]
     assert "".join(data["entries"][0]["parts"]) == "hi kim"
     assert data.get("pictures") in (None, {})
 
@@ -94,8 +94,8 @@ def test_a_dataset_without_runs_shows_gold_mentions_and_findings():
 @pytest.mark.parametrize(
     ("target", "error", "says", "hint"),
     [
-        ("nowhere", UsageError, "no run, no dataset and no folder", "ita report RUN"),
-        ("exampel", UsageError, "no run, no dataset and no folder", "did you mean example?"),
+        ("nowhere", UsageError, "not a run, a dataset or a folder", "ita report RUN"),
+        ("exampel", UsageError, "not a run, a dataset or a folder", "did you mean example?"),
         ("empty", UsageError, "there is no picture in empty", ".jpg"),
         ("images", MissingError, "nothing was extracted from the pictures in images yet", "ita extract images"),
         ("runs/mine/unfinished", MissingError, "never finished", "train it again"),

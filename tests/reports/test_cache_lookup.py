@@ -36,7 +36,7 @@ def test_records_of_an_earlier_stage_version_are_left_out_with_a_note():
     keys = {**record.stage_keys, "external": key_of("external").hexdigest}
     run.write(record.model_copy(update={"stage_keys": keys}), run.history(), run.analysis())
     data, lines = report(run.folder)
-    assert lines == ["what the stage external said is of another version of it, and is left out"]
+    assert lines == ["results of another version of the stage external are left out"]
     assert data["entries"][0]["found"]["captions"] == [{"text": "a person", "score": 0.4}]
 
 
@@ -44,7 +44,7 @@ def test_missing_cache_entries_are_noted():
     run = build_site(Path(), posts=15)
     shutil.rmtree(".ita/cache/ocr")
     data, lines = report(run.folder)
-    assert lines == ["the cache here does not have what the run read of ocr"]
+    assert lines == ["the cache lacks results that the run was trained with: ocr"]
     assert "words" not in data["entries"][0]["found"]
 
 
@@ -67,4 +67,4 @@ def test_a_stage_that_is_not_installed_is_left_out_with_a_note():
     remember(Path(), key_of("objects"), {hash_file(red): objects("cat")})
     remember(Path(), key_of("size"), {hash_file(red): SizeValue(width=1, height=2)})
     _, lines = report("images")
-    assert lines[0].startswith("what the stage size said is left out: there is no stage size")
+    assert lines[0].startswith("results of the stage size are left out: there is no stage size")

@@ -62,11 +62,11 @@ def test_the_posts_that_changed_are_there_with_the_answers_of_both(site: Path):
 def test_the_tests_and_what_differs_are_told(site: Path):
     words = " ".join(" ".join(parsed((site / PAGE).read_text("utf-8")).words).split())
     for said in (
-        "60 posts of test with 60 mentions; 4 posts changed in either view",
+        "60 posts of test with 60 mentions. Posts with different predictions in either view, shown below: 4.",
         "training.seed 1 7",
         "contexts.words 100 3",
         "preset bundled <b>own</b>",
-        "approximate randomisation",
+        "approximate randomization",
         "I+T 96.67",
     ):
         assert said in words, said
@@ -113,10 +113,10 @@ def test_filters_and_a_post_in_a_browser(site: Path, request: pytest.FixtureRequ
     tab.page.keyboard.press("j")
     detail = tab.at("#detail")
     expect(detail.locator("dl.says dt")).to_have_text(["gold", "A T", "A I+T", "B T", "B I+T", *["+context"] * 3])
-    expect(detail).to_contain_text("A says max LOC, which is wrong")
-    expect(detail).to_contain_text("B says max PER, which is right")
+    expect(detail).to_contain_text("A: max LOC (wrong)")
+    expect(detail).to_contain_text("B: max PER (right)")
     tree = detail.aria_snapshot()
-    assert 'heading "What B says otherwise"' in tree
+    assert 'heading "What B predicts differently"' in tree
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= 400
     assert detail.evaluate("dialog => dialog.scrollWidth <= dialog.clientWidth")
     assert tab.complaints == []
@@ -128,8 +128,8 @@ def test_the_command_writes_it_and_runs_that_agree_have_no_post(tmp_path: Path):
     run = build_site(tmp_path, posts=15)
     answer = ita_here("compare", run.folder, "mine/0123456789abcdef", "--html", "out/x.html", "--samples", "100")
     assert answer.code == 0, answer.err
-    assert "page out/x.html, 0 posts that changed" in answer.err
-    assert "In no setting, model or stage." in Path("out/x.html").read_text()
+    assert "wrote out/x.html with 0 changed posts" in answer.err
+    assert "No setting, model or stage differs." in Path("out/x.html").read_text()
     assert NASTY[0] not in Path("out/x.html").read_text()
     with pytest.raises(UsageError, match="is a folder"):
         report_comparison(compare_runs(run, run, samples=100), ReportWriter(Path("out")))

@@ -60,10 +60,10 @@ def test_an_entry_has_its_filters_types_and_the_lowest_score():
 @pytest.mark.parametrize(
     ("post", "thumbnail", "problem"),
     [
-        (make_post(picture=None), None, "the picture a is not there"),
+        (make_post(picture=None), None, "the picture a was not found"),
         (make_post(name=""), None, ""),
         (make_post(picture=B), None, "too many bytes"),
-        (make_post(), None, "left out of this page"),
+        (make_post(), None, "this page leaves out its picture"),
         (make_post(), Thumbnail("", "damaged picture"), "damaged picture"),
         (make_post(), Thumbnail("data:x"), ""),
     ],

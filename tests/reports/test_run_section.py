@@ -36,13 +36,13 @@ def test_both_views_are_scored_in_all_and_by_type(section: RunSection):
 def test_headlines_show_the_gain_from_the_picture(section: RunSection):
     assert [(headline.name, headline.value, headline.note) for headline in section.headlines] == [
         ("test F1, I+T", "96.67", "+1.67 over T"),
-        ("test F1, T", "95.00", "the text alone"),
+        ("test F1, T", "95.00", "text only"),
     ]
 
 
 def test_learning_describes_its_curves_in_text_and_in_a_table(section: RunSection):
     learning = block(section, "learning")
-    assert [figure.title for figure in learning.figures] == ["F1 on dev", "Loss in training"]
+    assert [figure.title for figure in learning.figures] == ["F1 on dev", "Training loss"]
     assert "T from 11.1 to 33.3" in learning.figures[0].alt
     assert "epoch 3 was kept" in learning.figures[0].alt
     (table,) = learning.tables
@@ -55,7 +55,7 @@ def test_everything_that_the_run_depended_on_is_listed(section: RunSection):
     assert facts["stage ocr"].startswith(key_of("ocr").hexdigest)
     assert facts["stage objects"].endswith("detector nanodet-g")
     assert facts["test, words and mentions"] == f"{'a' * 64} 60 posts"
-    assert facts["test, contexts as rendered"] == f"{'b' * 64} 60 posts"
+    assert facts["test, rendered contexts"] == f"{'b' * 64} 60 posts"
     assert "sha256:" in facts["encoder"]
     settings = dict(row.cells for row in block(section, "dependence").tables[0].rows)
     assert (settings["seed"], settings["objective.temperature"]) == ("1", "4.0")

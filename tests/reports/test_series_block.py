@@ -31,7 +31,7 @@ def test_seeds_get_a_mean_and_whiskers(tmp_path: Path):
     assert row.cells == ("all", "2", "94.56 ± 0.62", "97.49 ± 1.16")
     assert row.strong
     assert [(row.cells[:3], row.note) for row in runs.rows] == [
-        (("0123456789abcdef", "all", "1"), "this one"),
+        (("0123456789abcdef", "all", "1"), "this run"),
         (("f" * 16, "all", "2"), ""),
     ]
     assert "all, 2 seeds: T 94.56 ± 0.62, I+T 97.49 ± 1.16" in block.figures[0].alt
@@ -44,7 +44,7 @@ def test_an_ablation_has_a_row_for_each_of_its_contexts(tmp_path: Path):
     (tmp_path / "runs/mine/broken/scores.json").write_text("{}")
     block = make_series_block(RunData.read(run))
     assert block is not None
-    assert [(row.cells[0], row.note) for row in block.tables[0].rows] == [("text", ""), ("all", "this run's")]
+    assert [(row.cells[0], row.note) for row in block.tables[0].rows] == [("text", ""), ("all", "this run")]
     assert "±" not in block.tables[0].rows[0].cells[2]
 
 

@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     messages = (root / "err.txt").read_text().splitlines()
     assert code == 130
     assert messages[-2:] == [
-        "stopped; nothing of what was typed or dropped is kept",
+        "stopped; texts and pictures were not kept",
         f"hint: start it again with: ita {' '.join(program[1:])}",
     ]
     assert not [line for line in messages if "Traceback" in line]

@@ -89,10 +89,10 @@ def test_a_list_gets_the_responses_of_single_posts(server: Server):
         (["hi"], 422, "0: input should be an object"),
         ([{"text": "hi"}, {"text": 1}], 422, "1: text: input should be a valid string"),
         ([{"text": "hi"}, {"text": "x" * 2001}], 422, "1: text: string should have at most 2000 characters"),
-        ([{"text": "hi"}, {"text": " "}], 422, "1: text: there is no word in it"),
+        ([{"text": "hi"}, {"text": " "}], 422, "1: text: the post has no words"),
         ([{"text": "hi", "image": "x.png"}], 422, "image: send the picture as a file"),
         ([{"text": "hi"}] * 65, 422, "at most 64 items"),
-        ([{"text": "hi"}] * 200_000, 413, "a list of texts may take"),
+        ([{"text": "hi"}] * 200_000, 413, "a list of texts may have"),
     ],
 )
 def test_an_invalid_list_is_refused_with_a_reason(server: Server, posts: Any, status: int, says: str):
@@ -132,7 +132,7 @@ def test_an_invalid_form_is_refused_with_a_reason(server: Server, parts: list[An
 def test_other_sites_other_hosts_and_other_paths_are_refused(server: Server):
     assert server.ask(("text", b"hi"), Origin="https://evil.example")[0] == 403
     assert server.send("GET", "/", headers={"Host": "evil.example"})[0] == 421
-    assert "POST /predict answers" in server.send("GET", "/predict")[1]["error"]
+    assert "use POST /predict" in server.send("GET", "/predict")[1]["error"]
     assert server.send("GET", "/docs")[0] == 404
 
 
@@ -177,7 +177,7 @@ def page(server: Server) -> Iterator[Page]:
 
 def test_the_page_shows_both_views_by_keyboard_alone(page: Page, server: Server):
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="To the answer")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to the results")).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.type("hi kim \u202e<b>evil</b>")
     page.keyboard.press("Control+Enter")
@@ -204,7 +204,7 @@ def test_the_page_shows_both_views_by_keyboard_alone(page: Page, server: Server)
     expect(page.locator("#answer dd.context").last).to_have_text("MARLOW")
     assert page.locator("#answer img").evaluate("image => image.naturalWidth") == 420
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
-    page.get_by_role("button", name="Without the picture").click()
+    page.get_by_role("button", name="Remove picture").click()
     expect(page.locator("#picture")).to_be_focused()
     assert page.locator("#picture").input_value() == ""
 
@@ -222,9 +222,9 @@ def test_a_dropped_picture_is_taken_and_an_empty_post_is_refused(page: Page, ser
         }"""
     )
     assert page.locator("#picture").evaluate("chooser => chooser.files.length") == 1
-    page.get_by_role("button", name="Without the picture").click()
+    page.get_by_role("button", name="Remove picture").click()
     page.get_by_role("button", name="Find entities").click()
-    expect(page.get_by_role("alert")).to_have_text("Type a tweet, or drop a picture.")
+    expect(page.get_by_role("alert")).to_have_text("Type a tweet or drop a picture.")
 
 
 def test_the_page_has_names_and_roles_for_screen_readers(page: Page):
@@ -235,6 +235,6 @@ def test_the_page_has_names_and_roles_for_screen_readers(page: Page):
         'button "Picture"',
         'button "Find entities"',
         "- status",
-        'region "From a program"',
+        'region "Use from a program"',
     ):
         assert line in tree, tree

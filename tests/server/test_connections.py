@@ -143,7 +143,7 @@ def test_a_client_with_all_its_places_in_work_is_told_to_come_again():
         for _ in workers:
             started.acquire()
         status, body = post(address)
-        assert (status, b"2 connections are being answered" in body) == (503, True)
+        assert (status, b"2 connections are already being processed" in body) == (503, True)
         release.set()
         assert [client.recv(100)[:15] for client in workers] == [b"HTTP/1.1 200 OK"] * 2
 

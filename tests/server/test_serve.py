@@ -57,10 +57,10 @@ def test_a_taken_port_and_missing_runs_and_packages_are_reported(server: Server,
     port = str(urlsplit(server.address).port)
     answer = ita_here("demo", server.run, "--port", port)
     assert (answer.code, answer.out) == (2, "")
-    assert f"the demo cannot listen at 127.0.0.1, port {port}: address already in use" in answer.err
+    assert f"the demo cannot listen on 127.0.0.1, port {port}: address already in use" in answer.err
     assert "--port 0" in answer.err
     assert ita_here("demo", "nothing").code == 3
-    with pytest.raises(UsageError, match="cannot listen at no such host"):
+    with pytest.raises(UsageError, match="cannot listen on no such host"):
         bind_socket("no such host", 0)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(MissingError, match="the demo needs uvicorn") as caught:

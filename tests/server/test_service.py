@@ -130,7 +130,7 @@ def test_a_post_without_contexts_is_tagged_once():
     predictor.release.set()
     prediction_service = PredictionService(predictor)
     prediction_service.predict("hi kim", None)
-    with pytest.raises(RejectedPostError, match="1: text: there is no word in it"):
+    with pytest.raises(RejectedPostError, match="1: text: the post has no words"):
         prediction_service.predict_texts(["hi", " "])
     prediction_service.close()
     assert predictor.batches == [["hi kim"]]

@@ -70,7 +70,7 @@ const old = () => { if (answered) at("answer").classList.add("old"); };
 
 async function ask() {
   const text = at("text").value;
-  if (!text.trim() && !picture) return say("", "Type a tweet, or drop a picture.");
+  if (!text.trim() && !picture) return say("", "Type a tweet or drop a picture.");
   if (picture && picture.size > data.bytes) return say("", "The picture is too large.");
   if (asked) asked.abort();
   const mine = new AbortController();
@@ -78,7 +78,7 @@ async function ask() {
   const post = new FormData();
   post.set("text", text);
   if (picture) post.set("image", picture);
-  say(picture ? "Looking at the picture …" : "Reading …");
+  say(picture ? "Processing the picture …" : "Finding entities …");
   try {
     const response = await fetch("/predict", { method: "POST", body: post, signal: mine.signal });
     const answer = await response.json();
@@ -86,7 +86,7 @@ async function ask() {
     if (response.ok) show(answer, post.get("image"));
     else say("", `${answer.error}.`);
   } catch (error) {
-    if (error.name !== "AbortError") say("", "The demo does not answer; is it still running?");
+    if (error.name !== "AbortError") say("", "The demo does not respond. Is it still running?");
   }
   return null;
 }
@@ -98,7 +98,7 @@ function show(answer, file) {
   redraw();
   const mentions = answered.answers["I+T"] || answered.answers.T;
   const many = mentions.length === 1 ? "1 entity" : `${mentions.length || "no"} entities`;
-  const none = file && !answer.contexts.length ? "; nothing in the picture was appended, so both views are the same" : "";
+  const none = file && !answer.contexts.length ? "; no findings were appended, so both views are the same" : "";
   say(`${many}, ${answer.seconds.toFixed(1)} s${none}`);
 }
 

@@ -24,7 +24,7 @@ function frame(entry, told, reachable) {
   if (reachable && found.width) shot.style.maxWidth = `min(100%, 40rem, ${(75 * found.width) / found.height}dvh)`;
   if (found.width) put(shot, overlay(found, told, reachable));
   image.addEventListener("error", () => {
-    shot.replaceWith(make("p", { class: "none" }, data.unshown || "The folder of thumbnails is not beside this page."));
+    shot.replaceWith(make("p", { class: "none" }, data.unshown || "The folder of thumbnails next to this page is missing."));
   });
   return make("div", { class: "frame" }, shot);
 }
@@ -32,7 +32,7 @@ function frame(entry, told, reachable) {
 function overlay(found, told, reachable) {
   const { width, height } = found;
   const box = { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none" };
-  const label = reachable ? { role: "group", "aria-label": "What was found in the picture" } : { "aria-hidden": "true" };
+  const label = reachable ? { role: "group", "aria-label": "Findings in the picture" } : { "aria-hidden": "true" };
   const svg = draw("svg", { ...box, ...label });
   const drawn = [];
   const unused = at("draw-unused").checked;

@@ -58,7 +58,7 @@ function verdict(entry) {
   const [told, kind, text] = telling.verdicts.find(([tag]) => tags.includes(tag)) || [];
   if (told) put(list, make("li", { class: kind }, text));
   if (tags.includes("changed") && told === "wrong") put(list, make("li", {}, telling.changed));
-  if (tags.includes("waiting")) put(list, make("li", {}, "… a stage has not looked yet"));
+  if (tags.includes("waiting")) put(list, make("li", {}, "… not yet processed by every stage"));
   const troubles = new Map();
   for (const { stage, reason } of (entry.found || {}).failed || []) {
     troubles.set(reason, [...(troubles.get(reason) || []), stage]);
@@ -77,7 +77,7 @@ function changes(entry) {
   const words = (m) => (entry.parts || []).slice(2 * m.start + 1, 2 * m.end).join("");
   const only = (some, others) => some.filter((m) => !others.some((o) => sameMentions([m], [o])));
   const item = (sign, m) => make("li", {}, `${sign} `, bdi(words(m)), " ", make("strong", {}, bdi(m.type)),
-    gold ? (m.right ? ", which is right" : ", which is wrong") : "");
+    gold ? (m.right ? " (right)" : " (wrong)") : "");
   const list = make("ul", {});
   put(list, only(one, other).map((m) => item(telling.said_before, m)));
   put(list, only(other, one).map((m) => item(telling.said_after, m)));
@@ -106,7 +106,7 @@ function detail(entry) {
   const found = entry.found || {};
   const pictured = pictures[entry.picture] !== undefined;
   // A box says its score itself to a screen reader, so this line need not be read out.
-  const told = make("output", { class: "told", "aria-live": "off" }, "Point at a box, tap it or move to it for its score.");
+  const told = make("output", { class: "told", "aria-live": "off" }, "Point at, tap or focus a box to see its score.");
   const left = make("div", {}, frame(entry, told, true));
   if (pictured && found.width) put(left, told);
   const pixels = found.width ? `, ${found.width} × ${found.height} pixels` : "";
@@ -124,7 +124,7 @@ function detail(entry) {
     sorted("Words in the picture", found.words || [], (word) => scored(word.text, word.score)),
     listed("Other stages", others.map(([stage, text]) => [bdi(stage), ": ", make("code", {}, bdi(text))])),
     listed("Failed", (found.failed || []).map((t) => bdi(`${t.stage} (${t.kind}): ${t.reason}`))),
-    listed("Not looked at yet by", (found.waiting || []).map(bdi)),
+    listed("Not yet processed by", (found.waiting || []).map(bdi)),
   );
   return [left, right];
 }

@@ -12,6 +12,8 @@ from pydantic import Field
 from ita_pipeline.core.config import config_files, find_config, package_data_folder, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.formats import FormatName, parse_posts
+from ita_pipeline.corpus.formats.conll import ID_PREFIXES, Layout
+from ita_pipeline.corpus.formats.schemes import describe_scheme, find_scheme
 from ita_pipeline.corpus.line_errors import OnLineError, raise_unless_tolerated
 from ita_pipeline.corpus.posts import ParsedPost, Picture, Post
 from stages.base import Frozen
@@ -26,11 +28,19 @@ IMAGES = [f"{place}{{id}}.{suffix}" for place in ("images/", "") for suffix in (
 SPLITS = ("train", "dev", "test")
 
 
+class Columns(Frozen):
+    """Columns of CoNLL files, from 0 or from -1 backward; without `token`, the first that does not number words."""
+
+    token: int | None = None
+    tag: int = -1
+
+
 class DatasetCard(Frozen):
     """A dataset's card.
 
     `files`, `images` and `captions` list alternatives relative to the dataset's folder; the first that exists wins.
     `files` has one entry per split, or a single entry `all` for a JSONL file whose lines name their split.
+    `columns` are those of words and tags in CoNLL files, where `id_prefix` begins a line that names a picture.
     `images` are patterns with `{id}`. `captions` are files of captions, or other contexts, from other programs.
     """
 
@@ -40,6 +50,8 @@ class DatasetCard(Frozen):
     format: FormatName = "conll"
     folder: str = ""
     files: Mapping[str, Sequence[str]] = Field(min_length=1)
+    columns: Columns = Columns()
+    id_prefix: str = ""
     images: Sequence[str] = ()
     captions: Sequence[str] = ()
     types: Mapping[str, str] = {}
@@ -53,6 +65,12 @@ class DatasetCard(Frozen):
             UsageError: a setting of it is unknown or impossible.
         """
         return parse_config(cls, read_yaml(file), f"dataset card {file.name}")
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of the card's CoNLL files."""
+        prefixes = (self.id_prefix,) if self.id_prefix else ()
+        return Layout(self.columns.token, self.columns.tag, (*prefixes, *ID_PREFIXES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +123,11 @@ def load_dataset(
         card = DatasetCard.read(file)
         folder = find_data_folder(label, card, data, workspace_data)
     parsed = {
-        split: list(parse_posts(file, card.format, card.types, on_error))
+        split: list(parse_posts(file, card.format, card.types, on_error, card.layout))
         for split, file in find_split_files(label, card, folder).items()
     }
-    notes = []
+    tags = (one.tags for posts in parsed.values() for one in posts)
+    notes = list(describe_scheme(find_scheme(tags, card.types)))
     if "all" in parsed:
         unassigned = sum(one.split is None for one in parsed["all"])
         if unassigned:

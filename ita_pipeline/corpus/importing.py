@@ -13,9 +13,10 @@ from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.files import new_folder, refuse_existing
 from ita_pipeline.corpus.datasets import CONTEXTS_FILE, SPLITS, Dataset
 from ita_pipeline.corpus.formats import FORMATS
-from ita_pipeline.corpus.formats.conll import decode_bio, encode_bio, read_text
+from ita_pipeline.corpus.formats.conll import read_text
 from ita_pipeline.corpus.formats.hf_datasets import import_posts
 from ita_pipeline.corpus.formats.kbner import ContextedTweet, escape_word, read_contexted_tweets
+from ita_pipeline.corpus.formats.schemes import decode_tags, describe_scheme, encode_bio, find_scheme
 from ita_pipeline.corpus.formats.vinvl import ImportedContexts, read_context_files
 from ita_pipeline.corpus.posts import Picture, Post, PostWithContexts
 from ita_pipeline.sources.classify import is_image_name
@@ -66,6 +67,8 @@ def import_tweets(source: Path, to: Path, like: Dataset | None = None, knowledge
         imported.notes += _describe_skipped_files(files)
     for split, file in files.items():
         tweets = read_contexted_tweets(file)
+        scheme = find_scheme((tweet.tags or () for tweet in tweets), {})
+        imported.notes += [f"{split}: {note}" for note in describe_scheme(scheme)]
         image_ids = _read_image_ids(file, split, tweets)
         numbered = enumerate(zip(tweets, image_ids, strict=True), 1)
         pairs = [_build_post(tweet, f"{split}-{n}", image_id) for n, (tweet, image_id) in numbered]
@@ -149,7 +152,7 @@ def _read_image_ids(file: Path, split: str, tweets: Sequence[ContextedTweet]) ->
 
 
 def _build_post(tweet: ContextedTweet, number: str, image_id: str | None) -> PostWithContexts:
-    gold = None if tweet.tags is None else tuple(decode_bio(tweet.tags, {}))
+    gold = None if tweet.tags is None else tuple(decode_tags(tweet.tags, {}))
     post = Post.from_words(image_id or number, tweet.words, gold)
     # Contexts are stored by the name of the image, so a tweet without one gets its number instead.
     name = image_id or (number if tweet.contexts else None)

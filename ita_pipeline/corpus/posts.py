@@ -82,10 +82,11 @@ PostWithContexts = tuple[Post, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class ParsedPost:
-    """A post from a file, and the split that its line names."""
+    """A post from a file, the split that its line names, and its tags in the scheme of the file."""
 
     post: Post
     split: Split | None = None
+    tags: tuple[str, ...] = ()
 
 
 def select_taggable(spans: Iterable[Span]) -> list[Span]:

@@ -20,7 +20,7 @@ from ita_pipeline.cache.keys import SHORT_KEY_LENGTH, digest
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.files import write_atomically
 from ita_pipeline.corpus.contexts import ContextConfig, ReservedContext
-from ita_pipeline.corpus.formats.conll import read_conll
+from ita_pipeline.corpus.formats.conll import Layout, read_conll
 from ita_pipeline.corpus.posts import Post, PostWithContexts, Span
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.metrics.errors import Analysis
@@ -173,7 +173,7 @@ class Run:
         Raises:
             UserError: a file cannot be read.
         """
-        posts = read_conll(self.predictions(split, view), column=-2)
+        posts = read_conll(self.predictions(split, view), layout=Layout(token=0, tag=-2))
         file = self.mentions(split, view)
         untaggable = self.read(f"predictions/{file.name}", _parse_untaggable) if file.is_file() else []
         if len(untaggable) != len(posts):

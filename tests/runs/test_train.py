@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.corpus.formats.conll import read_conll
+from ita_pipeline.corpus.formats.conll import Layout, read_conll
 from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.extraction import contexts
 from ita_pipeline.ner.metrics.errors import ErrorKind
@@ -189,7 +189,7 @@ def test_both_views_are_written_with_spans_and_scores():
     assert (split_analysis.text.seen.support, split_analysis.text.unseen.support) == (1, 1)
     predicted = read_conll(run.predictions("test", TEXT))
     assert [post.gold for post in predicted] == [(Span(0, 1, "PER"),), ()]
-    gold = read_conll(run.predictions("test", TEXT), column=-2)
+    gold = read_conll(run.predictions("test", TEXT), layout=Layout(token=0, tag=-2))
     assert [post.gold for post in gold] == [(Span(0, 1, "PER"),)] * 2
     lines = [json.loads(line) for line in run.mentions("test", TEXT_AND_IMAGE).read_text().splitlines()]
     assert [line["view"] for line in lines] == ["text", "text+image"]

@@ -19,10 +19,13 @@ FormatName = Literal["conll", "jsonl"]
 
 @dataclass(frozen=True, slots=True)
 class PostFormat:
-    """A format of post files. `parse` takes a file, a mapping that renames types, and a handler of bad lines."""
+    """A format of post files.
+
+    `parse` takes a file, a mapping that renames types, a handler of bad lines, and the layout of CoNLL files.
+    """
 
     suffixes: tuple[str, ...]
-    parse: Callable[[Path, Mapping[str, str], OnLineError], Iterable[ParsedPost]]
+    parse: Callable[[Path, Mapping[str, str], OnLineError, conll.Layout], Iterable[ParsedPost]]
 
 
 FORMATS: dict[FormatName, PostFormat] = {
@@ -44,6 +47,7 @@ def parse_posts(
     form: FormatName | None = None,
     types: Mapping[str, str] | None = None,
     on_error: OnLineError = raise_unless_tolerated,
+    layout: conll.Layout = conll.DEFAULT_LAYOUT,
 ) -> Iterable[ParsedPost]:
     """Read the posts of a file, in the format that its suffix stands for by default.
 
@@ -51,4 +55,4 @@ def parse_posts(
         MissingError: the file cannot be read.
         UsageError: a line is faulty.
     """
-    return FORMATS[form or find_format(path)].parse(path, types or {}, on_error)
+    return FORMATS[form or find_format(path)].parse(path, types or {}, on_error, layout)

@@ -1,6 +1,8 @@
-"""CoNLL files of tweets: `IMGID:<id>`, then a word and its BIO tag a line, a blank line between tweets.
+"""CoNLL files of tweets: `IMGID:<id>`, then a word and its tag a line, a blank line between tweets.
 
 The reader accepts tabs or spaces, LF or CRLF, a byte order mark, and files without `IMGID:` lines or without tags.
+Only tabs and spaces divide columns; other white space is part of words. `-DOCSTART-` lines and comments such as
+`# id = 3` are passed over, and a first column that numbers the words of each sentence is no word.
 """
 
 from __future__ import annotations
@@ -11,21 +13,54 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.corpus.formats.schemes import (
+    CONTEXT_TAGS,
+    decode_tags,
+    encode_bio,
+    find_orphans,
+    find_scheme,
+    is_tag,
+)
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError, raise_unless_tolerated
-from ita_pipeline.corpus.posts import ParsedPost, Picture, Post, Span, select_taggable
+from ita_pipeline.corpus.posts import ParsedPost, Picture, Post, Span
+from stages.picture_names import strip_image_suffix
 
-TAG = re.compile(r"(?:O|[BI]-\S+)")
+ID_PREFIXES = ("IMGID:", "WID:")
 
-# How ITA (B-X), its IOBES form (S-X), AdaSeq and PGIM (X) tag the words of a context that follows a tweet.
-CONTEXT_TAGS = frozenset({"X", "B-X", "S-X", "I-X"})
+DOCUMENT = "-DOCSTART-"
+
+_COMMENT = re.compile(r"# +(?:new(?:doc|par)\b|[^\s=]+ *=)[^\t]*")
+
+# The first column of a line of CoNLL-U that is no word: the letters of several words, or a word that is not there.
+_RANGE = re.compile(r"\d+[-.]\d+")
 
 ORPHANS = "it is read as the beginning of one, as conlleval does; B- says so"
+
+COLUMNS = (
+    "a line is a word, a tab, and O, B-TYPE or I-TYPE; if they stand in other columns, the dataset's card says so: "
+    "columns: {token: 1, tag: -1}; if the line names a picture or post: id_prefix: IMGID:"
+)
 
 TO_UTF8 = "iconv -f latin1 -t utf-8 FILE > NEW, or from whatever it is in"
 
 REPLACEMENT = "\ufffd"
 
 SAFE_ID = re.compile(r"(?!\.{1,2}\Z)[^/\\\x00]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a file has what: the columns of words and of tags, from 0 or from -1 backward, and what ids begin with.
+
+    Without a column of words, it is the first that does not number them.
+    """
+
+    token: int | None = None
+    tag: int = -1
+    id_prefixes: tuple[str, ...] = ID_PREFIXES
+
+
+DEFAULT_LAYOUT = Layout()
 
 
 @dataclass
@@ -42,24 +77,31 @@ def read_conll(
     path: Path,
     types: Mapping[str, str] | None = None,
     on_error: OnLineError = raise_unless_tolerated,
-    column: int = -1,
+    layout: Layout = DEFAULT_LAYOUT,
 ) -> list[Post]:
     """Read the posts of a file. `types` renames types, such as OTHER to MISC.
 
-    `column` holds the tags: a file of predictions has the gold tags in column -2. If `on_error` returns, a bad tag
-    counts as O.
+    A file of predictions has the gold tags in column -2. If `on_error` returns, a bad tag counts as O.
 
     Raises:
         MissingError: the file cannot be read.
         UsageError: a line is neither a word nor a word and a tag.
     """
-    sentences = read_sentences(path, on_error, column)
-    return [_build_post(sentence, n, path, types or {}, on_error) for n, sentence in enumerate(sentences, 1)]
+    return [parsed.post for parsed in parse_file(path, types or {}, on_error, layout)]
 
 
-def parse_file(path: Path, types: Mapping[str, str], on_error: OnLineError) -> Iterator[ParsedPost]:
-    """Read the posts of a file, as `read_conll` does."""
-    return map(ParsedPost, read_conll(path, types, on_error))
+def parse_file(
+    path: Path, types: Mapping[str, str], on_error: OnLineError, layout: Layout = DEFAULT_LAYOUT
+) -> Iterator[ParsedPost]:
+    """Read the posts of a file with their tags, as `read_conll` does."""
+    sentences = list(read_sentences(path, on_error, layout))
+    is_iob1 = find_scheme((sentence.tags for sentence in sentences), types) == "IOB1"
+    for number, sentence in enumerate(sentences, 1):
+        post = _build_post(sentence, number, path, types, on_error)
+        for orphan in find_orphans(sentence.tags, types) if not is_iob1 else ():
+            reason = f"{sentence.tags[orphan]} of {post.words[orphan]!r} continues no mention"
+            on_error(LineError(LineErrorKind.ORPHAN_TAG, str(path), sentence.lines[orphan], reason, ORPHANS))
+        yield ParsedPost(post, tags=tuple(sentence.tags))
 
 
 def read_text(path: Path) -> str:
@@ -78,46 +120,87 @@ def read_text(path: Path) -> str:
 
 
 def read_sentences(
-    path: Path, on_error: OnLineError = raise_unless_tolerated, column: int = -1, contexts: bool = False
+    path: Path,
+    on_error: OnLineError = raise_unless_tolerated,
+    layout: Layout = DEFAULT_LAYOUT,
+    contexts: bool = False,
 ) -> Iterator[TaggedSentence]:
-    """Words and tags (in `column`) of each tweet. Without `contexts`, the tag of a context's word is an error."""
-    sentence = TaggedSentence()
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        line = line.rstrip("\r")
-        if line.strip() and not _is_image_line(line):
-            columns = _split_columns(line)
-            tag = columns[column].strip() if len(columns) > -column else ""
-            # A line with a tag but no word, as a word of unusual white space leaves it, still counts as a word.
-            sentence.words.append(columns[0].strip() or REPLACEMENT)
-            sentence.tags.append(_check_tag(tag, contexts, str(path), number, on_error))
+    """Words and tags of each tweet. Without `contexts`, the tag of a context's word is an error."""
+    blocks = list(_read_blocks(path, layout.id_prefixes))
+    numbered = layout.token is None and _are_numbered(blocks)
+    token = int(numbered) if layout.token is None else layout.token
+    for image_id, rows in blocks:
+        sentence = TaggedSentence(image_id)
+        for number, columns in rows:
+            if numbered and _RANGE.fullmatch(columns[0]):
+                continue
+            position, tag_position = (n if n >= 0 else len(columns) + n for n in (token, layout.tag))
+            if not 0 <= position < len(columns):
+                reason = f"there is no column {token} for the word"
+                on_error(LineError(LineErrorKind.BAD_LINE, str(path), number, reason, COLUMNS))
+                continue
+            has_tag = 0 <= tag_position < len(columns) and tag_position != position
+            tag = _check_tag(columns[tag_position] if has_tag else "", contexts, str(path), number, on_error)
+            # A line with a tag but no word, as some programs write a word of white space, still counts as a word.
+            sentence.words.append(columns[position] or REPLACEMENT)
+            sentence.tags.append(tag)
             sentence.lines.append(number)
-            continue
         if sentence.words:
             yield sentence
-            sentence = TaggedSentence()
-        if line.strip():
-            sentence = TaggedSentence(image_id=_parse_image_id(line, path, number))
-    if sentence.words:
-        yield sentence
+
+
+_Block = tuple[str | None, list[tuple[int, list[str]]]]
+"""The lines of one tweet: its image id, and each line's number and columns."""
+
+
+def _read_blocks(path: Path, prefixes: Sequence[str]) -> Iterator[_Block]:
+    image_id: str | None = None
+    rows: list[tuple[int, list[str]]] = []
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        line = line.rstrip(" \t\r")
+        columns = _split_columns(line)
+        prefix = next((prefix for prefix in prefixes if _is_image_line(line, columns, prefix)), None)
+        if line.strip() and prefix is None and columns[0] != DOCUMENT:
+            if not _COMMENT.fullmatch(line):
+                rows.append((number, columns))
+            continue
+        if rows:
+            yield image_id, rows
+            image_id, rows = None, []
+        if prefix is not None:
+            image_id = _parse_image_id(line, prefix, path, number)
+    yield image_id, rows
 
 
 def _split_columns(line: str) -> list[str]:
-    return line.split("\t") if "\t" in line else line.split()
+    if "\t" in line:
+        return [column.strip(" ") for column in line.split("\t")]
+    return re.split(" +", line.strip(" "))
 
 
-def _is_image_line(line: str) -> bool:
+def _are_numbered(blocks: Sequence[_Block]) -> bool:
+    """Whether the first of three or more columns counts the words of each tweet."""
+    for _, rows in blocks:
+        numbers = [columns[0] for _, columns in rows if not _RANGE.fullmatch(columns[0])]
+        first = int(numbers[:1] != ["0"])
+        if numbers != [str(n) for n in range(first, first + len(numbers))]:
+            return False
+    return any(len(rows) > 1 for _, rows in blocks) and all(len(c) > 2 for _, rows in blocks for _, c in rows)
+
+
+def _is_image_line(line: str, columns: Sequence[str], prefix: str) -> bool:
     """Whether a line is `IMGID:<id>`, and not a word of that form with its tag."""
-    others = [column.strip() for column in _split_columns(line)[1:] if column.strip()]
-    is_tagged = any(tag in CONTEXT_TAGS or TAG.fullmatch(tag) for tag in others[-1:])
-    return line.startswith("IMGID:") and ("\t" not in line or not others) and not is_tagged
+    others = [column for column in columns[1:] if column]
+    is_tagged = any(tag in CONTEXT_TAGS or is_tag(tag) for tag in others[-1:])
+    return line.startswith(prefix) and ("\t" not in line or not others) and not is_tagged
 
 
-def _parse_image_id(line: str, path: Path, number: int) -> str:
-    name = line.removeprefix("IMGID:").strip()
+def _parse_image_id(line: str, prefix: str, path: Path, number: int) -> str:
+    name = line.removeprefix(prefix).strip()
     if not SAFE_ID.fullmatch(name):
         what = f"{path}, line {number}: {name!r} is no name of a picture"
-        raise UsageError(what, "IMGID: and the name of a file without its ending")
-    return name
+        raise UsageError(what, f"{prefix} and the name of a file without its ending")
+    return strip_image_suffix(name)
 
 
 def _check_tag(tag: str, contexts: bool, file: str, number: int, on_error: OnLineError) -> str:
@@ -127,9 +210,8 @@ def _check_tag(tag: str, contexts: bool, file: str, number: int, on_error: OnLin
         hint = f"ita data import {file} --to FOLDER takes tweets and contexts apart"
         on_error(LineError(LineErrorKind.CONTEXT_TAG, file, number, reason, hint))
         return "O"
-    if tag and tag not in CONTEXT_TAGS and not TAG.fullmatch(tag):
-        hint = "a line is a word, a tab, and O, B-TYPE or I-TYPE"
-        on_error(LineError(LineErrorKind.BAD_TAG, file, number, f"{tag!r} is no BIO tag", hint))
+    if tag and tag not in CONTEXT_TAGS and not is_tag(tag):
+        on_error(LineError(LineErrorKind.BAD_TAG, file, number, f"{tag!r} is no BIO tag", COLUMNS))
         return "O"
     return tag
 
@@ -143,50 +225,14 @@ def _build_post(
         reason = f"{words[first]!r} has no tag, while other words of the tweet have one"
         hint = "give all words a tag, O where there is no mention"
         on_error(LineError(LineErrorKind.MISSING_TAG, str(path), lines[first], reason, hint))
-    for orphan in find_orphans(tags, types):
-        reason = f"{tags[orphan]} of {words[orphan]!r} continues no mention"
-        on_error(LineError(LineErrorKind.ORPHAN_TAG, str(path), lines[orphan], reason, ORPHANS))
-    gold = tuple(decode_bio(tags, types)) if all(tags) else None
+    gold = tuple(decode_tags(tags, types)) if all(tags) else None
     pictures = (Picture(sentence.image_id),) if sentence.image_id else ()
     return replace(Post.from_words(sentence.image_id or str(number), words, gold), pictures=pictures)
 
 
-def decode_bio(tags: Sequence[str], types: Mapping[str, str]) -> Iterator[Span]:
-    """Mentions of BIO tags. An `I-x` that continues no mention of type x starts one, as in UMT and ITA."""
-    start: int | None = None
-    current = ""
-    for position, (prefix, name) in enumerate(_split_tag(tag, types) for tag in [*tags, "O"]):
-        if start is not None and not (prefix == "I" and name == current):
-            yield Span(start, position, current)
-            start = None
-        if prefix != "O" and start is None:
-            start, current = position, name
-
-
-def find_orphans(tags: Sequence[str], types: Mapping[str, str]) -> list[int]:
-    """Positions of each `I-x` that continues no mention of type x."""
-    parts = [_split_tag(tag, types) for tag in tags]
-    previous = ["", *(name for _, name in parts)]
-    return [n for n, (prefix, name) in enumerate(parts) if prefix == "I" and name != previous[n]]
-
-
-def _split_tag(tag: str, types: Mapping[str, str]) -> tuple[str, str]:
-    """The prefix of a tag, and its type, renamed by `types`."""
-    prefix, _, name = tag.partition("-")
-    return prefix, types.get(name, name)
-
-
-def encode_bio(length: int, spans: Iterable[Span]) -> list[str]:
-    """BIO tags of the mentions that tags can express."""
-    tags = ["O"] * length
-    for span in select_taggable(spans):
-        tags[span.start : span.end] = [f"B-{span.type}"] + [f"I-{span.type}"] * (span.end - span.start - 1)
-    return tags
-
-
 def _escape_column(word: str) -> str:
-    """Replace what would end the word's column or line."""
-    return re.sub(r"[\t\r\n]+", "_", word.strip("\t\r\n")) or REPLACEMENT
+    """Replace what would end the word's column or line, or begin a document."""
+    return "DOCSTART" if word == DOCUMENT else re.sub(r"[\t\r\n]+", "_", word.strip("\t\r\n")) or REPLACEMENT
 
 
 def format_conll(posts: Iterable[tuple[Post, Sequence[Span]]]) -> str:

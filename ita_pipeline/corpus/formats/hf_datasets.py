@@ -12,15 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.corpus.formats.conll import TAG, decode_bio
 from ita_pipeline.corpus.formats.kbner import escape_word
+from ita_pipeline.corpus.formats.schemes import TAGS_HINT, decode_tags, describe_scheme, find_scheme, is_tag
 from ita_pipeline.corpus.posts import Picture, Post
 from ita_pipeline.sources.columns import ID_COLUMNS, IMAGE_COLUMNS, TAG_COLUMNS, WORD_COLUMNS
 from ita_pipeline.sources.decode import MAX_BYTES, open_header
 from ita_pipeline.sources.hub_datasets import load
-
-# IOBES and BILOU prefixes in terms of BIO.
-PREFIXES = {"S": "B", "U": "B", "E": "I", "L": "I"}
 
 TEXTS = ("text", "tweet", "sentence", "content")
 
@@ -53,19 +50,21 @@ def import_posts(rows: Any, split: str, folder: Path, notes: list[str], tag_name
         raise UsageError(what, f"one of {', '.join(WORD_COLUMNS)}")
     names = tag_names.split(",") if tag_names else _find_tag_names(rows, columns.tags)
     dropped = 0
+    all_tags: list[list[str]] = []
     for number, (row, post) in enumerate(_read_rows(rows, columns, split, folder), 1):
         dropped += columns.image is not None and row[columns.image] is not None and post.picture is None
         tags = row[columns.tags] if columns.tags else None
         if tags is None:
             yield post
             continue
-        bio = [_convert_tag(tag, names, split, number) for tag in tags]
-        if len(bio) != len(post.words):
-            what = f"{split}, row {number}: {len(post.words)} words have {len(bio)} tags"
+        all_tags.append([_name_tag(tag, names, split, number) for tag in tags])
+        if len(tags) != len(post.words):
+            what = f"{split}, row {number}: {len(post.words)} words have {len(tags)} tags"
             raise UsageError(what, "one tag for each word")
-        yield replace(post, gold=tuple(decode_bio(bio, {})))
+        yield replace(post, gold=tuple(decode_tags(all_tags[-1], {})))
     if dropped:
         notes.append(f"{split}: {dropped} pictures are none of a known format or too large, and were left out")
+    notes += [f"{split}: {note}" for note in describe_scheme(find_scheme(all_tags, {}))]
 
 
 @contextmanager
@@ -123,8 +122,8 @@ def _find_tag_names(rows: Any, tags: str | None) -> list[str] | None:
     return getattr(getattr(feature, "feature", None), "names", None)
 
 
-def _convert_tag(tag: Any, names: Sequence[str] | None, split: str, number: int) -> str:
-    """A tag of any scheme, or its number, as a BIO tag."""
+def _name_tag(tag: Any, names: Sequence[str] | None, split: str, number: int) -> str:
+    """A tag of any scheme from its name or number."""
     if isinstance(tag, int):
         if names is None:
             raise UsageError(f"{split}: the tags are numbers without names", "name them: --tag-names O,B-PER,I-PER")
@@ -132,11 +131,9 @@ def _convert_tag(tag: Any, names: Sequence[str] | None, split: str, number: int)
             what = f"{split}, row {number}: {tag} is no number of a tag"
             raise UsageError(what, "--tag-names names every number")
         tag = names[tag]
-    prefix, dash, kind = str(tag).partition("-")
-    bio = f"{PREFIXES.get(prefix, prefix)}{dash}{kind}"
-    if not TAG.fullmatch(bio):
-        raise UsageError(f"{split}, row {number}: {tag!r} is no BIO tag", "tags are O, B-TYPE and I-TYPE")
-    return bio
+    if not is_tag(str(tag)):
+        raise UsageError(f"{split}, row {number}: {tag!r} is no BIO tag", TAGS_HINT)
+    return str(tag)
 
 
 def _save_image(content: Any, name: str, folder: Path) -> Path | None:

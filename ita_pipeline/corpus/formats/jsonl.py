@@ -17,14 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.files import join_inside
 from ita_pipeline.core.text import map_texts
-from ita_pipeline.corpus.formats.conll import ORPHANS, TAG, TO_UTF8, decode_bio, find_orphans
+from ita_pipeline.corpus.formats.conll import ORPHANS, TO_UTF8
+from ita_pipeline.corpus.formats.schemes import TAGS_HINT, decode_tags, find_orphans, find_scheme, is_tag
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError, raise_unless_tolerated
 from ita_pipeline.corpus.posts import ParsedPost, Picture, Post, Span, Split, join_words, select_taggable
 from ita_pipeline.corpus.tokenizer import tokenize
 from ita_pipeline.sources.hub_datasets import SPLIT_ALIASES
 from stages.base import replace_surrogates
-
-BAD_TAGS = "tags are O, B-TYPE or I-TYPE"
 
 WHOLE_WORDS = "it is kept as it is; ita data check explains what that means"
 
@@ -65,14 +64,16 @@ class PostLine(BaseModel):
             raise ValueError("it has neither text nor tokens")
         if self.tags is not None and len(self.tags) != len(self.tokens or ()):
             raise ValueError("it needs as many tags as tokens")
-        if any(not TAG.fullmatch(tag) for tag in self.tags or ()):
-            raise ValueError(BAD_TAGS)
+        if any(not is_tag(tag) for tag in self.tags or ()):
+            raise ValueError(TAGS_HINT)
         if any(not token.strip() or token.split() != [token] for token in self.tokens or ()):
             raise ValueError("tokens must not be empty or hold white space")
         return self
 
 
-def parse_file(path: Path, types: Mapping[str, str], on_error: OnLineError) -> Iterator[ParsedPost]:
+def parse_file(
+    path: Path, types: Mapping[str, str], on_error: OnLineError, _layout: object = None
+) -> Iterator[ParsedPost]:
     """Read the posts of a file. If `on_error` returns, the faulty line is left out.
 
     Raises:
@@ -95,37 +96,41 @@ def parse_lines(
 ) -> Iterator[ParsedPost]:
     """Parse JSON lines one at a time, so that posts from a pipe are answered as they arrive."""
     number = 0
+    tagged: dict[int, ParsedPost] = {}
     try:
         for number, text in enumerate(lines, 1):
             if not text.strip():
                 continue
             try:
-                line, parsed = _parse_line(text, number, where, folder, types)
+                parsed = _parse_line(text, number, where, folder, types)
             except LineError as error:
                 on_error(error)
                 continue
-            for position in find_orphans(line.tags or (), types):
-                reason = f"{(line.tags or ())[position]} of {parsed.post.words[position]!r} continues no mention"
-                on_error(LineError(LineErrorKind.ORPHAN_TAG, where, number, reason, ORPHANS))
+            if parsed.tags:
+                tagged[number] = parsed
             for kind, span in _find_untaggable(parsed.post.gold or ()):
                 words = " ".join(parsed.post.words[span.start : span.end])
                 on_error(LineError(kind, where, number, f"a mention of type {span.type} in {words!r}", WHOLE_WORDS))
             yield parsed
     except UnicodeDecodeError as error:
         raise UsageError(f"{where}, behind line {number}: this is not UTF-8 text", TO_UTF8) from error
+    if find_scheme((parsed.tags for parsed in tagged.values()), types) == "IOB1":
+        return
+    for number, parsed in tagged.items():
+        for position in find_orphans(parsed.tags, types):
+            reason = f"{parsed.tags[position]} of {parsed.post.words[position]!r} continues no mention"
+            on_error(LineError(LineErrorKind.ORPHAN_TAG, where, number, reason, ORPHANS))
 
 
-def _parse_line(
-    text: str, number: int, where: str, folder: Path, types: Mapping[str, str]
-) -> tuple[PostLine, ParsedPost]:
+def _parse_line(text: str, number: int, where: str, folder: Path, types: Mapping[str, str]) -> ParsedPost:
     try:
         line = PostLine.model_validate(map_texts(json.loads(text), replace_surrogates))
-        return line, _build_post(line, number, folder, types)
+        return _build_post(line, number, folder, types)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         reason = f"{field}: {first['msg']}" if field else first["msg"].removeprefix("Value error, ")
-        kind = LineErrorKind.BAD_TAG if reason == BAD_TAGS else LineErrorKind.BAD_LINE
+        kind = LineErrorKind.BAD_TAG if reason == TAGS_HINT else LineErrorKind.BAD_LINE
         raise LineError(kind, where, number, reason, "docs/datasets.md shows what a line holds") from error
     except (ValueError, RecursionError) as error:
         hint = "each line is one JSON object"
@@ -136,7 +141,7 @@ def _build_post(line: PostLine, number: int, folder: Path, types: Mapping[str, s
     text, offsets = _find_words(line)
     gold = None
     if line.tags is not None:
-        gold = tuple(decode_bio(line.tags, types))
+        gold = tuple(decode_tags(line.tags, types))
     elif line.mentions is not None:
         gold = _align_mentions(line.mentions, text, offsets, types)
     post = Post(
@@ -147,7 +152,7 @@ def _build_post(line: PostLine, number: int, folder: Path, types: Mapping[str, s
         gold=gold,
         pictures=(Picture(line.image, _resolve_image(folder, line.image)),) if line.image else (),
     )
-    return ParsedPost(post, _resolve_split(line.split))
+    return ParsedPost(post, _resolve_split(line.split), tuple(line.tags or ()))
 
 
 def _find_words(line: PostLine) -> tuple[str, Offsets]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from ita_pipeline.corpus.formats.conll import CONTEXT_TAGS, REPLACEMENT, TaggedSentence, encode_bio, read_sentences
+from ita_pipeline.corpus.formats.conll import DOCUMENT, REPLACEMENT, TaggedSentence, read_sentences
+from ita_pipeline.corpus.formats.schemes import CONTEXT_TAGS, encode_bio
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind
 from ita_pipeline.corpus.posts import Post, PostWithContexts, select_taggable
 from stages.picture_names import shorten_names
@@ -89,9 +90,9 @@ def format_contexted_tweets(posts: Iterable[PostWithContexts], mark: str) -> str
 
 
 def escape_word(word: str) -> str:
-    """Replace white space, which would end the word's column, and `<EOS>`, which would start a context."""
-    if word == EOS:
-        return "EOS"
+    """Replace white space, which would end the word's column, and what would start a context or a document."""
+    if word in (EOS, DOCUMENT):
+        return word.strip("<>-")
     return re.sub(r"\s+", "_", word.strip()) or REPLACEMENT
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.corpus.formats.conll import decode_bio, encode_bio, format_conll, read_conll
+from ita_pipeline.corpus.formats.conll import Layout, format_conll, read_conll
+from ita_pipeline.corpus.formats.schemes import decode_tags, encode_bio
 from ita_pipeline.corpus.line_errors import LineError
 from ita_pipeline.corpus.posts import Picture, Post, Span, join_words
 
@@ -83,6 +84,60 @@ def test_files_that_cannot_be_read_are_named():
         read_conll(Path("latin.txt"))
 
 
+@pytest.mark.parametrize("space", ["\u00a0", "\u3000", "\u0085", "\u2028", "\x1c"])
+@pytest.mark.parametrize("separator", ["\t", " "])
+def test_white_space_other_than_spaces_and_tabs_is_part_of_words(space: str, separator: str):
+    (post,) = read(f"a{space}b{separator}B-PER\n{space}c{separator}I-PER\n{space}{separator}O\n")
+    assert (post.words, post.gold) == ((f"a{space}b", f"{space}c", space), (Span(0, 2, "PER"),))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "-DOCSTART-\n\nAda\tB-PER\nspoke\tO\n",
+        "-DOCSTART- -X- -X- O\nAda NNP x B-PER\nspoke VBD x O\n",
+        "# id = 3\n# newdoc\n# text = Ada said O\nAda B-PER\nspoke O\n",
+        "Ada\tB-PER\t\nspoke\tO\t\t\n\t\n",
+        "1\tAda\tB-PER\n2\tspoke\tO\n",
+        "# sent_id = 1\n1-2\tAda's\t_\t_\n1\tAda\t_\tB-PER\n2\tspoke\t_\tO\n2.1\tx\t_\tO\n",
+        "0 Ada B-PER\n1 spoke O\n",
+    ],
+)
+def test_lines_that_are_no_words_and_numbers_of_words_are_passed_over(content: str):
+    (post,) = read(content)
+    assert (post.words, post.gold) == (("Ada", "spoke"), (Span(0, 1, "PER"),))
+
+
+@pytest.mark.parametrize("separator", ["\t", " "])
+def test_a_tagged_sign_or_number_is_a_word(separator: str):
+    one, two = read("#,O|#id=3,O|=,O||1,O|2,B-PER\n".replace(",", separator).replace("|", "\n"))
+    assert (one.words, two.words) == (("#", "#id=3", "="), ("1", "2"))
+
+
+def test_ids_of_pictures_have_several_prefixes_and_lose_their_ending():
+    content = "WID:Ll5\r\n#\tO\r\n\r\nIMGID:12.jpg\r\na\tB-PER\r\n"
+    assert [(post.id, post.image_id) for post in read(content)] == [("Ll5", "Ll5"), ("12", "12")]
+    Path("posts.txt").write_text("POST=7\na\tO\n")
+    (post,) = read_conll(Path("posts.txt"), layout=Layout(id_prefixes=("POST=",)))
+    assert (post.id, post.words) == ("7", ("a",))
+
+
+def test_columns_may_be_named():
+    Path("posts.txt").write_text("x B-PER Ada -\ny O spoke -\n")
+    (post,) = read_conll(Path("posts.txt"), layout=Layout(token=2, tag=1))
+    assert (post.words, post.gold) == (("Ada", "spoke"), (Span(0, 1, "PER"),))
+    with pytest.raises(UsageError, match="line 1: there is no column 7") as caught:
+        read_conll(Path("posts.txt"), layout=Layout(token=7))
+    assert "columns: {token: 1, tag: -1}" in caught.value.hint
+
+
+@pytest.mark.parametrize("line", ["1\tAda\tB-PER\t-", "Ada\tPERSON", "POST=7 x"])
+def test_what_cannot_be_read_is_named_with_the_setting_that_mends_it(line: str):
+    with pytest.raises(UsageError, match="line 2") as caught:
+        read(f"fine\tO\n{line}\n")
+    assert "columns: {token: 1, tag: -1}" in caught.value.hint
+
+
 WORDS = st.lists(
     st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S")), min_size=1), min_size=1, max_size=6
 )
@@ -94,7 +149,7 @@ def test_what_is_written_is_read_again(data: st.DataObject):
     words = tuple(data.draw(WORDS))
     tags = data.draw(st.lists(BIO, min_size=len(words), max_size=len(words)))
     text, offsets = join_words(words)
-    spans = tuple(decode_bio(tags, {}))
+    spans = tuple(decode_tags(tags, {}))
     post = Post("7", text, words, offsets, gold=spans, pictures=(Picture("7"),))
     (again,) = read(format_conll([(post, spans)]))
     assert again == post
@@ -102,8 +157,8 @@ def test_what_is_written_is_read_again(data: st.DataObject):
 
 @given(st.lists(BIO, max_size=10))
 def test_tags_of_spans_decode_to_the_same_spans(tags: list[str]):
-    spans = list(decode_bio(tags, {}))
-    assert list(decode_bio(encode_bio(len(tags), spans), {})) == spans
+    spans = list(decode_tags(tags, {}))
+    assert list(decode_tags(encode_bio(len(tags), spans), {})) == spans
 
 
 def test_a_word_without_a_tag_among_tagged_ones_is_reported():

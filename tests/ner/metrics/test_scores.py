@@ -11,7 +11,7 @@ from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.metrics.v1 import precision_recall_fscore_support
 from seqeval.scheme import IOB2
 
-from ita_pipeline.corpus.formats.conll import encode_bio
+from ita_pipeline.corpus.formats.schemes import encode_bio
 from ita_pipeline.corpus.posts import Span
 from ita_pipeline.ner.metrics.scores import EpochScore, best_epoch, score, should_stop
 from tests.support.spans import SENTENCES, sentence

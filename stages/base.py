@@ -23,7 +23,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -129,8 +129,18 @@ Text = Annotated[str, AfterValidator(replace_surrogates)]
 # A `Text` that is not blank.
 Label = Annotated[str, AfterValidator(replace_surrogates), AfterValidator(_require_content)]
 
+
+def clip_rounding(value: float) -> float:
+    """Return a number that lies outside 0..1 only by rounding, such as 1.0000001, as 0 or 1; others unchanged."""
+    if isinstance(value, float) and -ROUNDING <= value <= 1 + ROUNDING:
+        return min(max(value, 0.0), 1.0)
+    return value
+
+
+ROUNDING = 1e-3
+
 # A probability, or anything else in 0..1.
-Score = Annotated[float, Field(ge=0, le=1)]
+Score = Annotated[float, BeforeValidator(clip_rounding), Field(ge=0, le=1)]
 
 
 class Value(Frozen):

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.formats.conll import SAFE_ID
-from stages.base import StageError
+from stages.base import StageError, clip_rounding
 from stages.caption.schema import Caption
 from stages.external import MAX_BYTES, ContextLine, merge_lines, parse_contexts
 from stages.objects.schema import Attribute, Object, ObjectsValue
@@ -198,7 +198,7 @@ def _parse_number(value: Any, name: str) -> float:
 
 
 def _parse_share(value: Any, name: str) -> float:
-    share = _parse_number(value, name)
+    share = clip_rounding(_parse_number(value, name))
     if not 0 <= share <= 1:
         raise ValueError(f"{name}: {value!r} does not lie in 0..1")
     return share

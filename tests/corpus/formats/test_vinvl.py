@@ -15,7 +15,7 @@ from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.contexts import ContextConfig, render
 from ita_pipeline.corpus.formats.vinvl import read_context_files
 from stages.base import StageError
-from stages.external import ExternalConfig, ExternalStage, format_contexts
+from stages.external import ExternalConfig, ExternalStage, format_contexts, parse_contexts
 
 THING = {
     "rect": [10.5, 20.0, 300.2, 200.9],
@@ -60,6 +60,16 @@ def test_the_size_of_the_image_is_taken_from_the_file():
     objects = read_context_files([vinvl(THING, image_w=640, image_h=480)]).lines["17_06_1"].objects
     assert objects is not None
     assert (objects.width, objects.height) == (640, 480)
+
+
+def test_a_confidence_that_is_too_high_by_rounding_is_clipped():
+    objects = read_context_files([vinvl({**THING, "conf": 1.0000001, "attr_scores": [-1e-9, 1.0000001]})])
+    (line,) = objects.lines.values()
+    assert line.objects is not None
+    (thing,) = line.objects.objects
+    assert (thing.score, [one.score for one in thing.attributes]) == (1.0, [1.0, 0.0])
+    text = "".join(format_contexts([line])).replace('"score":1.0', '"score":1.0000001')
+    assert list(parse_contexts(text)) == [line]
 
 
 def test_attributes_without_scores_count_as_certain():

@@ -9,7 +9,7 @@ from typing import Any
 
 from ita_pipeline.cache.store import Store, Workspace
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.core.progress import NoProgress, Progress
+from ita_pipeline.core.progress import NoProgress, Progress, activity
 from ita_pipeline.core.text import clean_path, format_count
 from ita_pipeline.engines.factory import open_engine
 from ita_pipeline.extraction.items import (
@@ -64,8 +64,9 @@ def plan_extraction(  # noqa: PLR0913
     """
     options = options or Options()
     store = store or CacheSession(options, uploads=False).store
-    choice = resolve_preset(options)
-    stages = build_stages(choice.preset, options.stages)
+    with activity("finding the models"):
+        choice = resolve_preset(options)
+        stages = build_stages(choice.preset, options.stages)
     reads_posts, datasets = bool(select_post_stages(stages)), Workspace(options.workspace).data
     listing, source = resolve_target(target, reads_posts, data, datasets, store.manifest)
     for line in (*listing.notes, choice.why):
@@ -76,7 +77,8 @@ def plan_extraction(  # noqa: PLR0913
             raise UsageError(f"there is no post {only} in {target}", hint)
         source = replace(source, only=only)
     identified = identify_images(listing.images, store, options.limits, download_cache, progress)
-    plan = plan_images(identified, stages, store, options.plan_options, source, options.shard)
+    with activity("identifying the models"):
+        plan = plan_images(identified, stages, store, options.plan_options, source, options.shard)
     return replace(plan, others=listing.others, unreadable=(*listing.unreadable, *plan.unreadable))
 
 

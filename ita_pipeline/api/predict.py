@@ -13,7 +13,7 @@ from ita_pipeline.cache.keys import stage_keys
 from ita_pipeline.cache.store import Store, Workspace
 from ita_pipeline.core.errors import MissingError
 from ita_pipeline.core.iteration import as_available
-from ita_pipeline.core.progress import NoProgress, Progress
+from ita_pipeline.core.progress import NoProgress, Progress, activity
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.formats import find_format, parse_posts
 from ita_pipeline.corpus.formats.hf_datasets import posts_of_source as posts_of_source
@@ -159,7 +159,8 @@ def open_part_writer(
 def _load_predictor(run: str | Path, store: Store, options: Options, min_confidence: float = 0.0) -> Predictor:
     trained, limits = find_run(run, Workspace(options.workspace).runs), options.limits
     consent, changes, own = options.consent, options.changes, options.own_changes
-    return Predictor(trained, store, limits, min_confidence, options.confirm, consent, changes, own)
+    with activity("loading the model"):
+        return Predictor(trained, store, limits, min_confidence, options.confirm, consent, changes, own)
 
 
 def load(  # noqa: PLR0913

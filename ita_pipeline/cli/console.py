@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from ita_pipeline.core.errors import ExitCode
+from ita_pipeline.core.progress import ACTIVITY_LOGGER
 from ita_pipeline.core.text import clean_line
 
 if TYPE_CHECKING:
@@ -23,17 +25,43 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 30.0
 
+MIN_COLUMNS = 24
+
+LABEL_COLORS = {
+    "error:": "red",
+    "warning:": "yellow",
+    "hint:": "cyan",
+    "OK": "green",
+    "WARN": "yellow",
+    "FAIL": "red",
+}
+
+
+def shows_colors(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that shows colors, and the user wants them."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
 
 def style(text: str, stream: TextIO, **styles: Any) -> str:
-    """Add a color or weight to a text, if the stream is a terminal that shows colors."""
-    colored = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return typer.style(text, **styles) if colored else text
+    """Add a color or weight to a text, if the stream shows colors."""
+    return typer.style(text, **styles) if shows_colors(stream) else text
+
+
+def print_line(line: str, stream: TextIO, hang: int = 2) -> None:
+    """Print a line; on a terminal with its label in color, and with `hang` spaces before each wrapped line."""
+    if stream.isatty():
+        width = max(shutil.get_terminal_size().columns, MIN_COLUMNS)
+        line = textwrap.fill(line, width, subsequent_indent=" " * hang, break_on_hyphens=False)
+    label = line.split(maxsplit=1)[0] if line.strip() else ""
+    if color := LABEL_COLORS.get(label):
+        line = line.replace(label, style(label, stream, fg=color, bold=True), 1)
+    print(line, file=stream, flush=True)
 
 
 def print_message(line: str) -> None:
     """Print one line to stderr, without control characters, which could move the cursor or start another line."""
     indent = line[: len(line) - len(line.lstrip(" "))]
-    print(indent + clean_line(line), file=sys.stderr, flush=True)
+    print_line(indent + clean_line(line), sys.stderr, len(indent) + 2)
 
 
 def is_quiet() -> bool:
@@ -48,16 +76,47 @@ class _MessageHandler(logging.Handler):
         print_message(record.getMessage())
 
 
+class _ActivityHandler(logging.Handler):
+    """Shows on a terminal what a command is doing, beside a spinner, until the next activity or its end."""
+
+    spinner: Progress | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        text = record.getMessage()
+        if self.spinner is None:
+            columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+            console, redirects = Console(stderr=True), sys.stdout.isatty()
+            self.spinner = Progress(*columns, console=console, transient=True, redirect_stdout=redirects)
+            self.spinner.add_task(text, total=None)
+            self.spinner.start()
+        self.spinner.update(self.spinner.task_ids[0], description=text)
+        if not text:
+            self.spinner.stop()
+            self.spinner = None
+
+
 @contextmanager
 def printed_messages() -> Iterator[None]:
-    """Print what the package logs to stderr: everything, or with `--quiet` only warnings."""
+    """Print what the package logs to stderr: everything, or with `--quiet` only warnings.
+
+    A terminal also shows the current activity.
+    """
     logger, handler = logging.getLogger("ita_pipeline"), _MessageHandler()
+    activities, spinner = logging.getLogger(ACTIVITY_LOGGER), _ActivityHandler()
     level = logger.level
     logger.setLevel(logging.WARNING if is_quiet() else logging.INFO)
     logger.addHandler(handler)
+    activities.propagate = False
+    if shows_colors(sys.stderr) and not is_quiet():
+        activities.setLevel(logging.DEBUG)
+        activities.addHandler(spinner)
     try:
         yield
     finally:
+        activities.removeHandler(spinner)
         logger.removeHandler(handler)
         logger.setLevel(level)
 
@@ -88,7 +147,9 @@ def print_first(lines: Sequence[str], limit: int, indent: str = "") -> None:
 
 @contextmanager
 def resumable(
-    message: str = "interrupted; all finished batches are kept", hint: str = "resume with"
+    message: str = "interrupted; all finished batches are kept",
+    hint: str = "resume with",
+    code: ExitCode = ExitCode.INTERRUPTED,
 ) -> Iterator[ProgressDisplay]:
     """Show progress, and end the command on Ctrl-C and SIGTERM with a message and the command that resumes it.
 
@@ -109,7 +170,7 @@ def resumable(
     except KeyboardInterrupt:
         print_message(message)
         print_message(f"hint: {hint}: ita {shlex.join(sys.argv[1:])}")
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
+        raise typer.Exit(code) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -11,6 +11,7 @@ import typer
 import ita_pipeline as ita
 from ita_pipeline.cli import options as opts
 from ita_pipeline.cli.console import print_message, print_note, resumable
+from ita_pipeline.core.errors import ExitCode
 
 
 def demo(
@@ -44,5 +45,5 @@ def demo(
         if show:
             webbrowser.open(address)
 
-    with resumable("stopped; texts and pictures were not kept", "start it again with"):
+    with resumable("stopped; texts and pictures were not kept", "start it again with", ExitCode.DONE):
         ita.demo(run, host, port, options, ready)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import typer
 
 from ita_pipeline import api
 from ita_pipeline.cli import options as opts
+from ita_pipeline.cli.console import print_line
 from ita_pipeline.core.errors import ExitCode
 from ita_pipeline.core.text import clean_line
 
@@ -29,9 +31,9 @@ def doctor(workspace: opts.WorkspaceFolder = Path(), as_json: opts.AsJson = Fals
         failed |= item.verdict is api.doctor.Verdict.FAIL
         diagnoses.append(asdict(item))
         if not as_json:
-            print(f"{item.verdict:<4}  {item.name:<14}  {clean_line(item.what)}", flush=True)
+            print_line(f"{item.verdict:<4}  {item.name:<14}  {clean_line(item.what)}", sys.stdout, hang=22)
             if item.hint:
-                print(f"{'':22}hint: {clean_line(item.hint)}", flush=True)
+                print_line(f"{'':22}hint: {clean_line(item.hint)}", sys.stdout, hang=22)
     if as_json:
         print(json.dumps({"schema": "ita.doctor/1", "checks": diagnoses, "clean": not failed}))
     if failed:

@@ -13,9 +13,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ita_pipeline.cli.console import style
+from ita_pipeline.cli.console import MIN_COLUMNS, style
 
-MIN_COLUMNS, MAX_COLUMNS = 24, 100
+MAX_COLUMNS = 100
 
 # The widest name of an option that has its description beside it, in a wide terminal and in a narrow one.
 NAME_COLUMNS, NARROW_NAME_COLUMNS = 22, 4

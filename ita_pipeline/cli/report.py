@@ -82,6 +82,8 @@ def compare(
         print(json.dumps(comparison.to_json()))
         return
     print(_format_comparison(comparison))
+    if comparison.a == comparison.b:
+        print_message("A and B are the same run")
     posts = f"{comparison.posts} posts of {comparison.split} with {comparison.mentions} mentions"
     print_message(f"{posts}; {samples} samples, seed {comparison.seed}")
     print_message("95 % interval: paired bootstrap over posts; p: approximate randomization")

@@ -15,7 +15,7 @@ import typer
 import ita_pipeline as ita
 from ita_pipeline import api
 from ita_pipeline.cli import options as opts
-from ita_pipeline.cli.console import print_message, resumable, silence_messages, table
+from ita_pipeline.cli.console import print_message, print_note, resumable, silence_messages, table
 from ita_pipeline.cli.extract import exit_unless_clean, print_outcome
 from ita_pipeline.cli.status import print_status
 from ita_pipeline.core.errors import UsageError
@@ -99,8 +99,11 @@ def train(
             extractions = (trained.extraction,)
             if is_first and not trained.new:
                 print_message("nothing to do: a run with these posts, contexts, settings and encoder exists")
-            run = trained.run
-            result = f"{score_table(run.scores())}\nrun     {run.folder}\nreport  {run.report}"
+            run, scores = trained.run, trained.run.scores()
+            if not any(split.text_and_image.micro.f1 for split in scores.splits.values()):
+                advice = "more epochs (--set training.epochs=30), more posts, or a larger learning rate"
+                print_note(f"hint: F1 is 0.00; what usually helps: {advice}; see also ita data check {dataset}")
+            result = f"{score_table(scores)}\nrun     {run.folder}\nreport  {run.report}"
     if not is_first:
         return
     for extraction in extractions:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
+
+ACTIVITY_LOGGER = "ita_pipeline.activity"
 
 
 class Progress(Protocol):
@@ -32,6 +36,21 @@ class NoProgress(Progress):
     """Displays nothing and never asks to stop."""
 
     stop_requested = False
+
+
+def show_activity(text: str) -> None:
+    """Report what happens now, such as `loading the model`, to a display that may show it; no text ends it."""
+    logging.getLogger(ACTIVITY_LOGGER).debug(text)
+
+
+@contextmanager
+def activity(text: str) -> Iterator[None]:
+    """Report an activity for the time of a block."""
+    show_activity(text)
+    try:
+        yield
+    finally:
+        show_activity("")
 
 
 class Notes:

@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.progress import activity
 from ita_pipeline.core.trust import without_personal
 from ita_pipeline.corpus.formats.conll import format_conll
 from ita_pipeline.corpus.posts import Post, select_taggable
@@ -172,7 +173,8 @@ def _train_tagger(inputs: RunInputs, workdir: Workdir) -> TrainedTagger:
     training = inputs.plan.settings
     # The new layers are drawn at random.
     set_seed(training.seed)
-    encoder, tokenizer = load_encoder(inputs.plan.encoder)
+    with activity("loading the encoder"):
+        encoder, tokenizer = load_encoder(inputs.plan.encoder)
     max_length = min(training.max_length, max_row_length(encoder, tokenizer))
     word_shapes = is_uncased(tokenizer) if training.word_shapes is None else training.word_shapes
     tagger = new_tagger(encoder, inputs.types, training.word_dropout, max_length, training.objective, word_shapes)

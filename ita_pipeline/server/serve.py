@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.core.progress import activity
 from ita_pipeline.engines.executor import MEGABYTE
 from ita_pipeline.extraction.options import Options
 from ita_pipeline.runs.predictor import Predictor
@@ -48,9 +49,13 @@ def demo(
         from ita_pipeline.server.service import PredictionService
 
         consent, changes, own = options.consent, options.changes, options.own_changes
-        predictor = Predictor(finished_run, workspace.store, limits, 0.0, options.confirm, consent, changes, own)
+        with activity("loading the models"):
+            predictor = Predictor(
+                finished_run, workspace.store, limits, 0.0, options.confirm, consent, changes, own
+            )
         with closing(PredictionService(predictor)) as service:
-            service.open()
+            with activity("starting the stages"):
+                service.open()
             request_limits = ServerLimits(max_bytes=(limits.megabytes + 1) * MEGABYTE)
             hosts = AllowedHosts.of(host, server_socket)
             app = make_app(service, request_limits, hosts)

@@ -64,6 +64,22 @@ def test_no_color_leaves_out_the_colors_of_data_and_errors():
     assert "\x1b" not in terminal(["extract", "gone"], 80, 2, NO_COLOR="1")
 
 
+def test_a_terminal_gets_colored_labels_and_indented_lines():
+    shown = terminal(["predict", "example", "--text", "a", "--parts", "b", "--to", "new"], 40, 2)
+    assert shown.startswith("\x1b[31m\x1b[1merror:\x1b[0m --to requires --source")
+    assert "\x1b[36m\x1b[1mhint:\x1b[0m" in shown
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert all(len(line) <= 40 for line in lines)
+    assert all(line.startswith(("error: ", "hint: ", "  ")) for line in lines)
+    assert len(lines) > 2
+
+
+def test_a_terminal_shows_what_a_command_is_doing(images: Path):
+    shown = terminal(["extract", "images", *BUNDLED, "--stage", "ocr"], 80)
+    assert "identifying the models" in shown
+    assert "identifying" not in terminal(["extract", "images", *BUNDLED, "--stage", "ocr", "--quiet"], 80)
+
+
 def test_a_terminal_shows_progress_rate_and_remaining_time_of_each_stage(images: Path):
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal(["extract", "images", *BUNDLED, "--stage", "ocr"], 80))
     assert re.search(r"ocr ━+ +0/\d+ –/s -:--:--", shown)

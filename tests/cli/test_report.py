@@ -53,6 +53,8 @@ def test_compare_prints_a_table_or_json():
     assert text.split()[:4] == ["T", "0.00", "100.00", "+100.00"]
     assert both.split()[-1] == "1.0000"
     assert "3 posts of test with 2 mentions; 200 samples" in answer.stderr
+    assert "the same run" not in answer.stderr
+    assert "A and B are the same run\n" in CliRunner().invoke(app, ["compare", "mine/a", "mine/a"]).stderr
     content = json.loads(CliRunner().invoke(app, ["compare", "mine/a", "mine/b", "--json"]).stdout)
     assert content["schema"] == "ita.compare/1"
     assert set(content["views"]["text+image"]) == {"a", "b", "difference", "bootstrap", "randomisation"}

@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import TrainerCallback, set_seed
 
+from ita_pipeline.core.progress import activity, show_activity
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.metrics.scores import EpochScore, best_epoch, score_views, should_stop
 from ita_pipeline.ner.prediction import predict_views
@@ -67,7 +68,7 @@ class TrainingCallback(TrainerCallback):
 
     def __init__(self, trainer: TaggerTrainer, dev: Sequence[EncodedPost], log: TrainingLog) -> None:
         self.trainer, self.dev, self.workdir, self.log = trainer, dev, trainer.workdir, log
-        self.last_time = time.monotonic()
+        self.last_time = self.first_update = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Log an update, and request a checkpoint at the configured interval."""
@@ -81,6 +82,7 @@ class TrainingCallback(TrainerCallback):
             "seconds": round(now - self.last_time, 3),
         }
         self.log.write("update", step, values)
+        self._show_progress(step, now)
         self.last_time = now
         if self.workdir.report_to and step % REPORT_EVERY == 0:
             trainer.log({**trainer.last_losses, "learning_rate": learning_rate})
@@ -88,10 +90,21 @@ class TrainingCallback(TrainerCallback):
         is_epoch_end = step % trainer.steps_per_epoch == 0
         control.should_save = bool(every and not is_epoch_end and step % every == 0)
 
+    def _show_progress(self, step: int, now: float) -> None:
+        """Show how many updates of the epoch are done, and how long the others will take."""
+        total = self.trainer.steps_per_epoch
+        done = (step - 1) % total + 1
+        if done == 1:
+            self.first_update = now
+        seconds = (now - self.first_update) * (total - done) / (done - 1) if done > 1 else 0.0
+        left = f", {seconds:.0f} s left" if seconds else ""
+        show_activity(f"epoch {len(self.trainer.history) + 1}: {done} of {total} updates{left}")
+
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Score an epoch, save its weights if it is the best, and stop if no better one comes."""
         config, history = self.trainer.config, self.trainer.history
-        epoch = self._score_epoch()
+        with activity(f"epoch {len(history) + 1}: scoring the dev posts"):
+            epoch = self._score_epoch()
         history.append(epoch)
         if self.trainer.world.is_main and best_epoch(history) == len(history) - 1:
             folder = self.workdir.model(epoch.epoch)

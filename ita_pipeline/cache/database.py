@@ -1,33 +1,52 @@
-"""The SQLite database of the index: its tables, its connection, and the rows that it stores for records."""
+"""The SQLite database of the index: its tables, its connection, and the rows that it stores for records.
+
+All that it contains is derived. A file that is damaged is removed and built again, once in a process. SQLite only
+notices damage to its own structures, so rows carry a mark of their values, which is compared when they are read.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
 import weakref
+import zlib
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from ita_pipeline.cache.records import SegmentLine
 from ita_pipeline.core.files import file_stamp
 from stages.base import FailureKind
 
-VERSION = 6
+logger = logging.getLogger(__name__)
 
-SCHEMA = """
-CREATE TABLE files (path BLOB PRIMARY KEY, stamp TEXT, key TEXT, before TEXT) WITHOUT ROWID;
-CREATE TABLE archives (address BLOB PRIMARY KEY, stamp TEXT, contents TEXT) WITHOUT ROWID;
-CREATE TABLE posts (place TEXT PRIMARY KEY, key TEXT, post TEXT, before TEXT, changed TEXT) WITHOUT ROWID;
+VERSION = 7
+
+# A number that no longer fits where one of the other columns has changed.
+MARK = (
+    "((segment * 3 + start * 5 + length * 7 + state * 11 + generation * 13 "
+    "+ CAST(seconds * 10000 AS INTEGER) * 17) % 32749)"
+)
+
+IS_SOUND = f"records.mark IS {MARK}"
+
+SCHEMA = f"""
+CREATE TABLE files (path BLOB PRIMARY KEY, stamp TEXT, key TEXT, before TEXT, mark INTEGER) WITHOUT ROWID;
+CREATE TABLE archives (address BLOB PRIMARY KEY, stamp TEXT, contents TEXT, mark INTEGER) WITHOUT ROWID;
+CREATE TABLE posts (
+    place TEXT PRIMARY KEY, key TEXT, post TEXT, before TEXT, changed TEXT, mark INTEGER) WITHOUT ROWID;
 CREATE INDEX posts_by_key ON posts (key);
 CREATE TABLE folders (id INTEGER PRIMARY KEY, name TEXT UNIQUE);
 CREATE TABLE segments (
     id INTEGER PRIMARY KEY, folder INTEGER, name TEXT, inode INTEGER, size INTEGER, stamp TEXT, settled INTEGER,
-    read INTEGER, lines INTEGER, UNIQUE (folder, name));
+    read INTEGER, lines INTEGER, mark INTEGER, UNIQUE (folder, name));
 CREATE TABLE records (
     folder INTEGER, image, segment INTEGER, start INTEGER, length INTEGER, state INTEGER, seconds REAL,
-    generation INTEGER, PRIMARY KEY (folder, image)) WITHOUT ROWID;
+    generation INTEGER, mark INTEGER AS {MARK} STORED, PRIMARY KEY (folder, image)) WITHOUT ROWID;
 CREATE TABLE damage (folder INTEGER, segment INTEGER, line INTEGER, image TEXT);
 """
 
@@ -49,6 +68,19 @@ WHERE segment IN ({gone}) OR excluded.generation > generation
 # New records are inserted in the order of the table, this many at once, usually a whole segment: keys are random,
 # and each would touch a page of its own.
 INSERT_SIZE = 400_000
+
+# Errors of this machine, or of another process, which say nothing about the file.
+ENVIRONMENT_ERRORS = {
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
+
+Answer = TypeVar("Answer")
 
 RecordRow = tuple[int, bytes | str, int, int, int, int, float, int]
 
@@ -108,6 +140,11 @@ def to_row(folder: int, segment: int, generation: int, line: SegmentLine) -> Rec
     return (folder, image, segment, line.start, len(line.content), state, line.seconds, generation)
 
 
+def mark_of(values: Sequence[object]) -> int:
+    """The mark of a row that is read as a whole: a check sum of its values."""
+    return zlib.crc32(repr(tuple(values)).encode())
+
+
 def is_unchanged(row: sqlite3.Row, path: Path) -> bool:
     """Whether a segment is as it was when its row was written."""
     return bool(row["settled"]) and row["stamp"] == file_stamp(path.stat())
@@ -130,21 +167,62 @@ class Database:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.file = root / "index.sqlite"
+        self._was_rebuilt = False
 
     @cached_property
     def connection(self) -> sqlite3.Connection:
-        """The connection to the file, or to memory where it cannot be used. A damaged file is removed first."""
+        """The connection to the file, or to memory where it cannot be used. A damaged file is built again."""
         with suppress(OSError):
             self.root.mkdir(parents=True, exist_ok=True)
         for _ in range(2 if self.root.is_dir() else 0):
             try:
                 return self._open(str(self.file))
-            except sqlite3.OperationalError:  # locked for long, not writable, no room
-                break
-            except sqlite3.DatabaseError:  # no longer a database
-                with suppress(OSError):
-                    self.file.unlink(missing_ok=True)
+            except sqlite3.Error as error:
+                if not self._is_damage(error):
+                    break
+                self._remove(error)
         return self._open(":memory:")
+
+    def attempt(self, work: Callable[[], Answer], use_memory: bool = True) -> Answer:
+        """Do some work with the database; where it fails, do it again with a new file, and at last in memory.
+
+        Raises:
+            sqlite3.Error: it failed, the file is not known to be damaged, and `use_memory` is false.
+        """
+        try:
+            return work()
+        except sqlite3.Error as error:
+            failure = error
+        if self._is_damage(failure):
+            self._remove(failure)
+            vars(self).pop("connection", None)
+            with suppress(sqlite3.Error):
+                self.restore()
+                return work()
+        elif not use_memory:
+            raise failure
+        self.connection = self._open(":memory:")
+        self.restore()
+        return work()
+
+    def restore(self) -> None:
+        """Derive again what an empty database has to contain."""
+
+    def _is_damage(self, error: sqlite3.Error) -> bool:
+        """Whether the file is damaged, and was not built again by this process before."""
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+        if self._was_rebuilt:
+            return False
+        if code & 0xFF == sqlite3.SQLITE_READONLY:  # a damaged header may say so, too
+            return code == sqlite3.SQLITE_READONLY and all(os.access(p, os.W_OK) for p in (self.root, self.file))
+        return code & 0xFF not in ENVIRONMENT_ERRORS
+
+    def _remove(self, error: sqlite3.Error) -> None:
+        self._was_rebuilt = True
+        with suppress(OSError):
+            self.file.unlink(missing_ok=True)
+            self.file.with_name(f"{self.file.name}-journal").unlink(missing_ok=True)
+        logger.warning(f"the index {self.file} was damaged ({error}), and is built again from the records")
 
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
@@ -170,15 +248,12 @@ class Database:
                 self.connection.executemany(merge_one, rows)
 
         if is_bulk:
-            self.connection.execute("CREATE TEMP TABLE incoming AS SELECT * FROM records WHERE false")
+            columns = "folder, image, segment, start, length, state, seconds, generation"
+            self.connection.execute(f"CREATE TEMP TABLE incoming AS SELECT {columns} FROM records WHERE false")
         yield insert
         if is_bulk:
             self.connection.execute(INSERT_RECORDS.format(rows=INCOMING_ROWS, gone=gone))
             self.connection.execute("DROP TABLE incoming")
-
-    def use_memory(self) -> None:
-        """Continue with an empty database in memory."""
-        self.connection = self._open(":memory:")
 
     def _open(self, file: str) -> sqlite3.Connection:
         """

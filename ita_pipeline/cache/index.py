@@ -16,12 +16,14 @@ from typing import ParamSpec, TypeVar
 
 from ita_pipeline.cache import database
 from ita_pipeline.cache.database import (
+    IS_SOUND,
     Database,
     RecordRow,
     State,
     from_column,
     has_only_grown,
     is_unchanged,
+    mark_of,
     to_column,
 )
 from ita_pipeline.cache.lineage import find_equivalents, read_merges
@@ -37,6 +39,12 @@ INSERT INTO segments (folder, name) VALUES (?, ?) ON CONFLICT (folder, name) DO 
 
 # Values per SQL statement.
 QUERY_SIZE = 500
+
+# Entries per query of all records of a key.
+PAGE_SIZE = 10_000
+
+# An index of up to this size is checked as a whole before anything counts as new.
+CHECKED_BYTES = 64 * 1024 * 1024
 
 MAX_ATTEMPTS = 5
 
@@ -102,22 +110,41 @@ class Index(Database):
         super().__init__(root)
         self.settled_seconds = settled_seconds
         self._selected: Sequence[str] = ()
+        self._folders: dict[Path, None] = {}
+        self._is_checked = False
         # If more bytes are new, all their records are sorted first, so that the table only grows at its end.
         self.bulk_bytes = 256 * 1024 * 1024
 
     def refresh(self, folder: Path) -> None:
         """Bring the rows of a key's folder up to date with its segments."""
-        try:
-            self._refresh(folder)
-        except sqlite3.DatabaseError:
-            # Whatever is wrong with the file, all that it contains can be derived again.
-            self.use_memory()
-            self.select(self._selected)
+        self._folders[folder] = None
+        self.attempt(lambda: self._refresh(folder))
+
+    def check(self) -> None:
+        """Let SQLite check the table of records, once, before anything counts on a list of all records of a key."""
+
+        def check() -> None:
+            (answer,) = self.connection.execute("PRAGMA integrity_check(records)").fetchone()
+            if answer != "ok":
+                raise sqlite3.DatabaseError("its records are not in order")
+
+        if not self._is_checked:
+            self._is_checked = True
+            self.attempt(check)
+
+    def restore(self) -> None:
+        """Implement `Database.restore`: select the images, and index all folders that were asked for."""
+        self._insert_selected()
+        for folder in self._folders:
             self._refresh(folder)
 
     def select(self, images: Sequence[str]) -> None:
         """Select the images that `find_unfinished` and `find_states` are about."""
         self._selected = images
+        self.attempt(self._insert_selected)
+
+    def _insert_selected(self) -> None:
+        images = self._selected
         rows = ((to_column(images[position]), position) for position in database.table_order(images))
         self.connection.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (image PRIMARY KEY, number) WITHOUT ROWID")
         with self.connection as connection:
@@ -127,17 +154,32 @@ class Index(Database):
 
     def find_unfinished(self, folder: Path) -> list[tuple[int, State | None]]:
         """The positions of the selected images that have no value under a key, each with its failure, if any."""
-        rows = self._query(
+        unfinished = self._query_unfinished(folder)
+        is_small = self.file.exists() and self.file.stat().st_size <= CHECKED_BYTES
+        if is_small and not self._is_checked and any(state is None for _, state in unfinished):
+            self.check()  # a record that is only lost from sight is not made again
+            unfinished = self._query_unfinished(folder)
+        return unfinished
+
+    def _query_unfinished(self, folder: Path) -> list[tuple[int, State | None]]:
+        return self._query(
             folder,
-            "SELECT number, state FROM chosen LEFT JOIN records ON folder = ? AND records.image = chosen.image "
-            "WHERE state IS NULL OR state != 0 ORDER BY number",
+            lambda number, state: (number, None if state is None else State(state)),
+            f"SELECT {IS_SOUND}, number, state FROM chosen LEFT JOIN records "
+            "ON folder = ? AND records.image = chosen.image "
+            f"WHERE state IS NULL OR state != 0 OR NOT {IS_SOUND} ORDER BY number",
         )
-        return [(position, None if state is None else State(state)) for position, state in rows]
 
     def find_states(self, folder: Path) -> dict[int, State]:
         """The states of the selected images that have a record under a key, by position."""
-        query = "SELECT number, state FROM chosen JOIN records ON folder = ? AND records.image = chosen.image"
-        return {position: State(state) for position, state in self._query(folder, query)}
+        return dict(
+            self._query(
+                folder,
+                lambda number, state: (number, State(state)),
+                f"SELECT {IS_SOUND}, number, state FROM chosen JOIN records "
+                "ON folder = ? AND records.image = chosen.image",
+            )
+        )
 
     def find_entries(self, folder: Path, images: Sequence[str] | None = None) -> Iterator[IndexEntry]:
         """Find the records of these images, or all of a key, segment by segment in the order written."""
@@ -149,47 +191,60 @@ class Index(Database):
             order = f"AND image IN ({marks}) ORDER BY segment, start"
             yield from self._query_entries(folder, order, *map(to_column, batch))
 
-    def find_entries_by_image(self, folder: Path) -> Iterator[IndexEntry]:
-        """Find all records of a key, sorted by image: the order of the table, so that SQLite sorts nothing."""
-        return self._query_entries(folder, "ORDER BY image")
+    def find_next_entries(self, folder: Path, last: str = "") -> list[IndexEntry]:
+        """Find the next records of a key by image: the order of the table, so that SQLite sorts nothing."""
+        return self._query_entries(folder, f"AND image > ? ORDER BY image LIMIT {PAGE_SIZE}", to_column(last))
 
     def find_images_with_values(self, folder: Path) -> list[str]:
         """All images that have a value under a key."""
-        rows = self._query(folder, "SELECT image FROM records WHERE folder = ? AND state = 0")
-        return [from_column(image) for (image,) in rows]
+        query = f"SELECT {IS_SOUND}, image FROM records WHERE folder = ? AND state = 0"
+        return self._query(folder, from_column, query)
 
     def count_lines(self, folder: Path) -> dict[str, tuple[int, int]]:
         """The number of current records, and of all lines, of each segment by name."""
-        rows = self._query(
-            folder,
-            "SELECT name, lines, holding FROM segments LEFT JOIN (SELECT segment, COUNT(*) AS holding FROM records "
-            "WHERE folder = ?1 GROUP BY segment) ON segment = id WHERE folder = ?1",
+        return dict(
+            self._query(
+                folder,
+                lambda name, lines, current: (str(name), (current or 0, lines or 0)),
+                "SELECT true, name, lines, holding FROM segments LEFT JOIN "
+                "(SELECT segment, COUNT(*) AS holding FROM records WHERE folder = ?1 GROUP BY segment) "
+                "ON segment = id WHERE folder = ?1",
+            )
         )
-        return {name: (current or 0, lines or 0) for name, lines, current in rows}
 
     def find_damage(self, folder: Path) -> tuple[Damage, ...]:
         """The damaged lines under a key."""
-        query = "SELECT name, line, image FROM damage JOIN segments ON id = segment WHERE damage.folder = ?"
-        return tuple(Damage(folder / name, line, image) for name, line, image in self._query(folder, query))
+        query = "SELECT true, name, line, image FROM damage JOIN segments ON id = segment WHERE damage.folder = ?"
+
+        def make(name: str, line: int, image: str) -> Damage:
+            return Damage(folder / name, int(line), str(image))
+
+        return tuple(self._query(folder, make, query))
 
     def summarize(self, folder: Path) -> KeySummary:
         """Count the records under a key."""
-        rows = self._query(
+        (summary,) = self._query(
             folder,
-            "SELECT COUNT(*) FILTER (WHERE state = 0), COUNT(*) FILTER (WHERE state != 0), "
-            "AVG(seconds) FILTER (WHERE state = 0) FROM records WHERE folder = ?",
+            KeySummary,
+            f"SELECT TOTAL(NOT {IS_SOUND}) = 0, COUNT(*) FILTER (WHERE state = 0), "
+            "COUNT(*) FILTER (WHERE state != 0), AVG(seconds) FILTER (WHERE state = 0) FROM records "
+            "WHERE folder = ?",
         )
-        return KeySummary(*rows.fetchone())
+        return summary
 
-    def _query_entries(self, folder: Path, condition: str, *images: bytes | str) -> Iterator[IndexEntry]:
-        rows = self._query(
+    def _query_entries(self, folder: Path, condition: str, *images: bytes | str) -> list[IndexEntry]:
+        def make(image: bytes | str, name: str, start: int, length: int, state: int, seconds: float) -> IndexEntry:
+            return IndexEntry(
+                from_column(image), folder / name, int(start), int(length), State(state), float(seconds)
+            )
+
+        return self._query(
             folder,
-            "SELECT image, name, start, length, state, seconds FROM records CROSS JOIN segments ON id = segment "
-            f"WHERE records.folder = ? {condition}",
+            make,
+            f"SELECT {IS_SOUND}, image, name, start, length, state, seconds FROM records LEFT JOIN segments "
+            f"ON id = segment WHERE records.folder = ? {condition}",
             *images,
         )
-        for image, name, start, length, state, seconds in rows:
-            yield IndexEntry(from_column(image), folder / name, start, length, State(state), seconds)
 
     @retry_after_merge
     def _refresh(self, folder: Path) -> None:
@@ -256,17 +311,41 @@ class Index(Database):
                     insert(records)
                     records.clear()
             insert(records)
+        state = [status.st_ino, status.st_size, file_stamp(status), int(is_settled), start, number]
         self.connection.execute(
-            "UPDATE segments SET inode = ?, size = ?, stamp = ?, settled = ?, read = ?, lines = ? WHERE id = ?",
-            [status.st_ino, status.st_size, file_stamp(status), is_settled, start, number, segment_id],
+            "UPDATE segments SET inode = ?, size = ?, stamp = ?, settled = ?, read = ?, lines = ?, mark = ? "
+            "WHERE id = ?",
+            [*state, mark_of([segment_id, folder_id, path.name, *state]), segment_id],
         )
 
-    def _query(self, folder: Path, query: str, *values: bytes | str) -> sqlite3.Cursor:
-        """Run a query whose first parameter is the id of a folder."""
-        return self.connection.execute(query, [self._folder_id(folder), *values])
+    def _query(self, folder: Path, make: Callable[..., Result], query: str, *values: bytes | str) -> list[Result]:
+        """Run a query whose first parameter is the id of a folder, and make something of each row.
+
+        The first column of a row is whether it is as it was written; the others are passed to `make`.
+        """
+
+        def run() -> list[Result]:
+            results: list[Result] = []
+            for is_sound, *columns in self.connection.execute(query, [self._folder_id(folder), *values]):
+                if not is_sound:
+                    raise sqlite3.DatabaseError("a row is not as it was written")
+                try:
+                    results.append(make(*columns))
+                except (TypeError, ValueError, AttributeError) as error:
+                    raise sqlite3.DatabaseError("a row is not as it was written") from error
+            return results
+
+        return self.attempt(run)
 
     def _read_segments(self, folder_id: int) -> dict[str, sqlite3.Row]:
-        rows = self.connection.execute("SELECT * FROM segments WHERE folder = ?", [folder_id])
+        """The rows of the segments of a folder by name.
+
+        Raises:
+            sqlite3.DatabaseError: one is not as it was written.
+        """
+        rows = self.connection.execute("SELECT * FROM segments WHERE folder = ?", [folder_id]).fetchall()
+        if any(row["mark"] != mark_of(tuple(row)[:-1]) for row in rows):
+            raise sqlite3.DatabaseError("the row of a segment is not as it was written")
         return {row["name"]: row for row in rows}
 
     def _folder_id(self, folder: Path) -> int:

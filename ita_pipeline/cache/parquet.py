@@ -20,10 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from ita_pipeline.cache.index import Index
 from ita_pipeline.cache.keys import StageKey, explain_unreadable
-from ita_pipeline.cache.records import damage_error
-from ita_pipeline.cache.store import KeyUsage, RecordReader, Store
+from ita_pipeline.cache.store import KeyUsage, Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.files import open_atomically
 from ita_pipeline.core.text import map_texts
@@ -110,33 +108,28 @@ def _write(
     records = 0
     with open_atomically(file) as opened, pq.ParquetWriter(opened, schema, compression="zstd") as writer:
         for usage in sorted(usages, key=lambda usage: usage.key.hexdigest):
-            for rows in batched(_rows(store.index, stage, usage, schema.field("value").type), row_group_size):
+            for rows in batched(_rows(store, stage, usage, schema.field("value").type), row_group_size):
                 writer.write_table(pa.Table.from_pylist(rows, schema))
                 records += len(rows)
     return ExportedFile(file, len(usages), records, file.stat().st_size)
 
 
 def _rows(
-    index: Index, stage: type[Stage[Any]], usage: KeyUsage, value_type: pa.DataType
+    store: Store, stage: type[Stage[Any]], usage: KeyUsage, value_type: pa.DataType
 ) -> Iterator[dict[str, Any]]:
     """The current records of a key as rows, by image.
 
     Raises:
         CorruptCacheError: a record is damaged.
     """
-    index.refresh(usage.folder)
-    for damage in index.find_damage(usage.folder):
-        raise damage_error(f"{damage.segment}, line {damage.line}")
-    with RecordReader() as reader:
-        for entry in index.find_entries_by_image(usage.folder):
-            record = reader.read(entry, stage)
-            row: dict[str, Any] = {"image": replace_surrogates(record.image), "key": usage.key.hexdigest}
-            content = map_texts(record.result.model_dump(mode="json"), replace_surrogates)
-            if isinstance(record.result, Failure):
-                row["failure"] = content
-            else:
-                row["value"] = _to_column(content, value_type)
-            yield {**row, "seconds": record.seconds}
+    for record in store.iterate_results(stage, usage.folder):
+        row: dict[str, Any] = {"image": replace_surrogates(record.image), "key": usage.key.hexdigest}
+        content = map_texts(record.result.model_dump(mode="json"), replace_surrogates)
+        if isinstance(record.result, Failure):
+            row["failure"] = content
+        else:
+            row["value"] = _to_column(content, value_type)
+        yield {**row, "seconds": record.seconds}
 
 
 def schema_of(stage: type[Stage[Any]]) -> pa.Schema:

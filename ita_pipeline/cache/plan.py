@@ -196,7 +196,8 @@ def _find_stale(draft: StageDraft, upstream: Sequence[StageDraft], store: Store,
     records = store.results(draft.stage, draft.key, images)
     for position in own_failures:
         failure = records[draft.items[position].key].result
-        assert isinstance(failure, Failure)
+        if not isinstance(failure, Failure):  # another process has written a value since
+            continue
         if failure.kind in options.retry:
             draft.stale[position] = (Reason(Cause.RETRY, f"({failure.reason})"),)
         else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+import sqlite3
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ita_pipeline.cache import records
+from ita_pipeline.cache.database import State
 from ita_pipeline.cache.index import Index, IndexEntry, retry_after_merge
 from ita_pipeline.cache.keys import KEY_FILE, SHORT_KEY_LENGTH, StageKey, read_key, write_key
 from ita_pipeline.cache.lineage import NOTE_PATTERN
@@ -18,10 +20,12 @@ from ita_pipeline.cache.manifest import Manifest
 from ita_pipeline.cache.records import Record, SegmentWriter
 from ita_pipeline.core.errors import CorruptCacheError
 from ita_pipeline.core.files import SETTLED_SECONDS, is_older_than
-from stages.base import Stage
+from stages.base import Failure, Stage
 
 # Segments that a reader has open at the same time.
 MAX_OPEN_SEGMENTS = 128
+
+AnyStage = type[Stage[Any]] | Stage[Any]
 
 # A temporary file of a running process is younger than this, in seconds.
 ABANDONED_AFTER = 3600.0
@@ -90,6 +94,7 @@ class Store:
     def list_keys(self) -> list[KeyUsage]:
         """List all keys by stage, the one used last first."""
         usages: list[KeyUsage] = []
+        self.index.check()
         for folder in self.list_folders():
             key = read_key(folder / KEY_FILE)
             if key is not None:
@@ -109,8 +114,40 @@ class Store:
         """
         folder = self.folder(key)
         self.index.refresh(folder)
-        with RecordReader() as reader:
-            return {entry.image: reader.read(entry, stage) for entry in self.index.find_entries(folder, images)}
+        if images is None:
+            self.index.check()
+        found = self._read(stage, folder, lambda: self.index.find_entries(folder, images))
+        return {record.image: record for record in found}
+
+    def iterate_results(self, stage: AnyStage, folder: Path) -> Iterator[Record]:
+        """Read all records of a key by image, a part at a time.
+
+        Raises:
+            CorruptCacheError: a record was damaged after it had been written.
+        """
+        self.index.refresh(folder)
+        self.index.check()
+        for line in self.index.find_damage(folder):
+            raise records.damage_error(f"{line.segment}, line {line.line}")
+        last = ""
+        while part := self._read(stage, folder, partial(self.index.find_next_entries, folder, last)):
+            yield from part
+            last = part[-1].image
+
+    def _read(self, stage: AnyStage, folder: Path, find: Callable[[], Iterable[IndexEntry]]) -> list[Record]:
+        """Read the records that the index finds; where it leads to something else, it is built again."""
+
+        def read() -> list[Record]:
+            try:
+                with RecordReader() as reader:
+                    return [reader.read(entry, stage) for entry in find()]
+            except FileNotFoundError:
+                self.index.refresh(folder)
+                if all(entry.segment.exists() for entry in find()):  # another process has merged segments
+                    raise
+                raise sqlite3.DatabaseError("it leads to a segment that is gone") from None
+
+        return self.index.attempt(read)
 
     def fetch(self, stage: Stage[Any], key: StageKey) -> None:
         """Fetch the segments that a shared cache has under a key, where one is set.
@@ -225,19 +262,21 @@ class RecordReader:
             os.close(descriptor)
         self._descriptors.clear()
 
-    def read(self, entry: IndexEntry, stage: Stage[Any] | type[Stage[Any]]) -> Record:
+    def read(self, entry: IndexEntry, stage: AnyStage) -> Record:
         """Read a record.
 
         Raises:
             CorruptCacheError: it is not as it was written.
+            sqlite3.DatabaseError: the index does not lead to this record.
         """
         line = self.read_line(entry)
         try:
             record = records.decode(line, stage.value_type)
         except ValueError as error:
-            raise _damage_error(entry) from error
-        if record.image != entry.image:
-            raise _damage_error(entry)
+            raise _find_fault(entry) from error
+        failure = record.result.kind if isinstance(record.result, Failure) else None
+        if (record.image, State.of(failure)) != (entry.image, entry.state):
+            raise _find_fault(entry)
         return record
 
     def read_line(self, entry: IndexEntry) -> bytes:
@@ -245,10 +284,11 @@ class RecordReader:
 
         Raises:
             CorruptCacheError: it is not as it was written.
+            sqlite3.DatabaseError: the index does not lead to a record.
         """
         line = os.pread(self._open(entry.segment), entry.length, entry.start)
         if not records.has_valid_checksum(line):
-            raise _damage_error(entry)
+            raise _find_fault(entry)
         return line
 
     def _open(self, segment: Path) -> int:
@@ -260,5 +300,15 @@ class RecordReader:
         return descriptor
 
 
-def _damage_error(entry: IndexEntry) -> CorruptCacheError:
-    return records.damage_error(f"{entry.segment}, the line at byte {entry.start}")
+def _find_fault(entry: IndexEntry) -> CorruptCacheError | sqlite3.DatabaseError:
+    """The error for a record that is not what the index says: damage to its segment, or else to the index."""
+    is_found = False
+    with entry.segment.open("rb") as segment:
+        for line in records.read_lines(segment):
+            if not line.is_intact:
+                return records.damage_error(f"{entry.segment}, line {line.number}")
+            if line.start == entry.start and line.image == entry.image:
+                is_found = entry.state is State.of(line.failure)
+    if is_found:
+        return records.damage_error(f"{entry.segment}, the line at byte {entry.start}")
+    return sqlite3.DatabaseError("it does not lead to what the segments contain")

@@ -32,7 +32,7 @@ from ita_pipeline.sources.base import ImageSource
 from ita_pipeline.sources.identify import DownloadCache, identify
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef, ItemRef, PostRef, Unreadable
-from stages.base import Example, Failure, Stage, Subject
+from stages.base import Example, Failure, FailureKind, Stage, Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,16 @@ def execute_plan(plan: ExtractionPlan, store: Store, engine: Engine, progress: P
         Interrupted: `progress` asked the run to stop.
     """
     outcomes = engine.run(plan.plan, store, progress)
+    _forget_transient(outcomes, store)
     return Extraction(plan.images, plan.others, plan.unreadable, outcomes, tuple(plan.posts.values()))
+
+
+def _forget_transient(outcomes: Sequence[StageOutcome], store: Store) -> None:
+    """Let the files of transient failures be hashed again: one that was read may not be the one that is known."""
+    failed = [failed for outcome in outcomes for failed in outcome.failed]
+    images = [each.item.image for each in failed if each.failure.kind is FailureKind.TRANSIENT]
+    folder = os.getcwd()  # noqa: PTH109
+    store.manifest.forget(image.source.address(folder) for image in images if image is not None)
 
 
 def make_post_refs(

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.cache.index import IndexEntry
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.plan import Plan, StagePlan
 from ita_pipeline.cache.reasons import CAUSE_OF_GROUP
@@ -187,8 +187,9 @@ def _explain_stage(plan: StagePlan, item_key: str, store: Store) -> StageExplana
     for key in [plan.key, *store.other_keys(plan.key)]:
         folder = store.folder(key)
         store.index.refresh(folder)
-        for entry in store.index.find_entries(folder, [item_key]):
-            return StageExplanation(plan.stage.name, status, reasons, plan.key, _read_record(entry), key)
+        record = store.index.attempt(partial(_find_record, store, folder, item_key))
+        if record is not None:
+            return StageExplanation(plan.stage.name, status, reasons, plan.key, record, key)
     return StageExplanation(plan.stage.name, status, reasons, plan.key)
 
 
@@ -201,12 +202,14 @@ def _find_status(plan: StagePlan) -> tuple[ItemStatus, tuple[str, ...]]:
     return ItemStatus.FRESH, ()
 
 
-def _read_record(entry: IndexEntry) -> StoredRecord:
-    with RecordReader() as reader:
-        content = json.loads(reader.read_line(entry))
-    with entry.segment.open("rb") as file:
-        number = next(line.number for line in read_lines(file) if line.start == entry.start)
-    return StoredRecord(entry.segment, number, content)
+def _find_record(store: Store, folder: Path, item_key: str) -> StoredRecord | None:
+    for entry in store.index.find_entries(folder, [item_key]):
+        with RecordReader() as reader:
+            content = json.loads(reader.read_line(entry))
+        with entry.segment.open("rb") as file:
+            number = next(line.number for line in read_lines(file) if line.start == entry.start)
+        return StoredRecord(entry.segment, number, content)
+    return None
 
 
 def list_components(key: StageKey) -> Iterator[tuple[str, str]]:

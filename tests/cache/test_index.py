@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -141,3 +142,19 @@ def test_records_of_a_segment_removed_by_hand_leave_the_index(tmp_path: Path):
     assert set(store.results(STAGE, KEY)) == {"a", "b"}
     removed.unlink()
     assert set(store.results(STAGE, KEY)) == {"a"}
+
+
+@pytest.mark.parametrize(
+    "change", ["start = start + 1", "state = 1", "segment = 9", "length = NULL", "seconds = 'x'", "image = 'b'"]
+)
+def test_a_wrong_row_is_derived_again(tmp_path: Path, change: str):
+    put(Store(tmp_path), value("a"))
+    assert read_states(Store(tmp_path)) == {"a": State.VALUE}
+    with sqlite3.connect(tmp_path / "index.sqlite") as connection:
+        connection.execute(f"UPDATE records SET {change}")
+    connection.close()
+    assert Store(tmp_path).results(STAGE, KEY) == {"a": value("a")}
+    store = Store(tmp_path)
+    store.index.select(["a"])
+    store.index.refresh(store.folder(KEY))
+    assert store.index.find_unfinished(store.folder(KEY)) == []

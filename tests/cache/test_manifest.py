@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 from ita_pipeline.cache.index import Index
@@ -33,6 +34,21 @@ def test_a_damaged_manifest_is_rebuilt(tmp_path: Path):
     assert manifest.get([FILE.path]) == {}
     manifest.put([FILE])
     assert Manifest(Index(tmp_path)).get([FILE.path]) == {FILE.path: FILE}
+
+
+def test_a_wrong_key_is_not_believed(tmp_path: Path):
+    Manifest(Index(tmp_path)).put([FILE])
+    with sqlite3.connect(tmp_path / "index.sqlite") as connection:
+        connection.execute("UPDATE files SET key = 'another'")
+    connection.close()
+    assert Manifest(Index(tmp_path)).get([FILE.path]) == {}
+
+
+def test_a_forgotten_file_keeps_its_key_without_a_stamp(tmp_path: Path):
+    manifest = Manifest(Index(tmp_path))
+    manifest.put([FILE])
+    manifest.forget([FILE.path, b"/unknown"])
+    assert manifest.get([FILE.path, b"/unknown"]) == {FILE.path: Stamped(FILE.path, "", "key", "before")}
 
 
 def test_a_manifest_that_cannot_be_written_works_in_memory(tmp_path: Path):

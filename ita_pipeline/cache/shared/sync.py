@@ -18,7 +18,7 @@ from ita_pipeline.cache.keys import StageKey, explain_unreadable, write_key
 from ita_pipeline.cache.lineage import KnownSegments, Merge, find_equivalents, read_merges
 from ita_pipeline.cache.records import host_name
 from ita_pipeline.cache.shared.store import FolderListing, SharedCache
-from ita_pipeline.cache.store import Store
+from ita_pipeline.cache.store import AnyStage, Store
 from ita_pipeline.cache.validate import find_first_damage
 from ita_pipeline.core.files import is_older_than, sync_to_disk, write_atomically
 from ita_pipeline.core.iteration import run_parallel
@@ -34,8 +34,6 @@ CLOSED_AFTER = 3600.0
 MAX_SMALL_OBJECTS = 128
 
 InstalledStages = Mapping[str, type[Stage[Any]]]
-
-AnyStage = type[Stage[Any]] | Stage[Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sqlite3
 import threading
 import time
 import warnings
@@ -179,14 +180,14 @@ class StageActor:
 
 
 def _read_entries(task: ActorTask, specs: Sequence[StageSpec]) -> StageItemResults:
-    """Read the earlier records of upstream stages. A segment that was removed meanwhile is left out."""
+    """Read the earlier records of upstream stages. What is not, or no longer, where the index says is left out."""
     stages = {stage.name: stage for spec in specs for stage in spec.upstream}
     results: StageItemResults = {}
     with RecordReader() as reader:
         for name, entries in task.entries.items():
             results[name] = {}
             for key, entry in entries.items():
-                with suppress(FileNotFoundError):
+                with suppress(FileNotFoundError, sqlite3.DatabaseError):
                     results[name][key] = reader.read(entry, stages[name]).result
     return results
 

@@ -69,6 +69,9 @@ WHERE segment IN ({gone}) OR excluded.generation > generation
 # and each would touch a page of its own.
 INSERT_SIZE = 400_000
 
+# What SQLite raises; a message that contains damaged text cannot be decoded.
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
 # Errors of this machine, or of another process, which say nothing about the file.
 ENVIRONMENT_ERRORS = {
     sqlite3.SQLITE_PERM,
@@ -177,7 +180,7 @@ class Database:
         for _ in range(2 if self.root.is_dir() else 0):
             try:
                 return self._open(str(self.file))
-            except sqlite3.Error as error:
+            except DATABASE_ERRORS as error:
                 if not self._is_damage(error):
                     break
                 self._remove(error)
@@ -191,12 +194,12 @@ class Database:
         """
         try:
             return work()
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             failure = error
         if self._is_damage(failure):
             self._remove(failure)
             vars(self).pop("connection", None)
-            with suppress(sqlite3.Error):
+            with suppress(*DATABASE_ERRORS):
                 self.restore()
                 return work()
         elif not use_memory:
@@ -208,7 +211,7 @@ class Database:
     def restore(self) -> None:
         """Derive again what an empty database has to contain."""
 
-    def _is_damage(self, error: sqlite3.Error) -> bool:
+    def _is_damage(self, error: Exception) -> bool:
         """Whether the file is damaged, and was not built again by this process before."""
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
         if self._was_rebuilt:
@@ -217,7 +220,7 @@ class Database:
             return code == sqlite3.SQLITE_READONLY and all(os.access(p, os.W_OK) for p in (self.root, self.file))
         return code & 0xFF not in ENVIRONMENT_ERRORS
 
-    def _remove(self, error: sqlite3.Error) -> None:
+    def _remove(self, error: Exception) -> None:
         self._was_rebuilt = True
         with suppress(OSError):
             self.file.unlink(missing_ok=True)
@@ -263,7 +266,7 @@ class Database:
         connection = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
         try:
             _prepare(connection)
-        except sqlite3.DatabaseError:
+        except DATABASE_ERRORS:
             connection.close()
             raise
         weakref.finalize(self, connection.close)

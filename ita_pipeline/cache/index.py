@@ -343,7 +343,8 @@ class Index(Database):
         Raises:
             sqlite3.DatabaseError: one is not as it was written.
         """
-        rows = self.connection.execute("SELECT * FROM segments WHERE folder = ?", [folder_id]).fetchall()
+        columns = "id, folder, name, inode, size, stamp, settled, read, lines, mark"
+        rows = self.connection.execute(f"SELECT {columns} FROM segments WHERE folder = ?", [folder_id]).fetchall()
         if any(row["mark"] != mark_of(tuple(row)[:-1]) for row in rows):
             raise sqlite3.DatabaseError("the row of a segment is not as it was written")
         return {row["name"]: row for row in rows}

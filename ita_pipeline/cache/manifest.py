@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ita_pipeline.cache.database import mark_of
+from ita_pipeline.cache.database import DATABASE_ERRORS, mark_of
 from ita_pipeline.cache.index import QUERY_SIZE, Index
 from ita_pipeline.sources.refs import Stamped
 from stages.base import batched
@@ -101,7 +101,7 @@ class Manifest:
         def select() -> list[sqlite3.Row]:
             return self._index.connection.execute(query, values).fetchall()
 
-        with self._lock, suppress(sqlite3.Error):
+        with self._lock, suppress(*DATABASE_ERRORS):
             rows = self._index.attempt(select, use_memory=False)
             return [columns for *columns, mark in rows if mark == mark_of(columns)]
         return []
@@ -114,5 +114,5 @@ class Manifest:
                 connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", marked)
 
         if rows:
-            with self._lock, suppress(sqlite3.Error):
+            with self._lock, suppress(*DATABASE_ERRORS):
                 self._index.attempt(insert, use_memory=False)

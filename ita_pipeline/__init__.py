@@ -47,6 +47,10 @@ __all__ = sorted(["errors", *_MODULES, *(name for names in _DEFINITIONS.values()
 sys.modules["ita_pipeline.errors"] = errors
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:  # noqa: ANN401
     """Import on first use: importing the package costs nothing that is not used."""
     if name in _MODULES:

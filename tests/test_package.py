@@ -30,3 +30,9 @@ def test_every_public_name_can_be_imported():
 def test_no_module_has_the_name_of_a_function():
     """Importing it would take the function away."""
     assert not {module.name for module in pkgutil.iter_modules(ita.__path__)} & set(ita.__all__)
+
+
+def test_dir_lists_the_public_names():
+    import ita_pipeline as ita
+
+    assert {"extract", "train", "predict", "Options"} <= set(dir(ita))

@@ -18,6 +18,7 @@ from ita_pipeline.core.config_layers import (
     merge_sections,
     read_layers,
 )
+from ita_pipeline.core.errors import SettingError
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import DatasetCard, find_dataset
 from ita_pipeline.engines.executor import Limits
@@ -41,10 +42,11 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings, and the reason for the choice of preset."""
+    """All settings, the reason for the choice of preset, and the invalid settings."""
 
     all: tuple[Setting, ...]
     why: str
+    problems: tuple[SettingError, ...] = ()
 
 
 def settings(
@@ -55,7 +57,7 @@ def settings(
     `flags` are options from the command line. The card of `dataset` determines the experiment.
 
     Raises:
-        UsageError: a layer names an unknown setting, or a value is invalid.
+        UsageError: a layer names an unknown section or option, or the preset does not exist.
     """
     assigned = parse_assignments(assignments)
     for name in assigned:
@@ -77,10 +79,11 @@ def settings(
     ]
     models: dict[str, type[BaseModel]] = {name: build_stage(name, {}).config_type for name in preset.stages}
     models |= {"contexts": ContextConfig, "limits": Limits, "training": TrainingConfig}
+    problems: list[SettingError] = []
     rows = list(_resolve_options([*below, *layers]))
     for section, model in models.items():
-        rows += _resolve_section(section, model, [*below, *layers])
-    return Settings(tuple(rows), choice.why)
+        rows += _resolve_section(section, model, [*below, *layers], problems)
+    return Settings(tuple(rows), choice.why, tuple(problems))
 
 
 def _resolve_options(layers: Sequence[Layer]) -> Iterator[Setting]:
@@ -90,16 +93,24 @@ def _resolve_options(layers: Sequence[Layer]) -> Iterator[Setting]:
         yield Setting(name, value, origin)
 
 
-def _resolve_section(section: str, model: type[BaseModel], layers: Sequence[Layer]) -> Iterator[Setting]:
-    """Merge a section's settings over all layers; the origin of each is the last layer that sets it."""
+def _resolve_section(
+    section: str, model: type[BaseModel], layers: Sequence[Layer], problems: list[SettingError]
+) -> Iterator[Setting]:
+    """Merge a section's settings over all layers; the origin of each is the last layer that sets it.
+
+    If one is invalid, it is added to the problems, and only the settings that a layer sets are returned.
+    """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for layer in layers:
         changes = layer.sections.get(section, {})
         values = merge_settings(values, changes)
         origins |= dict.fromkeys(_flatten(changes), layer.origin)
-    config = parse_config(model, values, section)
-    for name, value in _flatten(config.model_dump(mode="json")).items():
+    try:
+        values = parse_config(model, values, section, section).model_dump(mode="json")
+    except SettingError as error:
+        problems.append(error)
+    for name, value in _flatten(values).items():
         yield Setting(f"{section}.{name}", value, origins.get(name, DEFAULT))
 
 

@@ -6,6 +6,7 @@ import io
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,6 +40,8 @@ from ita_pipeline.runs.run import find_run
 logger = logging.getLogger(__name__)
 
 MAX_GROUP = 64
+
+MAX_BYTES_AT_ONCE = 1 << 26
 
 
 def evaluate(  # noqa: PLR0913
@@ -90,10 +93,14 @@ def predict(
         StageError: a model or tool that the run's stages need is missing.
     """
     options, progress = options or Options(), progress or NoProgress()
+    groups = as_available(posts, MAX_GROUP)
     with CacheSession(options) as session:
+        find_run(run, Workspace(options.workspace).runs)
+        # A mistake in the first posts is found before the model is loaded, which takes long.
+        first = next(groups, [])
         predictor = _load_predictor(run, session.store, options, min_confidence)
         logged = 0
-        for group in as_available(posts, MAX_GROUP):
+        for group in chain([first], groups):
             yield from predictor.predict(group, progress)
             for note in predictor.notes[logged:]:
                 logger.info(note)
@@ -188,13 +195,22 @@ def load(  # noqa: PLR0913
 
 
 def read_posts(path: Path, standard_input: BinaryIO, as_lines: bool = False) -> Iterator[Post]:
-    """Read posts one by one from a file, in the format of its suffix, or with `as_lines` as JSON Lines.
+    """Read posts from a dataset's folder or a file in the format of its suffix, or with `as_lines` as JSON Lines.
 
     As JSON Lines, the path `-` is a pipe. Images are looked up beside the file, or in the current folder for one.
+    A file of ordinary size is read at once, so that its errors are raised before a model is loaded.
 
     Raises:
         UserError: the file cannot be read or is malformed.
     """
+    if not as_lines and path.is_dir():
+        return iter(load_dataset(str(path), None, Path()).posts)
+    posts = _open_posts(path, standard_input, as_lines)
+    is_small = path.is_file() and path.stat().st_size <= MAX_BYTES_AT_ONCE
+    return iter(list(posts)) if is_small else posts
+
+
+def _open_posts(path: Path, standard_input: BinaryIO, as_lines: bool) -> Iterator[Post]:
     if not as_lines and find_format(path) != "jsonl":
         return (parsed.post for parsed in parse_posts(path))
     if str(path) == "-":

@@ -31,7 +31,7 @@ from ita_pipeline.cli.predict import evaluate, predict
 from ita_pipeline.cli.report import compare, report
 from ita_pipeline.cli.status import status, why
 from ita_pipeline.cli.train import train
-from ita_pipeline.core.errors import ExitCode, UserError
+from ita_pipeline.core.errors import ExitCode, SettingError, UserError
 
 app = typer.Typer(
     name="ita",
@@ -109,6 +109,9 @@ def _fail(error: Exception) -> None:
     Raises:
         SystemExit: always.
     """
+    if isinstance(error, SettingError):
+        assignments = [argument.removeprefix("--set=") for argument in sys.argv[1:]]
+        messages.fail(*messages.explain_setting_error(error, assignments), error.exit_code)
     if isinstance(error, UserError):
         messages.fail(str(error), error.hint, error.exit_code)
     if isinstance(error, api.StageError):

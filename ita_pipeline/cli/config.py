@@ -12,7 +12,8 @@ import typer
 from ita_pipeline import api
 from ita_pipeline.cli import options as opts
 from ita_pipeline.cli.console import columns, print_message, print_note
-from ita_pipeline.core.errors import UsageError, nearest
+from ita_pipeline.cli.messages import explain_setting_error
+from ita_pipeline.core.errors import ExitCode, UsageError, nearest
 from ita_pipeline.core.text import clean_line
 
 app = typer.Typer(help="Show the settings and their origins, and trust hosts.", no_args_is_help=True)
@@ -56,8 +57,14 @@ def show(
         rows = [{"name": one.name, "value": one.value, "origin": one.origin} for one in result.all]
         print(json.dumps({"schema": "ita.config/1", "preset": result.why, "settings": rows}))
         return
+    for problem in result.problems:
+        message, hint = explain_setting_error(problem, assignments or ())
+        print_message(f"error: {message}")
+        print_message(f"hint: {hint}")
     lines = [(f"{one.name}={_format_value(one.value)}", one.origin if origin else "") for one in result.all]
     print(columns(lines))
+    if result.problems:
+        raise typer.Exit(ExitCode.USAGE)
 
 
 def _format_value(value: Any) -> str:

@@ -7,13 +7,13 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
 
 from ita_pipeline.cli.console import print_message
-from ita_pipeline.core.errors import ExitCode, nearest
+from ita_pipeline.core.errors import ExitCode, SettingError, nearest
 
 GLOBAL_OPTIONS = {"--debug": "ITA_DEBUG", "--quiet": "ITA_QUIET", "-q": "ITA_QUIET"}
 
@@ -44,6 +44,19 @@ def _help_command() -> str:
     """The command that shows the help of the current command, as far as its name is known."""
     command = sys.argv[1] if len(sys.argv) > 1 and re.fullmatch(r"[a-z-]*[a-z]", sys.argv[1]) else ""
     return " ".join(["ita", *filter(None, [command]), "--help"])
+
+
+def explain_setting_error(error: SettingError, assignments: Iterable[str]) -> tuple[str, str]:
+    """Return the message and hint of an invalid setting, with the file and line or the variable that sets it."""
+    from ita_pipeline.core.config_layers import setting_origin
+
+    setting = ".".join(error.path)
+    is_assigned = any(text.startswith(f"{setting}=") for text in assignments)
+    origin = "" if is_assigned else setting_origin(error.path)
+    if not origin:
+        return str(error), error.hint
+    hint = error.hint if error.problem == "is not a setting" else f"correct {setting} there"
+    return f"{origin}: {setting} {error.problem}", hint
 
 
 def fail_usage(error: typer.TyperException) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, Union, cast, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ita_pipeline.core.errors import MissingError, UsageError, nearest
+from ita_pipeline.core.errors import MissingError, SettingError, UsageError, nearest
 
 MAX_BYTES = 1 << 20
 
@@ -35,7 +35,7 @@ def find_config(kind: str, name: str) -> Path:
     """Find a configuration by its name, or by the path of a YAML file.
 
     Raises:
-        UsageError: the configuration does not exist; the hint has the nearest name.
+        UsageError, MissingError: the preset, experiment or dataset does not exist; the hint has the nearest name.
     """
     known = config_files(kind)
     if name in known:
@@ -44,7 +44,8 @@ def find_config(kind: str, name: str) -> Path:
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return path
     hint = nearest(name, known) or f"known are {', '.join(known)}; or give a YAML file"
-    raise UsageError(f"there is no {kind.removesuffix('s')} {name}", hint)
+    error = MissingError if kind == "datasets" else UsageError
+    raise error(f"there is no {kind.removesuffix('s')} {name}", hint)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -56,22 +57,25 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path} is too large for a configuration file", "ita init writes one to begin with")
+            raise UsageError(f"{path} is too large for a configuration file", "ita init writes a new one")
         content = yaml.load(path.read_text("utf-8"), Loader=StrictLoader)  # noqa: S506 (a SafeLoader)
     except OSError as error:
         raise unreadable_file_error(path, error) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{path} is not valid YAML: {reason}", _FILE_HINT) from error
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise UsageError(
+            f"{place} is not valid YAML: {problem or ' '.join(str(error).split())}", _FILE_HINT
+        ) from error
     if not isinstance(content, dict):
-        raise UsageError(f"{path} does not hold a mapping of names to values", _FILE_HINT)
+        raise UsageError(f"{path} does not contain a mapping of names to values", _FILE_HINT)
     return cast("dict[str, Any]", content)
 
 
 def unreadable_file_error(path: Path, error: OSError) -> MissingError:
     """Return the error for a configuration file that exists and cannot be read."""
     is_denied = isinstance(error, PermissionError)
-    hint = f"chmod u+r {path}, or remove it" if is_denied else f"mend or remove {path}"
+    hint = f"chmod u+r {path}, or remove it" if is_denied else f"replace or remove {path}"
     return MissingError(f"{path} cannot be read: {error.strerror}", hint)
 
 
@@ -87,33 +91,38 @@ class StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def parse_config(model: type[_Model], values: Mapping[str, Any], where: str) -> _Model:
-    """Validate `values` as a configuration.
+def parse_config(model: type[_Model], values: Mapping[str, Any], where: str, section: str = "") -> _Model:
+    """Validate `values` as a configuration, or as its section of this name.
 
     Raises:
-        UsageError: a name is unknown, with the nearest one as the hint, or a value is impossible.
+        SettingError: a name is unknown, with the nearest one as the hint, or a value is impossible.
     """
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise UsageError(*_describe_error(error, model, where)) from error
+        path, problem, hint = _describe_error(error, model)
+        if section:
+            raise SettingError("", (section, *path), problem, hint) from error
+        raise SettingError(f"{where}: ", path, problem, hint) from error
 
 
-def _describe_error(error: ValidationError, model: type[BaseModel], where: str) -> tuple[str, str]:
+def _describe_error(error: ValidationError, model: type[BaseModel]) -> tuple[tuple[str, ...], str, str]:
+    """Return the path of the first wrong setting, the problem, and a hint."""
     first = error.errors()[0]
     path = _setting_path(model, first["loc"])
-    setting = ".".join(path)
     if first["type"] == "extra_forbidden":
         known = _setting_names(model, first["loc"][:-1])
         hint = nearest(str(first["loc"][-1]), known) or f"known are {', '.join(known)}"
-        return f"{where} has no setting {setting}", hint
+        return path, "is not a setting", hint
     value = first.get("input")
     shown = f", not {value!r}" if isinstance(value, str | int | float | bool) else ""
     # A setting that accepts values of several types has one error for each type.
     messages = [details["msg"] for details in error.errors() if _setting_path(model, details["loc"]) == path]
     alternatives = [text.removeprefix("Input should be ") for text in messages[1:]]
     reason = ", or ".join([messages[0][:1].lower() + messages[0][1:], *alternatives])
-    return f"{where}: {setting}: {reason}{shown}", "ita config show --origin says what is set, and where"
+    reason = re.sub(r", unable to (parse|interpret) .*", "", reason).replace("input should be a valid", "must be a")
+    reason = reason.replace("must be a integer", "must be an integer").replace("input should be", "must be")
+    return path, f"{reason}{shown}", "ita config show --origin shows the origin of every setting"
 
 
 def _setting_path(model: type[BaseModel], location: Sequence[int | str]) -> tuple[str, ...]:
@@ -158,7 +167,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
             settings[last] = yaml.safe_load(value) if value.strip() else ""
         except (yaml.YAMLError, ValueError, AttributeError, TypeError) as error:
             hint = "a value is written as in YAML: --set ocr.page_mode=6"
-            raise UsageError(f"--set {text} is no value, or contradicts another --set", hint) from error
+            raise UsageError(f"--set {text} is not a value, or contradicts another --set", hint) from error
     return parsed
 
 

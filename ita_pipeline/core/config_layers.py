@@ -82,7 +82,8 @@ def check_section(name: str, where: str) -> None:
     known = _section_names()
     if name not in known:
         names = [*OPTION_NAMES, *known]
-        raise UsageError(f"{where} has no section {name}", nearest(name, names) or f"known are {', '.join(names)}")
+        hint = nearest(name, names) or f"known are {', '.join(names)}"
+        raise UsageError(f"{where}: {name} is not a section", hint)
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
@@ -91,6 +92,29 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     return sorted(
         name for name in names if name not in _SWITCHES and name.removeprefix(_PREFIX).lower() not in OPTION_NAMES
     )
+
+
+def setting_origin(path: Sequence[str]) -> str:
+    """Return the file and line, or the variable, that sets a setting last; an empty text if none does."""
+    for layer in reversed(read_layers()):
+        value: Any = layer.sections
+        for name in path:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if value is not None:
+            is_file = Path(layer.origin).is_file()
+            return f"{layer.origin}:{_find_line(Path(layer.origin), path)}" if is_file else layer.origin.split()[-1]
+    return ""
+
+
+def _find_line(file: Path, path: Sequence[str]) -> int:
+    """Return the line of a file on which the last of these nested names is."""
+    node, line = yaml.compose(file.read_text("utf-8"), Loader=StrictLoader), 1
+    for name in path:
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.value == name:
+                node, line = value, key.start_mark.line + 1
+                break
+    return line
 
 
 def option_origin(name: str, value: str) -> str:
@@ -116,10 +140,13 @@ def _read_layer(file: Path) -> Layer | None:
         content = {} if _is_empty(file) else read_yaml(file)
     except OSError as error:
         raise unreadable_file_error(file, error) from error
+    # A section of which every setting is a comment has no value.
+    known = _section_names()
+    content = {name: {} if value is None and name in known else value for name, value in content.items()}
     sections: dict[str, Any] = {name: value for name, value in content.items() if isinstance(value, dict)}
     options = {name: _read_option(name, value, file) for name, value in content.items() if name not in sections}
     for name in sections:
-        check_section(str(name), str(file))
+        check_section(str(name), f"{file}:{_find_line(file, (name,))}")
     return Layer(str(file), options, sections)
 
 
@@ -151,16 +178,17 @@ def _read_option(name: str, value: object, file: Path) -> str:
     Raises:
         UsageError: there is no such option, or its value is not a text.
     """
+    where = f"{file}:{_find_line(file, (str(name),))}"
     if name in OPTION_NAMES:
         if not isinstance(value, str):
-            raise UsageError(f"{file}: {name} is a name or a path, not {value!r}", f'{name}: "…", in quotes')
+            raise UsageError(f"{where}: {name} must be a name or a path, not {value!r}", f'{name}: "…", in quotes')
         is_folder = name in ("workspace", "data", "shared") and not is_url(value)
         return str(file.parent / Path(value).expanduser()) if is_folder else value
     known = [*OPTION_NAMES, *_section_names()]
     if name in known:
-        raise UsageError(f"{file}: {name} holds settings, not {value!r}", f"write {name}: {{NAME: VALUE}}")
+        raise UsageError(f"{where}: {name} contains settings, not {value!r}", f"write {name}: {{NAME: VALUE}}")
     hint = nearest(str(name), known) or f"known are {', '.join(known)}"
-    raise UsageError(f"{file} has no setting {name}", hint)
+    raise UsageError(f"{where}: {name} is not a setting", hint)
 
 
 def _section_names() -> list[str]:
@@ -191,4 +219,4 @@ def _parse_value(text: str, origin: str) -> object:
         return yaml.load(text, Loader=StrictLoader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         hint = "a value is written as in YAML: 3, 0.5, true, a word"
-        raise UsageError(f"{origin}: {text!r} is no value", hint) from error
+        raise UsageError(f"{origin}: {text!r} is not a value", hint) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
 
@@ -36,6 +36,15 @@ class NotCleanError(UserError):
 
 class UsageError(UserError):
     """A command, a setting or a configuration file asks for something impossible."""
+
+
+class SettingError(UsageError):
+    """A setting is unknown, or its value is invalid: the `path` of names that leads to it, and what is wrong."""
+
+    def __init__(self, where: str, path: Sequence[str], problem: str, hint: str) -> None:
+        super().__init__(f"{where}{'.'.join(path)} {problem}", hint)
+        self.path = tuple(path)
+        self.problem = problem
 
 
 class MissingError(UserError):

@@ -174,7 +174,7 @@ def as_user_error(error: Exception, url: str) -> UserError:
         return error
     location, reason = without_query(url), summarize_error(error)
     if isinstance(error, FileNotFoundError):
-        return UsageError(f"there is nothing at {location}", "a bucket's or folder's name may be misspelt")
+        return MissingError(f"there is nothing at {location}", "check the name of the bucket or folder")
     if isinstance(error, PermissionError) or lacks_credentials(error):
         hint = "credentials are taken from where the library of the file system looks: see docs/sources.md"
         return MissingError(f"{location} may not be read: {reason}", hint)

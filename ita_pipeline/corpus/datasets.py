@@ -111,7 +111,7 @@ def load_dataset(
     Faulty lines go to `on_error`. By default the first line that the reader cannot repair raises.
 
     Raises:
-        UsageError: there is no such dataset, or a file of it is faulty.
+        UserError: there is no such dataset, or a file of it is faulty.
         MissingError: a file is missing; the message names it and where to get it.
     """
     as_folder = Path(name).expanduser()
@@ -149,13 +149,13 @@ def find_dataset(name: str) -> Path:
     """Find the card of a dataset.
 
     Raises:
-        UsageError: there is no such card.
+        MissingError: there is no such card.
     """
     try:
         return find_config("datasets", name)
-    except UsageError as error:
+    except MissingError as error:
         folder = "; or give a folder with tweets.jsonl and pictures"
-        raise UsageError(str(error), error.hint + ("" if error.hint.endswith("?") else folder)) from error
+        raise MissingError(str(error), error.hint + ("" if error.hint.endswith("?") else folder)) from error
 
 
 def _infer_card(folder: Path) -> DatasetCard:

@@ -129,7 +129,7 @@ class Options:
         Raises:
             UsageError: a setting of `limits` is invalid.
         """
-        return parse_config(Limits, self.changes.get("limits", {}), "limits")
+        return parse_config(Limits, self.changes.get("limits", {}), "limits", "limits")
 
 
 def ask_consent(

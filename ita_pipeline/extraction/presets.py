@@ -166,6 +166,9 @@ def build_stages(preset: Preset, only: Sequence[str] = ()) -> list[Stage[Any]]:
         UsageError: a stage is unknown or a setting is invalid.
     """
     for name in only:
+        if name in OPTIONAL_STAGES and name not in preset.stages:
+            hint = f"name its model to turn it on: --set {name}.model=NAME; see docs/{name}.md"
+            raise UsageError(f"the stage {name} is off", hint)
         if name not in preset.stages:
             hint = nearest(name, preset.stages) or f"known are {', '.join(sorted(preset.stages))}"
             raise UsageError(f"preset {preset.name} has no stage {name}", hint)
@@ -204,7 +207,7 @@ def build_stage(name: str, settings: Mapping[str, Any]) -> Stage[Any]:
         hint = nearest(name, entry_points) or f"install the package it comes in; installed are {installed}"
         raise UsageError(f"there is no stage {name}", hint)
     stage_type = load_stage(entry_points[name])
-    stage = stage_type(parse_config(stage_type.config_type, settings, f"stage {name}"))
+    stage = stage_type(parse_config(stage_type.config_type, settings, f"stage {name}", name))
     stage.agreed, stage.suggested = False, True
     return stage
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ita_pipeline.cache.manifest import Manifest
 from ita_pipeline.core.config import config_files
-from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.datasets import Dataset, drop_missing_images, load_dataset
 from ita_pipeline.corpus.formats import parse_posts
 from ita_pipeline.extraction.items import PostSource
@@ -55,14 +55,14 @@ def _load_by_name(target: Path | str, kind: TargetKind, data: Path | None, works
     if kind is TargetKind.OTHER_FILE:
         raise UsageError(f"{path} is a file, not a folder of pictures", f"ita extract {path.parent}")
     if path.suffix in JSON_LINES_SUFFIXES or len(path.parts) > 1:
-        raise UsageError(f"there is no folder {path}", _FOLDER_HINT)
+        raise MissingError(f"there is no folder {path}", _FOLDER_HINT)
     try:
         return load_dataset(name, data, workspace_data)
-    except UsageError as error:
+    except (MissingError, UsageError) as error:
         if name in config_files("datasets"):
             raise
         hint = error.hint if error.hint.endswith("?") else _FOLDER_HINT
-        raise UsageError(f"there is no folder {name}, and no dataset of that name", hint) from error
+        raise MissingError(f"there is no folder {name}, and no dataset of that name", hint) from error
 
 
 def _with_images(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.config import config_files
-from ita_pipeline.core.errors import MissingError, UsageError, nearest
+from ita_pipeline.core.errors import MissingError, nearest
 from ita_pipeline.core.text import escape_name
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
@@ -71,7 +71,7 @@ def _report_dataset(target: str, writer: ReportWriter) -> Report:
     if target not in datasets and not Path(target).exists():
         hint = nearest_run(target, writer.workspace.runs) or nearest(target, datasets)
         hint = hint or "ita report RUN accepts a run's folder, a dataset, or a folder of pictures"
-        raise UsageError(f"{target} is not a run, a dataset or a folder of pictures", hint)
+        raise MissingError(f"there is no run, dataset or folder {target}", hint)
     dataset = load_dataset(target, writer.options.data, writer.workspace.data)
     for note in dataset.notes:
         writer.notes.add(note)

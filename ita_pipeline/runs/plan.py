@@ -213,11 +213,13 @@ def training_settings(
     file = find_config("experiments", variant if variant in known and not training.alignment else name)
     values = read_yaml(file)
     if not training.alignment:
-        objective = parse_config(TrainingConfig, values, f"experiment {file.stem}").objective.without_alignment()
+        objective = parse_config(
+            TrainingConfig, values, f"experiment {file.stem}", "training"
+        ).objective.without_alignment()
         values["objective"] = objective.model_dump()
     if training.seed is not None:
         changes = merge_settings(changes, {"seed": training.seed})
-    return parse_config(TrainingConfig, merge_settings(values, changes), f"experiment {file.stem}")
+    return parse_config(TrainingConfig, merge_settings(values, changes), f"experiment {file.stem}", "training")
 
 
 def _context_config(preset: Preset, names: Sequence[str] | None) -> ContextConfig:

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
-from ita_pipeline.core.errors import UsageError, UserError
+from ita_pipeline.core.errors import MissingError, UsageError, UserError
 from ita_pipeline.core.remote import WEB_PROTOCOLS, as_user_error, protocol_of
 from ita_pipeline.sources.base import ImageSource, RandomAccessFile
 from ita_pipeline.sources.classify import classify, is_container, is_image_name
@@ -64,11 +64,11 @@ def find_image(label: str, known_files: KnownFiles | None = None) -> ImageSource
         for source in discover(container, known_files).images:
             if source.label == label:
                 return source
-        raise UsageError(f"there is no picture {label}", f"ita status {container}")
+        raise MissingError(f"there is no picture {label}", f"ita status {container}")
     file = open_source(label)
     if isinstance(file, LocalFile):
         hint = "ita why FILE, one picture; ita status FOLDER, all of them"
-        raise UsageError(f"there is no picture {label}", hint)
+        raise MissingError(f"there is no picture {label}", hint)
     return examine_file(file.url) if isinstance(file, RemoteFile) else file
 
 

@@ -96,7 +96,7 @@ def test_an_invalid_file_is_named_and_help_still_works():
     Path("ita.yaml").write_text("preset: [\n")
     answer = ita_here("extract", "images")
     assert answer.code == 2
-    assert "ita.yaml is not valid YAML" in answer.err
+    assert "ita.yaml:2 is not valid YAML" in answer.err
     assert ita_here("--help").code == 0
     assert ita_here("extract", "--help").code == 0
 
@@ -134,3 +134,45 @@ def test_init_writes_comments_once_and_each_is_a_valid_setting():
     assert set(after) == set(before)
     assert after["limits.seconds"] == (300.0, "ita.yaml")
     assert after["contexts.order"] == (["objects", "caption", "ocr", "extra"], "ita.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "hint"),
+    [
+        (
+            "training:\n  # more\n  epochs: many\n",
+            "ita.yaml:3: training.epochs must be an integer, not 'many'",
+            "there",
+        ),
+        (
+            "preset: bundled\nlimits: {pixels: 1}\n",
+            "ita.yaml:2: limits.pixels is not a setting",
+            "did you mean megapixels?",
+        ),
+    ],
+)
+def test_an_invalid_setting_is_named_with_its_line_and_can_be_shown(content: str, message: str, hint: str):
+    Path("ita.yaml").write_text(content)
+    shown = ita_here("config", "show", "--origin", *BUNDLED)
+    assert shown.code == 2
+    assert f"error: {message}\n" in shown.err
+    assert hint in shown.err.splitlines()[-1]
+    assert re.search(r"^ocr\.page_mode=lines +default$", shown.out, re.MULTILINE)
+    draw(Path("images/a.png"))
+    command = (
+        ("train", "--dataset", "example") if "training" in content else ("extract", "images", "--stage", "ocr")
+    )
+    assert f"error: {message}\nhint: " in ita_here(*command, *BUNDLED, "--dry-run").err
+
+
+def test_an_invalid_variable_is_named(monkeypatch: pytest.MonkeyPatch):
+    draw(Path("images/a.png"))
+    monkeypatch.setenv("ITA_OCR__PAGE_MODE", "99")
+    answer = ita_here("extract", "images", *BUNDLED, "--stage", "ocr")
+    assert answer.code == 2
+    assert "error: ITA_OCR__PAGE_MODE: ocr.page_mode must be 'lines'" in answer.err
+
+
+def test_a_section_whose_settings_are_all_comments_is_empty():
+    Path("ita.yaml").write_text("preset: bundled\nocr:\n#   page_mode: 6\nlimits:\n")
+    assert origins()["ocr.page_mode"] == ("lines", "default")

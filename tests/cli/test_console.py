@@ -61,7 +61,7 @@ def test_help_and_data_fit_the_terminal(columns: int):
 
 def test_no_color_leaves_out_the_colors_of_data_and_errors():
     assert "\x1b" not in terminal(["data", "stats", "example"], 80, NO_COLOR="1")
-    assert "\x1b" not in terminal(["extract", "gone"], 80, 2, NO_COLOR="1")
+    assert "\x1b" not in terminal(["extract", "gone"], 80, 3, NO_COLOR="1")
 
 
 def test_a_terminal_gets_colored_labels_and_indented_lines():

@@ -96,7 +96,7 @@ def test_file_names_cannot_control_the_terminal():
 @pytest.mark.parametrize(
     ("arguments", "code", "says", "hint"),
     [
-        (["nowhere"], 2, "there is no folder nowhere", "ita extract FOLDER"),
+        (["nowhere"], 3, "there is no folder nowhere", "ita extract FOLDER"),
         (["empty"], 2, "there is no picture in empty", ".jpg"),
         (["file.md"], 2, "file.md is a file", "ita extract"),
         (["file.txt"], 2, "there is no picture in file.txt", ".jpg"),

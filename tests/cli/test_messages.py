@@ -32,21 +32,27 @@ PROGRAM = str(Path(sys.executable).parent / "ita")
         (["extract", "x", "--engine", "locl"], 2, "'--engine': 'locl' is not one of", "did you mean local?"),
         (["extract", "x", "--engine", "spark"], 2, "'--engine': 'spark' is not one of", "ita extract --help"),
         (["extract", "x", "--set"], 2, "option '--set' requires an argument", "ita extract --help"),
-        (["extract", "gone"], 2, "there is no folder gone", "ita extract FOLDER, a folder with pictures"),
+        (["extract", "gone"], 3, "there is no folder gone", "ita extract FOLDER, a folder with pictures"),
         (["extract", "a.md"], 2, "a.md is a file, not a folder of pictures", "ita extract ."),
         (["extract", "images", "--preset", "bundeld"], 2, "there is no preset bundeld", "did you mean bundled?"),
         (["extract", "images", *BUNDLED, "--stage", "ocrr"], 2, "has no stage ocrr", "did you mean ocr?"),
+        (
+            ["extract", "images", *BUNDLED, "--stage", "knowledge"],
+            2,
+            "the stage knowledge is off",
+            "knowledge.model=",
+        ),
         (["extract", "images", *BUNDLED, "--set", "ocr"], 2, "not of the form STAGE.PARAMETER=VALUE", "--set ocr."),
         (["extract", "images", *BUNDLED, "--set", "orc.a=1"], 2, "--set names orc", "did you mean ocr?"),
         (
             ["extract", "images", *BUNDLED, "--set", "ocr.page_mode=99"],
             2,
-            "stage ocr: page_mode: input should be 'lines', or less than or equal to 13, not 99",
+            "ocr.page_mode must be 'lines', or less than or equal to 13, not 99",
             "ita config show --origin",
         ),
         (["train", "--dataset", "bare", *BUNDLED], 2, "no mention to learn from", "ita data check bare"),
-        (["status", "exmple"], 2, "there is no dataset exmple", "did you mean example?"),
-        (["why", "gone.jpg"], 2, "there is no picture gone.jpg", "ita why FILE"),
+        (["status", "exmple"], 3, "there is no dataset exmple", "did you mean example?"),
+        (["why", "gone.jpg"], 3, "there is no picture gone.jpg", "ita why FILE"),
         (["train", "--dataset", "snap"], 3, "dataset snap: its files", "get them from"),
         (
             ["train", "--dataset", "example", *BUNDLED, "--contexts", "ocrs"],
@@ -63,7 +69,7 @@ PROGRAM = str(Path(sys.executable).parent / "ita")
         ),
         (["predict", "example", "--text", "hi"], 3, "there is no run example", "ita train --dataset example"),
         (["predict", "example"], 2, "give one source of posts", "ita predict RUN --text"),
-        (["data", "check", "gone"], 2, "there is no dataset gone", "or give a folder with tweets.jsonl"),
+        (["data", "check", "gone"], 3, "there is no dataset gone", "or give a folder with tweets.jsonl"),
         (["data", "import", "./gone", "--to", "x"], 3, "no file or folder gone", "ita data import FOLDER"),
         (["data", "import-contexts", "gone.tsv"], 3, "gone.tsv cannot be read", "check its name"),
         (["data", "export", "example"], 2, "missing option '--to'", "ita data export example --to"),
@@ -93,7 +99,7 @@ def test_debug_prints_a_traceback_and_keeps_the_exit_code(monkeypatch: pytest.Mo
     assert "Traceback" not in ita_here("extract", "gone").err
     for arguments in (["--debug", "extract", "gone"], ["extract", "gone", "--debug"]):
         answer = ita_here(*arguments)
-        assert answer.code == 2
+        assert answer.code == 3
         assert answer.err.startswith("Traceback")
         assert answer.err.splitlines()[-2] == "error: there is no folder gone, and no dataset of that name"
 

@@ -132,3 +132,17 @@ def test_a_mistake_gets_one_sentence_and_a_hint(
     assert says in next(line for line in answer.err.splitlines() if line.startswith("error: "))
     assert hint in next(line for line in answer.err.splitlines() if line.startswith("hint: "))
     assert "Traceback" not in answer.err
+
+
+def test_a_mistake_in_a_file_is_found_before_the_model_is_loaded(
+    trained: tuple[Answer, Path], workspace: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise AssertionError("the model is loaded")
+
+    monkeypatch.chdir(workspace)
+    monkeypatch.setattr("ita_pipeline.api.predict.Predictor", refuse)
+    Path("bad.jsonl").write_text('{"text": "hi"}\n{"text": \n')
+    answer = ita("predict", "mine", "bad.jsonl")
+    assert "bad.jsonl, line 2" in answer.err
+    assert "the model is loaded" not in answer.err

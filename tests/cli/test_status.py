@@ -149,10 +149,10 @@ def test_without_a_target_the_status_lists_unfinished_runs():
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["nowhere"], 2, "no dataset nowhere"),
+        (["nowhere"], 3, "no dataset nowhere"),
         (["images", "--refresh", "orc"], 2, "did you mean ocr?"),
         (["images", "--set", "limits.megapixels=0"], 2, "megapixels"),
-        (["images", "--set", "limits.pixels=1"], 2, "no setting pixels"),
+        (["images", "--set", "limits.pixels=1"], 2, "limits.pixels is not a setting"),
     ],
 )
 def test_a_mistake_gets_one_sentence(arguments: list[str], code: int, says: str):
@@ -197,5 +197,5 @@ def test_why_shows_the_reason_of_a_failure():
 
 def test_why_refuses_a_folder():
     answer = ita("why", "images", *BUNDLED)
-    assert answer.code == 2
+    assert answer.code == 3
     assert "there is no picture images" in answer.err

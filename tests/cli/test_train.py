@@ -154,7 +154,7 @@ def test_one_command_trains_each_seed_and_view_once(
 @pytest.mark.parametrize(
     ("arguments", "code", "says", "hint"),
     [
-        (["train", "--dataset", "snpa"], 2, "no dataset snpa", "did you mean snap?"),
+        (["train", "--dataset", "snpa"], 3, "no dataset snpa", "did you mean snap?"),
         (["train", "--dataset", "twitter15"], 3, "train.txt", "--data FOLDER"),
         (["train", "--dataset", "mine", "--data", "x", "--captions", "gone.txt"], 3, "gone.txt", "--captions"),
         (["train", "--dataset", "mine", "--contexts", "ocr,captoin"], 2, "captoin", "did you mean caption?"),

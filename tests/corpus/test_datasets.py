@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ita_pipeline.core.config import config_files, parse_config, read_yaml
-from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.core.errors import MissingError
 from ita_pipeline.corpus.datasets import DatasetCard, load_dataset
 from tests.support.fakes import draw
 
@@ -54,7 +54,7 @@ def test_a_missing_split_is_named():
 
 
 def test_a_misspelt_dataset_gets_the_nearest():
-    with pytest.raises(UsageError, match="no dataset snpa") as caught:
+    with pytest.raises(MissingError, match="no dataset snpa") as caught:
         load_dataset("snpa", None, Path("data"))
     assert "snap" in caught.value.hint
 

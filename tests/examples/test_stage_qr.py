@@ -93,7 +93,7 @@ def test_it_takes_part_as_soon_as_the_order_of_the_contexts_names_it(installed: 
             "known are objects, caption, ocr, extra, knowledge, qr",
         ),
         (["--set", "qr.max_side=800"], "--set names qr", "--stage qr"),
-        (["--stage", "qr", "--set", "qr.max_sides=8"], "stage qr has no setting max_sides", "max_side"),
+        (["--stage", "qr", "--set", "qr.max_sides=8"], "qr.max_sides is not a setting", "max_side"),
     ],
 )
 def test_mistakes_get_the_way_out(installed: str, arguments: list[str], message: str, hint: str):

@@ -56,9 +56,9 @@ def test_the_hint_for_a_wrong_name_is_the_nearest_one():
     with pytest.raises(UsageError, match="no stage orc") as caught:
         build_stages(preset, ["orc"])
     assert caught.value.hint == "did you mean ocr?"
-    with pytest.raises(UsageError, match="stage ocr has no setting page_mod"):
+    with pytest.raises(UsageError, match=r"ocr\.page_mod is not a setting"):
         build_stages(apply_changes(preset, {"ocr": {"page_mod": 6}}))
-    with pytest.raises(UsageError, match="stage ocr: page_mode"):
+    with pytest.raises(UsageError, match=r"ocr\.page_mode"):
         build_stages(apply_changes(preset, {"ocr": {"page_mode": 99}}))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.core.errors import MissingError, UsageError, UserError
 from ita_pipeline.reports.build import make_report
 from ita_pipeline.reports.writer import ReportWriter
 from ita_pipeline.sources.local import hash_file
@@ -94,14 +94,14 @@ def test_a_dataset_without_runs_shows_gold_mentions_and_findings():
 @pytest.mark.parametrize(
     ("target", "error", "says", "hint"),
     [
-        ("nowhere", UsageError, "not a run, a dataset or a folder", "ita report RUN"),
-        ("exampel", UsageError, "not a run, a dataset or a folder", "did you mean example?"),
+        ("nowhere", MissingError, "no run, dataset or folder nowhere", "ita report RUN"),
+        ("exampel", MissingError, "no run, dataset or folder exampel", "did you mean example?"),
         ("empty", UsageError, "there is no picture in empty", ".jpg"),
         ("images", MissingError, "nothing was extracted from the pictures in images yet", "ita extract images"),
         ("runs/mine/unfinished", MissingError, "never finished", "train it again"),
     ],
 )
-def test_invalid_targets_are_an_error(target: str, error: type[MissingError], says: str, hint: str):
+def test_invalid_targets_are_an_error(target: str, error: type[UserError], says: str, hint: str):
     draw(Path("images/a.png"))
     Path("empty").mkdir()
     Path("runs/mine/unfinished").mkdir(parents=True)

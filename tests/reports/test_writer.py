@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.reports.build import make_report
 from ita_pipeline.reports.thumbnails import Pictures
 from ita_pipeline.reports.writer import ReportWriter
@@ -40,7 +40,7 @@ def test_a_run_without_its_dataset_has_words_and_mentions():
     again, lines = report(run.folder, dataset="moved")
     assert lines == []
     assert len(again["pictures"]) == 15
-    with pytest.raises(UsageError, match="no dataset movde"):
+    with pytest.raises(MissingError, match="no dataset movde"):
         report(run.folder, dataset="movde")
 
 

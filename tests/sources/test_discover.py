@@ -171,7 +171,7 @@ def test_plan_status_and_why_agree_on_a_source(pictures: list[Path]):
     assert json.loads(why.out)["path"] == "a.tar::red.png"
     assert json.loads(why.out)["stages"][0]["state"] == "fresh"
     gone = ita_here("why", "a.tar::pink.png", *OCR)
-    assert gone.code == 2
+    assert gone.code == 3
     assert "there is no picture a.tar::pink.png" in gone.err
     seen = ita_here("status", *OCR)
     assert "skipped 4 pictures of other sources" in seen.err

@@ -109,8 +109,8 @@ def test_a_permanent_fault_affects_only_its_image(store: Server, tmp_path: Path)
     ("target", "code", "says"),
     [
         ("s3://bucket/nowhere/", 2, "there is no picture in s3://bucket/nowhere/"),
-        ("s3://nobucket/x/", 2, "there is nothing at s3://nobucket/x/"),
-        ("s3://bucket/none.tar", 2, "there is nothing at s3://bucket/none.tar"),
+        ("s3://nobucket/x/", 3, "there is nothing at s3://nobucket/x/"),
+        ("s3://bucket/none.tar", 3, "there is nothing at s3://bucket/none.tar"),
     ],
 )
 def test_a_wrong_bucket_or_key_is_one_sentence(target: str, code: int, says: str, store: Server):

@@ -14,7 +14,7 @@ from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.shared.store import SharedCache
 from ita_pipeline.cache.shared.sync import pull_all, push
 from ita_pipeline.cache.store import Store
-from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.errors import MissingError, UsageError
 from tests.support.fakes import SizeStage, SizeValue
 from tests.support.s3_server import Server
 
@@ -86,7 +86,7 @@ def test_folders_that_are_not_keys_are_ignored(shared: SharedCache, tmp_path: Pa
 
 def test_a_wrong_address_is_a_usage_error(server: Server):
     wrong = SharedCache("s3://no-such-bucket/x")
-    with pytest.raises(UsageError, match="there is nothing at s3://no-such-bucket"), wrong.as_user_errors():
+    with pytest.raises(MissingError, match="there is nothing at s3://no-such-bucket"), wrong.as_user_errors():
         wrong.list_folder(FOLDER)
     for url in ("s3://", "nope://x/y"):
         with pytest.raises(UsageError):

@@ -33,10 +33,11 @@ test: setup $(RAPIDOCR)/.ready  ## run the tests, after setting up what is missi
 	PYTHONPATH=$(CURDIR)/$(RAPIDOCR) $(BIN)/python -m pytest tests/stages/ocr/test_rapidocr.py
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-lint: setup  ## check style, types, imports, stage versions and reference pages
+lint: setup  ## check style, words, types, imports, stage versions and reference pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/codespell README.md docs ita_pipeline stages examples configs scripts benchmarks
 	$(BIN)/pyright
 	$(BIN)/python scripts/stage_versions.py
 	$(BIN)/python scripts/reference.py --check

@@ -29,7 +29,7 @@ from stages.ocr.tesseract import find_tesseract
 
 SHORTEST = 3
 COVERED = 0.5
-# Photos of coco128 in which somebody could read a letter.
+# Photos of coco128 in which someone could read a letter.
 WITH_WRITING = frozenset(
     [
         "042",
@@ -92,7 +92,7 @@ def score_by_text(samples: Sequence[Sample], read: Sequence[Sequence[Word]]) -> 
 
 
 def score_by_box(samples: Sequence[Sample], read: Sequence[Sequence[Word]]) -> Score:
-    """The same, if the boxes cover each other by half; words read where nobody can are left aside."""
+    """The same, if the boxes cover each other by half; words read where no one can are left aside."""
     right = found = expected = 0
     for sample, words in zip(samples, read, strict=True):
         wanted = [(bare(text), box) for text, box in zip(sample.words, sample.boxes, strict=True)]
@@ -125,7 +125,7 @@ def overlap(a: Box, b: Box) -> float:
 
 
 def share(inner: Box, outer: Box) -> float:
-    """How much of `inner` lies in `outer`."""
+    """How much of `inner` is in `outer`."""
     return common(inner, outer) / area(inner)
 
 

@@ -1,4 +1,4 @@
-"""What lies behind the example pictures' subjects, mostly out of focus, and the boards words stand on."""
+"""What is behind the example pictures' subjects, mostly out of focus, and the boards words stand on."""
 
 from __future__ import annotations
 

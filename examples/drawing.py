@@ -73,7 +73,7 @@ class Canvas:
         self.pixels = np.zeros((height * SCALE, width * SCALE, 3), np.float32)
 
     def stencil(self, shape: Shape, margin: float = 0) -> tuple[np.ndarray, Area]:
-        """The shape's mask, cut out with a margin, and where it lies: whole pictures would be slow."""
+        """The shape's mask, cut out with a margin, and its position: whole pictures would be slow."""
         image = Image.new("L", (self.width * SCALE, self.height * SCALE))
         shape(ImageDraw.Draw(image), SCALE)
         left, top, right, bottom = image.getbbox() or (0, 0, 1, 1)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 DOCS = Path(__file__).parent.parent / "docs"
-MEND = "python scripts/reference.py"
-MADE = f"<!-- Written by {MEND}. Do not edit: changes to this file are overwritten. -->\n"
+COMMAND_LINE = "python scripts/reference.py"
+MADE = f"<!-- Written by {COMMAND_LINE}. Do not edit: changes to this file are overwritten. -->\n"
 
 ABOUT_COMMANDS = """\
 # Commands
@@ -223,7 +223,7 @@ def main(arguments: list[str]) -> int:
         if "--check" not in arguments:
             page.write_text(text, "utf-8")
     if "--check" in arguments and stale:
-        print(f"error: docs/{' and docs/'.join(stale)} are not up to date\nhint: {MEND}", file=sys.stderr)
+        print(f"error: docs/{' and docs/'.join(stale)} are not up to date\nhint: {COMMAND_LINE}", file=sys.stderr)
         return 1
     print(f"wrote {', '.join(stale)}" if stale else "the reference is up to date")
     return 0

@@ -31,7 +31,7 @@ INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.DOTALL)
 
 
 def on_config(config: Any) -> Any:
-    """Leave pages out of the navigation that are not there, and add those that nobody named."""
+    """Leave pages out of the navigation that are not there, and add those that are not named."""
     there = {path.name for path in (ROOT / "docs").glob("*.md")} | set(ELSEWHERE.values())
     for section in config.nav:
         for title, pages in section.items():

@@ -79,7 +79,7 @@ def look_at(root: Path, entry: str, stages: set[str]) -> Locked:
 
 
 def file_of(root: Path, module: str) -> str | None:
-    """Where a module of this checkout lies; None for any other."""
+    """Where a module of this checkout is; None for any other."""
     path = module.replace(".", "/")
     return next((file for file in (f"{path}.py", f"{path}/__init__.py") if (root / file).is_file()), None)
 

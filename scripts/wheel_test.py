@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-# Neither the checkout nor the settings of whoever calls this.
+# Neither the checkout nor the settings of the caller.
 CLEAN = {n: v for n, v in os.environ.items() if not n.startswith("ITA_") and n != "PYTHONPATH"}
 
 

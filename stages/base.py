@@ -76,7 +76,7 @@ class Portable:
 
 
 # Marks an execution setting that a run passes on to predictions with it: `Annotated[int, EXECUTION, PORTABLE]`.
-# Others, such as a timeout, are those of whoever predicts.
+# Others, such as a timeout, are those of the prediction.
 PORTABLE = Portable()
 
 

@@ -47,7 +47,7 @@ SEGMENT_NAME = re.compile(r"[A-Za-z0-9]{1,24}-[0-9]{1,20}-[0-9a-f]{12}(\.g[0-9]{
 
 _GENERATION = re.compile(r"\.g([0-9]{1,6})\.jsonl$")
 
-_REPAIR_HINT = "ita cache compact --drop-damaged keeps every good line; what the others held is then computed anew"
+_REPAIR_HINT = "ita cache compact --drop-damaged keeps every intact line; the next run recomputes the others"
 
 # What the index reads of a line without parsing its value; `encode` writes the members in this order.
 _IMAGE = re.compile(rb'^\{"image": "([^"\\]*)"')

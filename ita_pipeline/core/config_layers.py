@@ -4,7 +4,7 @@ A file holds options (`preset: bundled`) and sections of settings of stages, con
 environment has the same as `ITA_PRESET` and, with two underscores after the section, `ITA_OCR__PAGE_MODE`. Flags
 and `--set` are stronger than all layers.
 
-`ita.yaml` is data, as it may come with a folder from somebody else: see `ita_pipeline.core.trust`.
+`ita.yaml` is data, as it may come with a folder from someone else: see `ita_pipeline.core.trust`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _SWITCHES = frozenset({"ITA_DEBUG", "ITA_QUIET"})
 class Layer:
     """The content of one layer: options by name, and settings by section.
 
-    `is_own` is false for `ita.yaml`, which somebody else may have written. `withheld` has a message and
+    `is_own` is false for `ita.yaml`, which someone else may have written. `withheld` has a message and
     a hint for each setting of it that is ignored for this reason.
     """
 

@@ -1,6 +1,6 @@
 """Whom the user trusts: hosts, buckets and folders, in a file of the user's own and outside of every project.
 
-Run folders, presets, shared caches and a folder's `ita.yaml` are data that somebody else may have written. They may
+Run folders, presets, shared caches and a folder's `ita.yaml` are data that someone else may have written. They may
 name models, parameters and addresses, but they cannot agree in the user's name to anything being sent.
 """
 
@@ -143,7 +143,7 @@ def place_of(address: str) -> str:
 
 
 def is_shared_cache_trusted(address: str, folder: Path) -> bool:
-    """Whether a shared cache may be used that a file in `folder` names: if it lies in there, or is trusted.
+    """Whether a shared cache may be used that a file in `folder` names: if it is in there, or is trusted.
 
     Raises:
         UsageError: the address names no place.

@@ -65,7 +65,9 @@ UNLABELLED = FindingKind(
 )
 
 UNSEEN_TYPE = FindingKind(
-    "unseen-type", "types that train never shows", "They cannot be learnt. Misspelt, or to be renamed in the card?"
+    "unseen-type",
+    "types that train never shows",
+    "They cannot be learned. Correct the spelling, or rename them in the card.",
 )
 
 DUPLICATE_ID = FindingKind("duplicate-id", "ids given twice in a split", "Give every post an id of its own.")

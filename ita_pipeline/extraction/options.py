@@ -73,7 +73,7 @@ class Options:
     `limit` the maximum number of pictures to process. `base` are settings by section, as from a file, which
     `assignments` override. A section that no stage reads is ignored in `base`, but an error in `assignments`.
 
-    `own` are those settings of `base` that the user gave, by default all of them. The others may come from somebody
+    `own` are those settings of `base` that the user gave, by default all of them. The others may come from someone
     else, as from a folder's `ita.yaml`: an address in them is used only with consent, and without an API key.
 
     `consent` allows stages to send posts and pictures to other machines; without it, `confirm` answers their
@@ -183,7 +183,7 @@ def require_consent(
     is_asked = not (agreed or trust or has_setting)
     if is_asked and (confirm is None or not confirm(f"send them to {host}?")):
         hint = f"--yes agrees for this command, ita config trust {host} for good"
-        raise UsageError(f"{stage.name} would send {items} to {host}, and nobody agreed to that", hint)
+        raise UsageError(f"{stage.name} would send {items} to {host}, and you have not agreed to that", hint)
     stage.agreed = True
     variable = getattr(config, "key_variable", "ITA_API_KEY")
     if not stage.suggested or not os.environ.get(variable):

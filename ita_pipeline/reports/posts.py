@@ -85,7 +85,7 @@ def read_posts(
         predicted = {label: _read_scored_spans(run, split, view) for label, view in VIEWS.items()}
         if any(len(spans) != len(tagged) for spans in predicted.values()):
             raise UsageError(
-                f"the predictions of {split} in {run.folder} belong to different posts", "train it anew"
+                f"the predictions of {split} in {run.folder} belong to different posts", "train it again"
             )
         for index, (number, post) in enumerate(posts):
             answers = {label: _make_answer(spans[index], post) for label, spans in predicted.items()}

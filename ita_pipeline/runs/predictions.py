@@ -203,7 +203,7 @@ class PartFolder:
             try:
                 yield from read(path)
             except (ValueError, KeyError, TypeError, OSError) as error:
-                hint = f"rm {path}; what was in it is answered anew"
+                hint = f"rm {path}; the next run predicts its posts again"
                 raise CorruptCacheError(f"{path} is not what was written there", hint) from error
 
 

@@ -209,9 +209,11 @@ class Run:
         try:
             return parse((self.folder / name).read_text("utf-8"))
         except OSError as error:
-            raise MissingError(f"{self.folder / name} cannot be read: {error.strerror}", "train it anew") from error
+            raise MissingError(
+                f"{self.folder / name} cannot be read: {error.strerror}", "train it again"
+            ) from error
         except (ValueError, KeyError) as error:
-            raise UsageError(f"{self.folder / name} is not what a run writes", "train it anew") from error
+            raise UsageError(f"{self.folder / name} is not what a run writes", "train it again") from error
 
     def write(self, record: RunRecord, history: Sequence[EpochScore], analysis: RunAnalysis) -> None:
         """Write everything but the scores."""

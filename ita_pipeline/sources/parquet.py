@@ -194,7 +194,7 @@ def list_table_cells(table: RandomAccessFile, stamp: str) -> Iterator[Cell]:
         file = _open_parquet(table)
     except Exception as error:  # readers raise anything on damaged data
         problem = f"{table.label} is no Parquet file, or damaged: {summarize_error(error)}"
-        raise UsageError(problem, "fetch or write it anew") from error
+        raise UsageError(problem, "download or write it again") from error
     with file:
         column = find_image_column(file.schema_arrow, table.label)
         metadata = file.metadata

@@ -79,7 +79,7 @@ class Endpoint(Frozen):
             hint = f"use an https endpoint, or: unset {self.key_variable}"
             raise StageError(f"the key in {self.key_variable} would travel in clear to {host}", hint)
         if (host or self.suggested) and not self.consent:
-            raise StageError(f"nobody agreed that anything is sent to {host or url.netloc}", "--yes agrees")
+            raise StageError(f"you have not agreed to send anything to {host or url.netloc}", "--yes agrees")
 
     def read_key(self) -> str:
         """Return the API key in the environment, empty if there is none, or if it may not be sent.
@@ -89,7 +89,7 @@ class Endpoint(Frozen):
         """
         key = "" if self.suggested else os.environ.get(self.key_variable, "").strip()
         if not (key.isascii() and key.isprintable()):
-            raise StageError(f"{self.key_variable} holds characters that no key has", "set it anew")
+            raise StageError(f"{self.key_variable} holds characters that no key has", "set it again")
         return key
 
 

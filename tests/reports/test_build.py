@@ -78,7 +78,7 @@ def test_invalid_files_of_a_run_are_an_error(file: str, content: str):
     (run.folder / "predictions" / file).write_text(content)
     with pytest.raises(UsageError) as caught:
         make_report(run.folder, ReportWriter(PAGE))
-    assert caught.value.hint == "train it anew"
+    assert caught.value.hint == "train it again"
 
 
 def test_a_dataset_without_runs_shows_gold_mentions_and_findings():

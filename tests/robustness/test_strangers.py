@@ -132,7 +132,7 @@ def test_a_users_consent_is_for_the_address_beside_it(run: Path, server: ChatSer
 
 
 def test_python_sends_nothing_unless_the_question_is_answered(run: Path, server: ChatServer):
-    with pytest.raises(UsageError, match="nobody agreed"):
+    with pytest.raises(UsageError, match="you have not agreed"):
         ita.load(run).predict([POST])
     questions: list[str] = []
     answers = iter([True, False])

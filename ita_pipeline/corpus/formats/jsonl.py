@@ -204,7 +204,7 @@ def _find_untaggable(gold: Sequence[Span]) -> Iterator[tuple[LineErrorKind, Span
 def _resolve_image(folder: Path, image: str) -> Path:
     path = join_inside(folder, image)
     if path is None:
-        raise ValueError(f"the picture {image!r} lies outside the folder of the file")
+        raise ValueError(f"the picture {image!r} is outside the folder of the file")
     return path
 
 

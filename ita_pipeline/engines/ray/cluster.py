@@ -158,7 +158,7 @@ def _resolve_address(address: str | None) -> str:
             raise ConnectionError("none was started on this machine, or it is gone")
         return "local"
     if address != "local" and not _is_listening(address):
-        raise ConnectionError("nobody listens there")
+        raise ConnectionError("nothing listens there")
     return address
 
 

@@ -29,7 +29,7 @@ def _create_reporter(name: str, folder: Path) -> Any:
     if name not in INTEGRATION_TO_CALLBACK:
         known = sorted(INTEGRATION_TO_CALLBACK)
         hint = nearest(name, known) or f"known are {', '.join(known)}"
-        raise UsageError(f"nobody is called {name} to report to", hint)
+        raise UsageError(f"there is no logger {name}", hint)
     try:
         reporter = INTEGRATION_TO_CALLBACK[name]()
     except (RuntimeError, ImportError) as error:

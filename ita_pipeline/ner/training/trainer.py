@@ -188,7 +188,7 @@ class TaggerTrainer(Trainer):
         progress, device = checkpoint.progress, self.args.device.type
         if progress.device != device:
             what = f"the checkpoint {checkpoint.folder} was made on {progress.device}, this is {device}"
-            raise UsageError(what, "train where it was begun, or remove the checkpoint to start over")
+            raise UsageError(what, "train where it was started, or remove the checkpoint to start over")
         self.resumed = checkpoint
         self.history[:] = progress.history
         self.micro_batch = progress.micro_batch

@@ -54,9 +54,9 @@ def extract(*more: str):
 @pytest.mark.parametrize(
     ("address", "why"),
     [
-        (lambda port: f"127.0.0.1:{port}", "nobody listens there"),
-        (lambda _: "127.0.0.1:99999", "nobody listens there"),
-        (lambda _: "no-such-host.invalid:6379", "nobody listens there"),
+        (lambda port: f"127.0.0.1:{port}", "nothing listens there"),
+        (lambda _: "127.0.0.1:99999", "nothing listens there"),
+        (lambda _: "no-such-host.invalid:6379", "nothing listens there"),
         (lambda _: "head-node", "it is not of the form host:port"),
         (lambda _: "head-node:", "it is not of the form host:port"),
     ],

@@ -67,7 +67,7 @@ def test_updates_and_epochs_are_reported(tmp_path: Path, recorder: Recorder):
 
 
 def test_an_unknown_reporter_is_refused_with_the_nearest_name(tmp_path: Path):
-    with pytest.raises(UsageError, match="nobody is called tensorbord") as caught:
+    with pytest.raises(UsageError, match="no logger tensorbord") as caught:
         create_reporters(["tensorbord"], tmp_path)
     assert "tensorboard" in caught.value.hint
 

@@ -154,7 +154,7 @@ def test_captions_before_a_refusal_are_kept_and_not_requested_again():
 def test_pictures_are_not_sent_without_consent():
     stage = CaptionStage(CaptionConfig(endpoint="https://models.example.org/v1", model="tiny"))
     assert stage.sends_to == "models.example.org"
-    with pytest.raises(StageError, match="nobody agreed"):
+    with pytest.raises(StageError, match="you have not agreed"):
         stage.open()
     stage.agreed = True
     stage.open()

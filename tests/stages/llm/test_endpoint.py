@@ -46,7 +46,7 @@ def test_an_address_that_the_user_did_not_name_needs_consent_on_this_machine_too
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ITA_API_KEY", "sk-secret-0123456789")
-    with pytest.raises(StageError, match="nobody agreed that anything is sent to 127"):
+    with pytest.raises(StageError, match="you have not agreed to send anything to 127"):
         Endpoint(url="http://127.0.0.1:1/v1", model="m", suggested=True).check()
     agreed = Endpoint(url="http://127.0.0.1:1/v1", model="m", suggested=True, consent=True)
     agreed.check()

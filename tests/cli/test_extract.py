@@ -102,7 +102,7 @@ def test_file_names_cannot_control_the_terminal():
         (["file.txt"], 2, "there is no picture in file.txt", ".jpg"),
         (["images", "--preset", "papr"], 2, "no preset papr", "did you mean paper?"),
         (["images", "--stage", "orc", *BUNDLED], 2, "no stage orc", "did you mean ocr?"),
-        (["images", "--set", "ocr.page=6", *BUNDLED], 2, "no setting page", "did you mean page_mode?"),
+        (["images", "--set", "ocr.page=6", *BUNDLED], 2, "ocr.page is not a setting", "did you mean page_mode?"),
         (["images", "--set", "orc.page_mode=6", *BUNDLED], 2, "orc", "did you mean ocr?"),
         (["images", "--set", "ocr.page_mode=soup", *BUNDLED], 2, "page_mode", ""),
         (["images", "--set", "ocr.languages=xyz", *BUNDLED], 3, "no language xyz", "tesseract-ocr-xyz"),

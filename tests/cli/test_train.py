@@ -161,7 +161,7 @@ def test_one_command_trains_each_seed_and_view_once(
         (
             ["train", "--dataset", "mine", "--set", "training.epoch=3"],
             2,
-            "no setting epoch",
+            "training.epoch is not a setting",
             "did you mean epochs?",
         ),
         (["train", "--dataset", "mine", "--set", "trainin.epochs=3"], 2, "trainin", "did you mean training?"),

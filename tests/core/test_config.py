@@ -53,7 +53,7 @@ def test_a_missing_file_is_named():
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest():
-    with pytest.raises(UsageError, match="no setting epoch") as caught:
+    with pytest.raises(UsageError, match="epoch is not a setting") as caught:
         parse_config(TrainingConfig, {"epoch": 3}, "experiment x")
     assert caught.value.hint == "did you mean epochs?"
     with pytest.raises(UsageError, match=r"objective\.txt") as caught:
@@ -62,7 +62,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest():
 
 
 def test_an_impossible_value_is_shown():
-    with pytest.raises(UsageError, match=r"experiment x: epochs: .*not 0"):
+    with pytest.raises(UsageError, match=r"experiment x: epochs must be .*not 0"):
         parse_config(TrainingConfig, {"epochs": 0}, "experiment x")
 
 

@@ -73,11 +73,11 @@ def test_relative_folders_start_from_the_folder_of_the_file():
 @pytest.mark.parametrize(
     ("content", "message", "hint"),
     [
-        ("prest: bundled", "no setting prest", "preset"),
-        ("orc: {page_mode: 6}", "no section orc", "ocr"),
-        ("ocr: 6", "ocr holds settings", "NAME: VALUE"),
-        ("preset: 3", "preset is a name or a path", ""),
-        ("- a", "does not hold a mapping", ""),
+        ("prest: bundled", "ita.yaml:1: prest is not a setting", "preset"),
+        ("orc: {page_mode: 6}", "ita.yaml:1: orc is not a section", "ocr"),
+        ("ocr: 6", "ocr contains settings", "NAME: VALUE"),
+        ("preset: 3", "preset must be a name or a path", ""),
+        ("- a", "does not contain a mapping", ""),
         ("a: 1\na: 2", "given twice", ""),
     ],
 )

@@ -131,7 +131,7 @@ Label = Annotated[str, AfterValidator(replace_surrogates), AfterValidator(_requi
 
 
 def clip_rounding(value: float) -> float:
-    """Return a number that lies outside 0..1 only by rounding, such as 1.0000001, as 0 or 1; others unchanged."""
+    """Return a number that is outside 0..1 only by rounding, such as 1.0000001, as 0 or 1; others unchanged."""
     if isinstance(value, float) and -ROUNDING <= value <= 1 + ROUNDING:
         return min(max(value, 0.0), 1.0)
     return value

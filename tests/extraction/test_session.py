@@ -105,7 +105,7 @@ def test_without_a_server_work_continues_and_is_uploaded_by_the_next_run(server:
 def test_a_wrong_address_or_missing_permission_is_reported_before_any_work(server: Server):
     draw_signs(1)
     wrong = extract("a", url="s3://no-such-bucket/x")
-    assert wrong.code == 2, wrong.err
+    assert wrong.code == 3, wrong.err
     assert "error: there is nothing at s3://no-such-bucket/x" in wrong.err
     server.faults = [Fault("403")]
     refused = extract("a")

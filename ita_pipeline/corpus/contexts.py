@@ -8,8 +8,9 @@ that changing them reruns no stage.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, TypeVar
 
 from pydantic import Field
 
@@ -20,6 +21,8 @@ from stages.external import TextValue
 from stages.knowledge.schema import KnowledgeValue
 from stages.objects.schema import Object, ObjectsValue, tag
 from stages.ocr.schema import OcrValue, Word
+
+T = TypeVar("T")
 
 CONTEXTS = ("objects", "caption", "ocr", "extra", "knowledge")
 
@@ -68,24 +71,36 @@ def stage_names(order: Iterable[str]) -> list[str]:
     return [name for name in order if name != READY_MADE]
 
 
-def render(results: Mapping[str, Value | Failure], config: ContextConfig) -> tuple[str, ...]:
-    """Render the contexts of one image, in their order, without empty ones and those whose stage failed."""
+def render(
+    results: Mapping[str, Value | Failure], config: ContextConfig, *others: Mapping[str, Value | Failure]
+) -> tuple[str, ...]:
+    """Render the contexts of one image, in their order, without empty ones and those whose stage failed.
+
+    `others` are the results for further images of the post. What all images say is joined, and limited together.
+    """
     contexts: list[str] = []
     for name in config.order:
-        result = results.get(name)
-        if result is None or isinstance(result, Failure):
+        values = select_values(name, (results, *others))
+        if not values:
             continue
-        texts = RENDERERS[name](result, config) if name in RENDERERS else result.as_context()
+        own = (text for value in values for text in value.as_context()) if name not in RENDERERS else ()
+        texts = RENDERERS[name](values, config) if name in RENDERERS else own
         for text in filter(None, map(clean_line, texts)):
             contexts.append(ReservedContext(text, config.knowledge_subtokens) if name == "knowledge" else text)
     return tuple(contexts)
 
 
-def select_objects(value: Value, config: ContextConfig) -> list[str]:
-    """The tags of the objects that are appended, best first, each once."""
-    assert isinstance(value, ObjectsValue)
-    objects = [item for item in value.objects if item.score >= config.object_score]
-    return unique(format_object(item, config) for item in objects)[: config.objects]
+def select_values(name: str, results: Iterable[Mapping[str, Value | Failure]]) -> list[Value]:
+    """The values of a stage on the images of a post, in order."""
+    found = (result.get(name) for result in results)
+    return [value for value in found if value is not None and not isinstance(value, Failure)]
+
+
+def select_objects(values: Iterable[Value], config: ContextConfig) -> list[str]:
+    """The tags of the objects that are appended, best first, each once; the images of a post take turns."""
+    objects = [value.objects for value in values if isinstance(value, ObjectsValue)]
+    certain = [[item for item in items if item.score >= config.object_score] for items in objects]
+    return unique(format_object(item, config) for item in _take_turns(certain))[: config.objects]
 
 
 def format_object(item: Object, config: ContextConfig) -> str:
@@ -94,16 +109,22 @@ def format_object(item: Object, config: ContextConfig) -> str:
     return tag(item.label.lower(), attributes[: config.attributes])
 
 
-def select_captions(value: Value, config: ContextConfig) -> list[str]:
-    """The captions that are appended, best first, each once."""
-    assert isinstance(value, CaptionValue)
-    return unique(caption.text for caption in value.captions)[: config.captions]
+def select_captions(values: Iterable[Value], config: ContextConfig) -> list[str]:
+    """The captions that are appended, best first, each once; the images of a post take turns."""
+    captions = [value.captions for value in values if isinstance(value, CaptionValue)]
+    return unique(caption.text for caption in _take_turns(captions))[: config.captions]
 
 
-def select_words(value: Value, config: ContextConfig) -> list[Word]:
-    """The words of the image that are appended, in reading order."""
-    assert isinstance(value, OcrValue)
-    return [word for word in value.words if is_trusted(word, config)][: config.words]
+def select_words(values: Iterable[Value], config: ContextConfig) -> list[Word]:
+    """The words of the images that are appended, image by image in reading order."""
+    words = (word for value in values if isinstance(value, OcrValue) for word in value.words)
+    return [word for word in words if is_trusted(word, config)][: config.words]
+
+
+def _take_turns(lists: Iterable[Sequence[T]]) -> Iterator[T]:
+    """The first of each list, then the second of each, and so on."""
+    for rank in itertools.zip_longest(*lists):
+        yield from (item for item in rank if item is not None)
 
 
 def is_trusted(word: Word, config: ContextConfig) -> bool:
@@ -112,23 +133,23 @@ def is_trusted(word: Word, config: ContextConfig) -> bool:
     return word.confidence >= config.word_confidence and characters >= config.word_characters
 
 
-def _render_extra(value: Value, config: ContextConfig) -> Iterable[str]:
-    assert isinstance(value, TextValue)
-    return value.texts
+def _render_extra(values: Iterable[Value], config: ContextConfig) -> Iterable[str]:
+    return [text for value in values if isinstance(value, TextValue) for text in value.texts]
 
 
-def _render_knowledge(value: Value, config: ContextConfig) -> Iterable[str]:
+def _render_knowledge(values: Iterable[Value], config: ContextConfig) -> Iterable[str]:
     """One text, however many texts a file contains, since they share the allocated sub-tokens."""
-    if isinstance(value, TextValue):
-        return [" ".join(value.texts)]
-    assert isinstance(value, KnowledgeValue)
-    return [value.text]
+    texts: list[str] = []
+    for value in values:
+        texts += value.texts if isinstance(value, TextValue) else ()
+        texts += [value.text] if isinstance(value, KnowledgeValue) else ()
+    return [" ".join(texts)]
 
 
-RENDERERS: dict[str, Callable[[Value, ContextConfig], Iterable[str]]] = {
-    "objects": lambda value, config: [", ".join(select_objects(value, config))],
+RENDERERS: dict[str, Callable[[Iterable[Value], ContextConfig], Iterable[str]]] = {
+    "objects": lambda values, config: [", ".join(select_objects(values, config))],
     "caption": select_captions,
-    "ocr": lambda value, config: [" ".join(word.text for word in select_words(value, config))],
+    "ocr": lambda values, config: [" ".join(word.text for word in select_words(values, config))],
     "extra": _render_extra,
     "knowledge": _render_knowledge,
 }

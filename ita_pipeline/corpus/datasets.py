@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field
@@ -15,7 +15,8 @@ from ita_pipeline.corpus.formats import FormatName, parse_posts
 from ita_pipeline.corpus.formats.conll import ID_PREFIXES, Layout
 from ita_pipeline.corpus.formats.schemes import describe_scheme, find_scheme
 from ita_pipeline.corpus.line_errors import OnLineError, raise_unless_tolerated
-from ita_pipeline.corpus.posts import ParsedPost, Picture, Post
+from ita_pipeline.corpus.picture_files import PictureFiles
+from ita_pipeline.corpus.posts import ParsedPost, Post
 from stages.base import Frozen
 
 # Contexts from other programs, next to the posts of a folder.
@@ -41,7 +42,8 @@ class DatasetCard(Frozen):
     `files`, `images` and `captions` list alternatives relative to the dataset's folder; the first that exists wins.
     `files` has one entry per split, or a single entry `all` for a JSONL file whose lines name their split.
     `columns` are those of words and tags in CoNLL files, where `id_prefix` begins a line that names a picture.
-    `images` are patterns with `{id}`. `captions` are files of captions, or other contexts, from other programs.
+    `images` are patterns with `{id}`, and perhaps `*`; any ending of a picture will do. `captions` are files of
+    captions, or other contexts, from other programs.
     """
 
     about: str
@@ -141,7 +143,8 @@ def load_dataset(
             f"{partial} mentions begin or end inside a word, so they cannot be learned and count as missed "
             f"(ita data check {name} lists them)"
         )
-    splits = {split: tuple(_find_image(one.post, card, folder) for one in posts) for split, posts in parsed.items()}
+    files = PictureFiles(folder, tuple(card.images))
+    splits = {split: tuple(files.complete(one.post) for one in posts) for split, posts in parsed.items()}
     return Dataset(label, card, folder, splits, _first_file(folder, card.captions), tuple(notes), name)
 
 
@@ -213,23 +216,6 @@ def find_split_files(name: str, card: DatasetCard, folder: Path) -> dict[str, Pa
             raise MissingError(f"dataset {name}: {folder / options[0]} is missing", hint)
         files[split] = file
     return files
-
-
-def _find_image(post: Post, card: DatasetCard, folder: Path) -> Post:
-    """The post with its image files, by the card's patterns where the post's line names no file."""
-
-    def find(picture: Picture) -> Picture:
-        paths = (folder / pattern.replace("{id}", picture.name) for pattern in card.images)
-        return replace(picture, file=next((path for path in paths if path.is_file()), None))
-
-    pictures = tuple(find(picture) if picture.file is None else picture for picture in post.pictures)
-    return drop_missing_images(replace(post, pictures=pictures))
-
-
-def drop_missing_images(post: Post) -> Post:
-    """The post without image files that do not exist."""
-    pictures = (replace(one, file=one.file if one.file and one.file.is_file() else None) for one in post.pictures)
-    return replace(post, pictures=tuple(pictures))
 
 
 def _divide(posts: Sequence[ParsedPost]) -> dict[str, list[ParsedPost]]:

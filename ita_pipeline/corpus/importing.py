@@ -229,7 +229,9 @@ def _post_line(post: Post, split: str) -> dict[str, Any]:
     line: dict[str, Any] = {"id": post.id, "split": split, "tokens": list(post.words)}
     if post.gold is not None:
         line["tags"] = encode_bio(len(post.words), post.gold)
-    if post.pictures:
-        name = post.pictures[0].name
-        line["image"] = name if is_image_name(name) else f"{name}.jpg"
+    names = [name if is_image_name(name) else f"{name}.jpg" for name in (picture.name for picture in post.pictures)]
+    if len(names) == 1:
+        line["image"] = names[0]
+    elif names:
+        line["images"] = names
     return line

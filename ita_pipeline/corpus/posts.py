@@ -56,6 +56,11 @@ class Post:
         return self.pictures[0].file if self.pictures else None
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of all pictures that are there, in order."""
+        return tuple(picture.file for picture in self.pictures if picture.file is not None)
+
+    @property
     def image_id(self) -> str | None:
         """The name of the first picture without folders and ending, as other projects name it."""
         return stem_of(self.pictures[0].name) if self.pictures else None

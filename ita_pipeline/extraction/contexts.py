@@ -48,17 +48,22 @@ class PostContexts:
     by_post: Mapping[Post, Results] = field(default_factory=dict)
     posts: Mapping[Post, PostRef] = field(default_factory=dict)
 
-    def results(self, post: Post) -> dict[str, Value | Failure]:
-        """The results for a post and its image; imported ones replace computed ones."""
-        results = dict(self.by_post.get(post, {}))
-        for picture in post.pictures[:1]:
+    def results(self, post: Post) -> list[Results]:
+        """The results for each image of a post, the first with those for the post; imported ones come first.
+
+        A post without an image has the results for the post alone.
+        """
+        results: list[Results] = []
+        of_post = self.by_post.get(post, {})
+        for picture in post.pictures:
             computed = self.by_file.get(picture.file, {}) if picture.file else {}
-            results = {**computed, **results, **self.by_name.get(picture.name, {})}
-        return results
+            results.append({**computed, **(of_post if not results else {}), **self.by_name.get(picture.name, {})})
+        return results or [of_post]
 
     def render(self, post: Post) -> tuple[str, ...]:
         """The contexts of a post as texts."""
-        return render(self.results(post), self.config)
+        first, *others = self.results(post)
+        return render(first, self.config, *others)
 
     def failure_reasons(self, posts: Sequence[Post]) -> dict[Post, str]:
         """Why contexts of these posts are missing; a problem with the image comes first."""
@@ -74,8 +79,9 @@ class PostContexts:
         reasons: dict[Post, str] = {}
         for post in posts:
             item = self.posts.get(post)
-            if post.picture in files:
-                reasons[post] = f"its picture was not read: {files[post.picture]}"
+            unread = [files[file] for file in post.files if file in files]
+            if unread:
+                reasons[post] = f"its picture was not read: {unread[0]}"
             elif item is not None and item.key in keys:
                 reasons[post] = f"its contexts are incomplete: {keys[item.key]}"
             elif item is not None and extraction.waiting and not self.by_post.get(post):
@@ -123,7 +129,7 @@ def plan_contexts(  # noqa: PLR0913
     external = ExternalStage(ExternalConfig(file=str(captions))) if captions is not None else None
     parts = tuple(name for name in config.order if external is not None and name in external.parts)
     needed = _filter_stages(stages, {str(name) for name in config.order if name not in parts})
-    paths = list(dict.fromkeys(post.picture for post in source.posts if post.picture is not None))
+    paths = list(dict.fromkeys(file for post in source.posts for file in post.files))
     read_posts = source if select_post_stages(needed) and source.posts else None
     if needed and (paths or read_posts):
         identified = identify_images([LocalFile(path) for path in paths], store, limits)

@@ -177,7 +177,7 @@ def plan_images(
         unreadable = tuple(each for each in unreadable if shard.contains_address(each.source.address(folder)))
         posts = {post: ref for post, ref in posts.items() if shard.contains((ref.image or ref).key)}
     if source is not None and post_stages and source.only is not None:
-        paths = {post.picture for post in posts}
+        paths = {file for post in posts for file in post.files}
         images = tuple(image for image in images if image.path in paths)
     plan = make_plan(stages, images, store, options, list(posts.values()))
     return ExtractionPlan(images, (), unreadable, plan, posts)
@@ -221,19 +221,25 @@ def make_post_refs(
         examples = select_examples([post.text for post in source.posts], source.train, shots, encode)
     refs: dict[Post, PostRef] = {}
     for post in source.posts:
-        image = by_path.get(post.picture) if need_images and post.picture is not None else None
-        refs[post] = make_post_ref(post, image, examples.get(post.text, ()))
+        seen = [by_path[file] for file in post.files if file in by_path] if need_images else []
+        refs[post] = make_post_ref(post, seen, examples.get(post.text, ()))
     refs = _add_changes(refs, source.origin, store)
     if source.only is None:
         return refs
     return dict([(post, ref) for post, ref in refs.items() if post.id == source.only][:1])
 
 
-def make_post_ref(post: Post, image: ImageRef | None, examples: tuple[Example, ...]) -> PostRef:
-    """A reference to a post, whose key is a digest of the text, the image and the examples."""
+def make_post_ref(post: Post, images: Sequence[ImageRef], examples: tuple[Example, ...]) -> PostRef:
+    """A reference to a post, whose key is a digest of the text, the images and the examples.
+
+    A stage that reads posts sees the first image.
+    """
+    image = images[0] if images else None
     parts = {"text": hashlib.sha256(post.text.encode("utf-8", "surrogatepass")).hexdigest()}
     if image is not None:
         parts["picture"] = image.key
+    if len(images) > 1:
+        parts["pictures"] = digest([other.key for other in images])
     if examples:
         parts["examples"] = digest([[example.text, example.answer] for example in examples])
     return PostRef(digest(parts), post.id, post.text, image, examples, parts)

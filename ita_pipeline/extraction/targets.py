@@ -7,8 +7,9 @@ from pathlib import Path
 from ita_pipeline.cache.manifest import Manifest
 from ita_pipeline.core.config import config_files
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.corpus.datasets import Dataset, drop_missing_images, load_dataset
+from ita_pipeline.corpus.datasets import Dataset, load_dataset
 from ita_pipeline.corpus.formats import parse_posts
+from ita_pipeline.corpus.picture_files import PictureFiles
 from ita_pipeline.extraction.items import PostSource
 from ita_pipeline.sources.classify import TargetKind, classify
 from ita_pipeline.sources.discover import discover
@@ -32,7 +33,8 @@ def resolve_target(
     path, kind = Path(target), classify(target)
     if kind is TargetKind.POSTS_FILE:
         records = list(parse_posts(path, "jsonl"))
-        posts = tuple(drop_missing_images(record.post) for record in records)
+        files = PictureFiles(path.parent)
+        posts = tuple(files.complete(record.post) for record in records)
         train = tuple(post for post, record in zip(posts, records, strict=True) if record.split == "train")
         return _with_images(PostSource(posts, train, str(path.absolute())), target, posts_are_read)
     if kind is TargetKind.POSTS_FOLDER and posts_are_read:
@@ -75,7 +77,7 @@ def _with_images(
     """
     if not source.posts:
         raise UsageError(f"there is no post in {target}", 'write lines of {"text": …, "image": "x.jpg"}')
-    paths = dict.fromkeys(post.picture for post in source.posts if post.picture is not None)
+    paths = dict.fromkeys(file for post in source.posts for file in post.files)
     if not paths and not posts_are_read:
         hint = "--set knowledge.endpoint=… --set knowledge.model=… asks a language model"
         raise UsageError(f"the posts of {target} have no pictures, and no stage reads posts", hint)

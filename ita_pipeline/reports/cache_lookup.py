@@ -167,4 +167,4 @@ class CacheReader:
 
 def picture_sources(posts: Iterable[Post]) -> dict[Path, LocalFile]:
     """Return the picture files of posts."""
-    return {post.picture: LocalFile(post.picture) for post in posts if post.picture is not None}
+    return {file: LocalFile(file) for post in posts for file in post.files}

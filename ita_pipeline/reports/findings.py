@@ -5,7 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from ita_pipeline.corpus.contexts import ContextConfig, format_object, select_captions, select_objects, select_words
+from ita_pipeline.corpus.contexts import (
+    ContextConfig,
+    format_object,
+    select_captions,
+    select_objects,
+    select_values,
+    select_words,
+)
 from ita_pipeline.extraction.contexts import Results
 from stages.base import Failure, Frozen, Value
 from stages.caption.schema import CaptionValue
@@ -83,21 +90,28 @@ class Findings(Frozen):
         yield from (finding.score for finding in self.words if finding.used)
 
 
-def collect_findings(results: Results, config: ContextConfig, stages: Sequence[str]) -> Findings:
-    """Collect the results on one picture; `stages` without a result are waiting, unless another stage failed."""
+def collect_findings(
+    results: Results, config: ContextConfig, stages: Sequence[str], post: Sequence[Results] = ()
+) -> Findings:
+    """Collect the results on one picture; `stages` without a result are waiting, unless another stage failed.
+
+    `post` are the results on all pictures of its post, by default on this one, of which some were appended.
+    """
+    post = post or [results]
+    values = {name: select_values(name, post) for name in ("objects", "ocr", "caption")}
     failed = tuple(
         StageFailure(stage=name, kind=result.kind, reason=result.reason)
         for name, result in results.items()
         if isinstance(result, Failure)
     )
     sized = next((r for r in results.values() if isinstance(r, ObjectsValue | OcrValue)), None)
-    objects, words, caption = results.get("objects"), results.get("ocr"), results.get("caption")
+    caption = results.get("caption")
     return Findings(
         width=sized.width if sized else 0,
         height=sized.height if sized else 0,
-        objects=tuple(_list_objects(objects, config)) if isinstance(objects, ObjectsValue) else (),
-        words=tuple(_list_words(words, config)) if isinstance(words, OcrValue) else (),
-        captions=tuple(_list_captions(caption, config)) if isinstance(caption, CaptionValue) else (),
+        objects=tuple(_list_objects(results.get("objects"), config, values["objects"])),
+        words=tuple(_list_words(results.get("ocr"), config, values["ocr"])),
+        captions=tuple(_list_captions(caption, config, values["caption"])),
         caption_source=caption.source if isinstance(caption, CaptionValue) else "",
         others={name: _dump_value(result) for name, result in results.items() if not isinstance(result, DRAWN)},
         failed=failed,
@@ -105,8 +119,12 @@ def collect_findings(results: Results, config: ContextConfig, stages: Sequence[s
     )
 
 
-def _list_objects(value: ObjectsValue, config: ContextConfig) -> Iterator[ObjectFinding]:
-    appended = set(select_objects(value, config)) if "objects" in config.order else set[str]()
+def _list_objects(
+    value: Value | Failure | None, config: ContextConfig, post: Sequence[Value]
+) -> Iterator[ObjectFinding]:
+    if not isinstance(value, ObjectsValue):
+        return
+    appended = set(select_objects(post, config)) if "objects" in config.order else set[str]()
     for item in value.objects:
         tag = format_object(item, config)
         yield ObjectFinding(
@@ -119,15 +137,23 @@ def _list_objects(value: ObjectsValue, config: ContextConfig) -> Iterator[Object
         )
 
 
-def _list_words(value: OcrValue, config: ContextConfig) -> Iterator[WordFinding]:
-    appended = {id(word) for word in select_words(value, config)} if "ocr" in config.order else set[int]()
+def _list_words(
+    value: Value | Failure | None, config: ContextConfig, post: Sequence[Value]
+) -> Iterator[WordFinding]:
+    if not isinstance(value, OcrValue):
+        return
+    appended = {id(word) for word in select_words(post, config)} if "ocr" in config.order else set[int]()
     for word in value.words:
         box = _round_box(word.box)
         yield WordFinding(text=word.text, score=round(word.confidence, 4), box=box, used=id(word) in appended)
 
 
-def _list_captions(value: CaptionValue, config: ContextConfig) -> Iterator[CaptionFinding]:
-    appended = select_captions(value, config) if "caption" in config.order else []
+def _list_captions(
+    value: Value | Failure | None, config: ContextConfig, post: Sequence[Value]
+) -> Iterator[CaptionFinding]:
+    if not isinstance(value, CaptionValue):
+        return
+    appended = select_captions(post, config) if "caption" in config.order else []
     for caption in value.captions:
         score = None if caption.score is None else round(caption.score, 4)
         yield CaptionFinding(text=caption.text, score=score, used=caption.text in appended)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import Field
@@ -12,6 +12,7 @@ from pydantic import Field
 from ita_pipeline.core.config import read_yaml
 from ita_pipeline.core.text import escape_name
 from ita_pipeline.corpus.posts import Picture, Post
+from ita_pipeline.extraction.contexts import Results
 from ita_pipeline.reports.cache_lookup import CacheLookup
 from ita_pipeline.reports.findings import Findings, StageFailure, collect_findings
 from ita_pipeline.reports.posts import ReportMention, ReportPost, judge_answers
@@ -64,7 +65,8 @@ class GalleryEntry(Frozen):
 
     `anchor` is its link fragment and contains no text of the post. `parts` is the result of `split_at_words`.
     `answers` are mentions by label: gold, T, I+T. `picture` is the key of the thumbnail, and `problem` the reason
-    if there is none. `tags` are the filters that the entry passes; `rank` sorts the most telling posts first.
+    if there is none; `more` are the post's other pictures. `tags` are the filters that the entry passes; `rank`
+    sorts the most telling posts first.
     """
 
     anchor: str
@@ -81,6 +83,7 @@ class GalleryEntry(Frozen):
     types: tuple[str, ...] = ()
     confidence: float | None = None
     rank: int = 0
+    more: tuple[GalleryEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +213,36 @@ def _make_post_entry(
 def _make_picture_entry(
     post: Post, anchor: str, name: str, lookup: CacheLookup, thumbnails: Thumbnails
 ) -> GalleryEntry:
-    """Return an entry with what is known of a post's picture, and without the post's text and mentions."""
+    """Return an entry with what is known of a post's pictures, and without the post's text and mentions."""
+    results = lookup.contexts.results(post)
+    entries = [
+        _make_entry_of_one(replace(post, pictures=pictures), anchor, name, lookup, thumbnails, found, results)
+        for pictures, found in zip([(one,) for one in post.pictures] or [()], results, strict=True)
+    ]
+    scores = [entry.confidence for entry in entries if entry.confidence is not None]
+    return entries[0].model_copy(
+        update={
+            "contexts": lookup.contexts.render(post),
+            "tags": tuple(dict.fromkeys(tag for entry in entries for tag in entry.tags)),
+            "confidence": min(scores, default=None),
+            "more": tuple(entries[1:]),
+        }
+    )
+
+
+def _make_entry_of_one(  # noqa: PLR0913
+    post: Post,
+    anchor: str,
+    name: str,
+    lookup: CacheLookup,
+    thumbnails: Thumbnails,
+    found: Results,
+    results: Sequence[Results],
+) -> GalleryEntry:
+    """Return an entry of one picture, for which something was `found`; `results` are those for all of its post."""
     image = lookup.image(post)
     thumbnail = thumbnails.get(image.key) if image else None
-    contexts, stages = lookup.contexts, lookup.stages if image else ()
-    findings = collect_findings(contexts.results(post), contexts.config, stages)
+    findings = collect_findings(found, lookup.contexts.config, lookup.stages if image else (), results)
     failed = sorted({failure.stage for failure in findings.failed})
     tags = [
         *(["failed", *(f"failed:{stage}" for stage in failed)] if failed else []),
@@ -227,7 +255,6 @@ def _make_picture_entry(
         file=escape_name(post.picture.name) if post.picture else "",
         picture=image.key if image and thumbnail and thumbnail.source else "",
         problem=_explain_missing_picture(post, thumbnail, lookup),
-        contexts=contexts.render(post),
         found=findings,
         tags=tuple(tags),
         confidence=min(findings.scores, default=None),

@@ -99,7 +99,7 @@ class ReportWriter:
     ) -> Gallery:
         """Make the gallery of posts; if the pictures are too many, the most telling posts get thumbnails."""
         ranked = sorted(posts, key=lambda p: judge_answers(p.answers, comparison.before, comparison.after)[1])
-        images = [lookup.image(item.post) for item in ranked]
+        images = [lookup.images.get(file) for item in ranked for file in item.post.files]
         thumbnails = self.make_thumbnails(image for image in images if image is not None)
         return make_gallery(posts, lookup, thumbnails, comparison)
 

@@ -201,8 +201,9 @@ def predict_into(
         for batch in batched(enumerate(posts, 1), writer.posts_per_batch):
             plan = predictor.plan([post for _, post in batch])
             images = {image.path: image for image in plan.pictures.images}
+            seen = {post: [images[file] for file in post.files if file in images] for _, post in batch}
             new = finished.add_new(
-                TaggingInput(post, number=number, key=make_post_ref(post, images.get(post.picture), ()).key)
+                TaggingInput(post, number=number, key=make_post_ref(post, seen[post], ()).key)
                 for number, post in batch
             )
             skipped += len(batch) - len(new)

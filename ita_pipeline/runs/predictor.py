@@ -145,7 +145,7 @@ class Predictor:
         record = self.record
         # An optional stage gives a post without a picture contexts too.
         reads_posts = any(name in record.contexts.order and name in record.stages for name in OPTIONAL_STAGES)
-        read = tuple(post for post in posts if post.picture is not None or reads_posts)
+        read = tuple(post for post in posts if post.files or reads_posts)
         stages, train = (self.stages, self.train) if read else ([], ())
         return plan_contexts(PostSource(read, train), stages, record.contexts, self.store, limits=self.limits)
 

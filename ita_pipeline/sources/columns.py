@@ -4,6 +4,9 @@ from __future__ import annotations
 
 IMAGE_COLUMNS = ("image", "img", "picture")
 
+# Columns that hold several images of a row.
+IMAGE_LIST_COLUMNS = ("images",)
+
 # Columns of a table that hold the bytes of images.
 IMAGE_BYTES_COLUMNS = (*IMAGE_COLUMNS, "jpg", "png", "webp", "bytes", "content", "data")
 
@@ -12,7 +15,7 @@ IMAGE_PATH_COLUMNS = ("image", "path", "file", "file_name", "image_path", "url",
 
 WORD_COLUMNS = ("tokens", "words")
 
-TAG_COLUMNS = ("ner_tags", "tags", "labels", "ner")
+TAG_COLUMNS = ("ner_tags", "tags", "labels", "label", "ner")
 
 ID_COLUMNS = ("id", "tweet_id", "image_id", "img_id")
 

@@ -95,3 +95,12 @@ def test_imported_texts_are_knowledge_only_if_the_file_names_them_so() -> None:
     assert (context, isinstance(context, ReservedContext)) == ("it rains", True)
     own = KnowledgeValue(source="http", text="it rains")
     assert render({"knowledge": own, "extra": TextValue(texts=("x",))}, config) == ("x", "it rains")
+
+
+def test_the_images_of_a_post_take_turns_under_one_limit():
+    def say(*texts: str) -> CaptionValue:
+        return CaptionValue(source="c", captions=tuple(Caption(text=text, score=None) for text in texts))
+
+    first, second = {"caption": say("a", "b"), "ocr": WORDS}, {"caption": say("c", "a"), "ocr": WORDS}
+    assert render(first, ContextConfig(captions=3), {}, second) == ("a", "c", "b", "MARLOW FC MARLOW FC")
+    assert render(first, ContextConfig(captions=2, words=3), second) == ("a", "c", "MARLOW FC MARLOW")

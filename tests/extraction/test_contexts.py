@@ -41,7 +41,7 @@ def test_imported_contexts_replace_computed_ones(tmp_path: Path):
     plan = plan_contexts(PostSource(posts), STAGES, config, store, captions)
     assert (plan.captions, plan.captioned, plan.parts) == ("captions.txt", {"a.png": "a.jpg"}, ("caption",))
     contexts = make_contexts(plan, store, LocalEngine(InProcessExecutor()), NoProgress())
-    assert [sorted(contexts.results(each)) for each in posts] == [["caption", "size"], ["size"]]
+    assert [sorted(contexts.results(each)[0]) for each in posts] == [["caption", "size"], ["size"]]
     assert contexts.render(posts[0])[0] == "a red sign"
     assert read_contexts(plan, store).by_file == contexts.by_file
 
@@ -65,6 +65,23 @@ def test_images_of_equal_stem_have_captions_of_their_own(tmp_path: Path):
 def test_a_caption_that_may_be_of_two_images_is_refused(tmp_path: Path):
     with pytest.raises(UsageError, match=r"1\.jpg may be train/1\.jpg or dev/1\.jpg"):
         captioned(tmp_path, ["train/1.jpg", "dev/1.jpg"], "1.jpg :a\n")
+
+
+def test_every_image_of_a_post_is_looked_at(tmp_path: Path):
+    captions, store = tmp_path / "captions.txt", Store(tmp_path / "store")
+    captions.write_text("a.png :one\nb.png :two\n")
+    files = [draw(Path("a.png"), "red", (3, 4)), draw(Path("b.png"), "blue", (5, 6)), Path("bad.png")]
+    files[2].write_bytes(b"no image")
+    post = Post("1", "hi", ("hi",), ((0, 2),), pictures=tuple(Picture(file.name, file) for file in files))
+    plan = plan_contexts(PostSource((post,)), STAGES, ContextConfig(order=("size", "caption")), store, captions)
+    contexts = make_contexts(plan, store, LocalEngine(InProcessExecutor()), NoProgress())
+    assert [sorted(results) for results in contexts.results(post)] == [
+        ["caption", "size"],
+        ["caption", "size"],
+        ["size"],
+    ]
+    assert contexts.render(post)[-2:] == ("one", "two")
+    assert "not read" in contexts.failure_reasons([post])[post]
 
 
 def test_missing_contexts_have_a_reason(tmp_path: Path):

@@ -84,10 +84,10 @@ def labeled(text: str) -> Post:
 @settings(deadline=None)
 @given(text=texts, other=texts)
 def test_the_key_of_a_post_depends_on_text_and_image_but_not_on_labels(text: str, other: str) -> None:
-    key = make_post_ref(labeled(text), None, ()).key
-    assert key == make_post_ref(Post.from_text(text), None, ()).key
-    assert (key == make_post_ref(Post.from_text(other), None, ()).key) == (text == other)
-    assert key != make_post_ref(labeled(text), ImageRef("0" * 64, LocalFile(Path("a.png"))), ()).key
+    key = make_post_ref(labeled(text), (), ()).key
+    assert key == make_post_ref(Post.from_text(text), (), ()).key
+    assert (key == make_post_ref(Post.from_text(other), (), ()).key) == (text == other)
+    assert key != make_post_ref(labeled(text), [ImageRef("0" * 64, LocalFile(Path("a.png")))], ()).key
 
 
 def test_a_source_has_no_training_posts_by_default() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,14 @@ def test_parts_are_the_text_split_at_its_words(text: str):
     parts = split_at_words(post)
     assert "".join(parts) == post.text
     assert parts[1::2] == post.words
+
+
+def test_every_picture_of_a_post_is_in_its_entry():
+    post = replace(make_post(), pictures=(Picture("a", A), Picture("gone")))
+    entry = make_entry(
+        ReportPost(post, "test", 1, {}), make_lookup({"ocr": words("KIM")}), {"a" * 64: Thumbnail("x")}
+    )
+    (other,) = entry.more
+    assert ([word.text for word in entry.found.words], other.found.words) == (["KIM"], ())
+    assert (entry.picture, other.picture, other.problem) == ("a" * 64, "", "the picture gone was not found")
+    assert "no-picture" in entry.tags

@@ -15,7 +15,7 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.formats.kbner import escape_word
 from ita_pipeline.corpus.formats.schemes import TAGS_HINT, decode_tags, describe_scheme, find_scheme, is_tag
 from ita_pipeline.corpus.posts import Picture, Post
-from ita_pipeline.sources.columns import ID_COLUMNS, IMAGE_COLUMNS, TAG_COLUMNS, WORD_COLUMNS
+from ita_pipeline.sources.columns import ID_COLUMNS, IMAGE_COLUMNS, IMAGE_LIST_COLUMNS, TAG_COLUMNS, WORD_COLUMNS
 from ita_pipeline.sources.decode import MAX_BYTES, open_header
 from ita_pipeline.sources.hub_datasets import load
 
@@ -34,7 +34,7 @@ class _Columns:
 
     @classmethod
     def find(cls, names: Sequence[str]) -> _Columns:
-        kinds = (WORD_COLUMNS, TEXTS, TAG_COLUMNS, ID_COLUMNS, IMAGE_COLUMNS)
+        kinds = (WORD_COLUMNS, TEXTS, TAG_COLUMNS, ID_COLUMNS, (*IMAGE_COLUMNS, *IMAGE_LIST_COLUMNS))
         return cls(*(next((name for name in kind if name in names), None) for kind in kinds))
 
 
@@ -52,7 +52,7 @@ def import_posts(rows: Any, split: str, folder: Path, notes: list[str], tag_name
     dropped = 0
     all_tags: list[list[str]] = []
     for number, (row, post) in enumerate(_read_rows(rows, columns, split, folder), 1):
-        dropped += columns.image is not None and row[columns.image] is not None and post.picture is None
+        dropped += len(list(_name_images(row, columns, split, number))) - len(post.pictures)
         tags = row[columns.tags] if columns.tags else None
         if tags is None:
             yield post
@@ -104,16 +104,28 @@ def _read_rows(rows: Any, columns: _Columns, split: str, folder: Path) -> Iterat
     """Yield each row with its post. Encoded images are saved in `folder`, and paths are relative to it."""
     import datasets
 
-    if columns.image and isinstance(rows.features.get(columns.image), datasets.Image):
-        rows = rows.cast_column(columns.image, datasets.Image(decode=False))
+    feature, encoded = rows.features.get(columns.image), datasets.Image(decode=False)
+    if isinstance(feature, datasets.Image):
+        rows = rows.cast_column(columns.image, encoded)
+    elif isinstance(getattr(feature, "feature", None), datasets.Image):
+        rows = rows.cast_column(columns.image, datasets.List(encoded))
     for number, row in enumerate(rows, 1):
         post_id = str(row[columns.id]) if columns.id else f"{split}-{number}"
         if columns.words is None:
             post = Post.from_text(str(row[columns.text or ""] or ""), id=post_id)
         else:
             post = Post.from_words(post_id, tuple(escape_word(str(word)) for word in row[columns.words] or ()))
-        path = _save_image(row[columns.image], f"{split}-{number}", folder) if columns.image else None
-        yield row, replace(post, pictures=(Picture(path.as_posix(), path),)) if path else post
+        saved = (_save_image(content, name, folder) for name, content in _name_images(row, columns, split, number))
+        yield row, replace(post, pictures=tuple(Picture(path.as_posix(), path) for path in saved if path))
+
+
+def _name_images(row: Mapping[str, Any], columns: _Columns, split: str, number: int) -> Iterator[tuple[str, Any]]:
+    """The encoded images of a row, of which there may be several, each with a name."""
+    content = row[columns.image] if columns.image else None
+    if isinstance(content, list):
+        yield from ((f"{split}-{number}-{n}", one) for n, one in enumerate(content, 1) if one is not None)
+    elif content is not None:
+        yield f"{split}-{number}", content
 
 
 def _find_tag_names(rows: Any, tags: str | None) -> list[str] | None:

@@ -1,8 +1,8 @@
 """Posts as JSON lines: `{"text": …, "image": "x.jpg", "mentions": [{"start", "end", "type"}], "split": "train"}`.
 
 Only `text` or `tokens` is required. Mentions are character offsets, end exclusive. A line with `tokens` may have
-BIO `tags` instead. An image path is relative to the file's folder and must stay inside it. Links may
-lead elsewhere.
+`tags` instead, and `images` are several. An image path is relative to the file's folder and must stay inside it.
+Links may lead elsewhere.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -24,6 +24,8 @@ from ita_pipeline.corpus.posts import ParsedPost, Picture, Post, Span, Split, jo
 from ita_pipeline.corpus.tokenizer import tokenize
 from ita_pipeline.sources.hub_datasets import SPLIT_ALIASES
 from stages.base import replace_surrogates
+
+OTHER_TAGS = ("ner_tags", "labels", "label")
 
 WHOLE_WORDS = "it is kept as it is; ita data check explains what that means"
 
@@ -56,7 +58,24 @@ class PostLine(BaseModel):
     tags: list[str] | None = None
     mentions: list[MentionEntry] | None = None
     image: str | None = None
+    images: list[str] = []
     split: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename_fields(cls, data: object) -> object:
+        """Read words in `text`, and tags under the names that other projects give them."""
+        if not isinstance(data, dict):
+            return data
+        fields = cast("dict[str, Any]", dict(data))
+        if isinstance(fields.get("text"), list):
+            fields.setdefault("tokens", fields.pop("text"))
+        tags = next((fields[name] for name in OTHER_TAGS if isinstance(fields.get(name), list)), None)
+        if tags is not None and "tokens" in fields and "mentions" not in fields:
+            fields.setdefault("tags", tags)
+        if fields.get("images") is None:
+            fields.pop("images", None)
+        return fields
 
     @model_validator(mode="after")
     def _check_tokens(self) -> PostLine:
@@ -144,13 +163,14 @@ def _build_post(line: PostLine, number: int, folder: Path, types: Mapping[str, s
         gold = tuple(decode_tags(line.tags, types))
     elif line.mentions is not None:
         gold = _align_mentions(line.mentions, text, offsets, types)
+    names = dict.fromkeys(name for name in (line.image, *line.images) if name)
     post = Post(
         id=line.id or str(number),
         text=text,
         words=tuple(text[start:end] for start, end in offsets),
         offsets=offsets,
         gold=gold,
-        pictures=(Picture(line.image, _resolve_image(folder, line.image)),) if line.image else (),
+        pictures=tuple(Picture(name, _resolve_image(folder, name)) for name in names),
     )
     return ParsedPost(post, _resolve_split(line.split), tuple(line.tags or ()))
 

@@ -33,9 +33,22 @@ def saved(folder: str, names: list[str] | None = None, **columns: Any) -> None:
     }
     if "image" in columns:
         features["image"] = datasets.Image()
+    if "images" in columns:
+        features["images"] = datasets.List(datasets.Image())
     data = {"tokens": [["Ada", "Love lace"], ["no"]], "ner_tags": [[1, 2], [0]], **columns}
     rows = datasets.Dataset.from_dict(data, features=datasets.Features(features))
     datasets.DatasetDict({"train": rows, "validation": rows}).save_to_disk(folder)
+
+
+def test_several_images_of_a_post_are_imported():
+    one, two, bad = picture_bytes("PNG"), picture_bytes("JPEG"), b"<html>"
+    encoded = [{"bytes": content, "path": None} for content in (one, bad, two)]
+    saved("hf", ["O", "B-PER", "I-PER"], images=[encoded, []])
+    found = import_dataset("hf", Path("new"))
+    first, second = read_dataset("new").splits["train"]
+    assert [file.read_bytes() for file in first.files] == [one, two]
+    assert second.pictures == ()
+    assert found.notes[0].startswith("train: 1 pictures are none of a known format")
 
 
 def test_a_saved_dataset_is_imported_with_its_images():

@@ -65,6 +65,25 @@ def test_tokens_with_tags():
     assert (found.post.id, found.post.text, found.post.gold) == ("7", "Ada spoke", (Span(0, 1, "PER"),))
 
 
+@pytest.mark.parametrize("name", ["tags", "label", "labels", "ner_tags"])
+def test_words_in_text_and_other_names_of_tags(name: str):
+    (found,) = read({"text": ["Ada", "spoke"], name: ["S-PER", "O"]})
+    assert (found.post.words, found.post.gold) == (("Ada", "spoke"), (Span(0, 1, "PER"),))
+
+
+def test_a_label_of_the_whole_post_is_ignored():
+    (one, two) = read({"text": "fine", "label": 1}, {"tokens": ["fine"], "labels": "joy"})
+    assert (one.post.gold, two.post.gold) == (None, None)
+
+
+def test_a_post_has_several_pictures_in_order():
+    one, two = read(
+        {"text": "x", "images": ["b.jpg", "a.jpg", "b.jpg"]}, {"text": "x", "images": None, "image": "c.jpg"}
+    )
+    assert [picture.name for picture in one.post.pictures] == ["b.jpg", "a.jpg"]
+    assert two.post.files == (Path("c.jpg"),)
+
+
 def test_only_a_text_is_needed():
     (found,) = read({"text": "hello"})
     assert (found.post.id, found.post.gold, found.post.picture, found.split) == ("1", None, None, None)
@@ -108,7 +127,9 @@ def test_a_picture_may_be_a_link_out_of_the_folder_but_its_path_may_not_lead_out
         ({"text": "a  b", "mentions": [{"start": 1, "end": 2, "type": "PER"}]}, "covers no word"),
         ({"text": "a b", "mentions": [{"start": 0, "end": 1, "type": "PER", "text": "b"}]}, "count characters"),
         ({"text": "a", "split": "everything"}, "none of train, dev, test"),
-        ({"text": ["a"]}, "text"),
+        ({"text": {"a": 1}}, "text"),
+        ({"text": ["a", "b"], "labels": ["O"]}, "as many tags"),
+        ({"text": "x", "images": ["../1.jpg"]}, "outside"),
     ],
 )
 def test_a_bad_line_is_named_with_what_is_wrong(line: Any, says: str):

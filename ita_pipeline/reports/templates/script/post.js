@@ -103,28 +103,37 @@ function sorted(title, things, told) {
 const scored = (text, score) => [bdi(text), " ", make("span", { class: "score" }, percent(score))];
 
 function detail(entry) {
+  const shown = [entry, ...(entry.more || [])];
+  const left = make("div", {}, shown.map(largePicture));
+  const title = make("h3", { id: "detail-title", tabindex: "-1" }, bdi(entry.id));
+  const right = make("div", {}, title, verdict(entry), says(entry, true), changes(entry));
+  for (const one of shown) put(right, shown.length > 1 ? make("h4", {}, bdi(one.file || one.problem)) : null, findings(one));
+  return [left, right];
+}
+
+function largePicture(entry) {
   const found = entry.found || {};
-  const pictured = pictures[entry.picture] !== undefined;
   // A box says its score itself to a screen reader, so this line need not be read out.
   const told = make("output", { class: "told", "aria-live": "off" }, "Point at, tap or focus a box to see its score.");
-  const left = make("div", {}, frame(entry, told, true));
-  if (pictured && found.width) put(left, told);
   const pixels = found.width ? `, ${found.width} × ${found.height} pixels` : "";
-  if (entry.file) put(left, make("p", { class: "soft" }, bdi(entry.file), pixels));
-  const title = make("h3", { id: "detail-title", tabindex: "-1" }, bdi(entry.id));
-  const right = make("div", {}, title, verdict(entry), says(entry, true));
+  return [
+    frame(entry, told, true),
+    pictures[entry.picture] !== undefined && found.width ? told : null,
+    entry.file ? make("p", { class: "soft" }, bdi(entry.file), pixels) : null,
+  ];
+}
+
+function findings(entry) {
+  const found = entry.found || {};
   const from = found.caption_source ? [", from ", bdi(found.caption_source)] : [];
   const others = Object.entries(found.others || {});
   const ofObject = (thing) => [scored(thing.label, thing.score), (thing.attributes || []).map((a) => [" · ", scored(...a)])];
-  put(
-    right,
-    changes(entry),
+  return [
     sorted(make("span", {}, "Captions", from), found.captions || [], (caption) => scored(caption.text, caption.score)),
     sorted("Objects", found.objects || [], ofObject),
     sorted("Words in the picture", found.words || [], (word) => scored(word.text, word.score)),
     listed("Other stages", others.map(([stage, text]) => [bdi(stage), ": ", make("code", {}, bdi(text))])),
     listed("Failed", (found.failed || []).map((t) => bdi(`${t.stage} (${t.kind}): ${t.reason}`))),
     listed("Not yet processed by", (found.waiting || []).map(bdi)),
-  );
-  return [left, right];
+  ];
 }

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ita_pipeline.core.errors import MissingError, SettingError, UsageError, nearest
+from ita_pipeline.core.files import open_regular, read_chunks
 
 MAX_BYTES = 1 << 20
 
@@ -56,9 +57,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UsageError: the content is not such a mapping.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with open_regular(path) as file:
+            text = b"".join(read_chunks(file, MAX_BYTES))
+        if len(text) > MAX_BYTES:
             raise UsageError(f"{path} is too large for a configuration file", "ita init writes a new one")
-        content = yaml.load(path.read_text("utf-8"), Loader=StrictLoader)  # noqa: S506 (a SafeLoader)
+        content = yaml.load(text.decode(), Loader=StrictLoader)  # noqa: S506 (a SafeLoader)
     except OSError as error:
         raise unreadable_file_error(path, error) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:

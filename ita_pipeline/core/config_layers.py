@@ -21,6 +21,7 @@ import yaml
 
 from ita_pipeline.core.config import MAX_BYTES, StrictLoader, merge_settings, read_yaml, unreadable_file_error
 from ita_pipeline.core.errors import UsageError, nearest
+from ita_pipeline.core.files import open_regular, read_chunks
 from ita_pipeline.core.remote import is_url, without_query
 from ita_pipeline.core.trust import (
     explain_ignored,
@@ -166,8 +167,8 @@ def _withhold(project: Layer) -> Layer:
 
 def _is_empty(file: Path) -> bool:
     """Whether every line is a comment, as in a new file of `ita init`. A file that is too large is not empty."""
-    with file.open("rb") as opened:
-        content = opened.read(MAX_BYTES + 1)
+    with open_regular(file) as opened:
+        content = b"".join(read_chunks(opened, MAX_BYTES))
     lines = (line.strip() for line in content.splitlines())
     return len(content) <= MAX_BYTES and all(not line or line.startswith(b"#") for line in lines)
 

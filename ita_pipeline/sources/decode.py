@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from ita_pipeline.core.files import open_regular
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import BadItemError, FailureKind
 
@@ -80,7 +81,7 @@ def _decode(content: bytes, max_pixels: int) -> Image:
 def find_image_problem(file: Path | IO[bytes], max_pixels: int = MAX_PIXELS) -> str:
     """Return why a file is not a usable image, judged by its header; empty if it is one. No pixel is decoded."""
     try:
-        with file.open("rb") if isinstance(file, Path) else file as opened, open_header(opened, max_pixels):
+        with open_regular(file) if isinstance(file, Path) else file as opened, open_header(opened, max_pixels):
             return ""
     except BadItemError as error:
         return error.failure.reason

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from ita_pipeline.core.files import file_stamp, is_settled
+from ita_pipeline.core.files import file_stamp, is_settled, open_regular, read_chunks
 from ita_pipeline.sources.base import Fetched, RandomAccessFile, check_size
 from stages.base import BadItemError, FailureKind
 
@@ -44,19 +45,21 @@ class LocalFile(RandomAccessFile):
     def fetch_if_changed(self, max_bytes: int, known_stamp: str) -> Fetched:
         """Implement `ImageSource.fetch_if_changed`."""
         try:
-            status = self.path.stat()
-            if not stat.S_ISREG(status.st_mode):  # a pipe or device would block the reader
-                raise BadItemError("not a regular file", FailureKind.TRANSIENT)
-            check_size(status.st_size, max_bytes)
-            return Fetched(file_stamp(status) if is_settled(status) else "", hash_file(self.path))
+            with open_regular(self.path) as file:
+                status = os.fstat(file.fileno())
+                check_size(status.st_size, max_bytes)
+                return Fetched(file_stamp(status) if is_settled(status) else "", _hash_content(file, max_bytes))
         except OSError as error:
             raise BadItemError(error.strerror or type(error).__name__, FailureKind.TRANSIENT) from error
 
     def read(self, max_bytes: int) -> bytes:
         """Implement `ImageSource.read`."""
         try:
-            check_size(self.path.stat().st_size, max_bytes)
-            return self.path.read_bytes()
+            with open_regular(self.path) as file:
+                check_size(os.fstat(file.fileno()).st_size, max_bytes)
+                content = b"".join(read_chunks(file, max_bytes))
+            check_size(len(content), max_bytes)
+            return content
         except OSError as error:
             raise BadItemError(f"cannot be read: {error.strerror}", FailureKind.TRANSIENT) from error
 
@@ -71,7 +74,7 @@ class LocalFile(RandomAccessFile):
 
     def read_range(self, start: int, size: int) -> bytes:
         """Implement `RandomAccessFile.read_range`."""
-        with self.path.open("rb", buffering=0) as file:
+        with open_regular(self.path) as file:
             return os.pread(file.fileno(), size, start)
 
 
@@ -81,10 +84,14 @@ def hash_file(path: Path) -> str:
     Raises:
         OSError: the file cannot be read.
     """
-    digest = hashlib.sha256()
-    # `hashlib.file_digest` allocates a buffer that costs a 100 KB image a sixth of the time.
-    with path.open("rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        while chunk := file.read(min(size + 1, 1 << 20)):
-            digest.update(chunk)
+    with open_regular(path) as file:
+        return _hash_content(file, sys.maxsize)
+
+
+def _hash_content(file: BinaryIO, max_bytes: int) -> str:
+    digest, size = hashlib.sha256(), 0
+    for chunk in read_chunks(file, max_bytes):
+        digest.update(chunk)
+        size += len(chunk)
+    check_size(size, max_bytes)
     return digest.hexdigest()

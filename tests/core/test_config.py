@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ita_pipeline.core.config import (
+    MAX_BYTES,
     merge_settings,
     package_data_folder,
     parse_assignments,
@@ -45,6 +47,15 @@ def test_a_file_that_is_not_a_plain_mapping_is_refused(content: str):
 def test_a_huge_file_is_refused_before_it_is_read():
     with pytest.raises(UsageError, match="too large"):
         read_yaml(yaml("a: " + "x" * 2_000_000))
+
+
+def test_a_pipe_or_a_file_that_is_too_large_is_no_configuration():
+    os.mkfifo("pipe.yaml")
+    with pytest.raises(MissingError, match="not a regular file"):
+        read_yaml(Path("pipe.yaml"))
+    Path("large.yaml").write_text("a: " + "b" * MAX_BYTES)
+    with pytest.raises(UsageError, match="too large"):
+        read_yaml(Path("large.yaml"))
 
 
 def test_a_missing_file_is_named():

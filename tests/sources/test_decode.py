@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -241,6 +242,11 @@ def test_the_size_of_a_decoded_image_is_known_from_its_header(tmp_path: Path):
     assert measure_image(ref(path), max_pixels=59_999) == 0
     path.write_bytes(b"no picture")
     assert measure_image(ref(path)) == 0
+
+
+def test_a_pipe_is_no_image_and_does_not_block():
+    os.mkfifo("a.png")
+    assert "not a picture" in find_image_problem(Path("a.png"))
 
 
 def seeds() -> list[bytes]:

@@ -24,7 +24,7 @@ def test_a_file_is_hashed_once_until_it_changes(tmp_path: Path, monkeypatch: pyt
     os.utime(path, (time.time() - 60, time.time() - 60))
     first = list(identify([LocalFile(path)], manifest))
     with monkeypatch.context() as patched:
-        patched.setattr("ita_pipeline.sources.local.hash_file", lambda path: pytest.fail("hashed again"))
+        patched.setattr(LocalFile, "fetch_if_changed", lambda *_: pytest.fail("hashed again"))
         assert list(identify([LocalFile(path)], manifest)) == first
     draw(path, "blue")
     (again,) = identify([LocalFile(path)], manifest)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pickle
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,38 @@ def test_the_address_of_a_local_file_is_its_absolute_path():
     assert LocalFile(Path("/x/a.png")).address("/here") == b"/x/a.png"
     assert pickle.loads(pickle.dumps(file)) == file  # noqa: S301
     assert (file.label, file.name, file.is_remote, file.stamp()) == ("deep/a.png", "a.png", False, "")
+
+
+READERS = {
+    "read": lambda file, max_bytes: file.read(max_bytes),
+    "fetch_if_changed": lambda file, max_bytes: file.fetch_if_changed(max_bytes, ""),
+}
+
+
+@pytest.mark.parametrize("read", [*READERS.values(), lambda file, _: file.read_range(0, 9)])
+def test_a_pipe_that_has_taken_the_place_of_a_file_does_not_block(read: Callable[[LocalFile, int], object]):
+    os.mkfifo("a.png")
+    with pytest.raises((BadItemError, OSError), match="not a regular file"):
+        read(LocalFile(Path("a.png")), 100)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+@pytest.mark.parametrize("read", READERS.values())
+def test_a_link_to_the_messages_of_the_kernel_does_not_block(read: Callable[[LocalFile, int], object]):
+    Path("a.png").symlink_to("/proc/kmsg")
+    with contextlib.suppress(BadItemError):  # without an error, there are messages
+        read(LocalFile(Path("a.png")), 10_000_000)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+@pytest.mark.parametrize("read", READERS.values())
+def test_a_file_with_more_than_its_size_says_is_read_up_to_the_limit(
+    read: Callable[[LocalFile, int], object],
+):
+    Path("a.png").symlink_to("/proc/self/maps")  # its size is 0, as that of a file which grows while it is read
+    with pytest.raises(BadItemError, match="101 bytes are more than 100") as caught:
+        read(LocalFile(Path("a.png")), 100)
+    assert caught.value.failure.kind is FailureKind.RESOURCE
 
 
 def test_a_file_that_cannot_be_read_has_a_reason(tmp_path: Path):

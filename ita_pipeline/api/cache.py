@@ -154,6 +154,7 @@ def verification_to_json(checked: Verification, recomputations: Sequence[Recompu
         "segments": checked.segments,
         "lines": checked.lines,
         "damaged": damaged,
+        "torn": checked.torn,
         "recomputed": recomputed,
     }
 

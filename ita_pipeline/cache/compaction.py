@@ -23,7 +23,7 @@ from ita_pipeline.cache.database import State
 from ita_pipeline.cache.index import IndexEntry
 from ita_pipeline.cache.keys import StageKey, write_key
 from ita_pipeline.cache.lineage import Merge
-from ita_pipeline.cache.records import SegmentLine, SegmentWriter
+from ita_pipeline.cache.records import Header, SegmentLine, SegmentWriter
 from ita_pipeline.cache.shared.store import SharedCache
 from ita_pipeline.cache.shared.sync import put_segment
 from ita_pipeline.cache.store import Store
@@ -143,14 +143,19 @@ def _iterate_kept(store: Store, old: Collection[Path]) -> Iterator[tuple[int, li
     """Iterate over the lines of segments that may not be left out, in batches, each with its generation."""
     for path in old:
         with path.open("rb") as segment:
-            for lines in batched((line for line in records.read_lines(segment) if line.is_intact), 500):
-                entries = store.index.find_entries(path.parent, [line.image for line in lines])
+            parsed = ((line, header) for line in records.read_lines(segment) if (header := line.header))
+            for lines in batched(parsed, 500):
+                entries = store.index.find_entries(path.parent, [header.image for _, header in lines])
                 current = {entry.image: entry for entry in entries}
-                kept = [line for line in lines if not _is_replaced(line, path, current.get(line.image), old)]
+                kept = [
+                    line for line, head in lines if not _is_replaced(line, head, path, current.get(head.image), old)
+                ]
                 yield records.parse_generation(path.name), kept
 
 
-def _is_replaced(line: SegmentLine, path: Path, entry: IndexEntry | None, old: Collection[Path]) -> bool:
+def _is_replaced(
+    line: SegmentLine, header: Header, path: Path, entry: IndexEntry | None, old: Collection[Path]
+) -> bool:
     """Whether another record of the image counts in place of a line, whatever their segments will be called."""
     if entry is None or (entry.segment, entry.start) == (path, line.start):
         return False
@@ -159,7 +164,7 @@ def _is_replaced(line: SegmentLine, path: Path, entry: IndexEntry | None, old: C
     other, own = records.parse_generation(entry.segment.name), records.parse_generation(path.name)
     if other != own:
         return other > own
-    return entry.state is State.VALUE and line.failure is not None
+    return entry.state is State.VALUE and header.failure is not None
 
 
 def _write_segments(

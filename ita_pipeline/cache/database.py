@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from ita_pipeline.cache.records import SegmentLine
+from ita_pipeline.cache.records import Header, SegmentLine
 from ita_pipeline.core.files import file_stamp
 from stages.base import FailureKind
 
@@ -136,11 +136,11 @@ def table_order(images: Sequence[str]) -> Iterable[int]:
     return map(int, order)
 
 
-def to_row(folder: int, segment: int, generation: int, line: SegmentLine) -> RecordRow:
+def to_row(folder: int, segment: int, generation: int, line: SegmentLine, header: Header) -> RecordRow:
     """The row of a line in `records`."""
-    state = int(State.of(line.failure))
-    image = to_column(line.image)
-    return (folder, image, segment, line.start, len(line.content), state, line.seconds, generation)
+    state = int(State.of(header.failure))
+    image = to_column(header.image)
+    return (folder, image, segment, line.start, len(line.content), state, header.seconds, generation)
 
 
 def mark_of(values: Sequence[object]) -> int:

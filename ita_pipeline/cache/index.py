@@ -302,11 +302,12 @@ class Index(Database):
             records: list[RecordRow] = []
             for line in read_lines(segment, start, number):
                 start, number = line.end, line.number
-                if not line.is_intact:
+                header = line.header
+                if header is None:
                     damage = (folder_id, segment_id, line.number, line.image)
                     self.connection.execute("INSERT INTO damage VALUES (?, ?, ?, ?)", damage)
                     continue
-                records.append(database.to_row(folder_id, segment_id, generation, line))
+                records.append(database.to_row(folder_id, segment_id, generation, line, header))
                 if len(records) == database.INSERT_SIZE:
                     insert(records)
                     records.clear()

@@ -20,13 +20,11 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-
-from pydantic import ValidationError
+from typing import Any, BinaryIO, NamedTuple
 
 from ita_pipeline.core.errors import CorruptCacheError
 from ita_pipeline.core.files import sync_to_disk
-from stages.base import Failure, FailureKind, Value
+from stages.base import Failure, FailureKind, Value, replace_surrogates
 
 CRC_START = b', "crc": "'
 
@@ -49,12 +47,17 @@ _GENERATION = re.compile(r"\.g([0-9]{1,6})\.jsonl$")
 
 _REPAIR_HINT = "ita cache compact --drop-damaged keeps every intact line; the next run recomputes the others"
 
-# What the index reads of a line without parsing its value; `encode` writes the members in this order.
-_IMAGE = re.compile(rb'^\{"image": "([^"\\]*)"')
+# What the index reads of a line without parsing it, as `encode` writes it: the image, and the kind of a failure.
+_IMAGE = rb'\{"image": "([^"\\]*(?:\\.[^"\\]*)*)"'
 
-_VALUE = re.compile(_IMAGE.pattern + rb', "value": ')
+_HEAD = re.compile(_IMAGE + rb', (?:"value": \{|"failure": \{"kind": "(permanent|transient|resource)", )')
 
 _SECONDS = b', "seconds": '
+
+MAX_SECONDS = 1e9
+
+# Nineteen digits in a row, once every digit is a zero: perhaps more than 64 bits. A text of digits may have a `_`.
+_LONG_NUMBER, _DIGITS = b"0" * 19, bytes.maketrans(b"123456789_", b"0" * 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,15 @@ class Record:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentLine:
+class Header(NamedTuple):
+    """What the index keeps of a line: its image, the kind of its failure, or None for a value, and its seconds."""
+
+    image: str
+    failure: FailureKind | None
+    seconds: float
+
+
+class SegmentLine(NamedTuple):
     """A line of a segment without its newline. `number` counts from 1; `start` and `end` are byte positions."""
 
     number: int
@@ -76,33 +86,22 @@ class SegmentLine:
     content: bytes
 
     @property
-    def is_intact(self) -> bool:
-        """Whether the check sum is right."""
-        return has_valid_checksum(self.content)
+    def header(self) -> Header | None:
+        """What the index keeps of the line, or None where it is damaged."""
+        try:
+            return parse_header(self.content)
+        except ValueError:
+            return None
 
     @property
     def image(self) -> str:
         """The image that the line is about, or an empty text where damage hides it."""
-        match = _IMAGE.match(self.content)
+        match = re.match(_IMAGE, self.content)
         if match:
             return match[1].decode("utf-8", "replace")
         with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
-            return str(json.loads(self.content)["image"])
+            return replace_surrogates(str(json.loads(self.content)["image"]))
         return ""
-
-    @property
-    def failure(self) -> FailureKind | None:
-        """The kind of failure that an intact line records, or None where it contains a value."""
-        if _VALUE.match(self.content):
-            return None
-        failure = json.loads(self.content).get("failure")
-        return FailureKind(failure["kind"]) if failure else None
-
-    @property
-    def seconds(self) -> float:
-        """The seconds that an intact line records."""
-        start = self.content.rfind(_SECONDS)
-        return float(self.content[start + len(_SECONDS) : -CRC_LENGTH]) if start >= 0 else 0.0
 
 
 def encode(record: Record) -> bytes:
@@ -128,19 +127,59 @@ def has_valid_checksum(line: bytes) -> bool:
     return end == b'%b%08x"}' % (CRC_START, zlib.crc32(body))
 
 
-def decode(line: bytes, value_type: type[Value]) -> Record:
-    """Decode a line whose check sum is right.
+def parse_header(line: bytes) -> Header:
+    """Check the form of a line, and return what the index keeps of it, by position, without parsing the line.
+
+    `decode` accepts no line whose members say something else.
 
     Raises:
-        ValueError: the line does not contain a record of this type.
+        ValueError: the line is damaged, or its form is not that of a record.
     """
+    match = _HEAD.match(line) if has_valid_checksum(line) else None
+    start = line.rfind(_SECONDS)
+    if match is None or start < 0:
+        raise ValueError("it is damaged, or its members are not those of a record")
+    image = match[1].decode()
+    if "\\" in image:
+        image = str(json.loads(f'"{image}"'))
+    seconds = float(line[start + len(_SECONDS) : -CRC_LENGTH])
+    if not (image and 0 <= seconds <= MAX_SECONDS) or (not image.isascii() and image != replace_surrogates(image)):
+        raise ValueError("the image or the seconds are not plausible")
+    return Header(image, FailureKind(match[2].decode()) if match[2] else None, seconds)
+
+
+def _parse_int(digits: str) -> int:
+    """
+    Raises:
+        ValueError: the number does not fit into 64 bits.
+    """
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+        raise ValueError("a number has more than 64 bits")
+    return int(digits)
+
+
+def decode(line: bytes, value_type: type[Value]) -> Record:
+    """Decode a line, wherever it comes from: what is accepted here can be read by every command.
+
+    Raises:
+        ValueError: the line is damaged, or does not contain a record of this type.
+    """
+    header = parse_header(line)
+    is_long = _LONG_NUMBER in line.translate(_DIGITS)
     try:
-        members: dict[str, Any] = json.loads(line)
-        failure = members.get("failure")
-        result = Failure.model_validate(failure) if failure else value_type.model_validate(members["value"])
-        return Record(image=members["image"], result=result, seconds=members["seconds"])
-    except (ValidationError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        members: dict[str, Any] = json.loads(line, parse_int=_parse_int if is_long else None)
+        name = "value" if header.failure is None else "failure"
+        if members.keys() != {"image", name, "seconds", "crc"}:
+            raise ValueError("its members are not those of a record")
+        result = (value_type if header.failure is None else Failure).model_validate(members[name])
+        if is_long:  # a text of digits may have become a number
+            json.loads(json.dumps(result.model_dump(mode="json")), parse_int=_parse_int)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"no record of {value_type.__name__}: {error}") from error
+    failure = result.kind if isinstance(result, Failure) else None
+    if header != (members["image"], failure, members["seconds"]):
+        raise ValueError("a member is there twice")
+    return Record(header.image, result, header.seconds)
 
 
 def read_lines(segment: BinaryIO, start: int = 0, number: int = 0) -> Iterator[SegmentLine]:

@@ -269,7 +269,7 @@ class RecordReader:
             CorruptCacheError: it is not as it was written.
             sqlite3.DatabaseError: the index does not lead to this record.
         """
-        line = self.read_line(entry)
+        line = os.pread(self._open(entry.segment), entry.length, entry.start)
         try:
             record = records.decode(line, stage.value_type)
         except ValueError as error:
@@ -305,10 +305,11 @@ def _find_fault(entry: IndexEntry) -> CorruptCacheError | sqlite3.DatabaseError:
     is_found = False
     with entry.segment.open("rb") as segment:
         for line in records.read_lines(segment):
-            if not line.is_intact:
+            header = line.header
+            if header is None:
                 return records.damage_error(f"{entry.segment}, line {line.number}")
-            if line.start == entry.start and line.image == entry.image:
-                is_found = entry.state is State.of(line.failure)
+            if line.start == entry.start and header.image == entry.image:
+                is_found = entry.state is State.of(header.failure)
     if is_found:
         return records.damage_error(f"{entry.segment}, the line at byte {entry.start}")
     return sqlite3.DatabaseError("it does not lead to what the segments contain")

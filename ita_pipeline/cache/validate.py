@@ -1,57 +1,27 @@
-"""Checks of records and segments, above all of those that come from outside this process or this workspace."""
+"""Checks of whole segments, above all of those that come from outside this workspace."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from ita_pipeline.cache.index import Damage
-from ita_pipeline.cache.records import Record, SegmentLine, decode, has_valid_checksum, read_lines
-from stages.base import Failure, Value, replace_surrogates
-
-
-def decode_untrusted(content: bytes, value_type: type[Value]) -> Record:
-    """Decode a line from outside, with the checks that no type makes: the check sum, the image and the seconds.
-
-    Raises:
-        ValueError: the line is damaged, or contains no such record.
-    """
-    if not has_valid_checksum(content):
-        raise ValueError("the check sum is wrong")
-    record = decode(content, value_type)
-    image = cast(object, record.image)
-    seconds = cast(object, record.seconds)
-    has_time = isinstance(seconds, int | float) and 0 <= seconds <= 1e9
-    has_image = isinstance(image, str) and image != "" and image == replace_surrogates(image)
-    if not (has_time and has_image):
-        raise ValueError("the image or the seconds are not plausible")
-    return record
-
-
-def decode_exactly(content: bytes, image: str, value_type: type[Value]) -> Record | None:
-    """Decode a line that another process has encoded for an image, or return None where it must not be appended.
-
-    Beyond the checks of `decode_untrusted`, the index, which does not parse a line, must read the same from it.
-
-    Raises:
-        ValueError: the line contains no record of this type.
-    """
-    record = decode_untrusted(content, value_type)
-    line = SegmentLine(1, 0, len(content), content)
-    failure = record.result.kind if isinstance(record.result, Failure) else None
-    is_exact = (line.image, line.failure, line.seconds) == (record.image, failure, record.seconds)
-    return record if is_exact and record.image == image else None
+from ita_pipeline.cache.records import SegmentLine, decode, has_valid_checksum, is_being_written, read_lines
+from stages.base import Value
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The outcome of reading segments: counts, and the damaged lines."""
+    """The outcome of reading segments: counts, and the damaged lines.
+
+    `torn` counts segments whose last line has no end, which is what a crash leaves.
+    """
 
     segments: int = 0
     lines: int = 0
     damage: tuple[Damage, ...] = ()
+    torn: int = 0
 
 
 def verify_segments(
@@ -62,7 +32,7 @@ def verify_segments(
     A segment is its file, the address to report, and the size that it should have, if that is known. Then a missing
     end is damage of line 0.
     """
-    count = lines = 0
+    count = lines = torn = 0
     damage: list[Damage] = []
     for path, address, size in segments:
         count, end = count + 1, 0
@@ -71,9 +41,11 @@ def verify_segments(
                 lines, end = lines + 1, line.end
                 if not _is_valid(line, value_type):
                     damage.append(Damage(address, line.number, line.image))
-        if size is not None and not 0 < end == size == path.stat().st_size:
+        if size is None:
+            torn += end < path.stat().st_size and not is_being_written(path)
+        elif not 0 < end == size == path.stat().st_size:
             damage.append(Damage(address, 0, ""))
-    return Verification(count, lines, tuple(damage))
+    return Verification(count, lines, tuple(damage), torn)
 
 
 def find_first_damage(path: Path, size: int, value_type: type[Value] | None = None) -> int | None:
@@ -84,9 +56,9 @@ def find_first_damage(path: Path, size: int, value_type: type[Value] | None = No
 
 def _is_valid(line: SegmentLine, value_type: type[Value] | None) -> bool:
     if value_type is None:
-        return line.is_intact
+        return has_valid_checksum(line.content)
     try:
-        decode_untrusted(line.content, value_type)
+        decode(line.content, value_type)
     except ValueError:
         return False
     return True

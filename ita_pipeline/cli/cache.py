@@ -134,6 +134,8 @@ def verify(
 def _print_verification(checked: api.cache.Verification, recomputations: Sequence[api.cache.Recomputation]) -> None:
     lines, segments = format_count(checked.lines, "line"), format_count(checked.segments, "segment")
     print(f"{lines} in {segments}, {len(checked.damage)} damaged")
+    if checked.torn:
+        print(f"{format_count(checked.torn, 'incomplete last line')} ignored, as a crash can leave it")
     damage = [f"damaged: {clean_path(one.segment)}, {_format_place(one)}" for one in checked.damage]
     print_first(damage, MAX_LINES)
     if not recomputations:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from ita_pipeline.cache.validate import decode_exactly
+from ita_pipeline.cache.records import decode
 from ita_pipeline.engines.executor import Job, Limits, StageJobs, StageResults
 from ita_pipeline.engines.failures import broken_stage_error, needs_only_image, plain_image
 from ita_pipeline.engines.process import POSTPONED, SubprocessLostError, WorkerProcess
@@ -152,8 +152,12 @@ class SubprocessExecutor:
             if line.startswith(POSTPONED):
                 results.append(Postponed.model_validate_json(line.removeprefix(POSTPONED)))
                 continue
-            record = decode_exactly(line, job.item.key, stage.value_type)
-            if record is None:
+            try:
+                record = decode(line, stage.value_type)
+            except ValueError as error:
+                what = f"the stage {stage.name} gave a result for {job.item.label} that cannot be stored: {error}"
+                raise StageError(what) from error
+            if record.image != job.item.key:
                 break
             records[record.image] = line + b"\n"
             self.longest_seconds[stage.name] = max(self.longest_seconds.get(stage.name, 0.0), record.seconds)

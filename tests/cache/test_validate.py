@@ -1,65 +1,80 @@
-"""Checks of lines that another process has encoded."""
+"""Checks of whole segments, and what an accepted line means for every command that reads it."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ita_pipeline.cache.records import Record, encode
-from ita_pipeline.cache.validate import decode_exactly
-from stages.base import Failure, FailureKind
-from tests.support.fakes import SizeValue
-from tests.support.segments import signed
+from ita_pipeline.cache.compaction import compact
+from ita_pipeline.cache.parquet import export
+from ita_pipeline.cache.records import decode
+from ita_pipeline.cache.store import Store
+from ita_pipeline.cache.validate import verify_segments
+from stages.ocr.schema import OcrValue
+from tests.support.fakes import SizeStage, SizeValue
+from tests.support.segments import KEY, STAGE, put, signed, value
 
-VALUE = SizeValue(width=1, height=2)
-FAILURES = [Failure(kind=kind, reason='no "seconds": 1') for kind in FailureKind]
-
-
-@given(
-    st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
-    st.sampled_from([VALUE, *FAILURES]),
-    st.floats(0, 1e6),
+TEXTS = st.sampled_from(["a", "é", "", "f" * 64, "F" * 64, r"\\ud800", r"\\u0061", "x y"])
+NUMBERS = st.sampled_from(
+    ["1", "-1", "0.5", "1e400", "NaN", str(2**63 - 1), str(2**63), '"7"', f'"{2**70}"', "null"]
 )
-def test_encoded_records_are_accepted(image: str, result: SizeValue | Failure, seconds: float):
-    line = encode(Record(image, result, seconds))[:-1]
-    assert decode_exactly(line, image, SizeValue) == Record(image, result, round(seconds, 4))
-
-
-SIZE = '"value": {"width": 1, "height": 2}'
-GOOD = f'{{"image": "a", {SIZE}, "seconds": 1.0'
-FAILURE = '"failure": {"kind": "permanent", "reason": ""}'
-
-
-def test_a_valid_line_made_by_hand_is_accepted():
-    assert decode_exactly(signed(GOOD), "a", SizeValue) == Record("a", VALUE, 1.0)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        pytest.param(signed(GOOD.replace('"a"', '"b"')), id="another image"),
-        pytest.param(
-            signed(GOOD).replace(b'"width": 1', b'"width": 7'), id="another value under the old check sum"
-        ),
-        pytest.param(signed(GOOD) + b" ", id="more after the check sum"),
-        pytest.param(signed(f'{{"image": "b", "image": "a", {SIZE}, "seconds": 1.0'), id="two images"),
-        pytest.param(signed(f'{{"image": "a", {SIZE}, {FAILURE}, "seconds": 1.0'), id="value and failure"),
-        pytest.param(signed(f'{{"image": "a", {SIZE}, "seconds": 1.0, "seconds":2.0'), id="two times"),
-        pytest.param(signed(f'{{"image": "a", {SIZE}, "seconds": -1.0'), id="seconds below zero"),
-        pytest.param(signed(f'{{"image": "a", {SIZE}, "seconds": NaN'), id="seconds that are no number"),
-        pytest.param(signed(f'{{"image": "a", {SIZE}, "seconds": true'), id="seconds that are a truth"),
-        pytest.param(signed(f'{{"image": "a", "seconds": 1.0, {SIZE}'), id="another order"),
-    ],
+MEMBERS = st.one_of(
+    TEXTS.map(lambda text: f'"image": "{text}"'),
+    st.builds(lambda width, height: f'"value": {{"width": {width}, "height": {height}}}', NUMBERS, NUMBERS),
+    st.sampled_from(["permanent", "none"]).map(lambda kind: f'"failure": {{"kind": "{kind}", "reason": ""}}'),
+    NUMBERS.map(lambda number: f'"seconds": {number}'),
+    st.just('"more": []'),
 )
-def test_a_line_that_readers_could_interpret_differently_is_rejected(line: bytes):
+USUAL = st.tuples(
+    TEXTS.map(lambda text: f'"image": "{text}"'),
+    st.builds(lambda width: f'"value": {{"width": {width}, "height": 1}}', NUMBERS),
+    NUMBERS.map(lambda number: f'"seconds": {number}'),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(members=st.one_of(USUAL, USUAL, st.lists(MEMBERS, max_size=6)))
+@example(members=['"image": "a"', '"value": {"width": 1, "height": 1}', '"image": "b"', '"seconds": 1'])
+def test_what_is_accepted_can_be_read_by_every_command(
+    members: list[str], tmp_path_factory: pytest.TempPathFactory
+):
+    root = tmp_path_factory.mktemp("store")
+    line = signed("{" + ", ".join(members))
+    path = put(Store(root), value("z"))
+    path.write_bytes(path.read_bytes() + line + b"\n")
     try:
-        record = decode_exactly(line, "a", SizeValue)
+        accepted = decode(line, SizeValue)
     except ValueError:
-        record = None
-    assert record is None
+        assert find_damaged(path) == [2]
+        Store(root).index.refresh(Store(root).folder(KEY))
+        return
+    store = Store(root)
+    expected = {"z": value("z"), accepted.image: accepted}
+    assert store.results(STAGE, KEY) == expected
+    assert store.index.summarize(store.folder(KEY)).values >= 1
+    assert find_damaged(path) == []
+    files, _ = export(store, root / "records", {STAGE.name: SizeStage})
+    assert files[0].records == 2
+    list(compact(store))
+    assert Store(root).results(STAGE, KEY) == expected
 
 
-def test_a_value_of_another_type_is_rejected():
-    with pytest.raises(ValueError, match="no record of SizeValue"):
-        decode_exactly(signed('{"image": "a", "value": {"x": 1}, "seconds": 1.0'), "a", SizeValue)
+def find_damaged(path: Path) -> list[int]:
+    """The numbers of the damaged lines of a segment."""
+    return [line.line for line in verify_segments([(path, path, None)], SizeValue).damage]
+
+
+def test_an_incomplete_last_line_is_ignored_and_counted(tmp_path: Path):
+    path = put(Store(tmp_path), value("a"), value("b"))
+    path.write_bytes(path.read_bytes()[:-3])
+    checked = verify_segments([(path, path, None)])
+    assert (checked.lines, checked.damage, checked.torn) == (1, (), 1)
+    assert verify_segments([(path, path, path.stat().st_size)]).damage[0].line == 0
+
+
+def test_a_record_of_another_stage_is_damaged(tmp_path: Path):
+    path = put(Store(tmp_path), value("a"))
+    assert verify_segments([(path, path, None)], OcrValue).damage[0].line == 1

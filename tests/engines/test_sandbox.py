@@ -119,7 +119,7 @@ def test_records_are_appended_as_the_worker_wrote_them(tmp_path: Path):
     "spoil",
     [
         lambda line: line.replace(b'{"image": "', b'{"image": "0", "image": "'),
-        lambda line: line[:-3] + b'0"}',
+        lambda line: line[:-3] + b'g"}',
         lambda line: b"",
     ],
     ids=["another image for the index", "wrong check sum", "no line"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 import time
@@ -136,9 +137,9 @@ def put_segment(shared: SharedCache, folder: str, path: Path) -> Transfer:
     except FileNotFoundError:
         return Transfer()
     content = content[: content.rfind(b"\n") + 1]
-    for number, line in enumerate(content.split(b"\n")[:-1], 1):
-        if not records.has_valid_checksum(line):
-            return Transfer(damaged=((str(path), number),))
+    for line in records.read_lines(io.BytesIO(content)):
+        if line.header is None:
+            return Transfer(damaged=((str(path), line.number),))
     if not content:
         return Transfer()
     shared.put(folder, path.name, content)

@@ -162,9 +162,12 @@ class Index(Database):
         return unfinished
 
     def _query_unfinished(self, folder: Path) -> list[tuple[int, State | None]]:
+        def read(number: int, state: int | None) -> tuple[int, State | None]:
+            return number, None if state is None else State(state)
+
         return self._query(
             folder,
-            lambda number, state: (number, None if state is None else State(state)),
+            read,
             f"SELECT {IS_SOUND}, number, state FROM chosen LEFT JOIN records "
             "ON folder = ? AND records.image = chosen.image "
             f"WHERE state IS NULL OR state != 0 OR NOT {IS_SOUND} ORDER BY number",
@@ -172,10 +175,14 @@ class Index(Database):
 
     def find_states(self, folder: Path) -> dict[int, State]:
         """The states of the selected images that have a record under a key, by position."""
+
+        def read(number: int, state: int) -> tuple[int, State]:
+            return number, State(state)
+
         return dict(
             self._query(
                 folder,
-                lambda number, state: (number, State(state)),
+                read,
                 f"SELECT {IS_SOUND}, number, state FROM chosen JOIN records "
                 "ON folder = ? AND records.image = chosen.image",
             )
@@ -202,10 +209,14 @@ class Index(Database):
 
     def count_lines(self, folder: Path) -> dict[str, tuple[int, int]]:
         """The number of current records, and of all lines, of each segment by name."""
+
+        def read(name: str, lines: int | None, current: int | None) -> tuple[str, tuple[int, int]]:
+            return str(name), (current or 0, lines or 0)
+
         return dict(
             self._query(
                 folder,
-                lambda name, lines, current: (str(name), (current or 0, lines or 0)),
+                read,
                 "SELECT true, name, lines, holding FROM segments LEFT JOIN "
                 "(SELECT segment, COUNT(*) AS holding FROM records WHERE folder = ?1 GROUP BY segment) "
                 "ON segment = id WHERE folder = ?1",

@@ -95,7 +95,7 @@ class Manifest:
             marks = ", ".join("?" * len(batch))
             yield from self._execute(f"{query} IN ({marks})", batch)
 
-    def _execute(self, query: str, values: Sequence[bytes] | Sequence[str] = ()) -> list[list[Any]]:
+    def _execute(self, query: str, values: Sequence[bytes | str] = ()) -> list[list[Any]]:
         """Select rows without their marks; those that are not as they were written are left out."""
 
         def select() -> list[sqlite3.Row]:

@@ -35,9 +35,11 @@ GLOBAL_OPTIONS = "Global options: --quiet, --debug, --help (see `ita --help`)"
 
 def install() -> None:
     """Print the help of all commands and groups in this form."""
-    TyperCommand.format_help = TyperGroup.format_help = lambda command, context, formatter: formatter.write(
-        format_help(command, context.command_path)
-    )
+
+    def write_help(command: Any, context: Any, formatter: Any) -> None:
+        formatter.write(format_help(command, context.command_path))
+
+    TyperCommand.format_help = TyperGroup.format_help = write_help  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def format_help(command: Any, path: str) -> str:

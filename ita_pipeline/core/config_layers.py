@@ -100,18 +100,24 @@ def setting_origin(path: Sequence[str]) -> str:
     for layer in reversed(read_layers()):
         value: Any = layer.sections
         for name in path:
-            value = value.get(name) if isinstance(value, Mapping) else None
+            settings: Mapping[str, Any] = value if isinstance(value, Mapping) else {}  # pyright: ignore[reportUnknownVariableType]
+            value = settings.get(name)
         if value is not None:
             is_file = Path(layer.origin).is_file()
             return f"{layer.origin}:{_find_line(Path(layer.origin), path)}" if is_file else layer.origin.split()[-1]
     return ""
 
 
+def _compose(file: Path) -> Any:
+    return yaml.compose(file.read_text("utf-8"), Loader=StrictLoader)  # pyright: ignore[reportUnknownMemberType]
+
+
 def _find_line(file: Path, path: Sequence[str]) -> int:
     """Return the line of a file on which the last of these nested names is."""
-    node, line = yaml.compose(file.read_text("utf-8"), Loader=StrictLoader), 1
+    line, node = 1, _compose(file)
     for name in path:
-        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        pairs: Any = node.value if isinstance(node, yaml.MappingNode) else ()
+        for key, value in pairs:
             if key.value == name:
                 node, line = value, key.start_mark.line + 1
                 break
@@ -143,7 +149,9 @@ def _read_layer(file: Path) -> Layer | None:
         raise unreadable_file_error(file, error) from error
     # A section of which every setting is a comment has no value.
     known = _section_names()
-    content = {name: {} if value is None and name in known else value for name, value in content.items()}
+    content: dict[str, Any] = {
+        name: {} if value is None and name in known else value for name, value in content.items()
+    }
     sections: dict[str, Any] = {name: value for name, value in content.items() if isinstance(value, dict)}
     options = {name: _read_option(name, value, file) for name, value in content.items() if name not in sections}
     for name in sections:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -35,7 +35,7 @@ class Progress(Protocol):
 class NoProgress(Progress):
     """Displays nothing and never asks to stop."""
 
-    stop_requested = False
+    stop_requested: bool = False  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
 
 
 def show_activity(text: str) -> None:
@@ -44,7 +44,7 @@ def show_activity(text: str) -> None:
 
 
 @contextmanager
-def activity(text: str) -> Iterator[None]:
+def activity(text: str) -> Generator[None]:
     """Report an activity for the time of a block."""
     show_activity(text)
     try:

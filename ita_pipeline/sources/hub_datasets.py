@@ -1,5 +1,5 @@
 # The library `datasets` has no types.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Find and load datasets of the library `datasets`: saved folders, Parquet or Arrow files, and names on the hub.
 
 Only data is read; the library runs no code of a repository.

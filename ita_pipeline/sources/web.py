@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ita_pipeline.core.remote import WEB_PROTOCOLS, RequestLimits, retry, summarize_error, without_query
@@ -126,10 +126,15 @@ class HttpFile(RandomAccessFile):
             RefusedError: the responses are of no use, or the time is over.
             OSError: no connection, or it breaks.
         """
-        from fsspec.asyn import get_loop, sync
+        from fsspec.asyn import get_loop, sync  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
         end = time.monotonic() + self.limits.file_seconds
-        return retry(lambda: sync(get_loop(), _request_until, end, self, max_bytes, headers), self.limits)
+
+        def request() -> Download:
+            download: Any = sync(get_loop(), _request_until, end, self, max_bytes, headers)
+            return download
+
+        return retry(request, self.limits)
 
 
 def _response_stamp(headers: Mapping[str, str]) -> str:

@@ -108,13 +108,10 @@ def setting_origin(path: Sequence[str]) -> str:
     return ""
 
 
-def _compose(file: Path) -> Any:
-    return yaml.compose(file.read_text("utf-8"), Loader=StrictLoader)  # pyright: ignore[reportUnknownMemberType]
-
-
 def _find_line(file: Path, path: Sequence[str]) -> int:
     """Return the line of a file on which the last of these nested names is."""
-    line, node = 1, _compose(file)
+    line = 1
+    node: Any = yaml.compose(file.read_text("utf-8"), Loader=StrictLoader)  # pyright: ignore
     for name in path:
         pairs: Any = node.value if isinstance(node, yaml.MappingNode) else ()
         for key, value in pairs:
@@ -154,7 +151,7 @@ def _read_layer(file: Path) -> Layer | None:
     }
     sections: dict[str, Any] = {name: value for name, value in content.items() if isinstance(value, dict)}
     options = {name: _read_option(name, value, file) for name, value in content.items() if name not in sections}
-    for name in sections:
+    for name in sections.keys() - set(known):
         check_section(str(name), f"{file}:{_find_line(file, (name,))}")
     return Layer(str(file), options, sections)
 
@@ -187,12 +184,12 @@ def _read_option(name: str, value: object, file: Path) -> str:
     Raises:
         UsageError: there is no such option, or its value is not a text.
     """
-    where = f"{file}:{_find_line(file, (str(name),))}"
-    if name in OPTION_NAMES:
-        if not isinstance(value, str):
-            raise UsageError(f"{where}: {name} must be a name or a path, not {value!r}", f'{name}: "…", in quotes')
+    if name in OPTION_NAMES and isinstance(value, str):
         is_folder = name in ("workspace", "data", "shared") and not is_url(value)
         return str(file.parent / Path(value).expanduser()) if is_folder else value
+    where = f"{file}:{_find_line(file, (str(name),))}"
+    if name in OPTION_NAMES:
+        raise UsageError(f"{where}: {name} must be a name or a path, not {value!r}", f'{name}: "…", in quotes')
     known = [*OPTION_NAMES, *_section_names()]
     if name in known:
         raise UsageError(f"{where}: {name} contains settings, not {value!r}", f"write {name}: {{NAME: VALUE}}")

@@ -133,7 +133,7 @@ def place_of(address: str) -> str:
         is_plain = _HOST_AND_PORT.fullmatch(parts.netloc.rpartition("@")[2]) is not None
     except ValueError:
         host, port, is_plain = "", 443, False
-    if not (host and is_plain):
+    if not (host and is_plain) or host.startswith("."):
         hint = "such as api.example.org, localhost:11434 or s3://bucket; a host that is not ASCII as xn--…"
         raise UsageError(f"{without_query(address)} names no host", hint)
     name = f"[{host}]" if ":" in host else host

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -92,10 +93,10 @@ def test_an_unknown_setting_is_refused_with_the_nearest(content: str, message: s
 def test_a_file_without_read_permission_is_named_with_a_remedy(monkeypatch: pytest.MonkeyPatch):
     write("preset: bundled\n")
 
-    def denied(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied", "ita.yaml")
+    def deny(path: object, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "open", denied)
+    monkeypatch.setattr(os, "open", deny)
     with pytest.raises(MissingError, match="cannot be read: Permission denied") as caught:
         found()
     assert caught.value.hint.startswith("chmod u+r ")

@@ -49,7 +49,17 @@ def test_the_place_of_an_address(address: str, place: str):
 
 
 @pytest.mark.parametrize(
-    "address", ["", "https://", "https://a:b:c", "http://x:99999/", "a\x1bb", "аpi.example.org", "http://[::1]80"]
+    "address",
+    [
+        "",
+        "https://",
+        "https://a:b:c",
+        "http://x:99999/",
+        "a\x1bb",
+        "аpi.example.org",
+        "http://[::1]80",
+        "http://.0",
+    ],
 )
 def test_an_address_without_a_readable_host_is_refused(address: str):
     with pytest.raises(UsageError, match="names no host"):

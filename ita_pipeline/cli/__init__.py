@@ -137,6 +137,11 @@ def _explain_system_error(error: OSError) -> tuple[str, str]:
     if isinstance(error, FileNotFoundError) and not place and not _has_working_folder():
         return "the current folder no longer exists", "change to a folder that exists: cd …"
     reason = (error.strerror or str(error)).lower()
+    if "usable temporary directory" in reason:
+        return (
+            "cannot write a temporary file: the disk is full or read-only; all finished batches are kept",
+            "free some space, or set TMPDIR to a folder that you may write to",
+        )
     problem = f"cannot access {place}: {reason}" if place else f"a file operation failed: {reason}"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         permit = f"chmod u+rwX {shlex.quote(place)}, or " if os.path.exists(place) else ""  # noqa: PTH110

@@ -178,7 +178,7 @@ def as_user_error(error: Exception, url: str) -> UserError:
     if isinstance(error, PermissionError) or lacks_credentials(error):
         hint = "credentials are taken from where the library of the file system looks: see docs/sources.md"
         return MissingError(f"{location} may not be read: {reason}", hint)
-    if is_transient(error):
+    if is_url(url) and is_transient(error):
         return MissingError(f"{location} does not answer: {reason}", "try again, or see docs/sources.md")
     return UsageError(f"{location} cannot be read: {reason}", "docs/sources.md says what can be")
 

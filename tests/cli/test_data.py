@@ -88,7 +88,7 @@ def test_imported_contexts_count_for_the_length():
 
 def test_a_missing_or_misspelled_name_is_reported():
     answer = ita_here("data", "check", "exampel")
-    assert (answer.code, answer.err.splitlines()[-1]) == (2, "hint: did you mean example?")
+    assert (answer.code, answer.err.splitlines()[-1]) == (3, "hint: did you mean example?")
     answer = ita_here("data", "check", "example", "--ignore", "leaked")
     assert (answer.code, answer.err.splitlines()[-1]) == (2, "hint: did you mean leaked-text?")
     assert ita_here("data", "stats", "snap").code == 3

@@ -57,7 +57,7 @@ def test_a_value_above_one_megabyte_is_a_failure_and_an_old_one_stays_readable()
     assert large.kind is FailureKind.RESOURCE
     assert re.fullmatch(r"the result has 1,600,1\d\d bytes, more than the 1,048,576 that .*", large.reason)
     old = Record("b", WordyValue(words=("word",) * 200_000), 1.0)
-    assert decode(encode(old), stage.value_type) == old
+    assert decode(encode(old)[:-1], stage.value_type) == old
 
 
 def test_a_stage_that_stops_postpones_the_rest_of_its_jobs():

@@ -37,7 +37,7 @@ lint: setup  ## check style, words, types, imports, stage versions and reference
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/codespell README.md docs ita_pipeline stages examples configs scripts benchmarks
+	$(BIN)/codespell README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md docs ita_pipeline stages examples configs scripts benchmarks
 	$(BIN)/pyright
 	$(BIN)/python scripts/stage_versions.py
 	$(BIN)/python scripts/reference.py --check

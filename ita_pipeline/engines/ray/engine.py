@@ -240,7 +240,7 @@ class _AdvanceOnly(NoProgress):
         self.progress = progress
 
     @property
-    def stop_requested(self) -> bool:
+    def stop_requested(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.progress.stop_requested
 
     def advance(self, stage: str, done: int) -> None:

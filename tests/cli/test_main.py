@@ -62,11 +62,8 @@ def test_every_command_has_an_example_in_its_help():
         ),
         (OSError(30, "Read-only file system", "runs"), "cannot access runs: read-only file system", "--workspace"),
         (OSError(28, "No space left on device"), "all finished batches are kept", "ita cache gc --dry-run"),
-        (
-            FileNotFoundError(2, "No usable temporary directory"),
-            "a file operation failed",
-            "fix the cause",
-        ),
+        (FileNotFoundError(2, "No usable temporary directory"), "cannot write a temporary file", "TMPDIR"),
+        (OSError(5, "Input/output error"), "a file operation failed: input/output error", "fix the cause"),
     ],
 )
 def test_an_error_of_the_operating_system_gets_a_hint(

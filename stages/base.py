@@ -10,17 +10,15 @@ A stage turns items (images, or posts) into values that are stored in a cache:
 The stage key consists of `name`, `version`, `parameters()`, `identity()` and the keys of the stages in `reads`.
 A result is fresh as long as the stage key and the item's key stay the same.
 
-The definitions follow this drawing: settings, values, results, errors, items, identity, stage. Last come helpers
-for batches of items.
+The definitions follow this drawing: settings, values, results, errors, items, identity, stage.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-# Suffixes of the image formats that are read.
 # Suffixes of image files in lower case. Downloads from Twitter end in `.jpg:large` or `.jpg_large`.
 IMAGE_SUFFIXES = frozenset(
     {
@@ -119,7 +116,7 @@ def replace_surrogates(text: str) -> str:
 
 def _require_content(text: str) -> str:
     if not text.strip():
-        raise ValueError("a label says something")
+        raise ValueError("a label must not be blank")
     return text
 
 
@@ -380,48 +377,3 @@ def guarded(work: Callable[[Item], Output], item: Item) -> Output | Failure:
         return work(item)
     except BadItemError as error:
         return error.failure
-
-
-Input = TypeVar("Input")
-
-Error = TypeVar("Error", bound=Exception)
-
-
-def batched(inputs: Iterable[Input], size: int) -> Iterator[list[Input]]:
-    """Return batches of at most `size` inputs in order, each as soon as it is complete."""
-    remaining = iter(inputs)
-    while batch := list(islice(remaining, size)):
-        yield batch
-
-
-def map_successes(
-    work: Callable[[list[Input]], Iterable[Output]], inputs: Sequence[Input | Failure]
-) -> list[Output | Failure]:
-    """Call `work` once for all inputs that are not failures, and return its outputs and the failures in order."""
-    outputs = iter(work([item for item in inputs if not isinstance(item, Failure)]))
-    return [item if isinstance(item, Failure) else next(outputs) for item in inputs]
-
-
-def run_bisected(
-    run: Callable[[Sequence[Input]], Sequence[Output]],
-    items: Sequence[Input],
-    handle_error: Callable[[Input, Error], Output],
-    error_type: type[Error],
-) -> list[Output]:
-    """Run a batch; halve a batch that raises until the item at fault is alone, and handle its error.
-
-    Raises:
-        StageError: `run` raised it. It concerns the stage, not an item, so the batch is not halved.
-    """
-    if not items:
-        return []
-    try:
-        return list(run(items))
-    except StageError:
-        raise
-    except error_type as error:
-        if len(items) == 1:
-            return [handle_error(items[0], error)]
-    middle = len(items) // 2
-    first_half = run_bisected(run, items[:middle], handle_error, error_type)
-    return first_half + run_bisected(run, items[middle:], handle_error, error_type)

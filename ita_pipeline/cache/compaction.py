@@ -30,7 +30,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.cache.validate import find_first_damage
 from ita_pipeline.core.files import sync_to_disk, write_atomically
 from ita_pipeline.core.iteration import run_parallel
-from stages.base import batched
+from stages.batching import batched
 
 
 @dataclass(frozen=True, slots=True)

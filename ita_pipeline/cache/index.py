@@ -29,7 +29,7 @@ from ita_pipeline.cache.database import (
 from ita_pipeline.cache.lineage import find_equivalents, read_merges
 from ita_pipeline.cache.records import parse_generation, read_lines
 from ita_pipeline.core.files import SETTLED_SECONDS, file_stamp, wait_until_settled
-from stages.base import batched
+from stages.batching import batched
 
 INSERT_FOLDER = "INSERT INTO folders (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id"
 

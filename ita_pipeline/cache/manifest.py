@@ -17,7 +17,7 @@ from typing import Any
 from ita_pipeline.cache.database import DATABASE_ERRORS, mark_of
 from ita_pipeline.cache.index import QUERY_SIZE, Index
 from ita_pipeline.sources.refs import Stamped
-from stages.base import batched
+from stages.batching import batched
 
 
 @dataclass(frozen=True, slots=True)

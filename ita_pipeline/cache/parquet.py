@@ -25,7 +25,8 @@ from ita_pipeline.cache.store import KeyUsage, Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.files import open_atomically
 from ita_pipeline.core.text import map_texts
-from stages.base import Failure, Stage, batched, replace_surrogates
+from stages.base import Failure, Stage, replace_surrogates
+from stages.batching import batched
 
 # Rows per row group, which is held in memory while it is written.
 ROW_GROUP_SIZE = 10_000

@@ -73,7 +73,7 @@ UNSEEN_TYPE = FindingKind(
 DUPLICATE_ID = FindingKind("duplicate-id", "ids given twice in a split", "Give every post an id of its own.")
 
 DUPLICATE_TEXT = FindingKind(
-    "duplicate-text", "texts that stand twice in a split", "They count twice. Links and capitals are not compared."
+    "duplicate-text", "texts that occur twice in a split", "They count twice. Links and capitals are not compared."
 )
 
 CONFLICT = FindingKind(
@@ -82,12 +82,12 @@ CONFLICT = FindingKind(
 
 LEAKED_TEXT = FindingKind(
     "leaked-text",
-    "texts that stand in two splits",
-    "What is scored was seen in training. Keep them in one split. Links and capitals are not compared.",
+    "texts that occur in two splits",
+    "The scored posts were seen in training. Keep them in one split. Links and capitals are not compared.",
 )
 
 LEAKED_PICTURE = FindingKind(
-    "leaked-picture", "pictures that stand in two splits", "What is scored was seen in training. Move the posts."
+    "leaked-picture", "pictures that occur in two splits", "The scored posts were seen in training. Move them."
 )
 
 MISSING_PICTURE = FindingKind(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from stages.base import Failure, FailureKind, Item, Result, Stage, StageError, Subject, run_bisected
+from stages.base import Failure, FailureKind, Item, Result, Stage, StageError, Subject
+from stages.batching import run_bisected
 
 if TYPE_CHECKING:
     from PIL.Image import Image

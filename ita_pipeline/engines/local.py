@@ -20,7 +20,8 @@ from ita_pipeline.engines.base import Interrupted, StageOutcome
 from ita_pipeline.engines.batches import Batch, check_stop, find_group_size, prepare_batch, upstream_keys
 from ita_pipeline.engines.executor import Executor, StageResults
 from ita_pipeline.sources.refs import ImageRef, ItemRef
-from stages.base import Postponed, Result, Subject, batched
+from stages.base import Postponed, Result, Subject
+from stages.batching import batched
 
 
 class StageRun:

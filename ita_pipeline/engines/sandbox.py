@@ -15,7 +15,8 @@ from ita_pipeline.engines.failures import broken_stage_error, needs_only_image, 
 from ita_pipeline.engines.process import POSTPONED, SubprocessLostError, WorkerProcess
 from ita_pipeline.sources.local import LocalFile, hash_file
 from ita_pipeline.sources.refs import ImageRef
-from stages.base import Failure, Postponed, Result, Stage, StageError, run_bisected
+from stages.base import Failure, Postponed, Result, Stage, StageError
+from stages.batching import run_bisected
 
 
 class SubprocessExecutor:

@@ -21,7 +21,8 @@ import numpy as np
 from ita_pipeline.core.files import open_atomically
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder, load_encoder, max_row_length
-from stages.base import Example, batched
+from stages.base import Example
+from stages.batching import batched
 
 Vectors: TypeAlias = np.ndarray[Any, Any]
 

@@ -18,7 +18,8 @@ from ita_pipeline.engines.executor import Executor, Job, StageJobs
 from ita_pipeline.extraction.items import decode_post_ref
 from ita_pipeline.sources.local import LocalFile, hash_file
 from ita_pipeline.sources.refs import ImageRef, ItemRef
-from stages.base import Result, Stage, Subject, Value, batched
+from stages.base import Result, Stage, Subject, Value
+from stages.batching import batched
 
 # Numbers are near each other if they differ by at most this, absolutely or relatively.
 TOLERANCE = 0.01

@@ -18,7 +18,8 @@ from ita_pipeline.core.progress import Progress
 from ita_pipeline.engines.base import Interrupted
 from ita_pipeline.sources.decode import open_image
 from ita_pipeline.sources.refs import ImageRef
-from stages.base import BadItemError, batched
+from stages.base import BadItemError
+from stages.batching import batched
 
 MAX_SIDE = 480
 

@@ -22,7 +22,8 @@ from ita_pipeline.extraction.items import make_post_ref
 from ita_pipeline.runs.predictions import PartFolder, PredictedPosts, TaggingInput
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import Run
-from stages.base import StageError, batched
+from stages.base import StageError
+from stages.batching import batched
 
 logger = logging.getLogger(__name__)
 

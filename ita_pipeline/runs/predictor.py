@@ -40,7 +40,8 @@ from ita_pipeline.ner.views import ViewEncoder, encode_posts
 from ita_pipeline.runs.plan import caption_file
 from ita_pipeline.runs.predictions import Mention, Prediction, TaggingInput, add_predictions
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunScores, ViewScores
-from stages.base import EXECUTION, Stage, StageError, batched
+from stages.base import EXECUTION, Stage, StageError
+from stages.batching import batched
 from stages.models.loading import load_pretrained, load_weights, pick_device
 
 

@@ -17,7 +17,8 @@ from typing import Protocol
 from ita_pipeline.sources.base import ImageSource
 from ita_pipeline.sources.decode import MAX_BYTES
 from ita_pipeline.sources.refs import ImageRef, Stamped, Unreadable
-from stages.base import BadItemError, batched
+from stages.base import BadItemError
+from stages.batching import batched
 
 MAX_COPIED_BYTES = 2 * 1024**3
 

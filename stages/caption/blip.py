@@ -15,7 +15,7 @@ from PIL.Image import Image
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from stages.base import batched
+from stages.batching import batched
 from stages.caption.image_text import decode_beams
 from stages.caption.schema import Caption, CaptionConfig
 from stages.models.loading import load_pretrained, load_weights, pick_device

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from PIL.Image import Image
 
-from stages.base import Failure, Identity, Item, Result, Stage, StageError, guarded, map_successes
+from stages.base import Failure, Identity, Item, Result, Stage, StageError, guarded
+from stages.batching import map_successes
 from stages.caption.schema import CHAT_PROMPT, TEMPLATE, Caption, CaptionConfig, CaptionValue, join_lines
 from stages.caption.template import build_sentence
 from stages.llm.endpoint import Endpoint

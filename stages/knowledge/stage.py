@@ -11,18 +11,8 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.base import (
-    BadItemError,
-    Identity,
-    Item,
-    Result,
-    Stage,
-    StageError,
-    Subject,
-    Value,
-    guarded,
-    map_successes,
-)
+from stages.base import BadItemError, Identity, Item, Result, Stage, StageError, Subject, Value, guarded
+from stages.batching import map_successes
 from stages.caption.schema import CaptionValue
 from stages.knowledge.prompt import Prompt, load_prompt
 from stages.knowledge.schema import KnowledgeConfig, KnowledgeValue

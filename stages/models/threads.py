@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-from stages.base import Input, Output
+from stages.batching import Input, Output
 
 _core_limit: int | None = None
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from stages.base import StageError, batched
+from stages.base import StageError
+from stages.batching import batched
 from stages.models.loading import read_model_type
 from stages.objects.hub_detectors import BatchDetector
 

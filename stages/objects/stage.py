@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from PIL.Image import Image
 
-from stages.base import Failure, Identity, Item, Stage, guarded, map_successes
+from stages.base import Failure, Identity, Item, Stage, guarded
+from stages.batching import map_successes
 from stages.models.identity import digest_json, identify
 from stages.models.libraries import OPENCV_HINT, import_library, opencv_version, package_version
 from stages.models.loading import pick_device

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
-from stages.base import StageError, batched
+from stages.base import StageError
+from stages.batching import batched
 from stages.models.identity import is_folder
 from stages.models.loading import fetch_file, pick_device, read_config, require_weights, wrap_load_errors
 from stages.objects.attributes import find_likeliest_kind, load_kinds

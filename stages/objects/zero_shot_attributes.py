@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from PIL.Image import Image
 
-from stages.base import StageError, batched
+from stages.base import StageError
+from stages.batching import batched
 from stages.models.loading import load_pretrained, load_weights, pick_device
 from stages.objects.attributes import load_attribute_list
 from stages.objects.hub_detectors import pad_elongated

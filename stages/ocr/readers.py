@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from stages.base import run_bisected
+from stages.batching import run_bisected
 from stages.ocr.line_crops import LineCrop, crop_line
 from stages.ocr.schema import Word
 from stages.ocr.tesseract import ArithmeticCrashError

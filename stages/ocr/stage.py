@@ -16,7 +16,8 @@ from typing import Any
 
 from PIL.Image import Image
 
-from stages.base import BadItemError, Failure, Identity, Item, Stage, StageError, batched, guarded, map_successes
+from stages.base import BadItemError, Failure, Identity, Item, Stage, StageError, guarded
+from stages.batching import batched, map_successes
 from stages.models.libraries import opencv_version
 from stages.models.threads import count_cores
 from stages.ocr.rapidocr import RapidReader, identify_rapidocr

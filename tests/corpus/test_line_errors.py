@@ -9,10 +9,10 @@ from ita_pipeline.corpus.line_errors import REFUSED, LineError, LineErrorKind, r
 
 @pytest.mark.parametrize("kind", LineErrorKind)
 def test_only_what_a_reader_cannot_repair_is_raised(kind: LineErrorKind):
-    error = LineError(kind, "posts.txt", 3, "it is wrong", "mend it")
+    error = LineError(kind, "posts.txt", 3, "bad tag", "use B-PER")
     if kind not in REFUSED:
         raise_unless_tolerated(error)
         return
-    with pytest.raises(LineError, match=r"posts\.txt, line 3: it is wrong") as caught:
+    with pytest.raises(LineError, match=r"posts\.txt, line 3: bad tag") as caught:
         raise_unless_tolerated(error)
-    assert caught.value.hint == "mend it"
+    assert caught.value.hint == "use B-PER"

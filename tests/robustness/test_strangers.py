@@ -1,4 +1,4 @@
-"""Tests of runs, presets and folders from somebody else: they cannot consent, name a key, or have anything sent."""
+"""Untrusted runs, presets and folders cannot give consent, name an API key, or cause anything to be sent."""
 
 from __future__ import annotations
 

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated
 
 import pytest
 from pydantic import ValidationError
 
-from stages.base import (
-    EXECUTION,
-    SEMANTIC,
-    BadItemError,
-    Failure,
-    FailureKind,
-    Item,
-    StageConfig,
-    Value,
-    batched,
-    guarded,
-    map_successes,
-)
+from stages.base import EXECUTION, SEMANTIC, BadItemError, Failure, FailureKind, Item, StageConfig, Value, guarded
 
 
 class Example(StageConfig):
@@ -81,35 +68,3 @@ def test_an_error_of_the_program_passes_through():
     item = Item(key="", name="", decode=lambda: pytest.fail("not needed"))
     with pytest.raises(ZeroDivisionError):
         guarded(work, item)
-
-
-FAILURE = Failure(kind=FailureKind.PERMANENT, reason="broken")
-
-
-def test_all_batches_but_the_last_have_the_size():
-    assert list(batched(range(5), 2)) == [[0, 1], [2, 3], [4]]
-    assert list(batched([], 2)) == []
-
-
-def test_a_batch_takes_no_more_inputs_than_it_needs():
-    taken: list[int] = []
-
-    def numbers() -> Iterator[int]:
-        for number in range(4):
-            taken.append(number)
-            yield number
-
-    assert next(batched(numbers(), 2)) == [0, 1]
-    assert taken == [0, 1]
-
-
-def test_failures_keep_their_positions():
-    calls: list[list[int]] = []
-
-    def double(numbers: list[int]) -> list[int]:
-        calls.append(numbers)
-        return [2 * number for number in numbers]
-
-    assert map_successes(double, [1, FAILURE, 3]) == [2, FAILURE, 6]
-    assert map_successes(double, [FAILURE]) == [FAILURE]
-    assert calls == [[1, 3], []]

@@ -120,7 +120,7 @@ def _read_rows(rows: Any, columns: _Columns, split: str, folder: Path) -> Iterat
 
 
 def _name_images(row: Mapping[str, Any], columns: _Columns, split: str, number: int) -> Iterator[tuple[str, Any]]:
-    """The encoded images of a row, of which there may be several, each with a name."""
+    """The names and encoded bytes of all images of a row."""
     content = row[columns.image] if columns.image else None
     if isinstance(content, list):
         yield from ((f"{split}-{number}-{n}", one) for n, one in enumerate(content, 1) if one is not None)

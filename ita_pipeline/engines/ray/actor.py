@@ -32,7 +32,8 @@ from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.ray.cluster import ActorResources
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.sources.refs import ItemRef
-from stages.base import Failure, Postponed, Result, Stage, StageError, batched
+from stages.base import Failure, Postponed, Result, Stage, StageError
+from stages.batching import batched
 from stages.models.threads import limit_cores
 
 # The results of stages by stage and item.

@@ -26,7 +26,8 @@ from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.ray.actor import ActorConfig, ActorTask, BatchReport, StageSpec, run_tasks
 from ita_pipeline.engines.ray.cluster import ActorResources, RayPool, connect, divide_cluster, require_ray
 from ita_pipeline.engines.sandbox import SubprocessExecutor
-from stages.base import Failure, Postponed, Subject, batched
+from stages.base import Failure, Postponed, Subject
+from stages.batching import batched
 from stages.models.threads import limit_cores
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ita_pipeline.corpus.posts import Span
-from stages.base import Frozen, batched
+from stages.base import Frozen
+from stages.batching import batched
 
 # Right, predicted and gold mentions of each post, (posts, 3).
 Counts = np.ndarray[tuple[int, int], np.dtype[np.float64]]

@@ -8,7 +8,7 @@ from typing import Any
 
 from ita_pipeline.ner.tags import TagScheme
 from ita_pipeline.ner.views import EncodedPost, collate, word_mask
-from stages.base import batched
+from stages.batching import batched
 
 # Posts are sorted by length within pools of this many batches: more save little padding and mix less.
 POOL_BATCHES = 50

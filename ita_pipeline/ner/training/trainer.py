@@ -40,7 +40,7 @@ from ita_pipeline.ner.training.optimizer import (
     restore_random_state,
     unique_weights,
 )
-from stages.base import batched
+from stages.batching import batched
 
 logger = logging.getLogger(__name__)
 

@@ -40,12 +40,13 @@ def gradients(found: TaggerTrainer) -> tuple[dict[str, float] | None, list[torch
 
 
 @pytest.mark.parametrize(
-    ("units", "precision", "told"), [({}, "bf16", True), ({"amx_bf16": True}, "bf16", False), ({}, "fp32", False)]
+    ("units", "precision", "logged"),
+    [({}, "bf16", True), ({"amx_bf16": True}, "bf16", False), ({}, "fp32", False)],
 )
 def test_bf16_on_a_processor_without_units_for_it_is_reported(
     units: dict[str, bool],
     precision: str,
-    told: bool,
+    logged: bool,
     encoder_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -53,7 +54,7 @@ def test_bf16_on_a_processor_without_units_for_it_is_reported(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False, **units})
     with logged_messages() as messages:
         trainer(encoder_folder, tmp_path / "a", QUICK.model_copy(update={"precision": precision}))
-    assert any("no bf16 units" in message for message in messages) is told
+    assert any("no bf16 units" in message for message in messages) is logged
 
 
 def test_in_bf16_the_encoder_rounds_and_weights_and_gradients_do_not(encoder_folder: Path, tmp_path: Path):

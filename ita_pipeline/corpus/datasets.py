@@ -140,8 +140,8 @@ def load_dataset(
     partial = sum(span.partial for posts in parsed.values() for one in posts for span in one.post.gold or ())
     if partial:
         notes.append(
-            f"{partial} mentions begin or end inside a word, so they cannot be learned and count as missed "
-            f"(ita data check {name} lists them)"
+            f"mentions that begin or end inside a word: {partial}; they are not learned and count as missed "
+            f"(list them with ita data check {name})"
         )
     files = PictureFiles(folder, tuple(card.images))
     splits = {split: tuple(files.complete(one.post) for one in posts) for split, posts in parsed.items()}

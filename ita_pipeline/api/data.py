@@ -145,16 +145,17 @@ def check(
     errors: list[LineError] = []
     workspace = Workspace(options.workspace)
     dataset = load_dataset(name, training.data, workspace.data, errors.append)
-    findings = [*checks.check_lines(errors), *checks.check_posts(dataset.splits)]
-    findings += checks.check_images(dataset.splits, _check_images(dataset, workspace))
-    notes = list(dataset.notes)
+    splits = dataset.splits
+    findings = [*checks.check_lines(errors), *checks.check_trainable(splits), *checks.check_posts(splits)]
+    findings += checks.check_images(splits, _check_images(dataset, workspace))
+    notes = [*dataset.notes, *checks.describe_rare_types(splits)]
     try:
-        findings += checks.check_lengths(dataset.splits, _length_measure(dataset, options, training, notes))
+        findings += checks.check_lengths(splits, _length_measure(dataset, options, training, notes))
     except StageError as error:
         notes.append(f"lengths were not checked: {error}" + (f" ({error.hint})" if error.hint else ""))
     if any(error.kind in REFUSED for error in errors):
         notes.append("lines that cannot be read were skipped by the other checks; fix them and check again")
-    counts = {split: len(posts) for split, posts in dataset.splits.items()}
+    counts = {split: len(posts) for split, posts in splits.items()}
     findings = [finding for finding in findings if finding.kind.name not in ignore]
     return Checked(dataset.name, counts, tuple(findings), tuple(notes))
 

@@ -82,7 +82,7 @@ def check(
     workspace: opts.WorkspaceFolder = Path(),
     as_json: opts.AsJson = False,
 ) -> None:
-    """Find bad tags, leakage between splits, duplicates, missing pictures and contexts that are too long.
+    """Find what training refuses, leaks between splits, duplicates, missing pictures and contexts that are cut.
 
     Exits with 1 if there are findings.
 
@@ -105,7 +105,8 @@ def _format_check(result: api.data.Checked, max_findings: int) -> str:
     sizes = ", ".join(f"{split} {count}" for split, count in result.posts.items())
     lines = [f"{result.dataset}: {format_count(sum(result.posts.values()), 'post')} ({sizes})"]
     for kind, findings in result.by_kind.items():
-        lines += ["", f"{kind.name}: {len(findings)} {kind.title}", f"  {kind.advice}"]
+        title = format_count(len(findings), kind.one, kind.several)
+        lines += ["", f"{kind.name}: {title}", f"  {kind.advice}"]
         lines += [f"  - {item.where}: {item.what}" for item in findings[:max_findings]]
         if len(findings) > max_findings:
             lines.append(f"  - and {len(findings) - max_findings} more; --all shows them")

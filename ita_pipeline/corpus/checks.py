@@ -6,7 +6,7 @@ No function opens an image or loads a model; the caller provides the content of 
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,98 +19,151 @@ Splits = Mapping[str, Sequence[Post]]
 
 @dataclass(frozen=True, slots=True)
 class FindingKind:
-    """A kind of finding: its name in JSON and in `--ignore`, its title, and what it means or what to do."""
+    """A kind of finding: its name in JSON and in `--ignore`, a title for one and for several, and what to do."""
 
     name: str
-    title: str
+    one: str
+    several: str
     advice: str
 
 
-BAD_TAG = FindingKind("bad-tag", "tags that are none", "Training refuses the file. Tags are O, B-TYPE and I-TYPE.")
+BAD_TAG = FindingKind(
+    "bad-tag", "invalid tag", "invalid tags", "Training refuses the file. Tags are O, B-TYPE and I-TYPE."
+)
 
 CONTEXT_TAG = FindingKind(
     "context-tag",
+    "word of a context among the words of tweets",
     "words of contexts among the words of tweets",
-    "Training refuses the file. Take tweets and contexts apart: ita data import FILE --to FOLDER",
+    "Training refuses the file. Separate tweets and contexts: ita data import FILE --to FOLDER",
 )
 
-MISSING_TAG = FindingKind("missing-tag", "words without a tag", "Their posts count as not labelled. Write O.")
+MISSING_TAG = FindingKind(
+    "missing-tag", "word without a tag", "words without a tag", "Their posts count as unlabeled. Write O."
+)
 
 BAD_LINE = FindingKind(
-    "bad-line", "lines that cannot be read", "Training refuses the file. Correct or remove them."
+    "bad-line", "invalid line", "invalid lines", "Training refuses the file. Correct or remove them."
 )
 
 ORPHAN_TAG = FindingKind(
     "orphan-tag",
+    "I- tag that continues no mention",
     "I- tags that continue no mention",
     "Each is read as the start of a mention, as UMT and ITA do. Scores that ignore them are not comparable.",
 )
 
 PARTIAL_MENTION = FindingKind(
     "partial-mention",
+    "mention that begins or ends inside a word",
     "mentions that begin or end inside a word",
     "Tags cannot express them: they are not learned, and count as missed. Correct the offsets, or accept it.",
 )
 
 OVERLAPPING_MENTION = FindingKind(
     "overlapping-mention",
+    "mention that overlaps another mention",
     "mentions that overlap another mention",
     "Tags can express only the longest of them. All of them count when scoring.",
 )
 
-EMPTY_POST = FindingKind("empty-post", "posts without a word", "Nothing can be found in them. Remove them.")
+EMPTY_SPLIT = FindingKind(
+    "empty-split",
+    "split without posts",
+    "splits without posts",
+    "Training needs posts in train, dev and test. Name the split of each post, or add the missing file.",
+)
+
+EMPTY_POST = FindingKind(
+    "empty-post", "post without words", "posts without words", "Nothing can be found in them. Remove them."
+)
 
 UNLABELLED = FindingKind(
-    "unlabelled-post", "posts without labels beside labelled ones", "Training refuses the split. Label them all."
+    "unlabelled-post",
+    "post or split without labels",
+    "posts or splits without labels",
+    "Training refuses the dataset. Give each post its mentions, an empty list where there are none.",
+)
+
+NO_MENTION = FindingKind(
+    "no-mention",
+    "split without mentions",
+    "splits without mentions",
+    "Training refuses it: there is nothing to learn.",
 )
 
 UNSEEN_TYPE = FindingKind(
     "unseen-type",
-    "types that train never shows",
+    "type that train lacks",
+    "types that train lacks",
     "They cannot be learned. Correct the spelling, or rename them in the card.",
 )
 
-DUPLICATE_ID = FindingKind("duplicate-id", "ids given twice in a split", "Give every post an id of its own.")
+DUPLICATE_ID = FindingKind(
+    "duplicate-id", "repeated id in a split", "repeated ids in a split", "Give every post an id of its own."
+)
 
 DUPLICATE_TEXT = FindingKind(
-    "duplicate-text", "texts that occur twice in a split", "They count twice. Links and capitals are not compared."
+    "duplicate-text",
+    "text that occurs twice in a split",
+    "texts that occur twice in a split",
+    "They count twice. Links and capitals are not compared.",
 )
 
 CONFLICT = FindingKind(
-    "conflicting-labels", "same words, other labels", "One of the two is wrong, or the picture decides."
+    "conflicting-labels",
+    "repeated text with other labels",
+    "repeated texts with other labels",
+    "One of the two is wrong, or the picture decides.",
 )
 
 LEAKED_TEXT = FindingKind(
     "leaked-text",
+    "text that occurs in two splits",
     "texts that occur in two splits",
     "The scored posts were seen in training. Keep them in one split. Links and capitals are not compared.",
 )
 
 LEAKED_PICTURE = FindingKind(
-    "leaked-picture", "pictures that occur in two splits", "The scored posts were seen in training. Move them."
+    "leaked-picture",
+    "picture that occurs in two splits",
+    "pictures that occur in two splits",
+    "The scored posts were seen in training. Move them.",
 )
 
 MISSING_PICTURE = FindingKind(
-    "missing-picture", "pictures that are not there", "Their posts are read without what the picture says."
+    "missing-picture", "missing picture", "missing pictures", "Their posts are read without the picture's contexts."
 )
 
-BAD_PICTURE = FindingKind("bad-picture", "files that are no readable picture", "Replace or remove them.")
+BAD_PICTURE = FindingKind(
+    "bad-picture",
+    "file that is not a readable picture",
+    "files that are not readable pictures",
+    "Replace or remove them.",
+)
 
 LONG_POST = FindingKind(
-    "long-post", "posts longer than the encoder reads", "They are read in windows, and their contexts are left out."
+    "long-post",
+    "post longer than the encoder's input",
+    "posts longer than the encoder's input",
+    "They are read in windows, and their contexts are left out.",
 )
 
 TRIMMED = FindingKind(
     "trimmed-context",
-    "contexts longer than the encoder has room for",
-    "They are cut at the end. Fewer: --set contexts.objects=10 --set contexts.words=50",
+    "context longer than the remaining input of the encoder",
+    "contexts longer than the remaining input of the encoder",
+    "They are cut at the end. To shorten them: --set contexts.objects=10 --set contexts.words=50",
 )
 
 KINDS = (
-    BAD_TAG, CONTEXT_TAG, MISSING_TAG, BAD_LINE, ORPHAN_TAG, PARTIAL_MENTION, OVERLAPPING_MENTION, EMPTY_POST,
-    UNLABELLED, UNSEEN_TYPE, DUPLICATE_ID, DUPLICATE_TEXT, CONFLICT, LEAKED_TEXT, LEAKED_PICTURE, MISSING_PICTURE,
-    BAD_PICTURE, LONG_POST, TRIMMED,
+    BAD_TAG, CONTEXT_TAG, MISSING_TAG, BAD_LINE, ORPHAN_TAG, PARTIAL_MENTION, OVERLAPPING_MENTION, EMPTY_SPLIT,
+    EMPTY_POST, UNLABELLED, NO_MENTION, UNSEEN_TYPE, DUPLICATE_ID, DUPLICATE_TEXT, CONFLICT, LEAKED_TEXT,
+    LEAKED_PICTURE, MISSING_PICTURE, BAD_PICTURE, LONG_POST, TRIMMED,
 )  # fmt: skip
+
+FEW_MENTIONS = 10
+"""A type with fewer mentions in train is one that a tagger learns badly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,16 +214,36 @@ def check_lines(errors: Iterable[LineError]) -> Iterator[Finding]:
         yield Finding(kinds[error.kind], error.reason, file=error.file, line=error.line)
 
 
+def check_trainable(splits: Splits) -> Iterator[Finding]:
+    """Find what makes training impossible: splits without posts, posts without labels, nothing to learn."""
+    for split in ("train", "dev", "test"):
+        posts = splits.get(split, ())
+        unlabeled = [post for post in posts if post.gold is None]
+        if not posts:
+            yield Finding(EMPTY_SPLIT, "no posts", split)
+        elif len(unlabeled) == len(posts):
+            yield Finding(UNLABELLED, "no post has labels", split)
+        else:
+            yield from (Finding(UNLABELLED, "no labels", split, post.id) for post in unlabeled)
+            if split == "train" and not any(post.gold for post in posts):
+                yield Finding(NO_MENTION, "no post has a mention", split)
+
+
+def describe_rare_types(splits: Splits) -> list[str]:
+    """Describe the types with fewer than `FEW_MENTIONS` mentions in train."""
+    counts = Counter(span.type for post in splits.get("train", ()) for span in post.gold or ())
+    rare = [f"{name} {count}" for name, count in sorted(counts.items()) if count < FEW_MENTIONS]
+    return [
+        f"types with fewer than {FEW_MENTIONS} mentions in train, too few to learn well: {', '.join(rare)}"
+    ] * bool(rare)
+
+
 def check_posts(splits: Splits) -> Iterator[Finding]:
-    """Posts without words or labels, with unseen types, or with the id or text of another post."""
-    # A dataset without any label is one for prediction.
-    has_labels = any(post.gold is not None for posts in splits.values() for post in posts)
+    """Posts without words, with unseen types, or with the id or text of another post."""
     for split, posts in splits.items():
         for post in posts:
             if not post.words:
                 yield Finding(EMPTY_POST, "no word", split, post.id)
-            if has_labels and post.gold is None:
-                yield Finding(UNLABELLED, "no labels", split, post.id)
     yield from _find_unseen_types(splits)
     yield from _find_duplicates(splits)
     yield from _find_leaks(LEAKED_TEXT, splits, lambda post: [(fingerprint(post), post.text)])
@@ -209,7 +282,7 @@ def _find_unseen_types(splits: Splits) -> Iterator[Finding]:
                 if span.type not in known:
                     unseen.setdefault(span.type, post)
         for name, post in unseen.items():
-            yield Finding(UNSEEN_TYPE, f"{name} is no type of train", split, post.id)
+            yield Finding(UNSEEN_TYPE, f"train has no mention of type {name}", split, post.id)
 
 
 def _find_duplicates(splits: Splits) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.core.config import config_files, find_config, merge_settings, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.progress import Notes
+from ita_pipeline.corpus import checks
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
 from ita_pipeline.corpus.posts import PostWithContexts
@@ -139,16 +140,11 @@ class RunInputs:
         return digest(self.components)
 
 
-def check_trainable(dataset: Dataset) -> None:
-    """Raise `UsageError` if a split is empty or one of its posts has no labels."""
-    for name in ("train", "dev", "test"):
-        hint = "give each post its mentions, an empty list where there are none"
-        if not dataset.require_labels(name, hint):
-            raise UsageError(f"dataset {dataset.name} has no {name} posts", "training needs train, dev and test")
-    if not any(span for post in dataset.splits["train"] for span in post.gold or ()):
-        raise UsageError(
-            f"dataset {dataset.name} has no mention to learn from in train", f"ita data check {dataset.name}"
-        )
+def refuse_untrainable(dataset: Dataset) -> None:
+    """Raise `UsageError` for the first finding of `checks.check_trainable`."""
+    for finding in checks.check_trainable(dataset.splits):
+        problem = f"dataset {dataset.name} cannot be trained on: {finding.where}: {finding.what}"
+        raise UsageError(problem, f"{finding.kind.advice} All problems: ita data check {dataset.source}")
 
 
 def plan_training(
@@ -160,7 +156,7 @@ def plan_training(
         UserError: the dataset, one of its files or a setting is missing or wrong.
         StageError: a model or tool is missing.
     """
-    check_trainable(dataset)
+    refuse_untrainable(dataset)
     settings = training_settings(dataset.card, preset, options.changes.get("training", {}), training)
     encoder = find_encoder(training.encoder or preset.encoder)
     contexts = plan_dataset_contexts(dataset, preset, options, training, store)

@@ -44,6 +44,17 @@ def test_a_clean_dataset_has_exit_code_0():
     assert answer.out.endswith("clean: no problems found\n")
 
 
+def test_what_training_refuses_is_not_clean():
+    Path("mine").mkdir()
+    Path("mine/tweets.jsonl").write_text('{"text": "hi Kim", "split": "train"}\n{"text": "so", "split": "test"}\n')
+    answer = ita_here("data", "check", "mine", *BUNDLED)
+    assert (answer.code, answer.out.splitlines()[-1]) == (1, "found: 1 empty-split, 2 unlabelled-post")
+    refused = ita_here("train", "--dataset", "mine", *BUNDLED)
+    assert refused.code == 2
+    assert "cannot be trained on: train: no post has labels" in refused.err
+    assert "ita data check mine" in refused.err
+
+
 def test_findings_have_their_place_and_exit_code_1():
     folder = twitter(
         Path("data/twitter15"),
@@ -56,7 +67,7 @@ def test_findings_have_their_place_and_exit_code_1():
     answer = ita_here("data", "check", "twitter15", *BUNDLED)
     assert answer.code == 1
     for line in [
-        "bad-tag: 1 tags that are none",
+        "bad-tag: 1 invalid tag",
         "  - data/twitter15/train.txt, line 6: 'PERSON' is no BIO tag",
         "  - data/twitter15/test.txt, line 702: I-LOC of 'here' continues no mention",
         "  - dev, post 1: as post 1 of train: ada spoke",
@@ -83,7 +94,7 @@ def test_imported_contexts_count_for_the_length():
     ignored = [part for kind in ("missing-picture", "leaked-text", "leaked-picture") for part in ("--ignore", kind)]
     answer = ita_here("data", "check", "twitter15", *BUNDLED, *ignored)
     assert answer.code == 1
-    assert "trimmed-context: 3 contexts longer than the encoder has room for" in answer.out
+    assert "trimmed-context: 3 contexts longer than the remaining input of the encoder" in answer.out
 
 
 def test_a_missing_or_misspelled_name_is_reported():

@@ -50,7 +50,7 @@ PROGRAM = str(Path(sys.executable).parent / "ita")
             "ocr.page_mode must be 'lines', or less than or equal to 13, not 99",
             "ita config show --origin",
         ),
-        (["train", "--dataset", "bare", *BUNDLED], 2, "no mention to learn from", "ita data check bare"),
+        (["train", "--dataset", "bare", *BUNDLED], 2, "train: no post has a mention", "ita data check bare"),
         (["status", "exmple"], 3, "there is no dataset exmple", "did you mean example?"),
         (["why", "gone.jpg"], 3, "there is no picture gone.jpg", "ita why FILE"),
         (["train", "--dataset", "snap"], 3, "dataset snap: its files", "get them from"),

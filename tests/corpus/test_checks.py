@@ -62,10 +62,32 @@ def test_a_type_that_train_lacks_is_reported_once_per_split():
     assert of_posts(train=[make_post("c", "3", Span(0, 1, "PER"))], test=test) == [("unseen-type", "test", "1")]
 
 
-def test_unlabeled_posts_are_reported_only_beside_labeled_ones():
-    bare = replace(make_post("a", "1"), gold=None)
-    assert of_posts(train=[bare], test=[replace(make_post("b", "2"), gold=None)]) == []
-    assert of_posts(train=[bare], test=[make_post("b", "2")]) == [("unlabelled-post", "train", "1")]
+def test_what_training_refuses_is_found():
+    labeled, bare = make_post("Ada", "1", Span(0, 1, "PER")), replace(make_post("a", "2"), gold=None)
+
+    def trainable(**splits: list[Post]) -> list[tuple[str, str, str]]:
+        return names(list(checks.check_trainable(splits)))
+
+    assert trainable(train=[labeled], dev=[labeled], test=[make_post("b", "3")]) == []
+    assert trainable(train=[labeled], test=[labeled]) == [("empty-split", "dev", "")]
+    assert trainable(train=[labeled, bare], dev=[labeled], test=[labeled]) == [("unlabelled-post", "train", "2")]
+    assert trainable(train=[bare], dev=[bare], test=[]) == [
+        ("unlabelled-post", "train", ""),
+        ("unlabelled-post", "dev", ""),
+        ("empty-split", "test", ""),
+    ]
+    assert trainable(train=[make_post("b", "3")], dev=[labeled], test=[labeled]) == [("no-mention", "train", "")]
+
+
+def test_types_with_few_mentions_in_train_are_described():
+    often = [make_post("Ada", str(number), Span(0, 1, "PER")) for number in range(10)]
+    rare = make_post("Bo in Rome", "x", Span(0, 1, "DOG"), Span(2, 3, "LOC"))
+    (line,) = checks.describe_rare_types({"train": [*often, rare], "dev": [rare]})
+    assert line.endswith(": DOG 1, LOC 1")
+    assert checks.describe_rare_types({"train": often}) == checks.describe_rare_types({}) == []
+
+
+def test_posts_without_words_are_found():
     assert of_posts(train=[make_post("", "1"), make_post("", "2")]) == [
         ("empty-post", "train", "1"),
         ("empty-post", "train", "2"),

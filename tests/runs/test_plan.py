@@ -11,7 +11,7 @@ from ita_pipeline.corpus.datasets import Dataset, DatasetCard
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.extraction.presets import load_preset
 from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
-from ita_pipeline.runs.plan import COMPONENT_CAUSES, TrainOptions, check_trainable, training_settings
+from ita_pipeline.runs.plan import COMPONENT_CAUSES, TrainOptions, refuse_untrainable, training_settings
 from ita_pipeline.runs.run import run_components
 
 ALONE = {"text": 0.0, "context": 1.0, "alignment": 0.0}
@@ -104,16 +104,16 @@ def dataset(**splits: tuple[Post, ...]) -> Dataset:
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
-        ({"train": (LABELED,), "dev": (LABELED,)}, "has no test posts"),
-        ({"train": (), "dev": (LABELED,), "test": (LABELED,)}, "has no train posts"),
-        ({"train": (LABELED,), "dev": (UNLABELED,), "test": (LABELED,)}, "post 2 of dev is not labelled"),
-        ({"train": (NO_MENTION,), "dev": (LABELED,), "test": (LABELED,)}, "no mention to learn from"),
+        ({"train": (LABELED,), "dev": (LABELED,)}, "test: no posts"),
+        ({"train": (), "dev": (LABELED,), "test": (LABELED,)}, "train: no posts"),
+        ({"train": (LABELED,), "dev": (UNLABELED,), "test": (LABELED,)}, "dev: no post has labels"),
+        ({"train": (NO_MENTION,), "dev": (LABELED,), "test": (LABELED,)}, "train: no post has a mention"),
     ],
 )
 def test_a_dataset_that_cannot_be_trained_on_is_refused(splits: dict[str, tuple[Post, ...]], message: str):
     with pytest.raises(UsageError, match=message):
-        check_trainable(dataset(**splits))
+        refuse_untrainable(dataset(**splits))
 
 
 def test_a_labeled_dataset_is_accepted():
-    check_trainable(dataset(train=(LABELED,), dev=(NO_MENTION,), test=(NO_MENTION,)))
+    refuse_untrainable(dataset(train=(LABELED,), dev=(NO_MENTION,), test=(NO_MENTION,)))

@@ -146,14 +146,14 @@ LONG_POST = FindingKind(
     "long-post",
     "post longer than the encoder's input",
     "posts longer than the encoder's input",
-    "They are read in windows, and their contexts are left out.",
+    "They are read in overlapping windows, each with all contexts, which takes longer.",
 )
 
 TRIMMED = FindingKind(
     "trimmed-context",
-    "context longer than the remaining input of the encoder",
-    "contexts longer than the remaining input of the encoder",
-    "They are cut at the end. To shorten them: --set contexts.objects=10 --set contexts.words=50",
+    "context longer than its part of the encoder's input",
+    "contexts longer than their part of the encoder's input",
+    "They are cut at the end, though not below half of the input. To shorten them: --set contexts.words=50",
 )
 
 KINDS = (

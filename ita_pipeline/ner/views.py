@@ -1,8 +1,9 @@
 """Views as the encoder's input: T is the tweet alone, I+T is the tweet followed by its contexts.
 
 A view is one or more rows of sub-tokens, `[CLS] words [SEP] context [SEP] context [SEP]`, and for each word the row
-and column of its first sub-token. Words are never cut: a tweet that is longer than the encoder's rows is encoded in
-overlapping windows. Contexts are cut at the end of the row, reserved contexts last; the sub-tokens cut are counted.
+and column of its first sub-token. Words are never cut: a tweet that does not fit beside its contexts is encoded in
+overlapping windows, each with all the contexts. Contexts have the room that the tweet leaves, but at least half of
+a row. Longer ones are cut at the end, reserved contexts last; the sub-tokens cut are counted.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class ViewEncoder:
 
     def __init__(self, tokenizer: Any, max_length: int, word_shapes: bool = False) -> None:
         self.tokenizer, self.word_shapes = tokenizer, word_shapes
-        self.capacity = max_length - 2
+        self.max_length, self.capacity = max_length, max_length - 2
         self.start = start_token_id(tokenizer)
         # The reference code puts </s> or [SEP] before each context (KB-NER, flair/embeddings.py).
         self.separator = separator_token_id(tokenizer)
@@ -81,20 +82,33 @@ class ViewEncoder:
         shapes = [classify_word(words[owner]) for owner in owners] if self.word_shapes else []
         first = {owner: position for position, owner in reversed(list(enumerate(owners)))}
         starts = [first.get(word) for word in range(len(words))]
+        tail, tail_shapes, trimmed = self._join_contexts(contexts, self.capacity - len(ids))
+        width = self.capacity - len(tail)
+        begins = divide_into_windows(len(ids), width)
+        rows = tuple((self.start, *ids[begin : begin + width], self.separator, *tail) for begin in begins)
+        row_shapes = tuple(
+            (WordShape.NONE, *shapes[begin : begin + width], WordShape.NONE, *tail_shapes) for begin in begins
+        )
+        positions = tuple(
+            VANISHED if start is None else _find_position(start, begins, width, len(ids)) for start in starts
+        )
+        return View(rows, positions, trimmed, row_shapes if self.word_shapes else ())
+
+    def _join_contexts(self, contexts: Sequence[str], room: int) -> tuple[list[int], list[WordShape], int]:
+        """The end of each row, with a separator behind each context; its shapes; and the number of sub-tokens cut.
+
+        `room` is what the tweet leaves of a row. The contexts get at least half of the row if they need it.
+        """
         encoded_contexts = [self.encode_context(text) for text in contexts]
         lengths = [len(context_ids) for context_ids, _ in encoded_contexts]
-        if len(ids) > self.capacity:
-            return self._encode_windows(ids, shapes, starts, sum(lengths))
-        row = [self.start, *ids, self.separator]
-        row_shapes = [WordShape.NONE, *shapes, WordShape.NONE]
-        allocated = allocate_subtokens(contexts, lengths, self.capacity + 1 - len(row))
+        allocated = allocate_subtokens(contexts, lengths, max(room, self.capacity // 2) - 1)
+        tail: list[int] = []
+        tail_shapes: list[WordShape] = []
         for (context_ids, context_shapes), length in zip(encoded_contexts, allocated, strict=True):
             if length:
-                row += [*context_ids[:length], self.separator]
-                row_shapes += [*context_shapes[:length], WordShape.NONE]
-        positions = tuple(VANISHED if start is None else (0, start + 1) for start in starts)
-        trimmed = sum(lengths) - sum(allocated)
-        return View((tuple(row),), positions, trimmed, (tuple(row_shapes),) if self.word_shapes else ())
+                tail += [*context_ids[:length], self.separator]
+                tail_shapes += [*context_shapes[:length], WordShape.NONE]
+        return tail, tail_shapes, sum(lengths) - sum(allocated)
 
     def encode_context(self, text: str) -> tuple[list[int], list[WordShape]]:
         """Sub-token ids of a context, and with `word_shapes` the shapes of their words."""
@@ -104,27 +118,22 @@ class ViewEncoder:
         spans = [encoded.word_to_chars(owner) for owner in encoded.word_ids()]
         return encoded["input_ids"], [classify_word(text[span.start : span.end]) for span in spans]
 
-    def _encode_windows(
-        self, ids: Sequence[int], shapes: Sequence[WordShape], starts: Sequence[int | None], trimmed: int
-    ) -> View:
-        """Windows that overlap by half. Each word is read in the window whose edges are farthest from it."""
-        half = self.capacity // 2
-        begins = list(range(0, max(1, len(ids) - half), max(1, half)))
-        windows = [ids[begin : begin + self.capacity] for begin in begins]
-        rows = tuple((self.start, *window, self.separator) for window in windows)
-        row_shapes = tuple(
-            (WordShape.NONE, *shapes[begin : begin + self.capacity], WordShape.NONE) for begin in begins
-        )
 
-        def find_position(start: int | None) -> tuple[int, int]:
-            if start is None:
-                return VANISHED
-            offsets = [start - begin for begin in begins]
-            candidates = [n for n, window in enumerate(windows) if 0 <= offsets[n] < len(window)]
-            best = max(candidates, key=lambda n: min(offsets[n], len(windows[n]) - 1 - offsets[n]))
-            return best, offsets[best] + 1
+def divide_into_windows(length: int, width: int) -> list[int]:
+    """The begins of windows of `width` sub-tokens that overlap by half and cover `length` sub-tokens."""
+    step = max(1, width // 2)
+    return list(range(0, max(1, length - width + step), step))
 
-        return View(rows, tuple(map(find_position, starts)), trimmed, row_shapes if self.word_shapes else ())
+
+def _find_position(start: int, begins: Sequence[int], width: int, length: int) -> tuple[int, int]:
+    """The row and column of a sub-token, in the window whose edges are farthest from it."""
+
+    def distance(number: int) -> int:
+        offset = start - begins[number]
+        return min(offset, min(width, length - begins[number]) - 1 - offset)
+
+    best = max(range(len(begins)), key=distance)
+    return best, start - begins[best] + 1
 
 
 def encode_posts(posts: Iterable[PostWithContexts], encoder: ViewEncoder) -> list[EncodedPost]:

@@ -44,6 +44,10 @@ from stages.base import EXECUTION, Stage, StageError
 from stages.batching import batched
 from stages.models.loading import load_pretrained, load_weights, pick_device
 
+CUT_NOTE = (
+    "contexts of a post were cut: they have the room that the post leaves of {max_length} sub-tokens, at least half"
+)
+
 
 class Predictor:
     """Finds mentions with a run's model, which is loaded once; stages start when the first picture arrives."""
@@ -191,6 +195,8 @@ class Predictor:
     def tag(self, posts: Sequence[tuple[Post, tuple[str, ...]]]) -> list[tuple[Mention, ...]]:
         """Find the mentions in posts, each given with its contexts; a post without contexts is read in view T."""
         views = [self.encoder.encode(post.words, contexts) for post, contexts in posts]
+        if any(view.trimmed for view in views):
+            self._add_note(CUT_NOTE.format(max_length=self.encoder.max_length))
         scored = tag_views(self.tagger, views, self.tokenizer.pad_token_id)
         return [
             tuple(Mention.from_scored(post, span) for span in spans if span.score >= self.min_confidence)
@@ -204,7 +210,12 @@ class Predictor:
         notes = [f"the stage {name} is not the one that the run was trained with" for name in changed]
         if self.record.captions and "caption" in keys:
             notes.append(f"the run was trained with captions from {self.record.captions}; here they are computed")
-        self.notes += [note for note in notes if note not in self.notes]
+        for note in notes:
+            self._add_note(note)
+
+    def _add_note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
 
 
 def _replace_local_settings(name: str, settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -180,7 +180,7 @@ def _train_tagger(inputs: RunInputs, workdir: Workdir) -> TrainedTagger:
     tagger = new_tagger(encoder, inputs.types, training.word_dropout, max_length, training.objective, word_shapes)
     layout = ViewEncoder(tokenizer, max_length, word_shapes)
     examples = {name: encode_posts(posts, layout) for name, posts in inputs.splits.items()}
-    trimmed, vanished = _count_losses(examples)
+    trimmed, vanished = _count_losses(examples, layout.max_length)
     pad = tokenizer.pad_token_id
     history = train(tagger, examples["train"], examples["dev"], training, pad, workdir)
     return TrainedTagger(tokenizer, examples, history, str(tagger.device), trimmed, vanished)
@@ -270,13 +270,16 @@ def _untaggable_gold(post: Post) -> dict[str, list[tuple[Any, ...]]]:
     return {"untaggable_gold": [astuple(span) for span in sorted(untaggable)]} if untaggable else {}
 
 
-def _count_losses(examples: Mapping[str, Sequence[EncodedPost]]) -> tuple[int, int]:
+def _count_losses(examples: Mapping[str, Sequence[EncodedPost]], max_length: int) -> tuple[int, int]:
     """Count and report trimmed sub-tokens of contexts, and words that the tokenizer reduces to nothing."""
     views = [example for split in examples.values() for example in split]
     trimmed = sum(example.context.trimmed for example in views if example.context)
     vanished = sum(example.text.num_vanished for example in views)
     if trimmed:
-        logger.info(f"{trimmed} sub-tokens of contexts found no room and were cut; no word of a post was")
+        room = f"the room that a post leaves of {max_length} sub-tokens, at least half"
+        logger.info(
+            f"{trimmed} sub-tokens of contexts were cut, as contexts have {room}; no word of a post was cut"
+        )
     if vanished:
         logger.info(f"{vanished} words vanish in tokenisation and are read as a zero vector")
     return trimmed, vanished

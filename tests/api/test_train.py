@@ -49,7 +49,7 @@ def test_prompts_contain_no_label_of_the_post_and_none_of_dev_or_test(
         )
         trained = ita_here("train", "--dataset", "mine", *choice, "--contexts", "knowledge")
         assert trained.code == 0, trained.err
-        assert "sub-tokens of contexts found no room" in trained.err
+        assert "sub-tokens of contexts were cut, as contexts have the room that a post leaves of 64" in trained.err
         assert len(server.asked) == 14
         check_prompts(server.asked, texts)
         again = ita_here("train", "--dataset", "mine", *choice, "--contexts", "knowledge")

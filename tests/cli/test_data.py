@@ -94,7 +94,7 @@ def test_imported_contexts_count_for_the_length():
     ignored = [part for kind in ("missing-picture", "leaked-text", "leaked-picture") for part in ("--ignore", kind)]
     answer = ita_here("data", "check", "twitter15", *BUNDLED, *ignored)
     assert answer.code == 1
-    assert "trimmed-context: 3 contexts longer than the remaining input of the encoder" in answer.out
+    assert "trimmed-context: 3 contexts longer than their part of the encoder's input" in answer.out
 
 
 def test_a_missing_or_misspelled_name_is_reported():

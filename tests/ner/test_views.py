@@ -35,9 +35,19 @@ def test_contexts_are_cut_and_counted_and_words_never_are(tokenizer: Any):
     view = ViewEncoder(tokenizer, 10).encode(["abcd"], ["efghij", "kl"])
     assert text_of(tokenizer, view) == "[CLS] a ##b ##c ##d [SEP] e ##f ##g [SEP]"
     assert view.trimmed == 5
-    full = ViewEncoder(tokenizer, 6).encode(["abcd"], ["e"])
-    assert text_of(tokenizer, full) == "[CLS] a ##b ##c ##d [SEP]"
-    assert full.trimmed == 1
+
+
+def test_contexts_have_at_least_half_of_each_row(tokenizer: Any):
+    short = ViewEncoder(tokenizer, 6).encode(["abcd"], ["e"])
+    assert (
+        text_of(tokenizer, short)
+        == "[CLS] a ##b [SEP] e [SEP] | [CLS] ##b ##c [SEP] e [SEP] | [CLS] ##c ##d [SEP] e [SEP]"
+    )
+    long = ViewEncoder(tokenizer, 8).encode(["a", "b", "c", "d", "e", "f"], ["gh", "ijk"])
+    rows = ["a b c", "b c d", "c d e", "d e f"]
+    assert text_of(tokenizer, long) == " | ".join(f"[CLS] {row} [SEP] g ##h [SEP]" for row in rows)
+    assert long.trimmed == 3
+    assert long.positions == ((0, 1), (0, 2), (1, 2), (2, 2), (3, 2), (3, 3))
 
 
 def test_words_that_vanish_are_counted(tokenizer: Any):
@@ -55,6 +65,42 @@ def test_every_word_of_a_long_post_is_read_at_its_first_piece(tokenizer: Any, wo
     assert [pieces[row][column] for row, column in view.positions] == [word[0] for word in words]
     for row in pieces:
         assert (row[0], row[-1]) == ("[CLS]", "[SEP]")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.text("abc", min_size=1, max_size=4), min_size=1, max_size=30),
+    st.lists(st.text("def", min_size=1, max_size=5), max_size=3),
+    st.integers(6, 24),
+)
+def test_each_window_has_the_contexts_and_each_word_the_most_surroundings(
+    tokenizer: Any, words: list[str], contexts: list[str], length: int
+):
+    view = ViewEncoder(tokenizer, length).encode(words, contexts)
+    pieces = [piece for word in words for piece in [word[0], *(f"##{letter}" for letter in word[1:])]]
+    capacity, cost = length - 2, sum(len(text) + 1 for text in contexts)
+    rows = [tokenizer.convert_ids_to_tokens(row)[1:] for row in view.rows]
+    separators = [row.index("[SEP]") for row in rows]
+    (tail,) = {" ".join(row[separator + 1 :]) for row, separator in zip(rows, separators, strict=True)}
+    whole = " ".join(f"{' '.join([text[0], *(f'##{letter}' for letter in text[1:])])} [SEP]" for text in contexts)
+    room = max(capacity // 2, capacity - len(pieces))
+    assert (view.trimmed == 0) == (tail == whole) == (cost <= room)
+    assert len(tail.split()) <= room
+    assert len(rows) == 1 or len(tail.split()) <= capacity // 2
+    windows = [row[:separator] for row, separator in zip(rows, separators, strict=True)]
+    width = capacity - len(tail.split())
+    begins = [number * max(1, width // 2) for number in range(len(windows))]
+    assert windows == [pieces[begin : begin + width] for begin in begins]
+    assert begins[-1] + width >= len(pieces)
+    first = 0
+    for word, (row, column) in zip(words, view.positions, strict=True):
+        edges = [
+            min(first - begin, begin + len(window) - 1 - first)
+            for begin, window in zip(begins, windows, strict=True)
+        ]
+        assert begins[row] + column - 1 == first
+        assert edges[row] == max(edges)
+        first += len(word)
 
 
 def test_a_batch_finds_each_word_in_its_flattened_rows(tokenizer: Any):

@@ -38,6 +38,17 @@ def test_a_moved_run_predicts(run: Path):
     assert prediction.view == "text"
 
 
+def test_a_long_post_is_read_in_windows_and_contexts_that_are_cut_are_noted(run: Path):
+    predictor = ita.load(run)
+    post = ita.Post.from_text("hi kim " * 100)
+    predictor.tag([(post, ("a short context",))])
+    assert predictor.notes == []
+    (mentions,) = predictor.tag([(post, ("word " * 40,))])
+    assert all(mention.end <= len(post.text) for mention in mentions)
+    note = "contexts of a post were cut: they have the room that the post leaves of 64 sub-tokens, at least half"
+    assert predictor.notes == [note]
+
+
 def test_a_run_passes_on_what_determines_results_and_not_how_they_are_computed(run: Path):
     record = json.loads((run / "run.json").read_text())
     record["stages"]["ocr"] |= {"page_mode": 6, "memory": 99999, "timeout": 9999}

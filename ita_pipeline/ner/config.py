@@ -27,6 +27,12 @@ class ObjectiveConfig(Frozen):
     alignment: Weight = 0.5
     temperature: Positive = 4.0
 
+    def count_views(self, has_context: bool) -> int:
+        """The number of views of a post that are trained, by which the reference code averages the loss."""
+        if not has_context:
+            return 1
+        return max(1, bool(self.text) + bool(self.context or self.alignment))
+
     def without_alignment(self) -> ObjectiveConfig:
         """The objective of ITA's runs without cross-view alignment, which train on I+T alone."""
         return ObjectiveConfig(text=0.0, context=1.0, alignment=0.0, temperature=self.temperature)

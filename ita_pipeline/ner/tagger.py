@@ -93,11 +93,11 @@ class Tagger(PreTrainedModel):
         """The objective of a batch of B tweets, summed over words and divided by B.
 
         `text` is the view T of all tweets. `context` is the view I+T of the tweets that `with_context` (B,) marks.
-        `tags` and `mask` are (B, L). A tweet without contexts counts its view T in place of the missing view. The
-        terms of the `loss` are returned for the training history.
+        `tags` and `mask` are (B, L). A tweet without contexts has its view T alone, with weight 1. The terms of the
+        `loss` are returned for the training history.
         """
         goal, size = self.objective, len(tags)
-        text_weight = goal.text + torch.where(with_context, 0.0, 1.0)
+        text_weight = torch.where(with_context, goal.text, 1.0)
         total, student = text_weight.new_zeros(()), None
         terms: dict[str, Tensor] = {}
         aligned = bool(goal.alignment) and context is not None

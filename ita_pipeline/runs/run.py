@@ -28,7 +28,7 @@ from ita_pipeline.ner.metrics.scores import EpochScore, Scores
 from stages.base import Frozen
 
 # Raised whenever the same inputs would train a different model.
-TRAINER_VERSION = 3
+TRAINER_VERSION = 4
 
 TEXT, TEXT_AND_IMAGE = "text", "text+image"
 

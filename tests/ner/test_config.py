@@ -20,3 +20,20 @@ def test_every_experiment_is_complete(name: str):
 def test_without_alignment_only_the_view_with_context_is_trained_on():
     objective = ObjectiveConfig().without_alignment()
     assert (objective.text, objective.context, objective.alignment) == (0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("weights", "views"),
+    [
+        ({}, 2),
+        ({"alignment": 0}, 2),
+        ({"context": 0}, 2),
+        ({"context": 0, "alignment": 0}, 1),
+        ({"text": 0}, 1),
+        ({"text": 0, "context": 0, "alignment": 0}, 1),
+    ],
+)
+def test_a_post_counts_the_views_that_are_trained(weights: dict[str, float], views: int):
+    objective = ObjectiveConfig(**weights)
+    assert objective.count_views(has_context=True) == views
+    assert objective.count_views(has_context=False) == 1

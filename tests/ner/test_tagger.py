@@ -42,8 +42,13 @@ def test_the_loss_is_the_weighted_sum_of_both_views_and_their_divergence(
     nll_both = -tagger.crf.log_likelihood(both, tags[chosen], inner)
     student = tagger.crf.log_marginals(text, mask)[1][chosen]
     gap = alignment_loss(student, tagger.crf.log_marginals(both, inner)[1], inner, goal.temperature)
-    # The post without a picture counts its text in place of the view that it has not.
-    expected = goal.text * nll_text.sum() + nll_text[1] + goal.context * nll_both.sum() + goal.alignment * gap.sum()
+    # The post without a picture counts its text once, in place of the view that it lacks.
+    expected = (
+        goal.text * nll_text[chosen].sum()
+        + nll_text[1]
+        + goal.context * nll_both.sum()
+        + goal.alignment * gap.sum()
+    )
     assert loss.item() == pytest.approx(expected.item() / 3, rel=1e-5)
 
 

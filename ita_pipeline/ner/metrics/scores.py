@@ -81,9 +81,10 @@ def score_views(posts: Sequence[EncodedPost], predictions: ViewPredictions) -> t
 
 
 class EpochScore(Frozen):
-    """One line of the training history. The loss and its terms are means over the epoch's posts.
+    """One line of the training history.
 
-    `alignment` is the divergence KL(I+T ‖ T), which is zero if both views agree.
+    The `loss` is a mean over trained views, as the optimizer sees it; its terms are means over posts, without their
+    weights. `alignment` is the divergence KL(I+T ‖ T), which is zero if both views agree.
     """
 
     epoch: int

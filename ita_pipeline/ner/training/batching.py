@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
+from ita_pipeline.ner.config import ObjectiveConfig
 from ita_pipeline.ner.tags import TagScheme
 from ita_pipeline.ner.views import EncodedPost, collate, word_mask
 from stages.batching import batched
@@ -51,6 +52,10 @@ class Batcher:
 
     def __init__(self, scheme: TagScheme, examples: Sequence[EncodedPost], pad: int) -> None:
         self.scheme, self.examples, self.pad = scheme, examples, pad
+
+    def count_views(self, indices: Sequence[int], objective: ObjectiveConfig) -> int:
+        """The number of trained views of these examples."""
+        return sum(objective.count_views(self.examples[index].context is not None) for index in indices)
 
     def __call__(self, indices: Sequence[int]) -> dict[str, Any]:
         """The arguments of `Tagger.forward` for these examples."""

@@ -112,7 +112,7 @@ class TaggerTrainer(Trainer):
             # Each process has its own dropout, which follows from the step, so that no state needs saving.
             torch.manual_seed(hash((self.config.seed, self.state.global_step, world.rank)) % 2**63)
         # Trainer's wrapped model would add up the gradients of the processes after each part.
-        while (losses := self.reduce(self.accumulate_gradient(self.tagger, own, len(posts)))) is None:
+        while (losses := self.reduce(self.accumulate_gradient(self.tagger, own, posts))) is None:
             self._halve_micro_batch(model)
         if not math.isfinite(losses["loss"]):
             what = f"the loss is {losses['loss']} at update {self.state.global_step + 1}"
@@ -141,22 +141,26 @@ class TaggerTrainer(Trainer):
                 self.world.all_reduce(parameter.grad)
         return dict(zip(LOSS_PARTS, values, strict=True))
 
-    def accumulate_gradient(self, model: Any, posts: Sequence[int], size: int) -> dict[str, float] | None:
-        """Add up the gradients over parts of `posts`, this process's share of a batch of `size` posts.
+    def accumulate_gradient(self, model: Any, own: Sequence[int], posts: Sequence[int]) -> dict[str, float] | None:
+        """Add up the gradients over parts of `own`, this process's share of the posts of an update.
 
-        Returns the loss and its terms, or None if memory does not suffice.
+        The loss is averaged over the trained views of all posts, as in the reference code, where each view is an
+        instance of its own: `clip` then has the same meaning for one view and for two. Returns the loss, and its
+        terms averaged over posts, or None if memory does not suffice.
         """
+        views = self.batcher.count_views(posts, self.config.objective)
         # The encoder may compute in half precision. CRF and weights stay in fp32.
         half = self.config.precision == "bf16"
         model.train()
         losses: Counter[str] = Counter()
         try:
-            for part in batched(posts, self.micro_batch):
-                share = len(part) / size
+            for part in batched(own, self.micro_batch):
                 with torch.autocast(self.args.device.type, torch.bfloat16, enabled=half):
                     outputs = model(**self._prepare_inputs(self.batcher(part)))
-                self.accelerator.backward(outputs["loss"] * share)
-                losses.update({name: float(value.detach()) * share for name, value in outputs.items()})
+                loss = outputs.pop("loss") * (len(part) / views)
+                self.accelerator.backward(loss)
+                terms = {name: float(value) * len(part) / len(posts) for name, value in outputs.items()}
+                losses.update(terms, loss=float(loss.detach()))
         except RuntimeError as error:
             if not (isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error)):
                 raise

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.ner.config import TrainingConfig
-from ita_pipeline.ner.tagger import Tagger
+from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
+from ita_pipeline.ner.tagger import Tagger, alignment_loss
 from ita_pipeline.ner.training.batching import Batcher
 from ita_pipeline.ner.training.checkpoints import Workdir
 from ita_pipeline.ner.training.distributed import World
@@ -35,7 +35,7 @@ def trainer(encoder_folder: Path, folder: Path, config: TrainingConfig) -> Tagge
 
 def gradients(found: TaggerTrainer) -> tuple[dict[str, float] | None, list[torch.Tensor]]:
     found.tagger.zero_grad()
-    parts = found.accumulate_gradient(found.tagger, list(range(13)), 13)
+    parts = found.accumulate_gradient(found.tagger, list(range(13)), list(range(13)))
     return parts, [p.grad.clone() for p in found.tagger.parameters() if p.grad is not None]
 
 
@@ -86,6 +86,54 @@ def test_an_update_in_parts_is_the_update_in_one(encoder_folder: Path, tmp_path:
     assert whole is not None
     assert parts == pytest.approx(whole, rel=1e-5)
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(summed, at_once, strict=True))
+
+
+def reference_update(tagger: Tagger, batcher: Batcher, count: int, goal: ObjectiveConfig) -> tuple[float, Any]:
+    """Loss and gradient as the reference code computes them: one instance at a time, averaged over instances."""
+    tagger.zero_grad()
+    instances: list[torch.Tensor] = []
+    for number in range(count):
+        batch = batcher([number])
+        tags, mask = batch["tags"], batch["mask"]
+        text = tagger.emissions(**batch["text"])
+        nll_text = -tagger.crf.log_likelihood(text, tags, mask).sum()
+        if batch["context"] is None:
+            instances.append(nll_text)
+            continue
+        both = tagger.emissions(**batch["context"])
+        nll_both = -tagger.crf.log_likelihood(both, tags, mask).sum()
+        student, teacher = (tagger.crf.log_marginals(view, mask)[1] for view in (text, both))
+        gap = alignment_loss(student, teacher, mask, goal.temperature).sum()
+        if goal.text:
+            instances.append(goal.text * nll_text)
+        if goal.context or goal.alignment:
+            instances.append(goal.context * nll_both + goal.alignment * gap)
+    loss = torch.stack(instances).sum() / len(instances)
+    loss.backward()
+    return float(loss.detach()), [p.grad.clone() for p in tagger.parameters() if p.grad is not None]
+
+
+@pytest.mark.parametrize(
+    "weights", [(1, 0.5, 0.5), (1, 1, 0), (0, 1, 0), (0, 1, 0.02), (1, 0, 0), (1, 0, 1)], ids=str
+)
+def test_loss_and_gradient_have_the_scale_of_the_reference(
+    encoder_folder: Path, tmp_path: Path, weights: tuple[float, float, float]
+):
+    goal = ObjectiveConfig(**dict(zip(("text", "context", "alignment"), weights, strict=True)))
+    found = trainer(encoder_folder, tmp_path, QUICK.model_copy(update={"batch_size": 13, "objective": goal}))
+    expected, by_hand = reference_update(found.tagger, found.batcher, 13, goal)
+    losses, grads = gradients(found)
+    assert losses is not None
+    assert losses["loss"] == pytest.approx(expected, rel=1e-5)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(grads, by_hand, strict=True))
+
+
+def test_without_contexts_the_loss_is_the_likelihood_of_the_text(encoder_folder: Path, tmp_path: Path):
+    found = trainer(encoder_folder, tmp_path, QUICK)
+    found.batcher.examples = [type(e)(e.post, e.text, None) for e in found.batcher.examples]
+    losses, _ = gradients(found)
+    assert losses is not None
+    assert losses["loss"] == pytest.approx(losses["nll_text"])
 
 
 class Narrow(Tagger):
@@ -140,7 +188,7 @@ def test_other_errors_than_memory_are_raised(encoder_folder: Path, tmp_path: Pat
     found = trainer(encoder_folder, tmp_path, QUICK)
     monkeypatch.setattr(found.tagger, "forward", fail)
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        found.accumulate_gradient(found.tagger, [0], 1)
+        found.accumulate_gradient(found.tagger, [0], [0])
 
 
 def test_a_loss_of_nan_ends_the_training(encoder_folder: Path, tmp_path: Path):

@@ -24,6 +24,7 @@ _DEFINITIONS = {
     "api.extract": ("extract",),
     "api.predict": ("evaluate", "load", "predict", "predict_parts"),
     "api.report": ("compare", "compare_page", "report"),
+    "api.runs": ("find_run", "list_runs", "name_run", "remove_run", "unname_run"),
     "api.status": ("status", "why"),
     "api.train": ("train", "train_series"),
     "corpus.posts": ("Post",),

@@ -9,6 +9,11 @@ from ita_pipeline.api.predict import predict_parts as predict_parts
 from ita_pipeline.api.report import compare as compare
 from ita_pipeline.api.report import compare_page as compare_page
 from ita_pipeline.api.report import report as report
+from ita_pipeline.api.runs import find_run as find_run
+from ita_pipeline.api.runs import list_runs as list_runs
+from ita_pipeline.api.runs import name_run as name_run
+from ita_pipeline.api.runs import remove_run as remove_run
+from ita_pipeline.api.runs import unname_run as unname_run
 from ita_pipeline.api.status import status as status
 from ita_pipeline.api.status import why as why
 from ita_pipeline.api.train import train as train

@@ -10,10 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ita_pipeline.api import cache, config, data, doctor, extract, predict, report, status, train
+    from ita_pipeline.api import cache, config, data, doctor, extract, predict, report, runs, status, train
     from stages.base import StageError
 
-__all__ = ["StageError", "cache", "config", "data", "doctor", "extract", "predict", "report", "status", "train"]
+__all__ = [
+    "StageError",
+    "cache",
+    "config",
+    "data",
+    "doctor",
+    "extract",
+    "predict",
+    "report",
+    "runs",
+    "status",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

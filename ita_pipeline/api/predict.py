@@ -32,10 +32,11 @@ from ita_pipeline.runs.bulk_predict import (
     RayPartWriter,
     predict_into,
 )
+from ita_pipeline.runs.lookup import find_run
 from ita_pipeline.runs.predictions import PartFolder, PartFormat, Prediction
 from ita_pipeline.runs.predictions import save_predictions as save_predictions
 from ita_pipeline.runs.predictor import Evaluation, Predictor, evaluate_run
-from ita_pipeline.runs.run import find_run
+from ita_pipeline.runs.run import Run
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,8 @@ def evaluate(  # noqa: PLR0913
     for note in loaded.notes:
         logger.info(note)
     with CacheSession(options) as session:
-        predictor = _load_predictor(run, session.store, options)
+        trained = find_run(run, Workspace(options.workspace).runs)
+        predictor = _load_predictor(trained, session.store, options)
         evaluation = evaluate_run(predictor, loaded, splits, captions, progress)
     for note in predictor.notes:
         logger.info(note)
@@ -95,10 +97,10 @@ def predict(
     options, progress = options or Options(), progress or NoProgress()
     groups = as_available(posts, MAX_GROUP)
     with CacheSession(options) as session:
-        find_run(run, Workspace(options.workspace).runs)
+        trained = find_run(run, Workspace(options.workspace).runs)
         # A mistake in the first posts is found before the model is loaded, which takes long.
         first = next(groups, [])
-        predictor = _load_predictor(run, session.store, options, min_confidence)
+        predictor = _load_predictor(trained, session.store, options, min_confidence)
         logged = 0
         for group in chain([first], groups):
             yield from predictor.predict(group, progress)
@@ -132,7 +134,8 @@ def predict_parts(  # noqa: PLR0913
     if options.ray is not None:
         require_ray()
     with CacheSession(options) as session:
-        predictor = _load_predictor(run, session.store, options, min_confidence)
+        trained = find_run(run, Workspace(options.workspace).runs)
+        predictor = _load_predictor(trained, session.store, options, min_confidence)
         parts = PartFolder.open(Path(to), predictor.record.key, min_confidence, form)
         if options.ray is not None:
             session.upload_at_end(stage_keys(predictor.stages).values())
@@ -163,11 +166,10 @@ def open_part_writer(
         yield writer
 
 
-def _load_predictor(run: str | Path, store: Store, options: Options, min_confidence: float = 0.0) -> Predictor:
-    trained, limits = find_run(run, Workspace(options.workspace).runs), options.limits
-    consent, changes, own = options.consent, options.changes, options.own_changes
+def _load_predictor(run: Run, store: Store, options: Options, min_confidence: float = 0.0) -> Predictor:
+    limits, consent, changes, own = options.limits, options.consent, options.changes, options.own_changes
     with activity("loading the model"):
-        return Predictor(trained, store, limits, min_confidence, options.confirm, consent, changes, own)
+        return Predictor(run, store, limits, min_confidence, options.confirm, consent, changes, own)
 
 
 def load(  # noqa: PLR0913

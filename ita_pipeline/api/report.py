@@ -11,7 +11,7 @@ from ita_pipeline.reports.comparison import report_comparison
 from ita_pipeline.reports.thumbnails import Pictures as Pictures
 from ita_pipeline.reports.writer import Report, ReportOptions, ReportWriter
 from ita_pipeline.runs.compare import Comparison, compare_runs
-from ita_pipeline.runs.run import find_run
+from ita_pipeline.runs.lookup import find_run
 
 
 def compare(

@@ -29,6 +29,7 @@ from ita_pipeline.cli.extract import extract
 from ita_pipeline.cli.options import complete_retry_failed
 from ita_pipeline.cli.predict import evaluate, predict
 from ita_pipeline.cli.report import compare, report
+from ita_pipeline.cli.runs import app as runs
 from ita_pipeline.cli.status import status, why
 from ita_pipeline.cli.train import train
 from ita_pipeline.core.errors import ExitCode, SettingError, UserError
@@ -50,6 +51,7 @@ help_text.install()
 COMMANDS = (extract, status, why, train, evaluate, predict, demo, report, compare, export_model, doctor, init)
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(runs, name="runs")
 app.add_typer(cache, name="cache")
 app.add_typer(data, name="data")
 app.add_typer(config, name="config")
@@ -156,7 +158,7 @@ def _explain_system_error(error: OSError) -> tuple[str, str]:
 
 def _needs_help(arguments: list[str]) -> bool:
     """Whether there is no command, or only the name of a group."""
-    groups = [group.name for group in app.registered_groups]
+    groups = [group.name for group in app.registered_groups if group.typer_instance is not runs]
     return "_ITA_COMPLETE" not in os.environ and (not arguments or (len(arguments) == 1 and arguments[0] in groups))
 
 

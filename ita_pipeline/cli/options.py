@@ -32,7 +32,10 @@ def complete_names(kind: str, *more: str) -> Callable[[str], list[str]]:
     return complete
 
 
-RunName = Annotated[str, typer.Argument(help="Run folder, exported model, or dataset name if it has one run")]
+RunName = Annotated[
+    str,
+    typer.Argument(help="Run folder, exported model, name, key, DATASET, DATASET@best or DATASET@latest"),
+]
 
 Thumbnails = Annotated[
     Literal["auto", "inside", "beside", "none"],

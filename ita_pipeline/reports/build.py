@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from ita_pipeline.cache.store import Workspace
@@ -16,12 +15,11 @@ from ita_pipeline.reports.gallery import make_picture_gallery
 from ita_pipeline.reports.posts import ReportPost, list_gold_mentions, read_posts
 from ita_pipeline.reports.run_section import make_run_section
 from ita_pipeline.reports.writer import Report, ReportWriter
-from ita_pipeline.runs.run import Run, find_run, last_run, nearest_run
+from ita_pipeline.runs.lookup import look_up_run, nearest_run
+from ita_pipeline.runs.run import Run
 from ita_pipeline.sources.classify import classify
 from ita_pipeline.sources.discover import discover
 from ita_pipeline.sources.file_list import open_source
-
-logger = logging.getLogger(__name__)
 
 MAX_IMAGES_AFTER_TRAINING = 240
 
@@ -32,7 +30,7 @@ DEFAULT_CONTEXTS = ContextConfig(object_score=0.3)
 def make_report(target: str | Path, writer: ReportWriter) -> Report:
     """Write a page about a run, a dataset without runs, or a folder or another source of pictures.
 
-    A run is named by its folder, as `dataset/key`, or by its dataset.
+    A run is named as in every other command; a dataset may also be given by its folder or card.
 
     Raises:
         UserError: the target does not exist, or nothing was extracted from its pictures yet.
@@ -104,19 +102,13 @@ def _report_pictures(source: str, writer: ReportWriter) -> Report:
 
 
 def _find_run(target: str, workspace: Workspace) -> Run | None:
-    """Return the run that `target` names; of a dataset's runs the one finished last, which is reported."""
-    if any((folder / "run.json").is_file() for folder in (Path(target), workspace.runs / target)):
-        return find_run(target, workspace.runs)
+    """Return the run that `target` means, unless it is a folder of pictures."""
     folder = Path(target)
+    is_run = (folder / "run.json").is_file()
     in_runs = folder.is_dir() and folder.resolve().parent == workspace.runs.resolve()
-    if classify(folder).is_image_folder and not in_runs:
+    if not is_run and not in_runs and classify(folder).is_image_folder:
         return None
-    run = last_run(workspace.runs, _dataset_name(folder))
-    if run is not None:
-        others = len(list(run.folder.parent.glob("*/scores.json"))) - 1
-        more = f", the last of {others + 1}; to see another, pass its folder" if others else ""
-        logger.info(f"run {run.folder}{more}")
-    return run
+    return look_up_run(target if is_run else _dataset_name(folder), workspace.runs)
 
 
 def _dataset_name(target: Path) -> str:

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ita_pipeline.core.errors import UserError
-from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
-from ita_pipeline.extraction.presets import OPTIONAL_STAGES
+from ita_pipeline.corpus.contexts import CONTEXTS
 from ita_pipeline.reports.blocks import Block, Row, RunData, Table
 from ita_pipeline.reports.formatting import format_percent
 from ita_pipeline.reports.plots import Figure, PlotSeries, draw_bars
 from ita_pipeline.reports.posts import VIEWS
-from ita_pipeline.runs.compare import EVERYTHING, Mean, SeriesRow, SeriesRun, format_contexts, series_run, summarize
-from ita_pipeline.runs.run import Run, RunRecord, finished_runs
+from ita_pipeline.runs.compare import EVERYTHING, Mean, SeriesRow, SeriesRun, name_contexts, series_run, summarize
+from ita_pipeline.runs.lookup import finished_runs
+from ita_pipeline.runs.run import Run, RunRecord
 
 # Contexts that may come from a file.
 IMPORTABLE = frozenset({"caption", "extra", "knowledge"})
@@ -33,7 +33,7 @@ def make_series_block(data: RunData) -> Block | None:
         "whiskers show too."
     )
     tables = (
-        _make_means_table(rows, splits, _name_contexts(data.record)),
+        _make_means_table(rows, splits, name_contexts(data.record)),
         _make_runs_table(runs, splits, data.run),
     )
     return Block("series", "Seeds and contexts", lead, (_draw_means(rows, splits[0]),), tables)
@@ -65,7 +65,7 @@ def _find_related_runs(data: RunData) -> list[SeriesRun]:
         try:
             record = run.record()
             if are_related(data.record, record):
-                runs.append(series_run(_name_contexts(record), run, new=False))
+                runs.append(series_run(name_contexts(record), run, new=False))
         except UserError:
             continue
     return runs
@@ -81,24 +81,6 @@ def _shared_inputs(record: RunRecord) -> Mapping[str, Any]:
         "training": record.training.model_dump(exclude={"seed"}),
         "contexts": record.contexts.model_dump(exclude={"order"}),
     }
-
-
-def _name_contexts(record: RunRecord) -> str:
-    """Return the name that a series gives the contexts of a run; different contexts have different names.
-
-    An optional stage, which no preset has by itself, counts only where it ran; then every context is named.
-    Without a file of imported contexts, its contexts are empty unless their stage ran.
-    """
-    order, default = record.contexts.order, ContextConfig().order
-    if any(name in record.stage_keys for name in OPTIONAL_STAGES):
-        return format_contexts(order)
-    if not record.captions:
-        order, default = _without_optional(order), _without_optional(default)
-    return format_contexts(None if order == default else order)
-
-
-def _without_optional(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name for name in names if name not in OPTIONAL_STAGES)
 
 
 def _make_means_table(rows: Sequence[SeriesRow], splits: Sequence[str], own: str) -> Table:

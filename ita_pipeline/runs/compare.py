@@ -12,13 +12,13 @@ from dataclasses import replace
 from typing import Any
 
 from ita_pipeline.core.errors import UsageError, nearest
-from ita_pipeline.corpus.contexts import CONTEXTS
+from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.corpus.posts import Post, Span
-from ita_pipeline.extraction.presets import list_plugin_stages
+from ita_pipeline.extraction.presets import OPTIONAL_STAGES, list_plugin_stages
 from ita_pipeline.ner.metrics.significance import SAMPLES, SEED, Difference, compare
 from ita_pipeline.runs.plan import TrainOptions
-from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run
+from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunRecord
 from stages.base import Frozen
 
 HINT = "compare runs of the same dataset; ita train makes them"
@@ -160,6 +160,24 @@ def _parse_contexts(name: str) -> tuple[str, ...] | None:
 def format_contexts(contexts: Sequence[str] | None) -> str:
     """Return the name of a selection of contexts."""
     return EVERYTHING if contexts is None else "+".join(contexts) or ONLY_TEXT
+
+
+def name_contexts(record: RunRecord) -> str:
+    """Return the name that a series gives the contexts of a run; different contexts have different names.
+
+    An optional stage, which no preset has by itself, counts only where it ran; then every context is named.
+    Without a file of imported contexts, its contexts are empty unless their stage ran.
+    """
+    order, default = record.contexts.order, ContextConfig().order
+    if any(name in record.stage_keys for name in OPTIONAL_STAGES):
+        return format_contexts(order)
+    if not record.captions:
+        order, default = _without_optional(order), _without_optional(default)
+    return format_contexts(None if order == default else order)
+
+
+def _without_optional(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in OPTIONAL_STAGES)
 
 
 def describe_run(training: TrainOptions) -> str:

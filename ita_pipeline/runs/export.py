@@ -15,7 +15,8 @@ from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import MissingError
 from ita_pipeline.core.files import new_folder, refuse_existing
 from ita_pipeline.extraction.presets import list_models
-from ita_pipeline.runs.run import Run, RunRecord, RunScores, find_run
+from ita_pipeline.runs.lookup import find_run
+from ita_pipeline.runs.run import Run, RunRecord, RunScores
 
 # Fields of a run's record that only describe the machine it was trained on.
 LOCAL_FIELDS = ("command", "source", "folder")

@@ -26,7 +26,8 @@ from ita_pipeline.extraction.presets import OPTIONAL_STAGES, Preset, build_conte
 from ita_pipeline.extraction.status import StageStatus
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder
-from ita_pipeline.runs.run import last_run, run_at, run_components
+from ita_pipeline.runs.lookup import last_run
+from ita_pipeline.runs.run import run_at, run_components
 
 COMPONENT_CAUSES: Mapping[str, Cause] = {
     "sentences": Cause.TEXTS,

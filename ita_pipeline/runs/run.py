@@ -8,7 +8,6 @@ last, `scores.json`: a run is complete when that file exists. docs/runs.md descr
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ita_pipeline.cache.keys import SHORT_KEY_LENGTH, digest
-from ita_pipeline.core.errors import MissingError, UsageError, nearest
+from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.files import write_atomically
 from ita_pipeline.corpus.contexts import ContextConfig, ReservedContext
 from ita_pipeline.corpus.formats.conll import Layout, read_conll
@@ -269,52 +268,3 @@ def run_components(
 def run_at(runs: Path, dataset: str, key: str) -> Run:
     """Return the run of a key, whether or not it exists."""
     return Run(runs / dataset / key[:SHORT_KEY_LENGTH])
-
-
-def finished_runs(folder: Path) -> list[Run]:
-    """Return a dataset's complete runs; folders with a leading dot are unfinished."""
-    files = sorted(folder.glob("*/scores.json"))
-    return [Run(file.parent) for file in files if not file.parent.name.startswith(".")]
-
-
-def last_run(runs: Path, dataset: str) -> Run | None:
-    """Return the most recently finished run of a dataset."""
-    return max(finished_runs(runs / dataset), key=lambda run: run.scores_file.stat().st_mtime, default=None)
-
-
-def find_run(name: str | Path, runs: Path) -> Run:
-    """Find a complete run by its folder, by `<dataset>/<key>`, or by a dataset's name if it has a single run.
-
-    Raises:
-        MissingError: no run matches.
-        UsageError: several runs match.
-    """
-    for folder in (Path(name), runs / name):
-        if (folder / "run.json").is_file():
-            run = Run(folder)
-            if not run.is_complete:
-                raise MissingError(f"the run {folder} was never finished", "train it again")
-            return run
-    matches = finished_runs(runs / name)
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise UsageError(f"{name} has {len(matches)} runs", f"name one of them, such as {matches[-1].folder}")
-    hint = nearest_run(name, runs) or "ita train --dataset example makes one"
-    raise MissingError(f"there is no run {name}", hint)
-
-
-def nearest_run(name: str | Path, runs: Path) -> str:
-    """Return `did you mean …?` for a misspelled run or one with an abbreviated key, or "" if nothing is near."""
-    path = Path(name)
-    relative = str(path.relative_to(runs) if path.is_relative_to(runs) else path)
-    existing = [run.folder.relative_to(runs) for folder in sorted(runs.glob("*")) for run in finished_runs(folder)]
-    names = [str(folder) for folder in existing]
-    completions = [run for run in names if "/" in relative and run.startswith(relative)]
-    if len(completions) == 1:
-        return f"did you mean {completions[0]}?"
-    dataset, _, key = relative.partition("/")
-    datasets = list(dict.fromkeys(folder.parts[0] for folder in existing))
-    if key and dataset in datasets:
-        return nearest(relative, names) or f"ls {shlex.quote(str(runs / dataset))} lists its runs"
-    return (nearest(relative, names) if key else "") or nearest(dataset, datasets)

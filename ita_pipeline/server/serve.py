@@ -13,8 +13,8 @@ from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.progress import activity
 from ita_pipeline.engines.executor import MEGABYTE
 from ita_pipeline.extraction.options import Options
+from ita_pipeline.runs.lookup import find_run
 from ita_pipeline.runs.predictor import Predictor
-from ita_pipeline.runs.run import find_run
 
 PACKAGES = {"fastapi": "fastapi", "python_multipart": "python-multipart", "uvicorn": "uvicorn"}
 

@@ -1,4 +1,4 @@
-"""Tests of run folders: what the key depends on, and how finished runs are found."""
+"""Tests of run folders: what the key depends on, and how its files are read."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from ita_pipeline.cache.keys import digest
-from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.contexts import ReservedContext
 from ita_pipeline.corpus.posts import Picture, Post, Span
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.metrics.scores import score
 from ita_pipeline.ner.views import ViewEncoder
-from ita_pipeline.runs.run import RunScores, ViewScores, find_run, run_at, run_components
+from ita_pipeline.runs.run import RunScores, ViewScores, run_at, run_components
 from tests.support.tiny_encoder import build_bert
 
 POST = Post("1", "hi Ada", ("hi", "Ada"), ((0, 2), (3, 6)), (Span(1, 2, "PER"),), (Picture("a.jpg"),))
@@ -57,56 +57,12 @@ def test_scores_survive_a_round_trip():
     assert RunScores.from_json(scores.to_json()) == scores
 
 
-def finished(name: str) -> Path:
-    run = run_at(Path("runs"), "mine", name)
+def test_a_damaged_record_is_reported():
+    run = run_at(Path("runs"), "mine", "a" * 64)
     run.folder.mkdir(parents=True)
     (run.folder / "run.json").write_text("{}")
-    run.finish(RunScores(splits={}))
-    return run.folder
-
-
-def test_a_run_is_found_by_its_folder_its_name_or_its_dataset():
-    folder = finished("a" * 64)
-    for name in (folder, f"mine/{'a' * 16}", "mine"):
-        assert find_run(name, Path("runs")).folder == folder
-    finished("b" * 64)
-    with pytest.raises(UsageError, match="mine has 2 runs"):
-        find_run("mine", Path("runs"))
-
-
-def test_an_unfinished_run_is_not_found():
-    folder = finished("a" * 64)
-    (folder / "scores.json").unlink()
-    with pytest.raises(MissingError, match="never finished"):
-        find_run(folder, Path("runs"))
-    with pytest.raises(MissingError, match="there is no run mine"):
-        find_run("mine", Path("runs"))
-
-
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        ("mien", "did you mean mine?"),
-        ("mine/aaaa", f"did you mean mine/{'a' * 16}?"),
-        ("runs/mine/aaaa", f"did you mean mine/{'a' * 16}?"),
-        ("mien/" + "a" * 16, f"did you mean mine/{'a' * 16}?"),
-        ("mien/a", "did you mean mine?"),
-        ("mine/ffff", "ls runs/mine lists its runs"),
-        ("nothing like it", "ita train --dataset example makes one"),
-    ],
-)
-def test_the_hint_for_a_missing_run_is_the_nearest_one(name: str, hint: str):
-    finished("a" * 64)
-    finished("b" * 64)
-    with pytest.raises(MissingError, match="there is no run") as caught:
-        find_run(name, Path("runs"))
-    assert caught.value.hint == hint
-
-
-def test_a_damaged_record_is_reported():
-    folder = finished("a" * 64)
     with pytest.raises(UsageError, match=r"run\.json is not what a run writes"):
-        find_run(folder, Path("runs")).record()
+        run.record()
 
 
 def test_the_reserved_length_of_a_context_is_part_of_the_key(tmp_path: Path) -> None:

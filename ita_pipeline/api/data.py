@@ -34,7 +34,7 @@ from ita_pipeline.extraction.presets import Preset, resolve_preset
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder, max_row_length
 from ita_pipeline.ner.views import ViewEncoder
 from ita_pipeline.runs.plan import TrainOptions, plan_dataset_contexts, training_settings
-from ita_pipeline.sources.decode import find_image_problem
+from ita_pipeline.sources.decode import find_image_problem, measure_upright
 from ita_pipeline.sources.hub_datasets import is_loadable
 from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.local import LocalFile
@@ -173,7 +173,9 @@ def _check_images(dataset: Dataset, workspace: Workspace) -> ImageChecks:
         keys[path] = image.key
         if reason := find_image_problem(path):
             reasons[path] = reason
-    return ImageChecks(keys, reasons)
+    boxed = {post.picture for post in dataset.posts if any(span.boxes for span in post.gold or ())} & {*keys}
+    sizes = {path: size for path in boxed if path and (size := measure_upright(path))}
+    return ImageChecks(keys, reasons, sizes)
 
 
 def _length_measure(

@@ -152,6 +152,12 @@ def _format_stats(stats: dict[str, api.data.SplitStats]) -> str:
         ("posts with a picture", [s.named_pictures for s in splits]),
         ("existing pictures", [s.pictures for s in splits]),
     ]
+    if any(split.shown + split.not_shown for split in splits):
+        rows += [
+            ("mentions with a box", [s.shown for s in splits]),
+            ("mentions known to have none", [s.not_shown for s in splits]),
+            ("boxes", [s.boxes for s in splits]),
+        ]
     return table(["", *stats], [[label, *(str(number) for number in numbers)] for label, numbers in rows])
 
 

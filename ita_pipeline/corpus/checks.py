@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ita_pipeline.corpus.boxes import is_outside
 from ita_pipeline.corpus.line_errors import LineError
 from ita_pipeline.corpus.posts import Post
 
@@ -65,6 +66,27 @@ OVERLAPPING_MENTION = FindingKind(
     "mention that overlaps another mention",
     "mentions that overlap another mention",
     "Tags can express only the longest of them. All of them count when scoring.",
+)
+
+BAD_BOX = FindingKind(
+    "bad-box",
+    "box or file of boxes that cannot be read",
+    "boxes or files of boxes that cannot be read",
+    "Training refuses them. Correct the files.",
+)
+
+UNMATCHED_BOX = FindingKind(
+    "unmatched-box",
+    "box that matches no mention",
+    "boxes that match no mention",
+    "They are left out. Name each box as the words of its mention, with single spaces between them.",
+)
+
+OUTSIDE_BOX = FindingKind(
+    "outside-box",
+    "box that leaves its picture",
+    "boxes that leave their picture",
+    "They are kept as they are. Boxes are xyxy in pixels of the upright picture.",
 )
 
 EMPTY_SPLIT = FindingKind(
@@ -157,7 +179,8 @@ TRIMMED = FindingKind(
 )
 
 KINDS = (
-    BAD_TAG, CONTEXT_TAG, MISSING_TAG, BAD_LINE, ORPHAN_TAG, PARTIAL_MENTION, OVERLAPPING_MENTION, EMPTY_SPLIT,
+    BAD_TAG, CONTEXT_TAG, MISSING_TAG, BAD_LINE, ORPHAN_TAG, PARTIAL_MENTION, OVERLAPPING_MENTION, BAD_BOX,
+    UNMATCHED_BOX, OUTSIDE_BOX, EMPTY_SPLIT,
     EMPTY_POST, UNLABELLED, NO_MENTION, UNSEEN_TYPE, DUPLICATE_ID, DUPLICATE_TEXT, CONFLICT, LEAKED_TEXT,
     LEAKED_PICTURE, MISSING_PICTURE, BAD_PICTURE, LONG_POST, TRIMMED,
 )  # fmt: skip
@@ -195,10 +218,14 @@ class ViewFit:
 
 @dataclass(frozen=True, slots=True)
 class ImageChecks:
-    """Results of reading image files: content keys of readable files, and reasons why the others are bad."""
+    """Results of reading image files: content keys of readable files, and reasons why the others are bad.
+
+    `sizes` are width and height in pixels.
+    """
 
     keys: Mapping[Path, str] = field(default_factory=dict)
     bad: Mapping[Path, str] = field(default_factory=dict)
+    sizes: Mapping[Path, tuple[int, int]] = field(default_factory=dict)
 
     def identify(self, post: Post) -> Iterator[tuple[Hashable, str]]:
         """Each image of a post by its content if the file was read, else by its name; and what to show of it."""
@@ -250,14 +277,27 @@ def check_posts(splits: Splits) -> Iterator[Finding]:
 
 
 def check_images(splits: Splits, images: ImageChecks) -> Iterator[Finding]:
-    """Images that are missing, unreadable, or in two splits."""
+    """Images that are missing, unreadable, or in two splits, and boxes that leave their image."""
     for split, posts in splits.items():
-        for post, picture in ((one, picture) for one in posts for picture in one.pictures):
-            if picture.file is None:
-                yield Finding(MISSING_PICTURE, f"there is no picture {picture.name}", split, post.id)
-            elif picture.file in images.bad:
-                yield Finding(BAD_PICTURE, f"{picture.file.name}: {images.bad[picture.file]}", split, post.id)
+        for post in posts:
+            for picture in post.pictures:
+                if picture.file is None:
+                    yield Finding(MISSING_PICTURE, f"there is no picture {picture.name}", split, post.id)
+                elif picture.file in images.bad:
+                    yield Finding(BAD_PICTURE, f"{picture.file.name}: {images.bad[picture.file]}", split, post.id)
+            yield from _find_boxes_outside(post, split, images)
     yield from _find_leaks(LEAKED_PICTURE, splits, images.identify)
+
+
+def _find_boxes_outside(post: Post, split: str, images: ImageChecks) -> Iterator[Finding]:
+    size = images.sizes.get(post.picture) if post.picture else None
+    for span in post.gold or () if size else ():
+        for box in span.boxes or ():
+            if size and is_outside(box, size):
+                words = " ".join(post.words[span.start : span.end])
+                corners = ", ".join(f"{side:g}" for side in box)
+                reason = f"[{corners}] of {words!r} in a picture of {size[0]}×{size[1]}"
+                yield Finding(OUTSIDE_BOX, reason, split, post.id)
 
 
 def check_lengths(splits: Splits, measure: Callable[[Post], ViewFit]) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ita_pipeline.core.config import config_files, find_config, package_data_folder, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.corpus.boxes import BoxFiles
 from ita_pipeline.corpus.formats import FormatName, parse_posts
 from ita_pipeline.corpus.formats.conll import ID_PREFIXES, Layout
 from ita_pipeline.corpus.formats.schemes import describe_scheme, find_scheme
@@ -42,7 +43,8 @@ class DatasetCard(Frozen):
     `files`, `images` and `captions` list alternatives relative to the dataset's folder; the first that exists wins.
     `files` has one entry per split, or a single entry `all` for a JSONL file whose lines name their split.
     `columns` are those of words and tags in CoNLL files, where `id_prefix` begins a line that names a picture.
-    `images` are patterns with `{id}`, and perhaps `*`; any ending of a picture will do. `captions` are files of
+    `images` are patterns with `{id}`, and perhaps `*`; any ending of a picture will do. `boxes` is such a
+    pattern of Pascal VOC files with the boxes of mentions. `captions` are files of
     captions, or other contexts, from other programs.
     """
 
@@ -55,6 +57,7 @@ class DatasetCard(Frozen):
     columns: Columns = Columns()
     id_prefix: str = ""
     images: Sequence[str] = ()
+    boxes: str = ""
     captions: Sequence[str] = ()
     types: Mapping[str, str] = {}
     experiment: str = "default"
@@ -145,6 +148,11 @@ def load_dataset(
         )
     files = PictureFiles(folder, tuple(card.images))
     splits = {split: tuple(files.complete(one.post) for one in posts) for split, posts in parsed.items()}
+    boxes = BoxFiles(folder, card.boxes)
+    if card.boxes and not boxes.is_there:
+        notes.append(f"no boxes of mentions are known: there are no files {card.boxes} in {folder}")
+    elif card.boxes:
+        splits = {name: tuple(boxes.complete(post, on_error) for post in posts) for name, posts in splits.items()}
     return Dataset(label, card, folder, splits, _first_file(folder, card.captions), tuple(notes), name)
 
 

@@ -11,8 +11,9 @@ from ita_pipeline.core.errors import UsageError
 class LineErrorKind(StrEnum):
     """What is wrong with a line.
 
-    A reader repairs an orphan tag, reads a tweet with a missing tag as unlabeled, and keeps mentions that tags
-    cannot express. It refuses all other kinds.
+    A reader repairs an orphan tag, reads a tweet with a missing tag as unlabeled, leaves out a box that matches no
+    mention, and keeps mentions that tags cannot express and boxes that leave the picture. It refuses all other
+    kinds.
     """
 
     BAD_TAG = "bad-tag"
@@ -22,9 +23,14 @@ class LineErrorKind(StrEnum):
     ORPHAN_TAG = "orphan-tag"
     PARTIAL_MENTION = "partial-mention"
     OVERLAPPING_MENTION = "overlapping-mention"
+    BAD_BOX = "bad-box"
+    UNMATCHED_BOX = "unmatched-box"
+    OUTSIDE_BOX = "outside-box"
 
 
-REFUSED = frozenset({LineErrorKind.BAD_TAG, LineErrorKind.CONTEXT_TAG, LineErrorKind.BAD_LINE})
+REFUSED = frozenset(
+    {LineErrorKind.BAD_TAG, LineErrorKind.CONTEXT_TAG, LineErrorKind.BAD_LINE, LineErrorKind.BAD_BOX}
+)
 
 
 class LineError(UsageError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -13,19 +13,24 @@ from stages.picture_names import stem_of
 
 Split = Literal["train", "dev", "test"]
 
+Box = tuple[float, float, float, float]
+"""xyxy in pixels of the upright image."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
     """A mention: the words from `start` up to, not including, `end`.
 
     `partial` marks a gold mention that begins or ends inside a word. It equals no predicted mention, so it counts
-    as missed.
+    as missed. `boxes` are where the post's first picture shows the mention: empty if it does not, None if that is
+    not known. They do not distinguish mentions.
     """
 
     start: int
     end: int
     type: str
     partial: bool = False
+    boxes: tuple[Box, ...] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

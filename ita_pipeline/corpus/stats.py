@@ -13,7 +13,8 @@ class SplitStats(Frozen):
     """Numbers of one split.
 
     `unseen` counts mentions whose words and type are no mention of train. `named_pictures` counts posts that name
-    an image, `pictures` distinct image files.
+    an image, `pictures` distinct image files. `shown` counts the mentions with a box, `not_shown` those that are
+    known to have none, and `boxes` the boxes.
     """
 
     posts: int
@@ -26,6 +27,9 @@ class SplitStats(Frozen):
     unseen: int
     named_pictures: int
     pictures: int
+    shown: int
+    not_shown: int
+    boxes: int
 
 
 def compute_stats(splits: Mapping[str, Sequence[Post]]) -> dict[str, SplitStats]:
@@ -37,6 +41,7 @@ def compute_stats(splits: Mapping[str, Sequence[Post]]) -> dict[str, SplitStats]
 def _compute_split(posts: Sequence[Post], known: set[tuple[str, ...]]) -> SplitStats:
     labeled = [post for post in posts if post.gold is not None]
     types = Counter(span.type for post in labeled for span in post.gold or ())
+    boxes = [span.boxes for post in labeled for span in post.gold or () if span.boxes is not None]
     return SplitStats(
         posts=len(posts),
         labelled=len(labeled),
@@ -48,6 +53,9 @@ def _compute_split(posts: Sequence[Post], known: set[tuple[str, ...]]) -> SplitS
         unseen=sum(mention not in known for post in labeled for mention in _iterate_mentions(post)),
         named_pictures=sum(bool(post.pictures) for post in posts),
         pictures=len({picture.file for post in posts for picture in post.pictures} - {None}),
+        shown=sum(map(bool, boxes)),
+        not_shown=sum(not of_mention for of_mention in boxes),
+        boxes=sum(map(len, boxes)),
     )
 
 

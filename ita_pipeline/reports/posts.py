@@ -11,7 +11,7 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Notes
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.formats.conll import read_conll
-from ita_pipeline.corpus.posts import Post, Span
+from ita_pipeline.corpus.posts import Box, Post, Span
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run
 from stages.base import Frozen
 
@@ -33,11 +33,12 @@ class ReportMention(Frozen):
     score: float | None = None
     right: bool | None = None
     partial: bool = False
+    boxes: tuple[Box, ...] | None = None
 
     @property
     def span(self) -> Span:
         """The mention without its score."""
-        return Span(self.start, self.end, self.type, self.partial)
+        return Span(self.start, self.end, self.type, self.partial, self.boxes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -266,8 +266,9 @@ def _write_predictions(
 
 def _untaggable_gold(post: Post) -> dict[str, list[tuple[Any, ...]]]:
     """The gold mentions that the tags of a CoNLL file cannot express, if there are any."""
-    untaggable = set(post.gold or ()).difference(select_taggable(post.gold or ()))
-    return {"untaggable_gold": [astuple(span) for span in sorted(untaggable)]} if untaggable else {}
+    untaggable = sorted(set(post.gold or ()).difference(select_taggable(post.gold or ())))
+    spans = [(span.start, span.end, span.type, span.partial) for span in untaggable]
+    return {"untaggable_gold": spans} if spans else {}
 
 
 def _count_losses(examples: Mapping[str, Sequence[EncodedPost]], max_length: int) -> tuple[int, int]:

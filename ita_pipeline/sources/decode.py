@@ -89,6 +89,16 @@ def find_image_problem(file: Path | IO[bytes], max_pixels: int = MAX_PIXELS) -> 
         return _UNKNOWN_FORMAT
 
 
+def measure_upright(file: Path) -> tuple[int, int] | None:
+    """Return width and height of an image file once it is upright, by its header; None if it is not usable."""
+    try:
+        with open_regular(file) as opened, open_header(opened) as image:
+            is_turned = image.getexif().get(_ORIENTATION, 1) in range(5, 9)
+            return (image.height, image.width) if is_turned else (image.width, image.height)
+    except Exception:  # decoders raise anything on damaged data
+        return None
+
+
 @contextmanager
 def open_header(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Generator[Image]:
     """Open an image without decoding it. Metadata that cannot be read is left out.

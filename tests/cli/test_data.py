@@ -23,7 +23,14 @@ def test_list_shows_which_datasets_are_here_and_where_to_get_the_others():
     found = json.loads(ita_here("data", "list", "--json").out)
     assert found["schema"] == "ita.data-list/1"
     here = {item["name"]: item["here"] for item in found["datasets"]}
-    assert here == {"example": True, "snap": False, "twitter15": True, "twitter17": False}
+    assert here == {
+        "example": True,
+        "fmnerg": False,
+        "gmner": False,
+        "snap": False,
+        "twitter15": True,
+        "twitter17": False,
+    }
     answer = ita_here("data", "list")
     assert "twitter15: in data/twitter15\n" in answer.out
     assert "get them from https://github.com/jefferyYu/UMT" in answer.out

@@ -179,3 +179,16 @@ def test_any_lines_are_reported_as_findings_or_refused(lines: list[str]):
             *checks.check_images(splits, ImageChecks()),
         ]
         assert all(finding.what and finding.where for finding in found)
+
+
+def test_a_box_that_leaves_its_picture_is_found():
+    inside, outside = (1.0, 1.0, 40.0, 30.0), (1.0, 1.0, 40.5, 30.0)
+    span = Span(0, 1, "PER", boxes=(inside, outside))
+    post = make_post("Ada spoke", "1", span, image="a", picture="a.jpg")
+    images = ImageChecks({Path("a.jpg"): "1" * 64}, sizes={Path("a.jpg"): (40, 30)})
+    (found,) = checks.check_images({"train": [post]}, images)
+    assert (found.kind.name, found.post, found.what) == (
+        "outside-box",
+        "1",
+        "[1, 1, 40.5, 30] of 'Ada' in a picture of 40×30",
+    )

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ita_pipeline.sources.decode import find_image_problem, measure_image, open_image
+from ita_pipeline.sources.decode import find_image_problem, measure_image, measure_upright, open_image
 from stages.base import BadItemError, FailureKind
 from tests.support.fakes import draw, ref
 from tests.support.hostile import chunk, encoded
@@ -37,6 +37,7 @@ def test_exif_orientation_is_applied(tmp_path: Path):
     exif = picture.getexif()
     exif[0x0112] = 6
     assert open_image(ref(save(tmp_path / "a.jpg", picture, exif=exif))).size == (20, 40)
+    assert measure_upright(tmp_path / "a.jpg") == (20, 40)
 
 
 @pytest.mark.parametrize(

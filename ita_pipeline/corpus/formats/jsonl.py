@@ -1,8 +1,8 @@
 """Posts as JSON lines: `{"text": …, "image": "x.jpg", "mentions": [{"start", "end", "type"}], "split": "train"}`.
 
-Only `text` or `tokens` is required. Mentions are character offsets, end exclusive. A line with `tokens` may have
-`tags` instead, and `images` are several. An image path is relative to the file's folder and must stay inside it.
-Links may lead elsewhere.
+Only `text` or `tokens` is required. Mentions are character offsets, end exclusive; their `boxes` are xyxy in pixels
+of the first image. A line with `tokens` may have `tags` instead, and `images` are several. An image path is
+relative to the file's folder and must stay inside it. Links may lead elsewhere.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.files import join_inside
 from ita_pipeline.core.text import map_texts
+from ita_pipeline.corpus.boxes import MAX_BOXES
 from ita_pipeline.corpus.formats.conll import ORPHANS, TO_UTF8
 from ita_pipeline.corpus.formats.schemes import TAGS_HINT, decode_tags, find_orphans, find_scheme, is_tag
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError, raise_unless_tolerated
@@ -32,6 +33,9 @@ WHOLE_WORDS = "it is kept as it is; ita data check explains what that means"
 Offsets = tuple[tuple[int, int], ...]
 
 
+Pixel = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class MentionEntry(BaseModel):
     """A mention. `text`, if given, must be the text at its offsets, which detects offsets that count bytes."""
 
@@ -39,11 +43,14 @@ class MentionEntry(BaseModel):
     end: int
     type: str = Field(pattern=r"^[\w./:&+-]+$")
     text: str | None = None
+    boxes: list[tuple[Pixel, Pixel, Pixel, Pixel]] | None = Field(None, max_length=MAX_BOXES)
 
     @model_validator(mode="after")
     def _check_not_empty(self) -> MentionEntry:
         if self.end <= self.start:
             raise ValueError("a mention must end after it starts")
+        if any(x0 >= x1 or y0 >= y1 for x0, y0, x1, y1 in self.boxes or ()):
+            raise ValueError("a box is [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
         return self
 
 
@@ -207,7 +214,8 @@ def _align_mentions(
             raise ValueError(f"the mention at {position} covers no word")
         first, last = covered[0], covered[-1]
         partial = offsets[first][0] < mention.start or mention.end < offsets[last][1]
-        spans.add(Span(first, last + 1, types.get(mention.type, mention.type), partial))
+        boxes = None if mention.boxes is None else tuple(mention.boxes)
+        spans.add(Span(first, last + 1, types.get(mention.type, mention.type), partial, boxes))
     return tuple(sorted(spans))
 
 

@@ -157,3 +157,19 @@ def test_bytes_that_are_not_utf_8_are_refused_with_the_line():
 def test_a_missing_file_is_named():
     with pytest.raises(MissingError, match=r"none\.jsonl"):
         list(parse_posts(Path("none.jsonl")))
+
+
+def test_a_mention_has_boxes_none_or_unknown_ones():
+    mentions = [
+        {"start": 0, "end": 3, "type": "PER", "boxes": [[1, 2, 3.5, 4]]},
+        {"start": 4, "end": 6, "type": "PER", "boxes": []},
+        {"start": 7, "end": 9, "type": "PER"},
+    ]
+    (found,) = read({"text": "Ada Bo Cy", "mentions": mentions})
+    assert [span.boxes for span in found.post.gold] == [((1, 2, 3.5, 4),), (), None]
+
+
+@pytest.mark.parametrize("box", ["[1, 2, 1, 4]", "[1, 2, 3]", "[1, 2, NaN, 4]", "[1, 2, Infinity, 4]", '"x"'])
+def test_a_box_without_an_area_is_refused(box: str):
+    with pytest.raises(UsageError, match=r"line 1: mentions\.0"):
+        read('{"text": "Ada", "mentions": [{"start": 0, "end": 3, "type": "PER", "boxes": [' + box + "]}]}")

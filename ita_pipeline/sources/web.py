@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import hashlib
+import ipaddress
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -18,12 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from ita_pipeline.core.remote import WEB_PROTOCOLS, RequestLimits, retry, summarize_error, without_query
 from ita_pipeline.sources.base import Fetched, RandomAccessFile, check_size, report_bad_item
 
 if TYPE_CHECKING:
     import httpx2 as httpx
+    from httpcore2 import AsyncNetworkStream
 
 MAX_REDIRECTS = 5
 
@@ -156,8 +159,11 @@ def _parse_seconds(date: str) -> float:
 
 
 @functools.cache
-def open_client(limits: RequestLimits) -> httpx.AsyncClient:
-    """Return the client that all requests share, so that connections are reused."""
+def open_client(limits: RequestLimits, *, is_public: bool = False) -> httpx.AsyncClient:
+    """Return the client that all requests share, so that connections are reused.
+
+    The client for redirects that must stay public has connections of its own: each was checked when it was made.
+    """
     import httpx2 as httpx
 
     return httpx.AsyncClient(
@@ -180,7 +186,8 @@ async def _request(file: HttpFile, max_bytes: int, headers: dict[str, str]) -> D
     """Send a GET request and follow its redirects. A body of more than `max_bytes` is cut one byte behind that.
 
     httpx builds the redirected requests. They are sent here, since httpx would read the body of each redirect
-    without a limit.
+    without a limit. A public server must not reach servers of this machine's network through them: what is checked
+    is the address of the connection, whatever name led to it.
 
     Raises:
         BadItemError: the server announces a longer body.
@@ -190,16 +197,22 @@ async def _request(file: HttpFile, max_bytes: int, headers: dict[str, str]) -> D
     import httpx2 as httpx
 
     client = open_client(file.limits)
+    may_be_private = True
     try:
         request = client.build_request("GET", file.url, headers=headers)
         for _ in range(MAX_REDIRECTS + 1):
             if request.url.scheme not in WEB_PROTOCOLS:
                 raise RefusedError("it leads to what is no web address")
+            if not may_be_private:
+                client = open_client(file.limits, is_public=True)
+                _require_public(request.url.host)
+                request.extensions["trace"] = functools.partial(_check_connection, request)
             response = await client.send(request, stream=True)
             async with aclosing(response):
                 following = response.next_request
                 if following is None:
                     return await _read_response(response, max_bytes)
+                may_be_private = may_be_private and _is_private_server(response)
             if request.url.scheme == "https" and following.url.scheme == "http":
                 raise RefusedError("it leads from https:// to http://")
             request = following
@@ -208,6 +221,60 @@ async def _request(file: HttpFile, max_bytes: int, headers: dict[str, str]) -> D
     except httpx.TransportError as error:
         raise OSError(summarize_error(error)) from error
     raise RefusedError(f"more than {MAX_REDIRECTS} redirects")
+
+
+async def _check_connection(request: httpx.Request, event: str, info: Mapping[str, Any]) -> None:
+    """Refuse a new connection of a redirect to a private address before anything is sent over it."""
+    if event != "connection.connect_tcp.complete" or _uses_proxy(request.url):
+        return
+    stream = info["return_value"]
+    try:
+        _require_public(_server_address(stream))
+    except RefusedError:
+        await stream.aclose()
+        raise
+
+
+def _is_private_server(response: httpx.Response) -> bool:
+    """Whether the listed address itself is that of a private server, as far as this machine can tell."""
+    if _uses_proxy(response.request.url):
+        return is_private(response.request.url.host)
+    return is_private(_server_address(response.extensions["network_stream"]))
+
+
+def _server_address(stream: AsyncNetworkStream) -> str:
+    return str(stream.get_extra_info("server_addr")[0])
+
+
+def _uses_proxy(url: httpx.URL) -> bool:
+    """Whether a proxy looks the host up, so that its address is not known here."""
+    return bool(getproxies().keys() & {url.scheme, "all"}) and not proxy_bypass(url.host)
+
+
+def _require_public(host: str) -> None:
+    if is_private(host):
+        raise RefusedError("a public server leads to an address of this machine or its network")
+
+
+def is_private(host: str) -> bool:
+    """Whether a host is a loopback, link-local, private or other address that is not of the internet.
+
+    Names are not looked up; only `localhost` counts as one.
+    """
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        number = int(address)
+        if number >> 32 in (0xFFFF, 0x64FF9B << 64):  # ::ffff:0:0/96, 64:ff9b::/96: an IPv4 address in IPv6
+            address = ipaddress.IPv4Address(number & 0xFFFFFFFF)
+        elif address.sixtofour:
+            address = address.sixtofour
+    return not address.is_global
 
 
 async def _read_response(response: httpx.Response, max_bytes: int) -> Download:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import functools
 import json
 import math
 import re
@@ -29,6 +31,9 @@ LOOP_DETECTED = 508
 
 # Maximum length of a server's own error message in ours, in characters.
 MAX_ERROR_LENGTH = 200
+
+# A shorter part of a key in base64 could be anything.
+MIN_ENCODED_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,43 @@ def find_error(data: Any) -> str:
     if isinstance(error, dict):
         error = error.get("message", "")
     return tidy_text(error if isinstance(error, str) else "")
+
+
+def hide_in_json(content: bytes, key: str) -> bytes:
+    """Return a body with `[key]` in place of an API key in its strings; unchanged if it is no JSON."""
+    try:
+        return json.dumps(_hide_in_strings(json.loads(content), key)).encode()
+    except (ValueError, RecursionError):
+        return content
+
+
+def _hide_in_strings(data: Any, key: str) -> Any:
+    if isinstance(data, str):
+        return hide_key(data, key)
+    if isinstance(data, list):
+        return [_hide_in_strings(item, key) for item in data]
+    if isinstance(data, dict):
+        return {hide_key(name, key): _hide_in_strings(item, key) for name, item in data.items()}
+    return data
+
+
+def hide_key(text: str, key: str) -> str:
+    """Return a text with `[key]` for an API key: in any case, percent-encoded, in hexadecimal or in base64."""
+    return _key_pattern(key).sub("[key]", text)
+
+
+@functools.lru_cache(8)
+def _key_pattern(key: str) -> re.Pattern[str]:
+    characters = [f"(?:%(?:25)*{ord(character):02x}|{re.escape(character)})" for character in key]
+    patterns = ["".join(characters), key.encode().hex()]
+    for before in range(
+        3
+    ):  # in a longer text, base64 has three forms; letters at its ends depend on what is beside
+        encoded = base64.b64encode(b"\0" * before + key.encode()).decode()
+        core = encoded[(before * 8 + 5) // 6 : (before + len(key)) * 8 // 6]
+        if len(core) >= MIN_ENCODED_LENGTH:
+            patterns.append("".join({"+": "[+-]", "/": "[/_]"}.get(letter, letter) for letter in core))
+    return re.compile("|".join(patterns), re.IGNORECASE)
 
 
 def tidy_text(text: str) -> str:

@@ -11,13 +11,20 @@ import httpx2 as httpx
 from stages.base import FailureKind, StageError
 from stages.llm.endpoint import Endpoint
 from stages.llm.messages import Messages, Sampling
-from stages.llm.responses import RequestOutcome, classify_response, parse_reply, report_redirect
+from stages.llm.responses import (
+    RequestOutcome,
+    classify_response,
+    hide_in_json,
+    hide_key,
+    parse_reply,
+    report_redirect,
+)
 
 MAX_REDIRECTS = 3
 
 
 class ChatTransport:
-    """Requests to one endpoint. API keys are removed from everything that a server returns."""
+    """Requests to one endpoint. The API key is removed from everything that a server returns, in all its forms."""
 
     def __init__(self, endpoint: Endpoint, sampling: Sampling) -> None:
         """Check the endpoint and load the certificates.
@@ -75,7 +82,7 @@ class ChatTransport:
         timeout = RequestOutcome("", "is it the right endpoint?", is_retryable=True, is_timeout=True)
         try:
             async with asyncio.timeout(self.endpoint.total):
-                outcome = await self._fetch(http, body, prompt_tokens)
+                return await self._fetch(http, body, prompt_tokens)
         except TimeoutError:
             return replace(timeout, reason=f"no whole answer within {self.endpoint.total:g} s")
         except httpx.TimeoutException as error:
@@ -85,16 +92,6 @@ class ChatTransport:
             return RequestOutcome(f"{self.host} does not answer", hint, is_retryable=True, is_unavailable=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return RequestOutcome(f"the answer broke off ({type(error).__name__})", is_retryable=True)
-        return self._hide_key(outcome)
-
-    def _hide_key(self, outcome: RequestOutcome) -> RequestOutcome:
-        key, reply = self.endpoint.read_key(), outcome.reply
-        if not key:
-            return outcome
-        if reply is not None:
-            text, model, finish = (part.replace(key, "[key]") for part in (reply.text, reply.model, reply.finish))
-            reply = replace(reply, text=text, model=model, finish=finish)
-        return replace(outcome, reason=outcome.reason.replace(key, "[key]"), reply=reply)
 
     async def _fetch(self, http: httpx.AsyncClient, body: dict[str, Any], prompt_tokens: int) -> RequestOutcome:
         url = self.url
@@ -125,6 +122,11 @@ class ChatTransport:
         encoding = response.headers.get("content-encoding", "identity").lower()
         if is_too_long or encoding not in ("identity", ""):
             content.clear()  # too long, or compressed although `connect` declined it
+        if key := self.endpoint.read_key():
+            # Before anything is shortened, since a part of the key must not stay either.
+            content = bytearray(hide_in_json(bytes(content), key))
+            if "location" in response.headers:
+                response.headers["location"] = hide_key(response.headers["location"], key)
         if response.status_code != 200:
             key_variable = "" if self.endpoint.suggested else self.endpoint.key_variable
             return classify_response(response, bytes(content), self.host, key_variable)

@@ -12,23 +12,33 @@ from pathlib import Path
 from typing import Any
 
 from stages.base import StageError
-from stages.models.identity import is_folder, offline_error
+from stages.models.identity import WEIGHT_FILES, is_folder, offline_error
+from stages.models.sizes import (
+    MAX_CONFIG_BYTES,
+    check_parameters,
+    forbid_hub_kernels,
+    list_shards,
+    read_checked_config,
+)
 
 COMPLETE_MODEL = "give a folder or revision that has config.json and model.safetensors"
 
-MAX_CONFIG_BYTES = 10_000_000
+
+class NoSuchFileError(StageError):
+    """Raised if a model does not have a file."""
 
 
 def load_pretrained(model_class: Any, model: str, identity: str, **options: Any) -> Any:
     """Call `from_pretrained` of `model_class` for exactly the weights of `identity`.
 
     Raises:
-        StageError: The files are incomplete, damaged or not safetensors, cannot be fetched, or need a package that
-            is missing.
+        StageError: The files are incomplete, damaged or not safetensors, cannot be fetched, need a package that
+            is missing, or name sizes that no model has.
     """
     if not is_folder(model):
         options["revision"] = _commit_of(identity)
     with wrap_load_errors(model):
+        load_checked_config(model, identity)
         # Without `trust_remote_code`, transformers would ask the user at the terminal.
         return model_class.from_pretrained(model, trust_remote_code=False, **options)
 
@@ -52,10 +62,54 @@ def load_weights(
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    forbid_hub_kernels()
+    with wrap_load_errors(model):
+        config, files = load_checked_config(model, identity), find_weights(model, identity)
+        check_parameters(model, config, files, lambda: _build(model_class, model, identity))
     options = {"use_safetensors": True, "dtype": getattr(torch, dtype), "output_loading_info": True}
     network, report = load_pretrained(model_class, model, identity, **options)
     require_weights(model, network, report["missing_keys"], optional_prefix)
     return network.eval().to(device)
+
+
+def _build(model_class: Any, model: str, identity: str) -> Any:
+    """Return a network without weights, as `from_pretrained` builds it."""
+    from transformers import AutoConfig
+
+    config_class = getattr(model_class, "config_class", None) or AutoConfig
+    config = load_pretrained(config_class, model, identity)
+    is_auto = hasattr(model_class, "from_config")
+    return model_class.from_config(config, trust_remote_code=False) if is_auto else model_class(config)
+
+
+def load_checked_config(model: str, identity: str) -> Mapping[str, Any]:
+    """Return the content of a model's `config.json`, empty if it has none or cannot be read.
+
+    Raises:
+        StageError: See `read_checked_config`; also if it cannot be fetched.
+    """
+    try:
+        return read_checked_config(model, fetch_file(model, identity, "config.json"))
+    except NoSuchFileError:
+        return {}
+
+
+def find_weights(model: str, identity: str) -> list[Path]:
+    """Return the safetensors that a model is loaded from, downloaded if needed.
+
+    Raises:
+        StageError: The model has none, or they cannot be fetched.
+    """
+    chosen = load_checked_config(model, identity).get("transformers_weights")
+    names = [chosen] if isinstance(chosen, str) else WEIGHT_FILES
+    for name in names:
+        try:
+            file = fetch_file(model, identity, name)
+        except NoSuchFileError:
+            continue
+        shards = list_shards(model, file) if file.suffix == ".json" else [name]
+        return [fetch_file(model, identity, shard) for shard in shards]
+    raise StageError(f"the model {model} could not be loaded: it has no {names[0]}", COMPLETE_MODEL)
 
 
 def require_weights(
@@ -138,12 +192,13 @@ def fetch_file(model: str, identity: str, name: str) -> Path:
     """Return the path of one file of a model, downloaded if needed, at exactly the commit of `identity`.
 
     Raises:
-        StageError: The model has no such file, or it cannot be fetched.
+        NoSuchFileError: The model has no such file.
+        StageError: It cannot be fetched.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    not_found = StageError(f"the model {model} has no {name}", COMPLETE_MODEL)
+    not_found = NoSuchFileError(f"the model {model} has no {name}", COMPLETE_MODEL)
     if is_folder(model):
         file = Path(model, name)
         if not file.is_file():

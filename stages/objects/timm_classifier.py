@@ -160,6 +160,8 @@ def _load_classifier(model: str, identity: str) -> Any:
     overlay = {**others, "file": str(weights), "custom_load": False}
     with wrap_load_errors(model):
         source = f"local-dir:{config.parent}"
+        build = partial(timm.create_model, source, pretrained_cfg_overlay=overlay)
+        check_parameters(model, read_checked_config(model, config), [weights], build)
         network: Any = timm.create_model(source, pretrained=True, pretrained_cfg_overlay=overlay)
         with safe_open(weights, "pt") as opened:
             stored = set(opened.keys())

@@ -33,7 +33,8 @@ BRIEF = RequestLimits(first_wait=0.001, read_seconds=0.3, file_seconds=0.7)
 def own_client() -> Iterator[None]:
     yield
     for limits in (QUICK, BRIEF, IMPATIENT, REQUEST_LIMITS):
-        sync(get_loop(), web.open_client(limits).aclose)
+        for is_public in (False, True):
+            sync(get_loop(), web.open_client(limits, is_public=is_public).aclose)
     web.open_client.cache_clear()
 
 
@@ -125,6 +126,60 @@ def test_redirects_are_followed_within_limits():
         with serving({}, lambda path, time, to=to: Act(to=to)) as server:
             refused(server.url("loop"))
             assert len(server.asked) <= web.MAX_REDIRECTS + 1
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        *[
+            (host, True)
+            for host in ("127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.9.9", "169.254.169.254", "0.0.0.0")
+        ],
+        *[
+            (host, True)
+            for host in ("100.64.0.1", "[::1]", "fe80::1%eth0", "fd00::1", "::ffff:10.0.0.1", "localhost.")
+        ],
+        *[(host, True) for host in ("64:ff9b::7f00:1", "2002:7f00:1::", "a.localhost", "::")],
+        *[
+            (host, False)
+            for host in ("93.184.216.34", "2606:2800:220:1::1", "::ffff:1.1.1.1", "host.example", "a.local")
+        ],
+    ],
+)
+def test_private_addresses_are_known_in_all_forms(host: str, expected: bool):
+    assert web.is_private(host) is expected
+
+
+def test_a_public_server_does_not_lead_to_private_ones_by_address_or_by_name(monkeypatch: pytest.MonkeyPatch):
+    # This machine plays both: all of 127.0.0.0/8 is its own.
+    monkeypatch.setattr(web, "is_private", lambda host: host == "127.0.0.1")
+
+    def behave(path: str, time: int) -> Act:
+        return Act(to=f"http://{path}:{server.server_address[1]}/a") if path.startswith(("127", "local")) else Act()
+
+    with serving({"a": b"picture"}, behave, "0.0.0.0") as server:
+        port = server.server_address[1]
+        # A name is no private address until it is looked up, whatever it was when somebody else looked it up.
+        for target in ("127.0.0.1", "localhost"):
+            for _ in range(2):
+                reason = refused(f"http://127.0.0.2:{port}/{target}").failure.reason
+                assert "a public server leads to an address of this machine" in reason
+        assert server.asked.count("a") == 0
+        assert read(f"http://127.0.0.2:{port}/127.0.0.3") == b"picture"
+        assert read(f"http://127.0.0.1:{port}/127.0.0.1") == b"picture"
+        assert read(f"http://localhost:{port}/127.0.0.1") == b"picture"
+        # The connection that the list's own address made is not used for others.
+        assert "leads to an address" in refused(f"http://127.0.0.2:{port}/127.0.0.1").failure.reason
+
+
+def test_behind_a_proxy_only_the_address_as_written_is_known(monkeypatch: pytest.MonkeyPatch):
+    with serving(
+        {"": b""}, lambda path, time: Act(to="http://10.0.0.1/") if time else Act(to="http://a.example/")
+    ) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url(""))
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert "leads to an address" in refused("http://b.example/").failure.reason
+        assert "http://10.0.0.1/" not in proxy.asked
 
 
 def test_compressed_bodies_are_refused():

@@ -43,8 +43,8 @@ class PictureServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, files: dict[str, bytes], behave: Behaviour) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, files: dict[str, bytes], behave: Behaviour, host: str = "127.0.0.1") -> None:
+        super().__init__((host, 0), Handler)
         self.files, self.behave = files, behave
         self.asked: list[str] = []
         self.sent: dict[str, int] = {}
@@ -119,8 +119,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(files: dict[str, bytes], behave: Behaviour = well) -> Iterator[PictureServer]:
-    server = PictureServer(files, behave)
+def serving(files: dict[str, bytes], behave: Behaviour = well, host: str = "127.0.0.1") -> Iterator[PictureServer]:
+    server = PictureServer(files, behave, host)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from stages.base import Failure
 from stages.llm.messages import Reply
-from stages.llm.responses import parse_retry_after
+from stages.llm.responses import hide_in_json, hide_key, parse_retry_after
 from tests.support.chat_server import Act, says
 from tests.support.chats import ask
 
@@ -83,3 +86,29 @@ def test_tokens_are_estimated_if_the_server_does_not_count() -> None:
     assert isinstance(reply, Reply)
     assert reply.usage.estimated
     assert reply.usage.completion_tokens >= 4
+
+
+KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=12, max_size=40)
+
+
+@given(key=KEYS, before=st.binary(max_size=5), after=st.binary(max_size=5))
+def test_a_key_is_hidden_however_it_is_written(key: str, before: bytes, after: bytes):
+    whole = before + key.encode() + after
+    written = [
+        *(key, key.upper(), key.lower(), quote(key, safe=""), quote(quote(key, safe=""), safe="").lower()),
+        *(key.encode().hex(), "".join(f"%{ord(character):02X}" for character in key)),
+    ]
+    for form in written:
+        assert hide_key(f"<{form}>", key) == "<[key]>"
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        hidden = hide_key(encode(whole).decode(), key)
+        assert "[key]" in hidden
+        assert len(hidden) <= 4 * (len(before) + len(after) + 3) / 3 + len("[key]") + 4
+
+
+def test_a_key_is_hidden_in_all_strings_of_a_body_before_they_are_shortened():
+    key = "sk-Abcdefghijklmnop"
+    body = {"error": {"message": "x" * 190 + key.upper()}, key: [1, None, key]}
+    hidden = hide_in_json(json.dumps(body).replace("-", "\\u002d").encode(), key)
+    assert json.loads(hidden) == {"error": {"message": "x" * 190 + "[key]"}, "[key]": [1, None, "[key]"]}
+    assert hide_in_json(b"{", key) == b"{"

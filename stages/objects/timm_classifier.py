@@ -8,6 +8,7 @@ timm writes them. The kinds are those of `kinds.yaml`, matched with the model's 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from stages.base import StageError
 from stages.batching import batched
 from stages.models.identity import is_folder
 from stages.models.loading import fetch_file, pick_device, read_config, require_weights, wrap_load_errors
+from stages.models.sizes import check_parameters, read_checked_config
 from stages.objects.attributes import find_likeliest_kind, load_kinds
 from stages.objects.hub_detectors import pad_elongated
 from stages.objects.schema import TIMM_PREFIX, ScoredLabel

@@ -87,10 +87,14 @@ def site_place(target: str, source: str) -> str:
 
 
 def on_page_content(content: str, **_: Any) -> str:
-    """LaTeX between dollar signs, which GitHub shows as it is, as MathML, which browsers show without a script."""
+    """LaTeX between dollar signs, which GitHub shows as it is, as MathML, which browsers show without a script.
+
+    A number and its deviation stay on one line.
+    """
 
     def formula(display: str) -> Any:
         return lambda found: convert(html.unescape(found[1]).strip(), display=display)
 
+    content = content.replace(" ± ", "\u00a0±\u00a0")
     content = INLINE.sub(formula("inline"), content)
     return DISPLAY.sub(lambda found: f'<div class="formula">{formula("block")(found)}</div>', content)

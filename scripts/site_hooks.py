@@ -27,6 +27,7 @@ PICTURES = "examples/posts/images"
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 SOURCE = re.compile(r'(<img src=")([^"]+)(")')
 DISPLAY = re.compile(r'<div class="arithmatex">\\\[(.*?)\\\]</div>', re.DOTALL)
+NUMBER = re.compile(r"(?<=>)[−+]?[\d.]+ (?:± [\d.]+|m?s|[MG]B)(?=</)")
 INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.DOTALL)
 
 
@@ -89,12 +90,12 @@ def site_place(target: str, source: str) -> str:
 def on_page_content(content: str, **_: Any) -> str:
     """LaTeX between dollar signs, which GitHub shows as it is, as MathML, which browsers show without a script.
 
-    A number and its deviation stay on one line.
+    In tables, a number stays on one line with its deviation or unit.
     """
 
     def formula(display: str) -> Any:
         return lambda found: convert(html.unescape(found[1]).strip(), display=display)
 
-    content = content.replace(" ± ", "\u00a0±\u00a0")
+    content = NUMBER.sub(lambda found: found[0].replace(" ", "\u00a0"), content)
     content = INLINE.sub(formula("inline"), content)
     return DISPLAY.sub(lambda found: f'<div class="formula">{formula("block")(found)}</div>', content)

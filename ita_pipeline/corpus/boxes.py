@@ -72,7 +72,9 @@ class BoxFiles:
         boxes: dict[str, list[Box]] = defaultdict(list)
         for found in picture.boxes:
             boxes[found.name].append(found.box)
-        return replace(post, gold=tuple(replace(span, boxes=tuple(boxes[_name(post, span)])) for span in post.gold))
+        gold = tuple(replace(span, boxes=tuple(boxes[_name(post, span)])) for span in post.gold)
+        size = picture.size if min(picture.size) > 0 else None
+        return replace(post, gold=gold, pictures=(replace(post.pictures[0], size=size), *post.pictures[1:]))
 
 
 def read_boxes(file: Path) -> PictureBoxes:

@@ -35,10 +35,14 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture of a post: its name in the dataset, a path or an id, and its file, or None if that is missing."""
+    """A picture of a post: its name in the dataset, a path or an id, and its file, or None if that is missing.
+
+    `size` is width and height in pixels if the dataset tells them. It does not distinguish pictures.
+    """
 
     name: str
     file: Path | None = None
+    size: tuple[float, float] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

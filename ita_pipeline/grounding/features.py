@@ -1,0 +1,176 @@
+"""Features of a mention, by which the picture probably shows it or not, and of a mention with a box."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from ita_pipeline.corpus.posts import Post, Span
+from ita_pipeline.grounding.evidence import Candidate, Evidence, fold, is_person, name_of, resemblance
+from ita_pipeline.grounding.linear import Features
+
+# Words of captions that say nothing about what is shown.
+_EMPTY = frozenset({
+    "a", "an", "the", "of", "in", "on", "with", "and", "at", "to", "is", "are", "for", "from", "by",
+})  # fmt: skip
+
+_PEOPLE = frozenset({
+    "man", "men", "woman", "women", "boy", "boys", "girl", "girls", "people", "person", "player", "players",
+    "singer", "guy", "lady", "couple", "child", "children", "kid", "kids", "group", "actor",
+})  # fmt: skip
+
+# What is known before any training: a person is shown by a box of a person, anything else by its name in writing.
+BOX_PRIOR: Features = {
+    "bias": -3.0,
+    "person on person": 3.5,
+    "person on person, share of the largest": 1.0,
+    "person on person, log of their number": -1.5,
+    "person on other": -2.0,
+    "other on person": -2.0,
+    "person on text": -2.0,
+    "resemblance, in text": 5.0,
+    "resemblance, in text, of all words": 1.5,
+    "person, resemblance, in text": -2.0,
+    "resemblance, in object": 2.0,
+    "score": 0.5,
+}
+
+
+def visible_features(post: Post, span: Span, mentions: Sequence[Span], evidence: Evidence) -> Features:
+    """Features of a mention beside the other mentions of its post. Each occurs alone and with the type."""
+    features: dict[str, float] = {}
+    for name in (
+        "bias",
+        *_of_mention(post, span, mentions),
+        *_of_text(post, span),
+        *_of_captions(post, span, mentions, evidence),
+        *_of_picture(post, span, mentions, evidence),
+    ):
+        features[name] = features[f"{span.type}: {name}"] = 1.0
+    return features
+
+
+def _of_mention(post: Post, span: Span, mentions: Sequence[Span]) -> Iterator[str]:
+    same = [other for other in mentions if other.type == span.type]
+    yield f"mentions of the type {min(len(same), 4)}"
+    yield f"mentions {min(len(mentions), 5)}"
+    yield f"first mention {span <= min(mentions, default=span)}"
+    yield f"first of the type {span <= min(same, default=span)}"
+    yield f"types {' '.join(sorted({other.type for other in mentions}))}"
+    for other in mentions:
+        if other != span:
+            yield f"{'before' if other < span else 'after'} it {other.type}"
+    yield f"length {min(span.end - span.start, 4)}"
+    yield f"place {5 * span.start // max(len(post.words), 1)}"
+    yield f"last word {span.end == len(post.words)}"
+    written = " ".join(post.words[span.start : span.end])
+    classes = ("X" if c.isupper() else "x" if c.islower() else "0" if c.isdigit() else c for c in written)
+    shape = re.sub(r"(.)\1+", r"\1", "".join(classes))
+    yield f"shape {shape[:8]}"
+
+
+def _of_text(post: Post, span: Span) -> Iterator[str]:
+    words = [_fold(word) for word in post.words]
+    name = words[span.start : span.end]
+    yield f"name {' '.join(name)}"
+    yield from (f"word of the name {word}" for word in name)
+    yield from (f"word {word}" for word in words[: span.start] + words[span.end :])
+    padded = ["<", "<", "<", *words, ">", ">", ">"]
+    for distance in (1, 2, 3):
+        yield f"left {distance} {padded[span.start + 3 - distance]}"
+        yield f"right {distance} {padded[span.end + 2 + distance]}"
+    sign = words[span.start - 1] if span.start else ""
+    yield f"behind {sign if sign in ('#', '@') else 'no sign'}"
+    yield f"post of {len(words) // 6 * 6} words"
+    if words[:1] == ["rt"]:
+        yield f"retweet, near its beginning {span.start <= 3}"
+    if any("http" in word for word in words):
+        yield "link"
+
+
+def _of_captions(post: Post, span: Span, mentions: Sequence[Span], evidence: Evidence) -> Iterator[str]:
+    captions = [re.findall(r"\w+(?:'\w+)?", _fold(caption)) for caption in evidence.captions]
+    if not captions:
+        yield "no caption"
+        return
+    words = [word for caption in captions for word in caption]
+    name = [word for word in name_of(post, span) if len(word) > 2]
+    found = sum(word in words for word in name)
+    yield f"words of the name in the caption {min(found, 2)}"
+    yield f"name in the caption {bool(name) and found == len(name)}"
+    joined = "".join(name_of(post, span))
+    yield f"letters of the name in the caption {len(joined) > 2 and joined in ''.join(words)}"
+    yield from (f"caption {word}" for word in dict.fromkeys(words) if word not in _EMPTY)
+    pairs = (pair for caption in captions for pair in zip(caption, caption[1:], strict=False))
+    yield from (f"caption {first} {second}" for first, second in dict.fromkeys(pairs))
+    people, same = sum(word in _PEOPLE for word in words), sum(other.type == span.type for other in mentions)
+    yield f"people in the caption {min(people, 3)}"
+    yield f"mentions {min(same, 3)}, people in the caption {min(people, 2)}"
+
+
+def _of_picture(post: Post, span: Span, mentions: Sequence[Span], evidence: Evidence) -> Iterator[str]:
+    if evidence.size is None:
+        yield "no picture"
+        return
+    labels = Counter(candidate.label.casefold() for candidate in evidence.objects if candidate.score >= 0.3)
+    for label, count in labels.items():
+        yield f"object {label}"
+        yield f"objects {label} {min(count, 4)}"
+    people = sum(one.is_person and one.score >= 0.3 for one in evidence.objects)
+    same = sum(is_person(other.type) for other in mentions)
+    yield f"people {min(people, 3)}, people named {min(same, 3)}"
+    read = resemblance(name_of(post, span), [word.text for word in evidence.words])
+    yield f"name in the picture {'whole' if read > 0.9 else 'partly' if read > 0.4 else 'no'}"
+    yield f"words in the picture {min(len(evidence.words), 4)}"
+
+
+def _fold(word: str) -> str:
+    return unicodedata.normalize("NFKC", word).casefold()
+
+
+def box_features(
+    name: Sequence[str], type_name: str, candidate: Candidate, candidates: Sequence[Candidate], evidence: Evidence
+) -> Features:
+    """Features of a mention's name and type with one of the boxes that may show it."""
+    kind = "person" if is_person(type_name) else "other"
+    shown = "text" if candidate.is_text else "person" if candidate.is_person else "other"
+    alike = [other for other in candidates if other.label == candidate.label]
+    area = _area(candidate)
+    share = area / max(map(_area, alike))
+    read = resemblance(name, candidate.words)
+    anywhere = resemblance(name, [word.text for word in evidence.words])
+    width, height = evidence.size or (1.0, 1.0)
+    x, y = (candidate.box[0] + candidate.box[2]) / 2 / width, (candidate.box[1] + candidate.box[3]) / 2 / height
+    pair = f"{kind} on {shown}"
+    features = {
+        "bias": 1.0,
+        pair: 1.0,
+        f"{pair}, share of the largest": share,
+        f"{pair}, log of their number": _log2(len(alike)),
+        f"{pair}, share of the picture": min(area / (width * height), 1.0) ** 0.5,
+        f"{pair}, from the middle": abs(x - 0.5) + abs(y - 0.5),
+        f"{pair}, score": candidate.score,
+        f"{pair}, name elsewhere": anywhere - read,
+        "score": candidate.score,
+        f"{type_name} on {candidate.label.casefold()}": 1.0,
+    }
+    if read:
+        place = "text" if candidate.is_text else "object"
+        features[f"resemblance, in {place}"] = read
+        features[f"{kind}, resemblance, in {place}"] = read
+        if candidate.is_text:
+            features["resemblance, in text, of all words"] = resemblance(
+                tuple(filter(None, map(fold, candidate.words))), name
+            )
+    return features
+
+
+def _area(candidate: Candidate) -> float:
+    x0, y0, x1, y1 = candidate.box
+    return max((x1 - x0) * (y1 - y0), 1.0)
+
+
+def _log2(number: int) -> float:
+    return float(number.bit_length() - 1)

@@ -1,0 +1,174 @@
+"""The grounder: the probability that a mention is in the picture, the box that shows it, and why.
+
+A mention gets its best box if p·q > 1 − p, where p is the probability that the picture shows it, and q that the box
+is right if it does: then a box is right more often than none. People get different boxes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ita_pipeline.corpus.posts import Box, Post, Span
+from ita_pipeline.grounding.assignment import assign
+from ita_pipeline.grounding.evidence import Candidate, Evidence, is_person, name_of, propose, resemblance
+from ita_pipeline.grounding.features import BOX_PRIOR, box_features, visible_features
+from ita_pipeline.grounding.linear import Features, Logistic
+from ita_pipeline.grounding.metrics import TypePrior, agree, learn_priors
+
+# Raised whenever the same posts and evidence would train another grounder.
+GROUNDER_VERSION = 1
+
+# Variances of weights: of the many words that rarely occur, and of the few features of boxes.
+_WORD_VARIANCE, _BOX_VARIANCE = 0.1, 1.0
+
+PostWithEvidence = tuple[Post, Evidence]
+
+
+@dataclass(frozen=True, slots=True)
+class Grounding:
+    """Where the picture shows a mention: the probability that it does, its boxes, and the sign that told."""
+
+    visible: float
+    boxes: tuple[Box, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grounder:
+    """Two calibrated regressions, and the floors of the posts that they were trained on."""
+
+    visible: Logistic
+    box: Logistic = field(default_factory=lambda: Logistic.from_prior(BOX_PRIOR))
+    priors: dict[str, TypePrior] = field(default_factory=dict)
+
+    @classmethod
+    def train(cls, posts: Sequence[PostWithEvidence]) -> Grounder | None:
+        """Train on the gold mentions whose boxes are known; None if they do not differ in that.
+
+        Without boxes of objects or words to choose from, boxes are judged as `BOX_PRIOR` says.
+        """
+        examples: list[Features] = []
+        labels: list[bool] = []
+        groups: list[int] = []
+        pairs: list[tuple[Features, bool, int]] = []
+        for number, (post, evidence) in enumerate(posts):
+            known = [span for span in post.gold or () if span.boxes is not None]
+            examples += [visible_features(post, span, post.gold or (), evidence) for span in known]
+            labels += [bool(span.boxes) for span in known]
+            groups += [number] * len(known)
+            pairs += [(*pair, number) for span in known if span.boxes for pair in _box_pairs(post, span, evidence)]
+        if len(set(labels)) < 2:
+            return None
+        visible = Logistic.fit(examples, labels, groups, _WORD_VARIANCE)
+        priors = learn_priors(
+            (span, evidence.size or picture_size(post)) for post, evidence in posts for span in post.gold or ()
+        )
+        if len({label for _, label, _ in pairs}) < 2:
+            return cls(visible, priors=priors)
+        features, right, numbers = zip(*pairs, strict=True)
+        return cls(visible, Logistic.fit(features, right, numbers, _BOX_VARIANCE, BOX_PRIOR), priors)
+
+    def ground(self, post: Post, spans: Sequence[Span], evidence: Evidence) -> list[Grounding]:
+        """Ground the mentions of a post. Mentions of the same words and type share their box."""
+        if not spans:
+            return []
+        if not post.pictures:
+            return [Grounding(0.0, why="the post has no picture")] * len(spans)
+        chances = self.visible.predict([visible_features(post, span, spans, evidence) for span in spans])
+        groups: dict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
+        for index, span in enumerate(spans):
+            groups[span.type, name_of(post, span)].append(index)
+        found = [
+            _Name(
+                type_name,
+                name,
+                tuple(members),
+                float(np.mean(chances[members])),
+                self._rate(name, type_name, evidence),
+            )
+            for (type_name, name), members in groups.items()
+        ]
+        grounded = {member: grounding for name, grounding in _choose(found) for member in name.members}
+        return [grounded[index] for index in range(len(spans))]
+
+    def _rate(self, name: Sequence[str], type_name: str, evidence: Evidence) -> list[tuple[Candidate, float]]:
+        """Each candidate with the probability that it is right if the picture shows the mention."""
+        candidates = propose(evidence, name)
+        if not candidates:
+            return []
+        rated = self.box.predict([box_features(name, type_name, one, candidates, evidence) for one in candidates])
+        return list(zip(candidates, map(float, rated), strict=True))
+
+    def explain(self, post: Post, span: Span, spans: Sequence[Span], evidence: Evidence) -> list[tuple[str, float]]:
+        """What speaks for and against the mention being in the picture, in log odds, the strongest first."""
+        return self.visible.contributions(visible_features(post, span, spans, evidence))
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """A name in a post: its mentions, the probability that the picture shows it, and candidates with theirs."""
+
+    type: str
+    words: tuple[str, ...]
+    members: tuple[int, ...]
+    visible: float
+    rated: Sequence[tuple[Candidate, float]]
+
+
+def _box_pairs(post: Post, span: Span, evidence: Evidence) -> Iterable[tuple[Features, bool]]:
+    """The candidates of a mention that has boxes, and whether each is right."""
+    name = name_of(post, span)
+    candidates = propose(evidence, name)
+    for candidate in candidates:
+        yield (
+            box_features(name, span.type, candidate, candidates, evidence),
+            agree(span.boxes or (), [candidate.box]),
+        )
+
+
+def picture_size(post: Post) -> tuple[float, float] | None:
+    """The size of a post's first picture as its dataset tells it."""
+    return post.pictures[0].size if post.pictures else None
+
+
+def _choose(names: Sequence[_Name]) -> Iterable[tuple[_Name, Grounding]]:
+    """Give each name the candidate that gains most over no box; people get different ones."""
+    people = [name for name in names if is_person(name.type)]
+    boxes = list(dict.fromkeys(candidate.box for name in people for candidate, _ in name.rated))
+    gains = [[_gain(name, box) for box in boxes] for name in people]
+    assigned = {
+        id(name): boxes[column] for name, column in zip(people, assign(gains), strict=True) if column is not None
+    }
+    for name in names:
+        best = max(name.rated, key=lambda pair: pair[1], default=None)
+        if is_person(name.type):
+            best = next((pair for pair in name.rated if pair[0].box == assigned.get(id(name))), None)
+        elif best is not None and _gain(name, best[0].box) <= 0:
+            best = None
+        yield name, _describe(name, best[0] if best else None)
+
+
+def _gain(name: _Name, box: Box) -> float:
+    right = max((chance for candidate, chance in name.rated if candidate.box == box), default=0.0)
+    return name.visible * right - (1 - name.visible)
+
+
+def _describe(name: _Name, chosen: Candidate | None) -> Grounding:
+    if chosen is None:
+        why = "no box fits" if name.visible > 0.5 else "hardly in the picture"
+        return Grounding(name.visible, (), why)
+    words = " ".join(chosen.words)
+    if chosen.is_text:
+        return Grounding(name.visible, (chosen.box,), f"{words} in the picture")
+    if resemblance(name.words, chosen.words) > 0.5:
+        return Grounding(name.visible, (chosen.box,), f"{words} on the {chosen.label.lower()}")
+    alike = sorted((one for one, _ in name.rated if one.label == chosen.label), key=lambda one: one.box[0])
+    if len(alike) == 1:
+        return Grounding(name.visible, (chosen.box,), f"the only {chosen.label.lower()}")
+    place = next(index for index, one in enumerate(alike, 1) if one.box == chosen.box)
+    why = f"{chosen.label.lower()} {place} of {len(alike)} from the left"
+    return Grounding(name.visible, (chosen.box,), why)

@@ -187,7 +187,7 @@ def _length_measure(
         StageError: the encoder is missing.
         UsageError: a setting is unknown.
     """
-    choice = resolve_preset(options, also=("training",), contexts=training.contexts or ())
+    choice = resolve_preset(options, ("training",), training.contexts or (), dataset.card.language)
     changes = options.changes.get("training", {})
     settings = training_settings(dataset.card, choice.preset, changes, training)
     tokenizer, max_length = _load_tokenizer(find_encoder(training.encoder or choice.preset.encoder))
@@ -259,7 +259,7 @@ def export(
     refuse_existing(to)
     workspace = Workspace(options.workspace)
     dataset = load_dataset(name, training.data, workspace.data)
-    choice = resolve_preset(options, also=("training",), contexts=training.contexts or ())
+    choice = resolve_preset(options, ("training",), training.contexts or (), dataset.card.language)
     logger.info(choice.why)
     plan = plan_dataset_contexts(dataset, choice.preset, options, training, workspace.store)
     ask_consent(plan.plan, options.consent, options.confirm, options.own_changes)

@@ -69,6 +69,9 @@ def plan_extraction(  # noqa: PLR0913
         stages = build_stages(choice.preset, options.stages)
     reads_posts, datasets = bool(select_post_stages(stages)), Workspace(options.workspace).data
     listing, source = resolve_target(target, reads_posts, data, datasets, store.manifest)
+    if source is not None and source.language:
+        choice = resolve_preset(options, language=source.language)
+        stages = build_stages(choice.preset, options.stages)
     for line in (*listing.notes, choice.why):
         logger.info(line)
     if only is not None:

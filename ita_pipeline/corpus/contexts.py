@@ -15,10 +15,13 @@ from typing import Annotated, TypeVar
 from pydantic import Field
 
 from ita_pipeline.core.text import clean_line
+from ita_pipeline.corpus.posts import join_words
+from ita_pipeline.corpus.tokenizer import has_unspaced
 from stages.base import Failure, Frozen, Value
 from stages.caption.schema import CaptionValue
 from stages.external import TextValue
 from stages.knowledge.schema import KnowledgeValue
+from stages.languages import Language, load_words
 from stages.objects.schema import Object, ObjectsValue, tag
 from stages.ocr.schema import OcrValue, Word
 
@@ -39,7 +42,8 @@ class ContextConfig(Frozen):
 
     `extra` is text from a file. Any name that is not in `CONTEXTS` is a stage of another package, whose values
     render themselves. The default order, objects · captions · OCR words, is the one that a re-implementation quotes
-    from the paper; the reference data's folder name has captions first.
+    from the paper; the reference data's folder name has captions first. `language` is that of object tags, empty
+    for English.
     """
 
     order: tuple[ContextName, ...] = CONTEXTS
@@ -52,6 +56,7 @@ class ContextConfig(Frozen):
     word_characters: Annotated[int, Field(ge=1)] = 2
     words: Annotated[int, Field(ge=0)] = 100
     knowledge_subtokens: Annotated[int, Field(ge=0)] = 160
+    language: Language = ""
 
 
 class ReservedContext(str):
@@ -105,8 +110,9 @@ def select_objects(values: Iterable[Value], config: ContextConfig) -> list[str]:
 
 def format_object(item: Object, config: ContextConfig) -> str:
     """An object's tag in lower case, as in VinVL: COCO writes "person" and Objects365 "Person"."""
-    attributes = [a.label for a in item.attributes if a.score >= config.attribute_score]
-    return tag(item.label.lower(), attributes[: config.attributes])
+    attributes = [a.label for a in item.attributes if a.score >= config.attribute_score][: config.attributes]
+    words = load_words(config.language)
+    return words.name(item.label.lower(), attributes) if words else tag(item.label.lower(), attributes)
 
 
 def select_captions(values: Iterable[Value], config: ContextConfig) -> list[str]:
@@ -128,9 +134,28 @@ def _take_turns(lists: Iterable[Sequence[T]]) -> Iterator[T]:
 
 
 def is_trusted(word: Word, config: ContextConfig) -> bool:
-    """Whether the OCR read a word with enough confidence and enough letters or digits."""
+    """Whether the OCR read a word with enough confidence and enough letters or digits.
+
+    In a language that is written without spaces, one letter of its script is enough.
+    """
     characters = sum(character.isalnum() for character in word.text)
-    return word.confidence >= config.word_confidence and characters >= config.word_characters
+    enough = characters >= config.word_characters or (_is_unspaced(config) and has_unspaced(word.text))
+    return enough and word.confidence >= config.word_confidence
+
+
+def _is_unspaced(config: ContextConfig) -> bool:
+    words = load_words(config.language)
+    return words is not None and words.unspaced
+
+
+def _render_objects(values: Iterable[Value], config: ContextConfig) -> Iterable[str]:
+    words = load_words(config.language)
+    return [(words.tag_separator if words else ", ").join(select_objects(values, config))]
+
+
+def _render_words(values: Iterable[Value], config: ContextConfig) -> Iterable[str]:
+    texts = tuple(word.text for word in select_words(values, config))
+    return [join_words(texts, unspaced=_is_unspaced(config))[0]]
 
 
 def _render_extra(values: Iterable[Value], config: ContextConfig) -> Iterable[str]:
@@ -147,9 +172,9 @@ def _render_knowledge(values: Iterable[Value], config: ContextConfig) -> Iterabl
 
 
 RENDERERS: dict[str, Callable[[Iterable[Value], ContextConfig], Iterable[str]]] = {
-    "objects": lambda values, config: [", ".join(select_objects(values, config))],
+    "objects": _render_objects,
     "caption": select_captions,
-    "ocr": lambda values, config: [" ".join(word.text for word in select_words(values, config))],
+    "ocr": _render_words,
     "extra": _render_extra,
     "knowledge": _render_knowledge,
 }

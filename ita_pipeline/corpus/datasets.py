@@ -19,6 +19,7 @@ from ita_pipeline.corpus.line_errors import OnLineError, raise_unless_tolerated
 from ita_pipeline.corpus.picture_files import PictureFiles
 from ita_pipeline.corpus.posts import ParsedPost, Post
 from stages.base import Frozen
+from stages.languages import find_language, list_languages, load_words
 
 # Contexts from other programs, next to the posts of a folder.
 CONTEXTS_FILE = "contexts.jsonl"
@@ -45,12 +46,13 @@ class DatasetCard(Frozen):
     `columns` are those of words and tags in CoNLL files, where `id_prefix` begins a line that names a picture.
     `images` are patterns with `{id}`, and perhaps `*`; any ending of a picture will do. `boxes` is such a
     pattern of Pascal VOC files with the boxes of mentions. `captions` are files of
-    captions, or other contexts, from other programs.
+    captions, or other contexts, from other programs. `language` is a language tag, such as zh.
     """
 
     about: str
     source: str = ""
     licence: str = ""
+    language: str = ""
     format: FormatName = "conll"
     folder: str = ""
     files: Mapping[str, Sequence[str]] = Field(min_length=1)
@@ -146,8 +148,17 @@ def load_dataset(
             f"mentions that begin or end inside a word: {partial}; they are not learned and count as missed "
             f"(list them with ita data check {name})"
         )
+    if card.language and find_language(card.language) is None:
+        why = f"there are no words in {card.language}, only in {', '.join(list_languages())}"
+        notes.append(f"captions, tags and prompts are in English: {why}")
+    words = load_words(card.language)
     files = PictureFiles(folder, tuple(card.images))
-    splits = {split: tuple(files.complete(one.post) for one in posts) for split, posts in parsed.items()}
+    splits = {
+        split: tuple(
+            files.complete(one.post.without_spaces() if words and words.unspaced else one.post) for one in posts
+        )
+        for split, posts in parsed.items()
+    }
     boxes = BoxFiles(folder, card.boxes)
     if card.boxes and not boxes.is_there:
         notes.append(f"no boxes of mentions are known: there are no files {card.boxes} in {folder}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from ita_pipeline.corpus.tokenizer import tokenize
+from ita_pipeline.corpus.tokenizer import has_unspaced, tokenize
 from stages.base import replace_surrogates
 from stages.picture_names import stem_of
 
@@ -89,6 +90,13 @@ class Post:
         text, offsets = join_words(words)
         return cls(post_id, text, words, offsets, gold)
 
+    def without_spaces(self) -> Post:
+        """Remove the spaces between words that a file gives one by one, for a script that has none."""
+        if self.text != " ".join(self.words):
+            return self
+        text, offsets = join_words(self.words, unspaced=True)
+        return replace(self, text=text, offsets=offsets)
+
 
 PostWithContexts = tuple[Post, tuple[str, ...]]
 """A post and the rendered contexts of its image. Render once per post, and pass the pair on."""
@@ -112,10 +120,23 @@ def select_taggable(spans: Iterable[Span]) -> list[Span]:
     return sorted(selected)
 
 
-def join_words(words: tuple[str, ...]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Join words with single spaces. Returns the text and each word's offsets in it."""
-    offsets, position = [], 0
+def join_words(words: tuple[str, ...], *, unspaced: bool = False) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Join words with single spaces. Returns the text and each word's offsets in it.
+
+    With `unspaced`, there is no space beside a letter of a script that has none, such as Chinese, and none at all
+    if every word is a single character.
+    """
+    letters = unspaced and all(len(word) == 1 for word in words)
+    offsets: list[tuple[int, int]] = []
+    text = ""
     for word in words:
-        offsets.append((position, position + len(word)))
-        position += len(word) + 1
-    return " ".join(words), tuple(offsets)
+        if text and not letters and not (unspaced and _touch(text[-1], word[:1])):
+            text += " "
+        offsets.append((len(text), len(text) + len(word)))
+        text += word
+    return text, tuple(offsets)
+
+
+def _touch(before: str, after: str) -> bool:
+    """Whether no space is written between two characters, in a text of a script without spaces."""
+    return any(has_unspaced(one) or unicodedata.east_asian_width(one) in "FW" for one in (before, after) if one)

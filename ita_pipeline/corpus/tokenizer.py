@@ -54,6 +54,18 @@ def _word_pattern() -> regex.Pattern[str]:
     return regex.compile(_WORDS, regex.VERBOSE | regex.V1)
 
 
+@functools.cache
+def _unspaced_pattern() -> regex.Pattern[str]:
+    import regex
+
+    return regex.compile(rf"[{_UNSPACED}]", regex.V1)
+
+
+def has_unspaced(text: str) -> bool:
+    """Whether `text` has a letter or sign of a script that is written without spaces."""
+    return _unspaced_pattern().search(text) is not None
+
+
 def tokenize(text: str) -> list[tuple[int, int]]:
     """Character spans of the words of `text`, in order, end exclusive. Together they cover all but white space."""
     return [match.span() for match in _word_pattern().finditer(text)]

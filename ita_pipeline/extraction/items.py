@@ -41,17 +41,20 @@ class PostSource:
 
     `origin` is where the posts come from: a post whose text has changed is recognized by its origin and id.
     Without an origin, posts are not recognized. `only` selects one post by its id, the first if several share it.
+    `language` is that of the dataset's card.
     """
 
     posts: tuple[Post, ...]
     train: tuple[Post, ...] = ()
     origin: str = ""
     only: str | None = None
+    language: str = ""
 
     @classmethod
     def from_dataset(cls, dataset: Dataset) -> PostSource:
         """All posts of a dataset, with those of the split `train` as training posts."""
-        return cls(dataset.posts, dataset.splits.get("train", ()), str(dataset.folder.absolute()))
+        train, origin = dataset.splits.get("train", ()), str(dataset.folder.absolute())
+        return cls(dataset.posts, train, origin, language=dataset.card.language)
 
 
 def select_post_stages(stages: Sequence[Stage[Any]]) -> list[Stage[Any]]:

@@ -16,6 +16,7 @@ from ita_pipeline.core.trust import explain_ignored, without_personal
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig, stage_names
 from ita_pipeline.extraction.options import AUTO, Options
 from stages.base import Frozen, Stage, StageConfig, StageError, Value
+from stages.languages import load_words
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,24 @@ def apply_changes(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> P
     return parse_config(Preset, values, f"preset {preset.name}")
 
 
+def add_language(preset: Preset, language: str) -> Preset:
+    """A preset whose contexts, captions and prompts are in a dataset's language, unless its settings name another.
+
+    Nothing changes for a language without words (see `stages.languages`).
+    """
+    if not load_words(language):
+        return preset
+    entry_points = stage_entry_points()
+    stages = {
+        name: {"language": language, **settings}
+        if name in entry_points and "language" in load_stage(entry_points[name]).config_type.model_fields
+        else settings
+        for name, settings in preset.stages.items()
+    }
+    contexts = preset.contexts.model_copy(update={"language": preset.contexts.language or language})
+    return preset.model_copy(update={"stages": stages, "contexts": contexts})
+
+
 def add_plugin_stages(preset: Preset, names: Iterable[str]) -> Preset:
     """A preset with those of the named stages that plugins install, in their default settings.
 
@@ -98,10 +117,13 @@ def choose_preset(name: str) -> PresetChoice:
     return PresetChoice(load_preset("bundled"), f"using preset `bundled`: {problem} (--preset paper fails instead)")
 
 
-def resolve_preset(options: Options, also: Sequence[str] = (), contexts: Sequence[str] = ()) -> PresetChoice:
+def resolve_preset(
+    options: Options, also: Sequence[str] = (), contexts: Sequence[str] = (), language: str = ""
+) -> PresetChoice:
     """The preset with changed settings; `also` names sections that are not settings of stages.
 
-    Plugin stages that `--stage`, the order of the contexts or `contexts` names are added.
+    `language` is that of the dataset, for stages without a setting of their own. Plugin stages that `--stage`, the
+    order of the contexts or `contexts` names are added.
 
     Raises:
         UsageError: `--set`, `--refresh` or the order of the contexts names a stage that is not in the preset.
@@ -121,7 +143,7 @@ def resolve_preset(options: Options, also: Sequence[str] = (), contexts: Sequenc
         if name not in possible:
             message = f"{option} names {name}, which is not a stage of preset {preset.name}"
             raise UsageError(message, _suggest_stage(name, possible))
-    return replace(choice, preset=apply_changes(preset, options.changes))
+    return replace(choice, preset=add_language(apply_changes(preset, options.changes), language))
 
 
 def _suggest_stage(name: str, possible: Sequence[str]) -> str:

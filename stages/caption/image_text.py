@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from stages.base import StageError
-from stages.caption.schema import CHAT_PROMPT, Caption, CaptionConfig, join_lines
+from stages.caption.schema import Caption, CaptionConfig, join_lines
 from stages.models.loading import load_pretrained, load_weights, pick_device, summarize_error
 
 # Prompts of models that were trained with a word for each task. Other models need no prompt.
@@ -41,7 +41,7 @@ class ImageTextCaptioner:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         has_template = bool(getattr(self.processor, "chat_template", None))
         self.uses_chat = config.chat == "yes" or (config.chat == "auto" and has_template)
-        self.prompt = config.prompt or (CHAT_PROMPT if self.uses_chat else TASK_PROMPTS.get(self.source, ""))
+        self.prompt = config.question if self.uses_chat else config.prompt or TASK_PROMPTS.get(self.source, "")
         self._try_prompt()
 
     def _try_prompt(self) -> None:

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from stages.base import EXECUTION, MODEL, PORTABLE, SEMANTIC, Frozen, StageConfig, Text, Value
+from stages.languages import Language, load_words
 
 TEMPLATE = "template"
 
-# The question for chat models without a `prompt` in the settings.
+# The question in English for chat models without a `prompt` in the settings.
 CHAT_PROMPT = "Describe this picture in one short sentence."
 
 
@@ -21,6 +22,7 @@ class CaptionConfig(StageConfig):
         model: `template`, or a captioning model: its hub name, its folder, or its name on the server.
         revision: The branch, tag or commit on the hub.
         prompt: The beginning of the caption, or the question; empty for the model's usual one.
+        language: The language of the template and of the usual question; empty for English.
         chat: Whether the prompt goes through the processor's chat template; `auto` if it has one.
         beams: Beams of the search.
         captions: Maximum number of captions; a search with fewer beams gives fewer.
@@ -39,6 +41,7 @@ class CaptionConfig(StageConfig):
     model: Annotated[str, SEMANTIC, MODEL] = TEMPLATE
     revision: Annotated[str, SEMANTIC] = "main"
     prompt: Annotated[str, SEMANTIC, Field(max_length=4000)] = ""
+    language: Annotated[Language, SEMANTIC] = ""
     chat: Annotated[Literal["auto", "yes", "no"], SEMANTIC] = "auto"
     beams: Annotated[int, SEMANTIC, Field(ge=1, le=64)] = 5
     captions: Annotated[int, SEMANTIC, Field(ge=1, le=64)] = 5
@@ -52,6 +55,12 @@ class CaptionConfig(StageConfig):
     consent: Annotated[bool, EXECUTION] = False
     concurrency: Annotated[int, EXECUTION, Field(ge=1, le=256)] = 8
     timeout: Annotated[float, EXECUTION, Field(gt=0)] = 120.0
+
+    @property
+    def question(self) -> str:
+        """The question for a chat model."""
+        words = load_words(self.language)
+        return self.prompt or (words.caption_prompt if words else CHAT_PROMPT)
 
 
 class Caption(Frozen):

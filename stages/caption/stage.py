@@ -16,11 +16,12 @@ from PIL.Image import Image
 
 from stages.base import Failure, Identity, Item, Result, Stage, StageError, guarded
 from stages.batching import map_successes
-from stages.caption.schema import CHAT_PROMPT, TEMPLATE, Caption, CaptionConfig, CaptionValue, join_lines
+from stages.caption.schema import TEMPLATE, Caption, CaptionConfig, CaptionValue, join_lines
 from stages.caption.template import build_sentence
+from stages.languages import load_words
 from stages.llm.endpoint import Endpoint
 from stages.llm.messages import ChatModel, ChatOutcome, Message, Reply, Sampling, encode_image
-from stages.models.identity import identify
+from stages.models.identity import digest_json, identify
 from stages.models.loading import load_model_type, pick_dtype
 from stages.objects.schema import ObjectsValue
 
@@ -97,11 +98,13 @@ class CaptionStage(Stage[CaptionConfig]):
         This keeps captions fresh that were computed before a setting existed.
         """
         if self.is_template:
-            return {"kind": TEMPLATE, "template_floor": self.config.template_floor}
+            words = load_words(self.config.language)
+            language = {"words": digest_json(words.model_dump(mode="json"))} if words else {}
+            return {"kind": TEMPLATE, "template_floor": self.config.template_floor, **language}
         if self.is_served:
             return {
                 "kind": "served",
-                "prompt": self.config.prompt or CHAT_PROMPT,
+                "prompt": self.config.question,
                 "max_new_tokens": self.config.max_new_tokens,
                 "max_side": self.config.max_side,
                 "temperature": 0.0,
@@ -109,6 +112,11 @@ class CaptionStage(Stage[CaptionConfig]):
             }
         always = self.config.model_dump(include={"beams", "captions", "max_new_tokens"})
         later = self.config.model_dump(include={"prompt", "chat", "max_side"}, exclude_defaults=True)
+        config = self.config
+        if load_words(config.language) and not config.prompt and config.chat != "no":
+            # BLIP, which is asked nothing, writes the same captions for a dataset in any language.
+            model = identify(config.model, config.revision)
+            later |= {"question": config.question} if load_model_type(config.model, model) != "blip" else {}
         # The kind of all local models dates from when BLIP was the only one; the weights distinguish models.
         return {"kind": "blip", **always, **later}
 
@@ -171,7 +179,7 @@ class CaptionStage(Stage[CaptionConfig]):
         value = item.upstream["objects"]
         assert isinstance(value, ObjectsValue)
         objects = [detected for detected in value.objects if detected.score >= self.config.template_floor]
-        captions = (Caption(text=build_sentence(objects), score=None),) if objects else ()
+        captions = (Caption(text=build_sentence(objects, self.config.language), score=None),) if objects else ()
         return CaptionValue(source=TEMPLATE, captions=captions)
 
     def _build_endpoint(self) -> Endpoint:
@@ -202,7 +210,7 @@ class CaptionStage(Stage[CaptionConfig]):
 
     def _build_chat(self, item: Item) -> list[Message]:
         image = encode_image(item.picture(), self.config.max_side)
-        return [Message("user", self.config.prompt or CHAT_PROMPT, images=(image,))]
+        return [Message("user", self.config.question, images=(image,))]
 
     def _value_of(self, outcome: ChatOutcome) -> Result:
         """Return the stage's result. A caption has no score, since servers do not return beams."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from stages.languages import load_words
 from stages.objects.schema import Object, tag
 
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
@@ -22,12 +23,14 @@ IRREGULAR_PLURALS = {
 }
 
 
-def build_sentence(objects: Sequence[Object]) -> str:
+def build_sentence(objects: Sequence[Object], language: str = "") -> str:
     """Return `a picture of two people, a red bus and a dog`, with labels in the order of their first appearance."""
-    counts = Counter(detected.label for detected in objects)
     attributes = {
         detected.label: detected.attributes[0].label for detected in reversed(objects) if detected.attributes
     }
+    if words := load_words(language):
+        return words.describe([detected.label for detected in objects], attributes)
+    counts = Counter(detected.label for detected in objects)
     parts = [_build_phrase(label, count, attributes.get(label)) for label, count in counts.items()]
     listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     return f"a picture of {listed}"

@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from stages.base import Example, Frozen, StageError, describe_invalid
+from stages.languages import find_language
 from stages.llm.messages import Message
 
 MAX_BYTES = 1 << 16
@@ -71,13 +72,13 @@ class Prompt(Frozen):
         return [Message("system", self.system), user] if self.system else [user]
 
 
-def load_prompt(name: str) -> Prompt:
-    """Load a bundled prompt by its name, or a YAML file.
+def load_prompt(name: str, language: str = "") -> Prompt:
+    """Load a bundled prompt by its name, in a language if it exists in that, or a YAML file.
 
     Raises:
         StageError: There is no such prompt, or its content is invalid.
     """
-    file = _find_file(name)
+    file = _find_file(name, find_language(language))
     try:
         content = file.read_bytes()
         if len(content) > MAX_BYTES:
@@ -97,10 +98,10 @@ def list_bundled_prompts() -> dict[str, Path]:
     return {file.stem: file for file in sorted((Path(__file__).parent / "prompts").glob("*.yaml"))}
 
 
-def _find_file(name: str) -> Path:
+def _find_file(name: str, language: str | None) -> Path:
     bundled = list_bundled_prompts()
     if name in bundled:
-        return bundled[name]
+        return bundled.get(f"{name}.{language}", bundled[name])
     path = Path(name).expanduser()
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return path

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from stages.base import EXECUTION, MODEL, PORTABLE, SEMANTIC, Label, StageConfig, Value
+from stages.languages import Language
 from stages.llm.endpoint import Endpoint
 
 
@@ -19,6 +20,7 @@ class KnowledgeConfig(StageConfig):
         revision: The branch, tag or commit on the hub. For a served model, any word that distinguishes weights of
             the same name.
         prompt: The name of a bundled prompt, or a YAML file.
+        language: The language of a bundled prompt, if it exists in that language; empty for English.
         picture: Whether the model gets the image itself.
         longest_side: Maximum side of that image in pixels.
         reads: Stages whose values the model gets as words.
@@ -38,6 +40,7 @@ class KnowledgeConfig(StageConfig):
     model: Annotated[str, SEMANTIC, MODEL] = ""
     revision: Annotated[str, SEMANTIC] = "main"
     prompt: Annotated[str, SEMANTIC] = "tweet"
+    language: Annotated[Language, SEMANTIC] = ""
     picture: Annotated[bool, SEMANTIC] = False
     longest_side: Annotated[int, SEMANTIC, Field(ge=32, le=4096)] = 768
     reads: Annotated[tuple[Literal["caption", "objects", "ocr"], ...], SEMANTIC] = ()

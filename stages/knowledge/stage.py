@@ -112,7 +112,7 @@ class KnowledgeStage(Stage[KnowledgeConfig]):
         Raises:
             StageError: There is no such prompt, or its content is invalid.
         """
-        return load_prompt(self.config.prompt)
+        return load_prompt(self.config.prompt, self.config.language)
 
     @functools.cached_property
     def model(self) -> ChatModel:

@@ -65,6 +65,15 @@ def test_thresholds_and_counts_apply_to_objects(settings: dict[str, object], exp
     assert render({"objects": OBJECTS}, ContextConfig(**settings)) == (expected,)
 
 
+def test_tags_and_words_follow_the_rules_of_a_language():
+    config = ContextConfig(language="zh")
+    assert render({"objects": OBJECTS}, config) == ("红色公交车、人、足球",)
+    texts = ["北京", "大", "学", "iPhone", "15", "，", "a", "Pro", "Max"]
+    words = OcrValue(width=9, height=9, words=tuple(map(word, texts)))
+    assert render({"ocr": words}, config) == ("北京大学iPhone 15 Pro Max",)
+    assert render({"ocr": words}, ContextConfig()) == ("北京 iPhone 15 Pro Max",)
+
+
 def test_labels_of_objects_are_lower_case():
     value = ObjectsValue(
         width=9, height=9, objects=(thing("Pickup Truck", 0.9, ("red", 0.8)), thing("Person", 0.8))

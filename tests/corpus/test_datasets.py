@@ -127,3 +127,21 @@ def test_a_folder_of_conll_files_is_a_dataset():
     (folder / "test.txt").unlink()
     with pytest.raises(MissingError, match=r"mine/test\.txt is missing"):
         load_dataset("mine", None, Path("data"))
+
+
+def test_the_language_of_a_card_closes_up_words_and_an_unknown_one_is_noted():
+    folder = Path("mine")
+    folder.mkdir()
+    (folder / "train.txt").write_text("小\tB-ORG\n米\tI-ORG\n好\tO\n")
+    for language, text, notes in [
+        ("zh", "小米好", 0),
+        ("", "小 米 好", 0),
+        ("de", "小 米 好", 0),
+        ("tlh", "小 米 好", 1),
+    ]:
+        card = Path("card.yaml")
+        card.write_text(f"about: mine\nlanguage: '{language}'\nfiles: {{train: [train.txt]}}\n")
+        dataset = load_dataset("card.yaml", folder, Path("data"))
+        (post,) = dataset.posts
+        assert (post.text, post.words, len(dataset.notes)) == (text, tuple("小米好"), notes)
+    assert dataset.notes[0].endswith("there are no words in tlh, only in de, en, ja, zh")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ita_pipeline.corpus.posts import Post, join_words
+from ita_pipeline.corpus.posts import Post, Span, join_words
 
 
 def test_raw_text_is_divided_into_words_and_names_its_image():
@@ -19,3 +19,19 @@ def test_words_are_joined_with_single_spaces():
     assert text == "Ada  spoke"
     assert [text[start:end] for start, end in offsets] == ["Ada", "", "spoke"]
     assert join_words(()) == ("", ())
+
+
+def test_words_of_a_script_without_spaces_are_joined_without_them():
+    def joined(*words: str) -> str:
+        text, offsets = join_words(words, unspaced=True)
+        assert [text[start:end] for start, end in offsets] == list(words)
+        return text
+
+    assert joined("我", "爱", "iPhone", "15", "Pro", "，", "。") == "我爱iPhone 15 Pro，。"
+    assert joined(*"小米4K，iPhone13的") == "小米4K，iPhone13的"
+    assert joined("Ada", "", "spoke") == "Ada  spoke"
+    post = Post.from_words("1", ("王", "俊凯", "Ok", "go"), (Span(0, 2, "PER"),))
+    closed = post.without_spaces()
+    assert (closed.text, closed.words, closed.gold) == ("王俊凯Ok go", post.words, post.gold)
+    raw = Post.from_text("王俊凯  现身")
+    assert raw.without_spaces() is raw

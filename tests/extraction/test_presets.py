@@ -9,6 +9,7 @@ import pytest
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.plugins import ENTRY_POINT_GROUP
+from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.presets import (
     Preset,
     apply_changes,
@@ -18,6 +19,7 @@ from ita_pipeline.extraction.presets import (
     list_hub_models,
     load_preset,
     load_stage,
+    resolve_preset,
 )
 from stages.base import StageError
 
@@ -107,3 +109,19 @@ def test_changes_reach_stages_and_contexts():
     assert preset.contexts.word_confidence == load_preset("bundled").contexts.word_confidence
     with pytest.raises(UsageError, match=r"contexts\.object_scores"):
         apply_changes(preset, {"contexts": {"object_scores": 0.5}})
+
+
+def test_stages_without_a_language_of_their_own_have_that_of_the_dataset():
+    def resolve(language: str, *assignments: str) -> Preset:
+        return resolve_preset(Options("bundled", assignments=assignments), language=language).preset
+
+    chinese = resolve("zh")
+    assert (chinese.stages["caption"]["language"], chinese.contexts.language) == ("zh", "zh")
+    assert "language" not in chinese.stages["ocr"]
+    assert "knowledge" not in chinese.stages
+    assert resolve("zh", "knowledge.model=x").stages["knowledge"] == {"model": "x", "language": "zh"}
+    mixed = resolve("zh", "caption.language=en", "contexts.language=de")
+    assert (mixed.stages["caption"]["language"], mixed.contexts.language) == ("en", "de")
+    assert resolve("ko") == resolve("en") == resolve("")
+    with pytest.raises(UsageError, match="no words in ko"):
+        build_stages(resolve("", "caption.language=ko"))

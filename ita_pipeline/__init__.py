@@ -22,7 +22,7 @@ from ita_pipeline.core import errors
 # Where the public functions and classes are defined; `__init__.pyi` says the same to type checkers.
 _DEFINITIONS = {
     "api.extract": ("extract",),
-    "api.predict": ("evaluate", "load", "predict", "predict_parts"),
+    "api.predict": ("evaluate", "explain", "load", "predict", "predict_parts"),
     "api.report": ("compare", "compare_page", "report"),
     "api.runs": ("find_run", "list_runs", "name_run", "remove_run", "unname_run"),
     "api.status": ("status", "why"),

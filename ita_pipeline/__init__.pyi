@@ -3,6 +3,7 @@
 from ita_pipeline.api import data as data
 from ita_pipeline.api.extract import extract as extract
 from ita_pipeline.api.predict import evaluate as evaluate
+from ita_pipeline.api.predict import explain as explain
 from ita_pipeline.api.predict import load as load
 from ita_pipeline.api.predict import predict as predict
 from ita_pipeline.api.predict import predict_parts as predict_parts

@@ -130,6 +130,7 @@ def cell(text: str) -> str:
 
 def python_page() -> str:
     import ita_pipeline as ita
+    from ita_pipeline.runs.explanation import Explanation, SwitchOff
     from ita_pipeline.runs.predictions import Mention, Prediction
     from ita_pipeline.runs.predictor import Predictor
 
@@ -140,7 +141,14 @@ def python_page() -> str:
         if inspect.isfunction(one):
             lines += ["", f"### {one.__name__}", "", *described(one, signature(one.__name__, one))]
     lines += ["", "## Classes"]
-    for one in (*(one for one in found if inspect.isclass(one)), Predictor, Prediction, Mention):
+    for one in (
+        *(one for one in found if inspect.isclass(one)),
+        Predictor,
+        Prediction,
+        Mention,
+        Explanation,
+        SwitchOff,
+    ):
         lines += ["", f"### {one.__name__}", "", *described(one, fields(one))]
         methods = [(name, each) for name, each in vars(one).items() if shown(name, each)]
         for name, each in methods:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from ita_pipeline.cache.keys import stage_keys
 from ita_pipeline.cache.store import Store, Workspace
@@ -32,7 +32,10 @@ from ita_pipeline.runs.bulk_predict import (
     RayPartWriter,
     predict_into,
 )
+from ita_pipeline.runs.explanation import Explanation
+from ita_pipeline.runs.explanation import SwitchOff as SwitchOff
 from ita_pipeline.runs.lookup import find_run
+from ita_pipeline.runs.predictions import Mention as Mention
 from ita_pipeline.runs.predictions import PartFolder, PartFormat, Prediction
 from ita_pipeline.runs.predictions import save_predictions as save_predictions
 from ita_pipeline.runs.predictor import Evaluation, Predictor, evaluate_run
@@ -41,6 +44,8 @@ from ita_pipeline.runs.run import Run
 logger = logging.getLogger(__name__)
 
 MAX_GROUP = 64
+
+Answer = TypeVar("Answer")
 
 MAX_BYTES_AT_ONCE = 1 << 26
 
@@ -94,6 +99,38 @@ def predict(
         UsageError: `min_confidence` is not a probability.
         StageError: a model or tool that the run's stages need is missing.
     """
+    return _apply(run, posts, options, progress, min_confidence, Predictor.predict_all)
+
+
+def explain(
+    run: str | Path,
+    posts: Iterable[Post],
+    options: Options | None = None,
+    progress: Progress | None = None,
+    min_confidence: float = 0.0,
+) -> Iterator[Explanation]:
+    """Find the mentions in posts, and how their probabilities move without each part of the contexts.
+
+    A part is a context, an object, a line of words in the picture, or a caption. Each is switched off alone, and
+    the post is tagged again. Everything else is as in `predict`.
+
+    Raises:
+        MissingError: the run does not exist.
+        UsageError: `min_confidence` is not a probability.
+        StageError: a model or tool that the run's stages need is missing.
+    """
+    return _apply(run, posts, options, progress, min_confidence, Predictor.explain_all)
+
+
+def _apply(
+    run: str | Path,
+    posts: Iterable[Post],
+    options: Options | None,
+    progress: Progress | None,
+    min_confidence: float,
+    method: Callable[[Predictor, Sequence[Post], Progress], list[Answer]],
+) -> Iterator[Answer]:
+    """Apply a method of the predictor to posts as they arrive, group by group."""
     options, progress = options or Options(), progress or NoProgress()
     groups = as_available(posts, MAX_GROUP)
     with CacheSession(options) as session:
@@ -103,7 +140,7 @@ def predict(
         predictor = _load_predictor(trained, session.store, options, min_confidence)
         logged = 0
         for group in chain([first], groups):
-            yield from predictor.predict(group, progress)
+            yield from method(predictor, group, progress)
             for note in predictor.notes[logged:]:
                 logger.info(note)
             logged = len(predictor.notes)

@@ -20,6 +20,9 @@ from ita_pipeline.cli.train import score_table
 from ita_pipeline.core.errors import ExitCode, MissingError, UsageError
 from ita_pipeline.core.text import clean_line, clean_path, format_count
 
+# Explanations in the terminal leave out smaller moves of a probability, and further parts.
+MIN_MOVE, MAX_MOVES = 0.01, 6
+
 
 @opts.expand_groups
 def predict(
@@ -49,6 +52,9 @@ def predict(
     min_confidence: Annotated[
         float, typer.Option(metavar="P", help="Omit mentions with a lower probability", show_default=False)
     ] = 0.0,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also tag each post without each part of its contexts")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per post")] = False,
     *,
     location: opts.CacheLocation,
@@ -60,6 +66,8 @@ def predict(
     ita predict example --text "Lunch in Marlow" --image sign.jpg
 
     ita predict example posts.jsonl --json
+
+    ita predict example --text "Lunch in Marlow" --image sign.jpg --explain
 
     cat posts.jsonl | ita predict example --jsonl - --json
 
@@ -75,6 +83,8 @@ def predict(
         if parts is not None:
             raise UsageError("--to and --parts cannot be combined", "use one of them")
         refuse_existing(to)
+    if explain and (to is not None or parts is not None):
+        raise UsageError("--explain prints, and does not write to a folder", "leave out --to and --parts")
     options = opts.build_options(location, sending, ray=cluster.ray_pool())
     if parts is None and options.ray is not None:
         raise UsageError("--engine ray requires --parts", "ita predict RUN … --engine ray --parts FOLDER")
@@ -87,6 +97,8 @@ def predict(
             failed = counts.failed
             posts = format_count(counts.now, "post")
             print_note(f"predicted {posts} in {clean_path(parts)} ({counts.before} predicted before)")
+        elif explain:
+            failed = _print_explanations(ita.explain(run, posts, options, display, min_confidence), as_json)
         else:
             predictions = ita.predict(run, posts, options, display, min_confidence)
             failed = _write_predictions(predictions, source, to, as_json)
@@ -111,6 +123,17 @@ def _write_predictions(
     if to is not None and source is not None:
         api.predict.save_predictions(source, saved, to)
         print_message(f"wrote {format_count(len(saved), 'post')} with their mentions to {clean_path(to)}")
+    return failed
+
+
+def _print_explanations(explanations: Iterator[api.predict.Explanation], as_json: bool) -> int:
+    """Print explanations as they come; return how many posts have incomplete contexts."""
+    failed = 0
+    for explanation in explanations:
+        print(json.dumps(explanation.to_json()) if as_json else format_explanation(explanation), flush=True)
+        if explanation.prediction.failed:
+            failed += 1
+            _print_failure(explanation.prediction.post.id, explanation.prediction.failed)
     return failed
 
 
@@ -147,12 +170,43 @@ def _open_posts(
 
 
 def _format_prediction(prediction: api.predict.Prediction) -> str:
-    lines = [f"{clean_line(prediction.post.text)}  [{prediction.view}]"]
-    for m in prediction.mentions:
-        lines.append(f"  {m.start:>4}–{m.end:<4} {clean_line(m.type):<5} {m.score:.2f}  {clean_line(m.text)}")
-    if not prediction.mentions:
-        lines.append("  no mentions")
-    return "\n".join(lines)
+    lines = [_format_post(prediction), *map(_format_mention, prediction.mentions)]
+    return "\n".join(lines if prediction.mentions else [*lines, "  no mentions"])
+
+
+def _format_post(prediction: api.predict.Prediction) -> str:
+    return f"{clean_line(prediction.post.text)}  [{prediction.view}]"
+
+
+def _format_mention(m: api.predict.Mention) -> str:
+    return f"  {m.start:>4}–{m.end:<4} {clean_line(m.type):<5} {m.score:.2f}  {clean_line(m.text)}"
+
+
+def format_explanation(explanation: api.predict.Explanation) -> str:
+    """Format a prediction; below each mention how its probability moves without each part of the contexts.
+
+    Mentions that are only found without some part come last, with their probability with all contexts.
+    """
+    found = explanation.prediction.mentions
+    lines = [_format_post(explanation.prediction)]
+    for index, mention in enumerate(explanation.mentions):
+        lines.append(_format_mention(mention) + ("" if mention in found else "  (not found)"))
+        moves = [(part.scores[index] - mention.score, part) for part in explanation.without]
+        shown = [(move, part) for move, part in moves if abs(move) >= MIN_MOVE or not part.context]
+        # All contexts together come first, and then the parts that move the probability most.
+        shown.sort(key=lambda entry: (bool(entry[1].context), -abs(entry[0])))
+        for move, part in shown[:MAX_MOVES]:
+            percent = f"{100 * mention.score:.0f} % → {100 * (mention.score + move):.0f} %"
+            lines.append(f"{'':13}{percent:>13}  without {_name_part(part)}")
+        if len(shown) > MAX_MOVES:
+            lines.append(f"{'':28}and {format_count(len(shown) - MAX_MOVES, 'part')} more (--json has all)")
+    return "\n".join(lines if explanation.mentions else [*lines, "  no mentions"])
+
+
+def _name_part(part: api.predict.SwitchOff) -> str:
+    if not part.context:
+        return "any context"
+    return f"*{clean_line(part.text)}* ({part.context})" if part.text else f"the context {part.context}"
 
 
 @opts.expand_groups

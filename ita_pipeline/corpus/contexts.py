@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 from pydantic import Field
@@ -26,6 +27,8 @@ from stages.objects.schema import Object, ObjectsValue, tag
 from stages.ocr.schema import OcrValue, Word
 
 T = TypeVar("T")
+
+Groups = Iterable[Sequence[str]]
 
 CONTEXTS = ("objects", "caption", "ocr", "extra", "knowledge")
 
@@ -83,13 +86,45 @@ def render(
 
     `others` are the results for further images of the post. What all images say is joined, and limited together.
     """
-    contexts: list[str] = []
+    return join_pieces(list_pieces(results, config, *others), config)
+
+
+@dataclass(frozen=True, slots=True)
+class ContextPiece:
+    """The smallest part of a context: an object's tag, a word in the image, a caption, or a whole other text.
+
+    `position` counts the pieces of a context from 0. The words of a line in the image have the same `group`; every
+    other piece has its own.
+    """
+
+    context: str
+    position: int
+    group: int
+    text: str
+
+
+def list_pieces(
+    results: Mapping[str, Value | Failure], config: ContextConfig, *others: Mapping[str, Value | Failure]
+) -> tuple[ContextPiece, ...]:
+    """List the pieces of the contexts that `render` joins; its arguments are the same."""
+    pieces: list[ContextPiece] = []
     for name in config.order:
         values = select_values(name, (results, *others))
         if not values:
             continue
-        own = (text for value in values for text in value.as_context()) if name not in RENDERERS else ()
-        texts = RENDERERS[name](values, config) if name in RENDERERS else own
+        own = ([text] for value in values for text in value.as_context()) if name not in GROUPS else ()
+        groups = GROUPS[name](values, config) if name in GROUPS else own
+        grouped = [(group, text) for group, texts in enumerate(groups) for text in texts]
+        pieces += [ContextPiece(name, position, *piece) for position, piece in enumerate(grouped)]
+    return tuple(pieces)
+
+
+def join_pieces(pieces: Iterable[ContextPiece], config: ContextConfig) -> tuple[str, ...]:
+    """Join pieces, in their order, to the contexts that are appended."""
+    contexts: list[str] = []
+    for name, members in itertools.groupby(pieces, lambda piece: piece.context):
+        texts = [piece.text for piece in members]
+        texts = [JOINERS[name](texts, config)] if name in JOINERS else texts
         for text in filter(None, map(clean_line, texts)):
             contexts.append(ReservedContext(text, config.knowledge_subtokens) if name == "knowledge" else text)
     return tuple(contexts)
@@ -121,10 +156,17 @@ def select_captions(values: Iterable[Value], config: ContextConfig) -> list[str]
     return unique(caption.text for caption in _take_turns(captions))[: config.captions]
 
 
-def select_words(values: Iterable[Value], config: ContextConfig) -> list[Word]:
-    """The words of the images that are appended, image by image in reading order."""
-    words = (word for value in values if isinstance(value, OcrValue) for word in value.words)
-    return [word for word in words if is_trusted(word, config)][: config.words]
+def select_lines(values: Iterable[Value], config: ContextConfig) -> list[list[Word]]:
+    """The words of the images that are appended, image by image in reading order, and line by line."""
+    words = (
+        (number, word)
+        for number, value in enumerate(values)
+        if isinstance(value, OcrValue)
+        for word in value.words
+        if is_trusted(word, config)
+    )
+    lines = itertools.groupby(itertools.islice(words, config.words), lambda pair: (pair[0], pair[1].line))
+    return [[word for _, word in line] for _, line in lines]
 
 
 def _take_turns(lists: Iterable[Sequence[T]]) -> Iterator[T]:
@@ -148,36 +190,39 @@ def _is_unspaced(config: ContextConfig) -> bool:
     return words is not None and words.unspaced
 
 
-def _render_objects(values: Iterable[Value], config: ContextConfig) -> Iterable[str]:
+def _join_tags(texts: Iterable[str], config: ContextConfig) -> str:
     words = load_words(config.language)
-    return [(words.tag_separator if words else ", ").join(select_objects(values, config))]
+    return (words.tag_separator if words else ", ").join(texts)
 
 
-def _render_words(values: Iterable[Value], config: ContextConfig) -> Iterable[str]:
-    texts = tuple(word.text for word in select_words(values, config))
-    return [join_words(texts, unspaced=_is_unspaced(config))[0]]
+def _join_words(texts: Iterable[str], config: ContextConfig) -> str:
+    return join_words(tuple(texts), unspaced=_is_unspaced(config))[0]
 
 
-def _render_extra(values: Iterable[Value], config: ContextConfig) -> Iterable[str]:
-    return [text for value in values if isinstance(value, TextValue) for text in value.texts]
+def _group_extra(values: Iterable[Value], config: ContextConfig) -> Groups:
+    return [[text] for value in values if isinstance(value, TextValue) for text in value.texts]
 
 
-def _render_knowledge(values: Iterable[Value], config: ContextConfig) -> Iterable[str]:
+def _group_knowledge(values: Iterable[Value], config: ContextConfig) -> Groups:
     """One text, however many texts a file contains, since they share the allocated sub-tokens."""
     texts: list[str] = []
     for value in values:
         texts += value.texts if isinstance(value, TextValue) else ()
         texts += [value.text] if isinstance(value, KnowledgeValue) else ()
-    return [" ".join(texts)]
+    return [[" ".join(texts)]]
 
 
-RENDERERS: dict[str, Callable[[Iterable[Value], ContextConfig], Iterable[str]]] = {
-    "objects": _render_objects,
-    "caption": select_captions,
-    "ocr": _render_words,
-    "extra": _render_extra,
-    "knowledge": _render_knowledge,
+# The texts of each context's pieces, in groups.
+GROUPS: dict[str, Callable[[Iterable[Value], ContextConfig], Groups]] = {
+    "objects": lambda values, config: [[tag] for tag in select_objects(values, config)],
+    "caption": lambda values, config: [[text] for text in select_captions(values, config)],
+    "ocr": lambda values, config: [[word.text for word in line] for line in select_lines(values, config)],
+    "extra": _group_extra,
+    "knowledge": _group_knowledge,
 }
+
+# The pieces of these contexts are joined to one text.
+JOINERS: dict[str, Callable[[Iterable[str], ContextConfig], str]] = {"objects": _join_tags, "ocr": _join_words}
 
 
 def unique(texts: Iterable[str]) -> list[str]:

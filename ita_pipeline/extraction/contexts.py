@@ -12,7 +12,7 @@ from ita_pipeline.cache.plan import Plan, PlanOptions, make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Progress
-from ita_pipeline.corpus.contexts import ContextConfig, render
+from ita_pipeline.corpus.contexts import ContextConfig, ContextPiece, join_pieces, list_pieces
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine
 from ita_pipeline.engines.executor import InProcessExecutor, Limits
@@ -62,8 +62,12 @@ class PostContexts:
 
     def render(self, post: Post) -> tuple[str, ...]:
         """The contexts of a post as texts."""
+        return join_pieces(self.pieces(post), self.config)
+
+    def pieces(self, post: Post) -> tuple[ContextPiece, ...]:
+        """The pieces that the contexts of a post are joined from."""
         first, *others = self.results(post)
-        return render(first, self.config, *others)
+        return list_pieces(first, self.config, *others)
 
     def failure_reasons(self, posts: Sequence[Post]) -> dict[Post, str]:
         """Why contexts of these posts are missing; a problem with the image comes first."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ita_pipeline.corpus.posts import Span
+from ita_pipeline.ner.crf_inference import Lattice
+from ita_pipeline.ner.tags import TagScheme
 from ita_pipeline.ner.views import EncodedPost, View, collate, word_mask
 
 if TYPE_CHECKING:
@@ -24,19 +26,47 @@ class ScoredSpan:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class TaggedView:
+    """The mentions that the tagger finds in a view, in order, and the probability of any other mention."""
+
+    mentions: list[ScoredSpan]
+    lattice: Lattice | None
+    sentence: int
+    scheme: TagScheme
+
+    def probability(self, span: Span) -> float:
+        """The probability that the CRF gives to exactly this span and type."""
+        if self.lattice is None:
+            return 0.0
+        tags = self.scheme.encode([span], span.end)[span.start :]
+        return math.exp(self.lattice.log_probability(self.sentence, span.start, tags))
+
+
 def tag_views(tagger: Tagger, views: Sequence[View], pad: int) -> list[list[ScoredSpan]]:
     """Mentions of each view, in order. Views of similar length share a batch."""
     mentions: list[list[ScoredSpan]] = [[] for _ in views]
-    order = sorted(range(len(views)), key=lambda index: views[index].length)
-    for start in range(0, len(order), BATCH_SIZE):
-        indices = [index for index in order[start : start + BATCH_SIZE] if views[index].positions]
-        batch = _tag_batch(tagger, [views[index] for index in indices], pad)
-        for index, batch_mentions in zip(indices, batch, strict=True):
-            mentions[index] = batch_mentions
+    for index, tagged in _tag_all(tagger, views, pad):
+        mentions[index] = tagged.mentions
     return mentions
 
 
-def _tag_batch(tagger: Tagger, views: Sequence[View], pad: int) -> Iterator[list[ScoredSpan]]:
+def decode_views(tagger: Tagger, views: Sequence[View], pad: int) -> list[TaggedView]:
+    """Do what `tag_views` does for a moderate number of views, and keep the probabilities of all other mentions."""
+    empty = TaggedView([], None, 0, tagger.config.scheme)
+    tagged = dict(_tag_all(tagger, views, pad))
+    return [tagged.get(index, empty) for index in range(len(views))]
+
+
+def _tag_all(tagger: Tagger, views: Sequence[View], pad: int) -> Iterator[tuple[int, TaggedView]]:
+    """Tag the views that have words, batch by batch; yield the index of each view."""
+    order = sorted(range(len(views)), key=lambda index: views[index].length)
+    for start in range(0, len(order), BATCH_SIZE):
+        indices = [index for index in order[start : start + BATCH_SIZE] if views[index].positions]
+        yield from zip(indices, _tag_batch(tagger, [views[index] for index in indices], pad), strict=True)
+
+
+def _tag_batch(tagger: Tagger, views: Sequence[View], pad: int) -> Iterator[TaggedView]:
     import torch
 
     if not views:
@@ -46,12 +76,13 @@ def _tag_batch(tagger: Tagger, views: Sequence[View], pad: int) -> Iterator[list
     with torch.inference_mode():
         batch = {name: tensor.to(device) for name, tensor in collate(views, pad).items()}
         lattice = tagger.crf.lattice(tagger.emissions(**batch), word_mask([len(view.positions) for view in views]))
+    scheme = tagger.config.scheme
     for sentence, tags in enumerate(lattice.best_paths()):
         mentions = []
-        for span in tagger.config.scheme.decode(tags):
+        for span in scheme.decode(tags):
             log_probability = lattice.log_probability(sentence, span.start, tags[span.start : span.end])
             mentions.append(ScoredSpan(span, math.exp(log_probability)))
-        yield mentions
+        yield TaggedView(mentions, lattice, sentence, scheme)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from ita_pipeline.corpus.contexts import (
     ContextConfig,
     format_object,
     select_captions,
+    select_lines,
     select_objects,
     select_values,
-    select_words,
 )
 from ita_pipeline.extraction.contexts import Results
 from stages.base import Failure, Frozen, Value
@@ -142,7 +142,8 @@ def _list_words(
 ) -> Iterator[WordFinding]:
     if not isinstance(value, OcrValue):
         return
-    appended = {id(word) for word in select_words(post, config)} if "ocr" in config.order else set[int]()
+    lines = select_lines(post, config) if "ocr" in config.order else []
+    appended = {id(word) for line in lines for word in line}
     for word in value.words:
         box = _round_box(word.box)
         yield WordFinding(text=word.text, score=round(word.confidence, 4), box=box, used=id(word) in appended)

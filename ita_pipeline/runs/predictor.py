@@ -35,8 +35,9 @@ from ita_pipeline.extraction.presets import (
     load_stage,
 )
 from ita_pipeline.ner.metrics.scores import score_views
-from ita_pipeline.ner.prediction import predict_views, tag_views
-from ita_pipeline.ner.views import ViewEncoder, encode_posts
+from ita_pipeline.ner.prediction import TaggedView, decode_views, predict_views, tag_views
+from ita_pipeline.ner.views import View, ViewEncoder, encode_posts
+from ita_pipeline.runs.explanation import Explanation, ExplanationInput, explain_posts
 from ita_pipeline.runs.plan import caption_file
 from ita_pipeline.runs.predictions import Mention, Prediction, TaggingInput, add_predictions
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunScores, ViewScores
@@ -145,6 +146,19 @@ class Predictor:
         inputs = [TaggingInput(post, contexts.render(post), reasons.get(post, "")) for post in posts]
         return self.predict_inputs(inputs)
 
+    def explain(
+        self, post: str | Post, progress: Progress | None = None, *, image: Path | str | None = None
+    ) -> Explanation:
+        """Find the mentions in a post, and how their probabilities move without each part of its contexts."""
+        return self.explain_all([Post.from_text(post, image) if isinstance(post, str) else post], progress)[0]
+
+    def explain_all(self, posts: Sequence[Post], progress: Progress | None = None) -> list[Explanation]:
+        """Explain several posts, in their order; all posts without each part are tagged together."""
+        contexts = self.make_contexts(self.plan(posts), progress or NoProgress())
+        reasons = contexts.failure_reasons(posts)
+        inputs = [ExplanationInput(post, contexts.pieces(post), reasons.get(post, "")) for post in posts]
+        return explain_posts(inputs, contexts.config, self.decode, self.min_confidence)
+
     def plan(self, posts: Sequence[Post]) -> ContextPlan:
         """Plan the stages that have to run before these posts can be tagged."""
         record = self.record
@@ -194,14 +208,21 @@ class Predictor:
 
     def tag(self, posts: Sequence[tuple[Post, tuple[str, ...]]]) -> list[tuple[Mention, ...]]:
         """Find the mentions in posts, each given with its contexts; a post without contexts is read in view T."""
-        views = [self.encoder.encode(post.words, contexts) for post, contexts in posts]
-        if any(view.trimmed for view in views):
-            self._add_note(CUT_NOTE.format(max_length=self.encoder.max_length))
-        scored = tag_views(self.tagger, views, self.tokenizer.pad_token_id)
+        scored = tag_views(self.tagger, self._encode(posts), self.tokenizer.pad_token_id)
         return [
             tuple(Mention.from_scored(post, span) for span in spans if span.score >= self.min_confidence)
             for (post, _), spans in zip(posts, scored, strict=True)
         ]
+
+    def decode(self, posts: Sequence[tuple[Post, tuple[str, ...]]]) -> list[TaggedView]:
+        """Find the mentions as `tag` does, as words of any probability, and keep those of all other mentions."""
+        return decode_views(self.tagger, self._encode(posts), self.tokenizer.pad_token_id)
+
+    def _encode(self, posts: Sequence[tuple[Post, tuple[str, ...]]]) -> list[View]:
+        views = [self.encoder.encode(post.words, contexts) for post, contexts in posts]
+        if any(view.trimmed for view in views):
+            self._add_note(CUT_NOTE.format(max_length=self.encoder.max_length))
+        return views
 
     def note_stage_changes(self, keys: Mapping[str, StageKey]) -> None:
         """Add a note, once, for each stage that differs from the one used in training."""

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
 from tests.support.fakes import Answer, draw
 from tests.support.fakes import ita as ita_alone
@@ -146,3 +147,24 @@ def test_a_mistake_in_a_file_is_found_before_the_model_is_loaded(
     answer = ita("predict", "mine", "bad.jsonl")
     assert "bad.jsonl, line 2" in answer.err
     assert "the model is loaded" not in answer.err
+
+
+def test_an_explanation_shows_how_probabilities_move(
+    workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(workspace)
+    sign = Image.new("RGB", (400, 120), "white")
+    ImageDraw.Draw(sign).text((20, 30), "KIM STREET", fill="black", font=ImageFont.load_default(48))
+    sign.save("sign.png")
+    post = ("predict", "mine", "--text", "hi kim", "--image", "sign.png", "--explain")
+    (explained,) = predictions(ita(*post, "--json"))
+    explanation = explained["explanation"]
+    assert explained["mentions"] == [m for m in explanation["mentions"] if m in explained["mentions"]]
+    assert (explanation["without"][0]["context"], explanation["without"][0]["text"]) == ("", "")
+    (alone,) = predictions(ita("predict", "mine", "--text", "hi kim", "--json"))
+    assert [m["type"] for m in explanation["without"][0]["mentions"]] == [m["type"] for m in alone["mentions"]]
+    readable = ita(*post).out.splitlines()
+    assert readable[0] == "hi kim  [text+image]"
+    assert " % → " in readable[2]
+    assert readable[2].endswith("without any context")
+    assert ita(*post, "--parts", "out").code == 2

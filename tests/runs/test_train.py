@@ -155,13 +155,13 @@ def test_the_contexts_of_each_post_are_rendered_once(monkeypatch: pytest.MonkeyP
     ]
     Path("mine/tweets.jsonl").write_text("\n".join(map(json.dumps, lines)))
     rendered: list[object] = []
-    render = contexts.render
+    list_pieces = contexts.list_pieces
 
     def counting(*arguments: Any) -> tuple[str, ...]:
         rendered.append(arguments)
-        return render(*arguments)
+        return list_pieces(*arguments)
 
-    monkeypatch.setattr(contexts, "render", counting)
+    monkeypatch.setattr(contexts, "list_pieces", counting)
     # The report renders the contexts of the posts that it shows.
     monkeypatch.setattr("ita_pipeline.api.train.report_run", lambda *_: None)
     settings = ("--preset", "bundled", "--encoder", "bert", "--contexts", "ocr", "--set", "training.epochs=1")

@@ -37,7 +37,7 @@ _DEFINITIONS = {
 # What `ita data` and `ita export-model` do: `ita.data.check("example")`, `ita.model_export.export_model(…)`.
 _MODULES = {
     "data": "api.data",
-    "exporting": "api.data",
+    "exporting": "api.exchange",
     "importing": "corpus.importing",
     "model_export": "runs.export",
 }

@@ -1,6 +1,7 @@
 """The public names of the package, for type checkers and editors; `__init__.py` imports them on first use."""
 
 from ita_pipeline.api import data as data
+from ita_pipeline.api import exchange as _exchange
 from ita_pipeline.api.extract import extract as extract
 from ita_pipeline.api.predict import evaluate as evaluate
 from ita_pipeline.api.predict import explain as explain
@@ -29,7 +30,7 @@ from ita_pipeline.runs import export as _export
 from ita_pipeline.runs.plan import TrainOptions as TrainOptions
 from ita_pipeline.server.serve import demo as demo
 
-exporting = data
+exporting = _exchange
 model_export = _export
 
 __all__: list[str]

@@ -10,7 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ita_pipeline.api import cache, config, data, doctor, extract, predict, report, runs, status, train
+    from ita_pipeline.api import (
+        cache,
+        config,
+        data,
+        doctor,
+        exchange,
+        extract,
+        predict,
+        report,
+        runs,
+        status,
+        train,
+    )
     from stages.base import StageError
 
 __all__ = [
@@ -19,6 +31,7 @@ __all__ = [
     "config",
     "data",
     "doctor",
+    "exchange",
     "extract",
     "predict",
     "report",

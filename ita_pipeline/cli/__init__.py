@@ -21,9 +21,9 @@ from ita_pipeline.cli.cache import app as cache
 from ita_pipeline.cli.config import app as config
 from ita_pipeline.cli.config import init
 from ita_pipeline.cli.console import print_message, printed_messages
-from ita_pipeline.cli.data import app as data
 from ita_pipeline.cli.demo import demo
 from ita_pipeline.cli.doctor import doctor
+from ita_pipeline.cli.exchange import app as data
 from ita_pipeline.cli.export_model import export_model
 from ita_pipeline.cli.extract import extract
 from ita_pipeline.cli.options import complete_retry_failed

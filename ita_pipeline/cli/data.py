@@ -1,17 +1,16 @@
-"""`ita data`: list, check and count datasets, and exchange them and their contexts with other projects."""
+"""`ita data list`, `check` and `stats`; `exchange` adds the commands that import and export."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from ita_pipeline import api
 from ita_pipeline.cli import options as opts
-from ita_pipeline.cli.console import print_note, resumable, table
-from ita_pipeline.cli.extract import exit_unless_clean, print_failures
+from ita_pipeline.cli.console import print_note, table
 from ita_pipeline.core.errors import ExitCode
 from ita_pipeline.core.text import clean_line, clean_path, format_count
 
@@ -159,92 +158,3 @@ def _format_stats(stats: dict[str, api.data.SplitStats]) -> str:
             ("boxes", [s.boxes for s in splits]),
         ]
     return table(["", *stats], [[label, *(str(number) for number in numbers)] for label, numbers in rows])
-
-
-@app.command("import")
-def import_(
-    source: Annotated[str, typer.Argument(help="File, folder, or dataset of the hub (owner/name)")],
-    to: opts.NewFolder,
-    like: Annotated[
-        str | None, typer.Option(metavar="DATASET", help="Match the tweets by their words with this dataset")
-    ] = None,
-    data: opts.DatasetFolder = None,
-    tag_names: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Names of numbered tags, such as O,B-PER,I-PER")
-    ] = None,
-    workspace: opts.WorkspaceFolder = Path(),
-    kind: Annotated[
-        Literal["extra", "knowledge"],
-        typer.Option("--as", help="Import the contexts as extra text or as knowledge"),
-    ] = "extra",
-) -> None:
-    """Import a dataset with appended contexts (ITA, MoRe, PGIM, AdaSeq), or one of the `datasets` library.
-
-    ita data import PGIM/twitter2015/ --to knowledge/ --as knowledge --like twitter15 --data twitter2015/
-
-    ita data import wnut_17 --to wnut/
-    """
-    is_knowledge = kind == "knowledge"
-    imported = api.data.import_dataset(source, to, like, data, tag_names, workspace, is_knowledge)
-    for line in imported.notes:
-        print_note(line)
-    sizes = ", ".join(f"{split} {len(posts)}" for split, posts in imported.splits.items())
-    folder = clean_path(to)
-    print(f"{folder}: {sum(map(len, imported.splits.values()))} posts ({sizes})")
-    print_note(f"hint: ita data check {folder}; then ita train --dataset {folder}")
-    contexts = to / api.data.CONTEXTS_FILE
-    if like and contexts.is_file():
-        option = " --contexts knowledge" if is_knowledge else ""
-        train = f"ita train --dataset {like} --captions {clean_path(contexts)}{option}"
-        print_note(f"hint: to use the contexts alone: {train}")
-
-
-@app.command("import-contexts")
-def import_contexts(
-    files: Annotated[list[Path], typer.Argument(help="VinVL's predictions.tsv, Oscar's captions, or similar")],
-    to: opts.NewFolder = Path("contexts.jsonl"),
-) -> None:
-    """Merge objects of VinVL and captions of Oscar into one file for --captions.
-
-    ita data import-contexts predictions.tsv captions.tsv --to contexts.jsonl
-
-    ita train --dataset twitter15 --captions contexts.jsonl
-    """
-    imported = api.data.import_contexts(files, to)
-    if imported.repeated:
-        print_note(f"{format_count(imported.repeated, 'picture')} listed twice; the last entry is used")
-    counts = ", ".join(f"{part} of {count}" for part, count in imported.counts.items())
-    print(f"{clean_path(to)}: {counts} pictures")
-    print_note(f"hint: ita train --dataset … --captions {clean_path(to)}")
-
-
-@app.command()
-def export(
-    dataset: Name,
-    to: opts.NewFolder,
-    form: Annotated[
-        Literal["ita", "adaseq"], typer.Option("--form", help="Format of KB-NER (the code of ITA), or of AdaSeq")
-    ] = "ita",
-    data: opts.DatasetFolder = None,
-    preset: opts.Preset = "auto",
-    captions: opts.Captions = "auto",
-    contexts: opts.Contexts = "all",
-    assignments: opts.Assignments = None,
-    workspace: opts.WorkspaceFolder = Path(),
-) -> None:
-    """Export a dataset with its contexts for another project, after running stale stages.
-
-    ita data export example --to kb-ner/ --preset bundled
-
-    ita data export twitter15 --to adaseq/ --form adaseq --contexts caption,ocr
-    """
-    options = opts.build_options(preset=preset, assignments=assignments, workspace=workspace)
-    training = opts.build_training(data, captions=captions, contexts=contexts)
-    with resumable() as display:
-        exported = api.data.export(dataset, to, api.data.ExportForm(form), options, training, display)
-    for line in exported.notes:
-        print_note(line)
-    for file in exported.files:
-        print(clean_path(file))
-    print_failures(exported.extraction)
-    exit_unless_clean(exported.extraction)

@@ -48,6 +48,15 @@ def join_inside(folder: Path, path: str) -> Path | None:
     return None if leads_out or "\0" in path else folder / relative
 
 
+def is_small_file(path: Path, max_bytes: int) -> bool:
+    """Whether a path, which may be impossible, is that of a regular file of at most this size."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size <= max_bytes
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading. A pipe or device of its name is refused, and nothing is waited for.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.files import new_folder, refuse_existing
@@ -15,22 +15,27 @@ from ita_pipeline.corpus.datasets import CONTEXTS_FILE, SPLITS, Dataset
 from ita_pipeline.corpus.formats import FORMATS
 from ita_pipeline.corpus.formats.conll import read_text
 from ita_pipeline.corpus.formats.hf_datasets import import_posts
+from ita_pipeline.corpus.formats.jsonl import format_fields
 from ita_pipeline.corpus.formats.kbner import ContextedTweet, escape_word, read_contexted_tweets
-from ita_pipeline.corpus.formats.schemes import decode_tags, describe_scheme, encode_bio, find_scheme
+from ita_pipeline.corpus.formats.label_studio_reader import TaskReader
+from ita_pipeline.corpus.formats.schemes import decode_tags, describe_scheme, find_scheme
 from ita_pipeline.corpus.formats.vinvl import ImportedContexts, read_context_files
 from ita_pipeline.corpus.posts import Picture, Post, PostWithContexts
-from ita_pipeline.sources.classify import is_image_name
 from ita_pipeline.sources.hub_datasets import find_split, load, split_from_name
 from stages.external import ContextLine, format_contexts
 
 
 @dataclass
 class ImportedDataset:
-    """Posts by split, contexts by the name of the image, and notes about the import."""
+    """Posts by split, contexts by the name of the image, and notes about the import.
+
+    Posts without a split are under an empty name. With `as_text`, posts are written as text, not as words.
+    """
 
     splits: dict[str, list[Post]] = field(default_factory=dict)
     contexts: dict[str, ContextLine] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    as_text: bool = False
 
 
 def import_contexts(files: Sequence[Path], to: Path) -> ImportedContexts:
@@ -104,6 +109,32 @@ def import_dataset(source: str, to: Path, tag_names: str | None = None) -> Impor
                 what = f"{source} has several splits for {split}"
                 raise UsageError(what, "save the one that you mean as a folder")
             imported.splits[split] = list(import_posts(rows, split, folder, imported.notes, tag_names))
+        _write_dataset(imported, folder)
+    return imported
+
+
+def import_tasks(source: Path, to: Path, pictures: Path | None = None) -> ImportedDataset:
+    """Write the tasks that Label Studio has exported to a file as a folder that `--dataset` takes.
+
+    Pictures are copied from the file's folder, or from the folder `pictures`. Boxes become objects of pictures.
+
+    Raises:
+        MissingError: the file cannot be read.
+        UsageError: it is no export of Label Studio, a region of a task is invalid, or `to` exists.
+    """
+    refuse_existing(to)
+    imported = ImportedDataset(as_text=True)
+    reader = TaskReader(source, [*([pictures] if pictures else []), source.parent])
+    with new_folder(to) as folder:
+        for split, post in reader.read():
+            imported.splits.setdefault(split, []).append(post)
+            for picture in post.pictures:
+                if picture.file is not None:
+                    (folder / picture.name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(picture.file, folder / picture.name)
+        lines = (ContextLine(image=name, objects=value) for name, value in reader.objects.items())
+        imported.contexts = {line.image: line for line in lines}
+        imported.notes += reader.notes()
         _write_dataset(imported, folder)
     return imported
 
@@ -217,21 +248,11 @@ def _add_contexts(imported: ImportedDataset, pairs: Sequence[PostWithContexts], 
 
 def _write_dataset(imported: ImportedDataset, folder: Path) -> None:
     """Write `tweets.jsonl`, and `contexts.jsonl` if there are contexts."""
-    lines = [_post_line(post, split) for split, posts in imported.splits.items() for post in posts]
+    lines = [
+        format_fields(post, split, imported.as_text) for split, posts in imported.splits.items() for post in posts
+    ]
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     (folder / "tweets.jsonl").write_text(text, "utf-8")
-    contexts = [line for line in imported.contexts.values() if line.texts or line.knowledge]
+    contexts = [line for line in imported.contexts.values() if line.texts or line.knowledge or line.objects]
     if contexts:
         (folder / CONTEXTS_FILE).write_text("".join(format_contexts(contexts)), "utf-8")
-
-
-def _post_line(post: Post, split: str) -> dict[str, Any]:
-    line: dict[str, Any] = {"id": post.id, "split": split, "tokens": list(post.words)}
-    if post.gold is not None:
-        line["tags"] = encode_bio(len(post.words), post.gold)
-    names = [name if is_image_name(name) else f"{name}.jpg" for name in (picture.name for picture in post.pictures)]
-    if len(names) == 1:
-        line["image"] = names[0]
-    elif names:
-        line["images"] = names
-    return line

@@ -24,7 +24,7 @@ class Span:
 
     `partial` marks a gold mention that begins or ends inside a word. It equals no predicted mention, so it counts
     as missed. `boxes` are where the post's first picture shows the mention: empty if it does not, None if that is
-    not known. They do not distinguish mentions.
+    not known. `characters` are the offsets of a partial mention in the text. Neither distinguishes mentions.
     """
 
     start: int
@@ -32,6 +32,7 @@ class Span:
     type: str
     partial: bool = False
     boxes: tuple[Box, ...] | None = field(default=None, compare=False)
+    characters: tuple[int, int] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,10 @@ class Post:
     offsets: tuple[tuple[int, int], ...]
     gold: tuple[Span, ...] | None = None
     pictures: tuple[Picture, ...] = ()
+
+    def characters(self, span: Span) -> tuple[int, int]:
+        """The offsets of a mention in the text, end exclusive."""
+        return span.characters or (self.offsets[span.start][0], self.offsets[span.end - 1][1])
 
     @property
     def picture(self) -> Path | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from pydantic import BaseModel
 
@@ -34,6 +34,19 @@ class ReportMention(Frozen):
     right: bool | None = None
     partial: bool = False
     boxes: tuple[Box, ...] | None = None
+
+    @classmethod
+    def from_span(cls, span: Span, score: float | None = None, right: bool | None = None) -> ReportMention:
+        """Create the mention of a span."""
+        return cls(
+            start=span.start,
+            end=span.end,
+            type=span.type,
+            score=score,
+            right=right,
+            partial=span.partial,
+            boxes=span.boxes,
+        )
 
     @property
     def span(self) -> Span:
@@ -97,7 +110,7 @@ def list_gold_mentions(post: Post) -> dict[str, tuple[ReportMention, ...]]:
     """Return the gold mentions under their label, or nothing if the post is not labeled."""
     if post.gold is None:
         return {}
-    return {GOLD: tuple(ReportMention(**asdict(span)) for span in sorted(post.gold))}
+    return {GOLD: tuple(map(ReportMention.from_span, sorted(post.gold)))}
 
 
 def judge_answers(
@@ -137,7 +150,7 @@ def _read_scored_spans(run: Run, split: str, view: str) -> list[list[tuple[Span,
 
 def _make_answer(predicted: Sequence[tuple[Span, float | None]], post: Post) -> tuple[ReportMention, ...]:
     gold = set(post.gold or ())
-    return tuple(ReportMention(**asdict(span), score=score, right=span in gold) for span, score in predicted)
+    return tuple(ReportMention.from_span(span, score, span in gold) for span, score in predicted)
 
 
 class _ScoredMention(BaseModel):

@@ -55,7 +55,7 @@ class Mention:
     @classmethod
     def from_scored(cls, post: Post, scored: ScoredSpan) -> Mention:
         """Convert a span of words to a span of characters."""
-        start, end = post.offsets[scored.span.start][0], post.offsets[scored.span.end - 1][1]
+        start, end = post.characters(scored.span)
         return cls(start, end, post.text[start:end], scored.span.type, scored.score)
 
     def to_json(self) -> dict[str, Any]:

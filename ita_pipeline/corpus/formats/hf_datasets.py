@@ -15,11 +15,16 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.formats.kbner import escape_word
 from ita_pipeline.corpus.formats.schemes import TAGS_HINT, decode_tags, describe_scheme, find_scheme, is_tag
 from ita_pipeline.corpus.posts import Picture, Post
-from ita_pipeline.sources.columns import ID_COLUMNS, IMAGE_COLUMNS, IMAGE_LIST_COLUMNS, TAG_COLUMNS, WORD_COLUMNS
+from ita_pipeline.sources.columns import (
+    ID_COLUMNS,
+    IMAGE_COLUMNS,
+    IMAGE_LIST_COLUMNS,
+    TAG_COLUMNS,
+    TEXT_COLUMNS,
+    WORD_COLUMNS,
+)
 from ita_pipeline.sources.decode import MAX_BYTES, open_header
 from ita_pipeline.sources.hub_datasets import load
-
-TEXTS = ("text", "tweet", "sentence", "content")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class _Columns:
 
     @classmethod
     def find(cls, names: Sequence[str]) -> _Columns:
-        kinds = (WORD_COLUMNS, TEXTS, TAG_COLUMNS, ID_COLUMNS, (*IMAGE_COLUMNS, *IMAGE_LIST_COLUMNS))
+        kinds = (WORD_COLUMNS, TEXT_COLUMNS, TAG_COLUMNS, ID_COLUMNS, (*IMAGE_COLUMNS, *IMAGE_LIST_COLUMNS))
         return cls(*(next((name for name in kind if name in names), None) for kind in kinds))
 
 
@@ -93,7 +98,7 @@ def _read_split(rows: Any, split: str, folder: Path) -> Iterator[Post]:
     columns = _Columns.find(rows.column_names)
     if columns.words is None and columns.text is None:
         what = f"{split} has no posts: its columns are {', '.join(rows.column_names)}"
-        raise UsageError(what, f"one of {', '.join((*WORD_COLUMNS, *TEXTS))}")
+        raise UsageError(what, f"one of {', '.join((*WORD_COLUMNS, *TEXT_COLUMNS))}")
     used = (columns.words or columns.text, columns.id, columns.image)
     rows = rows.select_columns([name for name in dict.fromkeys(used) if name])
     for _, post in _read_rows(rows, columns, split, folder):

@@ -18,11 +18,13 @@ from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.files import join_inside
 from ita_pipeline.core.text import map_texts
 from ita_pipeline.corpus.boxes import MAX_BOXES
+from ita_pipeline.corpus.formats import schemes
 from ita_pipeline.corpus.formats.conll import ORPHANS, TO_UTF8
 from ita_pipeline.corpus.formats.schemes import TAGS_HINT, decode_tags, find_orphans, find_scheme, is_tag
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError, raise_unless_tolerated
 from ita_pipeline.corpus.posts import ParsedPost, Picture, Post, Span, Split, join_words, select_taggable
 from ita_pipeline.corpus.tokenizer import tokenize
+from ita_pipeline.sources.classify import is_image_name
 from ita_pipeline.sources.hub_datasets import SPLIT_ALIASES
 from stages.base import replace_surrogates
 
@@ -150,8 +152,24 @@ def parse_lines(
 
 def _parse_line(text: str, number: int, where: str, folder: Path, types: Mapping[str, str]) -> ParsedPost:
     try:
-        line = PostLine.model_validate(map_texts(json.loads(text), replace_surrogates))
-        return _build_post(line, number, folder, types)
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        hint = "each line is one JSON object"
+        raise LineError(LineErrorKind.BAD_LINE, where, number, str(error), hint) from error
+    return parse_fields(fields, number, where, folder, types)
+
+
+def parse_fields(
+    fields: Any, number: int, where: str, folder: Path, types: Mapping[str, str] | None = None
+) -> ParsedPost:
+    """Build a post from the fields of a line, or of a post of another format. Without an id, it is the number.
+
+    Raises:
+        LineError: a field is missing or invalid.
+    """
+    try:
+        line = PostLine.model_validate(map_texts(fields, replace_surrogates))
+        return _build_post(line, number, folder, types or {})
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -159,8 +177,41 @@ def _parse_line(text: str, number: int, where: str, folder: Path, types: Mapping
         kind = LineErrorKind.BAD_TAG if reason == TAGS_HINT else LineErrorKind.BAD_LINE
         raise LineError(kind, where, number, reason, "docs/datasets.md shows what a line holds") from error
     except (ValueError, RecursionError) as error:
-        hint = "each line is one JSON object"
+        hint = "docs/datasets.md shows what a post holds"
         raise LineError(LineErrorKind.BAD_LINE, where, number, str(error), hint) from error
+
+
+def format_fields(post: Post, split: str | None, as_text: bool = False) -> dict[str, Any]:
+    """The fields of a line that reads as this post.
+
+    Words with tags if they express all that the post holds and `as_text` is not set. Otherwise the text, with its
+    mentions, and with its words only where the rule for raw text divides it in another way. The name of a picture
+    without a file may be an id, which gets an ending.
+    """
+    fields: dict[str, Any] = {"id": post.id} | ({"split": split} if split else {})
+    gold = post.gold or ()
+    has_boxes = any(span.boxes is not None for span in gold)
+    is_joined = post.text == " ".join(post.words)
+    if not as_text and is_joined and not has_boxes and select_taggable(gold) == sorted(gold):
+        fields["tokens"] = list(post.words)
+        if post.gold is not None:
+            fields["tags"] = schemes.encode_bio(len(post.words), post.gold)
+    else:
+        fields["text"] = post.text
+        if tuple(tokenize(post.text)) != post.offsets:
+            fields["tokens"] = list(post.words)
+        if post.gold is not None:
+            fields["mentions"] = [_format_mention(post, span) for span in gold]
+    names = [one.name if one.file or is_image_name(one.name) else f"{one.name}.jpg" for one in post.pictures]
+    if names:
+        fields |= {"image": names[0]} if len(names) == 1 else {"images": names}
+    return fields
+
+
+def _format_mention(post: Post, span: Span) -> dict[str, Any]:
+    start, end = post.characters(span)
+    fields: dict[str, Any] = {"start": start, "end": end, "type": span.type}
+    return fields if span.boxes is None else fields | {"boxes": [list(box) for box in span.boxes]}
 
 
 def _build_post(line: PostLine, number: int, folder: Path, types: Mapping[str, str]) -> ParsedPost:
@@ -215,7 +266,8 @@ def _align_mentions(
         first, last = covered[0], covered[-1]
         partial = offsets[first][0] < mention.start or mention.end < offsets[last][1]
         boxes = None if mention.boxes is None else tuple(mention.boxes)
-        spans.add(Span(first, last + 1, types.get(mention.type, mention.type), partial, boxes))
+        characters = (mention.start, mention.end) if partial else None
+        spans.add(Span(first, last + 1, types.get(mention.type, mention.type), partial, boxes, characters))
     return tuple(sorted(spans))
 
 

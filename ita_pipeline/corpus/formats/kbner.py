@@ -10,7 +10,6 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from ita_pipeline.corpus.formats.conll import DOCUMENT, REPLACEMENT, TaggedSentence, read_sentences
@@ -22,16 +21,8 @@ from stages.picture_names import shorten_names
 EOS = "<EOS>"
 
 
-class ExportForm(StrEnum):
-    """The project that reads the files: KB-NER, which is ITA's code, or AdaSeq."""
-
-    ITA = "ita"
-    ADASEQ = "adaseq"
-
-    @property
-    def mark(self) -> str:
-        """The tag of a context's words."""
-        return "B-X" if self is ExportForm.ITA else "X"
+# The tags of a context's words.
+KBNER_MARK, ADASEQ_MARK = "B-X", "X"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +87,28 @@ def escape_word(word: str) -> str:
     return re.sub(r"\s+", "_", word.strip()) or REPLACEMENT
 
 
-def write_export(
-    folder: Path, name: str, splits: Mapping[str, Sequence[PostWithContexts]], form: ExportForm
-) -> list[Path]:
-    """Write the files of each split. Returns their paths."""
+def write_kbner(folder: Path, name: str, splits: Mapping[str, Sequence[PostWithContexts]]) -> list[Path]:
+    """Write the files of each split for KB-NER, ITA's code. Returns their paths."""
     ids = shorten_names(picture.name for pairs in splits.values() for post, _ in pairs for picture in post.pictures)
     files: dict[Path, str] = {}
     for split, pairs in splits.items():
-        file, with_contexts = f"{split}.txt", format_contexted_tweets(pairs, form.mark)
-        if form is ExportForm.ADASEQ:
-            files[folder / file] = with_contexts
-        else:
-            files[folder / name / file] = format_contexted_tweets([(post, ()) for post, _ in pairs], form.mark)
-            files[folder / f"{name}_doc" / file] = with_contexts
-            names = (post.pictures[0].name if post.pictures else "" for post, _ in pairs)
-            files[folder / "img" / file] = "".join(f"{ids.get(name, '')}\n" for name in names)
+        names = (post.pictures[0].name if post.pictures else "" for post, _ in pairs)
+        bare = [(post, ()) for post, _ in pairs]
+        files[folder / name / f"{split}.txt"] = format_contexted_tweets(bare, KBNER_MARK)
+        files[folder / f"{name}_doc" / f"{split}.txt"] = format_contexted_tweets(pairs, KBNER_MARK)
+        files[folder / "img" / f"{split}.txt"] = "".join(f"{ids.get(name, '')}\n" for name in names)
+    return _write_files(files)
+
+
+def write_adaseq(folder: Path, splits: Mapping[str, Sequence[PostWithContexts]]) -> list[Path]:
+    """Write the file of each split for AdaSeq. Returns their paths."""
+    pairs_by_file = {folder / f"{split}.txt": pairs for split, pairs in splits.items()}
+    return _write_files(
+        {file: format_contexted_tweets(pairs, ADASEQ_MARK) for file, pairs in pairs_by_file.items()}
+    )
+
+
+def _write_files(files: Mapping[Path, str]) -> list[Path]:
     for path, text in files.items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, "utf-8")

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.corpus.formats.kbner import (
+    ADASEQ_MARK,
+    KBNER_MARK,
     ContextedTweet,
-    ExportForm,
     escape_word,
     format_contexted_tweets,
     read_contexted_tweets,
@@ -81,9 +82,9 @@ def posts(draw: st.DrawFn) -> tuple[Post, tuple[str, ...]]:
     return Post("1", text, words, offsets, gold), tuple(contexts)
 
 
-@given(st.lists(posts(), max_size=4), st.sampled_from(ExportForm))
-def test_what_is_written_is_read_again(pairs: list[tuple[Post, tuple[str, ...]]], form: ExportForm):
-    read_again = read(format_contexted_tweets(pairs, form.mark))
+@given(st.lists(posts(), max_size=4), st.sampled_from([KBNER_MARK, ADASEQ_MARK]))
+def test_what_is_written_is_read_again(pairs: list[tuple[Post, tuple[str, ...]]], mark: str):
+    read_again = read(format_contexted_tweets(pairs, mark))
     expected = [
         ContextedTweet(
             tuple(escape_word(word) for word in post.words),

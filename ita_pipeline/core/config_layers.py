@@ -21,7 +21,7 @@ import yaml
 
 from ita_pipeline.core.config import MAX_BYTES, StrictLoader, merge_settings, read_yaml, unreadable_file_error
 from ita_pipeline.core.errors import UsageError, nearest
-from ita_pipeline.core.files import open_regular, read_chunks
+from ita_pipeline.core.files import open_regular, read_chunks, read_regular
 from ita_pipeline.core.remote import is_url, without_query
 from ita_pipeline.core.trust import (
     explain_ignored,
@@ -111,7 +111,7 @@ def setting_origin(path: Sequence[str]) -> str:
 def _find_line(file: Path, path: Sequence[str]) -> int:
     """Return the line of a file on which the last of these nested names is."""
     line = 1
-    node: Any = yaml.compose(file.read_text("utf-8"), Loader=StrictLoader)  # pyright: ignore
+    node: Any = yaml.compose(read_regular(file, MAX_BYTES), Loader=StrictLoader)  # pyright: ignore
     for name in path:
         pairs: Any = node.value if isinstance(node, yaml.MappingNode) else ()
         for key, value in pairs:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 import tempfile
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from ita_pipeline.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+# Text files that are read as a whole, such as a CoNLL file, may have this size.
+MAX_TEXT_BYTES = 1 << 31
+
+Result = TypeVar("Result")
 
 # A file that changed this recently may change again within the same tick of its clock.
 SETTLED_SECONDS, COARSE_SETTLED_SECONDS = 0.1, 2.5
@@ -57,11 +67,29 @@ def is_small_file(path: Path, max_bytes: int) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_size <= max_bytes
 
 
+class _ReadyFile(io.FileIO):
+    """A file in non-blocking mode whose reads raise an error where they would have to wait."""
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        return self._require(super().readinto(buffer))
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return self.readall() if size is None or size < 0 else self._require(super().read(size))
+
+    def readall(self) -> bytes:
+        return b"".join(iter(partial(self.read, 1 << 20), b""))
+
+    def _require(self, result: Result | None) -> Result:
+        if result is None:
+            raise BlockingIOError(errno.EAGAIN, "it would have to be waited for")
+        return result
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading. A pipe or device of its name is refused, and nothing is waited for.
 
     Raises:
-        OSError: it is no regular file, or cannot be opened.
+        OSError: it is no regular file, or cannot be opened. Reads raise it instead of waiting.
     """
     error = OSError(errno.EINVAL, "not a regular file", str(path))
     if not stat.S_ISREG(path.stat().st_mode):  # not even opened, since some devices act on that
@@ -70,7 +98,20 @@ def open_regular(path: Path) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # something else has taken the name meanwhile
         os.close(descriptor)
         raise error
-    return os.fdopen(descriptor, "rb")
+    return io.BufferedReader(_ReadyFile(descriptor, "rb"), 1 << 18)
+
+
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """Return the content of a regular file, as `open_regular` opens it.
+
+    Raises:
+        OSError: it is no regular file, cannot be read, or has more than `max_bytes` bytes.
+    """
+    with open_regular(path) as file:
+        content = b"".join(read_chunks(file, max_bytes))
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {max_bytes:,} bytes", str(path))
+    return content
 
 
 def read_chunks(file: BinaryIO, max_bytes: int) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ import yaml
 
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import MissingError
-from ita_pipeline.core.files import new_folder, refuse_existing
+from ita_pipeline.core.files import MAX_TEXT_BYTES, new_folder, read_regular, refuse_existing
 from ita_pipeline.extraction.presets import list_models
 from ita_pipeline.runs.lookup import find_run
 from ita_pipeline.runs.run import Run, RunRecord, RunScores
@@ -54,7 +54,7 @@ def _copy_file(file: Path, to: Path) -> None:
     if not file.name.endswith("config.json"):
         shutil.copyfile(file, to)
         return
-    content = json.loads(file.read_text("utf-8"), object_hook=_without_folders)
+    content = json.loads(read_regular(file, MAX_TEXT_BYTES), object_hook=_without_folders)
     to.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ita_pipeline.cache.keys import SHORT_KEY_LENGTH, digest
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.core.files import write_atomically
+from ita_pipeline.core.files import MAX_TEXT_BYTES, read_regular, write_atomically
 from ita_pipeline.corpus.contexts import ContextConfig, ReservedContext
 from ita_pipeline.corpus.formats.conll import Layout, read_conll
 from ita_pipeline.corpus.posts import Post, PostWithContexts, Span
@@ -206,7 +206,7 @@ class Run:
             UsageError: the file has other content than a run writes.
         """
         try:
-            return parse((self.folder / name).read_text("utf-8"))
+            return parse(read_regular(self.folder / name, MAX_TEXT_BYTES).decode())
         except OSError as error:
             raise MissingError(
                 f"{self.folder / name} cannot be read: {error.strerror}", "train it again"

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.core.errors import MissingError, UserError
+from ita_pipeline.core.files import read_regular
 from ita_pipeline.sources.parquet import map_arrow_file
 
 # Files of a dataset that was saved with `save_to_disk`.
 SAVED_FILES = ("dataset_dict.json", "dataset_info.json", "state.json")
+
+_MAX_STATE_BYTES = 1 << 24
 
 _HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?(?:@[\w./-]+)?")
 
@@ -53,10 +56,15 @@ def _list_saved_files(folder: Path) -> list[Path]:
     """List the Arrow files that the library reads of a dataset saved in a folder."""
     parts = [folder]
     if (folder / "dataset_dict.json").is_file():
-        parts += [folder / split for split in json.loads((folder / "dataset_dict.json").read_text())["splits"]]
+        parts += [
+            folder / split
+            for split in json.loads(read_regular(folder / "dataset_dict.json", _MAX_STATE_BYTES))["splits"]
+        ]
     states = [part / "state.json" for part in parts if (part / "state.json").is_file()]
     return [
-        state.parent / file["filename"] for state in states for file in json.loads(state.read_text())["_data_files"]
+        state.parent / file["filename"]
+        for state in states
+        for file in json.loads(read_regular(state, _MAX_STATE_BYTES))["_data_files"]
     ]
 
 

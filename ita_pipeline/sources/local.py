@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -85,7 +85,11 @@ def hash_file(path: Path) -> str:
         OSError: the file cannot be read.
     """
     with open_regular(path) as file:
-        return _hash_content(file, sys.maxsize)
+        size = os.fstat(file.fileno()).st_size
+        try:
+            return _hash_content(file, size)
+        except BadItemError as error:
+            raise OSError(errno.EIO, "it grows while it is read", str(path)) from error
 
 
 def _hash_content(file: BinaryIO, max_bytes: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -9,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.core.files import is_settled, new_folder, open_atomically, refuse_existing, write_atomically
+from ita_pipeline.core.files import (
+    is_settled,
+    new_folder,
+    open_atomically,
+    open_regular,
+    read_regular,
+    refuse_existing,
+    write_atomically,
+)
 
 
 def test_a_file_keeps_its_old_content_if_writing_fails(tmp_path: Path):
@@ -88,3 +97,28 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         write_atomically(file, "new")
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_is_read_as_a_whole_up_to_a_limit(tmp_path: Path):
+    file = tmp_path / "a"
+    file.write_bytes(b"x" * 100)
+    assert read_regular(file, 100) == b"x" * 100
+    with pytest.raises(OSError, match="larger than 99 bytes") as caught:
+        read_regular(file, 99)
+    assert caught.value.errno == errno.EFBIG
+    with open_regular(file) as opened:
+        assert (opened.read(3), opened.seek(50), opened.read()) == (b"xxx", 50, b"x" * 50)
+
+
+def test_nothing_waits_for_a_file_that_blocks(tmp_path: Path):
+    """A terminal answers as `/proc/kmsg` does, which only root may read: there is nothing yet."""
+    controller, terminal = os.openpty()
+    os.set_blocking(terminal, False)
+    file = open_regular(Path(__file__))
+    os.dup2(terminal, file.fileno())
+    for read in (file.readline, file.read, lambda: file.read(10), lambda: list(file)):
+        with pytest.raises(BlockingIOError):
+            read()
+    file.close()
+    for descriptor in (controller, terminal):
+        os.close(descriptor)

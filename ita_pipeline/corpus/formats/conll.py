@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.core.files import MAX_TEXT_BYTES, read_regular
 from ita_pipeline.corpus.formats.schemes import (
     CONTEXT_TAGS,
     decode_tags,
@@ -112,7 +113,7 @@ def read_text(path: Path) -> str:
         UsageError: the file is not UTF-8.
     """
     try:
-        return path.read_text("utf-8-sig")
+        return read_regular(path, MAX_TEXT_BYTES).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise MissingError(f"{path} cannot be read: {error.strerror}", f"ls -l {path}") from error
     except UnicodeDecodeError as error:

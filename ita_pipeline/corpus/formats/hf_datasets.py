@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.files import read_regular
 from ita_pipeline.corpus.formats.kbner import escape_word
 from ita_pipeline.corpus.formats.schemes import TAGS_HINT, decode_tags, describe_scheme, find_scheme, is_tag
 from ita_pipeline.corpus.posts import Picture, Post
@@ -158,11 +159,11 @@ def _save_image(content: Any, name: str, folder: Path) -> Path | None:
     if not isinstance(content, dict):
         return None
     data, file = content.get("bytes"), Path(content.get("path") or "")
-    if data is None and file.is_file() and file.stat().st_size <= MAX_BYTES:
-        data = file.read_bytes()
-    if not data or len(data) > MAX_BYTES:
-        return None
     try:
+        if data is None and file.is_file():
+            data = read_regular(file, MAX_BYTES)
+        if not data or len(data) > MAX_BYTES:
+            return None
         with open_header(io.BytesIO(data)) as image:
             # MPO is JPEG with further images behind the first.
             suffix = "jpg" if image.format in ("JPEG", "MPO") else (image.format or "").lower()

@@ -7,6 +7,7 @@ relative to the file's folder and must stay inside it. Links may lead elsewhere.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Annotated, Any, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.core.files import join_inside
+from ita_pipeline.core.files import join_inside, open_regular
 from ita_pipeline.core.text import map_texts
 from ita_pipeline.corpus.boxes import MAX_BOXES
 from ita_pipeline.corpus.formats import schemes
@@ -109,7 +110,7 @@ def parse_file(
         UsageError: a line is no valid object.
     """
     try:
-        with path.open(encoding="utf-8-sig") as lines:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig") as lines:
             yield from parse_lines(lines, str(path), path.parent, types, on_error)
     except OSError as error:
         raise MissingError(f"{path} cannot be read: {error.strerror}", "a file with one post a line") from error

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.core.files import open_regular, read_regular
 from ita_pipeline.corpus.formats.conll import SAFE_ID
 from stages.base import StageError, clip_rounding
 from stages.caption.schema import Caption
@@ -77,7 +78,7 @@ def read_context_files(files: Sequence[Path], max_line_bytes: int = MAX_LINE_BYT
 
 def _read_file(file: Path, max_line_bytes: int) -> Iterator[ContextLine]:
     try:
-        with file.open("rb") as lines:
+        with open_regular(file) as lines:
             start = lines.read(4096).removeprefix(codecs.BOM_UTF8)
             lines.seek(0)
             if _is_table(start):
@@ -114,10 +115,9 @@ def _read_table(lines: BinaryIO, file: Path, max_line_bytes: int) -> Iterator[Co
 
 def _read_json(file: Path, start: bytes) -> Iterator[ContextLine]:
     """Read a list of `{"image_id", "caption"}`, or one of the forms that `--captions` takes."""
-    if file.stat().st_size > MAX_BYTES:
-        raise UsageError(f"{file} is larger than {MAX_BYTES >> 30} GiB", "split the file")
+    content = read_regular(file, MAX_BYTES)
     try:
-        text = file.read_text("utf-8-sig")
+        text = content.decode("utf-8-sig")
         if start.lstrip()[:1] == b"[":
             yield from _parse_caption_list(json.loads(text))
         else:

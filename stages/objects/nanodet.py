@@ -55,28 +55,26 @@ class NanoDet:
         return [self._detect(image, floor) for image in images]
 
     def _detect(self, image: Image, floor: float) -> Boxes:
-        import cv2
-
-        bgr = cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR)
+        rgb = np.asarray(image)
         # A box with a mean of `floor` may score half of it in one view.
-        stretched = self._run_view(bgr, (SIDE, SIDE), floor / 2)
-        mirrored = self._run_view(bgr, _fit_size(image.size), floor / 2, is_mirrored=True)
+        stretched = self._run_view(rgb, (SIDE, SIDE), floor / 2)
+        mirrored = self._run_view(rgb, _fit_size(image.size), floor / 2, is_mirrored=True)
         mirrored.xyxy[:, [0, 2]] = image.width - mirrored.xyxy[:, [2, 0]]
         boxes = fuse_views(stretched, mirrored, MIN_VIEW_OVERLAP)
         return boxes.pick(np.flatnonzero(boxes.scores >= floor))
 
-    def _run_view(self, bgr: np.ndarray, size: tuple[int, int], floor: float, is_mirrored: bool = False) -> Boxes:
+    def _run_view(self, rgb: np.ndarray, size: tuple[int, int], floor: float, is_mirrored: bool = False) -> Boxes:
         """Return all cells of one view whose best class scores at least `floor` and above 0.
 
         Args:
-            bgr: The image (h, w, 3).
+            rgb: The image (h, w, 3).
             size: Width and height that the image is resized to.
             floor: Minimum score.
             is_mirrored: Whether the image is mirrored; the boxes are then in its mirrored coordinates.
         """
-        height, width = bgr.shape[:2]
+        height, width = rgb.shape[:2]
         left, top = (SIDE - size[0]) // 2, (SIDE - size[1]) // 2
-        tensors = self.session.run(self.outputs, {"image": _build_input(bgr, size, is_mirrored)})
+        tensors = self.session.run(self.outputs, {"image": _build_input(rgb, size, is_mirrored)})
         outputs = {name: np.asarray(tensor) for name, tensor in zip(self.outputs, tensors, strict=True)}
         parts: list[Boxes] = []
         for stride in STRIDES:
@@ -108,18 +106,18 @@ def _fit_size(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _build_input(bgr: np.ndarray, size: tuple[int, int], is_mirrored: bool) -> np.ndarray:
-    """Return the input (1, 3, 416, 416): the image, resized to `size`, in the middle of the mean color."""
+def _build_input(rgb: np.ndarray, size: tuple[int, int], is_mirrored: bool) -> np.ndarray:
+    """Return the input (1, 3, 416, 416), BGR: the image, resized to `size`, in the middle of the mean color."""
     import cv2
 
-    is_shrunk = size[0] < bgr.shape[1] or size[1] < bgr.shape[0]
-    resized = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA if is_shrunk else cv2.INTER_LINEAR)
+    is_shrunk = size[0] < rgb.shape[1] or size[1] < rgb.shape[0]
+    resized = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if is_shrunk else cv2.INTER_LINEAR)
     if is_mirrored:
         resized = resized[:, ::-1]
     planes = np.zeros((1, 3, SIDE, SIDE), np.float32)
     left, top = (SIDE - size[0]) // 2, (SIDE - size[1]) // 2
     for channel, (mean, deviation) in enumerate(zip(MEAN_BGR, STD_BGR, strict=True)):
         plane = planes[0, channel, top : top + size[1], left : left + size[0]]
-        np.subtract(resized[:, :, channel], np.float32(mean), out=plane)
+        np.subtract(resized[:, :, 2 - channel], np.float32(mean), out=plane)
         plane /= np.float32(deviation)
     return planes

@@ -149,6 +149,8 @@ class ObjectsStage(Stage[ObjectsConfig]):
         attributes: list[list[list[ScoredLabel]]] = [[[] for _ in each.labels] for each in boxes]
         if self.attributor is None:
             return attributes
+        # Crops of a large image take much memory: they are kept only for a classifier that takes several at once.
+        is_one_by_one = self.device == "cpu" and self.config.attributes == EFFICIENTNET
         crops: list[tuple[Image, str]] = []
         places: list[list[ScoredLabel]] = []  # where the attributes of each crop go
         for image, detected, lists in zip(images, boxes, attributes, strict=True):
@@ -159,7 +161,11 @@ class ObjectsStage(Stage[ObjectsConfig]):
                 crop = image.crop((x0, y0, x1, y1))
                 if self.config.names_kinds:  # without colors
                     lists[number] += self._find_color(crop)
-                if self.attributor.accepts(label):
+                if not self.attributor.accepts(label):
+                    continue
+                if is_one_by_one:
+                    lists[number] += self._classify_batch([(crop, label)])[0]
+                else:
                     crops.append((crop, label))
                     places.append(lists[number])
         for place, scored in zip(places, self._classify(crops), strict=True):

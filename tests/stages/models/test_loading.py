@@ -135,12 +135,12 @@ def test_a_model_of_another_kind_is_an_error(yolos: Path, tmp_path: Path):
         CaptionStage(CaptionConfig(model=clip)).open()
 
 
-def test_a_missing_package_is_an_error_that_names_it():
+def test_a_missing_package_is_an_error_that_names_it(tmp_path: Path):
     def factory(*_: object, **__: object) -> None:
         raise ImportError("SiglipTokenizer requires sentencepiece\nand more")
 
     with pytest.raises(StageError, match=r"needs a package: SiglipTokenizer requires sentencepiece$"):
-        load_pretrained(SimpleNamespace(from_pretrained=factory), "owner/model", f"owner/model@{COMMIT}")
+        load_pretrained(SimpleNamespace(from_pretrained=factory), str(tmp_path), "")
 
 
 @pytest.mark.parametrize("cause", [ConnectionError("reset by peer"), TimeoutError("too slow")])

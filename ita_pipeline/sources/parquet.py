@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 
-_BATCH_ROWS, _BATCHES_HELD, _COLUMNS_HELD = 16, 4, 8
+_ROWS_HELD, _BYTES_HELD, _COLUMNS_HELD = 64, 64 << 20, 8
+
+# A column chunk that claims to be this large, and this many times larger than in the file, contains no images.
+_MIN_BOMB_BYTES, _MAX_EXPANSION = 64 << 20, 50
 
 _BUFFER_BYTES = 4 * 1024 * 1024
 
@@ -93,19 +96,21 @@ class Cell(ContainedImage):
 
 
 class ParquetColumn:
-    """One column of a row group, read forwards. The last batches are kept, since readers come in threads."""
+    """One column of a row group, read forwards. The last rows are kept, since readers come in threads."""
 
     def __init__(self, table: RandomAccessFile, column: str, group: int) -> None:
         self._table, self._column, self._group = table, column, group
         self._lock = threading.Lock()
-        self._held: deque[tuple[int, Any]] = deque(maxlen=_BATCHES_HELD)
-        self._batches, self._next_row = self._read_batches(), 0
+        self._held: deque[tuple[Any, int]] = deque()
+        self._bytes_held = 0
+        self._rows, self._next_row = self._read_rows(), 0
 
-    def _read_batches(self) -> Iterator[Any]:
+    def _read_rows(self) -> Iterator[tuple[Any, int]]:
+        """Yield each row with its size. It is read alone, since a dictionary may repeat a large value in all rows."""
         with _open_parquet(self._table) as file:
             groups, columns = [self._group], [self._column]
-            for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns, use_threads=False):
-                yield batch.column(0)
+            for batch in file.iter_batches(1, row_groups=groups, columns=columns, use_threads=False):
+                yield batch.column(0), batch.nbytes
 
     def read(self, row: int) -> object:
         """Return the value of a row.
@@ -114,15 +119,16 @@ class ParquetColumn:
             StopIteration: the group has fewer rows.
         """
         with self._lock:
-            if self._held and row < self._held[0][0]:
+            if row < self._next_row - len(self._held):
                 self._held.clear()
-                self._batches, self._next_row = self._read_batches(), 0
+                self._rows, self._next_row, self._bytes_held = self._read_rows(), 0, 0
             while row >= self._next_row:
-                batch = next(self._batches)
-                self._held.append((self._next_row, batch))
-                self._next_row += len(batch)
-            start, batch = next(held for held in reversed(self._held) if held[0] <= row)
-            return batch[row - start].as_py()
+                while self._held and (len(self._held) >= _ROWS_HELD or self._bytes_held > _BYTES_HELD):
+                    self._bytes_held -= self._held.popleft()[1]
+                self._held.append(next(self._rows))
+                self._bytes_held += self._held[-1][1]
+                self._next_row += 1
+            return self._held[row - self._next_row][0][0].as_py()
 
 
 class ArrowColumn:
@@ -198,6 +204,7 @@ def list_table_cells(table: RandomAccessFile, stamp: str) -> Iterator[Cell]:
     with file:
         column = find_image_column(file.schema_arrow, table.label)
         metadata = file.metadata
+        _check_expansion(metadata, column, table.label)
         sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
     if not all(0 <= size <= _MAX_ROWS for size in sizes) or sum(sizes) > _MAX_ROWS:
         problem = f"{table.label} says that it has more than {_MAX_ROWS:,} rows"
@@ -206,6 +213,18 @@ def list_table_cells(table: RandomAccessFile, stamp: str) -> Iterator[Cell]:
     for group, size in enumerate(sizes):
         for row in range(size):
             yield Cell(table, stamp, column, group, row, next(numbers))
+
+
+def _check_expansion(metadata: pq.FileMetaData, column: str, label: str) -> None:
+    """Refuse an image column that a few bytes expand to, before anything of it is decompressed."""
+    for group in range(metadata.num_row_groups):
+        chunks = (metadata.row_group(group).column(number) for number in range(metadata.num_columns))
+        for chunk in chunks:
+            size = chunk.total_uncompressed_size
+            is_large = size > max(_MIN_BOMB_BYTES, _MAX_EXPANSION * chunk.total_compressed_size)
+            if is_large and chunk.path_in_schema.split(".")[0] == column:
+                problem = f"{label} expands to {size:,} bytes in its column {column}, as no images do"
+                raise UsageError(problem, "it is damaged, or made to fill the memory: do not use it")
 
 
 def list_dataset_cells(splits: Mapping[str, Any]) -> list[Cell]:

@@ -218,3 +218,22 @@ def test_each_cell_has_its_own_address():
     assert len({cell.address("/here") for cell in cells}) == 2
     assert cells[1].label == "a.parquet::1"
     assert cells[1].name == "a-1"
+
+
+def test_a_table_that_expands_to_a_multiple_of_its_size_is_refused_before_it_is_read():
+    zeros = pa.array([bytes(70_000_000)], pa.binary())
+    pq.write_table(pa.table({"image": zeros}), "bomb.parquet", compression="zstd", use_dictionary=False)
+    assert Path("bomb.parquet").stat().st_size < 100_000
+    with pytest.raises(UsageError, match="expands to 70,000,"):
+        next(list_table_cells(LocalFile(Path("bomb.parquet")), "stamp"))
+
+
+def test_a_large_value_that_a_dictionary_repeats_is_held_a_few_times_only():
+    repeated = pa.DictionaryArray.from_arrays(
+        pa.array([0] * 40, pa.int32()), pa.array([bytes(range(250)) * 80_000])
+    )
+    pq.write_table(pa.table({"image": repeated}), "same.parquet", store_schema=False)
+    cells = list(list_table_cells(LocalFile(Path("same.parquet")), "stamp"))
+    assert {len(cell.read(20_000_000)) for cell in (*cells, cells[3], cells[39])} == {20_000_000}
+    assert isinstance(column := tables.open_column(cells[0].container, "image", 0, "stamp"), tables.ParquetColumn)
+    assert len(column._held) <= 5  # noqa: SLF001

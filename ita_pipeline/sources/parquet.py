@@ -106,7 +106,7 @@ class ParquetColumn:
         self._rows, self._next_row = self._read_rows(), 0
 
     def _read_rows(self) -> Iterator[tuple[Any, int]]:
-        """Yield each row with its size. It is read alone, since a dictionary may repeat a large value in all rows."""
+        """Yield each row with its size. Each is read alone: a dictionary may repeat a large value."""
         with _open_parquet(self._table) as file:
             groups, columns = [self._group], [self._column]
             for batch in file.iter_batches(1, row_groups=groups, columns=columns, use_threads=False):

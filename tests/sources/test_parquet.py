@@ -236,4 +236,4 @@ def test_a_large_value_that_a_dictionary_repeats_is_held_a_few_times_only():
     cells = list(list_table_cells(LocalFile(Path("same.parquet")), "stamp"))
     assert {len(cell.read(20_000_000)) for cell in (*cells, cells[3], cells[39])} == {20_000_000}
     assert isinstance(column := tables.open_column(cells[0].container, "image", 0, "stamp"), tables.ParquetColumn)
-    assert len(column._held) <= 5  # noqa: SLF001
+    assert len(column._held) <= 5

@@ -16,7 +16,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from ita_pipeline.core.files import write_atomically
-from stages.base import Stage
+from ita_pipeline.core.plugins import REPORT_STAGE
+from stages.base import Stage, StageError
 
 # Hexadecimal digits of a key in the name of its folder.
 SHORT_KEY_LENGTH = 16
@@ -68,8 +69,18 @@ def stage_key(stage: Stage[Any], upstream: Mapping[str, StageKey]) -> StageKey:
     which are in `upstream` by name.
 
     Raises:
-        StageError: a model or tool that the stage needs is missing.
+        StageError: a model or tool that the stage needs is missing, or the stage raises something else.
     """
+    try:
+        return _compute_key(stage, upstream)
+    except Exception as error:
+        if isinstance(error, StageError):
+            raise
+        what = f"the stage {stage.name} cannot say what its results depend on: {type(error).__name__}: {error}"
+        raise StageError(what, REPORT_STAGE) from error
+
+
+def _compute_key(stage: Stage[Any], upstream: Mapping[str, StageKey]) -> StageKey:
     identity = stage.identity()
     components = {
         "stage": stage.name,

@@ -9,6 +9,9 @@ from ita_pipeline.core.errors import UsageError
 
 ENTRY_POINT_GROUP = "ita.stages"
 
+# The hint for an error that only the author of a stage can fix.
+REPORT_STAGE = "report it to the author of the stage; see docs/own-stage.md"
+
 
 def package_names(*entries: EntryPoint) -> str:
     """Return the names of the packages that provide entry points, joined by "and"."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from stages.base import Failure, FailureKind, Item, Result, Stage, StageError, Subject
+from ita_pipeline.core.plugins import REPORT_STAGE
+from stages.base import Failure, FailureKind, Item, Postponed, Result, Stage, StageError, Subject
 from stages.batching import run_bisected
 
 if TYPE_CHECKING:
@@ -27,14 +28,37 @@ def run_stage(stage: Stage[Any], items: Sequence[Item]) -> list[Result]:
         errors.append(error)
         return to_failure(error)
 
-    results = run_bisected(stage.run, items, record_failure, Exception)
+    def run(some: Sequence[Item]) -> list[Result]:
+        return _run_checked(stage, some)
+
+    results = run_bisected(run, items, record_failure, Exception)
     if errors and needs_only_image(stage):
         try:
-            stage.run([Item("", "plain.png", plain_image)])
+            run([Item("", "plain.png", plain_image)])
         except StageError:
             raise
         except Exception:
             raise broken_stage_error(stage, describe_error(errors[0])) from errors[0]
+    return results
+
+
+def _run_checked(stage: Stage[Any], items: Sequence[Item]) -> list[Result]:
+    """Run a stage, whose author may have made a mistake, and check that it returns a result for each item.
+
+    Raises:
+        TypeError: it returns something else.
+        RuntimeError: it calls `sys.exit`.
+    """
+    try:
+        results = list(stage.run(items))
+    except SystemExit as error:
+        raise RuntimeError(describe_error(error)) from error
+    if len(results) != len(items):
+        raise TypeError(f"the stage returned {len(results)} results for {len(items)} items")
+    for result in results:
+        if not isinstance(result, stage.value_type | Failure | Postponed):  # pyright: ignore
+            expected = stage.value_type.__name__
+            raise TypeError(f"the stage returned a {type(result).__name__} instead of a {expected}")
     return results
 
 
@@ -55,6 +79,13 @@ def broken_stage_error(stage: Stage[Any], reason: str) -> StageError:
     return StageError(f"the stage {stage.name} fails on any picture: {reason}", "ita --debug … shows where")
 
 
+def unstorable_error(stage: Stage[Any], label: str, reason: str) -> StageError:
+    """The error for a stage that gave a result for an item that is no valid value."""
+    return StageError(
+        f"the stage {stage.name} gave a result for {label} that cannot be stored: {reason}", REPORT_STAGE
+    )
+
+
 def to_failure(error: Exception) -> Failure:
     """The failure of an item that made a stage raise."""
     message = str(error).lower()
@@ -65,6 +96,6 @@ def to_failure(error: Exception) -> Failure:
     return Failure(kind=kind, reason=describe_error(error))
 
 
-def describe_error(error: Exception) -> str:
+def describe_error(error: BaseException) -> str:
     """The error on one line: its type and the start of its message."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

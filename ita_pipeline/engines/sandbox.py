@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from ita_pipeline.cache.records import decode
+from ita_pipeline.core.plugins import REPORT_STAGE
 from ita_pipeline.engines.executor import Job, Limits, StageJobs, StageResults
-from ita_pipeline.engines.failures import broken_stage_error, needs_only_image, plain_image
+from ita_pipeline.engines.failures import (
+    broken_stage_error,
+    needs_only_image,
+    plain_image,
+    unstorable_error,
+)
 from ita_pipeline.engines.process import POSTPONED, SubprocessLostError, WorkerProcess
 from ita_pipeline.sources.local import LocalFile, hash_file
 from ita_pipeline.sources.refs import ImageRef
@@ -156,8 +162,7 @@ class SubprocessExecutor:
             try:
                 record = decode(line, stage.value_type)
             except ValueError as error:
-                what = f"the stage {stage.name} gave a result for {job.item.label} that cannot be stored: {error}"
-                raise StageError(what) from error
+                raise unstorable_error(stage, job.item.label, str(error)) from error
             if record.image != job.item.key:
                 break
             records[record.image] = line + b"\n"
@@ -165,7 +170,9 @@ class SubprocessExecutor:
             seconds += record.seconds
             results.append(record.result)
         if len(results) != len(task.jobs):
-            raise StageError(f"the stage {stage.name} answered for other items than it was asked about")
+            raise StageError(
+                f"the stage {stage.name} answered for other items than it was asked about", REPORT_STAGE
+            )
         if any(not isinstance(result, Failure) for result in results):
             self.working_stages.add(stage.name)
         return StageResults(results, seconds, records)

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.cache.records import Record, encode
+from ita_pipeline.core.plugins import REPORT_STAGE
 from ita_pipeline.engines.executor import MEGABYTE, InProcessExecutor, StageJobs
+from ita_pipeline.engines.failures import describe_error, unstorable_error
 from ita_pipeline.engines.process import BROKEN, POSTPONED, RESULTS, Request
 from stages.base import Failure, FailureKind, Postponed, Stage, StageError
 from stages.models.threads import limit_cores
@@ -64,7 +66,7 @@ def _handle(request: Request, executor: InProcessExecutor, stages: dict[str, Sta
         if isinstance(request, Stage):
             stages[request.name] = request
             _limit_memory(None)
-            device = executor.open(request)
+            device = _open(executor, request)
             _limit_memory(executor.limits.memory_megabytes)
             return RESULTS + b"\n" + device.encode()
         if isinstance(request, list):
@@ -76,6 +78,22 @@ def _handle(request: Request, executor: InProcessExecutor, stages: dict[str, Sta
         return BROKEN + b"\n" + json.dumps([str(error), error.hint]).encode()
 
 
+def _open(executor: InProcessExecutor, stage: Stage[Any]) -> str:
+    """Open a stage and return its device.
+
+    Raises:
+        StageError: it raised something, which a stage made elsewhere may do.
+    """
+    try:
+        return executor.open(stage)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, StageError):
+            raise
+        raise StageError(
+            f"the stage {stage.name} cannot be opened: {describe_error(error)}", REPORT_STAGE
+        ) from error
+
+
 def _run_tasks(executor: InProcessExecutor, tasks: Sequence[StageJobs]) -> bytes:
     """Run tasks and encode their results, one line per job."""
     lines: list[bytes] = []
@@ -85,7 +103,10 @@ def _run_tasks(executor: InProcessExecutor, tasks: Sequence[StageJobs]) -> bytes
             if isinstance(result, Postponed):
                 lines.append(POSTPONED + result.model_dump_json().encode() + b"\n")
             else:
-                lines.append(_encode_record(Record(job.item.key, result, seconds)))
+                try:
+                    lines.append(_encode_record(Record(job.item.key, result, seconds)))
+                except Exception as error:  # a value that was built without validation
+                    raise unstorable_error(task.stage, job.item.label, describe_error(error)) from error
     return b"".join(lines)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from ita_pipeline.core.config import find_config, merge_settings, parse_assignments, parse_config, read_yaml
 from ita_pipeline.core.config_layers import option_origin
 from ita_pipeline.core.errors import UsageError, nearest
-from ita_pipeline.core.plugins import package_names, stage_entry_points
+from ita_pipeline.core.plugins import REPORT_STAGE, package_names, stage_entry_points
 from ita_pipeline.core.trust import explain_ignored, without_personal
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig, stage_names
 from ita_pipeline.extraction.options import AUTO, Options
@@ -229,7 +229,15 @@ def build_stage(name: str, settings: Mapping[str, Any]) -> Stage[Any]:
         hint = nearest(name, entry_points) or f"install the package it comes in; installed are {installed}"
         raise UsageError(f"there is no stage {name}", hint)
     stage_type = load_stage(entry_points[name])
-    stage = stage_type(parse_config(stage_type.config_type, settings, f"stage {name}", name))
+    config = parse_config(stage_type.config_type, settings, f"stage {name}", name)
+    try:
+        stage = stage_type(config)
+    except Exception as error:
+        if isinstance(error, StageError):
+            raise
+        raise StageError(
+            f"the stage {name} cannot be built: {type(error).__name__}: {error}", REPORT_STAGE
+        ) from error
     stage.agreed, stage.suggested = False, True
     return stage
 
@@ -242,13 +250,12 @@ def load_stage(entry: EntryPoint) -> type[Stage[Any]]:
     """
     try:
         stage = entry.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         hint = f"fix or remove the package {package_names(entry)}" if package_names(entry) else ""
         raise StageError(f"the stage {entry.name} ({entry.value}) cannot be loaded: {error}", hint) from error
     fault = _find_fault(stage, entry.name)
     if fault:
-        hint = "report it to the author of the stage; see docs/own-stage.md"
-        raise StageError(f"the stage {entry.name} ({entry.value}) {fault}", hint)
+        raise StageError(f"the stage {entry.name} ({entry.value}) {fault}", REPORT_STAGE)
     return stage
 
 

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ita_pipeline.cache.keys import canonical_json, digest, parse_key, read_key, sort_stages, stage_key, write_key
+from stages.base import Identity, StageError
 from tests.support.fakes import DoubleStage, SizeConfig, SizeStage
 
 PLAIN = st.recursive(
@@ -95,3 +97,14 @@ def test_the_description_of_a_key_is_written_once(tmp_path: Path):
     (tmp_path / "stage.json").write_text("kept")
     write_key(key, tmp_path)
     assert (tmp_path / "stage.json").read_text() == "kept"
+
+
+@pytest.mark.parametrize("returned", [None, Identity(tools={"ruler": "1"})])
+def test_a_stage_that_cannot_say_what_its_results_depend_on_is_an_error(
+    returned: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(SizeStage, "identity", lambda _: returned)
+    if returned is not None:
+        monkeypatch.setattr(SizeStage, "parameters", lambda _: {"a": object()})
+    with pytest.raises(StageError, match="the stage size cannot say what its results depend on: "):
+        stage_key(SizeStage(), {})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines.base import StageOutcome
 from ita_pipeline.engines.executor import InProcessExecutor
-from ita_pipeline.engines.failures import run_stage, to_failure
+from ita_pipeline.engines.failures import plain_image, run_stage, to_failure
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import Failure, FailureKind, Item, StageError, Value
-from tests.support.fakes import SizeConfig, SizeStage, draw_images
+from tests.support.fakes import SizeConfig, SizeStage, SizeValue, draw_images
 from tests.support.odd_stages import Allergic
 
 
@@ -82,3 +83,21 @@ def test_a_failure_has_one_line_and_the_start_of_the_message():
     assert failure.kind is FailureKind.TRANSIENT
     assert failure.reason.startswith("OSError: the disk is very very")
     assert len(failure.reason) == len("OSError: ") + 200
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (lambda items: None, "TypeError: 'NoneType' object is not iterable"),
+        (lambda items: [SizeValue(width=1, height=1)] * (len(items) + 1), "returned 2 results for 1 items"),
+        (lambda items: [{"width": 1}] * len(items), "returned a dict instead of a SizeValue"),
+        (lambda items: sys.exit(4), "SystemExit: 4"),
+    ],
+)
+def test_a_stage_that_returns_something_else_is_broken(returned: Callable[[Sequence[Item]], Any], message: str):
+    class Odd(SizeStage):
+        def run(self, items: Sequence[Item]) -> Any:
+            return returned(items)
+
+    with pytest.raises(StageError, match=f"the stage size fails on any picture: .*{message}"):
+        run_stage(Odd(), [Item(name, name, plain_image) for name in ("a", "b")])

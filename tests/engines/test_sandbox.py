@@ -17,7 +17,7 @@ from ita_pipeline.engines.sandbox import SubprocessExecutor
 from stages.base import Failure, FailureKind, Item, StageError, Value
 from tests.support.fakes import SizeConfig, SizeStage, SizeValue, draw_images
 from tests.support.jobs import failures, make_jobs, run_hostile, run_jobs
-from tests.support.odd_stages import Hostile, KilledInOpen, Unready
+from tests.support.odd_stages import Hostile, Invalid, KilledInOpen, RaisesInOpen, Unready
 
 
 class Dying(Hostile):
@@ -66,6 +66,19 @@ def test_the_error_of_a_stage_that_cannot_be_opened_keeps_its_message_and_hint()
     with SubprocessExecutor() as executor, pytest.raises(StageError, match="the weights are gone") as error:
         executor.open(Unready())
     assert error.value.hint == "get them"
+
+
+def test_whatever_a_stage_raises_while_it_opens_is_named():
+    with SubprocessExecutor() as executor:
+        for name in ("RuntimeError", "SystemExit"):
+            Path("raise").write_text(name)
+            with pytest.raises(StageError, match=f"the stage size cannot be opened: {name}: odd"):
+                executor.open(RaisesInOpen())
+        executor.open(stage := Invalid())
+        with pytest.raises(StageError, match=r"the stage size gave a result for .* that cannot be stored"):
+            run_jobs(executor, stage, make_jobs("a"))
+        executor.open(stage := SizeStage())
+        assert run_jobs(executor, stage, make_jobs("a")) == [SizeValue(width=1, height=5)]
 
 
 def test_a_process_that_is_killed_once_while_a_stage_opens_costs_nothing():

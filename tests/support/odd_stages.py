@@ -102,6 +102,13 @@ class Unready(SizeStage):
         raise StageError("the weights are gone", "get them")
 
 
+class RaisesInOpen(SizeStage):
+    """Raises what the file `raise` names when it is opened."""
+
+    def open(self) -> None:
+        raise {"RuntimeError": RuntimeError, "SystemExit": SystemExit}[Path("raise").read_text()]("odd")
+
+
 class KilledInOpen(SizeStage):
     """Kills its process when it is opened: once, or each time if there is a file `always`."""
 
@@ -122,6 +129,13 @@ class Wordy(SizeStage):
 
     def run(self, items: Sequence[Item]) -> list[Value | Failure]:
         return [WordyValue(words=("word",) * 100_000 * item.picture().width) for item in items]
+
+
+class Invalid(SizeStage):
+    """Returns values that were built without validation."""
+
+    def run(self, items: Sequence[Item]) -> list[Value | Failure]:
+        return [SizeValue.model_construct(width=object(), height=1) for _ in items]
 
 
 class Slow(SizeStage):

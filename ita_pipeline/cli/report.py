@@ -26,6 +26,9 @@ def report(
     ] = None,
     data: opts.DatasetFolder = None,
     pictures: opts.Thumbnails = "auto",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="For posts that the contexts changed, show which part did it")
+    ] = False,
     show: opts.OpenPage = False,
     workspace: opts.WorkspaceFolder = Path(),
 ) -> None:
@@ -35,9 +38,11 @@ def report(
 
     ita report runs/example/0123456789abcdef --html report.html --open
 
+    ita report example --html report.html --explain
+
     ita report images/ --html pictures.html
     """
-    options = ita.ReportOptions(data, dataset, api.report.Pictures(pictures), workspace)
+    options = ita.ReportOptions(data, dataset, api.report.Pictures(pictures), workspace, explain)
     with resumable() as display:
         result = ita.report(target, html, options, display)
     print(f"report    {clean_path(result.page)}, {format_count(result.shown, result.what[:-1])}")

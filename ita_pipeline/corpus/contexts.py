@@ -121,12 +121,18 @@ def list_pieces(
 
 def join_pieces(pieces: Iterable[ContextPiece], config: ContextConfig) -> tuple[str, ...]:
     """Join pieces, in their order, to the contexts that are appended."""
-    contexts: list[str] = []
+    return tuple(text for _, text in join_named_pieces(pieces, config))
+
+
+def join_named_pieces(pieces: Iterable[ContextPiece], config: ContextConfig) -> tuple[tuple[str, str], ...]:
+    """Do what `join_pieces` does; each context is given with its name."""
+    contexts: list[tuple[str, str]] = []
     for name, members in itertools.groupby(pieces, lambda piece: piece.context):
         texts = [piece.text for piece in members]
         texts = [JOINERS[name](texts, config)] if name in JOINERS else texts
         for text in filter(None, map(clean_line, texts)):
-            contexts.append(ReservedContext(text, config.knowledge_subtokens) if name == "knowledge" else text)
+            is_reserved = name == "knowledge"
+            contexts.append((name, ReservedContext(text, config.knowledge_subtokens) if is_reserved else text))
     return tuple(contexts)
 
 

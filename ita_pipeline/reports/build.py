@@ -11,11 +11,13 @@ from ita_pipeline.core.text import escape_name
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
 from ita_pipeline.reports.cache_lookup import CacheReader, picture_sources
+from ita_pipeline.reports.explanations import add_explanations
 from ita_pipeline.reports.gallery import make_picture_gallery
 from ita_pipeline.reports.posts import ReportPost, list_gold_mentions, read_posts
 from ita_pipeline.reports.run_section import make_run_section
 from ita_pipeline.reports.writer import Report, ReportWriter
 from ita_pipeline.runs.lookup import look_up_run, nearest_run
+from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import Run
 from ita_pipeline.sources.classify import classify
 from ita_pipeline.sources.discover import discover
@@ -59,6 +61,9 @@ def report_run(run: Run, writer: ReportWriter, dataset: Dataset | None = None) -
     posts = [item.post for item in items]
     reader = CacheReader.for_run(record, writer.workspace.store, writer.notes)
     lookup = reader.look_up(picture_sources(posts), posts, dataset.posts if dataset else ())
+    if writer.options.explain:
+        predictor = Predictor(run, writer.workspace.store)
+        items = add_explanations(items, lookup.contexts, predictor.decode, writer.notes, writer.progress)
     gallery = writer.make_gallery(items, lookup)
     section = make_run_section(run, dataset.card.about if dataset else "", items)
     return writer.write(f"{record.dataset}, run {record.key[:8]}", gallery, section)

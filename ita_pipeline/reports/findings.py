@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from ita_pipeline.corpus.contexts import (
     ContextConfig,
@@ -22,6 +23,8 @@ from stages.ocr.schema import OcrValue
 
 Box = tuple[int, int, int, int]
 
+Key = TypeVar("Key", bound=Hashable)
+
 MAX_JSON_LENGTH = 600
 
 # What the page draws, or shows as text in another place; other values are shown as JSON.
@@ -30,6 +33,8 @@ DRAWN = Failure | ObjectsValue | OcrValue | CaptionValue | TextValue
 
 class ObjectFinding(Frozen):
     """A detected object; `box` is (x0, y0, x1, y1) in pixels, and `used` means appended to the post.
+
+    `piece` is then its position in the context. Objects with the same tag share a piece.
 
     `tag` is the label with its attributes as appended, or empty if that equals the label.
     """
@@ -40,23 +45,26 @@ class ObjectFinding(Frozen):
     attributes: tuple[tuple[str, float], ...] = ()
     tag: str = ""
     used: bool = True
+    piece: int | None = None
 
 
 class WordFinding(Frozen):
-    """A word read in the picture; `box` and `used` as in `ObjectFinding`."""
+    """A word read in the picture; `box`, `used` and `piece` as in `ObjectFinding`."""
 
     text: str
     score: float
     box: Box
     used: bool = True
+    piece: int | None = None
 
 
 class CaptionFinding(Frozen):
-    """A caption of the picture; `used` as in `ObjectFinding`."""
+    """A caption of the picture; `used` and `piece` as in `ObjectFinding`."""
 
     text: str
     score: float | None = None
     used: bool = True
+    piece: int | None = None
 
 
 class StageFailure(Frozen):
@@ -124,16 +132,18 @@ def _list_objects(
 ) -> Iterator[ObjectFinding]:
     if not isinstance(value, ObjectsValue):
         return
-    appended = set(select_objects(post, config)) if "objects" in config.order else set[str]()
+    pieces = _positions(select_objects(post, config) if "objects" in config.order else ())
     for item in value.objects:
         tag = format_object(item, config)
+        piece = pieces.get(tag) if item.score >= config.object_score else None
         yield ObjectFinding(
             label=item.label,
             score=round(item.score, 4),
             box=_round_box(item.box),
             attributes=tuple((attribute.label, round(attribute.score, 4)) for attribute in item.attributes),
             tag=tag if tag != item.label else "",
-            used=item.score >= config.object_score and tag in appended,
+            used=piece is not None,
+            piece=piece,
         )
 
 
@@ -143,10 +153,11 @@ def _list_words(
     if not isinstance(value, OcrValue):
         return
     lines = select_lines(post, config) if "ocr" in config.order else []
-    appended = {id(word) for line in lines for word in line}
+    pieces = _positions(id(word) for line in lines for word in line)
     for word in value.words:
-        box = _round_box(word.box)
-        yield WordFinding(text=word.text, score=round(word.confidence, 4), box=box, used=id(word) in appended)
+        box, piece = _round_box(word.box), pieces.get(id(word))
+        score = round(word.confidence, 4)
+        yield WordFinding(text=word.text, score=score, box=box, used=piece is not None, piece=piece)
 
 
 def _list_captions(
@@ -154,10 +165,15 @@ def _list_captions(
 ) -> Iterator[CaptionFinding]:
     if not isinstance(value, CaptionValue):
         return
-    appended = select_captions(post, config) if "caption" in config.order else []
+    pieces = _positions(select_captions(post, config) if "caption" in config.order else ())
     for caption in value.captions:
-        score = None if caption.score is None else round(caption.score, 4)
-        yield CaptionFinding(text=caption.text, score=score, used=caption.text in appended)
+        score, piece = None if caption.score is None else round(caption.score, 4), pieces.get(caption.text)
+        yield CaptionFinding(text=caption.text, score=score, used=piece is not None, piece=piece)
+
+
+def _positions(appended: Iterable[Key]) -> dict[Key, int]:
+    """Return the position of each appended piece in its context."""
+    return {piece: position for position, piece in enumerate(appended)}
 
 
 def _round_box(box: Sequence[float]) -> Box:

@@ -11,11 +11,12 @@ from pydantic import Field
 
 from ita_pipeline.core.config import read_yaml
 from ita_pipeline.core.text import escape_name
+from ita_pipeline.corpus.contexts import join_named_pieces
 from ita_pipeline.corpus.posts import Picture, Post
 from ita_pipeline.extraction.contexts import Results
 from ita_pipeline.reports.cache_lookup import CacheLookup
 from ita_pipeline.reports.findings import Findings, StageFailure, collect_findings
-from ita_pipeline.reports.posts import ReportMention, ReportPost, judge_answers
+from ita_pipeline.reports.posts import PageExplanation, ReportMention, ReportPost, judge_answers
 from ita_pipeline.reports.thumbnails import Thumbnail, Thumbnails
 from stages.base import Frozen
 
@@ -65,8 +66,8 @@ class GalleryEntry(Frozen):
 
     `anchor` is its link fragment and contains no text of the post. `parts` is the result of `split_at_words`.
     `answers` are mentions by label: gold, T, I+T. `picture` is the key of the thumbnail, and `problem` the reason
-    if there is none; `more` are the post's other pictures. `tags` are the filters that the entry passes; `rank`
-    sorts the most telling posts first.
+    if there is none; `more` are the post's other pictures. `contexts` are names and texts, and `explanation` is
+    there if asked for. `tags` are the filters that the entry passes; `rank` sorts the most telling posts first.
     """
 
     anchor: str
@@ -77,12 +78,13 @@ class GalleryEntry(Frozen):
     file: str = ""
     picture: str = ""
     problem: str = ""
-    contexts: tuple[str, ...] = ()
+    contexts: tuple[tuple[str, str], ...] = ()
     found: Findings = Findings()
     tags: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     confidence: float | None = None
     rank: int = 0
+    explanation: PageExplanation | None = None
     more: tuple[GalleryEntry, ...] = ()
 
 
@@ -206,6 +208,7 @@ def _make_post_entry(
             "types": tuple(sorted({mention.type for answer in item.answers.values() for mention in answer})),
             "confidence": confidence,
             "rank": rank,
+            "explanation": item.explanation,
         }
     )
 
@@ -222,7 +225,7 @@ def _make_picture_entry(
     scores = [entry.confidence for entry in entries if entry.confidence is not None]
     return entries[0].model_copy(
         update={
-            "contexts": lookup.contexts.render(post),
+            "contexts": join_named_pieces(lookup.contexts.pieces(post), lookup.contexts.config),
             "tags": tuple(dict.fromkeys(tag for entry in entries for tag in entry.tags)),
             "confidence": min(scores, default=None),
             "more": tuple(entries[1:]),

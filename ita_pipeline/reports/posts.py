@@ -54,6 +54,28 @@ class ReportMention(Frozen):
         return Span(self.start, self.end, self.type, self.partial, self.boxes)
 
 
+class ExplainedMention(ReportMention):
+    """A mention with its probability with all contexts; `found` unless it is only found without some part."""
+
+    found: bool = True
+
+
+class PagePart(Frozen):
+    """A part of the contexts, as in `SwitchOff`, and the probabilities of all mentions without it."""
+
+    context: str = ""
+    text: str = ""
+    pieces: tuple[int, ...] = ()
+    scores: tuple[float, ...]
+
+
+class PageExplanation(Frozen):
+    """How the probabilities of mentions move without each part of the contexts; all contexts are the first part."""
+
+    mentions: tuple[ExplainedMention, ...]
+    without: tuple[PagePart, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ReportPost:
     """A post of a page; `number` is its place in the split, `answers` its mentions by label.
@@ -66,6 +88,7 @@ class ReportPost:
     number: int
     answers: Mapping[str, tuple[ReportMention, ...]]
     tags: tuple[str, ...] = ()
+    explanation: PageExplanation | None = None
 
     @property
     def anchor(self) -> str:

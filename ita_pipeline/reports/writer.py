@@ -23,7 +23,7 @@ from ita_pipeline.sources.refs import ImageRef
 
 logger = logging.getLogger(__name__)
 
-PAGE = PageTemplate("page.html", ("elements", "state", "picture", "post", "card", "show"))
+PAGE = PageTemplate("page.html", ("elements", "state", "picture", "explanation", "threads", "post", "card", "show"))
 
 EMBEDDED_IMAGES = "img-src data:"
 
@@ -33,12 +33,17 @@ EMBEDDED_IMAGES_AND_FOLDER = "img-src data: 'self' file:"
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
-    """Options of a report; `data` and `dataset` replace the folder and the dataset used in training."""
+    """Options of a report; `data` and `dataset` replace the folder and the dataset used in training.
+
+    With `explain`, the page of a run shows how probabilities move without each part of the contexts, for the posts
+    whose answer the contexts changed.
+    """
 
     data: Path | None = None
     dataset: str | None = None
     pictures: Pictures = Pictures.AUTO
     workspace: Path = Path()
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ def test_contexts_of_stages_that_read_posts_are_shown(tmp_path: Path):
     writer = ReportWriter(tmp_path / PAGE, ReportOptions(workspace=tmp_path))
     report_comparison(compare_runs(a, b, samples=100), writer)
     entries = {entry["id"]: entry for entry in data_of(tmp_path)["entries"]}
-    assert "knows hi max" in entries["post 2"]["contexts"]
+    assert ["knowledge", "knows hi max"] in entries["post 2"]["contexts"]
 
 
 @pytest.mark.usefixtures("browser")
@@ -112,7 +112,7 @@ def test_filters_and_a_post_in_a_browser(site: Path, request: pytest.FixtureRequ
     tab.at("h1").click()
     tab.page.keyboard.press("j")
     detail = tab.at("#detail")
-    expect(detail.locator("dl.says dt")).to_have_text(["gold", "A T", "A I+T", "B T", "B I+T", *["+context"] * 3])
+    expect(detail.locator("dl.says dt")).to_have_text(["gold", "A T", "A I+T", "B T", "B I+T", "context objects", "context caption", "context words"])
     expect(detail).to_contain_text("A: max LOC (wrong)")
     expect(detail).to_contain_text("B: max PER (right)")
     tree = detail.aria_snapshot()

@@ -83,11 +83,15 @@ function labels(objects, found, reachable) {
   return group;
 }
 
+// The element of each finding that was drawn last.
+const drawnMarks = new WeakMap();
+
 function mark(kind, thing, told, reachable) {
   const [x0, y0, x1, y1] = thing.box;
   const place = { x: x0, y: y0, width: Math.max(1, x1 - x0), height: Math.max(1, y1 - y0) };
   const said = kind === "object" ? saidOfObject(thing) : saidOfWord(thing);
   const group = draw("g", { class: `mark ${kind}${thing.used === false ? " unused" : ""}` });
+  drawnMarks.set(thing, group);
   if (reachable) {
     group.setAttribute("tabindex", "0");
     group.setAttribute("role", "img");
@@ -96,8 +100,9 @@ function mark(kind, thing, told, reachable) {
   put(group, draw("rect", { ...place, class: "halo" }), draw("rect", { ...place, class: "edge" }));
   const tell = () => { told.textContent = said; };
   const hush = () => { told.textContent = ""; };
-  for (const event of ["pointerenter", "pointerdown", "focus"]) group.addEventListener(event, tell);
-  for (const event of ["pointerleave", "blur"]) {
+  // A listener for focus alone makes the group a stop of the tab key.
+  for (const event of ["pointerenter", "pointerdown", ...(reachable ? ["focus"] : [])]) group.addEventListener(event, tell);
+  for (const event of ["pointerleave", ...(reachable ? ["blur"] : [])]) {
     group.addEventListener(event, (happened) => { if (happened.pointerType !== "touch") hush(); });
   }
   return group;

@@ -1,6 +1,7 @@
 // A post with what was said of it: as a card, and with all that is known of it.
 
 const telling = data.telling;
+const CONTEXTS = { objects: "objects", caption: "caption", ocr: "words", extra: "extra", knowledge: "knowledge" };
 const colour = (type) => `c${Math.max(0, types.indexOf(type)) % 6}`;
 
 function marked(entry, mentions, withScores) {
@@ -12,6 +13,7 @@ function marked(entry, mentions, withScores) {
     const judged = mention.right === undefined ? "" : mention.right ? " ✓" : " ✗";
     const score = withScores ? ` ${percent(mention.score)}` : "";
     const element = make("mark", { class: `${colour(mention.type)}${mention.right === false ? " off" : ""}` });
+    element.dataset.mention = spans([mention]);
     const spoken = judged && make("span", { class: "unseen" }, mention.right ? ", right" : ", wrong");
     const sign = judged && make("span", { "aria-hidden": "true" }, judged);
     // Gold mentions may overlap: each word is written once.
@@ -45,9 +47,11 @@ function says(entry, every) {
     const joined = names.map((name) => name.replaceAll(" ", "\u00a0")).join(" = ");
     put(list, make("dt", {}, joined), make("dd", {}, marked(entry, mentions, every)));
   }
-  for (const context of entry.contexts || []) {
-    put(list, make("dt", {}, make("span", { "aria-hidden": "true" }, "+"), make("span", { class: "unseen" }, "context")));
-    put(list, make("dd", { class: "context" }, bdi(context)));
+  for (const [name, text] of entry.contexts || []) {
+    put(list, make("dt", {}, make("span", { class: "unseen" }, "context "), CONTEXTS[name] || bdi(name)));
+    const line = make("dd", { class: "context" }, bdi(text));
+    line.dataset.context = name;
+    put(list, line);
   }
   return list;
 }
@@ -106,9 +110,9 @@ function detail(entry) {
   const shown = [entry, ...(entry.more || [])];
   const left = make("div", {}, shown.map(largePicture));
   const title = make("h3", { id: "detail-title", tabindex: "-1" }, bdi(entry.id));
-  const right = make("div", {}, title, verdict(entry), says(entry, true), changes(entry));
+  const right = make("div", {}, title, verdict(entry), says(entry, true), changes(entry), worth(entry));
   for (const one of shown) put(right, shown.length > 1 ? make("h4", {}, bdi(one.file || one.problem)) : null, findings(one));
-  return [left, right];
+  return joined(entry, [left, right]);
 }
 
 function largePicture(entry) {

@@ -40,7 +40,7 @@ function go(changes, step) {
 function haystack(entry) {
   if (entry.haystack === undefined) {
     const found = entry.found || {};
-    const texts = [entry.id, entry.file, (entry.parts || []).join(""), ...(entry.contexts || [])];
+    const texts = [entry.id, entry.file, (entry.parts || []).join(""), ...(entry.contexts || []).map(([, text]) => text)];
     texts.push(...(entry.more || []).map(haystack));
     for (const object of found.objects || []) texts.push(object.label, ...(object.attributes || []).map((a) => a[0]));
     for (const word of found.words || []) texts.push(word.text);

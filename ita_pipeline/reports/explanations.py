@@ -1,0 +1,92 @@
+"""Explanations as pages show them: the probabilities of mentions without each part of the contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from ita_pipeline.core.progress import Notes, Progress
+from ita_pipeline.core.text import format_count
+from ita_pipeline.corpus.posts import Post
+from ita_pipeline.extraction.contexts import PostContexts
+from ita_pipeline.reports.posts import IT, ExplainedMention, PageExplanation, PagePart, ReportMention, ReportPost, T
+from ita_pipeline.runs.explanation import Decode, Explanation, ExplanationInput, explain_posts
+from ita_pipeline.runs.predictions import Mention
+from stages.batching import batched
+
+PROGRESS_NAME = "explain"
+
+POSTS_PER_BATCH = 16
+
+Place = Callable[[Mention], tuple[int, int]]
+"""Returns the start and the end of a mention in the units of a page."""
+
+
+def add_explanations(
+    posts: Sequence[ReportPost], contexts: PostContexts, decode: Decode, notes: Notes, progress: Progress
+) -> list[ReportPost]:
+    """Explain the posts whose answer the contexts changed; the others are returned as they are.
+
+    A post whose contexts in the cache lead to another answer than the run's is left out, with a note.
+    """
+    changed = [item for item in posts if _spans(item, T) != _spans(item, IT)]
+    explained: dict[str, ReportPost] = {}
+    progress.start(PROGRESS_NAME, len(changed))
+    try:
+        for batch in batched(changed, POSTS_PER_BATCH):
+            inputs = [ExplanationInput(item.post, contexts.pieces(item.post)) for item in batch]
+            for item, explanation in zip(batch, explain_posts(inputs, contexts.config, decode), strict=True):
+                page = format_explanation(explanation, _word_place(item.post))
+                if _has_answer(page, item):
+                    explained[item.anchor] = replace(item, explanation=page)
+            progress.advance(PROGRESS_NAME, len(batch))
+    finally:
+        progress.finish()
+    if len(explained) < len(changed):
+        count = format_count(len(changed) - len(explained), "changed post")
+        notes.add(f"{count} without an explanation: the contexts in the cache lead to another answer")
+    return [explained.get(item.anchor, item) for item in posts]
+
+
+def format_explanation(explanation: Explanation, place: Place) -> PageExplanation:
+    """Return an explanation in the form of a page."""
+    found = explanation.prediction.mentions
+    mentions: list[ExplainedMention] = []
+    for mention in explanation.mentions:
+        start, end = place(mention)
+        score, is_found = round(mention.score, 4), mention in found
+        mentions.append(ExplainedMention(start=start, end=end, type=mention.type, score=score, found=is_found))
+    parts = [
+        PagePart(
+            context=part.context,
+            text=part.text,
+            pieces=part.pieces,
+            scores=tuple(round(score, 4) for score in part.scores),
+        )
+        for part in explanation.without
+    ]
+    return PageExplanation(mentions=tuple(mentions), without=tuple(parts))
+
+
+def character_place(mention: Mention) -> tuple[int, int]:
+    """Return the start and the end of a mention in characters."""
+    return mention.start, mention.end
+
+
+def _word_place(post: Post) -> Place:
+    starts = {start: word for word, (start, _) in enumerate(post.offsets)}
+    ends = {end: word + 1 for word, (_, end) in enumerate(post.offsets)}
+    return lambda mention: (starts[mention.start], ends[mention.end])
+
+
+def _spans(item: ReportPost, label: str) -> set[tuple[int, int, str]]:
+    return set(_list_spans(item.answers.get(label, ())))
+
+
+def _list_spans(mentions: Sequence[ReportMention]) -> Iterator[tuple[int, int, str]]:
+    yield from ((mention.start, mention.end, mention.type) for mention in mentions)
+
+
+def _has_answer(page: PageExplanation, item: ReportPost) -> bool:
+    """Whether an explanation has the mentions that the run found with all contexts."""
+    return {*_list_spans([mention for mention in page.mentions if mention.found])} == _spans(item, IT)

@@ -37,7 +37,12 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     503: {"model": ErrorResponse, "description": "Too many posts at a time; Retry-After says when to try again"},
 }
 
-PAGE = PageTemplate("demo.html", ("elements", "picture", "post", "demo"), ("page", "demo"))
+# Characters of the list of pieces that a form leaves out.
+MAX_PIECES = 4000
+
+SCRIPTS = ("elements", "picture", "explanation", "threads", "post", "switches", "demo")
+
+PAGE = PageTemplate("demo.html", SCRIPTS, ("page", "demo"))
 
 # The page shows a dropped picture from the browser's own memory.
 PAGE_SOURCES = "img-src data: blob:; connect-src 'self'"
@@ -92,11 +97,22 @@ def make_app(service: PredictionService, limits: ServerLimits, hosts: AllowedHos
         image: Annotated[
             UploadFile | None, File(description="Its picture: JPEG, PNG, WebP, GIF, BMP or TIFF.")
         ] = None,
+        without: Annotated[
+            str,
+            Form(
+                max_length=MAX_PIECES,
+                pattern=r"^([A-Za-z][A-Za-z0-9_]*:[0-9]{1,6},?)*$",
+                description="Pieces of contexts that are left out, such as objects:0,ocr:3.",
+            ),
+        ] = "",
+        explain: Annotated[bool, Form(description="Whether to add the explanation.")] = False,
     ) -> PredictResponse | list[PredictResponse]:
         """A form has a text, a picture or both, and gets one answer. A JSON list of texts gets a list."""
         run = functools.partial(anyio.to_thread.run_sync, limiter=threads, abandon_on_cancel=True)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            return await run(service.predict, text, image.file if image is not None else None)
+            parts = (one.partition(":") for one in without.split(",") if one)
+            pieces = {(name, int(position)) for name, _, position in parts}
+            return await run(service.predict, text, image.file if image is not None else None, pieces, explain)
         try:
             listed = posts.validate_json(await _read_list(request, limits))
         except ValidationError as error:
@@ -117,6 +133,7 @@ def render_demo_page(run: Run, limits: ServerLimits, notes: tuple[str, ...]) -> 
     data = {
         "telling": VIEW_COMPARISON.model_dump(mode="json"),
         "unused": NOT_APPENDED,
+        "switchable": True,
         "unshown": "The browser cannot display this picture, but the stages have processed it.",
         "types": types,
         "characters": limits.max_characters,

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from ita_pipeline.reports.findings import Findings
+from ita_pipeline.reports.posts import PageExplanation
 from stages.base import Frozen
 
 
@@ -36,8 +37,12 @@ class PredictResponse(Frozen):
     text: str
     views: Views
     contexts: tuple[str, ...] = Field(description="the contexts appended to the text for I+T, in order")
+    context_names: tuple[str, ...] = Field(description="the name of each of these contexts")
     found: Findings | None = Field(
         description="everything that the stages found in the picture; boxes are xyxy in pixels"
+    )
+    explanation: PageExplanation | None = Field(
+        None, description="if asked for: the probabilities of mentions without each part of the contexts"
     )
     notes: tuple[str, ...] = Field(description="remarks on the reliability of the response")
     seconds: float

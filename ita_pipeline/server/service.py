@@ -7,21 +7,23 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ita_pipeline.cache.keys import sort_stages, stage_keys
-from ita_pipeline.corpus.contexts import render
+from ita_pipeline.corpus.contexts import join_named_pieces, list_pieces
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.executor import Job, Limits, StageJobs
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.contexts import Results
 from ita_pipeline.extraction.options import require_consent
-from ita_pipeline.ner.prediction import BATCH_SIZE
+from ita_pipeline.ner.prediction import BATCH_SIZE, TaggedView
+from ita_pipeline.reports.explanations import character_place, format_explanation
 from ita_pipeline.reports.findings import collect_findings
+from ita_pipeline.runs.explanation import ExplanationInput, explain_posts
 from ita_pipeline.runs.predictions import Mention
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.server.schemas import PredictedMention, PredictResponse, Views
@@ -32,6 +34,9 @@ from stages.base import Failure, FailureKind, Postponed, Stage, Subject, Value
 
 TaggedPost = tuple[Post, tuple[str, ...]]
 Mentions = tuple[Mention, ...]
+
+Piece = tuple[str, int]
+"""The name of a context and the position of a piece in it."""
 
 
 class RejectedPostError(Exception):
@@ -113,6 +118,11 @@ class PostBatcher:
                 self._tag_batch()
         return future.result()
 
+    def decode(self, posts: Sequence[TaggedPost]) -> list[TaggedView]:
+        """Tag posts in a batch of their own, and keep the probabilities of all mentions."""
+        with self._lock:
+            return self._predictor.decode(posts)
+
     def _tag_batch(self) -> None:
         batch = [self.waiting.popleft()]
         while self.waiting and sum(len(posts) for posts, _ in batch) < BATCH_SIZE:
@@ -165,8 +175,13 @@ class PredictionService:
         skipped = [f"{name} does not run in the demo, so mentions are found without it" for name in self._skipped]
         return (*skipped, *self.predictor.notes)
 
-    def predict(self, text: str, picture: BinaryIO | None) -> PredictResponse:
+    def predict(
+        self, text: str, picture: BinaryIO | None, without: Collection[Piece] = (), explain: bool = False
+    ) -> PredictResponse:
         """Find the mentions of a post in both views.
+
+        The pieces in `without` are not appended. With `explain`, the response has the probabilities without each
+        part of the contexts.
 
         Raises:
             RejectedPostError: the post has neither text nor picture, or the picture cannot be read.
@@ -177,10 +192,20 @@ class PredictionService:
         if picture is None and not post.words:
             raise RejectedPostError("the post has neither a text nor a picture")
         results = self._read_picture(picture) if picture is not None else None
-        contexts = render(results or {}, self.config)
+        pieces = list_pieces(results or {}, self.config)
+        appended = join_named_pieces(
+            (piece for piece in pieces if (piece.context, piece.position) not in without), self.config
+        )
+        contexts = tuple(text for _, text in appended)
         # Without contexts, I+T equals T.
         views = self.batcher.tag([(post, ()), (post, contexts)] if contexts else [(post, ())])
-        return self._make_response(post, views, start, contexts, results)
+        response = self._make_response(post, views, start, appended, results)
+        if not explain or not pieces:
+            return response
+        (explanation,) = explain_posts([ExplanationInput(post, pieces)], self.config, self.batcher.decode)
+        seconds = round(time.perf_counter() - start, 3)
+        update = {"explanation": format_explanation(explanation, character_place), "seconds": seconds}
+        return response.model_copy(update=update)
 
     def predict_texts(self, texts: Sequence[str]) -> list[PredictResponse]:
         """Find the mentions of posts without pictures.
@@ -201,7 +226,7 @@ class PredictionService:
         post: Post,
         views: Sequence[Mentions],
         start: float,
-        contexts: tuple[str, ...] = (),
+        contexts: Sequence[tuple[str, str]] = (),
         results: Results | None = None,
     ) -> PredictResponse:
         """Make a response of the mentions in T and, with contexts, in I+T; `results` are those of a picture."""
@@ -210,7 +235,8 @@ class PredictionService:
             views=Views(
                 text=_to_schema(views[0]), text_and_image=_to_schema(views[-1]) if results is not None else None
             ),
-            contexts=contexts,
+            contexts=tuple(text for _, text in contexts),
+            context_names=tuple(name for name, _ in contexts),
             found=collect_findings(results, self.config, ()) if results is not None else None,
             notes=self.notes,
             seconds=round(time.perf_counter() - start, 3),

@@ -135,7 +135,9 @@ def test_an_entry_has_all_that_is_known_of_it(tab: Tab):
         "0.png, 64 × 48 pixels",
     ):
         expect(detail).to_contain_text(words)
-    expect(detail.locator("mark")).to_have_text(["kim PER", "kim LOC ✗, wrong 90 %", "kim PER ✓, right 90 %"])
+    right = ", evidence in the picture: KIM"
+    marks = [f"kim PER{right}", "kim LOC ✗, wrong 90 %", f"kim PER ✓, right 90 %{right}"]
+    expect(detail.locator("mark")).to_have_text(marks)
     expect(detail.locator(".mark")).to_have_count(3)
     detail.locator(".mark.object").focus()
     tab.says("#detail .told", "person 90 % (red 50 %)")

@@ -112,7 +112,9 @@ def test_filters_and_a_post_in_a_browser(site: Path, request: pytest.FixtureRequ
     tab.at("h1").click()
     tab.page.keyboard.press("j")
     detail = tab.at("#detail")
-    expect(detail.locator("dl.says dt")).to_have_text(["gold", "A T", "A I+T", "B T", "B I+T", "context objects", "context caption", "context words"])
+    expect(detail.locator("dl.says dt")).to_have_text(
+        ["gold", "A T", "A I+T", "B T", "B I+T", "context objects", "context caption", "context words"]
+    )
     expect(detail).to_contain_text("A: max LOC (wrong)")
     expect(detail).to_contain_text("B: max PER (right)")
     tree = detail.aria_snapshot()

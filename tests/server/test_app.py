@@ -50,6 +50,25 @@ def test_the_text_or_the_picture_may_be_missing(server: Server):
     assert "MARLOW" in pictured["contexts"]
 
 
+def test_pieces_are_left_out_and_the_answer_is_explained(server: Server):
+    post = ("text", b"hi kim"), ("image", server.picture.read_bytes())
+    _, whole = server.ask(*post, ("explain", b"true"))
+    assert dict(zip(whole["context_names"], whole["contexts"], strict=True))["ocr"] == "MARLOW"
+    pieces = [("objects", thing["piece"]) for thing in whole["found"]["objects"] if thing["used"]]
+    pieces += [("caption", 0), ("ocr", whole["found"]["words"][0]["piece"])]
+    status, bare = server.ask(*post, ("without", ",".join(f"{name}:{piece}" for name, piece in pieces).encode()))
+    assert (status, bare["contexts"], bare["explanation"]) == (200, [], None)
+    assert bare["views"]["text+image"] == bare["views"]["text"] == whole["views"]["text"]
+    explanation = whole["explanation"]
+    assert explanation["without"][0]["context"] == ""
+    scores = {(m["start"], m["end"], m["type"]): n for n, m in enumerate(explanation["mentions"])}
+    for mention in whole["views"]["text"]:
+        score = explanation["without"][0]["scores"][scores[mention["start"], mention["end"], mention["type"]]]
+        assert score == pytest.approx(mention["score"], abs=2e-4)
+    for wrong in (b"ocr", b"ocr:x", b"ocr:0;", b"x" * 5000):
+        assert server.ask(*post, ("without", wrong))[0] == 422
+
+
 TEXTS = [
     "hi kim",
     "hi \U0001f600 lou and hi max",
@@ -144,7 +163,8 @@ def test_the_openapi_description_has_the_response_and_every_error(server: Server
     listed = post["requestBody"]["content"]["application/json"]["schema"]
     assert (listed["minItems"], listed["maxItems"], listed["items"]["required"]) == (1, 64, ["text"])
     answer = description["components"]["schemas"]["PredictResponse"]["properties"]
-    assert set(answer) == {"schema", "text", "views", "contexts", "found", "notes", "seconds"}
+    fields = {"schema", "text", "views", "contexts", "context_names", "found", "explanation", "notes", "seconds"}
+    assert set(answer) == fields
     assert set(description["components"]["schemas"]["Views"]["properties"]) == {"text", "text+image"}
 
 
@@ -202,6 +222,14 @@ def test_the_page_shows_both_views_by_keyboard_alone(page: Page, server: Server)
     page.locator("#answer .mark.word").focus()
     expect(page.locator("#answer .told")).to_have_text(re.compile("word “MARLOW” "))
     expect(page.locator("#answer dd.context").last).to_have_text("MARLOW")
+    page.locator("#answer .mark.word").press("Enter")
+    expect(page.locator("#status")).to_have_text(re.compile("^without MARLOW: "))
+    expect(page.get_by_role("button", name=re.compile("word “MARLOW”"), pressed=False)).to_be_focused()
+    expect(page.locator("#answer dd.context", has_text="MARLOW")).to_have_count(0)
+    page.get_by_role("checkbox", name="MARLOW").check()
+    expect(page.locator("#status")).to_have_text(re.compile("^with MARLOW: "))
+    expect(page.locator("#answer dd.context").last).to_have_text("MARLOW")
+    expect(page.locator("#answer .worth tbody tr").first).to_contain_text("with all contexts")
     assert page.locator("#answer img").evaluate("image => image.naturalWidth") == 420
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     page.get_by_role("button", name="Remove picture").click()

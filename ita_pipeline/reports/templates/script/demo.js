@@ -39,7 +39,8 @@ function entryOf(answer, file) {
     picture: file ? "dropped" : "",
     parts: ["", ...letters(answer.text).flatMap((letter) => [letter, ""])],
     answers: { T: seen(answer.views.text), ...(both ? { "I+T": seen(both) } : {}) },
-    contexts: seen(answer.contexts),
+    contexts: seen(answer.contexts.map((text, index) => [answer.context_names[index], text])),
+    explanation: seen(answer.explanation || undefined),
     found: seen(answer.found || {}),
   };
 }
@@ -68,27 +69,69 @@ function pick(file) {
 
 const old = () => { if (answered) at("answer").classList.add("old"); };
 
-async function ask() {
-  const text = at("text").value;
-  if (!text.trim() && !picture) return say("", "Type a tweet or drop a picture.");
-  if (picture && picture.size > data.bytes) return say("", "The picture is too large.");
+// What was asked last: the text and the picture that the answer is about.
+let about = null;
+
+async function send(post, waiting, use) {
   if (asked) asked.abort();
   const mine = new AbortController();
   asked = mine;
-  const post = new FormData();
-  post.set("text", text);
-  if (picture) post.set("image", picture);
-  say(picture ? "Processing the picture …" : "Finding entities …");
+  say(waiting);
   try {
     const response = await fetch("/predict", { method: "POST", body: post, signal: mine.signal });
     const answer = await response.json();
-    if (asked !== mine) return null;
-    if (response.ok) show(answer, post.get("image"));
+    if (asked !== mine) return;
+    if (response.ok) use(answer);
     else say("", `${answer.error}.`);
   } catch (error) {
     if (error.name !== "AbortError") say("", "The demo does not respond. Is it still running?");
   }
+}
+
+function formOf({ text, file }) {
+  const post = new FormData();
+  post.set("text", text);
+  if (file) post.set("image", file);
+  return post;
+}
+
+async function ask() {
+  const text = at("text").value;
+  if (!text.trim() && !picture) return say("", "Type a tweet or drop a picture.");
+  if (picture && picture.size > data.bytes) return say("", "The picture is too large.");
+  about = { text, file: picture };
+  off.clear();
+  const post = formOf(about);
+  post.set("explain", "true");
+  await send(post, picture ? "Processing the picture …" : "Finding entities …", (answer) => show(answer, post.get("image")));
   return null;
+}
+
+// Asks again about the same post without the pieces that are switched off, and says what that changed.
+async function askWithout(what, key) {
+  const post = formOf(about);
+  post.set("without", [...off].join());
+  await send(post, `Tagging ${seen(what)} …`, (answer) => {
+    const before = answered.answers["I+T"];
+    const { answers, contexts } = entryOf(answer, about.file);
+    answered = { ...answered, answers, contexts };
+    redraw();
+    const again = document.querySelector(`[data-piece="${CSS.escape(key)}"]:is(${focused})`);
+    if (again) again.focus({ preventScroll: true });
+    say(`${seen(what)}: ${difference(before, answers["I+T"])}`);
+  });
+}
+
+// Which of the switches of a piece had the focus: the box in the picture or the one in a list.
+let focused = "g";
+document.addEventListener("focusin", (event) => { focused = event.target.matches("input[data-piece]") ? "input" : "g"; });
+
+function difference(before, after) {
+  const named = (mention) => `${wordsOf(answered, mention)} ${mention.type} ${percent(mention.score)}`;
+  const lost = before.filter((one) => !after.some((other) => sameMentions([one], [other])));
+  const won = after.filter((one) => !before.some((other) => sameMentions([one], [other])));
+  if (!lost.length && !won.length) return `same entities: ${after.map(named).join(", ") || "none"}`;
+  return `${lost.map(named).join(", ") || "nothing"} → ${won.map(named).join(", ") || "nothing"}`;
 }
 
 function show(answer, file) {

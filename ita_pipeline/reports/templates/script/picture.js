@@ -97,6 +97,7 @@ function mark(kind, thing, told, reachable) {
     group.setAttribute("role", "img");
     group.setAttribute("aria-label", said);
   }
+  if (reachable && data.switchable) switchOfBox(group, kind, thing);
   put(group, draw("rect", { ...place, class: "halo" }), draw("rect", { ...place, class: "edge" }));
   const tell = () => { told.textContent = said; };
   const hush = () => { told.textContent = ""; };

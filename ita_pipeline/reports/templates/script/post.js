@@ -95,8 +95,9 @@ function listed(title, things) {
 }
 
 // What was appended, and folded below it what was not.
-function sorted(title, things, told) {
+function sorted(title, context, things, toldOf) {
   if (!things.length) return null;
+  const told = data.switchable ? (thing) => switchInList(context, thing, toldOf(thing)) : toldOf;
   const rest = things.filter((thing) => thing.used === false);
   const used = things.filter((thing) => thing.used !== false);
   const count = make("summary", {}, `${rest.length} ${data.unused}`);
@@ -118,7 +119,7 @@ function detail(entry) {
 function largePicture(entry) {
   const found = entry.found || {};
   // A box says its score itself to a screen reader, so this line need not be read out.
-  const told = make("output", { class: "told", "aria-live": "off" }, "Point at, tap or focus a box to see its score.");
+  const told = make("output", { class: "told", "aria-live": "off" }, `Point at, tap or focus a box to see its score${data.switchable ? "; select it to switch it off" : ""}.`);
   const pixels = found.width ? `, ${found.width} × ${found.height} pixels` : "";
   return [
     frame(entry, told, true),
@@ -133,9 +134,9 @@ function findings(entry) {
   const others = Object.entries(found.others || {});
   const ofObject = (thing) => [scored(thing.label, thing.score), (thing.attributes || []).map((a) => [" · ", scored(...a)])];
   return [
-    sorted(make("span", {}, "Captions", from), found.captions || [], (caption) => scored(caption.text, caption.score)),
-    sorted("Objects", found.objects || [], ofObject),
-    sorted("Words in the picture", found.words || [], (word) => scored(word.text, word.score)),
+    sorted(make("span", {}, "Captions", from), "caption", found.captions || [], (caption) => scored(caption.text, caption.score)),
+    sorted("Objects", "objects", found.objects || [], ofObject),
+    sorted("Words in the picture", "ocr", found.words || [], (word) => scored(word.text, word.score)),
     listed("Other stages", others.map(([stage, text]) => [bdi(stage), ": ", make("code", {}, bdi(text))])),
     listed("Failed", (found.failed || []).map((t) => bdi(`${t.stage} (${t.kind}): ${t.reason}`))),
     listed("Not yet processed by", (found.waiting || []).map(bdi)),

@@ -27,7 +27,7 @@ function endsOf(found) {
   const ends = [];
   const add = (context, thing, text) => {
     const element = drawnMarks.get(thing);
-    if (element && thing.used !== false) ends.push({ context, piece: thing.piece, element, text, words: plain(text) });
+    if (element && thing.used !== false && !(data.switchable && isOff(context, thing))) ends.push({ context, piece: thing.piece, element, text, words: plain(text) });
   };
   for (const thing of found.objects || []) add("objects", thing, thing.tag || thing.label);
   for (const thing of found.words || []) add("ocr", thing, thing.text);

@@ -31,6 +31,7 @@ _DEFINITIONS = {
     "engines.ray.cluster": ("RayPool",),
     "extraction.options": ("Options",),
     "reports.writer": ("ReportOptions",),
+    "runs.compare": ("Variations",),
     "runs.plan": ("TrainOptions",),
     "server.serve": ("demo",),
 }

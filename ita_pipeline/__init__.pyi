@@ -27,6 +27,7 @@ from ita_pipeline.engines.ray.cluster import RayPool as RayPool
 from ita_pipeline.extraction.options import Options as Options
 from ita_pipeline.reports.writer import ReportOptions as ReportOptions
 from ita_pipeline.runs import export as _export
+from ita_pipeline.runs.compare import Variations as Variations
 from ita_pipeline.runs.plan import TrainOptions as TrainOptions
 from ita_pipeline.server.serve import demo as demo
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ita_pipeline.api.extract import count_items
@@ -27,12 +26,14 @@ from ita_pipeline.runs.compare import Mean as Mean
 from ita_pipeline.runs.compare import (
     RunSeries,
     SeriesRun,
+    Variations,
     describe_run,
     format_contexts,
     plan_series,
     series_run,
     summarize,
 )
+from ita_pipeline.runs.compare import SeriesRow as SeriesRow
 from ita_pipeline.runs.plan import RunInputs, TrainingPlan, TrainOptions, plan_training
 from ita_pipeline.runs.run import Run
 from ita_pipeline.runs.run import RunScores as RunScores
@@ -132,25 +133,22 @@ def train_series(
     dataset: str,
     options: Options | None = None,
     training: TrainOptions | None = None,
-    seeds: Sequence[int] = (),
-    views: Sequence[str] = (),
+    variations: Variations | None = None,
     progress: Progress | None = None,
 ) -> TrainedSeries:
-    """Train with each of these seeds and contexts, as `train` does; existing runs are reused.
-
-    Each view is `text`, `all`, a context, or contexts joined by plus signs.
+    """Train each run of a series, as `train` does; existing runs are reused.
 
     Raises:
         As for `train`; finished runs remain.
     """
     options, training = options or Options(), training or TrainOptions()
-    wanted = plan_series(training, seeds, views)
+    wanted = plan_series(training, variations or Variations())
     notes, runs, extractions = Notes(logger), list[SeriesRun](), list[Extraction]()
     for number, variant in enumerate(wanted, 1):
         logger.info(f"run {number} of {len(wanted)}: {describe_run(variant)}")
         plan = plan_train(dataset, options, variant, notes)
         trained = _train_planned(plan, options, progress or NoProgress())
-        runs.append(series_run(format_contexts(variant.contexts), trained.run, trained.new))
+        runs.append(series_run(format_contexts(variant.contexts), trained.run, trained.new, variant.objective))
         extractions.append(trained.extraction)
         # Stages that one run refreshed are fresh for the next, and retried failures are final for all runs.
         done = {part.stage.name for part in plan.contexts.plan.stages}

@@ -280,6 +280,7 @@ def build_training(data: Path | None, settings: TrainingSettings | None = None, 
     """Build the training options of the Python API; `stages`, if given, take the place of `contexts`."""
     values |= vars(settings) if settings else {}
     contexts, stages = values.pop("contexts"), values.pop("stages", None)
+    values["objective"] = "aligned" if values.pop("alignment", True) else "none"
     if stages or contexts != "all":
         names = () if contexts == "none" else filter(None, contexts.split(","))
         values["contexts"] = tuple(stages or names)

@@ -46,6 +46,12 @@ def train(
         str,
         typer.Option(metavar="LIST", help="Train with each set of contexts, such as text,caption,all"),
     ] = "",
+    objectives: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST", help="Train with each objective: none (I+T alone), both (likelihoods), aligned"
+        ),
+    ] = "",
     stage: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Append only this context; repeatable")
     ] = None,
@@ -81,17 +87,19 @@ def train(
         raise UsageError("--seed and --seeds cannot be combined", "--seeds 1,2,3")
     if views and (stage or settings.contexts != "all"):
         raise UsageError("--views cannot be combined with --contexts or --stage", "--views text,caption+ocr,all")
-    variations = parse_seeds(seeds), tuple(filter(None, views.split(",")))
+    if objectives and not settings.alignment:
+        raise UsageError("--objectives and --no-alignment cannot be combined", "--objectives none,both,aligned")
+    variations = ita.Variations(parse_seeds(seeds), split_list(views), split_list(objectives))
     # Of several processes that a launcher started, only the first one prints; errors of the others are printed too.
     is_first = os.environ.get("RANK", "0") == "0"
     if not is_first:
         silence_messages()
     with resumable() if is_first else nullcontext() as display:
         if dry_run:
-            _print_plans(dataset, options, api.train.plan_series(training, *variations), as_json)
+            _print_plans(dataset, options, api.train.plan_series(training, variations), as_json)
             return
-        if any(variations) or as_json:
-            series = ita.train_series(dataset, options, training, *variations, display)
+        if variations != ita.Variations() or as_json:
+            series = ita.train_series(dataset, options, training, variations, display)
             extractions = series.extractions
             result = json.dumps(series.series.to_json()) if as_json else series_table(series.series)
         else:
@@ -154,20 +162,31 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
+def split_list(text: str) -> tuple[str, ...]:
+    """The elements of a list such as `text,caption`."""
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
+
+
 def series_table(series: api.train.RunSeries) -> str:
     """Format the F1 of every run in percent, and below them the means over several seeds."""
+    shows_objective = len({run.objective for run in series.runs}) > 1
+
+    def named(row: api.train.SeriesRun | api.train.SeriesRow) -> list[str]:
+        return [row.contexts, *([row.objective] if shows_objective else [])]
+
+    header = ["contexts", *(["objective"] if shows_objective else [])]
     rows: list[list[str]] = []
     for run in series.runs:
         scores = [f"{100 * run.f1[split][view]:.2f}" for split, view in SERIES_COLUMNS.values()]
-        rows.append([run.contexts, str(run.seed), *scores, run.run])
-    runs = table(["contexts", "seed", *SERIES_COLUMNS, "run"], rows)
+        rows.append([*named(run), str(run.seed), *scores, run.run])
+    runs = table([*header, "seed", *SERIES_COLUMNS, "run"], rows)
     if all(len(row.seeds) == 1 for row in series.rows):
         return runs
     means: list[list[str]] = []
     for row in series.rows:
         scores = [_format_mean(row.f1[split][view]) for split, view in SERIES_COLUMNS.values()]
-        means.append([row.contexts, str(len(row.seeds)), *scores])
-    return f"{runs}\n\n{table(['contexts', 'seeds', *SERIES_COLUMNS], means)}"
+        means.append([*named(row), str(len(row.seeds)), *scores])
+    return f"{runs}\n\n{table([*header, 'seeds', *SERIES_COLUMNS], means)}"
 
 
 def _format_mean(value: api.train.Mean) -> str:

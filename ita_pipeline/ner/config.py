@@ -12,6 +12,9 @@ Positive = Annotated[float, Field(gt=0)]
 
 Count = Annotated[int, Field(ge=1)]
 
+# Names of objectives: as configured, both likelihoods without alignment, or I+T alone.
+Objective = Literal["aligned", "both", "none"]
+
 Weight = Annotated[float, Field(ge=0)]
 
 
@@ -36,6 +39,13 @@ class ObjectiveConfig(Frozen):
     def without_alignment(self) -> ObjectiveConfig:
         """The objective of ITA's runs without cross-view alignment, which train on I+T alone."""
         return ObjectiveConfig(text=0.0, context=1.0, alignment=0.0, temperature=self.temperature)
+
+    def with_both_likelihoods(self) -> ObjectiveConfig:
+        """This objective without its alignment term: what learning from both views does alone.
+
+        A view whose likelihood has no weight gets the weight 1.
+        """
+        return self.model_copy(update={"text": self.text or 1.0, "context": self.context or 1.0, "alignment": 0.0})
 
 
 class TrainingConfig(Frozen):

@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast, get_args
 
 from ita_pipeline.core.errors import UsageError, nearest
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.extraction.presets import OPTIONAL_STAGES, list_plugin_stages
+from ita_pipeline.ner.config import Objective
 from ita_pipeline.ner.metrics.significance import SAMPLES, SEED, Difference, compare
 from ita_pipeline.runs.plan import TrainOptions
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunRecord
@@ -106,15 +107,17 @@ class SeriesRun(Frozen):
     seed: int
     run: str
     new: bool
+    objective: Objective = "aligned"
     f1: Mapping[str, Mapping[str, float]]
 
 
 class SeriesRow(Frozen):
-    """The means over all seeds of the same contexts."""
+    """The means over all seeds of the same contexts and objective."""
 
     contexts: str
     seeds: tuple[int, ...]
     f1: Mapping[str, Mapping[str, Mean]]
+    objective: Objective = "aligned"
 
 
 class RunSeries(Frozen):
@@ -129,18 +132,40 @@ class RunSeries(Frozen):
         return {"schema": "ita.series/1", **self.model_dump()}
 
 
-def plan_series(training: TrainOptions, seeds: Sequence[int], views: Sequence[str]) -> list[TrainOptions]:
-    """Combine every one of these contexts with every seed; the options are the default for both.
+@dataclass(frozen=True, slots=True)
+class Variations:
+    """What the runs of a series differ in: each combination is a run, and what is empty is as in its options.
+
+    Each view is `text`, `all`, a context, or contexts joined by plus signs. The objective `aligned` is that of the
+    experiment, `both` leaves the alignment term out, and `none` trains on I+T alone.
+    """
+
+    seeds: Sequence[int] = ()
+    views: Sequence[str] = ()
+    objectives: Sequence[str] = ()
+
+
+def plan_series(training: TrainOptions, variations: Variations) -> list[TrainOptions]:
+    """The options of each run of a series.
 
     Raises:
-        UsageError: a name is not text, all, a context, or contexts joined by plus signs.
+        UsageError: there is no such view or objective.
     """
-    selections = dict.fromkeys(map(_parse_contexts, views)) if views else [training.contexts]
+    views = dict.fromkeys(map(_parse_contexts, variations.views)) if variations.views else [training.contexts]
+    objectives = dict.fromkeys(map(_parse_objective, variations.objectives or (training.objective,)))
     return [
-        replace(training, contexts=contexts, seed=seed)
-        for contexts in selections
-        for seed in dict.fromkeys(seeds or (training.seed,))
+        replace(training, contexts=contexts, objective=objective, seed=seed)
+        for contexts in views
+        for objective in objectives
+        for seed in dict.fromkeys(variations.seeds or (training.seed,))
     ]
+
+
+def _parse_objective(name: str) -> Objective:
+    known = get_args(Objective)
+    if name not in known:
+        raise UsageError(f"there is no objective {name}", nearest(name, known) or f"known are {', '.join(known)}")
+    return cast(Objective, name)
 
 
 def _parse_contexts(name: str) -> tuple[str, ...] | None:
@@ -181,12 +206,13 @@ def _without_optional(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def describe_run(training: TrainOptions) -> str:
-    """Return the contexts and the seed that identify a run in its series."""
+    """Return the contexts, the objective and the seed that identify a run in its series."""
+    objective = "" if training.objective == "aligned" else f", objective {training.objective}"
     seed = "" if training.seed is None else f", seed {training.seed}"
-    return f"{format_contexts(training.contexts)}{seed}"
+    return f"{format_contexts(training.contexts)}{objective}{seed}"
 
 
-def series_run(contexts: str, run: Run, new: bool) -> SeriesRun:
+def series_run(contexts: str, run: Run, new: bool, objective: Objective = "aligned") -> SeriesRun:
     """Summarize a finished run; `contexts` names what was appended."""
     record = run.record()
     return SeriesRun(
@@ -195,6 +221,7 @@ def series_run(contexts: str, run: Run, new: bool) -> SeriesRun:
         seed=record.training.seed,
         run=str(run.folder),
         new=new,
+        objective=objective,
         f1={
             split: {TEXT: scores.text.micro.f1, TEXT_AND_IMAGE: scores.text_and_image.micro.f1}
             for split, scores in run.scores().splits.items()
@@ -205,13 +232,14 @@ def series_run(contexts: str, run: Run, new: bool) -> SeriesRun:
 def summarize(runs: Sequence[SeriesRun]) -> RunSeries:
     """Add the means to the runs; at least one run is required."""
     rows: list[SeriesRow] = []
-    for contexts in dict.fromkeys(run.contexts for run in runs):
-        same = [run for run in runs if run.contexts == contexts]
+    for contexts, objective in dict.fromkeys((run.contexts, run.objective) for run in runs):
+        same = [run for run in runs if (run.contexts, run.objective) == (contexts, objective)]
         f1 = {
             split: {view: _mean([run.f1[split][view] for run in same]) for view in views}
             for split, views in same[0].f1.items()
         }
-        rows.append(SeriesRow(contexts=contexts, seeds=tuple(run.seed for run in same), f1=f1))
+        seeds = tuple(run.seed for run in same)
+        rows.append(SeriesRow(contexts=contexts, seeds=seeds, f1=f1, objective=objective))
     return RunSeries(dataset=runs[0].dataset, runs=tuple(runs), rows=tuple(rows))
 
 

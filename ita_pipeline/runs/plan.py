@@ -24,7 +24,7 @@ from ita_pipeline.extraction.items import PostSource
 from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.presets import OPTIONAL_STAGES, Preset, build_context_stages
 from ita_pipeline.extraction.status import StageStatus
-from ita_pipeline.ner.config import TrainingConfig
+from ita_pipeline.ner.config import Objective, TrainingConfig
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder
 from ita_pipeline.runs.lookup import last_run
 from ita_pipeline.runs.run import run_at, run_components
@@ -49,9 +49,10 @@ class TrainOptions:
     """The options of `train` beyond `Options`.
 
     `captions` is a file of captions made elsewhere, "auto" for the one that the dataset's card names, or "none".
-    `contexts` are the contexts to append, by default all of the preset. `checkpoint_every` makes a checkpoint after
-    every so many updates, in addition to those at the end of each epoch. `report_to` names loggers of
-    `transformers`, such as tensorboard.
+    `contexts` are the contexts to append, by default all of the preset. `objective` is "aligned" as in the
+    experiment, "both" for both likelihoods without alignment, or "none" for I+T alone. `checkpoint_every` makes a
+    checkpoint after every so many updates, in addition to those at the end of each epoch. `report_to` names loggers
+    of `transformers`, such as tensorboard.
     """
 
     data: Path | None = None
@@ -59,7 +60,7 @@ class TrainOptions:
     contexts: tuple[str, ...] | None = None
     encoder: str | None = None
     experiment: str | None = None
-    alignment: bool = True
+    objective: Objective = "aligned"
     seed: int | None = None
     command: str = ""
     checkpoint_every: int = 0
@@ -200,20 +201,20 @@ def default_experiment(experiment: str, preset: Preset) -> str:
 def training_settings(
     card: DatasetCard, preset: Preset, changes: Mapping[str, object], training: TrainOptions
 ) -> TrainingConfig:
-    """Read the dataset's experiment for the preset and apply `--set training.…` and the seed.
+    """Read the dataset's experiment for the preset and apply the objective, `--set training.…` and the seed.
 
-    Without alignment, the experiment of the same name with the suffix `-no-alignment` is used, if it exists.
+    For I+T alone, the experiment of the same name with the suffix `-no-alignment` is used, if it exists.
     """
     known = config_files("experiments")
     name = training.experiment or default_experiment(card.experiment, preset)
     variant = f"{name}-no-alignment"
-    file = find_config("experiments", variant if variant in known and not training.alignment else name)
+    file = find_config("experiments", variant if variant in known and training.objective == "none" else name)
     values = read_yaml(file)
-    if not training.alignment:
-        objective = parse_config(
-            TrainingConfig, values, f"experiment {file.stem}", "training"
-        ).objective.without_alignment()
-        values["objective"] = objective.model_dump()
+    if training.objective != "aligned":
+        objective = parse_config(TrainingConfig, values, f"experiment {file.stem}", "training").objective
+        is_alone = training.objective == "none"
+        changed = objective.without_alignment() if is_alone else objective.with_both_likelihoods()
+        values["objective"] = changed.model_dump()
     if training.seed is not None:
         changes = merge_settings(changes, {"seed": training.seed})
     return parse_config(TrainingConfig, merge_settings(values, changes), f"experiment {file.stem}", "training")

@@ -239,6 +239,24 @@ def test_the_series_table_has_every_run_and_the_means_of_several_seeds():
     assert len(series_table(summarize([series_run("text", 1, 0.5), series_run("all", 1, 0.7)])).splitlines()) == 3
 
 
+def test_the_series_table_names_objectives_if_there_are_several():
+    runs = [
+        series_run("all", seed, f1, objective)
+        for objective, f1 in (("none", 0.5), ("both", 0.7))
+        for seed in (1, 2)
+    ]
+    lines = series_table(summarize(runs)).splitlines()
+    assert lines[0].split()[:3] == ["contexts", "objective", "seed"]
+    assert lines[-2].split()[:3] == ["all", "none", "2"]
+    assert lines[-1].split()[:3] == ["all", "both", "2"]
+
+
+def test_objectives_without_alignment_are_refused():
+    answer = ita("train", "--dataset", "example", "--preset", "bundled", "--objectives", "both", "--no-alignment")
+    assert answer.code == 2
+    assert "--objectives and --no-alignment cannot be combined" in answer.err
+
+
 @pytest.mark.parametrize(("text", "seeds"), [("", ()), ("1,2,3", (1, 2, 3)), (" 7 ,8,", (7, 8))])
 def test_a_list_of_seeds_is_parsed(text: str, seeds: tuple[int, ...]):
     assert parse_seeds(text) == seeds

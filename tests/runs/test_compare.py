@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.posts import Span
-from ita_pipeline.runs.compare import compare_runs, format_contexts, plan_series, summarize
+from ita_pipeline.runs.compare import Variations, compare_runs, format_contexts, plan_series, summarize
 from ita_pipeline.runs.plan import TrainOptions
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE
 from tests.support.finished_run import GOLD, NOTHING, finished_run
@@ -41,7 +41,8 @@ def pairs(
     seeds: Sequence[int], views: Sequence[str], training: TrainOptions | None = None
 ) -> list[tuple[str, object]]:
     return [
-        (format_contexts(one.contexts), one.seed) for one in plan_series(training or TrainOptions(), seeds, views)
+        (format_contexts(one.contexts), one.seed)
+        for one in plan_series(training or TrainOptions(), Variations(seeds, views))
     ]
 
 
@@ -54,13 +55,24 @@ def test_every_context_is_trained_with_every_seed():
 
 
 def test_each_name_of_a_view_selects_its_contexts():
-    planned = plan_series(TrainOptions(), [], ["text", "caption", "caption+ocr", "all"])
+    planned = plan_series(TrainOptions(), Variations(views=["text", "caption", "caption+ocr", "all"]))
     assert [one.contexts for one in planned] == [(), ("caption",), ("caption", "ocr"), None]
+
+
+def test_each_objective_is_trained_with_each_seed():
+    planned = plan_series(TrainOptions(), Variations([1, 2], objectives=["none", "both", "aligned"]))
+    assert [(one.objective, one.seed) for one in planned] == [
+        (objective, seed) for objective in ("none", "both", "aligned") for seed in (1, 2)
+    ]
+    assert [one.objective for one in plan_series(TrainOptions(objective="both"), Variations())] == ["both"]
+    with pytest.raises(UsageError, match="no objective algined") as caught:
+        plan_series(TrainOptions(), Variations(objectives=["algined"]))
+    assert caught.value.hint == "did you mean aligned?"
 
 
 def test_the_hint_for_a_misspelled_view_is_the_nearest_one():
     with pytest.raises(UsageError, match="no view captoin") as caught:
-        plan_series(TrainOptions(), [], ["text", "ocr+captoin"])
+        plan_series(TrainOptions(), Variations(views=["text", "ocr+captoin"]))
     assert caught.value.hint == "did you mean caption?"
 
 

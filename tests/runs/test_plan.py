@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -10,7 +11,7 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.extraction.presets import load_preset
-from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
+from ita_pipeline.ner.config import Objective, ObjectiveConfig, TrainingConfig
 from ita_pipeline.runs.plan import COMPONENT_CAUSES, TrainOptions, refuse_untrainable, training_settings
 from ita_pipeline.runs.run import run_components
 
@@ -25,7 +26,7 @@ def card(experiment: str) -> DatasetCard:
 def test_the_experiments_of_the_paper_have_its_settings(dataset: str, temperature: float):
     paper = load_preset("paper")
     aligned = training_settings(card(dataset), paper, {}, TrainOptions())
-    alone = training_settings(card(dataset), paper, {}, TrainOptions(alignment=False))
+    alone = training_settings(card(dataset), paper, {}, TrainOptions(objective="none"))
     assert aligned.objective == ObjectiveConfig(text=1, context=0.5, alignment=0.5, temperature=temperature)
     assert alone.objective == ObjectiveConfig(**ALONE, temperature=temperature)
     # Four sentences an update, as in the reference: two posts in both views, or four posts in one.
@@ -39,7 +40,7 @@ def test_the_experiments_of_the_paper_have_its_settings(dataset: str, temperatur
 def test_the_bundled_experiments_differ_in_the_objective_without_alignment(dataset: str):
     bundled = load_preset("bundled")
     aligned = training_settings(card(dataset), bundled, {}, TrainOptions())
-    alone = training_settings(card(dataset), bundled, {}, TrainOptions(alignment=False))
+    alone = training_settings(card(dataset), bundled, {}, TrainOptions(objective="none"))
     assert alone.objective == aligned.objective.without_alignment()
     assert alone.model_copy(update={"objective": aligned.objective}) == aligned
 
@@ -55,14 +56,24 @@ def test_the_printed_weights_of_the_paper_are_a_variant(dataset: str):
 
 def test_a_custom_experiment_can_be_trained_without_alignment():
     Path("mine.yaml").write_text("epochs: 3\nobjective: {text: 1, context: 1, alignment: 1, temperature: 3}")
-    options = TrainOptions(experiment="mine.yaml", alignment=False, seed=7)
+    options = TrainOptions(experiment="mine.yaml", objective="none", seed=7)
     settings = training_settings(card("snap"), load_preset("bundled"), {"epochs": 2}, options)
     assert (settings.epochs, settings.seed) == (2, 7)
     assert settings.objective == ObjectiveConfig(**ALONE, temperature=3)
 
 
+@pytest.mark.parametrize(("dataset", "text"), [("twitter15", 1.0), ("example", 1.0)])
+def test_both_likelihoods_are_trained_without_alignment(dataset: str, text: float):
+    bundled = load_preset("bundled")
+    aligned = training_settings(card(dataset), bundled, {}, TrainOptions())
+    both = training_settings(card(dataset), bundled, {}, TrainOptions(objective="both"))
+    assert both.objective.alignment == 0
+    assert (both.objective.text, both.objective.context) == (text, aligned.objective.context)
+    assert both.model_copy(update={"objective": aligned.objective}) == aligned
+
+
 def test_an_assignment_overrides_the_experiment():
-    options = TrainOptions(alignment=False)
+    options = TrainOptions(objective="none")
     settings = training_settings(card("snap"), load_preset("bundled"), {"objective": {"text": 0.5}}, options)
     assert settings.objective.text == 0.5
 
@@ -82,10 +93,9 @@ def test_a_seed_that_is_too_large_is_refused():
 
 def test_a_dataset_without_an_experiment_has_default_settings():
     for recipe in ("paper", "bundled"):
-        for alignment in (True, False):
-            options = TrainOptions(alignment=alignment)
-            settings = training_settings(card("wnut17"), load_preset(recipe), {}, options)
-            assert (settings.objective.alignment > 0) is alignment
+        for objective in get_args(Objective):
+            settings = training_settings(card("wnut17"), load_preset(recipe), {}, TrainOptions(objective=objective))
+            assert (settings.objective.alignment > 0) is (objective == "aligned")
 
 
 def test_every_component_of_the_run_key_has_a_cause():

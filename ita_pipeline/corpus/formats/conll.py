@@ -8,6 +8,7 @@ Only tabs and spaces divide columns; other white space is part of words. `-DOCST
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,6 +43,14 @@ COLUMNS = (
     "columns: {token: 1, tag: -1}; if the line names a picture or post: id_prefix: IMGID:"
 )
 
+# Kinds of archives: where they have which bytes, and the command that unpacks them.
+ARCHIVES = (
+    ("ZIP archive", 0, b"PK\x03\x04", "unzip"),
+    ("gzip file", 0, b"\x1f\x8b", "gunzip"),
+    ("bzip2 file", 4, b"1AY&SY", "bunzip2"),
+    ("xz file", 0, b"\xfd7zXZ", "unxz"),
+    ("tar archive", 257, b"ustar", "tar -xf"),
+)
 TO_UTF8 = "iconv -f latin1 -t utf-8 FILE > NEW, or from whatever it is in"
 
 REPLACEMENT = "\ufffd"
@@ -110,10 +119,14 @@ def read_text(path: Path) -> str:
 
     Raises:
         MissingError: the file cannot be read.
-        UsageError: the file is not UTF-8.
+        UsageError: the file is an archive, or not UTF-8.
     """
     try:
-        return read_regular(path, MAX_TEXT_BYTES).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        content = read_regular(path, MAX_TEXT_BYTES)
+        for kind, position, mark, command in ARCHIVES:
+            if content.startswith(mark, position):
+                raise UsageError(f"{path} is a {kind}, not a text file", f"{command} {shlex.quote(str(path))}")
+        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise MissingError(f"{path} cannot be read: {error.strerror}", f"ls -l {path}") from error
     except UnicodeDecodeError as error:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -169,3 +174,25 @@ def test_a_word_without_a_tag_among_tagged_ones_is_reported():
     assert [(error.kind, error.line) for error in errors] == [("missing-tag", 2)]
     assert (one.gold, two.gold) == (None, None)
     assert read_conll(path) == [one, two]
+
+
+def test_an_archive_is_named_with_the_command_that_unpacks_it():
+    text = b"Ada\tB-PER\n"
+    with zipfile.ZipFile("a.zip", "w") as archive:
+        archive.writestr("train.txt", text)
+    Path("b c.gz").write_bytes(gzip.compress(text))
+    Path("c.bz2").write_bytes(bz2.compress(text))
+    Path("d.xz").write_bytes(lzma.compress(text))
+    with tarfile.open("e.tar", "w") as archive:
+        archive.add("a.zip")
+    commands = {
+        "a.zip": "unzip a.zip",
+        "b c.gz": "gunzip 'b c.gz'",
+        "c.bz2": "bunzip2 c.bz2",
+        "d.xz": "unxz d.xz",
+        "e.tar": "tar -xf e.tar",
+    }
+    for name, command in commands.items():
+        with pytest.raises(UsageError, match="not a text file") as caught:
+            read_conll(Path(name))
+        assert caught.value.hint == command

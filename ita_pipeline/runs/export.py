@@ -16,6 +16,8 @@ from ita_pipeline.core.errors import MissingError
 from ita_pipeline.core.files import MAX_TEXT_BYTES, new_folder, read_regular, refuse_existing
 from ita_pipeline.extraction.presets import list_models
 from ita_pipeline.runs.lookup import find_run
+from ita_pipeline.runs.push import push_model as push_model
+from ita_pipeline.runs.push import repository_address as repository_address
 from ita_pipeline.runs.run import Run, RunRecord, RunScores
 
 # Fields of a run's record that only describe the machine it was trained on.

@@ -14,6 +14,7 @@ import ita_pipeline as ita
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.runs.export import escape_markdown, export_model
 from tests.support.fakes import draw, ita_here
+from tests.support.hub_server import hub_server
 from tests.support.tiny_encoder import build_bert
 
 
@@ -55,6 +56,23 @@ def test_an_exported_run_predicts_like_the_original_in_any_folder(trained: Path,
     assert one.view == "text"
     answer = ita_here("predict", moved, "--text", "hi kim", "--json")
     assert json.loads(answer.out)["schema"] == "ita.prediction/1"
+
+
+def test_a_dry_run_lists_what_would_be_uploaded_and_an_upload_does_it(
+    trained: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (run,) = (trained / "runs").glob("*/*")
+    names = {file.name for file in exported.iterdir()}
+    with hub_server(monkeypatch) as hub:
+        answer = ita_here("export-model", run, "--push", "ada/ashby", "--dry-run", "--to", "other")
+        rows = [line.split() for line in answer.out.splitlines()]
+        assert {name: int(size.replace(",", "")) for size, name in rows}.keys() == names
+        assert f"would go to other and {hub.url}/ada/ashby (private)" in answer.err
+        assert (hub.requests, Path("other").exists()) == ([], False)
+        answer = ita_here("export-model", run, "--push", "ada/ashby")
+        assert answer.code == 0, answer.err
+        assert f"to {hub.url}/ada/ashby (private)" in answer.err
+        assert hub.repositories["ada/ashby"].files.keys() == names
 
 
 def test_an_exported_run_predicts_a_text_with_its_image(exported: Path):

@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt scripts/system-packages.sh
 	$(PYTHON) -m venv $(VENV)
 	@# The pip that Debian 12 ships cannot build packages that come as source only, such as seqeval.
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bundled,demo,ray,s3,test,lint,docs,bench]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bundled,demo,ray,s3,spacy,test,lint,docs,bench]'
 	@touch $@
 
 demo: setup  ## extract the example images, train a tagger, and write its report

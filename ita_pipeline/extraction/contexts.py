@@ -30,6 +30,7 @@ from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef, PostRef
 from stages.base import Failure, Item, Result, Stage, Value
 from stages.external import ExternalConfig, ExternalStage, ExternalValue
+from stages.objects.schema import ObjectsValue
 from stages.picture_names import match_names
 
 # The results of stages by name.
@@ -68,6 +69,15 @@ class PostContexts:
         """The pieces that the contexts of a post are joined from."""
         first, *others = self.results(post)
         return list_pieces(first, self.config, *others)
+
+    def select_objects(self, post: Post) -> tuple[ObjectsValue | None, ...]:
+        """The objects of each image that are certain enough for a context, None where none were looked for."""
+        values = [results.get("objects") for results in self.results(post)]
+        return tuple(self._certain(value) if isinstance(value, ObjectsValue) else None for value in values)
+
+    def _certain(self, value: ObjectsValue) -> ObjectsValue:
+        objects = tuple(item for item in value.objects if item.score >= self.config.object_score)
+        return value.model_copy(update={"objects": objects})
 
     def failure_reasons(self, posts: Sequence[Post]) -> dict[Post, str]:
         """Why contexts of these posts are missing; a problem with the image comes first."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -16,14 +15,10 @@ from urllib.parse import quote
 
 from ita_pipeline.core.progress import Progress
 from ita_pipeline.engines.base import Interrupted
-from ita_pipeline.sources.decode import open_image
+from ita_pipeline.sources.decode import encode_thumbnail
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import BadItemError
 from stages.batching import batched
-
-MAX_SIDE = 480
-
-JPEG_QUALITY = 78
 
 MAX_EMBEDDED = 300
 
@@ -114,21 +109,11 @@ class ThumbnailStore:
     def _save(self, image: ImageRef) -> str:
         """Store the picture's thumbnail; return its address."""
         if self.folder is None:
-            return "data:image/jpeg;base64," + base64.b64encode(_encode_thumbnail(image)).decode()
+            return "data:image/jpeg;base64," + base64.b64encode(encode_thumbnail(image)).decode()
         file = self.folder / f"{image.key}.jpg"
         if not file.is_file():
             partial_file = file.with_suffix(".making")
-            partial_file.write_bytes(_encode_thumbnail(image))
+            partial_file.write_bytes(encode_thumbnail(image))
             partial_file.replace(file)
         self._used.add(file.name)
         return f"{quote(os.fsencode(self.folder.name))}/{file.name}"
-
-
-def _encode_thumbnail(image: ImageRef) -> bytes:
-    """Return the upright picture as a JPEG without metadata, its longer side at most `MAX_SIDE` pixels."""
-    picture = open_image(image)
-    picture.thumbnail((MAX_SIDE, MAX_SIDE), reducing_gap=2.0)
-    picture.info.clear()
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return buffer.getvalue()

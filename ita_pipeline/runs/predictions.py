@@ -22,9 +22,12 @@ from ita_pipeline.core.files import new_folder, open_atomically, refuse_existing
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.ner.prediction import ScoredSpan
 from ita_pipeline.sources.hub_datasets import load
+from stages.objects.schema import ObjectsValue
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from spacy.language import Language
+    from spacy.tokens import Doc
 
 MENTION_TYPES = {"start": "int64", "end": "int64", "text": "string", "type": "string", "score": "float64"}
 """The fields of a mention and their Arrow types."""
@@ -67,7 +70,8 @@ class Mention:
 class Prediction:
     """The mentions of a post.
 
-    `view` tells whether contexts were read beside the text; `failed` is the reason if one is missing.
+    `view` tells whether contexts were read beside the text; `failed` is the reason if one is missing. `objects` are
+    the detected objects of each picture. A notebook shows the text and the pictures, with what was found in them.
     """
 
     post: Post
@@ -75,6 +79,23 @@ class Prediction:
     contexts: tuple[str, ...]
     mentions: tuple[Mention, ...]
     failed: str = ""
+    objects: tuple[ObjectsValue | None, ...] = ()
+
+    def to_doc(self, nlp: Language) -> Doc:
+        """Return the post as a document of spaCy, with the words of `nlp` and the mentions as entities.
+
+        A word that a mention begins or ends inside is split there, so that entities have exactly the characters of
+        the mentions. `doc.spans["ita"]` has the same spans, with the probabilities in `attrs["scores"]`.
+        """
+        from ita_pipeline.runs.notebook import make_doc
+
+        return make_doc(nlp, self.post.text, [(one.start, one.end, one.type, one.score) for one in self.mentions])
+
+    def _repr_html_(self) -> str:
+        from ita_pipeline.runs.notebook import format_html
+
+        mentions = [(one.start, one.end, one.type, one.score) for one in self.mentions]
+        return format_html(self.post, mentions, self.objects, self.failed)
 
     def to_json(self) -> dict[str, Any]:
         """Return the prediction in the schema `ita.prediction/1`."""
@@ -92,7 +113,7 @@ class TaggingInput:
     """A post and the contexts to read beside it.
 
     `failed` is the reason if contexts are missing. `number` is the post's position in its source, from 1, and `key`
-    a digest of its text and image; both are only used for part files.
+    a digest of its text and image; both are only used for part files. `objects` are passed on to the prediction.
     """
 
     post: Post
@@ -100,6 +121,7 @@ class TaggingInput:
     failed: str = ""
     number: int = 0
     key: str = ""
+    objects: tuple[ObjectsValue | None, ...] = ()
 
 
 def add_predictions(rows: Dataset, predictions: Iterable[Prediction]) -> Dataset:

@@ -143,7 +143,10 @@ class Predictor:
         """Find the mentions in several posts, in their order."""
         contexts = self.make_contexts(self.plan(posts), progress or NoProgress())
         reasons = contexts.failure_reasons(posts)
-        inputs = [TaggingInput(post, contexts.render(post), reasons.get(post, "")) for post in posts]
+        inputs = [
+            TaggingInput(post, contexts.render(post), reasons.get(post, ""), objects=contexts.select_objects(post))
+            for post in posts
+        ]
         return self.predict_inputs(inputs)
 
     def explain(
@@ -202,7 +205,14 @@ class Predictor:
         """Find the mentions in posts whose contexts are known."""
         mentions = self.tag([(item.post, item.contexts) for item in inputs])
         return [
-            Prediction(item.post, TEXT_AND_IMAGE if item.contexts else TEXT, item.contexts, spans, item.failed)
+            Prediction(
+                item.post,
+                TEXT_AND_IMAGE if item.contexts else TEXT,
+                item.contexts,
+                spans,
+                item.failed,
+                item.objects,
+            )
             for item, spans in zip(inputs, mentions, strict=True)
         ]
 

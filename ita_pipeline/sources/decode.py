@@ -24,6 +24,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 MAX_BYTES = 25 * 1024 * 1024
 
+THUMBNAIL_SIDE, THUMBNAIL_QUALITY = 480, 78
+
 MAX_PIXELS = 40_000_000
 
 BYTES_PER_PIXEL = 4  # Pillow pads RGB
@@ -97,6 +99,20 @@ def measure_upright(file: Path) -> tuple[int, int] | None:
             return (image.height, image.width) if is_turned else (image.width, image.height)
     except Exception:  # decoders raise anything on damaged data
         return None
+
+
+def encode_thumbnail(image: ImageRef) -> bytes:
+    """Return the upright image as a JPEG without metadata, its longer side at most `THUMBNAIL_SIDE` pixels.
+
+    Raises:
+        BadItemError: the image cannot be read.
+    """
+    picture = open_image(image)
+    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), reducing_gap=2.0)
+    picture.info.clear()
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
+    return buffer.getvalue()
 
 
 @contextmanager

@@ -13,10 +13,10 @@ from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.engines.base import Interrupted
 from ita_pipeline.reports.thumbnails import (
     MAX_EMBEDDED,
-    MAX_SIDE,
     Pictures,
     ThumbnailStore,
 )
+from ita_pipeline.sources.decode import THUMBNAIL_SIDE
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
 from tests.support.fakes import draw, ref
@@ -35,7 +35,7 @@ def test_a_picture_is_made_small_upright_and_without_its_metadata():
     Image.new("RGB", (2000, 1000), "red").save("a.jpg", exif=exif)
     image = ref(Path("a.jpg"))
     thumbnail = opened(ThumbnailStore().add([image], NoProgress())[image.key].source)
-    assert thumbnail.size == (MAX_SIDE // 2, MAX_SIDE)
+    assert thumbnail.size == (THUMBNAIL_SIDE // 2, THUMBNAIL_SIDE)
     assert not thumbnail.getexif()
     assert thumbnail.format == "JPEG"
 

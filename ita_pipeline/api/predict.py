@@ -40,6 +40,7 @@ from ita_pipeline.runs.predictions import PartFolder, PartFormat, Prediction
 from ita_pipeline.runs.predictions import save_predictions as save_predictions
 from ita_pipeline.runs.predictor import Evaluation, Predictor, evaluate_run
 from ita_pipeline.runs.run import Run
+from ita_pipeline.sources.hub_datasets import is_loadable
 
 logger = logging.getLogger(__name__)
 
@@ -231,6 +232,11 @@ def load(  # noqa: PLR0913
     folders = Workspace(workspace)
     trained = find_run(run, folders.runs)
     return Predictor(trained, folders.store, limits, min_confidence, confirm, consent, changes)
+
+
+def is_table(path: Path, text_column: str | None = None) -> bool:
+    """Whether a file is a CSV, TSV or Parquet table, whose posts `posts_of_source` opens."""
+    return path.is_file() and is_loadable(str(path), text_column)
 
 
 def read_posts(path: Path, standard_input: BinaryIO, as_lines: bool = False) -> Iterator[Post]:

@@ -26,22 +26,27 @@ def import_(
     tag_names: Annotated[
         str | None, typer.Option(metavar="LIST", help="Names of numbered tags, such as O,B-PER,I-PER")
     ] = None,
+    text_column: opts.TextColumn = None,
+    image_column: opts.ImageColumn = None,
     workspace: opts.WorkspaceFolder = Path(),
     kind: Annotated[
         Literal["extra", "knowledge"],
         typer.Option("--as", help="Import the contexts as extra text or as knowledge"),
     ] = "extra",
 ) -> None:
-    """Import tweets with contexts (ITA, MoRe, PGIM, AdaSeq), tasks of Label Studio, or a dataset of `datasets`.
+    """Import a table, a dataset of `datasets`, tasks of Label Studio, or tweets with contexts (ITA, MoRe, PGIM).
 
     ita data import PGIM/twitter2015/ --to knowledge/ --as knowledge --like twitter15 --data twitter2015/
 
     ita data import wnut_17 --to wnut/
 
+    ita data import posts.csv --text-column body --to mine/
+
     ita data import project-1.json --data to-label/ --to labeled/
     """
     is_knowledge = kind == "knowledge"
-    imported = api.exchange.import_dataset(source, to, like, data, tag_names, workspace, is_knowledge)
+    columns = (text_column, image_column)
+    imported = api.exchange.import_dataset(source, to, like, data, tag_names, workspace, is_knowledge, *columns)
     for line in imported.notes:
         print_note(line)
     sizes = ", ".join(f"{split or 'without a split'} {len(posts)}" for split, posts in imported.splits.items())
@@ -79,8 +84,8 @@ def export(
     dataset: Name,
     to: opts.NewFolder,
     form: Annotated[
-        Literal["ita", "adaseq", "label-studio"],
-        typer.Option("--form", help="Format of KB-NER (the code of ITA), AdaSeq or Label Studio"),
+        Literal["ita", "adaseq", "label-studio", "datasets"],
+        typer.Option("--form", help="Format of KB-NER (the code of ITA), AdaSeq, Label Studio or `datasets`"),
     ] = "ita",
     data: opts.DatasetFolder = None,
     preset: opts.Preset = "auto",
@@ -89,13 +94,15 @@ def export(
     assignments: opts.Assignments = None,
     workspace: opts.WorkspaceFolder = Path(),
 ) -> None:
-    """Export a dataset for another project, with contexts or detected objects, after running stale stages.
+    """Export a dataset for another project, after running the stages whose results it contains.
 
     ita data export example --to kb-ner/ --preset bundled
 
     ita data export twitter15 --to adaseq/ --form adaseq --contexts caption,ocr
 
     ita data export example --to to-label/ --form label-studio --preset bundled
+
+    ita data export example --to saved/ --form datasets
     """
     options = opts.build_options(preset=preset, assignments=assignments, workspace=workspace)
     training = opts.build_training(data, captions=captions, contexts=contexts)

@@ -88,6 +88,10 @@ DatasetFolder = Annotated[
     typer.Option("--data", metavar="FOLDER", envvar="ITA_DATA", help="Folder that contains the dataset's files"),
 ]
 
+TextColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column of texts in a table")]
+
+ImageColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column of pictures in a table")]
+
 Encoder = Annotated[
     str | None,
     typer.Option(metavar="NAME", envvar="ITA_ENCODER", help="minilm, a hub model, or a folder"),

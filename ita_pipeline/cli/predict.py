@@ -27,7 +27,9 @@ MIN_MOVE, MAX_MOVES = 0.01, 6
 @opts.expand_groups
 def predict(
     run: opts.RunName,
-    file: Annotated[Path | None, typer.Argument(help="JSONL or CoNLL file of posts; needs no labels")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="Posts: JSONL, CoNLL, CSV, TSV or Parquet; needs no labels")
+    ] = None,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="Text of one post")] = None,
     image: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Picture of the post given with --text")
@@ -38,6 +40,8 @@ def predict(
     source: Annotated[
         str | None, typer.Option(metavar="NAME", help="Dataset of the hub, or folder saved by `datasets`")
     ] = None,
+    text_column: opts.TextColumn = None,
+    image_column: opts.ImageColumn = None,
     to: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Save the dataset of --source with its mentions in a new folder"),
@@ -69,6 +73,8 @@ def predict(
 
     ita predict example --text "Lunch in Marlow" --image sign.jpg --explain
 
+    ita predict example posts.csv --text-column body --image-column photo
+
     cat posts.jsonl | ita predict example --jsonl - --json
 
     ita predict example --source saved-dataset/ --to with-mentions/ --min-confidence 0.5
@@ -88,7 +94,8 @@ def predict(
     options = opts.build_options(location, sending, ray=cluster.ray_pool())
     if parts is None and options.ray is not None:
         raise UsageError("--engine ray requires --parts", "ita predict RUN … --engine ray --parts FOLDER")
-    with resumable() as display, _open_posts(file, text, image, jsonl, source) as posts:
+    columns = (text_column, image_column)
+    with resumable() as display, _open_posts(file, text, image, jsonl, source, columns) as posts:
         if parts is not None:
             part_format = api.predict.PartFormat(form)
             counts = ita.predict_parts(
@@ -143,7 +150,12 @@ def _print_failure(post: str, reason: str) -> None:
 
 @contextmanager
 def _open_posts(
-    file: Path | None, text: str | None, image: Path | None, jsonl: Path | None, source: str | None
+    file: Path | None,
+    text: str | None,
+    image: Path | None,
+    jsonl: Path | None,
+    source: str | None,
+    columns: tuple[str | None, str | None],
 ) -> Iterator[Iterator[ita.Post]]:
     """Open the source of posts that the command names.
 
@@ -158,9 +170,14 @@ def _open_posts(
         raise UsageError(f"give one source of posts, not {' and '.join(names) or 'none'}", hint)
     if image is not None and text is None:
         raise UsageError("--image requires --text", 'name pictures in the file as "image": "x.jpg"')
+    if file is not None and api.predict.is_table(file, columns[0]):
+        source = str(file)
     if source is not None:
-        with api.predict.posts_of_source(source) as posts:
+        with api.predict.posts_of_source(source, *columns) as posts:
             yield posts
+    elif any(columns):
+        what = "--text-column and --image-column require a table"
+        raise UsageError(what, "give a CSV, TSV or Parquet file, or --source")
     elif text is not None:
         if image is not None and not image.is_file():
             raise MissingError(f"there is no picture {image}", "check --image")

@@ -18,6 +18,7 @@ from ita_pipeline.corpus.formats.schemes import describe_scheme, find_scheme
 from ita_pipeline.corpus.line_errors import OnLineError, raise_unless_tolerated
 from ita_pipeline.corpus.picture_files import PictureFiles
 from ita_pipeline.corpus.posts import ParsedPost, Post
+from ita_pipeline.sources.hub_datasets import is_loadable
 from stages.base import Frozen
 from stages.languages import find_language, list_languages, load_words
 
@@ -172,10 +173,12 @@ def find_dataset(name: str) -> Path:
 
     Raises:
         MissingError: there is no such card.
+        UsageError: it is a file of posts that has to be imported.
     """
     try:
         return find_config("datasets", name)
     except MissingError as error:
+        _refuse_importable(Path(name).expanduser())
         folder = "; or give a folder with tweets.jsonl and pictures"
         raise MissingError(str(error), error.hint + ("" if error.hint.endswith("?") else folder)) from error
 
@@ -190,11 +193,23 @@ def _infer_card(folder: Path) -> DatasetCard:
         return DatasetCard(about=about, format="jsonl", files=files, captions=captions)
     if (folder / "train.txt").is_file():
         return DatasetCard(about=about, files=CONLL_FILES, images=IMAGES, captions=captions)
+    _refuse_importable(folder)
     raise MissingError(
         f"{folder} has neither tweets.jsonl nor train.jsonl nor train.txt",
         'write lines of {"text": …, "image": "x.jpg", "mentions": […]}, or give files in CoNLL form the names '
         "train.txt, dev.txt and test.txt; see docs/datasets.md",
     )
+
+
+def _refuse_importable(path: Path) -> None:
+    """Refuse a table, or a saved dataset, which other commands read.
+
+    Raises:
+        UsageError: the path is one.
+    """
+    if path.exists() and is_loadable(str(path)):
+        what = f"{path} is a table or a dataset of the library `datasets`"
+        raise UsageError(what, f"import it first: ita data import {path} --to FOLDER")
 
 
 def find_data_folder(name: str, card: DatasetCard, data: Path | None, workspace_data: Path) -> Path:

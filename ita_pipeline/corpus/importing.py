@@ -14,13 +14,14 @@ from ita_pipeline.core.files import new_folder, refuse_existing
 from ita_pipeline.corpus.datasets import CONTEXTS_FILE, SPLITS, Dataset
 from ita_pipeline.corpus.formats import FORMATS
 from ita_pipeline.corpus.formats.conll import read_text
-from ita_pipeline.corpus.formats.hf_datasets import import_posts
+from ita_pipeline.corpus.formats.hf_datasets import ColumnNames, import_posts
 from ita_pipeline.corpus.formats.jsonl import format_fields
 from ita_pipeline.corpus.formats.kbner import ContextedTweet, escape_word, read_contexted_tweets
 from ita_pipeline.corpus.formats.label_studio_reader import TaskReader
 from ita_pipeline.corpus.formats.schemes import decode_tags, describe_scheme, find_scheme
 from ita_pipeline.corpus.formats.vinvl import ImportedContexts, read_context_files
 from ita_pipeline.corpus.posts import Picture, Post, PostWithContexts
+from ita_pipeline.sources.columns import WORD_COLUMNS, find_column
 from ita_pipeline.sources.hub_datasets import find_split, load, split_from_name
 from stages.external import ContextLine, format_contexts
 
@@ -93,27 +94,45 @@ def import_tweets(source: Path, to: Path, like: Dataset | None = None, knowledge
     return imported
 
 
-def import_dataset(source: str, to: Path, tag_names: str | None = None) -> ImportedDataset:
-    """Write a dataset of the library `datasets` as a folder that `--dataset` takes.
+def import_dataset(
+    source: str,
+    to: Path,
+    tag_names: str | None = None,
+    text_column: str | None = None,
+    image_column: str | None = None,
+) -> ImportedDataset:
+    """Write a table, or a dataset of the library `datasets`, as a folder that `--dataset` takes.
 
     Raises:
         MissingError: the dataset is neither here nor on the hub.
-        UsageError: it has no words or tags, or `to` exists.
+        UsageError: it has neither words nor texts, a tag or a mention is invalid, or `to` exists.
     """
     refuse_existing(to)
     imported = ImportedDataset()
+    columns = ColumnNames.of(source, text_column, image_column)
+    splits = load(source)
+    imported.as_text = all(find_column(rows.column_names, WORD_COLUMNS) is None for rows in splits.values())
     with new_folder(to) as folder:
-        for name, rows in load(source).items():
-            split = split_from_name(name)
+        for name, rows in splits.items():
+            is_file = Path(source).is_file()
+            split = (find_split(Path(source).stem) or "") if is_file else split_from_name(name)
             if split in imported.splits:
                 what = f"{source} has several splits for {split}"
                 raise UsageError(what, "save the one that you mean as a folder")
-            imported.splits[split] = list(import_posts(rows, split, folder, imported.notes, tag_names))
+            for own_split, post in import_posts(rows, split, folder, imported.notes, tag_names, columns):
+                imported.splits.setdefault(own_split, []).append(post)
+                _copy_pictures(post, folder)
         _write_dataset(imported, folder)
     return imported
 
 
-def import_tasks(source: Path, to: Path, pictures: Path | None = None) -> ImportedDataset:
+def import_tasks(
+    source: Path,
+    to: Path,
+    pictures: Path | None = None,
+    text_column: str | None = None,
+    image_column: str | None = None,
+) -> ImportedDataset:
     """Write the tasks that Label Studio has exported to a file as a folder that `--dataset` takes.
 
     Pictures are copied from the file's folder, or from the folder `pictures`. Boxes become objects of pictures.
@@ -124,19 +143,26 @@ def import_tasks(source: Path, to: Path, pictures: Path | None = None) -> Import
     """
     refuse_existing(to)
     imported = ImportedDataset(as_text=True)
-    reader = TaskReader(source, [*([pictures] if pictures else []), source.parent])
+    folders = [*([pictures] if pictures else []), source.parent]
+    reader = TaskReader(source, folders, text_column, image_column)
     with new_folder(to) as folder:
         for split, post in reader.read():
             imported.splits.setdefault(split, []).append(post)
-            for picture in post.pictures:
-                if picture.file is not None:
-                    (folder / picture.name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(picture.file, folder / picture.name)
+            _copy_pictures(post, folder)
         lines = (ContextLine(image=name, objects=value) for name, value in reader.objects.items())
         imported.contexts = {line.image: line for line in lines}
         imported.notes += reader.notes()
         _write_dataset(imported, folder)
     return imported
+
+
+def _copy_pictures(post: Post, folder: Path) -> None:
+    """Copy the pictures of a post that are not in the folder yet, under their names."""
+    for picture in post.pictures:
+        path = folder / picture.name
+        if picture.file is not None and picture.file != path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(picture.file, path)
 
 
 def _find_tweet_files(source: Path) -> dict[str, Path]:

@@ -145,3 +145,19 @@ def join_words(words: tuple[str, ...], *, unspaced: bool = False) -> tuple[str, 
 def _touch(before: str, after: str) -> bool:
     """Whether no space is written between two characters, in a text of a script without spaces."""
     return any(has_unspaced(one) or unicodedata.east_asian_width(one) in "FW" for one in (before, after) if one)
+
+
+def locate_words(text: str, words: Iterable[str]) -> tuple[tuple[int, int], ...]:
+    """Find the offsets of words that follow each other in a text.
+
+    Raises:
+        ValueError: a word is not in the text behind the one before it.
+    """
+    offsets, position = [], 0
+    for word in words:
+        start = text.find(word, position)
+        if start < 0:
+            raise ValueError(f"the token {word!r} does not stand in the text where it should")
+        position = start + len(word)
+        offsets.append((start, position))
+    return tuple(offsets)

@@ -1,20 +1,24 @@
 # The library `datasets` has no types.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-"""Find and load datasets of the library `datasets`: saved folders, Parquet or Arrow files, and names on the hub.
+# pyright: reportUnknownArgumentType=false
+"""Find and load datasets of the library `datasets`: saved folders, tables, and names on the hub.
 
 Only data is read; the library runs no code of a repository.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.core.errors import MissingError, UserError
-from ita_pipeline.core.files import read_regular
+from ita_pipeline.core.errors import MissingError, UsageError, UserError
+from ita_pipeline.core.files import open_regular, read_regular
+from ita_pipeline.core.text import clean_line
+from ita_pipeline.sources.columns import TEXT_COLUMNS, WORD_COLUMNS
 from ita_pipeline.sources.parquet import map_arrow_file
 
 # Files of a dataset that was saved with `save_to_disk`.
@@ -28,14 +32,30 @@ _HINT = "give a file or folder, or where there is a connection owner/name; HF_HU
 
 _TABLE_FORMATS = {".parquet": "parquet", ".arrow": "arrow"}
 
+# Text files whose first line names the columns.
+_DELIMITED = (".csv", ".tsv")
+
+_BLOCK_BYTES = 1 << 24
+
+_CONLL_TAG = re.compile(r"[Oo]|[A-Za-z]-\S+")
+
 SPLIT_ALIASES = {"valid": "dev", "validation": "dev", "val": "dev"}
 
 
-def is_loadable(source: str) -> bool:
-    """Whether `load` accepts a source: a folder with such files, or a missing path that may be a hub name."""
+def is_loadable(source: str, text_column: str | None = None) -> bool:
+    """Whether `load` accepts a source: a table, a folder with such files, or a missing path that may be a hub name.
+
+    A TSV file is a table if its first line names `text_column`, or a usual column of texts or words. Otherwise it
+    is in CoNLL form.
+    """
     path = Path(source)
     if path.is_dir():
         return _has_saved_file(path) or _list_tables(path) != {}
+    if path.is_file():
+        suffix = path.suffix.lower()
+        return (
+            suffix in _TABLE_FORMATS or suffix == ".csv" or (suffix == ".tsv" and _names_posts(path, text_column))
+        )
     return not path.exists() and _HUB_NAME.fullmatch(source) is not None and not source.startswith(".")
 
 
@@ -79,8 +99,10 @@ def load(source: str) -> Mapping[str, Any]:
 
     path = Path(source)
     datasets.disable_progress_bars()
-    name, revision = (source, None) if path.is_dir() else _resolve_on_hub(source)
+    name, revision = (source, None) if path.exists() else _resolve_on_hub(source)
     try:
+        if path.is_file():
+            return {split_from_name(path.stem): _load_file(path)}
         if path.is_dir() and _has_saved_file(path):
             for file in _list_saved_files(path):
                 map_arrow_file(file)  # the library uses what it reads unchecked
@@ -101,6 +123,62 @@ def load(source: str) -> Mapping[str, Any]:
     if not isinstance(dataset, Mapping):
         return {"train": dataset}
     return {str(split): rows for split, rows in dataset.items()}
+
+
+def _load_file(path: Path) -> object:
+    """Load a table. The cells of CSV and TSV files are texts, so that `007` stays an id."""
+    import datasets
+    import pyarrow as pa
+    import pyarrow.csv as pa_csv
+
+    if path.suffix.lower() not in _DELIMITED:
+        if path.suffix.lower() == ".arrow":
+            map_arrow_file(path)  # the library uses what it reads unchecked
+        loaded = datasets.load_dataset(_TABLE_FORMATS[path.suffix.lower()], data_files=str(path))
+        return next(iter(loaded.values()))
+    delimiter, names = _read_header(path)
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise UsageError(f"{path} has two columns with the name {repeated[0]!r}", "rename one of them")
+    try:
+        table = pa_csv.read_csv(
+            path,
+            pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
+            pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+        )
+    except pa.ArrowInvalid as error:
+        hint = (
+            "each row needs as many cells as the first; quote cells that contain the delimiter or a quotation mark"
+        )
+        raise UsageError(f"{path} is no table: {clean_line(str(error))[:300]}", hint) from error
+    return datasets.Dataset(table)
+
+
+def _read_header(path: Path) -> tuple[str, list[str]]:
+    """Read the delimiter and the names of the columns from a file's first line.
+
+    Raises:
+        UsageError: the file is not UTF-8.
+    """
+    with open_regular(path) as file:
+        line = file.readline(_BLOCK_BYTES)
+    try:
+        text = line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text", f"iconv -f latin1 -t utf-8 {path} > NEW") from error
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=text.count)
+    return delimiter, next(csv.reader([text], delimiter=delimiter), [])
+
+
+def _names_posts(path: Path, text_column: str | None) -> bool:
+    try:
+        _, names = _read_header(path)
+    except (UsageError, OSError, csv.Error):
+        return False
+    known = (*TEXT_COLUMNS, *WORD_COLUMNS)
+    is_usual = any(name.lower() in known for name in names) and not any(map(_CONLL_TAG.fullmatch, names))
+    return is_usual or text_column in names
 
 
 def _resolve_on_hub(source: str) -> tuple[str, str | None]:

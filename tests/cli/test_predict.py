@@ -52,6 +52,21 @@ def test_predict_reads_files_and_pipes_without_labels(
     assert [(found["id"], found["mentions"] == []) for found in predictions(piped)][1] == ("2", True)
 
 
+def test_predict_reads_tables(workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(workspace)
+    run = f"runs/mine/{trained[1].name}"
+    Path("posts.csv").write_text("number,body,photo\n1,hi kim,mine/0.png\n2,hi lou,mine/gone.png\n")
+    columns = ("--text-column", "body", "--image-column", "photo")
+    found = predictions(ita("predict", run, "posts.csv", *columns, "--json"))
+    assert [(one["id"], one["text"]) for one in found] == [("1", "hi kim"), ("2", "hi lou")]
+    answer = ita("predict", run, "posts.csv")
+    assert (answer.code, "its columns are number, body, photo" in answer.err) == (2, True)
+    answer = ita("predict", run, "mine/tweets.jsonl", *columns)
+    assert (answer.code, "require a table" in answer.err) == (2, True)
+    saved = ita("predict", run, "--source", "posts.csv", *columns, "--to", "with-mentions")
+    assert saved.code == 0, saved.err
+
+
 def test_an_unreadable_picture_is_reported_and_the_text_is_tagged(
     workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
 ):

@@ -23,7 +23,16 @@ from ita_pipeline.corpus.formats import schemes
 from ita_pipeline.corpus.formats.conll import ORPHANS, TO_UTF8
 from ita_pipeline.corpus.formats.schemes import TAGS_HINT, decode_tags, find_orphans, find_scheme, is_tag
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError, raise_unless_tolerated
-from ita_pipeline.corpus.posts import ParsedPost, Picture, Post, Span, Split, join_words, select_taggable
+from ita_pipeline.corpus.posts import (
+    ParsedPost,
+    Picture,
+    Post,
+    Span,
+    Split,
+    join_words,
+    locate_words,
+    select_taggable,
+)
 from ita_pipeline.corpus.tokenizer import tokenize
 from ita_pipeline.sources.classify import is_image_name
 from ita_pipeline.sources.hub_datasets import SPLIT_ALIASES
@@ -202,14 +211,15 @@ def format_fields(post: Post, split: str | None, as_text: bool = False) -> dict[
         if tuple(tokenize(post.text)) != post.offsets:
             fields["tokens"] = list(post.words)
         if post.gold is not None:
-            fields["mentions"] = [_format_mention(post, span) for span in gold]
+            fields["mentions"] = [format_mention(post, span) for span in gold]
     names = [one.name if one.file or is_image_name(one.name) else f"{one.name}.jpg" for one in post.pictures]
     if names:
         fields |= {"image": names[0]} if len(names) == 1 else {"images": names}
     return fields
 
 
-def _format_mention(post: Post, span: Span) -> dict[str, Any]:
+def format_mention(post: Post, span: Span) -> dict[str, Any]:
+    """The fields of a mention, by its characters."""
     start, end = post.characters(span)
     fields: dict[str, Any] = {"start": start, "end": end, "type": span.type}
     return fields if span.boxes is None else fields | {"boxes": [list(box) for box in span.boxes]}
@@ -240,14 +250,7 @@ def _find_words(line: PostLine) -> tuple[str, Offsets]:
         return join_words(tuple(line.tokens or ()))
     if line.tokens is None:
         return line.text, tuple(tokenize(line.text))
-    offsets, position = [], 0
-    for token in line.tokens:
-        start = line.text.find(token, position)
-        if start < 0:
-            raise ValueError(f"the token {token!r} does not stand in the text where it should")
-        position = start + len(token)
-        offsets.append((start, position))
-    return line.text, tuple(offsets)
+    return line.text, locate_words(line.text, line.tokens)
 
 
 def _align_mentions(

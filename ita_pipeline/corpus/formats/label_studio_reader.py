@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import AliasChoices, BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.core.files import is_small_file
+from ita_pipeline.core.files import is_small_file, read_regular
 from ita_pipeline.core.text import clean_line
 from ita_pipeline.corpus.formats.jsonl import parse_fields
 from ita_pipeline.corpus.formats.label_studio_writer import NOT_SHOWN
@@ -34,10 +34,10 @@ _UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
 
 IMAGES = (*IMAGE_COLUMNS, *IMAGE_LIST_COLUMNS)
 
+MAX_TASKS_BYTES = 1 << 30
+
 UNLABELED = "tasks without an annotation, read as unlabeled posts"
-
 SEVERAL = "tasks with several annotations, of which the ground truth counts, else the newest"
-
 NOT_FOUND = "pictures that are neither beside the file nor below --data, and remain where they are"
 
 _FORM = "export the project from Label Studio in its form JSON, not JSON-MIN"
@@ -153,7 +153,7 @@ class TaskReader:
             UsageError: it is no export of Label Studio, or a region is invalid.
         """
         try:
-            tasks = TypeAdapter(list[_Task]).validate_json(self.file.read_bytes())
+            tasks = TypeAdapter(list[_Task]).validate_json(read_regular(self.file, MAX_TASKS_BYTES))
         except OSError as error:
             raise MissingError(f"{self.file} cannot be read: {error.strerror}", "name an exported file") from error
         except ValidationError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from drawing import WHITE, Canvas, Colour, Fill, disc, ellipse, polygon, rounded, stroke
 from people import dark
 
@@ -12,6 +13,7 @@ SKIES: tuple[Fill, ...] = (
     ((246, 190, 140), (250, 226, 196)),
     ((126, 144, 168), (206, 212, 218)),
     ((96, 156, 220), (204, 226, 240)),
+    ((62, 74, 112), (190, 150, 150)),
 )
 
 
@@ -25,8 +27,9 @@ def colour_near(canvas: Canvas, base: Colour, spread: int) -> Colour:
 
 
 def street(seed: int, blur: float = 4.0) -> Canvas:
-    """Houses with windows behind a road."""
+    """Houses with windows behind a road, by day or at dusk."""
     canvas = Canvas(seed=seed)
+    is_dusk = seed % len(SKIES) == len(SKIES) - 1
     canvas.paint(rounded(0, 0, 640, 340), SKIES[seed % len(SKIES)])
     left = -20.0
     while left < 640:
@@ -36,6 +39,8 @@ def street(seed: int, blur: float = 4.0) -> Canvas:
     canvas.paint(rounded(0, 330, 640, 480), ((120, 120, 122), (84, 84, 88)))
     canvas.texture(rounded(0, 330, 640, 480), 0.06)
     canvas.paint(rounded(0, 326, 640, 344), (174, 170, 164))
+    if is_dusk:
+        canvas.pixels *= np.float32([0.62, 0.6, 0.72])
     canvas.blur(blur)
     return canvas
 

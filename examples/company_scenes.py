@@ -11,6 +11,7 @@ from vehicles import wheel
 BRANDS: tuple[Colour, ...] = ((140, 28, 40), (26, 58, 110), (24, 84, 66), (84, 44, 104), (122, 60, 24))
 JERSEYS: tuple[Colour, ...] = ((236, 204, 90), (150, 196, 226), (236, 150, 130), (170, 206, 150))
 INK: Colour = (30, 30, 42)
+TRADES = ("& Co. bakers", "& Co. books", "Ltd. coffee", "& Sons flowers")
 RIVALS = ("ROVERS", "UNITED", "CITY", "ATHLETIC")
 
 
@@ -19,31 +20,30 @@ def brand(seed: int) -> Colour:
 
 
 def scoreboard(name: str, seed: int) -> Canvas:
-    """A football ground with the score."""
+    """A football ground with the score of one or two teams that the post names."""
     canvas = pitch(seed, blur=3.5)
-    lines = [(f"{name} FC", 0.22), (f"{1 + seed % 4} : {seed % 3}", 0.22), (f"{RIVALS[seed % 4]} FC", 0.18)]
-    hang(
-        canvas,
-        board((380, 210), lines, (26, 30, 38), (255, 226, 130)),
-        (250, 400)[seed // 6 % 2],
-        140,
-        shadow=0,
-    )
-    ball(canvas, 90 + seed * 83 % 470, 400, 40)
+    home, _, guest = name.partition(" & ")
+    head = canvas.pick("FC LEAGUE", "FC CUP", "FC FINAL")
+    score = f"{canvas.random.integers(5)} : {canvas.random.integers(4)}"
+    lines = [(head, 0.12), (home, 0.2), (score, 0.16), (guest or canvas.pick(*RIVALS), 0.2)]
+    ground = canvas.pick((26, 30, 38), (20, 44, 34), (40, 26, 50))
+    hang(canvas, board((330, 240), lines, ground, (255, 226, 130)), canvas.near(320, 90), 150, shadow=0)
+    ball(canvas, canvas.near(320, 200), canvas.near(400, 20), canvas.near(42, 8))
     return canvas
 
 
 def ball_close(name: str, seed: int) -> Canvas:
     """A ball on the grass in low light, far too near for the stand to be sharp."""
     canvas = pitch(seed, blur=7)
+    below = canvas.pick("FC season tickets", "football club", "FC match day")
     hang(
         canvas,
-        board((580, 96), [(f"{name} FC season tickets", 0.42)], brand(seed), WHITE),
-        320,
-        190,
+        board((430, 140), [(name, 0.4), (below, 0.24)], brand(seed), WHITE),
+        canvas.near(310, 30),
+        canvas.near(175, 15),
         shadow=3,
     )
-    ball(canvas, 420, 400, 46)
+    ball(canvas, canvas.near(420, 70), 400, canvas.near(48, 8))
     for _ in range(420):
         x, y = canvas.random.uniform(0, 640), canvas.random.uniform(425, 500)
         blade = stroke(1.4, (x, y), (x + canvas.random.uniform(-6, 6), y - canvas.random.uniform(10, 24)))
@@ -55,7 +55,7 @@ def ball_close(name: str, seed: int) -> Canvas:
 def shirt(name: str, seed: int) -> Canvas:
     """A team's jersey on a wall."""
     canvas = room(seed, wall=(206, 206, 208), bare=True)
-    colour = JERSEYS[seed // 10 % len(JERSEYS)]
+    colour = JERSEYS[seed % len(JERSEYS)]
     body = polygon(
         (220, 120),
         (270, 92),
@@ -73,9 +73,10 @@ def shirt(name: str, seed: int) -> Canvas:
     canvas.paint(body, (colour, dark(colour, 0.8)), 8, 0.5, shadow=10)
     canvas.paint(ellipse(276, 78, 364, 122), dark(colour, 0.6), 4)
     canvas.paint(ellipse(286, 80, 354, 112), dark(colour, 0.3))
-    canvas.write(f"{name} FC", (238, 160, 402, 192), INK, 0.02)
-    canvas.write(str(7 + seed % 15), (280, 236, 360, 320), INK, 0.02)
-    ball(canvas, 560, 420, 34)
+    canvas.write(name, (236, 142, 404, 186), INK, 0.02)
+    canvas.write(canvas.pick("FC", "football club"), (260, 200, 380, 224), INK, 0.02)
+    canvas.write(str(7 + seed % 15), (280, 256, 360, 340), INK, 0.02)
+    ball(canvas, canvas.pick(80, 560), 420, canvas.near(36, 6))
     return canvas
 
 
@@ -98,14 +99,14 @@ def shop(name: str, seed: int) -> Canvas:
         canvas.paint(awning, WHITE if step % 2 else colour, 4, 0.5)
     hang(
         canvas,
-        board((480, 84), [(f"{name} & Co", 0.52)], (216, 200, 178), dark(colour, 0.4)),
+        board((480, 104), [(name, 0.44), (canvas.pick(*TRADES), 0.22)], (238, 230, 214), dark(colour, 0.4)),
         320,
-        122,
+        116,
         shadow=0,
     )
     hang(
         canvas,
-        board((130, 92), [("NOW", 0.22), ("HIRING", 0.28)], (206, 206, 200), (60, 24, 28)),
+        board((130, 92), [("NOW", 0.22), (canvas.pick("HIRING", "OPEN"), 0.28)], (206, 206, 200), (60, 24, 28)),
         262,
         330,
         shadow=0,
@@ -123,8 +124,9 @@ def office(name: str, seed: int) -> Canvas:
             canvas.paint(rounded(x, y, x + 47, y + 41), (colour_near(canvas, (158, 190, 212), 14), (92, 122, 146)))
     canvas.blur(1)
     canvas.paint(rounded(60, 402, 420, 440, 3), ((150, 150, 150), (120, 120, 120)), 4)
-    lines = [(f"{name} Inc.", 0.3), (("head office", "we are hiring")[seed % 2], 0.2)]
-    hang(canvas, board((350, 150), lines, (196, 200, 204), dark(brand(seed), 0.4)), 240, 330, shadow=0)
+    lines = [(name, 0.34), (canvas.pick("Inc. head office", "we are hiring", "Ltd. visitors"), 0.2)]
+    sign = board((350, 150), lines, (222, 224, 226), dark(brand(seed), 0.4))
+    hang(canvas, sign, canvas.near(240, 15), canvas.near(328, 8), shadow=0)
     return canvas
 
 
@@ -134,12 +136,13 @@ def ticket(name: str, seed: int) -> Canvas:
     panel = Canvas(460, 230)
     panel.paint(rounded(0, 0, 460, 230), (250, 246, 234))
     panel.paint(rounded(0, 0, 460, 58), brand(seed))
-    panel.write("SEASON TICKET", (30, 16, 430, 42), WHITE, 0.02)
-    panel.write(f"{name} FC", (30, 80, 300, 124), (40, 40, 50), 0.02)
-    panel.write(f"ROW {3 + seed % 9}  SEAT {11 + seed}", (30, 156, 300, 184), (40, 40, 50), 0.005)
+    panel.write(canvas.pick("SEASON TICKET", "HOME MATCH"), (30, 16, 430, 42), WHITE, 0.02)
+    panel.write(name, (30, 78, 300, 126), (40, 40, 50), 0.02)
+    panel.write(f"FC  ROW {3 + seed % 9}  SEAT {11 + seed}", (30, 160, 300, 186), (40, 40, 50), 0.005)
     for step, wide in enumerate((3, 6, 2, 5, 3, 2, 7, 3, 2, 5)):
         panel.paint(rounded(350 + step * 9, 80, 350 + step * 9 + wide, 200), BLACK)
-    canvas.project(panel, [(92, 128), (540, 84), (572, 322), (76, 372)], shadow=9)
+    slant = canvas.near(0, 24)
+    canvas.project(panel, [(92, 108 + slant), (540, 104 - slant), (572, 342 - slant), (76, 352 + slant)], shadow=9)
     canvas.light((230, 160), 470, 0.5)
     return canvas
 
@@ -159,8 +162,8 @@ def van(name: str, seed: int) -> Canvas:
     for x in (140, 508):
         canvas.paint(disc(x, 418, 48), (20, 20, 22))
         wheel(canvas, x, 418, 41)
-    canvas.write(f"{name} Inc.", (84, 214, 400, 268), ink, 0.02)
-    canvas.write("deliveries", (130, 312, 350, 346), ink, 0.01)
+    canvas.write(name, (84, 210, 400, 268), ink, 0.02)
+    canvas.write(canvas.pick("Ltd. deliveries", "Inc. services", "logistics"), (130, 312, 350, 346), ink, 0.01)
     return canvas
 
 
@@ -170,7 +173,7 @@ def laptop(name: str, seed: int) -> Canvas:
     canvas.paint(rounded(0, 370, 640, 480), ((172, 126, 86), (126, 88, 58)))
     canvas.glow(ellipse(110, 400, 530, 460), (40, 26, 16), 14, 0.7)
     canvas.paint(rounded(140, 90, 500, 350, 10), (168, 170, 176), 4, 0.7)
-    lines = [(f"{name} Inc.", 0.2), ("careers", 0.14), ("we are hiring", 0.14)]
+    lines = [(name, 0.22), (canvas.pick("Inc. careers", "Ltd. about us"), 0.14), ("we are hiring", 0.14)]
     page = board((332, 226), lines, (248, 250, 252), dark(brand(seed), 0.7))
     page.paint(rounded(0, 0, 332, 14), (206, 212, 220))
     hang(canvas, page, 320, 220, shadow=0)
@@ -182,7 +185,8 @@ def laptop(name: str, seed: int) -> Canvas:
             x = 160 - inset + key * wide
             canvas.paint(rounded(x, y, x + wide - 4, y + 9, 2), (52, 54, 60))
     canvas.paint(polygon((262, 413), (378, 413), (384, 428), (256, 428)), (140, 142, 148))
-    cup(canvas, 572, 430, 40, brand(seed + 1))
+    if seed % 3:
+        cup(canvas, 572, 430, 40, brand(seed + 1))
     return canvas
 
 

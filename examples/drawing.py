@@ -1,5 +1,7 @@
 """A small painter for the example pictures: shapes with light, shadow, blur and noise on a canvas.
 
+A canvas also records where it shows words and people, for the boxes of mentions.
+
 Flat shapes alone are seldom recognised by a detector trained on photographs. What helps most is a side that
 is lit and a side that is not, a background out of focus, and the grain of a sensor; all three live here.
 """
@@ -7,10 +9,11 @@ is lit and a side that is not, a background out of focus, and the grain of a sen
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 Colour = tuple[int, int, int]
 Fill = Colour | tuple[Colour, Colour]
@@ -18,8 +21,11 @@ Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 Area = tuple[slice, slice]
 Shape = Callable[[ImageDraw.ImageDraw, float], None]
+Option = TypeVar("Option")
 
 SCALE = 2
+# Pixels of a finished picture: files stay small, and words are still read.
+SIZE = (480, 360)
 WHITE: Colour = (245, 245, 242)
 BLACK: Colour = (24, 24, 28)
 
@@ -65,17 +71,42 @@ def both(*shapes: Shape) -> Shape:
 
 
 class Canvas:
-    """Coordinates are pixels of the finished picture; the work is done `SCALE` times larger."""
+    """Coordinates are those of a picture of 640 × 480; the work is done `SCALE` times larger.
 
-    def __init__(self, width: int = 640, height: int = 480, seed: int = 0) -> None:
+    Half of the pictures, those with a seed, are mirrored, except for their words. `words` are the texts with their
+    corners, and `people` the corners of people, both as they are seen.
+    """
+
+    def __init__(self, width: int = 640, height: int = 480, seed: int | None = None) -> None:
         self.width, self.height = width, height
-        self.random = np.random.default_rng(seed)
+        self.random = np.random.default_rng(seed or 0)
+        self.is_mirrored = seed is not None and self.random.random() < 0.5
         self.pixels = np.zeros((height * SCALE, width * SCALE, 3), np.float32)
+        self.words: list[tuple[str, np.ndarray]] = []
+        self.people: list[np.ndarray] = []
 
-    def stencil(self, shape: Shape, margin: float = 0) -> tuple[np.ndarray, Area]:
+    def near(self, value: float, spread: float) -> float:
+        """A value up to `spread` away."""
+        return value + float(self.random.uniform(-spread, spread))
+
+    def pick(self, *options: Option) -> Option:
+        """One of the options."""
+        return options[int(self.random.integers(len(options)))]
+
+    def seen(self, *points: Point) -> list[Point]:
+        """The points as they are seen, mirrored or not."""
+        return [(self.width - x, y) for x, y in points] if self.is_mirrored else list(points)
+
+    def show_person(self, x0: float, y0: float, x1: float, y1: float) -> None:
+        """Record where a person is."""
+        self.people.append(np.float32(self.seen(*corners((x0, y0, x1, min(y1, self.height))))))
+
+    def stencil(self, shape: Shape, margin: float = 0, is_mirrored: bool | None = None) -> tuple[np.ndarray, Area]:
         """The shape's mask, cut out with a margin, and its position: whole pictures would be slow."""
         image = Image.new("L", (self.width * SCALE, self.height * SCALE))
         shape(ImageDraw.Draw(image), SCALE)
+        if self.is_mirrored if is_mirrored is None else is_mirrored:
+            image = ImageOps.mirror(image)
         left, top, right, bottom = image.getbbox() or (0, 0, 1, 1)
         more = round(margin * SCALE) + 1
         box = (max(0, left - more), max(0, top - more))
@@ -124,42 +155,77 @@ class Canvas:
     def write(self, text: str, box: Box, colour: Colour = BLACK, bold: float = 0.0) -> None:
         """Text as large as it fits, in the middle of the box."""
         font, size = fitted(text, box[2] - box[0], box[3] - box[1], bold)
-        where = ((box[0] + box[2]) / 2 * SCALE, (box[1] + box[3]) / 2 * SCALE)
+        ((x, y),) = self.seen(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2))
+        where = (x * SCALE, y * SCALE)
         width = round(size * bold)
 
         def letters(pen: ImageDraw.ImageDraw, _: float) -> None:
             pen.text(where, text, 255, font, anchor="mm", stroke_width=width)
 
-        self.paint(letters, colour)
+        mask, area = self.stencil(letters, is_mirrored=False)
+        self.blend(mask, area, np.float32(colour))
+        rows, columns = area
+        extent = (columns.start, rows.start, columns.stop, rows.stop)
+        self.words.append((text, np.float32(corners(extent)) / SCALE))
 
-    def project(self, panel: Canvas, corners: Sequence[Point], shadow: float = 0) -> None:
-        """Paste a canvas so that its corners (clockwise from the upper left) land on `corners`."""
+    def project(self, panel: Canvas, onto: Sequence[Point], shadow: float = 0) -> None:
+        """Paste a canvas so that its corners (clockwise from the upper left) land on `onto`."""
         height, width = panel.pixels.shape[:2]
-        source = np.float32([(0, 0), (width, 0), (width, height), (0, height)])
-        target = np.float32([(x * SCALE, y * SCALE) for x, y in corners])
+        source = np.float32(corners((0, 0, width, height)))
+        turned_back = [onto[1], onto[0], onto[3], onto[2]] if self.is_mirrored else onto
+        target = np.float32(self.seen(*turned_back)) * SCALE
         matrix = cv2.getPerspectiveTransform(source, target)
         size = (self.width * SCALE, self.height * SCALE)
+        for text, place in panel.words:
+            self.words.append((text, cv2.perspectiveTransform(place[None] * SCALE, matrix)[0] / SCALE))
         if shadow:
-            self.cast(polygon(*corners), shadow)
+            self.cast(polygon(*onto), shadow)
         turned = cv2.warpPerspective(
             panel.pixels, matrix, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
         )
-        mask, area = self.stencil(polygon(*corners))
+        mask, area = self.stencil(polygon(*onto))
         self.blend(mask, area, turned[area])
 
     def light(self, centre: Point, radius: float, dark: float) -> None:
         """Bright around `centre`, down to `dark` far from it."""
         rows, columns = np.mgrid[: self.height * SCALE, : self.width * SCALE].astype(np.float32) / SCALE
-        far = ((columns - centre[0]) ** 2 + (rows - centre[1]) ** 2) / radius**2
+        ((x, y),) = self.seen(centre)
+        far = ((columns - x) ** 2 + (rows - y) ** 2) / radius**2
         self.pixels *= (dark + (1 - dark) * np.exp(-far))[..., None]
 
-    def develop(self, noise: float = 3.0, focus: float = 0.35) -> Image.Image:
-        """The finished picture: reduced, a little softened, with sensor noise."""
-        size = (self.width, self.height)
-        small = cv2.resize(soften(self.pixels, focus * SCALE), size, interpolation=cv2.INTER_AREA)
+    def develop(self, noise: float, focus: float = 0.35) -> Image.Image:
+        """The finished picture, as a hand-held camera takes it, with sensor noise.
+
+        It is turned a little, and enlarged so that no corner is empty. Words and people move with it.
+        """
+        centre = (self.near(self.width / 2, 6), self.near(self.height / 2, 5))
+        turn = cv2.getRotationMatrix2D(centre, self.near(0, 1.6), 1.045).astype(np.float32)
+        scale = SIZE[0] / self.width
+        self.words = [(text, move(place, turn) * scale) for text, place in self.words]
+        self.people = [move(place, turn) * scale for place in self.people]
+        turn[:, 2] *= SCALE
+        sharp = cv2.warpAffine(self.pixels, turn, self.pixels.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
+        small = cv2.resize(soften(sharp, focus * SCALE), SIZE, interpolation=cv2.INTER_AREA)
+        small *= self.near(1, 0.08) * np.float32([self.near(1, 0.03), 1, self.near(1, 0.05)])
         grain = self.random.normal(0, noise, small.shape[:2])[..., None]
-        grain = grain + self.random.normal(0, noise / 3, small.shape)
         return Image.fromarray(np.clip(small + grain, 0, 255).astype(np.uint8))
+
+
+def corners(box: Box) -> list[Point]:
+    """The corners of a box, clockwise from the upper left."""
+    x0, y0, x1, y1 = box
+    return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
+
+
+def move(place: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Points after an affine transformation."""
+    return place @ matrix[:, :2].T + matrix[:, 2]
+
+
+def bounds(place: np.ndarray) -> list[int]:
+    """The smallest box of whole pixels around corners, as far as it is in the picture: `[x0, y0, x1, y1]`."""
+    low, high = np.clip(np.floor(place.min(axis=0)), 0, SIZE), np.clip(np.ceil(place.max(axis=0)), 0, SIZE)
+    return [int(side) for side in (*low, *high)]
 
 
 def soften(values: np.ndarray, radius: float) -> np.ndarray:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,18 @@ import company_scenes
 import person_scenes
 import place_scenes
 import work_scenes
-from drawing import Canvas
-from post_texts import SPLITS, Draft
+from drawing import Canvas, bounds
+from post_texts import Draft, all_posts
 
 from ita_pipeline.corpus.tokenizer import tokenize
 
 FOLDER = Path(__file__).resolve().parent / "posts"
 MARK = re.compile(r"\[([^|\]]+)\|(PER|LOC|ORG|MISC)\]")
 SCENES = (person_scenes, place_scenes, company_scenes, work_scenes)
-
-
-def drafts() -> Iterator[tuple[int, str, Draft]]:
-    """Number, split and draft of every post."""
-    pairs = [(split, draft) for split, posts in SPLITS.items() for draft in posts]
-    for number, (split, draft) in enumerate(pairs, 1):
-        yield number, split, draft
+# Pictures that are not JPEG, by number.
+SUFFIXES = {42: "png", 75: "webp", 212: "webp"}
+# Scenes that show a person without the name.
+WITHOUT_WORDS = ("friends", "portrait")
 
 
 def unmark(marked: str) -> tuple[str, list[dict[str, Any]]]:
@@ -59,9 +56,23 @@ def check(text: str, mentions: list[dict[str, Any]]) -> None:
 
 
 def record(number: int, split: str, draft: Draft) -> dict[str, Any]:
+    """Draw and store a post's picture, and return its line."""
     text, mentions = unmark(draft.marked)
     check(text, mentions)
-    image = f"images/{number:03d}.{draft.suffix}"
+    canvas = scene(draft)(named(draft), number)
+    suffix = SUFFIXES.get(number, "jpg")
+    # Grain hardly compresses without loss.
+    picture = canvas.develop(0.0 if suffix == "png" else 1.6)
+    image = f"images/{number:03d}.{suffix}"
+    picture.save(FOLDER / image, **({"optimize": True} if suffix == "png" else {"quality": 80}))
+    people = iter(canvas.people)
+    for mention in mentions:
+        name = text[mention["start"] : mention["end"]].lstrip("#").split()[0].upper()
+        shown = [place for words, place in canvas.words if name in words.split()]
+        is_pictured = bool(shown) or draft.scene in WITHOUT_WORDS
+        if mention["type"] == "PER" and is_pictured and (person := next(people, None)) is not None:
+            shown = [person]
+        mention["boxes"] = [bounds(place) for place in shown]
     return {"id": f"{number:03d}", "split": split, "image": image, "text": text, "mentions": mentions}
 
 
@@ -72,31 +83,25 @@ def named(draft: Draft) -> str:
 
 
 def scene(draft: Draft) -> Callable[[str, int], Canvas]:
+    """The function that draws a post's picture."""
     return next(getattr(module, draft.scene) for module in SCENES if hasattr(module, draft.scene))
-
-
-def draw(number: int, draft: Draft) -> bytes:
-    """Draw and store one picture, and return its bytes."""
-    # Grain hardly compresses without loss.
-    noise = 0.0 if draft.suffix == "png" else 2.6
-    picture = scene(draft)(named(draft), number).develop(noise)
-    path = FOLDER / "images" / f"{number:03d}.{draft.suffix}"
-    picture.save(path, **({"optimize": True} if draft.suffix == "png" else {"quality": 85}))
-    return path.read_bytes()
 
 
 def main() -> None:
     (FOLDER / "images").mkdir(parents=True, exist_ok=True)
-    records = [record(*draft) for draft in drafts()]
-    pictures = [draw(number, draft) for number, _, draft in drafts()]
+    records = [record(number, *post) for number, post in enumerate(all_posts(), 1)]
+    pictures = [(FOLDER / each["image"]).read_bytes() for each in records]
     if len({hashlib.sha256(content).digest() for content in pictures}) != len(pictures):
         raise ValueError("two pictures are the same")
     lines = [json.dumps(each, ensure_ascii=False) + "\n" for each in records]
     (FOLDER / "tweets.jsonl").write_text("".join(lines), encoding="utf-8", newline="\n")
     print(f"{len(records)} posts, {sum(map(len, pictures)) / 2**20:.1f} MiB of pictures")
-    for split in SPLITS:
-        kinds = Counter(each["type"] for post in records if post["split"] == split for each in post["mentions"])
-        print(split, len(SPLITS[split]), dict(sorted(kinds.items())))
+    for split in ("train", "dev", "test"):
+        posts = [post for post in records if post["split"] == split]
+        mentions = [mention for post in posts for mention in post["mentions"]]
+        kinds = Counter(mention["type"] for mention in mentions)
+        shown = sum(bool(mention["boxes"]) for mention in mentions)
+        print(split, len(posts), dict(sorted(kinds.items())), f"{shown} of {len(mentions)} in the picture")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from drawing import Canvas, Colour, both, disc, ellipse, polygon, rounded, stroke
+from drawing import Box, Canvas, Colour, both, disc, ellipse, polygon, rounded, stroke
 
 SKINS: tuple[Colour, ...] = ((236, 188, 160), (198, 140, 104), (141, 94, 66), (224, 172, 140), (110, 72, 52))
 HAIRS: tuple[Colour, ...] = ((46, 32, 26), (120, 78, 44), (28, 26, 30), (196, 152, 86), (150, 70, 40))
@@ -144,8 +144,8 @@ def features(canvas: Canvas, x: float, y: float, size: float, who: Looks) -> Non
     )
 
 
-def bust(canvas: Canvas, x: float, y: float, size: float, who: Looks) -> None:
-    """Someone facing the camera, down to the lower edge of the picture."""
+def bust(canvas: Canvas, x: float, y: float, size: float, who: Looks) -> Box:
+    """Someone facing the camera, down to the lower edge of the picture. Returns the person's box."""
     below = canvas.height + size
     body = both(
         polygon(
@@ -170,10 +170,11 @@ def bust(canvas: Canvas, x: float, y: float, size: float, who: Looks) -> None:
         dark(who.skin, 0.85),
     )
     head(canvas, x, y, size, who)
+    return x - size * 1.85, y - size * 1.3, x + size * 1.85, canvas.height
 
 
-def figure(canvas: Canvas, x: float, feet: float, tall: float, who: Looks, arms: str = "down") -> None:
-    """Someone standing; `arms` is "down", "up" or "wave"."""
+def figure(canvas: Canvas, x: float, feet: float, tall: float, who: Looks, arms: str = "down") -> Box:
+    """Someone standing; `arms` is "down", "up" or "wave". Returns the person's box."""
     unit = tall / 7.4
     top = feet - tall
     canvas.glow(
@@ -197,6 +198,8 @@ def figure(canvas: Canvas, x: float, feet: float, tall: float, who: Looks, arms:
     )
     canvas.paint(body, (who.top, dark(who.top, 0.75)), unit * 0.35, 0.7)
     head(canvas, x, top + unit * 0.62, unit * 0.58, who)
+    left, right, above = {"down": (1.6, 1.6, 0.15), "up": (2, 2, 0.25), "wave": (1.6, 2, 0.25)}[arms]
+    return x - unit * left, top - unit * above, x + unit * right, feet
 
 
 def arm(canvas: Canvas, x: float, top: float, unit: float, side: int, who: Looks, pose: str) -> None:

@@ -26,23 +26,29 @@ def posts(canvas: Canvas, left: float, right: float, top: float, foot: float) ->
 def welcome_sign(name: str, seed: int) -> Canvas:
     """The sign where a town begins."""
     canvas = country(seed + 1)
-    posts(canvas, 110, 330, 150, 420)
-    ground, ink = ((WHITE, INK), (GREEN, WHITE))[seed % 2]
+    x, y = canvas.near(215, 25), canvas.near(165, 25)
+    posts(canvas, x - 110, x + 110, y - 20, 420)
+    ground, ink = ((WHITE, INK), (GREEN, WHITE), (BLUE, WHITE))[seed % 3]
     count = 2000 + seed * 367 % 7000
-    lines = [("WELCOME TO", 0.17), (name, 0.27), (f"pop. {count // 1000},{count % 1000:03d}", 0.13)]
-    hang(canvas, board((320, 200), lines, ground, ink), 220, 170, shadow=6)
-    car(canvas, 390, 430, 210, paint_of(seed))
+    below = canvas.pick(f"pop. {count // 1000},{count % 1000:03d}", "twin town", "a market town")
+    lines = [(canvas.pick("WELCOME TO", "YOU ARE IN"), 0.17), (name, 0.27), (below, 0.13)]
+    hang(canvas, board((320, 200), lines, ground, ink), x, y, shadow=6)
+    if seed % 4:
+        car(canvas, canvas.near(390, 30), 430, 210, paint_of(seed))
     return canvas
 
 
 def distance_sign(name: str, seed: int) -> Canvas:
-    """A motorway sign above the traffic."""
+    """A motorway sign with one or two towns above the traffic."""
     canvas = country(seed, blur=2.2)
     posts(canvas, 140, 500, 40, 400)
-    lines = [(f"{name} {3 + seed % 20} km", 0.3), (f"EXIT {4 + seed % 30}", 0.25)]
-    hang(canvas, board((460, 170), lines, (GREEN, BLUE)[seed % 2], WHITE), 320, 120, shadow=6)
-    car(canvas, 60, 420, 230, paint_of(seed))
-    car(canvas, 350, 450, 260, paint_of(seed + 1))
+    names = name.split(" & ")
+    last = f"EXIT {4 + seed % 30}"
+    lines = [*((each, 0.3) for each in names), *([(last, 0.25)] if len(names) == 1 else [])]
+    hang(canvas, board((400, 176), lines, (GREEN, BLUE)[seed % 2], WHITE), canvas.near(320, 30), 120, shadow=6)
+    car(canvas, canvas.near(70, 30), 420, 230, paint_of(seed))
+    if seed % 3:
+        car(canvas, canvas.near(350, 25), 450, 260, paint_of(seed + 1))
     return canvas
 
 
@@ -50,9 +56,11 @@ def road_sign_near(name: str, seed: int) -> Canvas:
     """A sign at the roadside seen at an angle in low sun."""
     canvas = country(seed * 4 + 1, blur=5)
     canvas.paint(rounded(286, 250, 304, 480), (120, 124, 128), 5, 0.9)
-    lines = [("WELCOME TO", 0.17), (name, 0.3), ("please drive carefully", 0.13)]
-    panel = board((480, 260), lines, WHITE, (26, 36, 62))
-    canvas.project(panel, [(80, 70), (556, 118), (548, 352), (88, 340)], shadow=9)
+    below = canvas.pick("please drive carefully", "town of gardens", "historic town")
+    lines = [("WELCOME TO", 0.17), (name, 0.3), (below, 0.13)]
+    panel = board((480, 260), lines, (WHITE, (250, 240, 200))[seed // 2 % 2], (26, 36, 62))
+    slant = canvas.near(0, 20)
+    canvas.project(panel, [(80, 84 - slant), (556, 104 + slant), (548, 352), (88, 346)], shadow=9)
     canvas.glow(disc(560, 60, 40), (255, 236, 190), 60, 0.9)
     canvas.light((470, 150), 480, 0.5)
     return canvas
@@ -71,46 +79,55 @@ def station(name: str, seed: int) -> Canvas:
     canvas.texture(polygon((0, 350), (250, 330), (330, 480), (0, 480)), 0.06)
     canvas.paint(polygon((230, 331), (246, 330), (326, 480), (296, 480)), (236, 200, 60))
     posts(canvas, 60, 250, 190, 400)
-    hang(canvas, board((270, 104), [(name, 0.42), ("STATION", 0.24)], BLUE, WHITE), 155, 190, shadow=5)
-    clock(canvas, 150, 78, 46, 7.4 + seed)
+    kind = canvas.pick("STATION", "CENTRAL", "platform 2")
+    hang(
+        canvas, board((270, 104), [(name, 0.42), (kind, 0.24)], *canvas.pick((BLUE, WHITE), (WHITE, INK))), 165, 190
+    )
+    clock(canvas, 150, 84, 44, 7.4 + seed)
     return canvas
 
 
 def bus_street(name: str, seed: int) -> Canvas:
     """A town bus in its street."""
     canvas = street(seed)
-    traffic_light(canvas, 590, 150, 150, 360, seed % 3)
-    hang(canvas, board((330, 104), [(name, 0.42), ("TOWN CENTRE", 0.24)], WHITE, INK), 200, 96)
-    bus(canvas, 40, 442, 480, paint_of(seed), f"{10 + seed} {name}", "city bus")
+    traffic_light(canvas, 586, 150, 150, 360, seed % 3)
+    below = canvas.pick("TOWN CENTRE", "OLD TOWN", "CITY CENTRE")
+    hang(canvas, board((330, 104), [(name, 0.42), (below, 0.24)], WHITE, INK), canvas.near(210, 20), 100)
+    bus(canvas, canvas.near(45, 20), canvas.near(440, 8), 460, paint_of(seed), name, "city bus")
     return canvas
 
 
 def bus_stop(name: str, seed: int) -> Canvas:
     """A bus coming towards the stop."""
     canvas = street(seed, blur=4)
-    car(canvas, 10, 385, 170, paint_of(seed + 2))
-    bus_front(canvas, 250, 450, 260, paint_of(seed), f"{10 + seed} {name}")
-    canvas.paint(rounded(540, 120, 552, 470), (70, 74, 80), 3, 0.8)
-    hang(canvas, board((170, 150), [("BUS STOP", 0.2), (name, 0.22), ("zone 2", 0.16)], WHITE, INK), 532, 130)
+    if seed % 2:
+        car(canvas, 20, 385, 170, paint_of(seed + 2))
+    bus_front(canvas, canvas.near(250, 25), 450, canvas.near(255, 15), paint_of(seed), name)
+    canvas.paint(rounded(530, 120, 542, 470), (70, 74, 80), 3, 0.8)
+    lines = [("BUS STOP", 0.18), (name, 0.24), (f"zone {1 + seed % 5}", 0.16)]
+    hang(canvas, board((190, 160), lines, WHITE, INK), 512, canvas.near(140, 12))
     return canvas
 
 
 def stop_street(name: str, seed: int) -> Canvas:
     """A crossing with a stop sign and a street sign."""
     canvas = street(seed)
-    car(canvas, 30, 430, 320, paint_of(seed))
-    stop_sign(canvas, 510, 250, 72, 480)
-    canvas.paint(rounded(505, 70, 515, 180), (150, 154, 160), 3, 0.8)
-    hang(canvas, board((290, 84), [(f"{name} ROAD", 0.42)], (206, 208, 204), INK), 470, 96, shadow=0)
+    car(canvas, canvas.near(50, 25), canvas.near(428, 10), 300, paint_of(seed))
+    stop_sign(canvas, 500, canvas.near(256, 12), 70, 480)
+    canvas.paint(rounded(495, 80, 505, 186), (150, 154, 160), 3, 0.8)
+    kind = canvas.pick("ROAD", "STREET", "LANE", "SQUARE")
+    hang(canvas, board((290, 120), [(name, 0.42), (kind, 0.24)], WHITE, INK), 440, 100, shadow=0)
     return canvas
 
 
 def harbour(name: str, seed: int) -> Canvas:
     """A picture postcard with boats."""
     canvas = sea(seed)
-    for x, y, size in ((150, 300, 0.8), (430, 350, 1.3)):
+    for x, y, size in ((150, 300, 0.8), (430, 350, 1.3))[seed % 3 // 2 :]:
+        x = canvas.near(x, 40)
         sailboat(canvas, x, y, size, paint_of(seed + int(x)))
-    hang(canvas, board((330, 110), [("GREETINGS FROM", 0.22), (name, 0.38)], WHITE, (60, 28, 40)), 190, 90)
+    lines = [(canvas.pick("GREETINGS FROM", "WISH YOU WERE IN", "HARBOUR OF"), 0.22), (name, 0.38)]
+    hang(canvas, board((350, 130), lines, WHITE, (60, 28, 40)), canvas.near(212, 12), 100)
     return canvas
 
 
@@ -154,9 +171,9 @@ def map_pin(name: str, seed: int) -> Canvas:
     canvas.paint(disc(320, 166, 24), WHITE, 3)
     hang(
         canvas,
-        board((330, 100), [(name, 0.4), (f"{5 + seed} km away", 0.26)], (224, 224, 220), INK),
+        board((350, 116), [(name, 0.42), (f"{5 + seed % 60} km away", 0.24)], WHITE, INK),
         320,
-        390,
+        385,
         shadow=0,
     )
     return canvas
@@ -166,8 +183,8 @@ def skyline(name: str, seed: int) -> Canvas:
     """Towers in the evening behind a road, without a word."""
     del name
     canvas = street(seed * 4 + 1, blur=3)
-    car(canvas, 40, 420, 230, paint_of(seed))
-    car(canvas, 350, 440, 250, paint_of(seed + 3))
-    traffic_light(canvas, 310, 190, 170, 380, 0)
+    car(canvas, canvas.near(45, 20), 420, 230, paint_of(seed))
+    car(canvas, canvas.near(350, 25), 440, 250, paint_of(seed + 3))
+    traffic_light(canvas, canvas.near(310, 30), 190, 170, 380, seed % 3)
     canvas.light((480, 160), 560, 0.55)
     return canvas

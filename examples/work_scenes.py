@@ -17,9 +17,10 @@ def hue(seed: int) -> Colour:
 def poster(name: str, seed: int, size: tuple[int, int], words: tuple[str, str]) -> Canvas:
     """A sun over hills, the title above and a line below."""
     wide, tall = size
-    canvas = Canvas(wide, tall, seed)
+    canvas = Canvas(wide, tall)
     canvas.paint(rounded(0, 0, wide, tall), (dark(hue(seed), 0.5), hue(seed)))
-    canvas.paint(disc(wide / 2, tall * 0.56, wide * 0.21), ((250, 220, 150), (240, 160, 90)))
+    sun = wide * (0.5, 0.34, 0.66)[seed % 3]
+    canvas.paint(disc(sun, tall * 0.56, wide * 0.21), ((250, 220, 150), (240, 160, 90)))
     canvas.paint(
         polygon(
             (0, tall * 0.7),
@@ -41,7 +42,8 @@ def poster(name: str, seed: int, size: tuple[int, int], words: tuple[str, str]) 
 def film_poster(name: str, seed: int) -> Canvas:
     """A poster at a cinema's entrance."""
     canvas = bokeh(seed, ((44, 40, 52), (22, 20, 28)))
-    hang(canvas, poster(name, seed, (320, 430), ("THE MOVIE", "in cinemas friday")), 320, 240, shadow=10)
+    words = (canvas.pick("THE MOVIE", "a film by Ana Ruiz"), canvas.pick("in cinemas friday", "coming soon"))
+    hang(canvas, poster(name, seed, (320, 430), words), canvas.near(320, 110), 240, shadow=10)
     return canvas
 
 
@@ -55,7 +57,7 @@ def tv_night(name: str, seed: int) -> Canvas:
     canvas.paint(rounded(100, 70, 540, 352, 8), (18, 18, 20), 4, 0.8)
     screen = board(
         (416, 258),
-        [(name, 0.22), ("THE MOVIE", 0.15), ("season finale tonight", 0.1)],
+        [(name, 0.22), (canvas.pick("THE MOVIE", "SEASON 2"), 0.15), (canvas.pick("tonight", "new episode"), 0.1)],
         dark(hue(seed), 0.6),
         (255, 240, 214),
     )
@@ -66,7 +68,7 @@ def tv_night(name: str, seed: int) -> Canvas:
 def festival(name: str, seed: int) -> Canvas:
     """A stage behind the raised arms of a crowd."""
     canvas = stage(seed, hue(seed))
-    words = [(name, 0.36), ("FESTIVAL", 0.24)]
+    words = [(name, 0.36), (canvas.pick("FESTIVAL", "THE MUSICAL", "OPEN AIR"), 0.24)]
     hang(canvas, board((420, 160), words, dark(hue(seed), 0.8), WHITE), 320, 140, shadow=4)
     for row, y in enumerate((400, 440)):
         for x in range(20 - row * 24, 660, 56):
@@ -82,10 +84,12 @@ def festival(name: str, seed: int) -> Canvas:
 def book(name: str, seed: int) -> Canvas:
     """A book on a table, beside a cup."""
     canvas = table(seed, (176, 140, 104))
-    cover = poster(name, seed, (270, 370), ("a novel", "the bestseller"))
+    words = (canvas.pick("a novel", "a thriller"), canvas.pick("the bestseller", "volume one"))
+    cover = poster(name, seed, (270, 370), words)
     canvas.paint(polygon((128, 84), (396, 60), (430, 420), (150, 452)), (236, 230, 214), 2, 0.5, shadow=10)
     canvas.project(cover, [(118, 76), (388, 52), (420, 412), (140, 444)])
-    cup(canvas, 530, 240, 52, (214, 210, 200))
+    if seed % 3:
+        cup(canvas, 530, canvas.near(240, 60), 52, (214, 210, 200))
     canvas.light((250, 150), 500, 0.55)
     return canvas
 
@@ -99,8 +103,20 @@ def album(name: str, seed: int) -> Canvas:
         canvas.paint(disc(420, 240, radius - 1), (22, 22, 26))
     canvas.paint(disc(420, 240, 56), hue(seed), 3)
     canvas.paint(disc(420, 240, 7), (230, 230, 226))
-    hang(canvas, poster(name, seed + 1, (350, 350), ("the new album", "out now")), 230, 240, shadow=9)
+    words = (canvas.pick("the new album", "live album"), canvas.pick("out now", "greatest hits"))
+    hang(canvas, poster(name, seed + 1, (350, 350), words), 230, 240, shadow=9)
     canvas.light((230, 150), 480, 0.55)
+    return canvas
+
+
+def cinema_board(name: str, seed: int) -> Canvas:
+    """The board of a cinema with one or two films."""
+    canvas = bokeh(seed, ((50, 40, 48), (26, 22, 28)))
+    lines = [("TONIGHT", 0.13), *((each, 0.22) for each in name.split(" & ")), ("cinema one", 0.12)]
+    panel = board((440, 300), lines, (244, 238, 220), (64, 26, 34))
+    for x in range(70, 571, 50):
+        canvas.glow(disc(x, 66, 9), (255, 226, 150), 5, 0.9)
+    hang(canvas, panel, canvas.near(320, 40), 240, shadow=8)
     return canvas
 
 

@@ -39,7 +39,7 @@ def test_list_shows_which_datasets_are_here_and_where_to_get_the_others():
 def test_stats_counts_by_split():
     answer = ita_here("data", "stats", "example")
     rows = {line[:28].strip(): line[28:].split() for line in answer.out.splitlines()}
-    assert rows["posts"] == ["36", "12", "12"]
+    assert rows["posts"] == ["136", "40", "64"]
     assert rows["mentions LOC"] == ["12", "5", "3"]
     found = json.loads(ita_here("data", "stats", "example", "--json").out)
     assert (found["schema"], found["splits"]["test"]["mentions"]) == ("ita.data-stats/1", 12)

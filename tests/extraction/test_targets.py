@@ -32,7 +32,7 @@ def targets() -> None:
         ("LIST.TXT", 1, None, None),
         ("list.jsonl", 1, None, None),
         ("list.ndjson", 1, None, None),
-        ("example", 60, 60, 60),
+        ("example", 240, 240, 240),
         ("posts.jsonl", 0, "no stage reads posts", 1),
         ("posts.NDJSON", 0, "no stage reads posts", 1),
         ("tweets", 0, "there is no picture in tweets (1 other files)", 1),

@@ -148,7 +148,7 @@ def train_series(
         logger.info(f"run {number} of {len(wanted)}: {describe_run(variant)}")
         plan = plan_train(dataset, options, variant, notes)
         trained = _train_planned(plan, options, progress or NoProgress())
-        runs.append(series_run(format_contexts(variant.contexts), trained.run, trained.new, variant.objective))
+        runs.append(series_run(format_contexts(variant.contexts), trained.run, trained.new, variant))
         extractions.append(trained.extraction)
         # Stages that one run refreshed are fresh for the next, and retried failures are final for all runs.
         done = {part.stage.name for part in plan.contexts.plan.stages}

@@ -24,7 +24,7 @@ NAME_COLUMNS, NARROW_NAME_COLUMNS = 22, 4
 SECTIONS = {
     "Input": "dataset data text image jsonl source text_column image_column split post like tag_names kind",
     "Models": "preset encoder captions contexts experiment assignments preset_flag encoder_flag",
-    "What to run": "stages stage alignment objectives seed seeds views samples limit shard retry_failed"
+    "What to run": "stages stage alignment objectives seed seeds views train_sizes samples limit shard retry_failed"
     " refresh max_requests max_tokens key listed remove recompute drop_damaged keep max_size"
     " min_confidence ignore checkpoint_every explain consent yes dry_run",
     "Where": "workspace shared of_shared engine actors num_gpus address host port to parts push public",

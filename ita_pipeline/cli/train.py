@@ -52,6 +52,10 @@ def train(
             metavar="LIST", help="Train with each objective: none (I+T alone), both (likelihoods), aligned"
         ),
     ] = "",
+    train_sizes: Annotated[
+        str,
+        typer.Option(metavar="LIST", help="Train on each number of train posts, such as 250,500,all"),
+    ] = "",
     stage: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Append only this context; repeatable")
     ] = None,
@@ -89,7 +93,9 @@ def train(
         raise UsageError("--views cannot be combined with --contexts or --stage", "--views text,caption+ocr,all")
     if objectives and not settings.alignment:
         raise UsageError("--objectives and --no-alignment cannot be combined", "--objectives none,both,aligned")
-    variations = ita.Variations(parse_seeds(seeds), split_list(views), split_list(objectives))
+    variations = ita.Variations(
+        parse_seeds(seeds), split_list(views), split_list(objectives), parse_train_sizes(train_sizes)
+    )
     # Of several processes that a launcher started, only the first one prints; errors of the others are printed too.
     is_first = os.environ.get("RANK", "0") == "0"
     if not is_first:
@@ -167,14 +173,28 @@ def split_list(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
+def parse_train_sizes(text: str) -> tuple[int | None, ...]:
+    """Parse numbers of train posts such as `250,500,all`; None stands for all.
+
+    Raises:
+        UsageError: an element is neither `all` nor a positive number.
+    """
+    parts = split_list(text)
+    if not all(part == "all" or (part.isascii() and part.isdigit() and int(part)) for part in parts):
+        raise UsageError(f"--train-sizes {text} is not a list of numbers of posts", "--train-sizes 250,500,all")
+    return tuple(None if part == "all" else int(part) for part in parts)
+
+
 def series_table(series: api.train.RunSeries) -> str:
     """Format the F1 of every run in percent, and below them the means over several seeds."""
     shows_objective = len({run.objective for run in series.runs}) > 1
+    shows_size = len({run.train_size for run in series.runs}) > 1
 
     def named(row: api.train.SeriesRun | api.train.SeriesRow) -> list[str]:
-        return [row.contexts, *([row.objective] if shows_objective else [])]
+        size = "all" if row.train_size is None else str(row.train_size)
+        return [row.contexts, *([row.objective] if shows_objective else []), *([size] if shows_size else [])]
 
-    header = ["contexts", *(["objective"] if shows_objective else [])]
+    header = ["contexts", *(["objective"] if shows_objective else []), *(["train posts"] if shows_size else [])]
     rows: list[list[str]] = []
     for run in series.runs:
         scores = [f"{100 * run.f1[split][view]:.2f}" for split, view in SERIES_COLUMNS.values()]

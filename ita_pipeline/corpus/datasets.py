@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 
 from pydantic import Field
 
@@ -97,6 +98,19 @@ class Dataset:
     def posts(self) -> tuple[Post, ...]:
         """The posts of all splits, in order."""
         return tuple(post for posts in self.splits.values() for post in posts)
+
+    def with_train_posts(self, count: int) -> Dataset:
+        """The dataset with that many of its train posts, drawn by chance; a smaller draw is part of a larger one.
+
+        Raises:
+            UsageError: there are fewer train posts.
+        """
+        posts = self.splits.get("train", ())
+        if count > len(posts):
+            what = f"dataset {self.name} has {len(posts)} train posts, not {count}"
+            raise UsageError(what, f"--train-sizes {len(posts)}, or all")
+        drawn = sorted(Random("train posts").sample(range(len(posts)), len(posts))[:count])
+        return replace(self, splits={**self.splits, "train": tuple(posts[index] for index in drawn)})
 
     def require_labels(self, split: str, hint: str) -> Sequence[Post]:
         """Return the posts of a split, none of which may be unlabeled.

@@ -108,16 +108,18 @@ class SeriesRun(Frozen):
     run: str
     new: bool
     objective: Objective = "aligned"
+    train_size: int | None = None
     f1: Mapping[str, Mapping[str, float]]
 
 
 class SeriesRow(Frozen):
-    """The means over all seeds of the same contexts and objective."""
+    """The means over all seeds of the same contexts, objective and number of train posts (None for all)."""
 
     contexts: str
     seeds: tuple[int, ...]
     f1: Mapping[str, Mapping[str, Mean]]
     objective: Objective = "aligned"
+    train_size: int | None = None
 
 
 class RunSeries(Frozen):
@@ -137,12 +139,14 @@ class Variations:
     """What the runs of a series differ in: each combination is a run, and what is empty is as in its options.
 
     Each view is `text`, `all`, a context, or contexts joined by plus signs. The objective `aligned` is that of the
-    experiment, `both` leaves the alignment term out, and `none` trains on I+T alone.
+    experiment, `both` leaves the alignment term out, and `none` trains on I+T alone. `train_sizes` are numbers of
+    train posts; None means all.
     """
 
     seeds: Sequence[int] = ()
     views: Sequence[str] = ()
     objectives: Sequence[str] = ()
+    train_sizes: Sequence[int | None] = ()
 
 
 def plan_series(training: TrainOptions, variations: Variations) -> list[TrainOptions]:
@@ -154,9 +158,10 @@ def plan_series(training: TrainOptions, variations: Variations) -> list[TrainOpt
     views = dict.fromkeys(map(_parse_contexts, variations.views)) if variations.views else [training.contexts]
     objectives = dict.fromkeys(map(_parse_objective, variations.objectives or (training.objective,)))
     return [
-        replace(training, contexts=contexts, objective=objective, seed=seed)
+        replace(training, contexts=contexts, objective=objective, train_size=size, seed=seed)
         for contexts in views
         for objective in objectives
+        for size in dict.fromkeys(variations.train_sizes or (training.train_size,))
         for seed in dict.fromkeys(variations.seeds or (training.seed,))
     ]
 
@@ -206,14 +211,16 @@ def _without_optional(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def describe_run(training: TrainOptions) -> str:
-    """Return the contexts, the objective and the seed that identify a run in its series."""
+    """Return what identifies a run in its series."""
     objective = "" if training.objective == "aligned" else f", objective {training.objective}"
     seed = "" if training.seed is None else f", seed {training.seed}"
-    return f"{format_contexts(training.contexts)}{objective}{seed}"
+    size = "" if training.train_size is None else f", {training.train_size} train posts"
+    return f"{format_contexts(training.contexts)}{objective}{size}{seed}"
 
 
-def series_run(contexts: str, run: Run, new: bool, objective: Objective = "aligned") -> SeriesRun:
-    """Summarize a finished run; `contexts` names what was appended."""
+def series_run(contexts: str, run: Run, new: bool, training: TrainOptions | None = None) -> SeriesRun:
+    """Summarize a finished run; `contexts` names what was appended, and `training` are its options if known."""
+    training = training or TrainOptions()
     record = run.record()
     return SeriesRun(
         dataset=record.dataset,
@@ -221,7 +228,8 @@ def series_run(contexts: str, run: Run, new: bool, objective: Objective = "align
         seed=record.training.seed,
         run=str(run.folder),
         new=new,
-        objective=objective,
+        objective=training.objective,
+        train_size=training.train_size,
         f1={
             split: {TEXT: scores.text.micro.f1, TEXT_AND_IMAGE: scores.text_and_image.micro.f1}
             for split, scores in run.scores().splits.items()
@@ -232,15 +240,19 @@ def series_run(contexts: str, run: Run, new: bool, objective: Objective = "align
 def summarize(runs: Sequence[SeriesRun]) -> RunSeries:
     """Add the means to the runs; at least one run is required."""
     rows: list[SeriesRow] = []
-    for contexts, objective in dict.fromkeys((run.contexts, run.objective) for run in runs):
-        same = [run for run in runs if (run.contexts, run.objective) == (contexts, objective)]
+    for contexts, objective, size in dict.fromkeys(map(_row_of, runs)):
+        same = [run for run in runs if _row_of(run) == (contexts, objective, size)]
         f1 = {
             split: {view: _mean([run.f1[split][view] for run in same]) for view in views}
             for split, views in same[0].f1.items()
         }
         seeds = tuple(run.seed for run in same)
-        rows.append(SeriesRow(contexts=contexts, seeds=seeds, f1=f1, objective=objective))
+        rows.append(SeriesRow(contexts=contexts, seeds=seeds, f1=f1, objective=objective, train_size=size))
     return RunSeries(dataset=runs[0].dataset, runs=tuple(runs), rows=tuple(rows))
+
+
+def _row_of(run: SeriesRun) -> tuple[str, Objective, int | None]:
+    return run.contexts, run.objective, run.train_size
 
 
 def _mean(values: Sequence[float]) -> Mean:

@@ -50,9 +50,10 @@ class TrainOptions:
 
     `captions` is a file of captions made elsewhere, "auto" for the one that the dataset's card names, or "none".
     `contexts` are the contexts to append, by default all of the preset. `objective` is "aligned" as in the
-    experiment, "both" for both likelihoods without alignment, or "none" for I+T alone. `checkpoint_every` makes a
-    checkpoint after every so many updates, in addition to those at the end of each epoch. `report_to` names loggers
-    of `transformers`, such as tensorboard.
+    experiment, "both" for both likelihoods without alignment, or "none" for I+T alone. `train_size` trains on
+    that many of the train posts, see `Dataset.with_train_posts`. `checkpoint_every` makes a checkpoint after every
+    so many updates, in addition to those at the end of each epoch. `report_to` names loggers of `transformers`,
+    such as tensorboard.
     """
 
     data: Path | None = None
@@ -61,6 +62,7 @@ class TrainOptions:
     encoder: str | None = None
     experiment: str | None = None
     objective: Objective = "aligned"
+    train_size: int | None = None
     seed: int | None = None
     command: str = ""
     checkpoint_every: int = 0
@@ -158,6 +160,8 @@ def plan_training(
         UserError: the dataset, one of its files or a setting is missing or wrong.
         StageError: a model or tool is missing.
     """
+    if training.train_size is not None:
+        dataset = dataset.with_train_posts(training.train_size)
     refuse_untrainable(dataset)
     settings = training_settings(dataset.card, preset, options.changes.get("training", {}), training)
     encoder = find_encoder(training.encoder or preset.encoder)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ita_pipeline.cli.train import parse_seeds, series_table
+from ita_pipeline.cli.train import parse_seeds, parse_train_sizes, series_table
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.ner.metrics.scores import score
@@ -249,6 +249,17 @@ def test_the_series_table_names_objectives_if_there_are_several():
     assert lines[0].split()[:3] == ["contexts", "objective", "seed"]
     assert lines[-2].split()[:3] == ["all", "none", "2"]
     assert lines[-1].split()[:3] == ["all", "both", "2"]
+
+
+@pytest.mark.parametrize(("text", "sizes"), [("", ()), ("250, 500,all", (250, 500, None))])
+def test_a_list_of_train_sizes_is_parsed(text: str, sizes: tuple[int | None, ...]):
+    assert parse_train_sizes(text) == sizes
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "many", "1.5"])
+def test_a_train_size_that_is_no_number_is_refused(text: str):
+    with pytest.raises(UsageError, match="not a list of numbers"):
+        parse_train_sizes(text)
 
 
 def test_objectives_without_alignment_are_refused():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ita_pipeline.core.config import config_files, parse_config, read_yaml
-from ita_pipeline.core.errors import MissingError
+from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.corpus.datasets import DatasetCard, load_dataset
 from tests.support.fakes import draw
 
@@ -113,6 +113,17 @@ def test_the_example_has_posts_each_with_its_picture():
     assert all(post.picture is not None for post in dataset.posts)
     assert len({post.picture for post in dataset.posts}) == 240
     assert dataset.notes == ()
+
+
+def test_a_smaller_number_of_train_posts_is_part_of_a_larger_one():
+    dataset = load_dataset("example", None, Path("data"))
+    small, large = (dataset.with_train_posts(count) for count in (10, 100))
+    assert len(small.splits["train"]) == 10
+    assert set(small.splits["train"]) < set(large.splits["train"]) < set(dataset.splits["train"])
+    assert small.splits["test"] == dataset.splits["test"]
+    assert dataset.with_train_posts(136) == dataset
+    with pytest.raises(UsageError, match="has 136 train posts, not 137"):
+        dataset.with_train_posts(137)
 
 
 def test_a_folder_of_conll_files_is_a_dataset():

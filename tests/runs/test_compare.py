@@ -70,6 +70,11 @@ def test_each_objective_is_trained_with_each_seed():
     assert caught.value.hint == "did you mean aligned?"
 
 
+def test_each_number_of_train_posts_is_trained_with_each_seed():
+    planned = plan_series(TrainOptions(), Variations([1, 2], train_sizes=[250, None]))
+    assert [(one.train_size, one.seed) for one in planned] == [(250, 1), (250, 2), (None, 1), (None, 2)]
+
+
 def test_the_hint_for_a_misspelled_view_is_the_nearest_one():
     with pytest.raises(UsageError, match="no view captoin") as caught:
         plan_series(TrainOptions(), Variations(views=["text", "ocr+captoin"]))

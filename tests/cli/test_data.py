@@ -40,9 +40,9 @@ def test_stats_counts_by_split():
     answer = ita_here("data", "stats", "example")
     rows = {line[:28].strip(): line[28:].split() for line in answer.out.splitlines()}
     assert rows["posts"] == ["136", "40", "64"]
-    assert rows["mentions LOC"] == ["12", "5", "3"]
+    assert rows["mentions LOC"] == ["42", "12", "20"]
     found = json.loads(ita_here("data", "stats", "example", "--json").out)
-    assert (found["schema"], found["splits"]["test"]["mentions"]) == ("ita.data-stats/1", 12)
+    assert (found["schema"], found["splits"]["test"]["mentions"]) == ("ita.data-stats/1", 68)
 
 
 def test_a_clean_dataset_has_exit_code_0():

@@ -13,7 +13,7 @@ from tests.support.sessions import fits, said_by, steps
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "quick-start.md").read_text("utf-8")
-# The same commands with less to do: one epoch of thirty, and objects without attributes.
+# The same commands with less to do: one epoch of eight, and objects without attributes.
 SHORTER = {"ITA_TRAINING__EPOCHS": "1", "ITA_OBJECTS__ATTRIBUTES": "none"}
 
 

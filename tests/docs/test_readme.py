@@ -11,7 +11,7 @@ import pytest
 from tests.support.sessions import fits, said_by, steps
 
 ROOT = Path(__file__).parents[2]
-# The same commands with less to do: two epochs of thirty, and objects without attributes.
+# The same commands with less to do: two epochs of eight, and objects without attributes.
 SHORTER = {"ITA_TRAINING__EPOCHS": "2", "ITA_OBJECTS__ATTRIBUTES": "none"}
 # What `make` and its setup look at; the tests are not run within a test.
 NEEDED = ("Makefile", "configs", "constraints.txt", "examples", "pyproject.toml", "scripts")

@@ -36,6 +36,7 @@ from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.extraction.contexts import make_contexts
 from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
 from ita_pipeline.ner.encoders import MINILM, find_encoder, load_encoder
+from ita_pipeline.ner.subtokens import SubTokenizer
 from ita_pipeline.ner.tagger import new_tagger
 from ita_pipeline.ner.tags import TagScheme
 from ita_pipeline.ner.training.checkpoints import Workdir
@@ -64,7 +65,7 @@ class Material:
         return replace(self, config=self.config.model_copy(update={"precision": precision}))
 
     def laid_out(self, posts: Texts) -> list[EncodedPost]:
-        return encode_posts(posts, ViewEncoder(self.tokenizer, LONGEST, word_shapes=True))
+        return encode_posts(posts, ViewEncoder(SubTokenizer.of(self.tokenizer), LONGEST, word_shapes=True))
 
 
 def material(data: Path, count: int, knowledge: Path | None = None) -> Material:

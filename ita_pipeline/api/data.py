@@ -25,6 +25,7 @@ from ita_pipeline.extraction.contexts import PostContexts, read_contexts, read_i
 from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.presets import Preset, resolve_preset
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder, max_row_length
+from ita_pipeline.ner.subtokens import SubTokenizer
 from ita_pipeline.ner.views import ViewEncoder
 from ita_pipeline.runs.plan import TrainOptions, plan_dataset_contexts, training_settings
 from ita_pipeline.sources.decode import find_image_problem, measure_upright
@@ -183,7 +184,7 @@ def _length_measure(
     changes = options.changes.get("training", {})
     settings = training_settings(dataset.card, choice.preset, changes, training)
     tokenizer, max_length = _load_tokenizer(find_encoder(training.encoder or choice.preset.encoder))
-    encoder = ViewEncoder(tokenizer, min(settings.max_length, max_length))
+    encoder = ViewEncoder(SubTokenizer.of(tokenizer), min(settings.max_length, max_length))
     notes.append(choice.why)
     contexts = _cached_contexts(dataset, choice.preset, options, training, notes)
 

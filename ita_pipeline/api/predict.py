@@ -25,6 +25,7 @@ from ita_pipeline.engines.factory import open_engine
 from ita_pipeline.engines.ray.cluster import RayPool, connect, divide_cluster, require_ray
 from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.session import CacheSession
+from ita_pipeline.ner.config import RuntimeName
 from ita_pipeline.runs.bulk_predict import (
     POSTS_PER_PART,
     PartWriter,
@@ -207,7 +208,9 @@ def open_part_writer(
 def _load_predictor(run: Run, store: Store, options: Options, min_confidence: float = 0.0) -> Predictor:
     limits, consent, changes, own = options.limits, options.consent, options.changes, options.own_changes
     with activity("loading the model"):
-        return Predictor(run, store, limits, min_confidence, options.confirm, consent, changes, own)
+        return Predictor(
+            run, store, limits, min_confidence, options.confirm, consent, changes, own, options.runtime
+        )
 
 
 def load(  # noqa: PLR0913
@@ -218,6 +221,7 @@ def load(  # noqa: PLR0913
     confirm: Callable[[str], bool] | None = None,
     consent: bool = False,
     changes: Mapping[str, Mapping[str, Any]] | None = None,
+    runtime: RuntimeName = "auto",
 ) -> Predictor:
     """Load a trained tagger.
 
@@ -231,7 +235,7 @@ def load(  # noqa: PLR0913
     """
     folders = Workspace(workspace)
     trained = find_run(run, folders.runs)
-    return Predictor(trained, folders.store, limits, min_confidence, confirm, consent, changes)
+    return Predictor(trained, folders.store, limits, min_confidence, confirm, consent, changes, runtime=runtime)
 
 
 def is_table(path: Path, text_column: str | None = None) -> bool:

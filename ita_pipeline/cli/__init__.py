@@ -26,7 +26,7 @@ from ita_pipeline.cli.doctor import doctor
 from ita_pipeline.cli.exchange import app as data
 from ita_pipeline.cli.export_model import export_model
 from ita_pipeline.cli.extract import extract
-from ita_pipeline.cli.options import complete_retry_failed
+from ita_pipeline.cli.options import complete_values
 from ita_pipeline.cli.predict import evaluate, predict
 from ita_pipeline.cli.report import compare, report
 from ita_pipeline.cli.runs import app as runs
@@ -84,7 +84,7 @@ def main() -> None:
     """Run a command, and exit with an error message and exit code if it fails."""
     # Idle OpenMP threads spin and use whole cores; torch reads the setting when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    arguments = messages.take_global_options(complete_retry_failed(sys.argv[1:]))
+    arguments = messages.take_global_options(complete_values(sys.argv[1:]))
     if _needs_help(arguments):
         app(args=[*arguments, "--help"], prog_name="ita", standalone_mode=False)
         sys.exit(ExitCode.USAGE)

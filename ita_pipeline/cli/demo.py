@@ -22,6 +22,7 @@ def demo(
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="N", help="Port to listen on; 0 picks a free one")
     ] = 8765,
+    runtime: opts.Runtime = "auto",
     show: opts.OpenPage = False,
     yes: opts.Yes = False,
     workspace: opts.WorkspaceFolder = Path(),
@@ -32,7 +33,7 @@ def demo(
 
     curl -F text="Lunch in Marlow" -F image=@sign.jpg http://127.0.0.1:8765/predict
     """
-    options = opts.build_options(workspace=workspace, consent=yes)
+    options = opts.build_options(workspace=workspace, consent=yes, runtime=runtime)
 
     def ready(address: str, local: bool, notes: tuple[str, ...]) -> None:
         if not local:

@@ -27,6 +27,10 @@ def export_model(
     ] = None,
     public: Annotated[bool, typer.Option("--public", help="Let everyone see the repository")] = False,
     dry_run: opts.DryRun = False,
+    onnx: Annotated[
+        opts.GraphChoice | None,
+        typer.Option("--onnx", metavar="[KIND]", help="Make the ONNX graph anew; int8: also one in integers"),
+    ] = None,
     workspace: opts.WorkspaceFolder = Path(),
 ) -> None:
     """Export the model of a run with its card, scores and checksums, and upload it to the hub if asked to.
@@ -34,6 +38,8 @@ def export_model(
     ita export-model example --to ashby-ner/
 
     ita predict ashby-ner/ --text "Big night for Ashby"
+
+    ita export-model example --to ashby-ner-int8/ --onnx int8
 
     ita export-model example --push ada/ashby-ner --dry-run
     """
@@ -46,7 +52,7 @@ def export_model(
         refuse_existing(to)
     with tempfile.TemporaryDirectory(prefix="ita-") as temporary:
         folder = to if to is not None and not dry_run else Path(temporary) / "model"
-        exported = ita.model_export.export_model(run, folder, workspace)
+        exported = ita.model_export.export_model(run, folder, workspace, onnx or "")
         files = sorted(exported.folder.iterdir())
         if push is None and not dry_run:
             print("\n".join(map(clean_path, files)))

@@ -17,8 +17,9 @@ from ita_pipeline import api
 from ita_pipeline.cli.console import confirm
 from ita_pipeline.core.errors import UsageError
 
-# The values of `--retry-failed`.
+# The values of `--retry-failed` and `--onnx`, the first of which is meant by the option alone.
 FailureChoice = Literal["any", "permanent", "transient", "resource"]
+GraphChoice = Literal["fp32", "int8"]
 
 
 def complete_names(kind: str, *more: str) -> Callable[[str], list[str]]:
@@ -80,6 +81,15 @@ NewFolder = Annotated[Path, typer.Option("--to", metavar="PATH", help="File or f
 OpenPage = Annotated[bool, typer.Option("--open", help="Open the page in the browser")]
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and why, without doing it")]
+
+Runtime = Annotated[
+    Literal["auto", "onnx", "onnx-int8", "torch"],
+    typer.Option(
+        envvar="ITA_RUNTIME",
+        metavar="NAME",
+        help="What computes the tagger: onnx, onnx-int8, torch, or auto",
+    ),
+]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
@@ -291,11 +301,12 @@ def build_training(data: Path | None, settings: TrainingSettings | None = None, 
     return ita.TrainOptions(data, **values)
 
 
-def complete_retry_failed(arguments: Sequence[str]) -> list[str]:
-    """Add `any` to each `--retry-failed` without a value, since Typer requires one."""
+def complete_values(arguments: Sequence[str]) -> list[str]:
+    """Add the first value to each `--retry-failed` and `--onnx` without a value, since Typer requires one."""
+    optional = {"--retry-failed": get_args(FailureChoice), "--onnx": get_args(GraphChoice)}
     completed: list[str] = []
     for argument, after in zip_longest(arguments, arguments[1:]):
         completed.append(argument)
-        if argument == "--retry-failed" and after not in get_args(FailureChoice):
-            completed.append("any")
+        if argument in optional and after not in optional[argument]:
+            completed.append(optional[argument][0])
     return completed

@@ -59,6 +59,7 @@ def predict(
     explain: Annotated[
         bool, typer.Option("--explain", help="Also tag each post without each part of its contexts")
     ] = False,
+    runtime: opts.Runtime = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per post")] = False,
     *,
     location: opts.CacheLocation,
@@ -91,7 +92,7 @@ def predict(
         refuse_existing(to)
     if explain and (to is not None or parts is not None):
         raise UsageError("--explain prints, and does not write to a folder", "leave out --to and --parts")
-    options = opts.build_options(location, sending, ray=cluster.ray_pool())
+    options = opts.build_options(location, sending, ray=cluster.ray_pool(), runtime=runtime)
     if parts is None and options.ray is not None:
         raise UsageError("--engine ray requires --parts", "ita predict RUN … --engine ray --parts FOLDER")
     columns = (text_column, image_column)
@@ -235,6 +236,7 @@ def evaluate(
     ] = None,
     data: opts.DatasetFolder = None,
     captions: opts.Captions = "auto",
+    runtime: opts.Runtime = "auto",
     *,
     location: opts.CacheLocation,
     sending: opts.Sending,
@@ -246,7 +248,7 @@ def evaluate(
 
     ita evaluate runs/mine/0123456789abcdef corrected-posts/ --split dev --split test
     """
-    options = opts.build_options(location, sending)
+    options = opts.build_options(location, sending, runtime=runtime)
     with resumable() as display:
         evaluation = ita.evaluate(run, dataset, tuple(split or ("test",)), options, display, data, captions)
     print_outcome(evaluation.extraction)

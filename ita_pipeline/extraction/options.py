@@ -17,6 +17,7 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.trust import place_of, read_trust
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.ray.cluster import RayPool
+from ita_pipeline.ner.config import RuntimeName
 from stages.base import FailureKind, Stage, Subject
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,8 @@ class Options:
 
     With `ray`, `extract` and `predict` run in actors of a Ray cluster. `shared` is the address of a cache that
     machines share, such as `s3://bucket/ita-cache`: records are read from it, and new records are uploaded to it.
-    With a `shard`, only its pictures and posts are processed.
+    With a `shard`, only its pictures and posts are processed. `runtime` computes taggers: `onnx`, `onnx-int8`,
+    `torch`, or `auto` for ONNX Runtime where a run has a graph and torch where it has none.
     """
 
     preset: str = AUTO
@@ -98,6 +100,7 @@ class Options:
     shared: str = ""
     shard: Shard | None = None
     confirm: Callable[[str], bool] | None = None
+    runtime: RuntimeName = "auto"
 
     @property
     def changes(self) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from stages.base import Frozen
 
+RuntimeName = Literal["auto", "onnx", "onnx-int8", "torch"]
+"""What computes a tagger; see `ita_pipeline.ner.runtimes`."""
+
 Positive = Annotated[float, Field(gt=0)]
 
 Count = Annotated[int, Field(ge=1)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ita_pipeline.ner.subtokens import SubTokenizer
 from stages.base import StageError
 from stages.models.identity import identify
 from stages.models.libraries import find_package_folder
@@ -47,7 +48,7 @@ def find_minilm(package: str = PACKAGE) -> Path:
 
 
 def load_encoder(encoder: EncoderRef) -> tuple[Any, Any]:
-    """Load a model, in fp32 and training mode, and its fast tokenizer.
+    """Load a model, in fp32 and training mode, and its fast tokenizer, with which `SubTokenizer` works.
 
     Raises:
         StageError: files are incomplete or not safetensors, or the tokenizer is not fast.
@@ -57,21 +58,12 @@ def load_encoder(encoder: EncoderRef) -> tuple[Any, Any]:
     # Checkpoints of language models come without the pooler, which the tagger does not use.
     model = load_weights(AutoModel, encoder.source, encoder.identity, "cpu", optional_prefix="pooler.")
     tokenizer = load_pretrained(AutoTokenizer, encoder.source, encoder.identity, add_prefix_space=True)
-    needed = (tokenizer.pad_token_id, start_token_id(tokenizer), separator_token_id(tokenizer))
-    if not tokenizer.is_fast or None in needed:
+    try:
+        SubTokenizer.of(tokenizer)
+    except ValueError as error:
         what = "a fast tokenizer with padding, a first and a separating token"
-        raise StageError(f"the encoder {encoder.name} lacks {what}", "choose another with --encoder")
+        raise StageError(f"the encoder {encoder.name} lacks {what}", "choose another with --encoder") from error
     return model.train(), tokenizer
-
-
-def start_token_id(tokenizer: Any) -> Any:
-    """The id of [CLS] or <s>, or None."""
-    return tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.bos_token_id
-
-
-def separator_token_id(tokenizer: Any) -> Any:
-    """The id of [SEP] or </s>, or None."""
-    return tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id
 
 
 def max_row_length(model: Any, tokenizer: Any) -> int:

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
+
+import numpy as np
 
 from ita_pipeline.corpus.posts import Span
 from ita_pipeline.ner.crf_inference import Lattice
 from ita_pipeline.ner.tags import TagScheme
 from ita_pipeline.ner.views import EncodedPost, View, collate, word_mask
 
-if TYPE_CHECKING:
-    from ita_pipeline.ner.tagger import Tagger
-
 BATCH_SIZE = 64
+
+
+class Runtime(Protocol):
+    """What computes a trained tagger; `ner.runtimes` has one for ONNX Runtime and one for torch."""
+
+    @property
+    def scheme(self) -> TagScheme:
+        """The tag scheme."""
+        ...
+
+    @property
+    def moves(self) -> np.ndarray:
+        """The CRF's scores of moves between tags, (K + 1, K + 1), as `Lattice` takes them."""
+        ...
+
+    def emissions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Scores of every tag for every word, (B, L, K), from a batch of `collate`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +60,7 @@ class TaggedView:
         return math.exp(self.lattice.log_probability(self.sentence, span.start, tags))
 
 
-def tag_views(tagger: Tagger, views: Sequence[View], pad: int) -> list[list[ScoredSpan]]:
+def tag_views(tagger: Runtime, views: Sequence[View], pad: int) -> list[list[ScoredSpan]]:
     """Mentions of each view, in order. Views of similar length share a batch."""
     mentions: list[list[ScoredSpan]] = [[] for _ in views]
     for index, tagged in _tag_all(tagger, views, pad):
@@ -51,14 +68,14 @@ def tag_views(tagger: Tagger, views: Sequence[View], pad: int) -> list[list[Scor
     return mentions
 
 
-def decode_views(tagger: Tagger, views: Sequence[View], pad: int) -> list[TaggedView]:
+def decode_views(tagger: Runtime, views: Sequence[View], pad: int) -> list[TaggedView]:
     """Do what `tag_views` does for a moderate number of views, and keep the probabilities of all other mentions."""
-    empty = TaggedView([], None, 0, tagger.config.scheme)
+    empty = TaggedView([], None, 0, tagger.scheme)
     tagged = dict(_tag_all(tagger, views, pad))
     return [tagged.get(index, empty) for index in range(len(views))]
 
 
-def _tag_all(tagger: Tagger, views: Sequence[View], pad: int) -> Iterator[tuple[int, TaggedView]]:
+def _tag_all(tagger: Runtime, views: Sequence[View], pad: int) -> Iterator[tuple[int, TaggedView]]:
     """Tag the views that have words, batch by batch; yield the index of each view."""
     order = sorted(range(len(views)), key=lambda index: views[index].length)
     for start in range(0, len(order), BATCH_SIZE):
@@ -66,17 +83,12 @@ def _tag_all(tagger: Tagger, views: Sequence[View], pad: int) -> Iterator[tuple[
         yield from zip(indices, _tag_batch(tagger, [views[index] for index in indices], pad), strict=True)
 
 
-def _tag_batch(tagger: Tagger, views: Sequence[View], pad: int) -> Iterator[TaggedView]:
-    import torch
-
+def _tag_batch(tagger: Runtime, views: Sequence[View], pad: int) -> Iterator[TaggedView]:
     if not views:
         return
-    tagger.eval()
-    device = tagger.linear.weight.device
-    with torch.inference_mode():
-        batch = {name: tensor.to(device) for name, tensor in collate(views, pad).items()}
-        lattice = tagger.crf.lattice(tagger.emissions(**batch), word_mask([len(view.positions) for view in views]))
-    scheme = tagger.config.scheme
+    emissions = tagger.emissions(collate(views, pad)).astype(np.float64)
+    lattice = Lattice(emissions, word_mask([len(view.positions) for view in views]), tagger.moves)
+    scheme = tagger.scheme
     for sentence, tags in enumerate(lattice.best_paths()):
         mentions = []
         for span in scheme.decode(tags):
@@ -93,7 +105,7 @@ class ViewPredictions:
     context: list[list[ScoredSpan]]
 
 
-def predict_views(tagger: Tagger, posts: Sequence[EncodedPost], pad: int) -> ViewPredictions:
+def predict_views(tagger: Runtime, posts: Sequence[EncodedPost], pad: int) -> ViewPredictions:
     """Mentions of all posts in both views."""
     text = tag_views(tagger, [post.text for post in posts], pad)
     views = {index: post.context for index, post in enumerate(posts) if post.context is not None}

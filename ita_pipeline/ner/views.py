@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ita_pipeline.corpus.contexts import ReservedContext
 from ita_pipeline.corpus.posts import Post, PostWithContexts
-from ita_pipeline.ner.encoders import separator_token_id, start_token_id
+from ita_pipeline.ner.subtokens import SubTokenizer
 from ita_pipeline.ner.word_shapes import WordShape, classify_word
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 VANISHED = (-1, -1)
 
@@ -67,18 +65,16 @@ class ViewEncoder:
     `max_length` counts the sub-tokens of a row, special ones included. With `word_shapes`, views have shapes.
     """
 
-    def __init__(self, tokenizer: Any, max_length: int, word_shapes: bool = False) -> None:
+    def __init__(self, tokenizer: SubTokenizer, max_length: int, word_shapes: bool = False) -> None:
         self.tokenizer, self.word_shapes = tokenizer, word_shapes
         self.max_length, self.capacity = max_length, max_length - 2
-        self.start = start_token_id(tokenizer)
         # The reference code puts </s> or [SEP] before each context (KB-NER, flair/embeddings.py).
-        self.separator = separator_token_id(tokenizer)
+        self.start, self.separator, self.pad = tokenizer.start, tokenizer.separator, tokenizer.pad
 
     def encode(self, words: Sequence[str], contexts: Sequence[str] = ()) -> View:
         """Encode a tweet's words with these contexts. Without contexts the view is T."""
-        encoded = self.tokenizer(list(words), is_split_into_words=True, add_special_tokens=False, verbose=False)
-        ids: list[int] = encoded["input_ids"]
-        owners: list[int] = encoded.word_ids()
+        encoded = self.tokenizer.encode_words(words)
+        ids, owners = encoded.ids, encoded.word_ids
         shapes = [classify_word(words[owner]) for owner in owners] if self.word_shapes else []
         first = {owner: position for position, owner in reversed(list(enumerate(owners)))}
         starts = [first.get(word) for word in range(len(words))]
@@ -112,11 +108,11 @@ class ViewEncoder:
 
     def encode_context(self, text: str) -> tuple[list[int], list[WordShape]]:
         """Sub-token ids of a context, and with `word_shapes` the shapes of their words."""
-        encoded = self.tokenizer(text, add_special_tokens=False, verbose=False)
+        encoded = self.tokenizer.encode_text(text)
         if not self.word_shapes:
-            return encoded["input_ids"], []
-        spans = [encoded.word_to_chars(owner) for owner in encoded.word_ids()]
-        return encoded["input_ids"], [classify_word(text[span.start : span.end]) for span in spans]
+            return encoded.ids, []
+        spans = [encoded.word_to_chars(owner) for owner in encoded.word_ids]
+        return encoded.ids, [classify_word(text[start:end]) for start, end in spans]
 
 
 def divide_into_windows(length: int, width: int) -> list[int]:
@@ -159,7 +155,7 @@ def allocate_subtokens(contexts: Sequence[str], lengths: Sequence[int], capacity
     return allocated
 
 
-def collate(views: Sequence[View], pad: int) -> dict[str, Tensor]:
+def collate(views: Sequence[View], pad: int) -> dict[str, np.ndarray]:
     """A batch: `input_ids` and `attention_mask` (R, S) of all rows; `positions` (B, L) into R·S, -1 for none.
 
     If the views have shapes, the batch has `shapes` (R, S).
@@ -182,15 +178,11 @@ def collate(views: Sequence[View], pad: int) -> dict[str, Tensor]:
     return batch
 
 
-def _pad_rows(rows: Sequence[Sequence[int]], width: int, value: int) -> Tensor:
-    """Rows of integers as one tensor (R, `width`)."""
-    import torch
-
-    return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows], dtype=torch.long)
+def _pad_rows(rows: Sequence[Sequence[int]], width: int, value: int) -> np.ndarray:
+    """Rows of integers as one array (R, `width`)."""
+    return np.array([[*row, *[value] * (width - len(row))] for row in rows], dtype=np.int64)
 
 
-def word_mask(lengths: Sequence[int]) -> Tensor:
+def word_mask(lengths: Sequence[int]) -> np.ndarray:
     """(B, L) booleans, true for the words of each sentence."""
-    import torch
-
-    return torch.arange(max([1, *lengths]))[None, :] < torch.tensor(lengths)[:, None]
+    return np.arange(max([1, *lengths]))[None, :] < np.array(lengths)[:, None]

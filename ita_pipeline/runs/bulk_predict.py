@@ -19,6 +19,7 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine
 from ita_pipeline.engines.ray.cluster import ActorResources
 from ita_pipeline.extraction.items import make_post_ref
+from ita_pipeline.ner.config import RuntimeName
 from ita_pipeline.runs.predictions import PartFolder, PredictedPosts, TaggingInput
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import Run
@@ -84,11 +85,13 @@ def write_part(predictor: Predictor, parts: PartFolder, inputs: Sequence[Tagging
 class PartActor:
     """The Ray actor: loads the run's model once. Errors are return values, for the driver to raise."""
 
-    def __init__(self, run: Path, store: Path, min_confidence: float, parts: PartFolder) -> None:
+    def __init__(
+        self, run: Path, store: Path, min_confidence: float, runtime: RuntimeName, parts: PartFolder
+    ) -> None:
         self.parts = parts
         self.error: Exception | None = None
         try:
-            self.predictor = Predictor(Run(run), Store(store), min_confidence=min_confidence)
+            self.predictor = Predictor(Run(run), Store(store), min_confidence=min_confidence, runtime=runtime)
         except Exception as error:
             self.error = error
 
@@ -163,7 +166,9 @@ class RayPartWriter(PartWriter):
             remote = ray.remote(num_cpus=share.cores, num_gpus=share.gpus, max_restarts=-1, max_task_retries=-1)
             actor: Any = remote(PartActor)
         run, store = self.predictor.run.folder.absolute(), self.predictor.store.root.absolute()
-        arguments = (run, store, self.predictor.min_confidence, self.parts)
+        # ONNX Runtime does not use the GPUs that the actors were given.
+        runtime = "torch" if share.gpus and self.predictor.runtime == "auto" else self.predictor.runtime
+        arguments = (run, store, self.predictor.min_confidence, runtime, self.parts)
         self._actors = [actor.remote(*arguments) for _ in range(share.actors)]
         self._pool = ActorPool(self._actors * PARTS_PER_ACTOR)
 

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
-from ita_pipeline.cache.store import Workspace
-from ita_pipeline.core.errors import MissingError
+from ita_pipeline.cache.store import Store, Workspace
+from ita_pipeline.core.errors import MissingError, UserError
 from ita_pipeline.core.files import MAX_TEXT_BYTES, new_folder, read_regular, refuse_existing
+from ita_pipeline.core.progress import NoProgress
+from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.extraction.presets import list_models
+from ita_pipeline.ner.config import RuntimeName
+from ita_pipeline.ner.runtimes import GRAPH_FILES, GraphRecord, TorchRuntime, load_tagger, read_graph
 from ita_pipeline.runs.lookup import find_run
+from ita_pipeline.runs.predictor import Predictor, evaluate_run
 from ita_pipeline.runs.push import push_model as push_model
 from ita_pipeline.runs.push import repository_address as repository_address
 from ita_pipeline.runs.run import Run, RunRecord, RunScores
+from stages.base import StageError
+
+logger = logging.getLogger(__name__)
 
 # Fields of a run's record that only describe the machine it was trained on.
 LOCAL_FIELDS = ("command", "source", "folder")
@@ -26,13 +36,17 @@ LOCAL_FIELDS = ("command", "source", "folder")
 PATH_FIELDS = ("_name_or_path", "name_or_path")
 
 
-def export_model(run: str | Path, to: Path, workspace: Path = Path()) -> Run:
+def export_model(
+    run: str | Path, to: Path, workspace: Path = Path(), onnx: Literal["", "fp32", "int8"] = ""
+) -> Run:
     """Copy a run's model, record, scores and model card into a new folder, which `ita.load` accepts.
 
-    The folder contains no post, no picture and no path of this machine.
+    The folder contains no post, no picture and no path of this machine. With `onnx`, its ONNX graph is made anew,
+    as for a run without one. With "int8", there is another one in integers, and the F1 of both on dev is logged.
 
     Raises:
         MissingError: the run does not exist or has no weights.
+        StageError: the weights cannot be loaded, a graph is damaged, or none can be made of this encoder.
         UsageError: `to` exists already.
     """
     source = find_run(run, Workspace(workspace).runs)
@@ -44,11 +58,49 @@ def export_model(run: str | Path, to: Path, workspace: Path = Path()) -> Run:
         for file in sorted(source.model.iterdir()):
             if file.is_file() and file.suffix in (".json", ".safetensors", ".txt", ".model"):
                 _copy_file(file, folder / file.name)
+        record = record.model_copy(update={"graphs": _export_graphs(source, record, folder, onnx)})
+        if onnx == "int8":
+            _compare_on_dev(source, folder, record.graphs, Workspace(workspace).store)
         (folder / "run.json").write_text(record.model_dump_json(indent=2) + "\n", "utf-8")
         (folder / "scores.json").write_text(scores.to_json(), "utf-8")
         (folder / "README.md").write_text(model_card(record, scores), "utf-8")
         (folder / "SHA256SUMS").write_text(_checksums(folder), "utf-8")
     return Run(to)
+
+
+def _export_graphs(source: Run, record: RunRecord, folder: Path, onnx: str) -> dict[RuntimeName, GraphRecord]:
+    """Copy the graphs of a run to a folder with its weights, or make them anew."""
+    if onnx:
+        from ita_pipeline.ner.graphs import write_graph, write_int8_graph
+
+        graphs: dict[RuntimeName, GraphRecord] = {
+            "onnx": write_graph(TorchRuntime.load(folder).tagger.cpu(), folder)
+        }
+        if onnx == "int8":
+            graphs["onnx-int8"] = write_int8_graph(folder)
+        return graphs
+    for name, graph in record.graphs.items():
+        (folder / GRAPH_FILES[name]).write_bytes(read_graph(source.model, name, graph))
+    return dict(record.graphs)
+
+
+def _compare_on_dev(run: Run, folder: Path, graphs: Mapping[RuntimeName, GraphRecord], store: Store) -> None:
+    """Log the F1 of the graphs in a folder on the run's dev posts, or why it cannot be measured."""
+    record = run.record()
+    if not record.source:
+        logger.info("the F1 on dev was not measured, since an exported run does not name its posts")
+        return
+    try:
+        dataset = load_dataset(record.source, Path(record.folder), Path(record.folder))
+        predictor, found = Predictor(run, store), []
+        for name in graphs:
+            predictor.tagger = load_tagger(folder, graphs, name).runtime
+            scores = evaluate_run(predictor, dataset, ("dev",), "auto", NoProgress()).scores.splits["dev"]
+            f1 = (scores.text.micro.f1, scores.text_and_image.micro.f1)
+            found.append(f"{name} T {100 * f1[0]:.2f}, I+T {100 * f1[1]:.2f}")
+        logger.info(f"dev F1: {'; '.join(found)}")
+    except (UserError, StageError) as error:
+        logger.info(f"the F1 on dev was not measured: {error}")
 
 
 def _copy_file(file: Path, to: Path) -> None:

@@ -34,16 +34,17 @@ from ita_pipeline.extraction.presets import (
     drop_personal,
     load_stage,
 )
+from ita_pipeline.ner.config import RuntimeName
 from ita_pipeline.ner.metrics.scores import score_views
 from ita_pipeline.ner.prediction import TaggedView, decode_views, predict_views, tag_views
-from ita_pipeline.ner.views import View, ViewEncoder, encode_posts
+from ita_pipeline.ner.runtimes import load_tagger
+from ita_pipeline.ner.views import View, encode_posts
 from ita_pipeline.runs.explanation import Explanation, ExplanationInput, explain_posts
 from ita_pipeline.runs.plan import caption_file
 from ita_pipeline.runs.predictions import Mention, Prediction, TaggingInput, add_predictions
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunScores, ViewScores
-from stages.base import EXECUTION, Stage, StageError
+from stages.base import EXECUTION, Stage
 from stages.batching import batched
-from stages.models.loading import load_pretrained, load_weights, pick_device
 
 CUT_NOTE = (
     "contexts of a post were cut: they have the room that the post leaves of {max_length} sub-tokens, at least half"
@@ -63,16 +64,18 @@ class Predictor:
         consent: bool = False,
         changes: Mapping[str, Mapping[str, Any]] | None = None,
         own: Mapping[str, Mapping[str, Any]] | None = None,
+        runtime: RuntimeName = "auto",
     ) -> None:
         """Load the model.
 
         Mentions less probable than `min_confidence` are left out. `changes` override the run's settings by stage,
         as far as they change no result; `own` are those that the user gave, by default all of them. With `consent`,
         posts and pictures may be sent to other machines; without it, `confirm` is called with a question and
-        returns whether the answer is yes.
+        returns whether the answer is yes. `runtime` computes the tagger, as in `load_tagger`.
 
         Raises:
-            StageError: the model's files are incomplete.
+            MissingError: the run has no graph for this runtime.
+            StageError: the model's files are incomplete, damaged, or do not belong together.
             UsageError: `min_confidence` is no probability.
         """
         if not 0 <= min_confidence <= 1:
@@ -80,22 +83,14 @@ class Predictor:
             raise UsageError(what, "--min-confidence 0.5")
         self.min_confidence = min_confidence
         self.run, self.store, self.record = run, store, run.record()
-        from transformers import AutoTokenizer
-
-        from ita_pipeline.ner.tagger import Tagger
-
-        try:
-            self.tagger = load_weights(Tagger, str(run.model), "", pick_device("auto"))
-            self.tokenizer = load_pretrained(AutoTokenizer, str(run.model), "")
-        except StageError as error:
-            raise StageError(str(error), "the run's folder is damaged or not ours: train it again") from error
-        config = self.tagger.config
-        self.encoder = ViewEncoder(self.tokenizer, config.max_length, config.word_shapes)
+        self.runtime: RuntimeName = runtime
+        loaded = load_tagger(run.model, self.record.graphs, runtime)
+        self.tagger, self.encoder = loaded.runtime, loaded.encoder
         self.limits = limits or Limits()
         self.confirm, self.consent, self.changes = confirm, consent, changes or {}
         self.own = self.changes if own is None else own
         self.executor = SubprocessExecutor(self.limits)
-        self.notes: list[str] = []
+        self.notes = [loaded.note] if loaded.note else []
         if self.record.tokenization != TOKENIZATION:
             self.notes.append("this run was trained with another version of the rule that divides text into words")
 
@@ -218,7 +213,7 @@ class Predictor:
 
     def tag(self, posts: Sequence[tuple[Post, tuple[str, ...]]]) -> list[tuple[Mention, ...]]:
         """Find the mentions in posts, each given with its contexts; a post without contexts is read in view T."""
-        scored = tag_views(self.tagger, self._encode(posts), self.tokenizer.pad_token_id)
+        scored = tag_views(self.tagger, self._encode(posts), self.encoder.pad)
         return [
             tuple(Mention.from_scored(post, span) for span in spans if span.score >= self.min_confidence)
             for (post, _), spans in zip(posts, scored, strict=True)
@@ -226,7 +221,7 @@ class Predictor:
 
     def decode(self, posts: Sequence[tuple[Post, tuple[str, ...]]]) -> list[TaggedView]:
         """Find the mentions as `tag` does, as words of any probability, and keep those of all other mentions."""
-        return decode_views(self.tagger, self._encode(posts), self.tokenizer.pad_token_id)
+        return decode_views(self.tagger, self._encode(posts), self.encoder.pad)
 
     def _encode(self, posts: Sequence[tuple[Post, tuple[str, ...]]]) -> list[View]:
         views = [self.encoder.encode(post.words, contexts) for post, contexts in posts]
@@ -316,5 +311,5 @@ def _labeled_posts(dataset: Dataset, split: str) -> Sequence[Post]:
 
 def _score_posts(predictor: Predictor, posts: Sequence[Post], contexts: PostContexts) -> ViewScores:
     examples = encode_posts([(post, contexts.render(post)) for post in posts], predictor.encoder)
-    text, both = score_views(examples, predict_views(predictor.tagger, examples, predictor.tokenizer.pad_token_id))
+    text, both = score_views(examples, predict_views(predictor.tagger, examples, predictor.encoder.pad))
     return ViewScores(text=text, text_and_image=both)

@@ -21,9 +21,10 @@ from ita_pipeline.core.files import MAX_TEXT_BYTES, read_regular, write_atomical
 from ita_pipeline.corpus.contexts import ContextConfig, ReservedContext
 from ita_pipeline.corpus.formats.conll import Layout, read_conll
 from ita_pipeline.corpus.posts import Post, PostWithContexts, Span
-from ita_pipeline.ner.config import TrainingConfig
+from ita_pipeline.ner.config import RuntimeName, TrainingConfig
 from ita_pipeline.ner.metrics.errors import Analysis
 from ita_pipeline.ner.metrics.scores import EpochScore, Scores
+from ita_pipeline.ner.runtimes import GraphRecord
 from stages.base import Frozen
 
 # Raised whenever the same inputs would train a different model.
@@ -41,7 +42,8 @@ class RunRecord(Frozen):
     `components` are the parts of the run's key. `captions` is the file of imported captions, if any. `source` and
     `folder` locate the dataset at training time; they do not influence the key. `processes` is the number of
     processes that trained together, each with its own dropout. `tokenization` is the version of the rule for the
-    words of raw text; the key contains the words themselves.
+    words of raw text; the key contains the words themselves. `graphs` are the ONNX graphs of the model, by the name
+    of the runtime that computes them.
     """
 
     key: str
@@ -67,6 +69,7 @@ class RunRecord(Frozen):
     best_epoch: int
     processes: int = 1
     tokenization: int = 0  # 0: the rule of NLTK, before versions were recorded
+    graphs: Mapping[RuntimeName, GraphRecord] = {}
 
 
 class BothViews(Frozen, Generic[Content]):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -24,10 +24,13 @@ from ita_pipeline.core.trust import without_personal
 from ita_pipeline.corpus.formats.conll import format_conll
 from ita_pipeline.corpus.posts import Post, select_taggable
 from ita_pipeline.corpus.tokenizer import TOKENIZATION
+from ita_pipeline.ner.config import RuntimeName
 from ita_pipeline.ner.encoders import load_encoder, max_row_length
 from ita_pipeline.ner.metrics.errors import analyze, surface_forms
 from ita_pipeline.ner.metrics.scores import EpochScore, best_epoch, score_views
 from ita_pipeline.ner.prediction import ScoredSpan, ViewPredictions, predict_views
+from ita_pipeline.ner.runtimes import GraphRecord, TorchRuntime
+from ita_pipeline.ner.subtokens import SubTokenizer
 from ita_pipeline.ner.training.checkpoints import Workdir, convert_save_errors
 from ita_pipeline.ner.training.distributed import World
 from ita_pipeline.ner.training.loggers import TENSORBOARD
@@ -46,7 +49,11 @@ from ita_pipeline.runs.run import (
     ViewScores,
     run_at,
 )
+from stages.base import StageError
 from stages.models.loading import load_weights
+
+if TYPE_CHECKING:
+    from ita_pipeline.ner.tagger import Tagger
 
 logger = logging.getLogger(__name__)
 
@@ -154,6 +161,7 @@ class TrainedTagger:
     """The results of a training in memory; the best weights are in the work folder."""
 
     tokenizer: Any
+    pad: int
     examples: Mapping[str, Sequence[EncodedPost]]
     history: Sequence[EpochScore]
     device: str
@@ -178,12 +186,11 @@ def _train_tagger(inputs: RunInputs, workdir: Workdir) -> TrainedTagger:
     max_length = min(training.max_length, max_row_length(encoder, tokenizer))
     word_shapes = is_uncased(tokenizer) if training.word_shapes is None else training.word_shapes
     tagger = new_tagger(encoder, inputs.types, training.word_dropout, max_length, training.objective, word_shapes)
-    layout = ViewEncoder(tokenizer, max_length, word_shapes)
+    layout = ViewEncoder(SubTokenizer.of(tokenizer), max_length, word_shapes)
     examples = {name: encode_posts(posts, layout) for name, posts in inputs.splits.items()}
     trimmed, vanished = _count_losses(examples, layout.max_length)
-    pad = tokenizer.pad_token_id
-    history = train(tagger, examples["train"], examples["dev"], training, pad, workdir)
-    return TrainedTagger(tokenizer, examples, history, str(tagger.device), trimmed, vanished)
+    history = train(tagger, examples["train"], examples["dev"], training, layout.pad, workdir)
+    return TrainedTagger(tokenizer, layout.pad, examples, history, str(tagger.device), trimmed, vanished)
 
 
 def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTagger) -> None:
@@ -201,7 +208,7 @@ def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTa
     scores: dict[str, ViewScores] = {}
     analyses: dict[str, ViewAnalysis] = {}
     for split in ("dev", "test"):
-        predictions = predict_views(tagger, examples[split], tokenizer.pad_token_id)
+        predictions = predict_views(TorchRuntime(tagger), examples[split], trained.pad)
         scores[split], analyses[split] = write_split(run, split, examples[split], predictions, known)
     record = RunRecord(
         key=inputs.key,
@@ -227,9 +234,22 @@ def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTa
         best_epoch=best,
         processes=World.connect().size,
         tokenization=TOKENIZATION,
+        graphs=_write_graphs(tagger, run),
     )
     run.write(record, trained.history, RunAnalysis(splits=analyses))
     run.finish(RunScores(splits=scores))
+
+
+def _write_graphs(tagger: Tagger, run: Run) -> dict[RuntimeName, GraphRecord]:
+    """Write the ONNX graph of a tagger beside its weights; if its encoder allows none, say so and do without."""
+    from ita_pipeline.ner.graphs import write_graph
+
+    try:
+        with activity("writing the ONNX graph"):
+            return {"onnx": write_graph(tagger.cpu(), run.model)}
+    except StageError as error:
+        logger.info(f"{error}; predictions will use torch")
+        return {}
 
 
 def write_split(

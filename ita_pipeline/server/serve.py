@@ -51,7 +51,7 @@ def demo(
         consent, changes, own = options.consent, options.changes, options.own_changes
         with activity("loading the models"):
             predictor = Predictor(
-                finished_run, workspace.store, limits, 0.0, options.confirm, consent, changes, own
+                finished_run, workspace.store, limits, 0.0, options.confirm, consent, changes, own, options.runtime
             )
         with closing(PredictionService(predictor)) as service:
             with activity("starting the stages"):

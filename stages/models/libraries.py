@@ -28,6 +28,8 @@ OPENCV_HINT = "Debian, Ubuntu: apt-get install libgl1 libglib2.0-0; Fedora: dnf 
 
 ONNXRUNTIME_HINT = "pip install --force-reinstall onnxruntime"
 
+WEIGHTS_FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
+
 REINSTALL = "pip install --force-reinstall --no-deps ita-pipeline"
 
 
@@ -94,21 +96,31 @@ def read_pinned(path: Path, sha256: str, hint: str = REINSTALL) -> bytes:
     return content
 
 
-def open_session(graph: bytes, weights: Mapping[str, bytes] | None = None) -> InferenceSession:
+def open_session(
+    graph: bytes, weights: Mapping[str, bytes] | None = None, threads: int = 1, weights_folder: Path | None = None
+) -> InferenceSession:
     """Return a session that runs `graph` on the CPU.
 
-    Several threads may use it at once; each call computes on the calling thread only (see `stages.models.threads`).
+    Several threads may use it at once. By default each call computes on the calling thread only (see
+    `stages.models.threads`).
 
     Args:
         graph: The content of an ONNX file.
         weights: The content of the files that hold the graph's external tensors, by the names used in the graph.
+        threads: The number of threads that compute a call.
+        weights_folder: The folder of these files, if they are not given.
 
     Raises:
         StageError: ONNX Runtime cannot be loaded.
     """
     runtime = import_library("onnxruntime", "ONNX Runtime", ONNXRUNTIME_HINT)
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3  # errors; what it warns of is how it optimizes the graph
+    # Threads that wait in a loop for the next layer take the time of other processes.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if weights_folder is not None:
+        options.add_session_config_entry(WEIGHTS_FOLDER_OPTION, str(weights_folder))
     if weights:
         lengths = [len(content) for content in weights.values()]
         options.add_external_initializers_from_files_in_memory([*weights], [*weights.values()], lengths)

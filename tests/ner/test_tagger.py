@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from ita_pipeline.ner.config import ObjectiveConfig
 from ita_pipeline.ner.prediction import tag_views
+from ita_pipeline.ner.runtimes import TorchRuntime, as_tensors
+from ita_pipeline.ner.subtokens import SubTokenizer
 from ita_pipeline.ner.tagger import Tagger, alignment_loss, new_tagger
 from ita_pipeline.ner.training.batching import Batcher
 from ita_pipeline.ner.views import EncodedPost, ViewEncoder, collate, encode_posts
@@ -83,14 +85,16 @@ def test_a_saved_tagger_is_loaded_with_the_same_weights_and_predictions(encoder_
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert again.config.scheme.types == TYPES
     views = [example.text for example in examples]
-    answers = [tag_views(model, views, tokenizer.pad_token_id) for model in (tagger, again)]
+    answers = [tag_views(TorchRuntime(model), views, tokenizer.pad_token_id) for model in (tagger, again)]
     assert answers[0] == answers[1]
 
 
 def test_word_shapes_change_nothing_at_first_and_are_learned(encoder_folder: Path, tmp_path: Path):
     encoder, tokenizer = load(encoder_folder)
     tagger = new_tagger(encoder, TYPES, 0.0, 64, ObjectiveConfig(), word_shapes=True).eval()
-    batch, loss = batch_and_loss(tagger, encode_posts(POSTS, ViewEncoder(tokenizer, 64, word_shapes=True)), 0)
+    batch, loss = batch_and_loss(
+        tagger, encode_posts(POSTS, ViewEncoder(SubTokenizer.of(tokenizer), 64, word_shapes=True)), 0
+    )
     without = {name: {**batch[name], "shapes": None} for name in ("text", "context")}
     assert loss.item() == pytest.approx(tagger(**{**batch, **without})["loss"].item(), rel=1e-6)
     loss.backward()
@@ -108,8 +112,8 @@ def test_capitals_reach_an_encoder_that_drops_them(encoder_folder: Path):
     tagger = new_tagger(encoder, TYPES, 0.0, 64, ObjectiveConfig(), word_shapes=True).eval()
     assert tagger.shapes is not None
     torch.nn.init.normal_(tagger.shapes.weight)
-    layout = ViewEncoder(tokenizer, 64, word_shapes=True)
-    lower, title = (tagger.emissions(**collate([layout.encode([word])], 0)) for word in ("ada", "Ada"))
+    layout = ViewEncoder(SubTokenizer.of(tokenizer), 64, word_shapes=True)
+    lower, title = (tagger.emissions(**as_tensors(collate([layout.encode([word])], 0))) for word in ("ada", "Ada"))
     assert not torch.allclose(lower, title)
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ita_pipeline.corpus.contexts import ReservedContext
+from ita_pipeline.ner.subtokens import SubTokenizer
 from ita_pipeline.ner.views import VANISHED, View, ViewEncoder, allocate_subtokens, collate, word_mask
 from ita_pipeline.ner.word_shapes import WordShape, classify_word
 from tests.support.tiny_encoder import build_bert, load
@@ -24,7 +25,7 @@ def text_of(tokenizer: Any, view: View) -> str:
 
 
 def test_contexts_follow_the_words_each_behind_a_separator(tokenizer: Any):
-    encoder = ViewEncoder(tokenizer, 64)
+    encoder = ViewEncoder(SubTokenizer.of(tokenizer), 64)
     text, both = encoder.encode(["ab", "c"]), encoder.encode(["ab", "c"], ["de", "f"])
     assert text_of(tokenizer, text) == "[CLS] a ##b c [SEP]"
     assert text_of(tokenizer, both) == "[CLS] a ##b c [SEP] d ##e [SEP] f [SEP]"
@@ -32,18 +33,18 @@ def test_contexts_follow_the_words_each_behind_a_separator(tokenizer: Any):
 
 
 def test_contexts_are_cut_and_counted_and_words_never_are(tokenizer: Any):
-    view = ViewEncoder(tokenizer, 10).encode(["abcd"], ["efghij", "kl"])
+    view = ViewEncoder(SubTokenizer.of(tokenizer), 10).encode(["abcd"], ["efghij", "kl"])
     assert text_of(tokenizer, view) == "[CLS] a ##b ##c ##d [SEP] e ##f ##g [SEP]"
     assert view.trimmed == 5
 
 
 def test_contexts_have_at_least_half_of_each_row(tokenizer: Any):
-    short = ViewEncoder(tokenizer, 6).encode(["abcd"], ["e"])
+    short = ViewEncoder(SubTokenizer.of(tokenizer), 6).encode(["abcd"], ["e"])
     assert (
         text_of(tokenizer, short)
         == "[CLS] a ##b [SEP] e [SEP] | [CLS] ##b ##c [SEP] e [SEP] | [CLS] ##c ##d [SEP] e [SEP]"
     )
-    long = ViewEncoder(tokenizer, 8).encode(["a", "b", "c", "d", "e", "f"], ["gh", "ijk"])
+    long = ViewEncoder(SubTokenizer.of(tokenizer), 8).encode(["a", "b", "c", "d", "e", "f"], ["gh", "ijk"])
     rows = ["a b c", "b c d", "c d e", "d e f"]
     assert text_of(tokenizer, long) == " | ".join(f"[CLS] {row} [SEP] g ##h [SEP]" for row in rows)
     assert long.trimmed == 3
@@ -51,7 +52,7 @@ def test_contexts_have_at_least_half_of_each_row(tokenizer: Any):
 
 
 def test_words_that_vanish_are_counted(tokenizer: Any):
-    view = ViewEncoder(tokenizer, 16).encode(["a", "\u200d", "b"])
+    view = ViewEncoder(SubTokenizer.of(tokenizer), 16).encode(["a", "\u200d", "b"])
     assert view.positions == ((0, 1), VANISHED, (0, 2))
     assert view.num_vanished == 1
 
@@ -59,7 +60,7 @@ def test_words_that_vanish_are_counted(tokenizer: Any):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=40), st.integers(6, 20))
 def test_every_word_of_a_long_post_is_read_at_its_first_piece(tokenizer: Any, words: list[str], length: int):
-    view = ViewEncoder(tokenizer, length).encode(words, ["context"])
+    view = ViewEncoder(SubTokenizer.of(tokenizer), length).encode(words, ["context"])
     assert all(len(row) <= length for row in view.rows)
     pieces = [tokenizer.convert_ids_to_tokens(row) for row in view.rows]
     assert [pieces[row][column] for row, column in view.positions] == [word[0] for word in words]
@@ -76,7 +77,7 @@ def test_every_word_of_a_long_post_is_read_at_its_first_piece(tokenizer: Any, wo
 def test_each_window_has_the_contexts_and_each_word_the_most_surroundings(
     tokenizer: Any, words: list[str], contexts: list[str], length: int
 ):
-    view = ViewEncoder(tokenizer, length).encode(words, contexts)
+    view = ViewEncoder(SubTokenizer.of(tokenizer), length).encode(words, contexts)
     pieces = [piece for word in words for piece in [word[0], *(f"##{letter}" for letter in word[1:])]]
     capacity, cost = length - 2, sum(len(text) + 1 for text in contexts)
     rows = [tokenizer.convert_ids_to_tokens(row)[1:] for row in view.rows]
@@ -104,7 +105,7 @@ def test_each_window_has_the_contexts_and_each_word_the_most_surroundings(
 
 
 def test_a_batch_finds_each_word_in_its_flattened_rows(tokenizer: Any):
-    encoder = ViewEncoder(tokenizer, 8)
+    encoder = ViewEncoder(SubTokenizer.of(tokenizer), 8)
     views = [encoder.encode(list("abcdefghij")), encoder.encode(["k", "\u200d", "lm"], ["n"])]
     batch = collate(views, tokenizer.pad_token_id)
     ids = batch["input_ids"].reshape(-1)
@@ -123,7 +124,7 @@ def test_masks_are_true_for_the_words():
 
 
 def test_each_sub_token_has_the_shape_of_its_word_in_contexts_too(tokenizer: Any):
-    view = ViewEncoder(tokenizer, 64, word_shapes=True).encode(["AB", "c"], ["Ada in UK!"])
+    view = ViewEncoder(SubTokenizer.of(tokenizer), 64, word_shapes=True).encode(["AB", "c"], ["Ada in UK!"])
     assert text_of(tokenizer, view) == "[CLS] a ##b c [SEP] a ##d ##a i ##n u ##k ! [SEP]"
     none, upper, lower, title = WordShape.NONE, WordShape.UPPER, WordShape.LOWER, WordShape.TITLE
     words = [title] * 3 + [lower] * 2 + [upper] * 2 + [WordShape.SIGNS]
@@ -139,8 +140,8 @@ def test_shapes_match_the_sub_tokens_of_truncated_contexts(
     tokenizer: Any, contexts: list[tuple[str, int | None]], length: int
 ):
     texts = [text if most is None else ReservedContext(text, most) for text, most in contexts]
-    plain = ViewEncoder(tokenizer, length).encode(["Ab"], texts)
-    view = ViewEncoder(tokenizer, length, word_shapes=True).encode(["Ab"], texts)
+    plain = ViewEncoder(SubTokenizer.of(tokenizer), length).encode(["Ab"], texts)
+    view = ViewEncoder(SubTokenizer.of(tokenizer), length, word_shapes=True).encode(["Ab"], texts)
     assert (view.rows, view.positions, view.trimmed) == (plain.rows, plain.positions, plain.trimmed)
     assert [len(row) for row in view.shapes] == [len(row) for row in view.rows]
     for ids, shapes in zip(view.rows, view.shapes, strict=True):
@@ -151,13 +152,13 @@ def test_shapes_match_the_sub_tokens_of_truncated_contexts(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text("aBc1#\u200d", min_size=1, max_size=6), min_size=1, max_size=40), st.integers(6, 20))
 def test_shapes_match_the_sub_tokens_of_windows(tokenizer: Any, words: list[str], length: int):
-    plain = ViewEncoder(tokenizer, length).encode(words, ["A context"])
-    view = ViewEncoder(tokenizer, length, word_shapes=True).encode(words, ["A context"])
+    plain = ViewEncoder(SubTokenizer.of(tokenizer), length).encode(words, ["A context"])
+    view = ViewEncoder(SubTokenizer.of(tokenizer), length, word_shapes=True).encode(words, ["A context"])
     assert (view.rows, view.positions, view.trimmed) == (plain.rows, plain.positions, plain.trimmed)
     assert [len(row) for row in view.shapes] == [len(row) for row in view.rows]
     for word, (row, column) in zip(words, view.positions, strict=True):
         assert (row, column) == VANISHED or view.shapes[row][column] == classify_word(word)
-    batch = collate([view, ViewEncoder(tokenizer, length, word_shapes=True).encode(["a"])], 0)
+    batch = collate([view, ViewEncoder(SubTokenizer.of(tokenizer), length, word_shapes=True).encode(["a"])], 0)
     assert batch["shapes"].shape == batch["input_ids"].shape
     assert "shapes" not in collate([plain], 0)
 

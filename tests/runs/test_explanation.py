@@ -6,10 +6,12 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 
 import ita_pipeline as ita
 from ita_pipeline.corpus.contexts import ContextConfig, ContextPiece
 from ita_pipeline.corpus.posts import Span
+from ita_pipeline.ner.runtimes import TorchRuntime
 from ita_pipeline.ner.views import collate
 from ita_pipeline.runs.explanation import ExplanationInput, SwitchOff, explain_posts
 from ita_pipeline.runs.predictor import Predictor
@@ -82,14 +84,16 @@ def test_without_contexts_the_answer_is_that_of_the_text_alone(predictor: Predic
         assert [m.score for m in found] == pytest.approx([m.score for m in alone.mentions], abs=1e-5)
 
 
-def test_a_probability_without_an_object_equals_a_sum_over_all_tag_sequences(predictor: Predictor):
+def test_a_probability_without_an_object_equals_a_sum_over_all_tag_sequences(trained: Path):
+    predictor = ita.load(trained, runtime="torch")
     post = ita.Post.from_text("hi kim")
     (explanation,) = explain_posts([ExplanationInput(post, PIECES)], CONFIG, predictor.decode)
     without = explanation.without[2]
     assert without.text == "red car"
     view = predictor.encoder.encode(post.words, ("kim", "kim in a car", "HI LOU EXIT"))
-    tagger = predictor.tagger.eval()
-    emissions = tagger.emissions(**collate([view], predictor.tokenizer.pad_token_id))[0].detach()
+    assert isinstance(predictor.tagger, TorchRuntime)
+    tagger = predictor.tagger.tagger
+    emissions = torch.from_numpy(predictor.tagger.emissions(collate([view], predictor.encoder.pad))[0])
     scores = path_scores(tagger.crf, emissions)
     tag = tagger.config.scheme.encode([Span(1, 2, "PER")], 2)[1]
     of_kim = log_sum([score for path, score in scores.items() if path[1] == tag])

@@ -75,6 +75,39 @@ def test_a_dry_run_lists_what_would_be_uploaded_and_an_upload_does_it(
         assert hub.repositories["ada/ashby"].files.keys() == names
 
 
+def test_an_export_makes_the_graph_of_a_run_that_has_none(trained: Path, tmp_path: Path):
+    (run,) = (trained / "runs").glob("*/*")
+    assert ita.load(run).notes == []
+    older = Path(shutil.copytree(run, tmp_path / "older"))
+    (older / "model" / "model.onnx").unlink()
+    assert ita_here("export-model", older, "--to", tmp_path / "refused").code == 3
+    answer = ita_here("export-model", older, "--to", tmp_path / "new", "--onnx")
+    assert answer.code == 0, answer.err
+    one, other = ita.load(run).predict("hi kim"), ita.load(tmp_path / "new").predict("hi kim")
+    assert one.mentions == other.mentions
+    graph = (run / "model" / "model.onnx").read_bytes()
+    assert (tmp_path / "new" / "model.onnx").read_bytes() == graph
+    assert str(trained).encode() not in graph
+
+
+def test_an_export_in_integers_says_its_scores_and_needs_no_other_weights(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(trained)
+    (run,) = (trained / "runs").glob("*/*")
+    answer = ita_here("export-model", run, "--to", tmp_path / "new", "--onnx", "int8")
+    assert answer.code == 0, answer.err
+    dev = json.loads((run / "scores.json").read_text())["dev"]
+    fp32 = ", ".join(
+        f"{name} {100 * dev[view]['micro']['f1']:.2f}" for name, view in (("T", "text"), ("I+T", "text+image"))
+    )
+    assert f"dev F1: onnx {fp32}; onnx-int8 T " in answer.err
+    small = ita.load(tmp_path / "new", runtime="onnx-int8").predict("hi kim")
+    (tmp_path / "new" / "model.safetensors").unlink()
+    assert ita.load(tmp_path / "new", runtime="onnx-int8").predict("hi kim").mentions == small.mentions
+    assert ita_here("predict", tmp_path / "new", "--text", "hi kim").code == 3
+
+
 def test_an_exported_run_predicts_a_text_with_its_image(exported: Path):
     prediction = ita.load(exported).predict("hi kim", image=draw(Path("b.png"), "blue", (300, 200)))
     assert (prediction.post.text, prediction.failed) == ("hi kim", "")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import datasets
@@ -92,15 +94,19 @@ def test_missing_weights_are_an_error(run: Path):
     weights = {name: tensor for name, tensor in load_file(file).items() if not name.startswith("linear.")}
     save_file(weights, file, metadata={"format": "pt"})
     with pytest.raises(StageError, match=r"lacks 2 weights .* linear\."):
-        ita.load(run)
+        ita.load(run, runtime="torch")
 
 
 def test_truncated_weights_are_an_error_message(run: Path):
     file = run / "model" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:1000])
-    answer = fakes.ita_here("predict", run, "--text", "hi kim")
+    answer = fakes.ita_here("predict", run, "--text", "hi kim", "--runtime", "torch")
     assert answer.code == 3
     assert "could not be loaded" in answer.err
+    refused = fakes.ita_here("predict", run, "--text", "hi kim")
+    assert refused.code == 3
+    assert "are not those that model.onnx was made from" in refused.err
+    assert "--runtime torch" in refused.err
     assert "Traceback" not in answer.err
 
 
@@ -128,6 +134,32 @@ def test_a_malformed_line_is_an_error_after_the_predictions_before_it(run: Path)
     assert answer.code == 2
     assert len(answer.out.splitlines()) == 1
     assert "standard input, line 2" in answer.err
+
+
+def test_a_cold_prediction_loads_only_what_it_needs(run: Path):
+    lines = [
+        "import sys",
+        "from ita_pipeline.cli import main",
+        f"sys.argv = ['ita', 'predict', {str(run)!r}, '--text', 'hi kim']",
+        "try: main()",
+        "finally: print(*sys.modules)",
+    ]
+    answer = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in answer.stdout.splitlines()[-1].split()}
+    assert "onnxruntime" in loaded
+    assert not loaded & {"torch", "transformers", "onnx", "scipy", "sklearn", "pandas", "sympy", "datasets", "cv2"}
+
+
+def test_a_run_without_graph_predicts_with_torch_and_says_so(run: Path):
+    expected = ita.load(run).predict("hi kim")
+    (run / "model" / "model.onnx").unlink()
+    record = json.loads((run / "run.json").read_text())
+    del record["graphs"]
+    (run / "run.json").write_text(json.dumps(record))
+    tagger = ita.load(run)
+    assert [mention.text for mention in tagger.predict("hi kim").mentions] == [m.text for m in expected.mentions]
+    assert "has no ONNX graph" in " ".join(tagger.notes)
+    assert fakes.ita_here("predict", run, "--text", "hi kim", "--runtime", "onnx").code == 3
 
 
 def test_the_model_folder_loads_with_the_auto_classes(run: Path):

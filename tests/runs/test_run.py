@@ -13,6 +13,7 @@ from ita_pipeline.corpus.contexts import ReservedContext
 from ita_pipeline.corpus.posts import Picture, Post, Span
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.metrics.scores import score
+from ita_pipeline.ner.subtokens import SubTokenizer
 from ita_pipeline.ner.views import ViewEncoder
 from ita_pipeline.runs.run import RunScores, ViewScores, run_at, run_components
 from tests.support.tiny_encoder import build_bert
@@ -69,7 +70,7 @@ def test_the_reserved_length_of_a_context_is_part_of_the_key(tmp_path: Path) -> 
     from tests.support.tiny_encoder import load
 
     _, tokenizer = load(build_bert(tmp_path / "bert"))
-    encoder = ViewEncoder(tokenizer, 20)
+    encoder = ViewEncoder(SubTokenizer.of(tokenizer), 20)
     view = encoder.encode(["ab"], ["cdefgh" * 3, ReservedContext("xyz", 4)])
     assert view.rows[0][-4:] == (*encoder.encode_context("xyz")[0], encoder.separator)
     assert len(view.rows[0]) == 20

@@ -10,6 +10,7 @@ from typing import Any
 from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.ner.config import ObjectiveConfig, TrainingConfig
 from ita_pipeline.ner.metrics.scores import EpochScore
+from ita_pipeline.ner.subtokens import SubTokenizer
 from ita_pipeline.ner.tagger import Tagger, new_tagger
 from ita_pipeline.ner.training.checkpoints import Workdir
 from ita_pipeline.ner.training.loop import train
@@ -67,7 +68,7 @@ def bench(
     torch.manual_seed(config.seed)
     encoder, tokenizer = load(encoder_folder)
     tagger = new_tagger(encoder, ("LOC", "PER"), config.word_dropout, 64, config.objective)
-    examples = encode_posts(posts(repeated), ViewEncoder(tokenizer, 64))
+    examples = encode_posts(posts(repeated), ViewEncoder(SubTokenizer.of(tokenizer), 64))
     return Bench(tagger, examples, config, tokenizer.pad_token_id, Workdir(desk, every))
 
 
@@ -100,4 +101,4 @@ def random_tagger(
     with torch.no_grad():
         for parameter in tagger.crf.parameters():
             parameter.normal_()
-    return tagger, encode_posts(POSTS, ViewEncoder(tokenizer, 64)), tokenizer
+    return tagger, encode_posts(POSTS, ViewEncoder(SubTokenizer.of(tokenizer), 64)), tokenizer

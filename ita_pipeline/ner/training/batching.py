@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from ita_pipeline.ner.config import ObjectiveConfig
+from ita_pipeline.ner.runtimes import as_tensors
 from ita_pipeline.ner.tags import TagScheme
 from ita_pipeline.ner.views import EncodedPost, collate, word_mask
 from stages.batching import batched
@@ -62,15 +63,15 @@ class Batcher:
         import torch
 
         examples = [self.examples[index] for index in indices]
-        mask = word_mask([len(example.post.words) for example in examples])
+        mask = torch.from_numpy(word_mask([len(example.post.words) for example in examples]))
         tags = torch.zeros(mask.shape, dtype=torch.long)
         for row, example in enumerate(examples):
             encoded = self.scheme.encode(example.post.gold or (), len(example.post.words))
             tags[row, : len(encoded)] = torch.tensor(encoded)
         contexts = [example.context for example in examples if example.context is not None]
         return {
-            "text": collate([example.text for example in examples], self.pad),
-            "context": collate(contexts, self.pad) if contexts else None,
+            "text": as_tensors(collate([example.text for example in examples], self.pad)),
+            "context": as_tensors(collate(contexts, self.pad)) if contexts else None,
             "with_context": torch.tensor([example.context is not None for example in examples]),
             "tags": tags,
             "mask": mask,

@@ -13,6 +13,7 @@ from ita_pipeline.core.progress import activity, show_activity
 from ita_pipeline.ner.config import TrainingConfig
 from ita_pipeline.ner.metrics.scores import EpochScore, best_epoch, score_views, should_stop
 from ita_pipeline.ner.prediction import predict_views
+from ita_pipeline.ner.runtimes import TorchRuntime
 from ita_pipeline.ner.tagger import Tagger
 from ita_pipeline.ner.training.batching import Batcher
 from ita_pipeline.ner.training.checkpoints import Workdir, convert_save_errors, remove_others, sync_files
@@ -130,7 +131,7 @@ class TrainingCallback(TrainerCallback):
         trainer = self.trainer
         f1 = (0.0, 0.0)
         if trainer.world.is_main:
-            predictions = predict_views(trainer.tagger, self.dev, trainer.batcher.pad)
+            predictions = predict_views(TorchRuntime(trainer.tagger), self.dev, trainer.batcher.pad)
             text, context = score_views(self.dev, predictions)
             f1 = (text.micro.f1, context.micro.f1)
         text_f1, context_f1 = trainer.world.broadcast(f1)

@@ -15,6 +15,8 @@ from ita_pipeline.corpus.posts import Post, Span, join_words
 from ita_pipeline.ner.metrics.errors import surface_forms
 from ita_pipeline.ner.metrics.scores import Score, Scores, best_epoch, score_views
 from ita_pipeline.ner.prediction import predict_views
+from ita_pipeline.ner.runtimes import TorchRuntime
+from ita_pipeline.ner.subtokens import SubTokenizer
 from ita_pipeline.ner.tagger import Tagger
 from ita_pipeline.ner.training import loop
 from ita_pipeline.ner.views import ViewEncoder, encode_posts
@@ -32,7 +34,7 @@ def test_training_learns_from_contexts_what_words_leave_open(tmp_path: Path, enc
     assert history[0].alignment > 0
     best = history[best_epoch(history)]
     kept = Tagger.from_pretrained(made.desk.model(best.epoch)).eval()
-    text, both = score_views(made.examples, predict_views(kept, made.examples, made.pad))
+    text, both = score_views(made.examples, predict_views(TorchRuntime(kept), made.examples, made.pad))
     assert (text.micro.f1, both.micro.f1) == (best.text_f1, best.context_f1)
     assert [path.name for path in made.desk.model(1).parent.iterdir()] == [f"epoch-{best.epoch:03d}"]
 
@@ -112,12 +114,12 @@ def test_odd_posts_can_be_trained_on_and_scored(
     folder = tmp_path_factory.mktemp("odd")
     made = bench(encoder_folder, folder, QUICK.model_copy(update={"epochs": 1, "batch_size": 2}))
     _, tokenizer = load(encoder_folder)
-    made.examples = encode_posts(as_posts(sentences), ViewEncoder(tokenizer, 64))
+    made.examples = encode_posts(as_posts(sentences), ViewEncoder(SubTokenizer.of(tokenizer), 64))
     (epoch,) = made.train()
     assert epoch.loss >= 0
     run = Run(folder / "run")
     run.folder.mkdir()
-    outcome = predict_views(made.tagger, made.examples, made.pad)
+    outcome = predict_views(TorchRuntime(made.tagger), made.examples, made.pad)
     known = surface_forms(one.post for one in made.examples)
     scores, analysis = write_split(run, "test", made.examples, outcome, known)
     assert scores.text.micro.f1 == epoch.text_f1

@@ -37,6 +37,9 @@ READY_MADE = "extra"
 
 ContextName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
+# Words of a script without spaces belong together below this gap, as a share of their height.
+MAX_GAP = 0.25
+
 Unit = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -168,11 +171,35 @@ def select_lines(values: Iterable[Value], config: ContextConfig) -> list[list[Wo
         (number, word)
         for number, value in enumerate(values)
         if isinstance(value, OcrValue)
-        for word in value.words
-        if is_trusted(word, config)
+        for run in _find_runs(value.words, config)
+        for word in run
+        if is_trusted(word, config, run)
     )
     lines = itertools.groupby(itertools.islice(words, config.words), lambda pair: (pair[0], pair[1].line))
     return [[word for _, word in line] for _, line in lines]
+
+
+def _find_runs(words: Sequence[Word], config: ContextConfig) -> list[list[Word]]:
+    """Words that belong together: each alone, or in a language without spaces all of a line that have no gap.
+
+    RapidOCR reads every letter of a Chinese line as a word, even those of `iPhone` and the digits of 5999.
+    """
+    runs: list[list[Word]] = []
+    for word in words:
+        if runs and _is_unspaced(config) and _is_beside(runs[-1][-1], word):
+            runs[-1].append(word)
+        else:
+            runs.append([word])
+    return runs
+
+
+def _is_beside(word: Word, other: Word) -> bool:
+    height = min(word.box[3] - word.box[1], other.box[3] - other.box[1])
+    return (
+        word.line == other.line
+        and other.box[2] - word.box[2] >= 0
+        and other.box[0] - word.box[2] < MAX_GAP * height
+    )
 
 
 def _take_turns(lists: Iterable[Sequence[T]]) -> Iterator[T]:
@@ -181,12 +208,12 @@ def _take_turns(lists: Iterable[Sequence[T]]) -> Iterator[T]:
         yield from (item for item in rank if item is not None)
 
 
-def is_trusted(word: Word, config: ContextConfig) -> bool:
-    """Whether the OCR read a word with enough confidence and enough letters or digits.
+def is_trusted(word: Word, config: ContextConfig, run: Sequence[Word] = ()) -> bool:
+    """Whether the OCR read a word with enough confidence, and the word or its run has enough letters or digits.
 
     In a language that is written without spaces, one letter of its script is enough.
     """
-    characters = sum(character.isalnum() for character in word.text)
+    characters = sum(character.isalnum() for part in run or [word] for character in part.text)
     enough = characters >= config.word_characters or (_is_unspaced(config) and has_unspaced(word.text))
     return enough and word.confidence >= config.word_confidence
 
@@ -218,11 +245,16 @@ def _group_knowledge(values: Iterable[Value], config: ContextConfig) -> Groups:
     return [[" ".join(texts)]]
 
 
+def _group_words(values: Iterable[Value], config: ContextConfig) -> Groups:
+    lines = (_find_runs(line, config) for line in select_lines(values, config))
+    return [["".join(word.text for word in run) for run in line] for line in lines]
+
+
 # The texts of each context's pieces, in groups.
 GROUPS: dict[str, Callable[[Iterable[Value], ContextConfig], Groups]] = {
     "objects": lambda values, config: [[tag] for tag in select_objects(values, config)],
     "caption": lambda values, config: [[text] for text in select_captions(values, config)],
-    "ocr": lambda values, config: [[word.text for word in line] for line in select_lines(values, config)],
+    "ocr": _group_words,
     "extra": _group_extra,
     "knowledge": _group_knowledge,
 }

@@ -69,9 +69,14 @@ def test_tags_and_words_follow_the_rules_of_a_language():
     config = ContextConfig(language="zh")
     assert render({"objects": OBJECTS}, config) == ("红色公交车、人、足球",)
     texts = ["北京", "大", "学", "iPhone", "15", "，", "a", "Pro", "Max"]
-    words = OcrValue(width=9, height=9, words=tuple(map(word, texts)))
+    apart = [word(text).model_copy(update={"line": number}) for number, text in enumerate(texts)]
+    words = OcrValue(width=9, height=9, words=tuple(apart))
     assert render({"ocr": words}, config) == ("北京大学iPhone 15 Pro Max",)
     assert render({"ocr": words}, ContextConfig()) == ("北京 iPhone 15 Pro Max",)
+    # As RapidOCR reads 小米 iPad 13, and an x far away.
+    places = zip("小米iPad13x", [0, 20, 50, 60, 70, 80, 100, 110, 300], strict=True)
+    letters = [word(text).model_copy(update={"box": (left, 0, left + 10, 20)}) for text, left in places]
+    assert render({"ocr": OcrValue(width=9, height=9, words=tuple(letters))}, config) == ("小米iPad 13",)
 
 
 def test_labels_of_objects_are_lower_case():

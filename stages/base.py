@@ -227,6 +227,7 @@ class Item:
             if there is no image.
         text: The text of a post; empty for an image.
         examples: Other posts for a few-shot prompt.
+        more: Returns a further image of a post, as `decode` does, for each of them.
     """
 
     key: str
@@ -235,6 +236,7 @@ class Item:
     upstream: Mapping[str, Value] = field(default_factory=dict[str, Value])
     text: str = ""
     examples: tuple[Example, ...] = ()
+    more: tuple[Callable[[], Image], ...] = ()
 
     def picture(self) -> Image:
         """Return the decoded image.

@@ -180,5 +180,6 @@ class InProcessExecutor:
         item, image = job.item, job.item.image
         decode = None if image is None else partial(self.image_cache.get, image)
         if isinstance(item, PostRef):
-            return Item(item.key, item.label, decode, job.upstream, item.text, item.examples)
+            more = tuple(partial(self.image_cache.get, other) for other in item.more)
+            return Item(item.key, item.label, decode, job.upstream, item.text, item.examples, more)
         return Item(item.key, image.source.name if image else item.label, decode, job.upstream)

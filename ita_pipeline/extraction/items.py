@@ -235,7 +235,7 @@ def make_post_refs(
 def make_post_ref(post: Post, images: Sequence[ImageRef], examples: tuple[Example, ...]) -> PostRef:
     """A reference to a post, whose key is a digest of the text, the images and the examples.
 
-    A stage that reads posts sees the first image.
+    A stage that sees pictures sees all of them; what it reads of other stages is about the first.
     """
     image = images[0] if images else None
     parts = {"text": hashlib.sha256(post.text.encode("utf-8", "surrogatepass")).hexdigest()}
@@ -245,7 +245,7 @@ def make_post_ref(post: Post, images: Sequence[ImageRef], examples: tuple[Exampl
         parts["pictures"] = digest([other.key for other in images])
     if examples:
         parts["examples"] = digest([[example.text, example.answer] for example in examples])
-    return PostRef(digest(parts), post.id, post.text, image, examples, parts)
+    return PostRef(digest(parts), post.id, post.text, image, examples, parts, more=tuple(images[1:]))
 
 
 def _add_changes(refs: Mapping[Post, PostRef], origin: str, store: Store) -> dict[Post, PostRef]:
@@ -284,6 +284,8 @@ def _encode(ref: PostRef) -> str:
         "examples": [[example.text, example.answer] for example in ref.examples],
         "parts": dict(ref.parts),
     }
+    if ref.more:
+        content["more"] = [[image.key, str(image.path.absolute()) if image.path else ""] for image in ref.more]
     return json.dumps(content)
 
 
@@ -293,4 +295,5 @@ def decode_post_ref(key: str, text: str) -> PostRef:
     parts = content["parts"]
     image = ImageRef(parts["picture"], LocalFile(Path(content["picture"]))) if content["picture"] else None
     examples = tuple(Example(*pair) for pair in content["examples"])
-    return PostRef(key, content["id"], content["text"], image, examples, parts)
+    more = tuple(ImageRef(image_key, LocalFile(Path(path))) for image_key, path in content.get("more", []))
+    return PostRef(key, content["id"], content["text"], image, examples, parts, more=more)

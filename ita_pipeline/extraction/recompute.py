@@ -116,7 +116,7 @@ def _find_items(stage: Stage[Any], keys: Sequence[str], store: Store) -> dict[st
     """Those of these images or posts that still exist unchanged."""
     if stage.subject is Subject.POST:
         posts = {key: decode_post_ref(key, note.post) for key, note in store.manifest.find_posts(keys).items()}
-        return {k: p for k, p in posts.items() if p.image is None or _is_unchanged(p.image.path, p.image.key)}
+        return {key: post for key, post in posts.items() if all(map(_is_still_there, (post.image, *post.more)))}
     items: dict[str, ItemRef] = {}
     for key, names in store.manifest.paths_of(keys).items():
         paths = (Path(os.fsdecode(name)) for name in names)
@@ -124,6 +124,10 @@ def _find_items(stage: Stage[Any], keys: Sequence[str], store: Store) -> dict[st
         if path is not None:
             items[key] = ImageRef(key, LocalFile(path))
     return items
+
+
+def _is_still_there(image: ImageRef | None) -> bool:
+    return image is None or _is_unchanged(image.path, image.key)
 
 
 def _is_unchanged(path: Path | None, key: str) -> bool:

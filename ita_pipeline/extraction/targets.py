@@ -48,12 +48,14 @@ def resolve_target(
 
 
 def _load_by_name(target: Path | str, kind: TargetKind, data: Path | None, workspace_data: Path) -> Dataset:
-    """Load a dataset by the name of its card.
+    """Load a dataset by the name or the file of its card.
 
     Raises:
         UserError: the target is a path rather than a name, or the dataset is missing or malformed.
     """
     name, path = str(target), Path(target)
+    if kind is TargetKind.OTHER_FILE and path.suffix in (".yaml", ".yml"):
+        return load_dataset(name, data, workspace_data)
     if kind is TargetKind.OTHER_FILE:
         raise UsageError(f"{path} is a file, not a folder of pictures", f"ita extract {path.parent}")
     if path.suffix in JSON_LINES_SUFFIXES or len(path.parts) > 1:

@@ -22,6 +22,7 @@ from ita_pipeline.runs.run import Run
 from ita_pipeline.sources.classify import classify
 from ita_pipeline.sources.discover import discover
 from ita_pipeline.sources.file_list import open_source
+from stages.languages import load_words
 
 MAX_IMAGES_AFTER_TRAINING = 240
 
@@ -84,8 +85,9 @@ def _report_dataset(target: str, writer: ReportWriter) -> Report:
         for number, post in enumerate(posts, 1)
     ]
     posts = [item.post for item in items]
-    reader = CacheReader(writer.workspace.store, DEFAULT_CONTEXTS, writer.notes)
-    lookup = reader.look_up(picture_sources(posts), posts)
+    language = dataset.card.language if load_words(dataset.card.language) else ""
+    config = DEFAULT_CONTEXTS.model_copy(update={"language": language})
+    lookup = CacheReader(writer.workspace.store, config, writer.notes).look_up(picture_sources(posts), posts)
     if not lookup.contexts.keys:
         writer.notes.add(f"nothing was extracted from the pictures of {dataset.name} yet")
     return writer.write(dataset.name, writer.make_gallery(items, lookup), about=dataset.card.about)

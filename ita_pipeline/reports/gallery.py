@@ -101,8 +101,8 @@ class Gallery(Frozen):
     """The data for the page's script: entries, thumbnails by key, and types in the order of their colors.
 
     `what` names the entries: posts or pictures. `telling` is how answers are compared, `unused` the reason why
-    some findings are not used, and `order` the initial sort order. The template writes the options of the select
-    boxes, which are therefore not among the script's data.
+    some findings are not used, `order` the initial sort order, and `language` that of the posts, if it is known.
+    The template writes the options of the select boxes, which are therefore not among the script's data.
     """
 
     what: str
@@ -111,6 +111,7 @@ class Gallery(Frozen):
     pictures: Mapping[str, str]
     types: tuple[str, ...]
     order: str
+    language: str = ""
     entries: tuple[GalleryEntry, ...] = Field(exclude=True)
     filters: tuple[SelectOption, ...] = Field(exclude=True)
     stages: tuple[SelectOption, ...] = Field(exclude=True)
@@ -126,7 +127,7 @@ def make_gallery(
 ) -> Gallery:
     """Make the gallery of posts."""
     entries = [_make_post_entry(post, lookup, thumbnails, comparison) for post in posts]
-    return _assemble_gallery("posts", entries, thumbnails, comparison)
+    return _assemble_gallery("posts", entries, thumbnails, comparison, lookup.contexts.config.language)
 
 
 def make_picture_gallery(folder: Path, lookup: CacheLookup, thumbnails: Thumbnails) -> Gallery:
@@ -163,7 +164,11 @@ def _format_path(folder: Path, path: Path) -> str:
 
 
 def _assemble_gallery(
-    what: str, entries: list[GalleryEntry], thumbnails: Thumbnails, comparison: AnswerComparison
+    what: str,
+    entries: list[GalleryEntry],
+    thumbnails: Thumbnails,
+    comparison: AnswerComparison,
+    language: str = "",
 ) -> Gallery:
     tags = Counter(tag for entry in entries for tag in entry.tags)
     tags["all"] = len(entries)
@@ -187,6 +192,7 @@ def _assemble_gallery(
         splits=tuple(SelectOption(name, name, count) for name, count in splits.items()),
         sorts=tuple(SelectOption(name, SORTS[name]) for name in sorts),
         order=sorts[0],
+        language=language,
     )
 
 

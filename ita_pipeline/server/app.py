@@ -136,6 +136,7 @@ def render_demo_page(run: Run, limits: ServerLimits, notes: tuple[str, ...]) -> 
         "switchable": True,
         "unshown": "The browser cannot display this picture, but the stages have processed it.",
         "types": types,
+        "language": record.contexts.language,
         "characters": limits.max_characters,
         "bytes": limits.max_bytes,
     }

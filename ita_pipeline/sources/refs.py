@@ -97,8 +97,9 @@ class ImageRef:
 
 @dataclass(frozen=True, slots=True)
 class PostRef:
-    """A post. `key` is a digest of its `parts`: the text, the image's key and the examples chosen for it.
+    """A post. `key` is a digest of its `parts`: the text, the images' keys and the examples chosen for it.
 
+    `image` is its first image; `more` are the others.
     If its content has changed, `before` is the key that it had earlier, and `changed` names the changed parts.
     """
 
@@ -110,6 +111,7 @@ class PostRef:
     parts: Mapping[str, str] = field(default_factory=dict[str, str])
     before: str = ""
     changed: tuple[str, ...] = ()
+    more: tuple[ImageRef, ...] = ()
 
     @property
     def label(self) -> str:

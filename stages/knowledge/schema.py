@@ -21,8 +21,9 @@ class KnowledgeConfig(StageConfig):
             the same name.
         prompt: The name of a bundled prompt, or a YAML file.
         language: The language of a bundled prompt, if it exists in that language; empty for English.
-        picture: Whether the model gets the image itself.
-        longest_side: Maximum side of that image in pixels.
+        picture: Whether the model gets the images themselves.
+        pictures: Maximum number of these images; the first ones of a post.
+        longest_side: Maximum side of an image in pixels.
         reads: Stages whose values the model gets as words.
         object_score: Minimum score of an object among these words.
         word_confidence: Minimum confidence of an OCR word among these words.
@@ -42,6 +43,7 @@ class KnowledgeConfig(StageConfig):
     prompt: Annotated[str, SEMANTIC] = "tweet"
     language: Annotated[Language, SEMANTIC] = ""
     picture: Annotated[bool, SEMANTIC] = False
+    pictures: Annotated[int, SEMANTIC, Field(ge=1, le=32)] = 9
     longest_side: Annotated[int, SEMANTIC, Field(ge=32, le=4096)] = 768
     reads: Annotated[tuple[Literal["caption", "objects", "ocr"], ...], SEMANTIC] = ()
     object_score: Annotated[float, SEMANTIC, Field(ge=0, le=1)] = 0.35

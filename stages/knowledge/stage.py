@@ -88,6 +88,8 @@ class KnowledgeStage(Stage[KnowledgeConfig]):
         }
         if config.picture:
             parameters["longest_side"] = config.longest_side
+            # The default is left out, so that answers older than this setting stay fresh.
+            parameters |= config.model_dump(include={"pictures"}, exclude_defaults=True)
         if "objects" in config.reads:
             parameters["object_score"] = config.object_score
         if "ocr" in config.reads:
@@ -145,13 +147,13 @@ class KnowledgeStage(Stage[KnowledgeConfig]):
         """Return the chat about a post.
 
         Raises:
-            BadItemError: The image cannot be read, or the post has neither text nor image.
+            BadItemError: An image cannot be read, or the post has neither text nor image.
         """
         if not item.text.strip() and item.decode is None:
             raise BadItemError("the post has neither text nor picture")
-        images = ()
-        if self.config.picture and item.decode is not None:
-            images = (encode_image(item.picture(), self.config.longest_side),)
+        decoders = [decode for decode in (item.decode, *item.more) if decode is not None and self.config.picture]
+        side = self.config.longest_side
+        images = tuple(encode_image(decode(), side) for decode in decoders[: self.config.pictures])
         return self.prompt.build_messages(item.text, self._describe(item.upstream), item.examples, images)
 
     def _describe(self, upstream: Mapping[str, Value]) -> dict[str, str]:

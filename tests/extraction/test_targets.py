@@ -62,7 +62,7 @@ def test_images_and_posts_are_read(
         ("a.arrow", "a.arrow is a file, not a folder of pictures"),
         ("a.tar.gz", "a.tar.gz is a file, not a folder of pictures"),
         (".jsonl", ".jsonl is a file, not a folder of pictures"),
-        ("card.yaml", "card.yaml is a file, not a folder of pictures"),
+        ("card.yaml", "dataset card card.yaml: files field required"),
         ("one.png", "one.png is a file, not a folder of pictures"),
         ("images/a.png/", "images/a.png is a file, not a folder of pictures"),
         ("pipe", "pipe is a file, not a folder of pictures"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -254,4 +255,18 @@ def test_thumbnails_beside_the_page_are_shown(context: BrowserContext, tmp_path:
     assert [address.rpartition("/")[2] for address in tab.requests[1:] if "data:" not in address] == [
         f"{hash_file(path)}.jpg"
     ]
+    assert tab.complaints == []
+
+
+def test_chinese_and_japanese_text_is_marked_as_such(context: BrowserContext, tmp_path: Path):
+    lines = [{"text": text, "mentions": []} for text in ("王俊凯现身北京大学", "東京タワーへ", "hi")]
+    (tmp_path / "tweets.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    card = tmp_path / "card.yaml"
+    card.write_text("about: mine\nformat: jsonl\nlanguage: zh-TW\nfiles: {all: [tweets.jsonl]}\n")
+    options = ReportOptions(workspace=tmp_path, data=tmp_path)
+    make_report(str(card), ReportWriter(tmp_path / "page.html", options))
+    tab = open_tab(context, tmp_path / "page.html")
+    expect(tab.at("#cards dd bdi[lang=zh-TW]")).to_have_text("王俊凯现身北京大学")
+    expect(tab.at("#cards dd bdi[lang=ja]")).to_have_text("東京タワーへ")
+    expect(tab.at("#cards dd bdi:not([lang])")).to_have_text("hi")
     assert tab.complaints == []

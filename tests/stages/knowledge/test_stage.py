@@ -73,12 +73,32 @@ def test_the_model_gets_text_picture_captions_and_examples() -> None:
     assert (server.asked[0].body["temperature"], server.asked[0].body["seed"]) == (0, 0)
 
 
+def test_all_pictures_of_a_post_reach_the_model_up_to_a_limit() -> None:
+    names = ["a.png", "b.png", "c.png"]
+    for number, name in enumerate(names):
+        draw(Path(name), size=(9 + number, 9))
+    write_posts(1, images=names)
+    with serving() as server:
+        for choice in ([], ["--set", "knowledge.pictures=2"]):
+            assert extract(server.url, "--set", "knowledge.picture=true", *choice, "--json").code == 0
+        verified = ita_here(
+            *("cache", "verify", "--recompute", "1", "--preset", "bundled", "--stage", "knowledge"),
+            *("--set", "knowledge.picture=true"),
+            *("--set", f"knowledge.endpoint={server.url}", "--set", "knowledge.model=m"),
+        )
+    parts = [asked.body["messages"][-1]["content"] for asked in server.asked]
+    assert [sum(part["type"] == "image_url" for part in of_one) for of_one in parts] == [3, 2, 3], verified.err
+
+
 def parameters(**settings: Any) -> tuple[dict[str, Any], Any]:
     stage = KnowledgeStage(KnowledgeConfig(**{"endpoint": "http://localhost:1/v1", "model": "m", **settings}))
     return stage.parameters(), stage.identity()
 
 
 def test_only_settings_that_change_answers_are_part_of_the_key() -> None:
+    assert parameters(picture=True, pictures=9) == parameters(picture=True) != parameters(picture=True, pictures=1)
+    assert parameters(pictures=1) == parameters()
+    assert parameters(language="zh") == parameters(prompt="tweet.zh") != parameters()
     same = parameters()
     assert same == parameters(
         endpoint="http://localhost:2/v1", concurrency=3, max_requests=4, consent=True, tries=9

@@ -51,6 +51,7 @@ function say(status, problem = "") {
 }
 
 function counted() {
+  inItsLanguage(at("text"), at("text").value);
   const length = Array.from(at("text").value).length;
   at("left").textContent = length > 0.8 * data.characters ? `${length} of ${data.characters} characters` : "";
 }

@@ -28,5 +28,16 @@ function draw(name, attributes, ...children) {
   return put(element, ...children);
 }
 
-const bdi = (text) => make("bdi", {}, text);
+// Chinese and Japanese share letters. A browser picks their forms and line breaks by the language of an element.
+const scripts = [["ja", /[\p{Script=Hiragana}\p{Script=Katakana}]/u], ["ko", /\p{Script=Hangul}/u], ["zh", /\p{Script=Han}/u]];
+
+function inItsLanguage(element, text = element.textContent) {
+  const [language] = scripts.find(([, script]) => script.test(text)) || [];
+  const own = language === "zh" && /^(zh|ja)/i.test(data.language || "") ? data.language : language;
+  if (own) element.setAttribute("lang", own);
+  return element;
+}
+
+const bdi = (text) => inItsLanguage(make("bdi", {}, text));
+for (const element of document.querySelectorAll("bdi")) inItsLanguage(element);
 const percent = (score) => (score === undefined || score === null ? "" : `${(100 * score).toFixed(0)} %`);

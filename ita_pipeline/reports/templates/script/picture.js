@@ -66,7 +66,8 @@ function labels(objects, found, reachable) {
   for (const thing of [...objects].sort((a, b) => b.score - a.score)) {
     const [x0, y0, x1] = thing.box;
     const name = thing.tag || thing.label;
-    const length = size * 0.6 * name.length;
+    const squares = (name.match(/[\u2e80-\uffef]/g) || []).length;
+    const length = size * (0.6 * name.length + 0.4 * squares);
     // A label at the right edge runs to the left, so that it stays on the picture.
     const turned = x0 + length > found.width;
     const end = Math.min(x1, found.width) - size * 0.2;
@@ -75,7 +76,7 @@ function labels(objects, found, reachable) {
     if (taken.some(([x, y, wide]) => Math.abs(y - top) < size && left < x + wide && x < left + length)) continue;
     taken.push([left, top, length]);
     const anchor = turned ? { x: end, "text-anchor": "end" } : { x: left };
-    const text = draw("text", { ...anchor, y: top + size }, name);
+    const text = inItsLanguage(draw("text", { ...anchor, y: top + size }, name));
     text.style.fontSize = `${size}px`;
     text.style.strokeWidth = `${size / 6}px`;
     put(group, text);

@@ -24,7 +24,7 @@ function marked(entry, mentions, withScores) {
     put(line, element);
     position = Math.max(position, 2 * mention.end);
   }
-  return put(line, parts.slice(position).join(""));
+  return inItsLanguage(put(line, parts.slice(position).join("")));
 }
 
 const sameMentions = (a, b) => spans(a) === spans(b);

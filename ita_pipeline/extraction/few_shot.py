@@ -23,6 +23,7 @@ from ita_pipeline.corpus.posts import Post
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder, load_encoder, max_row_length
 from stages.base import Example
 from stages.batching import batched
+from stages.languages import load_words
 
 Vectors: TypeAlias = np.ndarray[Any, Any]
 
@@ -44,12 +45,16 @@ LINK = re.compile(r"https?\s*:?\s*/\s*/\s*\S+|\b[\w.]+\.co/\S+")
 
 
 def select_examples(
-    texts: Sequence[str], train: Sequence[Post], shots: int, encode: Callable[[Sequence[str]], Vectors]
+    texts: Sequence[str],
+    train: Sequence[Post],
+    shots: int,
+    encode: Callable[[Sequence[str]], Vectors],
+    language: str = "",
 ) -> dict[str, tuple[Example, ...]]:
     """The most similar training posts with gold mentions for each text, at most `shots`.
 
     The most similar one is the last, next to the question. `encode` returns the unit vectors of texts, such as
-    `encode_texts`.
+    `encode_texts`. `language` is that of the names of types.
     """
     candidates = list({post.text: post for post in train if post.gold is not None}.values())
     if not candidates or not texts:
@@ -64,7 +69,7 @@ def select_examples(
         order = np.argsort(-np.round(candidate_vectors @ vector, 4), kind="stable")
         words = normalize(text)
         best = list(islice((number for number in order if normalized[number] != words), shots))
-        examples[text] = tuple(_make_example(candidates[number]) for number in reversed(best))
+        examples[text] = tuple(_make_example(candidates[number], language) for number in reversed(best))
     return examples
 
 
@@ -77,12 +82,14 @@ def normalize(text: str) -> str:
     return " ".join(word.lstrip("@") for word in words)
 
 
-def _make_example(post: Post) -> Example:
+def _make_example(post: Post, language: str) -> Example:
+    words = load_words(language)
+    names = {**TYPE_NAMES, **words.types} if words else TYPE_NAMES
     mentions: list[str] = []
     for span in post.gold or ():
         start, end = post.offsets[span.start][0], post.offsets[span.end - 1][1]
-        mentions.append(f"{post.text[start:end]} ({TYPE_NAMES.get(span.type, span.type)})")
-    return Example(post.text, ", ".join(mentions) or "none")
+        mentions.append(f"{post.text[start:end]} ({names.get(span.type, span.type)})")
+    return Example(post.text, ", ".join(mentions) or (words.no_names if words else "none"))
 
 
 def compute_vectors(encoder: EncoderRef, texts: Sequence[str]) -> list[Vectors]:

@@ -221,7 +221,8 @@ def make_post_refs(
     examples: dict[str, tuple[Example, ...]] = {}
     if shots:
         encode = functools.partial(encode_texts, stages[0].similarity, store.root)
-        examples = select_examples([post.text for post in source.posts], source.train, shots, encode)
+        texts, language = [post.text for post in source.posts], getattr(stages[0].config, "language", "")
+        examples = select_examples(texts, source.train, shots, encode, language)
     refs: dict[Post, PostRef] = {}
     for post in source.posts:
         seen = [by_path[file] for file in post.files if file in by_path] if need_images else []

@@ -99,7 +99,8 @@ class CaptionStage(Stage[CaptionConfig]):
         """
         if self.is_template:
             words = load_words(self.config.language)
-            language = {"words": digest_json(words.model_dump(mode="json"))} if words else {}
+            unused = {"caption_prompt", "tag_separator", "types", "no_names", "unspaced"}
+            language = {"words": digest_json(words.model_dump(mode="json", exclude=unused))} if words else {}
             return {"kind": TEMPLATE, "template_floor": self.config.template_floor, **language}
         if self.is_served:
             return {

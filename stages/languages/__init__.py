@@ -46,6 +46,8 @@ class Words(Frozen):
         endings: The ending of an attribute, by the kind of its thing; for attributes that end in a hyphen.
         space: Between an attribute and its thing.
         unspaced: Whether the language is written without spaces between words.
+        types: Names of entity types, for examples in prompts.
+        no_names: The answer of an example without a mention.
         nouns: Words for labels in lower case. An attribute among them, such as `taxi`, replaces the label.
         attributes: Words for attributes in lower case.
     """
@@ -64,6 +66,8 @@ class Words(Frozen):
     endings: Mapping[str, str] = {}
     space: str = ""
     unspaced: bool = False
+    types: Mapping[str, str]
+    no_names: str
     nouns: Mapping[str, Noun]
     attributes: Mapping[str, str]
 

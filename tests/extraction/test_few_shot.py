@@ -48,6 +48,13 @@ def test_examples_are_training_posts_and_never_the_post_itself(
             assert ("Marlow (location)" in example.answer) == ("Marlow" in example.text.split())
 
 
+def test_examples_name_types_in_the_language_of_the_prompt() -> None:
+    train = [post("sun Marlow"), post("rain")]
+    for language, answers in (("", {"Marlow (location)", "none"}), ("zh", {"Marlow (地名)", "无"})):
+        examples = select_examples(["sun"], train, 2, count_words, language)["sun"]
+        assert {example.answer for example in examples} == answers
+
+
 def test_the_nearest_example_comes_last_and_a_retweet_of_the_post_is_none() -> None:
     train = [post(text) for text in ("sun sun", "rain lunch", "rain rain lunch", "RT rain rain sun http://t.co/x")]
     examples = select_examples(["Rain rain sun !"], train, 2, count_words)["Rain rain sun !"]

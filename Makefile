@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 FLAIR := .venv-flair
 RAPIDOCR := .rapidocr
+AUDIT := .venv-audit
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint crash bench docs wheel-test clean
+.PHONY: help setup demo test lint crash reliability audit bench docs wheel-test clean
 .DEFAULT_GOAL := help
 
 help:  ## show this help
@@ -45,6 +46,21 @@ lint: setup  ## check style, words, types, imports, stage versions and reference
 crash: setup  ## kill extraction 200 times, and check that nothing is lost
 	ITA_CRASH_KILLS=200 $(BIN)/python -m pytest tests/robustness/test_crash.py
 
+SEED ?= 1
+TIMES ?= 20
+
+reliability: setup  ## repeat the trials of docs/reliability.md, with SEED=n TIMES=n
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.robustness.trials --seed $(SEED) --times $(TIMES)
+	ITA_INDEX_SEED=$(SEED) ITA_INDEX_DAMAGES=$(TIMES) ITA_HOSTILE_SEED=$(SEED) ITA_CRASH_KILLS=$(TIMES) \
+		$(BIN)/python -m pytest tests/robustness
+
+audit:  ## look for known vulnerabilities in the versions of constraints.txt (needs the network)
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet pip-audit
+	@# Without --strict, packages that the service does not answer for would pass.
+	@$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt \
+		|| { echo "audit failed: a version above is vulnerable, or the advisory service (pypi.org) did not answer for all of them" >&2; exit 1; }
+
 bench: setup $(PEERS)/.ready $(FLAIR)/.ready  ## measure speed and memory beside a peer
 	$(BIN)/python -m benchmarks
 
@@ -77,4 +93,4 @@ wheel-test: setup  ## build the wheel, install it into an empty environment, and
 	$(BIN)/python scripts/wheel_test.py
 
 clean:  ## remove everything that these targets create
-	rm -rf $(VENV) $(PEERS) $(FLAIR) $(RAPIDOCR) dist site .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(FLAIR) $(RAPIDOCR) $(AUDIT) dist site .pytest_cache .ruff_cache .hypothesis

@@ -68,9 +68,9 @@ class Server:
         if fault.kind == "slow":
             time.sleep(fault.seconds)
             return self.below(environ, start)
-        if fault.kind in ("503", "403"):
+        if fault.kind in ("503", "403", "404"):
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            name = {"503": "SlowDown", "403": "AccessDenied"}[fault.kind]
+            name = {"503": "SlowDown", "403": "AccessDenied", "404": "NoSuchKey"}[fault.kind]
             start(f"{fault.kind} {name}", [("Content-Type", "application/xml")])
             return [f"<?xml version='1.0'?><Error><Code>{name}</Code><Message>no</Message></Error>".encode()]
         if fault.kind == "cut put":

@@ -33,13 +33,14 @@ from ita_pipeline.runs.bulk_predict import (
     RayPartWriter,
     predict_into,
 )
+from ita_pipeline.runs.evaluation import Evaluation, evaluate_run
 from ita_pipeline.runs.explanation import Explanation
 from ita_pipeline.runs.explanation import SwitchOff as SwitchOff
 from ita_pipeline.runs.lookup import find_run
 from ita_pipeline.runs.predictions import Mention as Mention
 from ita_pipeline.runs.predictions import PartFolder, PartFormat, Prediction
 from ita_pipeline.runs.predictions import save_predictions as save_predictions
-from ita_pipeline.runs.predictor import Evaluation, Predictor, evaluate_run
+from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import Run
 from ita_pipeline.sources.hub_datasets import is_loadable
 

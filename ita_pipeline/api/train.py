@@ -34,6 +34,8 @@ from ita_pipeline.runs.compare import (
     summarize,
 )
 from ita_pipeline.runs.compare import SeriesRow as SeriesRow
+from ita_pipeline.runs.grounding import RunGrounding as RunGrounding
+from ita_pipeline.runs.grounding import read_grounding as read_grounding
 from ita_pipeline.runs.plan import RunInputs, TrainingPlan, TrainOptions, plan_training
 from ita_pipeline.runs.run import Run
 from ita_pipeline.runs.run import RunScores as RunScores

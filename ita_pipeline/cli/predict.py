@@ -16,7 +16,7 @@ from ita_pipeline import api
 from ita_pipeline.cli import options as opts
 from ita_pipeline.cli.console import print_message, print_note, resumable
 from ita_pipeline.cli.extract import exit_unless_clean, print_outcome
-from ita_pipeline.cli.train import score_table
+from ita_pipeline.cli.train import grounding_table, score_table
 from ita_pipeline.core.errors import ExitCode, MissingError, UsageError
 from ita_pipeline.core.text import clean_line, clean_path, format_count
 
@@ -197,7 +197,11 @@ def _format_post(prediction: api.predict.Prediction) -> str:
 
 
 def _format_mention(m: api.predict.Mention) -> str:
-    return f"  {m.start:>4}–{m.end:<4} {clean_line(m.type):<5} {m.score:.2f}  {clean_line(m.text)}"
+    lines = [f"  {m.start:>4}–{m.end:<4} {clean_line(m.type):<5} {m.score:.2f}  {clean_line(m.text)}"]
+    for box in m.boxes or ():
+        corners = ", ".join(f"{side:.0f}" for side in box)
+        lines.append(f"{'':12} [{corners}], {clean_line(m.why or '')}, {m.visible:.2f}")
+    return "\n".join(lines)
 
 
 def format_explanation(explanation: api.predict.Explanation) -> str:
@@ -255,5 +259,6 @@ def evaluate(
     if evaluation.foreign:
         types = ", ".join(evaluation.foreign)
         print_message(f"the run was not trained on {types}: such mentions count as missed")
-    print(json.dumps(evaluation.to_json()) if as_json else score_table(evaluation.scores))
+    boxes = f"\n\n{grounding_table(evaluation.grounding)}" if evaluation.grounding else ""
+    print(json.dumps(evaluation.to_json()) if as_json else f"{score_table(evaluation.scores)}{boxes}")
     exit_unless_clean(evaluation.extraction)

@@ -96,8 +96,10 @@ def compare(
 
 def _format_comparison(comparison: api.report.Comparison) -> str:
     rows: list[list[str]] = []
-    for view, name in (("text", "T"), ("text+image", "I+T")):
-        scores = comparison.views[view]
+    views = (("text", "T"), ("text+image", "I+T"))
+    pairs = [(name, comparison.views[view]) for view, name in views]
+    pairs += [(f"{name} with boxes", comparison.grounded[view]) for view, name in views if comparison.grounded]
+    for name, scores in pairs:
         interval = f"{100 * scores.bootstrap.low:+.2f} … {100 * scores.bootstrap.high:+.2f}"
         numbers = [f"{100 * scores.a:.2f}", f"{100 * scores.b:.2f}", f"{100 * scores.difference:+.2f}"]
         rows.append([name, *numbers, interval, f"{scores.randomisation.p:.4f}"])

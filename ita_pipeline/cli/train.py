@@ -117,7 +117,9 @@ def train(
             if not any(split.text_and_image.micro.f1 for split in scores.splits.values()):
                 advice = "more epochs (--set training.epochs=30), more posts, or a larger learning rate"
                 print_note(f"hint: F1 is 0.00; what usually helps: {advice}; see also ita data check {dataset}")
-            result = f"{score_table(scores)}\nrun     {run.folder}\nreport  {run.report}"
+            grounding = api.train.read_grounding(run)
+            boxes = f"\n\n{grounding_table(grounding)}\n" if grounding is not None else ""
+            result = f"{score_table(scores)}{boxes}\nrun     {run.folder}\nreport  {run.report}"
     if not is_first:
         return
     for extraction in extractions:
@@ -154,6 +156,21 @@ def score_table(scores: api.train.RunScores) -> str:
             numbers += [by_type[name].f1 if name in by_type else 0.0 for name in types]
             rows.append([f"{name} {view}", *(f"{100 * number:.2f}" for number in numbers), str(micro.support)])
     return table(["view", "P", "R", "F1", "macro F1", *types, "mentions"], rows)
+
+
+def grounding_table(grounding: api.train.RunGrounding) -> str:
+    """Format the F1 of boxes in percent, and how gold mentions are grounded, with the floors in I+T below them."""
+    rows: list[list[str]] = []
+    for name, split in grounding.splits.items():
+        views = split.grounder.views
+        methods = [("T", split.grounder, views.text), ("I+T", split.grounder, views.text_and_image)]
+        methods += [(floor, method, method.views.text_and_image) for floor, method in split.floors.items()]
+        for label, method, scores in methods:
+            gold = method.groundability
+            numbers = [scores.mner.f1, scores.eeg.f1, scores.gmner.f1, scores.ratio, gold.boxes, gold.accuracy]
+            auroc = "" if gold.auroc is None else f"{gold.auroc:.3f}"
+            rows.append([f"{name} {label}", *(f"{100 * number:.2f}" for number in numbers), auroc])
+    return table(["boxes", "MNER", "EEG", "GMNER", "ratio", "gold spans", "in picture", "AUROC"], rows)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

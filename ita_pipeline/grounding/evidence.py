@@ -94,6 +94,9 @@ class Evidence:
         return [self.size, [[one.label, one.score, one.box] for one in self.objects], words, self.captions]
 
 
+# Of a post without a picture, or one that no stage has read.
+NOTHING = Evidence()
+
 _MEASURED = (ObjectsValue, OcrValue)
 
 

@@ -223,7 +223,12 @@ def predict_into(
             contexts = predictor.make_contexts(plan, progress, writer.engine)
             reasons = contexts.failure_reasons(new_posts)
             inputs = [
-                replace(item, contexts=contexts.render(item.post), failed=reasons.get(item.post, ""))
+                replace(
+                    item,
+                    contexts=contexts.render(item.post),
+                    failed=reasons.get(item.post, ""),
+                    evidence=predictor.evidence(contexts, item.post),
+                )
                 for item in new
             ]
             writer.write(inputs)

@@ -11,13 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast, get_args
 
+import numpy as np
+
 from ita_pipeline.core.errors import UsageError, nearest
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.extraction.presets import OPTIONAL_STAGES, list_plugin_stages
+from ita_pipeline.grounding.metrics import are_known, count_triples
 from ita_pipeline.ner.config import Objective
-from ita_pipeline.ner.metrics.significance import SAMPLES, SEED, Difference, compare
+from ita_pipeline.ner.metrics.significance import SAMPLES, SEED, Difference, compare, compare_counts
+from ita_pipeline.runs.grounding import read_grounded
 from ita_pipeline.runs.plan import TrainOptions
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunRecord
 from stages.base import Frozen
@@ -28,7 +32,10 @@ ONLY_TEXT, EVERYTHING = "text", "all"
 
 
 class Comparison(Frozen):
-    """The differences of run B from run A on one split, in both views."""
+    """The differences of run B from run A on one split, in both views.
+
+    `grounded` are the differences in the F1 of span, type and box, if both runs have boxes.
+    """
 
     a: str
     b: str
@@ -37,10 +44,11 @@ class Comparison(Frozen):
     mentions: int
     seed: int
     views: Mapping[str, Difference]
+    grounded: Mapping[str, Difference] = {}
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `ita compare --json`."""
-        return {"schema": "ita.compare/1", **self.model_dump()}
+        return {"schema": "ita.compare/1", **self.model_dump(exclude=None if self.grounded else {"grounded"})}
 
 
 def compare_runs(a: Run, b: Run, split: str = "test", samples: int = SAMPLES, seed: int = SEED) -> Comparison:
@@ -51,6 +59,7 @@ def compare_runs(a: Run, b: Run, split: str = "test", samples: int = SAMPLES, se
         UsageError: the runs have different posts or different gold mentions.
     """
     views: dict[str, Difference] = {}
+    grounded: dict[str, Difference] = {}
     gold: list[tuple[Span, ...]] = []
     for view in (TEXT, TEXT_AND_IMAGE):
         posts_a, posts_b = (run.read_gold(split, view) for run in (a, b))
@@ -58,6 +67,8 @@ def compare_runs(a: Run, b: Run, split: str = "test", samples: int = SAMPLES, se
         predicted_a, predicted_b = (_spans(read_conll(run.predictions(split, view))) for run in (a, b))
         gold = _spans(posts_a)
         views[view] = compare(gold, predicted_a, predicted_b, samples, seed)
+        if difference := _compare_boxes(a, b, split, view, samples, seed):
+            grounded[view] = difference
     return Comparison(
         a=str(a.folder),
         b=str(b.folder),
@@ -66,7 +77,24 @@ def compare_runs(a: Run, b: Run, split: str = "test", samples: int = SAMPLES, se
         mentions=sum(map(len, gold)),
         seed=seed,
         views=views,
+        grounded=grounded,
     )
+
+
+def _compare_boxes(a: Run, b: Run, split: str, view: str, samples: int, seed: int) -> Difference | None:
+    """Compare spans, types and boxes on the posts whose gold boxes are known, if both runs have the same ones."""
+    first, second = (read_grounded(run, split, view) for run in (a, b))
+    if first is None or second is None:
+        return None
+    boxes = [[[span.boxes for span in post.gold or ()] for post in gold] for gold, _ in (first, second)]
+    known = [index for index, post in enumerate(first[0]) if are_known(post.gold)]
+    if boxes[0] != boxes[1] or not known:
+        return None
+    counts = [
+        np.array([count_triples(gold[index].gold or (), predicted[index]) for index in known], np.float64)
+        for gold, predicted in (first, second)
+    ]
+    return compare_counts(counts[0], counts[1], samples, seed)
 
 
 def _spans(posts: Sequence[Post]) -> list[tuple[Span, ...]]:

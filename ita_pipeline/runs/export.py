@@ -19,10 +19,12 @@ from ita_pipeline.core.files import MAX_TEXT_BYTES, new_folder, read_regular, re
 from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.extraction.presets import list_models
+from ita_pipeline.grounding.files import NAME as GROUNDER
 from ita_pipeline.ner.config import RuntimeName
 from ita_pipeline.ner.runtimes import GRAPH_FILES, GraphRecord, TorchRuntime, load_tagger, read_graph
+from ita_pipeline.runs.evaluation import evaluate_run
 from ita_pipeline.runs.lookup import find_run
-from ita_pipeline.runs.predictor import Predictor, evaluate_run
+from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.push import push_model as push_model
 from ita_pipeline.runs.push import repository_address as repository_address
 from ita_pipeline.runs.run import Run, RunRecord, RunScores
@@ -58,6 +60,8 @@ def export_model(
         for file in sorted(source.model.iterdir()):
             if file.is_file() and file.suffix in (".json", ".safetensors", ".txt", ".model"):
                 _copy_file(file, folder / file.name)
+        if (grounder := source.folder / GROUNDER).is_file():
+            _copy_file(grounder, folder / GROUNDER)
         record = record.model_copy(update={"graphs": _export_graphs(source, record, folder, onnx)})
         if onnx == "int8":
             _compare_on_dev(source, folder, record.graphs, Workspace(workspace).store)

@@ -26,6 +26,7 @@ from ita_pipeline.extraction.presets import OPTIONAL_STAGES, Preset, build_conte
 from ita_pipeline.extraction.status import StageStatus
 from ita_pipeline.ner.config import Objective, TrainingConfig
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder
+from ita_pipeline.runs.grounding import grounding_components
 from ita_pipeline.runs.lookup import last_run
 from ita_pipeline.runs.run import run_at, run_components
 
@@ -36,6 +37,7 @@ COMPONENT_CAUSES: Mapping[str, Cause] = {
     "training": Cause.SETTING,
     "encoder": Cause.SETTING,
     "types": Cause.SETTING,
+    "grounding": Cause.TEXTS,
 }
 """What makes a training stale: the components of the run key, see `run_components`, and the cause of a change.
 
@@ -136,7 +138,8 @@ class RunInputs:
     @functools.cached_property
     def components(self) -> dict[str, Any]:
         """The parts of the key, in clear."""
-        return run_components(self.splits, self.plan.settings, self.plan.encoder.identity, self.types)
+        components = run_components(self.splits, self.plan.settings, self.plan.encoder.identity, self.types)
+        return components | grounding_components(self.plan.dataset.splits, self.contexts)
 
     @property
     def key(self) -> str:

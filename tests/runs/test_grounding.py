@@ -1,0 +1,133 @@
+"""A run whose dataset has boxes: its grounder, from training to prediction, evaluation and comparison."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ita_pipeline.api import predict
+from ita_pipeline.api.train import plan_train
+from ita_pipeline.cache.store import Workspace
+from ita_pipeline.corpus.datasets import load_dataset
+from ita_pipeline.extraction.contexts import read_contexts
+from ita_pipeline.extraction.options import Options
+from ita_pipeline.grounding.files import NAME as GROUNDER
+from ita_pipeline.runs.export import export_model
+from ita_pipeline.runs.grounding import read_grounded, read_grounding
+from ita_pipeline.runs.plan import RunInputs, TrainOptions
+from ita_pipeline.runs.run import Run
+from tests.support.fakes import draw, ita_here
+from tests.support.tiny_encoder import build_bert
+
+BOX = [5, 5, 35, 25]
+
+
+def write_posts(root: Path) -> None:
+    """People are in the picture, places are not."""
+    build_bert(root / "bert")
+    lines = []
+    for number, name in enumerate(["kim", "lou", "max", "zoe", "tim", "pia"] * 2):
+        colour, kind = (("red", "PER"), ("blue", "LOC"))[number % 2]
+        draw(root / "mine" / f"{number}.png", colour, (40 + number, 30))
+        split = "dev" if number >= 10 else "test" if number >= 8 else "train"
+        boxes = [BOX] if kind == "PER" else []
+        mention = {"start": 3, "end": 3 + len(name), "type": kind, "boxes": boxes}
+        lines.append({"text": f"hi {name}", "image": f"{number}.png", "mentions": [mention], "split": split})
+    (root / "mine" / "tweets.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("grounded")
+    write_posts(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        rates = ("--set", "training.epochs=15", "--set", "training.learning_rate=0.003")
+        settings = ("--preset", "bundled", "--encoder", "bert", "--contexts", "objects", *rates)
+        answer = ita_here("train", "--dataset", "mine", *settings)
+        assert answer.code == 0, answer.err
+        (root / "out.txt").write_text(answer.out)
+    return root
+
+
+@pytest.fixture
+def run(root: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(root)
+    (folder,) = (root / "runs" / "mine").iterdir()
+    return Run(folder)
+
+
+def test_training_writes_a_grounder_and_its_scores_beside_the_floors(root: Path, run: Run):
+    assert (run.folder / GROUNDER).is_file()
+    found = read_grounding(run)
+    assert found is not None
+    test = found.splits["test"]
+    assert (test.posts, test.grounder.groundability.accuracy, test.grounder.groundability.auroc) == (2, 1, 1)
+    assert test.floors["none"].groundability.boxes == 0.5
+    assert test.floors["people only"].groundability.accuracy == 1
+    rows = [line.split() for line in (root / "out.txt").read_text().splitlines()]
+    assert ["boxes", "MNER", "EEG", "GMNER", "ratio", "gold", "spans", "in", "picture", "AUROC"] in rows
+    assert any(row[:3] == ["test", "prior", "box"] for row in rows)
+    assert "grounding" in run.record().components
+
+
+def test_predictions_say_where_the_picture_shows_a_mention(run: Run):
+    answer = ita_here("predict", str(run.folder), "--text", "hi kim", "--image", "mine/0.png", "--json")
+    (mention,) = json.loads(answer.out)["mentions"]
+    assert {"visible", "boxes", "why"} <= set(mention)
+    without = ita_here("predict", str(run.folder), "--text", "hi kim", "--json")
+    (mention,) = json.loads(without.out)["mentions"]
+    assert (mention["visible"], mention["boxes"], mention["why"]) == (0, [], "the post has no picture")
+
+
+def test_an_evaluation_scores_the_boxes(run: Run):
+    answer = ita_here("evaluate", str(run.folder), "mine", "--split", "dev", "--json")
+    found = json.loads(answer.out)["grounding"]["dev"]
+    assert found["grounder"]["groundability"]["mentions"] == 2
+    assert found["grounder"]["views"]["text"]["gmner"]["support"] == 2
+    assert "GMNER" in ita_here("evaluate", str(run.folder), "mine").out
+
+
+def test_the_boxes_of_a_run_are_read_again(run: Run):
+    read = read_grounded(run, "test", "text+image")
+    assert read is not None
+    gold, predicted = read
+    boxes = [span.boxes for post in load_dataset("mine", None, Path()).splits["test"] for span in post.gold or ()]
+    assert [span.boxes for post in gold for span in post.gold or ()] == boxes
+    assert all(span.boxes is not None for spans in predicted for span in spans)
+
+
+def test_a_comparison_tests_the_boxes_too(run: Run):
+    found = json.loads(ita_here("compare", str(run.folder), str(run.folder), "--json").out)
+    assert found["grounded"]["text"]["difference"] == 0
+    assert "I+T with boxes" in ita_here("compare", str(run.folder), str(run.folder)).out
+
+
+def test_an_exported_model_grounds_too(run: Run, tmp_path: Path):
+    exported = export_model(run.folder, tmp_path / "out")
+    found = next(iter(predict.load(exported.folder).predict_all(load_dataset("mine", None, Path()).splits["test"])))
+    assert all(mention.visible is not None for mention in found.mentions)
+
+
+def components() -> dict[str, Any]:
+    plan = plan_train("mine", Options(preset="bundled"), TrainOptions(encoder="bert", contexts=("objects",)))
+    return RunInputs(plan, read_contexts(plan.contexts, Workspace(Path()).store)).components
+
+
+def test_only_a_dataset_with_boxes_has_them_in_the_key_of_its_run(run: Run):
+    file = Path("mine/tweets.jsonl")
+    before, lines = file.read_text(), components()
+    try:
+        file.write_text(before.replace("[[5, 5, 35, 25]]", "[[5, 5, 35, 26]]"))
+        moved = components()
+        file.write_text(re.sub(r', "boxes": \[[^}]*', "", before))
+        without = components()
+    finally:
+        file.write_text(before)
+    assert "grounding" not in without
+    assert {**lines, "grounding": 0} == {**moved, "grounding": 0} == {**without, "grounding": 0}
+    assert lines["grounding"] != moved["grounding"]

@@ -25,7 +25,10 @@ SPLITS = ("test", "dev")
 
 
 class ReportMention(Frozen):
-    """A mention; `start` and `end` (exclusive) count words, and `right` means equal to a gold mention."""
+    """A mention; `start` and `end` (exclusive) count words, and `right` means equal to a gold mention.
+
+    `boxes` are where the post's first picture shows it, `visible` is the probability that it does, `why` the sign.
+    """
 
     start: int
     end: int
@@ -34,6 +37,8 @@ class ReportMention(Frozen):
     right: bool | None = None
     partial: bool = False
     boxes: tuple[Box, ...] | None = None
+    visible: float | None = None
+    why: str | None = None
 
     @classmethod
     def from_span(cls, span: Span, score: float | None = None, right: bool | None = None) -> ReportMention:
@@ -119,13 +124,13 @@ def read_posts(
             else:
                 name = f"the {split} posts of {dataset.name}"
                 notes.add(f"{name} have changed since training, so their pictures are not shown")
-        predicted = {label: _read_scored_spans(run, split, view) for label, view in VIEWS.items()}
-        if any(len(spans) != len(tagged) for spans in predicted.values()):
+        predicted = {label: _read_answers(run, split, view) for label, view in VIEWS.items()}
+        if any(len(mentions) != len(tagged) for mentions in predicted.values()):
             raise UsageError(
                 f"the predictions of {split} in {run.folder} belong to different posts", "train it again"
             )
         for index, (number, post) in enumerate(posts):
-            answers = {label: _make_answer(spans[index], post) for label, spans in predicted.items()}
+            answers = {label: _judge(mentions[index], post) for label, mentions in predicted.items()}
             yield ReportPost(post, split, number, {**list_gold_mentions(post), **answers})
 
 
@@ -161,24 +166,34 @@ def _words_in_file(post: Post) -> tuple[str, ...]:
     return tuple(word.strip() or "\ufffd" for word in post.words)
 
 
-def _read_scored_spans(run: Run, split: str, view: str) -> list[list[tuple[Span, float | None]]]:
-    """Read the predicted spans of each post, with scores if the run has them."""
+def _read_answers(run: Run, split: str, view: str) -> list[list[ReportMention]]:
+    """Read the predicted mentions of each post, with scores and boxes if the run has them."""
     spans = [sorted(post.gold or ()) for post in read_conll(run.predictions(split, view))]
     file = run.mentions(split, view)
-    scores = run.read(f"predictions/{file.name}", _parse_scores) if file.is_file() else []
-    if list(map(len, scores)) != list(map(len, spans)):
-        scores = [[None] * len(post_spans) for post_spans in spans]
-    return [list(zip(*of_post, strict=True)) for of_post in zip(spans, scores, strict=True)]
+    read = run.read(f"predictions/{file.name}", _parse_mentions) if file.is_file() else []
+    if list(map(len, read)) != list(map(len, spans)):
+        return [list(map(ReportMention.from_span, of_post)) for of_post in spans]
+    pairs = (zip(*of_post, strict=True) for of_post in zip(spans, read, strict=True))
+    return [
+        [
+            ReportMention.from_span(span).model_copy(update=one.model_dump(exclude={"start"}))
+            for span, one in of_post
+        ]
+        for of_post in pairs
+    ]
 
 
-def _make_answer(predicted: Sequence[tuple[Span, float | None]], post: Post) -> tuple[ReportMention, ...]:
+def _judge(predicted: Sequence[ReportMention], post: Post) -> tuple[ReportMention, ...]:
     gold = set(post.gold or ())
-    return tuple(ReportMention.from_span(span, score, span in gold) for span, score in predicted)
+    return tuple(mention.model_copy(update={"right": mention.span in gold}) for mention in predicted)
 
 
 class _ScoredMention(BaseModel):
     start: int
     score: float
+    boxes: tuple[Box, ...] | None = None
+    visible: float | None = None
+    why: str | None = None
 
 
 class _PredictionLine(BaseModel):
@@ -187,6 +202,6 @@ class _PredictionLine(BaseModel):
     mentions: list[_ScoredMention]
 
 
-def _parse_scores(text: str) -> list[list[float]]:
+def _parse_mentions(text: str) -> list[list[_ScoredMention]]:
     posts = [_PredictionLine.model_validate_json(line).mentions for line in text.split("\n") if line]
-    return [[mention.score for mention in sorted(post, key=lambda mention: mention.start)] for post in posts]
+    return [sorted(post, key=lambda mention: mention.start) for post in posts]

@@ -8,6 +8,7 @@ from ita_pipeline.ner.metrics.scores import EpochScore
 from ita_pipeline.reports.blocks import Block, Fact, Row, RunData, RunSection, Table, list_digests, pair_types
 from ita_pipeline.reports.error_blocks import make_errors_block, make_worst_errors_block
 from ita_pipeline.reports.formatting import flatten_settings, format_gain, format_percent, format_settings
+from ita_pipeline.reports.grounding_block import make_grounding_block
 from ita_pipeline.reports.plots import Figure, PlotSeries, TypeScores, draw_curves, draw_type_bars
 from ita_pipeline.reports.posts import IT, ReportPost, T
 from ita_pipeline.reports.series_block import make_series_block
@@ -82,6 +83,7 @@ def make_dependence_block(data: RunData) -> Block:
 # The blocks of a run's page in order. A function returns None if its block would have no content.
 BLOCKS: tuple[Callable[[RunData], Block | None], ...] = (
     make_scores_block,
+    make_grounding_block,
     make_errors_block,
     make_worst_errors_block,
     make_series_block,

@@ -6,9 +6,14 @@ from typing import Literal
 
 from pydantic import Field
 
+from ita_pipeline.corpus.posts import Box
 from ita_pipeline.reports.findings import Findings
 from ita_pipeline.reports.posts import PageExplanation
 from stages.base import Frozen
+
+
+def _is_unknown(value: object) -> bool:
+    return value is None
 
 
 class PredictedMention(Frozen):
@@ -19,6 +24,15 @@ class PredictedMention(Frozen):
     text: str
     type: str
     score: float = Field(description="the probability that the CRF gives to exactly this span and type, in 0..1")
+    visible: float | None = Field(
+        default=None,
+        exclude_if=_is_unknown,
+        description="with a grounder, the probability that the picture shows it",
+    )
+    boxes: tuple[Box, ...] | None = Field(
+        default=None, exclude_if=_is_unknown, description="where the picture shows it, as xyxy in pixels"
+    )
+    why: str | None = Field(default=None, exclude_if=_is_unknown, description="the sign that told")
 
 
 class Views(Frozen):

@@ -9,17 +9,19 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ita_pipeline.cache.keys import sort_stages, stage_keys
 from ita_pipeline.corpus.contexts import join_named_pieces, list_pieces
-from ita_pipeline.corpus.posts import Post
+from ita_pipeline.corpus.posts import Picture, Post
 from ita_pipeline.engines.executor import Job, Limits, StageJobs
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.contexts import Results
 from ita_pipeline.extraction.options import require_consent
+from ita_pipeline.grounding.evidence import Evidence
 from ita_pipeline.ner.prediction import BATCH_SIZE, TaggedView
 from ita_pipeline.reports.explanations import character_place, format_explanation
 from ita_pipeline.reports.findings import collect_findings
@@ -199,6 +201,9 @@ class PredictionService:
         contexts = tuple(text for _, text in appended)
         # Without contexts, I+T equals T.
         views = self.batcher.tag([(post, ()), (post, contexts)] if contexts else [(post, ())])
+        if results is not None:
+            shown, evidence = replace(post, pictures=(Picture("picture"),)), Evidence.from_results(results)
+            views = [self.predictor.ground(shown, mentions, evidence) for mentions in views]
         response = self._make_response(post, views, start, appended, results)
         if not explain or not pieces:
             return response

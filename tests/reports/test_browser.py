@@ -149,6 +149,20 @@ def test_an_entry_has_all_that_is_known_of_it(tab: Tab):
     expect(detail).to_be_hidden()
 
 
+def test_a_mention_lights_its_boxes_while_it_is_pointed_at_or_has_the_focus(tab: Tab):
+    first = tab.at("#cards .card").first
+    first.locator("mark.boxed").hover()
+    expect(first.locator(".place rect")).to_have_attribute("x", "4")
+    tab.at("#cards h3 a").first.click()
+    detail = tab.at("#detail")
+    expect(detail.locator(".place")).to_have_count(0)
+    detail.locator("mark.boxed").focus()
+    expect(detail.locator(".place rect")).to_have_attribute("width", "16")
+    expect(detail.locator("mark.boxed")).to_have_attribute("title", "PER 90 %; <b>the only person, 80 %")
+    detail.locator(".mark.object").focus()
+    expect(detail.locator(".place")).to_have_count(0)
+
+
 def test_boxes_can_be_switched(tab: Tab):
     marks = tab.at("#cards .card").first.locator(".mark")
     labels = tab.at("#cards .card").first.locator("svg text")

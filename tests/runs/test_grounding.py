@@ -20,6 +20,7 @@ from ita_pipeline.runs.export import export_model
 from ita_pipeline.runs.grounding import read_grounded, read_grounding
 from ita_pipeline.runs.plan import RunInputs, TrainOptions
 from ita_pipeline.runs.run import Run
+from ita_pipeline.server.service import PredictionService
 from tests.support.fakes import draw, ita_here
 from tests.support.tiny_encoder import build_bert
 
@@ -111,6 +112,25 @@ def test_an_exported_model_grounds_too(run: Run, tmp_path: Path):
     exported = export_model(run.folder, tmp_path / "out")
     found = next(iter(predict.load(exported.folder).predict_all(load_dataset("mine", None, Path()).splits["test"])))
     assert all(mention.visible is not None for mention in found.mentions)
+
+
+def test_the_report_shows_the_scores_of_boxes_beside_the_floors(run: Run):
+    page = run.report.read_text("utf-8")
+    assert "Boxes of mentions" in page
+    assert "floor: people only" in page
+
+
+def test_the_demo_says_where_a_mention_is(run: Run):
+    service = PredictionService(predict.load(run.folder))
+    service.open()
+    try:
+        with Path("mine/0.png").open("rb") as picture:
+            shown = service.predict("hi kim", picture)
+        without = service.predict("hi kim", None)
+    finally:
+        service.close()
+    assert [mention.visible is None for mention in shown.views.text] == [False]
+    assert [mention.boxes for mention in without.views.text] == [None]
 
 
 def components() -> dict[str, Any]:

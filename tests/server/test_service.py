@@ -69,6 +69,7 @@ class FakePredictor:
     def __init__(self) -> None:
         self.stages, self.record, self.limits = (), SimpleNamespace(contexts=ContextConfig()), Limits()
         self.notes: list[str] = []
+        self.search = None
         self.batches: list[list[str]] = []
         self.started, self.release = threading.Event(), threading.Event()
 

@@ -48,6 +48,7 @@ NASTY = (
     "a\u2028b",
 )
 CONTEXTS = ContextConfig(object_score=0.35)
+BOXED = {"boxes": [[4, 6, 20, 40]], "visible": 0.8, "why": "<b>the only person"}
 Answers = Mapping[str, list[Span]]
 
 
@@ -156,10 +157,12 @@ def write_run(
     pairs = [(post, *answers(number, post)) for number, post in enumerate(posts)]
     for view, which in ((TEXT, 1), (TEXT_AND_IMAGE, 2)):
         run.predictions("test", view).write_text(format_conll([(pair[0], pair[which]) for pair in pairs]))
-        told = [
+        told: list[dict[str, Any]] = [
             {"mentions": [{"start": span.start, "score": 0.5 + 0.4 / (1 + number)} for span in pair[which]]}
             for number, pair in enumerate(pairs)
         ]
+        for mention in told[0]["mentions"] if which == 2 else ():
+            mention |= BOXED
         run.mentions("test", view).write_text("".join(json.dumps(line) + "\n" for line in told))
     gold = [post.gold or () for post in posts]
     scores = [score(gold, [pair[which] for pair in pairs]) for which in (1, 2)]

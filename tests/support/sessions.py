@@ -19,7 +19,7 @@ VARIES = (
     (r"\b\d+\.\d s\b", "TIME"),  # a forecast
     (r"(?<= )\d+\.\d$", "SECONDS"),  # the last column of a table of stages
     (r"time +[\d.]+ s", "time TIME"),
-    (r"\b\d+\.\d\d\b", "SCORE"),
+    (r"\b\d+\.\d\d\d?\b", "SCORE"),
     (r"epoch \d+ of \d+", "epoch N"),
     (r"the hub does not answer|HF_HUB_OFFLINE is set", "NO HUB"),
     (r"line \d+", "line N"),
@@ -30,7 +30,7 @@ VARIES = (
     (r'"mentions": \[.*\]', '"mentions": MENTIONS'),
 )
 # Mentions that a model found, what a slow machine prints every 30 seconds, and advice after a short training.
-LEFT_OUT = re.compile(r" +(\d+–\d+ .*|no mentions)|\w+: \d+ of \d+, [\d.]+/s, .*|hint: F1 is 0\.00; .*")
+LEFT_OUT = re.compile(r" +(\d+–\d+ .*|\[\d+, \d+, \d+, \d+\], .*|no mentions)|\w+: \d+ of \d+, [\d.]+/s, .*|hint: F1 is 0\.00; .*")
 
 
 @dataclass(frozen=True)

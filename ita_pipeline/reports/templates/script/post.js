@@ -21,10 +21,32 @@ function marked(entry, mentions, withScores) {
     const part = mention.partial ? " (part of a word)" : "";
     put(element, make("small", {}, bdi(mention.type), part, sign, spoken, score.trimEnd()));
     if (mention.score !== undefined) element.title = `${mention.type} ${percent(mention.score)}`;
+    if (mention.boxes && mention.boxes.length) lightBoxes(element, mention, withScores);
     put(line, element);
     position = Math.max(position, 2 * mention.end);
   }
   return inItsLanguage(put(line, parts.slice(position).join("")));
+}
+
+// While a mention is pointed at or has the focus, its boxes are lit on the picture beside it.
+function lightBoxes(element, mention, reachable) {
+  if (mention.why) element.title += `; ${mention.why}, ${percent(mention.visible)}`;
+  element.classList.add("boxed");
+  if (reachable) element.tabIndex = 0;
+  let lit = null;
+  const light = () => {
+    const svg = element.closest("article, #detail-body").querySelector(".shot svg");
+    if (!svg || lit) return;
+    const places = mention.boxes.map(([x0, y0, x1, y1]) => ({ x: x0, y: y0, width: x1 - x0, height: y1 - y0 }));
+    lit = draw("g", { class: "place" }, places.map((place) => draw("rect", place)));
+    put(svg, lit);
+  };
+  const dim = () => {
+    if (lit) lit.remove();
+    lit = null;
+  };
+  for (const event of ["pointerenter", "focus"]) element.addEventListener(event, light);
+  for (const event of ["pointerleave", "blur"]) element.addEventListener(event, dim);
 }
 
 const sameMentions = (a, b) => spans(a) === spans(b);

@@ -22,8 +22,9 @@ from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.presets import resolve_preset
 from ita_pipeline.grounding.grounder import Grounder, picture_size
 from ita_pipeline.grounding.metrics import Groundability, agree, floors, measure_floor, measure_groundability
-from ita_pipeline.runs.grounding import evidence_of, train_grounder
+from ita_pipeline.runs.grounding import train_grounder
 from ita_pipeline.runs.plan import TrainOptions, plan_dataset_contexts
+from ita_pipeline.runs.queries import EvidenceReader, evidence_of
 
 
 def measure(grounder: Grounder, posts: Sequence[Post], contexts: PostContexts) -> tuple[Groundability, str]:
@@ -45,11 +46,11 @@ def main(name: str, folder: Path | None = None) -> None:
     options = Options(preset="bundled")
     store = Workspace(options.workspace).store
     dataset = load_dataset(name, folder, Workspace(options.workspace).data)
-    preset = resolve_preset(options, also=("training",)).preset
+    preset = resolve_preset(options, also=("training", "grounding")).preset
     plan = plan_dataset_contexts(dataset, preset, options, TrainOptions(data=folder), store)
     with SubprocessExecutor(options.limits) as executor:
         contexts = make_contexts(plan, store, LocalEngine(executor), NoProgress())
-    grounder = train_grounder(dataset.splits["train"], contexts)
+    grounder = train_grounder(dataset.splits["train"], EvidenceReader(contexts))
     if grounder is None:
         raise SystemExit(f"{name} has no boxes to learn from")
     print(f"{'%':18} {'right':>6} {'shown?':>6} {'AUROC':>6}")

@@ -180,7 +180,7 @@ def _length_measure(
         StageError: the encoder is missing.
         UsageError: a setting is unknown.
     """
-    choice = resolve_preset(options, ("training",), training.contexts or (), dataset.card.language)
+    choice = resolve_preset(options, ("training", "grounding"), training.contexts or (), dataset.card.language)
     changes = options.changes.get("training", {})
     settings = training_settings(dataset.card, choice.preset, changes, training)
     tokenizer, max_length = _load_tokenizer(find_encoder(training.encoder or choice.preset.encoder))

@@ -105,7 +105,7 @@ def export(
 
 def _make_contexts(dataset: Dataset, options: Options, training: TrainOptions, progress: Progress) -> PostContexts:
     store = Workspace(options.workspace).store
-    choice = resolve_preset(options, ("training",), training.contexts or (), dataset.card.language)
+    choice = resolve_preset(options, ("training", "grounding"), training.contexts or (), dataset.card.language)
     logger.info(choice.why)
     plan = plan_dataset_contexts(dataset, choice.preset, options, training, store)
     ask_consent(plan.plan, options.consent, options.confirm, options.own_changes)

@@ -77,7 +77,7 @@ def plan_train(
     loaded = load_dataset(dataset, training.data, Workspace(options.workspace).data)
     for note in loaded.notes:
         notes.add(note)
-    choice = resolve_preset(options, ("training",), training.contexts or (), loaded.card.language)
+    choice = resolve_preset(options, ("training", "grounding"), training.contexts or (), loaded.card.language)
     notes.add(choice.why)
     store = CacheSession(options, uploads=False).store
     return plan_training(loaded, choice.preset, options, training, store, notes)

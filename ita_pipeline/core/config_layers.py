@@ -200,7 +200,7 @@ def _read_option(name: str, value: object, file: Path) -> str:
 def _section_names() -> list[str]:
     from ita_pipeline.core.plugins import stage_entry_points
 
-    return [*sorted(stage_entry_points()), "contexts", "limits", "training"]
+    return [*sorted(stage_entry_points()), "contexts", "grounding", "limits", "training"]
 
 
 def _environment_layers(environment: Mapping[str, str]) -> Iterator[Layer]:

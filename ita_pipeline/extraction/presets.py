@@ -275,5 +275,8 @@ def _find_fault(stage: Any, name: str) -> str:
 
 
 def load_installed_stages() -> dict[str, type[Stage[Any]]]:
-    """The classes of all installed stages, by name."""
-    return {name: load_stage(entry) for name, entry in stage_entry_points().items()}
+    """The classes of all installed stages, by name, and of the grounder's, which makes no contexts."""
+    from stages.objects.queries import QueriesStage
+
+    installed = {name: load_stage(entry) for name, entry in stage_entry_points().items()}
+    return {**installed, QueriesStage.name: QueriesStage}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -40,12 +40,16 @@ def is_person(type_name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A box that may show a mention: a detected object, or words that were read; `words` are those in it."""
+    """A box that may show a mention: a detected object, or words that were read; `words` are those in it.
+
+    With `is_query`, a detector was asked for the label: the words or the type of a mention.
+    """
 
     box: Box
     label: str
     score: float
     words: tuple[str, ...] = ()
+    is_query: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -83,6 +87,11 @@ class Evidence:
             certain,
             tuple(one.text for one in captions.captions) if isinstance(captions, CaptionValue) else (),
         )
+
+    def add(self, asked: Iterable[Candidate]) -> Evidence:
+        """The evidence with boxes that a detector was asked for, and the words in them."""
+        more = (replace(one, words=_words_inside(one.box, self.words)) for one in asked)
+        return replace(self, objects=(*self.objects, *more))
 
     def lines(self) -> list[list[Word]]:
         """The words of each line that was read."""

@@ -34,6 +34,9 @@ BOX_PRIOR: Features = {
     "resemblance, in text, of all words": 1.5,
     "person, resemblance, in text": -2.0,
     "resemblance, in object": 2.0,
+    "asked for by name": 3.0,
+    "asked for by another name": -3.0,
+    "score, asked for by name": 3.0,
     "score": 0.5,
 }
 
@@ -156,6 +159,11 @@ def box_features(
         "score": candidate.score,
         f"{type_name} on {candidate.label.casefold()}": 1.0,
     }
+    if candidate.is_query and not candidate.is_person:
+        by_name = resemblance(name, candidate.label.split()) > 0.9
+        features[f"asked for by {'name' if by_name else 'another name'}"] = 1.0
+        if by_name:
+            features["score, asked for by name"] = candidate.score
     if read:
         place = "text" if candidate.is_text else "object"
         features[f"resemblance, in {place}"] = read

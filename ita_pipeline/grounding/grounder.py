@@ -166,6 +166,8 @@ def _describe(name: _Name, chosen: Candidate | None) -> Grounding:
         return Grounding(name.visible, (chosen.box,), f"{words} in the picture")
     if resemblance(name.words, chosen.words) > 0.5:
         return Grounding(name.visible, (chosen.box,), f"{words} on the {chosen.label.lower()}")
+    if chosen.is_query and not chosen.is_person:
+        return Grounding(name.visible, (chosen.box,), f"looks like {chosen.label}")
     alike = sorted((one for one, _ in name.rated if one.label == chosen.label), key=lambda one: one.box[0])
     if len(alike) == 1:
         return Grounding(name.visible, (chosen.box,), f"the only {chosen.label.lower()}")

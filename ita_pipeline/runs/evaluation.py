@@ -19,6 +19,7 @@ from ita_pipeline.ner.views import encode_posts
 from ita_pipeline.runs.grounding import RunGrounding, SplitGrounding, ground_views, measure_split
 from ita_pipeline.runs.plan import caption_file
 from ita_pipeline.runs.predictor import Predictor
+from ita_pipeline.runs.queries import EvidenceReader
 from ita_pipeline.runs.run import RunScores, ViewScores
 
 
@@ -92,6 +93,7 @@ def _score_posts(
     text, both = score_views(examples, predicted)
     grounding = None
     if predictor.grounder is not None:
-        grounded = ground_views(predictor.grounder, posts, predicted, contexts)
-        grounding = measure_split(predictor.grounder, posts, predicted, grounded, contexts)
+        reader = EvidenceReader(contexts, predictor.search)
+        grounded = ground_views(predictor.grounder, posts, predicted, reader)
+        grounding = measure_split(predictor.grounder, posts, predicted, grounded, reader)
     return ViewScores(text=text, text_and_image=both), grounding

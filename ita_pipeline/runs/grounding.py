@@ -17,7 +17,6 @@ from ita_pipeline.cache.keys import digest
 from ita_pipeline.core.files import write_atomically
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.corpus.posts import Box, Post, Span
-from ita_pipeline.extraction.contexts import PostContexts
 from ita_pipeline.grounding.evidence import Evidence
 from ita_pipeline.grounding.grounder import GROUNDER_VERSION, Grounder, Grounding, picture_size
 from ita_pipeline.grounding.metrics import (
@@ -32,6 +31,7 @@ from ita_pipeline.grounding.metrics import (
 )
 from ita_pipeline.ner.prediction import ScoredSpan, ViewPredictions
 from ita_pipeline.runs.predictions import Mention
+from ita_pipeline.runs.queries import EvidenceReader, evidence_of, have_boxes
 from ita_pipeline.runs.run import BothViews, Run
 from stages.base import Frozen
 
@@ -90,33 +90,26 @@ def read_grounding(run: Run) -> RunGrounding | None:
     return run.read(NAME, RunGrounding.from_json) if (run.folder / NAME).is_file() else None
 
 
-def evidence_of(contexts: PostContexts, post: Post) -> Evidence:
-    """What the stages found in the first picture of a post."""
-    return Evidence.from_results(contexts.results(post)[0])
-
-
-def have_boxes(posts: Iterable[Post]) -> bool:
-    """Whether boxes of some mentions of these posts are known."""
-    return any(span.boxes is not None for post in posts for span in post.gold or ())
-
-
-def grounding_components(splits: Mapping[str, Sequence[Post]], contexts: PostContexts) -> dict[str, Any]:
+def grounding_components(splits: Mapping[str, Sequence[Post]], reader: EvidenceReader) -> dict[str, Any]:
     """Return what a grounder and its scores depend on, for the key of a run; nothing without boxes."""
     if not have_boxes(splits.get("train", ())):
         return {}
 
     def content(post: Post) -> list[Any]:
-        return [[span.boxes for span in post.gold or ()], picture_size(post), evidence_of(contexts, post).to_json()]
+        boxes = [span.boxes for span in post.gold or ()]
+        return [boxes, picture_size(post), evidence_of(reader.contexts, post).to_json()]
 
     digests = {name: digest([content(post) for post in posts]) for name, posts in splits.items()}
-    return {"grounding": {**digests, "version": GROUNDER_VERSION}}
+    query = {"query": reader.search.key} if reader.search is not None else {}
+    return {"grounding": {**digests, **query, "version": GROUNDER_VERSION}}
 
 
-def train_grounder(posts: Sequence[Post], contexts: PostContexts) -> Grounder | None:
+def train_grounder(posts: Sequence[Post], reader: EvidenceReader) -> Grounder | None:
     """Train a grounder on the gold mentions of posts; None without boxes to learn from."""
     if not have_boxes(posts):
         return None
-    return Grounder.train([(post, evidence_of(contexts, post)) for post in posts])
+    evidence = reader.read(posts, [post.gold or () for post in posts])
+    return Grounder.train(list(zip(posts, evidence, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +121,14 @@ class GroundedViews:
 
 
 def ground_views(
-    grounder: Grounder, posts: Sequence[Post], predicted: ViewPredictions, contexts: PostContexts
+    grounder: Grounder, posts: Sequence[Post], predicted: ViewPredictions, reader: EvidenceReader
 ) -> GroundedViews:
     """Ground the predicted mentions of both views."""
-    evidence = [evidence_of(contexts, post) for post in posts]
 
     def ground(view: Sequence[Sequence[ScoredSpan]]) -> list[list[Grounding]]:
-        rows = zip(posts, view, evidence, strict=True)
-        return [grounder.ground(post, [one.span for one in scored], found) for post, scored, found in rows]
+        spans = [[one.span for one in scored] for scored in view]
+        rows = zip(posts, spans, reader.read(posts, spans), strict=True)
+        return [grounder.ground(*row) for row in rows]
 
     text = ground(predicted.text)
     return GroundedViews(text, text if predicted.context is predicted.text else ground(predicted.context))
@@ -145,11 +138,15 @@ def ground_mentions(
     grounder: Grounder, post: Post, mentions: Sequence[Mention], evidence: Evidence
 ) -> tuple[Mention, ...]:
     """Add to the mentions of a post where its picture shows them."""
+    groundings = grounder.ground(post, spans_of(post, mentions), evidence)
+    return tuple(map(add_grounding, mentions, groundings))
+
+
+def spans_of(post: Post, mentions: Sequence[Mention]) -> list[Span]:
+    """The words that the tagger's mentions of a post cover."""
     starts = {start: index for index, (start, _) in enumerate(post.offsets)}
     ends = {end: index for index, (_, end) in enumerate(post.offsets, 1)}
-    spans = [Span(starts[one.start], ends[one.end], one.type) for one in mentions]
-    groundings = grounder.ground(post, spans, evidence)
-    return tuple(map(add_grounding, mentions, groundings))
+    return [Span(starts[one.start], ends[one.end], one.type) for one in mentions]
 
 
 def add_grounding(mention: Mention, grounding: Grounding) -> Mention:
@@ -162,14 +159,14 @@ def measure_split(
     posts: Sequence[Post],
     predicted: ViewPredictions,
     grounded: GroundedViews,
-    contexts: PostContexts,
+    reader: EvidenceReader,
 ) -> SplitGrounding | None:
     """Score predicted mentions with their boxes beside the floors; None if the boxes of no post are known."""
     known = [index for index, post in enumerate(posts) if are_known(post.gold)]
     if not known:
         return None
     scored = [posts[index] for index in known]
-    evidence = [evidence_of(contexts, post) for post in scored]
+    evidence = reader.read(scored, [post.gold or () for post in scored])
     sizes = [found.size or picture_size(post) for post, found in zip(scored, evidence, strict=True)]
     gold = [post.gold or () for post in scored]
     spans = [[[one.span for one in view[index]] for index in known] for view in (predicted.text, predicted.context)]

@@ -28,6 +28,7 @@ from ita_pipeline.ner.config import Objective, TrainingConfig
 from ita_pipeline.ner.encoders import EncoderRef, find_encoder
 from ita_pipeline.runs.grounding import grounding_components
 from ita_pipeline.runs.lookup import last_run
+from ita_pipeline.runs.queries import EvidenceReader, MentionSearch, plan_search
 from ita_pipeline.runs.run import run_at, run_components
 
 COMPONENT_CAUSES: Mapping[str, Cause] = {
@@ -81,6 +82,7 @@ class TrainingPlan:
     encoder: EncoderRef
     contexts: ContextPlan
     options: TrainOptions
+    search: MentionSearch | None = None
 
     def status(self, store: Store, runs: Path) -> StageStatus:
         """Compare the inputs with those of the finished runs; reasons refer to the most recent one.
@@ -139,7 +141,12 @@ class RunInputs:
     def components(self) -> dict[str, Any]:
         """The parts of the key, in clear."""
         components = run_components(self.splits, self.plan.settings, self.plan.encoder.identity, self.types)
-        return components | grounding_components(self.plan.dataset.splits, self.contexts)
+        return components | grounding_components(self.plan.dataset.splits, self.evidence)
+
+    @property
+    def evidence(self) -> EvidenceReader:
+        """What a grounder reads of the posts' pictures."""
+        return EvidenceReader(self.contexts, self.plan.search)
 
     @property
     def key(self) -> str:
@@ -171,7 +178,8 @@ def plan_training(
     contexts = plan_dataset_contexts(dataset, preset, options, training, store)
     _check_contexts_exist(preset, training.contexts, contexts)
     _report_images(dataset, contexts, notes)
-    return TrainingPlan(dataset, preset, settings, encoder, contexts, training)
+    search = plan_search(dataset, options.changes.get("grounding", {}), preset, store, options.limits)
+    return TrainingPlan(dataset, preset, settings, encoder, contexts, training, search)
 
 
 def plan_dataset_contexts(

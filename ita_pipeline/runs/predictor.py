@@ -40,8 +40,9 @@ from ita_pipeline.ner.prediction import TaggedView, decode_views, tag_views
 from ita_pipeline.ner.runtimes import load_tagger
 from ita_pipeline.ner.views import View
 from ita_pipeline.runs.explanation import Explanation, ExplanationInput, explain_posts
-from ita_pipeline.runs.grounding import evidence_of, ground_mentions
+from ita_pipeline.runs.grounding import ground_mentions, spans_of
 from ita_pipeline.runs.predictions import Mention, Prediction, TaggingInput, add_predictions
+from ita_pipeline.runs.queries import MentionSearch, evidence_of
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run
 from stages.base import EXECUTION, Stage
 from stages.batching import batched
@@ -206,9 +207,8 @@ class Predictor:
     def predict_inputs(self, inputs: Sequence[TaggingInput]) -> list[Prediction]:
         """Find the mentions in posts whose contexts are known."""
         tagged = self.tag([(item.post, item.contexts) for item in inputs])
-        mentions = [
-            self.ground(item.post, spans, item.evidence) for item, spans in zip(inputs, tagged, strict=True)
-        ]
+        rows = zip(inputs, tagged, self.ask_for_mentions(inputs, tagged), strict=True)
+        mentions = [self.ground(item.post, spans, found) for item, spans, found in rows]
         return [
             Prediction(
                 item.post,
@@ -238,6 +238,24 @@ class Predictor:
         if any(view.trimmed for view in views):
             self._add_note(CUT_NOTE.format(max_length=self.encoder.max_length))
         return views
+
+    @functools.cached_property
+    def search(self) -> MentionSearch | None:
+        """Asks a detector for the mentions, as in training; None if the run's grounder does not."""
+        if self.grounder is None or self.record.grounding.query == "none":
+            return None
+        objects = next((stage.config.model_dump() for stage in self.stages if stage.name == "objects"), {})
+        return MentionSearch.open(objects, self.store, self.executor)
+
+    def ask_for_mentions(
+        self, inputs: Sequence[TaggingInput], tagged: Sequence[Sequence[Mention]]
+    ) -> list[Evidence]:
+        """The evidence for tagged posts, with what a detector finds for their mentions if the run asks for them."""
+        if self.search is None:
+            return [item.evidence for item in inputs]
+        posts = [item.post for item in inputs]
+        found = self.search.find(posts, list(map(spans_of, posts, tagged)))
+        return [item.evidence.add(asked) for item, asked in zip(inputs, found, strict=True)]
 
     def evidence(self, contexts: PostContexts, post: Post) -> Evidence:
         """What the run's grounder reads of a post's picture; nothing if it has none."""

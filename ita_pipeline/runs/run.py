@@ -21,6 +21,7 @@ from ita_pipeline.core.files import MAX_TEXT_BYTES, read_regular, write_atomical
 from ita_pipeline.corpus.contexts import ContextConfig, ReservedContext
 from ita_pipeline.corpus.formats.conll import Layout, read_conll
 from ita_pipeline.corpus.posts import Post, PostWithContexts, Span
+from ita_pipeline.grounding.config import GroundingConfig
 from ita_pipeline.ner.config import RuntimeName, TrainingConfig
 from ita_pipeline.ner.metrics.errors import Analysis
 from ita_pipeline.ner.metrics.scores import EpochScore, Scores
@@ -68,6 +69,7 @@ class RunRecord(Frozen):
     word_shapes: bool = False
     best_epoch: int
     processes: int = 1
+    grounding: GroundingConfig = GroundingConfig()
     tokenization: int = 0  # 0: the rule of NLTK, before versions were recorded
     graphs: Mapping[RuntimeName, GraphRecord] = {}
 

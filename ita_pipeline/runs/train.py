@@ -21,6 +21,7 @@ from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import activity
 from ita_pipeline.core.trust import without_personal
 from ita_pipeline.corpus.tokenizer import TOKENIZATION
+from ita_pipeline.grounding.config import GroundingConfig
 from ita_pipeline.grounding.files import save_grounder
 from ita_pipeline.ner.config import RuntimeName
 from ita_pipeline.ner.encoders import load_encoder, max_row_length
@@ -209,7 +210,7 @@ def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTa
     tokenizer.save_pretrained(run.model)
     shutil.copyfile(workdir.log, run.log)
     known = surface_forms(plan.dataset.splits["train"])
-    grounder = train_grounder(plan.dataset.splits["train"], inputs.contexts)
+    grounder = train_grounder(plan.dataset.splits["train"], inputs.evidence)
     scores: dict[str, ViewScores] = {}
     analyses: dict[str, ViewAnalysis] = {}
     grounding: dict[str, SplitGrounding] = {}
@@ -218,8 +219,8 @@ def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTa
         grounded = None
         if grounder is not None:
             posts = [example.post for example in examples[split]]
-            grounded = ground_views(grounder, posts, predictions, inputs.contexts)
-            if measured := measure_split(grounder, posts, predictions, grounded, inputs.contexts):
+            grounded = ground_views(grounder, posts, predictions, inputs.evidence)
+            if measured := measure_split(grounder, posts, predictions, grounded, inputs.evidence):
                 grounding[split] = measured
         scores[split], analyses[split] = write_split(run, split, examples[split], predictions, known, grounded)
     if grounder is not None:
@@ -240,6 +241,7 @@ def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTa
         encoder=plan.encoder.name,
         encoder_identity=plan.encoder.identity,
         training=plan.settings,
+        grounding=GroundingConfig(query="none" if plan.search is None else "mention"),
         types=inputs.types,
         posts={name: len(posts) for name, posts in plan.dataset.splits.items()},
         with_context=sum(example.context is not None for split in examples.values() for example in split),

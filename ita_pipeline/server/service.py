@@ -175,6 +175,8 @@ class PredictionService:
     def notes(self) -> tuple[str, ...]:
         """Remarks on how predictions differ from those of `ita predict` or of training."""
         skipped = [f"{name} does not run in the demo, so mentions are found without it" for name in self._skipped]
+        if self.predictor.search is not None:
+            skipped.append("the demo does not ask the detector for mentions, so some boxes are not found")
         return (*skipped, *self.predictor.notes)
 
     def predict(

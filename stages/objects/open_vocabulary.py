@@ -1,11 +1,12 @@
 """Open-vocabulary detectors: OWL-ViT and OWLv2, Grounding DINO and MM Grounding DINO.
 
 They look for the words of a vocabulary instead of the classes that they were trained on. The words are set when a
-detector is loaded; its boxes are labeled with them unchanged.
+detector is loaded, and may be exchanged; its boxes are labeled with them unchanged.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -39,8 +40,27 @@ class OpenVocabularyDetector(BatchDetector):
         from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
         super().__init__(AutoProcessor, AutoModelForZeroShotObjectDetection, model, identity, device)
+        self.source = model
         self.image_processor = self.processor.image_processor
-        self.names = dict(enumerate(words))
+        self.look_for(words)
+
+    @abstractmethod
+    def look_for(self, words: Sequence[str]) -> None:
+        """Set the words to look for.
+
+        Raises:
+            StageError: A word is too long for the model.
+        """
+
+    @abstractmethod
+    def fits(self, word: str) -> bool:
+        """Return whether a word is short enough for the model."""
+
+    def refuse_long(self, words: Sequence[str]) -> None:
+        """Raise `StageError` for the first word that is too long for the model."""
+        for word in words:
+            if not self.fits(word):
+                raise StageError(f"the word {word!r} is too long for {self.source}", SHORTEN)
 
     def count_tokens(self, text: str, **options: Any) -> int:
         """Return the length of a text for this model's text encoder."""
@@ -54,13 +74,15 @@ class OwlDetector(OpenVocabularyDetector):
     many words there are; each of its patches has one box, labeled with the best word.
     """
 
-    def __init__(self, model: str, identity: str, device: str, words: Sequence[str]) -> None:
-        super().__init__(model, identity, device, words)
-        max_tokens = self.model.config.text_config.max_position_embeddings
-        for word in words:
-            if self.count_tokens(PROMPT.format(word)) > max_tokens:
-                raise StageError(f"the word {word!r} is too long for {model}", SHORTEN)
-        self.queries = self._encode([PROMPT.format(word) for word in words])
+    def look_for(self, words: Sequence[str]) -> None:
+        """Encode the words; see `OpenVocabularyDetector.look_for`."""
+        self.refuse_long(words)
+        self.names = dict(enumerate(words))
+        self.queries = self._encode([PROMPT.format(word) for word in words]) if words else None
+
+    def fits(self, word: str) -> bool:
+        """Return whether the sentence with a word is short enough for the model."""
+        return self.count_tokens(PROMPT.format(word)) <= self.model.config.text_config.max_position_embeddings
 
     def _encode(self, sentences: Sequence[str]) -> torch.Tensor:
         """Return queries of unit length (sentences, dimensions)."""
@@ -77,6 +99,7 @@ class OwlDetector(OpenVocabularyDetector):
 
     def run_model(self, inputs: Mapping[str, Any], floor: float, sizes: list[tuple[int, int]]) -> list[Any]:
         """Return the raw results of a batch; see `BatchDetector.run_model`."""
+        assert self.queries is not None
         patches, _ = self.model.image_embedder(inputs["pixel_values"])
         features = patches.flatten(1, 2)
         logits, _ = self.model.class_predictor(features, self.queries.expand(len(features), -1, -1))
@@ -104,19 +127,30 @@ class GroundingDinoDetector(OpenVocabularyDetector):
     two words match one object, the better one is kept later, as with the boxes of any detector.
     """
 
-    def __init__(self, model: str, identity: str, device: str, words: Sequence[str]) -> None:
-        super().__init__(model, identity, device, words)
+    @property
+    def max_tokens(self) -> int:
+        """The largest number of tokens of a text."""
         config = self.model.config
-        self.max_tokens = min(config.max_text_len, config.text_config.max_position_embeddings)
-        self.queries = [self._build_query(numbers) for numbers in self._group_words(model)]
+        return min(config.max_text_len, config.text_config.max_position_embeddings)
 
-    def _group_words(self, model: str) -> Iterator[list[int]]:
+    def look_for(self, words: Sequence[str]) -> None:
+        """Group the words into texts; see `OpenVocabularyDetector.look_for`."""
+        self.refuse_long(words)
+        self.names = dict(enumerate(words))
+        self.queries = [self._build_query(numbers) for numbers in self._group_words()] if words else []
+
+    def fits(self, word: str) -> bool:
+        """Return whether a word alone fits into a text, with its full stop and the text's beginning and end."""
+        return self._count_phrase(word) <= self.max_tokens - 2
+
+    def _count_phrase(self, word: str) -> int:
+        return self.count_tokens(word.lower(), add_special_tokens=False) + 1
+
+    def _group_words(self) -> Iterator[list[int]]:
         """Return numbers of words, in their order, that fit into one text together."""
         room, numbers = 0, list[int]()
         for number, word in self.names.items():
-            length = self.count_tokens(word.lower(), add_special_tokens=False) + 1
-            if length > self.max_tokens - 2:  # one for the beginning of the text and one for its end
-                raise StageError(f"the word {word!r} is too long for {model}", SHORTEN)
+            length = self._count_phrase(word)
             if numbers and length > room:
                 yield numbers
                 numbers = []

@@ -30,7 +30,9 @@ VARIES = (
     (r'"mentions": \[.*\]', '"mentions": MENTIONS'),
 )
 # Mentions that a model found, what a slow machine prints every 30 seconds, and advice after a short training.
-LEFT_OUT = re.compile(r" +(\d+–\d+ .*|\[\d+, \d+, \d+, \d+\], .*|no mentions)|\w+: \d+ of \d+, [\d.]+/s, .*|hint: F1 is 0\.00; .*")
+LEFT_OUT = re.compile(
+    r" +(\d+–\d+ .*|\[\d+, \d+, \d+, \d+\], .*|no mentions)|\w+: \d+ of \d+, [\d.]+/s, .*|hint: F1 is 0\.00; .*"
+)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,28 @@
+"""Settings of the grounder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from ita_pipeline.core.config import parse_config
+from stages.base import Frozen
+
+
+class GroundingConfig(Frozen):
+    """Settings of the grounder (`grounding.…`).
+
+    With `mention`, the detector of the stage `objects`, which must be an open-vocabulary one, is also asked for the
+    words and the type of each mention, once the tagger has found it.
+    """
+
+    query: Literal["none", "mention"] = "none"
+
+    @classmethod
+    def parse(cls, changes: Mapping[str, object]) -> GroundingConfig:
+        """Read the settings of a command.
+
+        Raises:
+            UsageError: a setting is unknown or impossible.
+        """
+        return parse_config(cls, dict(changes), "grounding", "grounding")

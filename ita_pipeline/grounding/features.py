@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.grounding.evidence import Candidate, Evidence, fold, is_person, name_of, resemblance
@@ -27,6 +28,7 @@ BOX_PRIOR: Features = {
     "person on person": 3.5,
     "person on person, share of the largest": 1.0,
     "person on person, log of their number": -1.5,
+    "person on person, in order": 0.5,
     "person on other": -2.0,
     "other on person": -2.0,
     "person on text": -2.0,
@@ -133,17 +135,39 @@ def _fold(word: str) -> str:
     return unicodedata.normalize("NFKC", word).casefold()
 
 
-def box_features(
-    name: Sequence[str], type_name: str, candidate: Candidate, candidates: Sequence[Candidate], evidence: Evidence
-) -> Features:
-    """Features of a mention's name and type with one of the boxes that may show it."""
-    kind = "person" if is_person(type_name) else "other"
+@dataclass(frozen=True, slots=True)
+class Name:
+    """The folded words and the type of a mention; `place` is its place among the names of its type, in 0..1."""
+
+    words: tuple[str, ...]
+    type: str
+    place: float = 0.5
+
+
+def list_names(post: Post, spans: Sequence[Span]) -> dict[Name, list[int]]:
+    """The names in a post, each with the indices of its mentions: those of the same words and type."""
+    members: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+    for index, span in sorted(enumerate(spans), key=lambda pair: pair[1]):
+        members.setdefault((span.type, name_of(post, span)), []).append(index)
+    kinds = Counter(type_name for type_name, _ in members)
+    seen = Counter[str]()
+    names: dict[Name, list[int]] = {}
+    for (type_name, words), indices in members.items():
+        place = seen[type_name] / (kinds[type_name] - 1) if kinds[type_name] > 1 else 0.5
+        names[Name(words, type_name, place)] = indices
+        seen[type_name] += 1
+    return names
+
+
+def box_features(name: Name, candidate: Candidate, candidates: Sequence[Candidate], evidence: Evidence) -> Features:
+    """Features of a name with one of the boxes that may show it."""
+    kind = "person" if is_person(name.type) else "other"
     shown = "text" if candidate.is_text else "person" if candidate.is_person else "other"
     alike = [other for other in candidates if other.label == candidate.label]
     area = _area(candidate)
     share = area / max(map(_area, alike))
-    read = resemblance(name, candidate.words)
-    anywhere = resemblance(name, [word.text for word in evidence.words])
+    read = resemblance(name.words, candidate.words)
+    anywhere = resemblance(name.words, [word.text for word in evidence.words])
     width, height = evidence.size or (1.0, 1.0)
     x, y = (candidate.box[0] + candidate.box[2]) / 2 / width, (candidate.box[1] + candidate.box[3]) / 2 / height
     pair = f"{kind} on {shown}"
@@ -157,10 +181,14 @@ def box_features(
         f"{pair}, score": candidate.score,
         f"{pair}, name elsewhere": anywhere - read,
         "score": candidate.score,
-        f"{type_name} on {candidate.label.casefold()}": 1.0,
+        f"{name.type} on {candidate.label.casefold()}": 1.0,
     }
+    if len(alike) > 1:
+        # Names are often in the order of what they name, from the left.
+        ahead = sum(other.box[0] < candidate.box[0] for other in alike) / (len(alike) - 1)
+        features[f"{pair}, in order"] = 1 - abs(name.place - ahead)
     if candidate.is_query and not candidate.is_person:
-        by_name = resemblance(name, candidate.label.split()) > 0.9
+        by_name = fold(candidate.label) == "".join(name.words)
         features[f"asked for by {'name' if by_name else 'another name'}"] = 1.0
         if by_name:
             features["score, asked for by name"] = candidate.score
@@ -169,9 +197,8 @@ def box_features(
         features[f"resemblance, in {place}"] = read
         features[f"{kind}, resemblance, in {place}"] = read
         if candidate.is_text:
-            features["resemblance, in text, of all words"] = resemblance(
-                tuple(filter(None, map(fold, candidate.words))), name
-            )
+            read_words = tuple(filter(None, map(fold, candidate.words)))
+            features["resemblance, in text, of all words"] = resemblance(read_words, name.words)
     return features
 
 

@@ -6,16 +6,15 @@ is right if it does: then a box is right more often than none. People get differ
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ita_pipeline.corpus.posts import Box, Post, Span
 from ita_pipeline.grounding.assignment import assign
-from ita_pipeline.grounding.evidence import Candidate, Evidence, is_person, name_of, propose, resemblance
-from ita_pipeline.grounding.features import BOX_PRIOR, box_features, visible_features
+from ita_pipeline.grounding.evidence import Candidate, Evidence, is_person, propose, resemblance
+from ita_pipeline.grounding.features import BOX_PRIOR, Name, box_features, list_names, visible_features
 from ita_pipeline.grounding.linear import Features, Logistic
 from ita_pipeline.grounding.metrics import TypePrior, agree, learn_priors
 
@@ -60,7 +59,7 @@ class Grounder:
             examples += [visible_features(post, span, post.gold or (), evidence) for span in known]
             labels += [bool(span.boxes) for span in known]
             groups += [number] * len(known)
-            pairs += [(*pair, number) for span in known if span.boxes for pair in _box_pairs(post, span, evidence)]
+            pairs += [(*pair, number) for pair in _box_pairs(post, evidence)]
         if len(set(labels)) < 2:
             return None
         visible = Logistic.fit(examples, labels, groups, _WORD_VARIANCE)
@@ -79,28 +78,19 @@ class Grounder:
         if not post.pictures:
             return [Grounding(0.0, why="the post has no picture")] * len(spans)
         chances = self.visible.predict([visible_features(post, span, spans, evidence) for span in spans])
-        groups: dict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
-        for index, span in enumerate(spans):
-            groups[span.type, name_of(post, span)].append(index)
         found = [
-            _Name(
-                type_name,
-                name,
-                tuple(members),
-                float(np.mean(chances[members])),
-                self._rate(name, type_name, evidence),
-            )
-            for (type_name, name), members in groups.items()
+            _Rated(name, tuple(members), float(np.mean(chances[members])), self._rate(name, evidence))
+            for name, members in list_names(post, spans).items()
         ]
-        grounded = {member: grounding for name, grounding in _choose(found) for member in name.members}
+        grounded = {member: grounding for one, grounding in _choose(found) for member in one.members}
         return [grounded[index] for index in range(len(spans))]
 
-    def _rate(self, name: Sequence[str], type_name: str, evidence: Evidence) -> list[tuple[Candidate, float]]:
+    def _rate(self, name: Name, evidence: Evidence) -> list[tuple[Candidate, float]]:
         """Each candidate with the probability that it is right if the picture shows the mention."""
-        candidates = propose(evidence, name)
+        candidates = propose(evidence, name.words)
         if not candidates:
             return []
-        rated = self.box.predict([box_features(name, type_name, one, candidates, evidence) for one in candidates])
+        rated = self.box.predict([box_features(name, one, candidates, evidence) for one in candidates])
         return list(zip(candidates, map(float, rated), strict=True))
 
     def explain(self, post: Post, span: Span, spans: Sequence[Span], evidence: Evidence) -> list[tuple[str, float]]:
@@ -109,25 +99,23 @@ class Grounder:
 
 
 @dataclass(frozen=True, slots=True)
-class _Name:
+class _Rated:
     """A name in a post: its mentions, the probability that the picture shows it, and candidates with theirs."""
 
-    type: str
-    words: tuple[str, ...]
+    name: Name
     members: tuple[int, ...]
     visible: float
-    rated: Sequence[tuple[Candidate, float]]
+    candidates: Sequence[tuple[Candidate, float]]
 
 
-def _box_pairs(post: Post, span: Span, evidence: Evidence) -> Iterable[tuple[Features, bool]]:
-    """The candidates of a mention that has boxes, and whether each is right."""
-    name = name_of(post, span)
-    candidates = propose(evidence, name)
-    for candidate in candidates:
-        yield (
-            box_features(name, span.type, candidate, candidates, evidence),
-            agree(span.boxes or (), [candidate.box]),
-        )
+def _box_pairs(post: Post, evidence: Evidence) -> Iterator[tuple[Features, bool]]:
+    """The candidates of each name of a post that the picture shows, and whether each is right."""
+    gold = post.gold or ()
+    for name, members in list_names(post, gold).items():
+        boxes = [box for member in members for box in gold[member].boxes or ()]
+        candidates = propose(evidence, name.words) if boxes else ()
+        for candidate in candidates:
+            yield box_features(name, candidate, candidates, evidence), agree(boxes, [candidate.box])
 
 
 def picture_size(post: Post) -> tuple[float, float] | None:
@@ -135,42 +123,43 @@ def picture_size(post: Post) -> tuple[float, float] | None:
     return post.pictures[0].size if post.pictures else None
 
 
-def _choose(names: Sequence[_Name]) -> Iterable[tuple[_Name, Grounding]]:
+def _choose(names: Sequence[_Rated]) -> Iterator[tuple[_Rated, Grounding]]:
     """Give each name the candidate that gains most over no box; people get different ones."""
-    people = [name for name in names if is_person(name.type)]
-    boxes = list(dict.fromkeys(candidate.box for name in people for candidate, _ in name.rated))
-    gains = [[_gain(name, box) for box in boxes] for name in people]
-    assigned = {
-        id(name): boxes[column] for name, column in zip(people, assign(gains), strict=True) if column is not None
-    }
-    for name in names:
-        best = max(name.rated, key=lambda pair: pair[1], default=None)
-        if is_person(name.type):
-            best = next((pair for pair in name.rated if pair[0].box == assigned.get(id(name))), None)
-        elif best is not None and _gain(name, best[0].box) <= 0:
+    people = [one for one in names if is_person(one.name.type)]
+    boxes = list(dict.fromkeys(candidate.box for one in people for candidate, _ in one.candidates))
+    gains = [[_gain(one, box) for box in boxes] for one in people]
+    columns = zip(people, assign(gains), strict=True)
+    assigned = {one.name: boxes[column] for one, column in columns if column is not None}
+    for one in names:
+        best = max(one.candidates, key=lambda pair: pair[1], default=None)
+        if is_person(one.name.type):
+            best = next((pair for pair in one.candidates if pair[0].box == assigned.get(one.name)), None)
+        elif best is not None and _gain(one, best[0].box) <= 0:
             best = None
-        yield name, _describe(name, best[0] if best else None)
+        yield one, _describe(one, best[0] if best else None)
 
 
-def _gain(name: _Name, box: Box) -> float:
-    right = max((chance for candidate, chance in name.rated if candidate.box == box), default=0.0)
-    return name.visible * right - (1 - name.visible)
+def _gain(one: _Rated, box: Box) -> float:
+    right = max((chance for candidate, chance in one.candidates if candidate.box == box), default=0.0)
+    return one.visible * right - (1 - one.visible)
 
 
-def _describe(name: _Name, chosen: Candidate | None) -> Grounding:
+def _describe(one: _Rated, chosen: Candidate | None) -> Grounding:
     if chosen is None:
-        why = "no box fits" if name.visible > 0.5 else "hardly in the picture"
-        return Grounding(name.visible, (), why)
-    words = " ".join(chosen.words)
+        return Grounding(one.visible, (), "no box fits" if one.visible > 0.5 else "hardly in the picture")
+    return Grounding(one.visible, (chosen.box,), _explain_box(one, chosen))
+
+
+def _explain_box(one: _Rated, chosen: Candidate) -> str:
+    """The sign that told that a box shows a name."""
+    words, label = " ".join(chosen.words), chosen.label.lower()
     if chosen.is_text:
-        return Grounding(name.visible, (chosen.box,), f"{words} in the picture")
-    if resemblance(name.words, chosen.words) > 0.5:
-        return Grounding(name.visible, (chosen.box,), f"{words} on the {chosen.label.lower()}")
+        return f"{words} in the picture"
+    if resemblance(one.name.words, chosen.words) > 0.5:
+        return f"{words} on the {label}"
     if chosen.is_query and not chosen.is_person:
-        return Grounding(name.visible, (chosen.box,), f"looks like {chosen.label}")
-    alike = sorted((one for one, _ in name.rated if one.label == chosen.label), key=lambda one: one.box[0])
+        return f"looks like {chosen.label}"
+    alike = [other.box for other, _ in one.candidates if other.label == chosen.label]
     if len(alike) == 1:
-        return Grounding(name.visible, (chosen.box,), f"the only {chosen.label.lower()}")
-    place = next(index for index, one in enumerate(alike, 1) if one.box == chosen.box)
-    why = f"{chosen.label.lower()} {place} of {len(alike)} from the left"
-    return Grounding(name.visible, (chosen.box,), why)
+        return f"the only {label}"
+    return f"{label} {sorted(alike).index(chosen.box) + 1} of {len(alike)} from the left"

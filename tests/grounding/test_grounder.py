@@ -32,8 +32,14 @@ def post(text: str, *gold: Span) -> Post:
 def test_two_people_get_different_boxes():
     spans = [Span(0, 1, "PER"), Span(2, 3, "PER")]
     found = certain().ground(post("Ada and Bo"), spans, Evidence(SIZE, (LEFT, RIGHT)))
-    assert {one.boxes for one in found} == {(LEFT.box,), (RIGHT.box,)}
-    assert {one.why for one in found} == {"person 1 of 2 from the left", "person 2 of 2 from the left"}
+    assert [one.boxes for one in found] == [(LEFT.box,), (RIGHT.box,)]
+    assert [one.why for one in found] == ["person 1 of 2 from the left", "person 2 of 2 from the left"]
+
+
+def test_a_name_on_a_shirt_counts_more_than_the_order_of_the_names():
+    seen = Evidence(SIZE, (replace(LEFT, words=("BORIS",)), RIGHT))
+    found = certain().ground(post("Ada and Boris"), [Span(0, 1, "PER"), Span(2, 3, "PER")], seen)
+    assert [one.boxes for one in found] == [(RIGHT.box,), (LEFT.box,)]
 
 
 def test_three_people_share_no_two_boxes_and_a_repeated_name_shares_its_own():

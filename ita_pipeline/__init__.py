@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from types import FunctionType
 from typing import Any
 
 from ita_pipeline.core import errors
+from ita_pipeline.core.arguments import check_types
 
 # Where the public functions and classes are defined; `__init__.pyi` says the same to type checkers.
 _DEFINITIONS = {
@@ -59,5 +61,6 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
         return import_module(f"ita_pipeline.{_MODULES[name]}")
     for module, names in _DEFINITIONS.items():
         if name in names:
-            return getattr(import_module(f"ita_pipeline.{module}"), name)
+            found = getattr(import_module(f"ita_pipeline.{module}"), name)
+            return check_types(found) if isinstance(found, FunctionType) else found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

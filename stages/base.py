@@ -15,6 +15,7 @@ The definitions follow this drawing: settings, values, results, errors, items, i
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,9 +44,25 @@ class Frozen(BaseModel):
 
 
 def describe_invalid(error: ValidationError) -> str:
-    """Return the first problem of data that a model rejected, as `field: message`."""
+    """Describe the first problem of rejected data, such as `mentions[0].type must be a string, not 5`."""
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    place, kind, value = path or "it", first["type"], first.get("input")
+    if kind == "missing":
+        return f"{place} is missing"
+    if kind == "extra_forbidden":
+        return f"{place} is not a known field"
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return f"{place} is not an object of names and values"
+    if kind == "json_invalid":
+        return f"invalid JSON: {first['ctx']['error'].replace(' at line 1 column', ' at column')}"
+    message = first["msg"].removeprefix("Value error, ")
+    if not message.startswith(("Input should be ", "String should ")):
+        return f"{path}: {message}" if path else message
+    message = re.sub(r"^Input should be a valid (.+?)(, .*)?$", r"must be a \1", message)
+    message = re.sub(r"^(Input|String) should ", "must ", message).replace(" a integer", " an integer")
+    shown = f", not {value!r}"[:80] if isinstance(value, str | int | float | bool | None) else ""
+    return f"{place} {message}{shown}"
 
 
 class Role(StrEnum):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import logging
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -12,14 +12,14 @@ from typing import Any, BinaryIO, TypeVar
 
 from ita_pipeline.cache.keys import stage_keys
 from ita_pipeline.cache.store import Store, Workspace
-from ita_pipeline.core.errors import MissingError
+from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.iteration import as_available
 from ita_pipeline.core.progress import NoProgress, Progress, activity
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.formats import find_format, parse_posts
 from ita_pipeline.corpus.formats.hf_datasets import posts_of_source as posts_of_source
 from ita_pipeline.corpus.formats.jsonl import parse_lines
-from ita_pipeline.corpus.posts import Post
+from ita_pipeline.corpus.posts import Post, require_posts
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.factory import open_engine
 from ita_pipeline.engines.ray.cluster import RayPool, connect, divide_cluster, require_ray
@@ -42,6 +42,7 @@ from ita_pipeline.runs.predictions import PartFolder, PartFormat, Prediction
 from ita_pipeline.runs.predictions import save_predictions as save_predictions
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import Run
+from ita_pipeline.sources.classify import TargetKind, classify, describe_file
 from ita_pipeline.sources.hub_datasets import is_loadable
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,14 @@ MAX_GROUP = 64
 Answer = TypeVar("Answer")
 
 MAX_BYTES_AT_ONCE = 1 << 26
+
+_WITHOUT_POSTS = frozenset(
+    {
+        *(TargetKind.CONTAINER, TargetKind.IMAGE, TargetKind.YAML_FILE, TargetKind.TEXT_TABLE),
+        *(TargetKind.ZIP, TargetKind.COMPRESSED),
+    }
+)
+"""Files that contain no posts in a form that `predict` reads. A list of words may be a CoNLL file without tags."""
 
 
 def evaluate(  # noqa: PLR0913
@@ -135,7 +144,7 @@ def _apply(
 ) -> Iterator[Answer]:
     """Apply a method of the predictor to posts as they arrive, group by group."""
     options, progress = options or Options(), progress or NoProgress()
-    groups = as_available(posts, MAX_GROUP)
+    groups = as_available(require_posts(posts), MAX_GROUP)
     with CacheSession(options) as session:
         trained = find_run(run, Workspace(options.workspace).runs)
         # A mistake in the first posts is found before the model is loaded, which takes long.
@@ -253,8 +262,15 @@ def read_posts(path: Path, standard_input: BinaryIO, as_lines: bool = False) -> 
     Raises:
         UserError: the file cannot be read or is malformed.
     """
-    if not as_lines and path.is_dir():
+    kind = classify(path)
+    if not as_lines and (path.is_dir() or kind is TargetKind.DATASET_CARD):
         return iter(load_dataset(str(path), None, Path()).posts)
+    if path.is_file() and kind in _WITHOUT_POSTS:
+        what, hint = describe_file(path, kind)
+        if kind is TargetKind.IMAGE:
+            hint = f'ita predict RUN --text "…" --image {shlex.quote(str(path))}'
+        raise UsageError(f"{path} is {what}, not a file of posts", hint)
+    as_lines = as_lines or kind is TargetKind.POSTS_FILE
     posts = _open_posts(path, standard_input, as_lines)
     is_small = path.is_file() and path.stat().st_size <= MAX_BYTES_AT_ONCE
     return iter(list(posts)) if is_small else posts
@@ -272,6 +288,6 @@ def _open_posts(path: Path, standard_input: BinaryIO, as_lines: bool) -> Iterato
 
 
 def _parse_post_lines(lines: BinaryIO, where: str, folder: Path) -> Iterator[Post]:
-    with io.TextIOWrapper(lines, encoding="utf-8-sig", errors="strict") as text:
-        for parsed in parse_lines(text, where, folder, {}):
+    with lines:
+        for parsed in parse_lines(lines, where, folder, {}):
             yield parsed.post

@@ -8,6 +8,7 @@ so that `ita --help` answers at once. To add a command, write it in the module o
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shlex
 import sys
@@ -82,6 +83,10 @@ def _global_options(
 
 def main() -> None:
     """Run a command, and exit with an error message and exit code if it fails."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal or a pipe that is not UTF-8 shows a question mark for what it cannot show.
+            stream.reconfigure(errors="replace")
     # Idle OpenMP threads spin and use whole cores; torch reads the setting when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = messages.take_global_options(complete_values(sys.argv[1:]))

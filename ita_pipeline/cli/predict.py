@@ -17,7 +17,7 @@ from ita_pipeline.cli import options as opts
 from ita_pipeline.cli.console import print_message, print_note, resumable
 from ita_pipeline.cli.extract import exit_unless_clean, print_outcome
 from ita_pipeline.cli.train import grounding_table, score_table
-from ita_pipeline.core.errors import ExitCode, MissingError, UsageError
+from ita_pipeline.core.errors import ExitCode, UsageError
 from ita_pipeline.core.text import clean_line, clean_path, format_count
 
 # Explanations in the terminal leave out smaller moves of a probability, and further parts.
@@ -161,8 +161,7 @@ def _open_posts(
     """Open the source of posts that the command names.
 
     Raises:
-        UsageError: the command names no source, several, or an image without its text.
-        MissingError: a file does not exist.
+        UserError: the command names no source, several, or an image without its text, or a file does not exist.
     """
     sources = {"FILE": file, "--text": text, "--jsonl": jsonl, "--source": source}
     names = [name for name, value in sources.items() if value is not None]
@@ -180,8 +179,6 @@ def _open_posts(
         what = "--text-column and --image-column require a table"
         raise UsageError(what, "give a CSV, TSV or Parquet file, or --source")
     elif text is not None:
-        if image is not None and not image.is_file():
-            raise MissingError(f"there is no picture {image}", "check --image")
         yield iter([ita.Post.from_text(text, image)])
     else:
         yield api.predict.read_posts(jsonl or file or Path(), sys.stdin.buffer, as_lines=jsonl is not None)

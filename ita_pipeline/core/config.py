@@ -44,7 +44,8 @@ def find_config(kind: str, name: str) -> Path:
     path = Path(name).expanduser()
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return path
-    hint = nearest(name, known) or f"known are {', '.join(known)}; or give a YAML file"
+    names = ", ".join(list(known)[:8]) + (", …" if len(known) > 8 else "")
+    hint = nearest(name, known) or f"known are {names}; or give a YAML file"
     error = MissingError if kind == "datasets" else UsageError
     raise error(f"there is no {kind.removesuffix('s')} {name}", hint)
 

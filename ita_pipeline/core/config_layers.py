@@ -19,7 +19,14 @@ from typing import Any
 
 import yaml
 
-from ita_pipeline.core.config import MAX_BYTES, StrictLoader, merge_settings, read_yaml, unreadable_file_error
+from ita_pipeline.core.config import (
+    MAX_BYTES,
+    StrictLoader,
+    find_config,
+    merge_settings,
+    read_yaml,
+    unreadable_file_error,
+)
 from ita_pipeline.core.errors import UsageError, nearest
 from ita_pipeline.core.files import open_regular, read_chunks, read_regular
 from ita_pipeline.core.remote import is_url, without_query
@@ -98,7 +105,7 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 def setting_origin(path: Sequence[str]) -> str:
     """Return the file and line, or the variable, that sets a setting last; an empty text if none does."""
     for layer in reversed(read_layers()):
-        value: Any = layer.sections
+        value: Any = {**layer.sections, **layer.options}
         for name in path:
             settings: Mapping[str, Any] = value if isinstance(value, Mapping) else {}  # pyright: ignore[reportUnknownVariableType]
             value = settings.get(name)
@@ -106,6 +113,20 @@ def setting_origin(path: Sequence[str]) -> str:
             is_file = Path(layer.origin).is_file()
             return f"{layer.origin}:{_find_line(Path(layer.origin), path)}" if is_file else layer.origin.split()[-1]
     return ""
+
+
+def find_named_config(option: str, name: str) -> Path:
+    """Find the configuration that the option `preset` or `experiment` names.
+
+    Raises:
+        UsageError: it does not exist; the message names the file and line, or the variable, that sets the option.
+    """
+    try:
+        return find_config(f"{option}s", name)
+    except UsageError as error:
+        is_set = any(layer.options.get(option) == name for layer in read_layers())
+        where = f"{setting_origin((option,))}: " if is_set else ""
+        raise UsageError(f"{where}{error}", error.hint) from error
 
 
 def _find_line(file: Path, path: Sequence[str]) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias, cast
+
+from ita_pipeline.core.errors import UsageError
 
 JsonValue: TypeAlias = "str | int | float | bool | Mapping[str, JsonValue] | Sequence[JsonValue] | None"
 
@@ -36,6 +39,33 @@ def _clean(character: str) -> str:
     if category == "Cf" and character != "\u200d":
         return ""
     return " " if category in ("Cc", "Zl", "Zp") else character
+
+
+def decode_text(content: bytes, where: str, first_line: int = 1) -> str:
+    """Decode UTF-8 text, with or without a byte order mark.
+
+    Raises:
+        UsageError: it is not UTF-8; the message names the line and the encoding that it seems to have.
+    """
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:2]
+    if is_wide:
+        raise UsageError(f"{where} is UTF-16 text, not UTF-8", "iconv -f utf-16 -t utf-8 FILE > NEW")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = first_line + content.count(b"\n", 0, error.start)
+        problem = f"the byte 0x{content[error.start]:02x} is not UTF-8; the text may be Latin-1"
+        raise UsageError(f"{where}, line {line}: {problem}", "iconv -f latin1 -t utf-8 FILE > NEW") from error
+
+
+def decode_lines(lines: Iterable[bytes], where: str) -> Iterator[str]:
+    """Decode lines of UTF-8 text one at a time, so that those before a faulty one are answered.
+
+    Raises:
+        UsageError: a line is not UTF-8.
+    """
+    for number, line in enumerate(lines, 1):
+        yield decode_text(line, where, number)
 
 
 def escape_hidden(text: str) -> str:

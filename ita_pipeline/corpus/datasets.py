@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ita_pipeline.core.config import config_files, find_config, package_data_folder, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.core.text import format_count
 from ita_pipeline.corpus.boxes import BoxFiles
 from ita_pipeline.corpus.formats import FormatName, parse_posts
 from ita_pipeline.corpus.formats.conll import ID_PREFIXES, Layout
@@ -19,6 +20,7 @@ from ita_pipeline.corpus.formats.schemes import describe_scheme, find_scheme
 from ita_pipeline.corpus.line_errors import OnLineError, raise_unless_tolerated
 from ita_pipeline.corpus.picture_files import PictureFiles
 from ita_pipeline.corpus.posts import ParsedPost, Post
+from ita_pipeline.sources.classify import TargetKind, classify, describe_file
 from ita_pipeline.sources.hub_datasets import is_loadable
 from stages.base import Frozen
 from stages.languages import find_language, list_languages, load_words
@@ -128,7 +130,7 @@ class Dataset:
 def load_dataset(
     name: str, data: Path | None, workspace_data: Path, on_error: OnLineError = raise_unless_tolerated
 ) -> Dataset:
-    """Load a dataset by the name of its card, a card's file, or a folder with `tweets.jsonl` and images.
+    """Load a dataset: the name of its card, a card's file, a folder with `tweets.jsonl` and images, or JSON lines.
 
     Faulty lines go to `on_error`. By default the first line that the reader cannot repair raises.
 
@@ -136,14 +138,7 @@ def load_dataset(
         UserError: there is no such dataset, or a file of it is faulty.
         MissingError: a file is missing; the message names it and where to get it.
     """
-    as_folder = Path(name).expanduser()
-    if name not in config_files("datasets") and as_folder.is_dir():
-        label, card, folder = as_folder.resolve().name, _infer_card(as_folder), as_folder
-    else:
-        file = find_dataset(name)
-        label = file.stem
-        card = DatasetCard.read(file)
-        folder = find_data_folder(label, card, data, workspace_data)
+    label, card, folder = _find_parts(name, data, workspace_data)
     parsed = {
         split: list(parse_posts(file, card.format, card.types, on_error, card.layout))
         for split, file in find_split_files(label, card, folder).items()
@@ -154,7 +149,8 @@ def load_dataset(
         unassigned = sum(one.split is None for one in parsed["all"])
         if unassigned:
             notes.append(
-                f"{unassigned} posts name no split: put into train, dev and test 8:1:1 by a hash of their id"
+                f"{format_count(unassigned, 'post')} without a split: divided into train, dev and test 8:1:1 "
+                "by a hash of the id"
             )
         parsed = _divide(parsed["all"])
     partial = sum(span.partial for posts in parsed.values() for one in posts for span in one.post.gold or ())
@@ -180,6 +176,27 @@ def load_dataset(
     elif card.boxes:
         splits = {name: tuple(boxes.complete(post, on_error) for post in posts) for name, posts in splits.items()}
     return Dataset(label, card, folder, splits, _first_file(folder, card.captions), tuple(notes), name)
+
+
+def _find_parts(name: str, data: Path | None, workspace_data: Path) -> tuple[str, DatasetCard, Path]:
+    """The short name, the card and the folder of a dataset."""
+    path = Path(name).expanduser()
+    if name not in config_files("datasets"):
+        if path.is_dir():
+            return path.resolve().name, _infer_card(path), path
+        kind = classify(path)
+        if kind is TargetKind.POSTS_FILE:
+            files = {"all": [path.name]}
+            return path.stem, DatasetCard(about="a file of posts", format="jsonl", files=files), path.parent
+        _refuse_importable(path)
+        if path.is_file() and kind is not TargetKind.DATASET_CARD:
+            what, hint = describe_file(path, kind)
+            raise UsageError(f"{path} is {what}, not a dataset", hint)
+    file = find_dataset(name)
+    card = DatasetCard.read(file)
+    is_beside = data is None and all(_first_file(file.parent, options) for options in card.files.values())
+    folder = file.parent if is_beside else find_data_folder(file.stem, card, data, workspace_data)
+    return file.stem, card, folder
 
 
 def find_dataset(name: str) -> Path:
@@ -238,7 +255,7 @@ def find_data_folder(name: str, card: DatasetCard, data: Path | None, workspace_
     for folder in folders:
         if folder.is_dir() and any(_first_file(folder, options) for options in card.files.values()):
             return folder
-    files = ", ".join(options[0] for options in card.files.values())
+    files = ", ".join(dict.fromkeys(options[0] for options in card.files.values()))
     places = f"{workspace_data / name}" if data is None else f"{data} or {data / name}"
     raise MissingError(
         f"dataset {name}: its files ({files}) are not in {places}",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from ita_pipeline.core.arguments import ArgumentTypeError
+from ita_pipeline.core.errors import MissingError
 from ita_pipeline.corpus.tokenizer import has_unspaced, tokenize
 from stages.base import replace_surrogates
 from stages.picture_names import stem_of
@@ -82,7 +84,13 @@ class Post:
 
     @classmethod
     def from_text(cls, text: str, picture: Path | str | None = None, id: str = "1") -> Post:  # noqa: A002
-        """Split raw text into words with the tweet tokenizer."""
+        """Split raw text into words with the tweet tokenizer.
+
+        Raises:
+            MissingError: the picture is not a file.
+        """
+        if picture is not None and not Path(picture).is_file():
+            raise MissingError(f"there is no picture {picture}", "give the path of a file, or no picture")
         text = replace_surrogates(text)
         pictures = () if picture is None else (Picture(str(picture), Path(picture)),)
         offsets = tuple(tokenize(text))
@@ -101,6 +109,21 @@ class Post:
             return self
         text, offsets = join_words(self.words, unspaced=True)
         return replace(self, text=text, offsets=offsets)
+
+
+def require_posts(posts: Iterable[Any]) -> Iterator[Post]:
+    """Yield posts, and refuse anything else.
+
+    Raises:
+        ArgumentTypeError: these are not posts, or one of them is not.
+    """
+    hint = "ita_pipeline.Post.from_text(text, picture) makes a post of a text"
+    if isinstance(posts, str) or not isinstance(posts, Iterable):
+        raise ArgumentTypeError(f"predict takes posts, not {posts!r}"[:200], hint)
+    for post in posts:
+        if not isinstance(post, Post):
+            raise ArgumentTypeError(f"predict takes posts, not {post!r}"[:200], hint)
+        yield post
 
 
 PostWithContexts = tuple[Post, tuple[str, ...]]

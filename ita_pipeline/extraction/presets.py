@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
-from ita_pipeline.core.config import find_config, merge_settings, parse_assignments, parse_config, read_yaml
-from ita_pipeline.core.config_layers import option_origin
+from ita_pipeline.core.config import merge_settings, parse_assignments, parse_config, read_yaml
+from ita_pipeline.core.config_layers import find_named_config, option_origin
 from ita_pipeline.core.errors import UsageError, nearest
 from ita_pipeline.core.plugins import REPORT_STAGE, package_names, stage_entry_points
 from ita_pipeline.core.trust import explain_ignored, without_personal
@@ -51,7 +51,7 @@ class PresetChoice:
 
 def load_preset(name: str) -> Preset:
     """Read the file of a preset. Settings that only the user can give are ignored, with a warning."""
-    file = find_config("presets", name)
+    file = find_named_config("preset", name)
     preset = parse_config(Preset, {"name": file.stem, **read_yaml(file)}, file.name)
     return preset.model_copy(update={"stages": drop_personal(preset.stages, str(file))})
 

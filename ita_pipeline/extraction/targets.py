@@ -11,9 +11,8 @@ from ita_pipeline.corpus.datasets import Dataset, load_dataset
 from ita_pipeline.corpus.formats import parse_posts
 from ita_pipeline.corpus.picture_files import PictureFiles
 from ita_pipeline.extraction.items import PostSource
-from ita_pipeline.sources.classify import TargetKind, classify
+from ita_pipeline.sources.classify import TargetKind, classify, describe_file
 from ita_pipeline.sources.discover import discover
-from ita_pipeline.sources.file_list import JSON_LINES_SUFFIXES
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import SourceListing
 
@@ -51,19 +50,18 @@ def _load_by_name(target: Path | str, kind: TargetKind, data: Path | None, works
     """Load a dataset by the name or the file of its card.
 
     Raises:
-        UserError: the target is a path rather than a name, or the dataset is missing or malformed.
+        UserError: the target is a file of another kind, or the dataset is missing or malformed.
     """
     name, path = str(target), Path(target)
-    if kind is TargetKind.OTHER_FILE and path.suffix in (".yaml", ".yml"):
-        return load_dataset(name, data, workspace_data)
-    if kind is TargetKind.OTHER_FILE:
-        raise UsageError(f"{path} is a file, not a folder of pictures", f"ita extract {path.parent}")
-    if path.suffix in JSON_LINES_SUFFIXES or len(path.parts) > 1:
-        raise MissingError(f"there is no folder {path}", _FOLDER_HINT)
+    if path.exists() and kind is not TargetKind.DATASET_CARD and name not in config_files("datasets"):
+        what, hint = describe_file(path, kind)
+        raise UsageError(f"{path} is {what}, not pictures or posts with pictures", hint)
+    if not path.exists() and (path.suffix or len(path.parts) > 1):
+        raise MissingError(f"there is no file or folder {path}", _FOLDER_HINT)
     try:
         return load_dataset(name, data, workspace_data)
     except (MissingError, UsageError) as error:
-        if name in config_files("datasets"):
+        if path.exists() or name in config_files("datasets"):
             raise
         hint = error.hint if error.hint.endswith("?") else _FOLDER_HINT
         raise MissingError(f"there is no folder {name}, and no dataset of that name", hint) from error

@@ -33,7 +33,9 @@ def find_run(target: str | Path, runs: Path) -> Run:
     run = look_up_run(target, runs)
     if run is not None:
         return run
-    hint = nearest_run(target, runs) or "ita train --dataset example makes one"
+    exists = any(finished_runs(folder) for folder in runs.glob("*"))
+    general = "ita runs lists the existing runs" if exists else "ita train --dataset FOLDER, or --workspace FOLDER"
+    hint = nearest_run(target, runs) or general
     raise MissingError(f"there is no run {target}", hint)
 
 

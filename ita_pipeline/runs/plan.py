@@ -12,7 +12,8 @@ from typing import Any
 from ita_pipeline.cache.keys import digest
 from ita_pipeline.cache.reasons import Cause, Reason, abbreviate, find_differences
 from ita_pipeline.cache.store import Store
-from ita_pipeline.core.config import config_files, find_config, merge_settings, parse_config, read_yaml
+from ita_pipeline.core.config import config_files, merge_settings, parse_config, read_yaml
+from ita_pipeline.core.config_layers import find_named_config
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.progress import Notes
 from ita_pipeline.corpus import checks
@@ -223,7 +224,7 @@ def training_settings(
     known = config_files("experiments")
     name = training.experiment or default_experiment(card.experiment, preset)
     variant = f"{name}-no-alignment"
-    file = find_config("experiments", variant if variant in known and training.objective == "none" else name)
+    file = find_named_config("experiment", variant if variant in known and training.objective == "none" else name)
     values = read_yaml(file)
     if training.objective != "aligned":
         objective = parse_config(TrainingConfig, values, f"experiment {file.stem}", "training").objective

@@ -17,7 +17,7 @@ from ita_pipeline.core.plugins import stage_entry_points
 from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.corpus.formats.hf_datasets import posts_in
-from ita_pipeline.corpus.posts import Post
+from ita_pipeline.corpus.posts import Post, require_posts
 from ita_pipeline.corpus.tokenizer import TOKENIZATION
 from ita_pipeline.engines.base import Engine
 from ita_pipeline.engines.executor import Limits
@@ -134,7 +134,7 @@ class Predictor:
         """Find the mentions in one text, optionally with its picture, or in several posts, in their order."""
         if isinstance(posts, str):
             return self.predict_all([Post.from_text(posts, image)], progress)[0]
-        return self.predict_all(posts, progress)
+        return self.predict_all(list(require_posts(posts)), progress)
 
     def predict_all(self, posts: Sequence[Post], progress: Progress | None = None) -> list[Prediction]:
         """Find the mentions in several posts, in their order."""

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from enum import Enum, auto
 from pathlib import Path
 
+from ita_pipeline.core.files import open_regular
 from ita_pipeline.core.remote import is_url
+from ita_pipeline.sources.decode import find_image_problem
 from ita_pipeline.sources.file_list import JSON_LINES_SUFFIXES, LIST_SUFFIXES, expand_braces, find_path_column
 from ita_pipeline.sources.hub_datasets import SAVED_FILES, is_loadable
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.parquet import is_table
 from ita_pipeline.sources.tar import is_archive
 from stages.base import IMAGE_SUFFIXES
+
+_HEAD_BYTES = 16 * 1024
+
+# The first line of CoNLL files, and a word with its tag; `ita_pipeline.corpus.formats.conll` reads them.
+_CONLL_STARTS = (b"IMGID:", b"WID:", b"-DOCSTART-")
+_TAGGED_LINE = re.compile(rb"\S.*[ \t](?:O|X|[A-Z]-\S+)\s*")
+
+_MAGIC_NUMBERS = {b"PK\x03\x04": "ZIP", b"\x1f\x8b": "COMPRESSED", b"BZh": "COMPRESSED", b"\xfd7zXZ": "COMPRESSED"}
 
 # Each of these files makes a folder a dataset of posts.
 POSTS_FILES = ("tweets.jsonl", "train.jsonl", "train.txt")
@@ -22,6 +34,7 @@ class TargetKind(Enum):
 
     URL = auto()
     CONTAINER = auto()
+    IMAGE = auto()
     IMAGE_LIST = auto()
     SAVED_DATASET = auto()
     SAVED_DATASET_WITH_POSTS = auto()
@@ -29,6 +42,12 @@ class TargetKind(Enum):
     IMAGE_FOLDER = auto()
     POSTS_FOLDER = auto()
     POSTS_FILE = auto()
+    CONLL_FILE = auto()
+    DATASET_CARD = auto()
+    YAML_FILE = auto()
+    TEXT_TABLE = auto()
+    ZIP = auto()
+    COMPRESSED = auto()
     OTHER_FILE = auto()
     NAME = auto()
 
@@ -40,7 +59,7 @@ class TargetKind(Enum):
     @property
     def is_source(self) -> bool:
         """Whether the target is a source of images other than a plain folder."""
-        return self.is_dataset or self in (self.URL, self.CONTAINER, self.IMAGE_LIST)
+        return self.is_dataset or self in (self.URL, self.CONTAINER, self.IMAGE, self.IMAGE_LIST)
 
     @property
     def is_image_folder(self) -> bool:
@@ -48,12 +67,40 @@ class TargetKind(Enum):
         return self in (self.IMAGE_FOLDER, self.SAVED_DATASET)
 
 
+_DESCRIPTIONS = {
+    TargetKind.CONTAINER: ("an archive or table of pictures", "ita extract {file}"),
+    TargetKind.IMAGE: ("a picture", "ita extract {file}"),
+    TargetKind.IMAGE_LIST: ("a list of pictures", "ita extract {file}"),
+    TargetKind.POSTS_FILE: ("a file of posts", "ita predict RUN {file}, or ita train --dataset {file}"),
+    TargetKind.CONLL_FILE: (
+        "a CoNLL file of posts",
+        "ita predict RUN {file}; to train, give a folder with train.txt, dev.txt and test.txt",
+    ),
+    TargetKind.DATASET_CARD: ("a dataset card", "ita train --dataset {file}"),
+    TargetKind.YAML_FILE: ("a YAML file that is not a dataset card", "a card names files:; see docs/datasets.md"),
+    TargetKind.TEXT_TABLE: (
+        "a table in text form",
+        "ita predict RUN {file}, or ita data import {file} --to FOLDER; for pictures: a list with one path a line",
+    ),
+    TargetKind.ZIP: ("a zip archive", "unzip {file} -d FOLDER, then give the folder"),
+    TargetKind.COMPRESSED: ("a compressed file", "if it is an archive: tar xf {file}, then give the folder in it"),
+}
+
+
+def describe_file(path: Path, kind: TargetKind) -> tuple[str, str]:
+    """Describe what a file is, and which command accepts it, for errors of commands that do not."""
+    unknown = "a file of unknown format", "docs/sources.md and docs/datasets.md describe what is read"
+    what, command = _DESCRIPTIONS.get(kind, unknown)
+    return what, command.format(file=shlex.quote(str(path)))
+
+
 def classify(target: Path | str) -> TargetKind:
     """Return the kind of a target. The first rule that applies decides:
 
     1. `scheme://…` is a URL.
-    2. A file is a container (an archive or table) or a list of images by its suffix. JSON lines are a list if the
-       first line has a column of images and no text; otherwise they are posts.
+    2. A file is a container (an archive or table), an image, a table in text form or YAML by its suffix, and a
+       compressed file or CoNLL by its content. Other text is a list of images. JSON lines are a list if the first
+       line has a column of images and no text; otherwise they are posts.
     3. A folder is a dataset if the library `datasets` has saved it; then a folder of posts if it has one of the
        `POSTS_FILES`; otherwise a folder of images.
     4. A missing `owner/name` is a dataset on the hub, unless the folder `owner` exists or the name ends like an
@@ -91,13 +138,42 @@ def is_image_name(name: str) -> bool:
 
 
 def _classify_file(path: Path) -> TargetKind:
-    if is_container(path.name):
+    name, suffix, head = path.name.lower(), path.suffix.lower(), _read_head(path)
+    packed = next((kind for number, kind in _MAGIC_NUMBERS.items() if head.startswith(number)), "")
+    if is_container(name):
         return TargetKind.CONTAINER
-    name = path.name.lower()
-    is_json_lines = name.endswith(JSON_LINES_SUFFIXES)
-    if name.endswith(LIST_SUFFIXES) and (not is_json_lines or find_path_column(LocalFile(path)) is not None):
-        return TargetKind.IMAGE_LIST
-    return TargetKind.POSTS_FILE if path.suffix.lower() in JSON_LINES_SUFFIXES else TargetKind.OTHER_FILE
+    if suffix in IMAGE_SUFFIXES or (not suffix and not find_image_problem(path)):
+        return TargetKind.IMAGE
+    if packed or suffix == ".zip":
+        return TargetKind[packed or "ZIP"]
+    if suffix in (".yaml", ".yml"):
+        return TargetKind.DATASET_CARD if re.search(rb"^files *:", head, re.MULTILINE) else TargetKind.YAML_FILE
+    if name.endswith(JSON_LINES_SUFFIXES):
+        is_list = b"\0" not in head and find_path_column(LocalFile(path)) is not None
+        return TargetKind.IMAGE_LIST if is_list else TargetKind.POSTS_FILE
+    if suffix == ".json" or head.lstrip().startswith(b"{"):
+        return TargetKind.POSTS_FILE
+    if _is_conll(head):
+        return TargetKind.CONLL_FILE
+    if suffix in (".csv", ".tsv"):
+        return TargetKind.TEXT_TABLE
+    return TargetKind.IMAGE_LIST if name.endswith(LIST_SUFFIXES) else TargetKind.OTHER_FILE
+
+
+def _read_head(path: Path) -> bytes:
+    try:
+        with open_regular(path) as file:
+            return file.read(_HEAD_BYTES)
+    except OSError:
+        return b""
+
+
+def _is_conll(head: bytes) -> bool:
+    """Whether the first line names a picture as in CoNLL files, or the first lines are words with tags."""
+    lines = [line for line in head.removeprefix(b"\xef\xbb\xbf").splitlines()[:40] if line.strip()]
+    if len(head) == _HEAD_BYTES:
+        lines = lines[:-1]
+    return bool(lines) and (lines[0].startswith(_CONLL_STARTS) or all(map(_TAGGED_LINE.fullmatch, lines)))
 
 
 def _classify_folder(folder: Path) -> TargetKind:

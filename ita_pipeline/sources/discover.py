@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from ita_pipeline.core.errors import MissingError, UsageError, UserError
 from ita_pipeline.core.remote import WEB_PROTOCOLS, as_user_error, protocol_of
+from ita_pipeline.core.text import format_count
 from ita_pipeline.sources.base import ImageSource, RandomAccessFile
-from ita_pipeline.sources.classify import classify, is_container, is_image_name
+from ita_pipeline.sources.classify import TargetKind, classify, is_container, is_image_name
 from ita_pipeline.sources.decode import find_image_problem
 from ita_pipeline.sources.file_list import LIST_SUFFIXES, expand_braces, open_source, read_list
 from ita_pipeline.sources.hub_datasets import load
@@ -46,7 +47,7 @@ def discover(target: str, known_files: KnownFiles | None = None) -> SourceListin
     else:
         listing = _discover_one(target, known_files)
     if not listing.images:
-        others = f" ({len(listing.others)} other files)" if listing.others else ""
+        others = f" ({format_count(len(listing.others), 'other file')})" if listing.others else ""
         raise UsageError(f"there is no picture in {open_source(target).label}{others}", _IMAGES_HINT)
     return listing
 
@@ -134,8 +135,11 @@ def _is_image_member(member: Member) -> bool:
 
 def _discover_one(target: str, known_files: KnownFiles | None) -> SourceListing:
     file = open_source(target)
-    if classify(target).is_dataset:
+    kind = classify(target)
+    if kind.is_dataset:
         return SourceListing(tuple(list_dataset_cells(load(target))))
+    if kind is TargetKind.IMAGE:
+        return SourceListing((file,))
     if is_container(file.name):
         return _open_container(file, known_files)
     if file.name.lower().endswith(LIST_SUFFIXES):

@@ -32,7 +32,7 @@ _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 
 _TOO_MANY_HINT = "several of them, one after the other, or a list in a text file"
 
-_LIST_HINT = "a list is a text file with one path or address a line"
+_LIST_HINT = "a list is a text file in UTF-8 with one path or address a line"
 
 
 def open_source(text: str) -> RandomAccessFile:
@@ -114,7 +114,7 @@ def _read_lines(file: RandomAccessFile) -> Iterator[tuple[int, str]]:
                 if len(line) == _MAX_LINE_LENGTH:
                     raise UsageError(f"{where}, has more than a million characters", _LIST_HINT)
                 if "\0" in line:
-                    raise UsageError(f"{where}, holds a zero byte, so this is no list", _LIST_HINT)
+                    raise UsageError(f"{where}, contains a zero byte: it is not UTF-8 text", _LIST_HINT)
                 if line.strip():
                     yield number, line.strip("\r\n")
     except UsageError:

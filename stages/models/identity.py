@@ -79,8 +79,7 @@ def offline_error(model: str) -> StageError:
     from huggingface_hub import is_offline_mode
 
     why = "HF_HUB_OFFLINE is set" if is_offline_mode() else "the hub does not answer"
-    hint = "use --preset bundled, which needs no hub, or give the folder of a copy, or download it where"
-    hint = f"{hint} there is a connection: hf download {model}"
+    hint = f"hf download {model} where there is a connection, or give a folder, or use another model or preset"
     return StageError(f"the model {model} is not on this machine and {why}", hint)
 
 

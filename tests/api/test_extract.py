@@ -26,6 +26,7 @@ def test_loading_a_missing_run_raises_an_error():
 
 
 def test_a_post_from_a_text():
+    draw(Path("pictures/7.jpg"))
     post = ita.Post.from_text("hi @ada!", "pictures/7.jpg")
     assert post.words == ("hi", "@ada", "!")
     assert (post.image_id, post.picture) == ("7", Path("pictures/7.jpg"))

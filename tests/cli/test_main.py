@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -30,6 +32,16 @@ def test_help_begins_with_examples_and_imports_nothing_heavy():
     assert lines[1:4] == ["Examples:", "ita extract images/", "ita train --dataset example"]
     assert "Usage: ita COMMAND" in lines
     assert "130 interrupted" in " ".join(lines)
+
+
+def test_what_the_output_cannot_show_is_replaced():
+    Path("tweets").mkdir()
+    line = {"text": "Hi Ada", "mentions": [{"start": 3, "end": 6, "type": "PÉR"}], "split": "train"}
+    Path("tweets/tweets.jsonl").write_text(json.dumps(line))
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [PROGRAM, "data", "stats", "tweets"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "mentions P?R" in done.stdout
 
 
 def test_without_a_command_or_with_a_group_alone_help_is_printed():

@@ -33,7 +33,7 @@ PROGRAM = str(Path(sys.executable).parent / "ita")
         (["extract", "x", "--engine", "spark"], 2, "'--engine': 'spark' is not one of", "ita extract --help"),
         (["extract", "x", "--set"], 2, "option '--set' requires an argument", "ita extract --help"),
         (["extract", "gone"], 3, "there is no folder gone", "ita extract FOLDER, a folder with pictures"),
-        (["extract", "a.md"], 2, "a.md is a file, not a folder of pictures", "ita extract ."),
+        (["extract", "a.md"], 2, "a.md is a file of unknown format", "docs/sources.md"),
         (["extract", "images", "--preset", "bundeld"], 2, "there is no preset bundeld", "did you mean bundled?"),
         (["extract", "images", *BUNDLED, "--stage", "ocrr"], 2, "has no stage ocrr", "did you mean ocr?"),
         (
@@ -67,7 +67,7 @@ PROGRAM = str(Path(sys.executable).parent / "ita")
             "no model folder ./x",
             "name a folder",
         ),
-        (["predict", "example", "--text", "hi"], 3, "there is no run example", "ita train --dataset example"),
+        (["predict", "example", "--text", "hi"], 3, "there is no run example", "ita train --dataset FOLDER"),
         (["predict", "example"], 2, "give one source of posts", "ita predict RUN --text"),
         (["data", "check", "gone"], 3, "there is no dataset gone", "or give a folder with tweets.jsonl"),
         (["data", "import", "./gone", "--to", "x"], 3, "no file or folder gone", "ita data import FOLDER"),

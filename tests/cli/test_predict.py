@@ -125,7 +125,7 @@ def test_mentions_of_unknown_types_count_as_missed(
 @pytest.mark.parametrize(
     ("arguments", "code", "says", "hint"),
     [
-        (["predict", "gone", "--text", "x"], 3, "there is no run gone", "ita train"),
+        (["predict", "gone", "--text", "x"], 3, "there is no run gone", "ita runs lists"),
         (["predict", "mine"], 2, "give one source of posts", "--text"),
         (["predict", "mine", "--text", "x", "--to", "new"], 2, "--to requires --source", "--json > FILE"),
         (
@@ -136,13 +136,21 @@ def test_mentions_of_unknown_types_count_as_missed(
         ),
         (["predict", "mine", "--text", "x", "--engine", "ray"], 2, "requires --parts", "--parts FOLDER"),
         (["predict", "mine", "--image", "x.jpg", "--jsonl", "-"], 2, "--image requires --text", "image"),
-        (["predict", "mine", "--text", "x", "--image", "gone.jpg"], 3, "there is no picture gone.jpg", "--image"),
+        (
+            ["predict", "mine", "--text", "x", "--image", "gone.jpg"],
+            3,
+            "there is no picture gone.jpg",
+            "the path of a file",
+        ),
+        (["predict", "mine", "bad.zip"], 2, "bad.zip is a zip archive, not a file of posts", "unzip bad.zip"),
+        (["predict", "mine", "mine/0.png"], 2, "mine/0.png is a picture", '--text "…" --image mine/0.png'),
     ],
 )
 def test_a_mistake_gets_one_sentence_and_a_hint(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, says: str, hint: str
 ):
     monkeypatch.chdir(workspace)
+    Path("bad.zip").touch()
     answer = ita(*arguments)
     assert answer.code == code, answer.err
     assert says in next(line for line in answer.err.splitlines() if line.startswith("error: "))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ita_pipeline.core.config_layers import (
+    find_named_config,
     merge_options,
     merge_sections,
     read_layers,
@@ -123,3 +124,15 @@ def test_a_section_reads_the_same_from_file_and_environment(values: dict[str, in
     write()
     variables = {f"ITA_OCR__{name.upper()}": str(value) for name, value in values.items()}
     assert found(**variables)[1] == from_file == {"ocr": values}
+
+
+def test_an_unknown_preset_is_reported_where_it_is_named(monkeypatch: pytest.MonkeyPatch):
+    write("encoder: x\npreset: bundeld\n")
+    with pytest.raises(UsageError, match=r"^ita\.yaml:2: there is no preset bundeld") as caught:
+        find_named_config("preset", "bundeld")
+    assert caught.value.hint == "did you mean bundled?"
+    with pytest.raises(UsageError, match=r"^there is no preset paperr"):
+        find_named_config("preset", "paperr")
+    monkeypatch.setenv("ITA_EXPERIMENT", "nope")
+    with pytest.raises(UsageError, match=r"^ITA_EXPERIMENT: there is no experiment nope"):
+        find_named_config("experiment", "nope")

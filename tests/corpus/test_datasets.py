@@ -86,7 +86,7 @@ def test_posts_without_a_split_are_divided_by_id_with_a_note():
     sizes = {name: len(posts) for name, posts in dataset.splits.items()}
     assert 140 < sizes["train"] < 180
     assert min(sizes["dev"], sizes["test"]) > 5
-    assert "200 posts name no split" in dataset.notes[0]
+    assert "200 posts without a split" in dataset.notes[0]
     lines(Path("mine"), *({"text": str(n), "id": f"post-{n}"} for n in range(300)))
     more = load_dataset("mine", None, Path("data"))
     assert {post.id for post in dataset.splits["dev"]} <= {post.id for post in more.splits["dev"]}

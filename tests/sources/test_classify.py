@@ -17,17 +17,29 @@ KINDS = {
         *("a.tar", "B.TAR", "a.parquet", "gone.tar", "gone.PARQUET", "owner/gone.tar"),
         *("{a,b}.tar", "{a,c}.tar", "s-{0..3}.tar", "gone/{a,b}.tar", "{memory://x,c.tar}"),
     ),
+    TargetKind.IMAGE: ("one.png", "images/a.png", "images/a.png/"),
     TargetKind.IMAGE_LIST: ("list.txt", "LIST.TXT", "list.jsonl", "list.ndjson"),
     TargetKind.SAVED_DATASET: ("saved", "splits"),
     TargetKind.SAVED_DATASET_WITH_POSTS: ("saved-with-posts",),
     TargetKind.HUB_DATASET: ("someone/data", "someone/data@main", "gone/gone.jsonl", "gone/x.tar"),
     TargetKind.IMAGE_FOLDER: ("images", "empty", "images/", ".", "half-saved", "folder.tar", ""),
     TargetKind.POSTS_FOLDER: ("tweets", "train", "conll"),
-    TargetKind.POSTS_FILE: ("posts.jsonl", "posts.NDJSON", "broken.jsonl", "blank.jsonl"),
-    TargetKind.OTHER_FILE: (
-        *("a.arrow", "a.tar.gz", ".jsonl", "notes.md", "card.yaml", "one.png", "pipe"),
-        *("images/a.png", "images/a.png/"),
+    TargetKind.POSTS_FILE: (
+        "posts.jsonl",
+        "posts.NDJSON",
+        "broken.jsonl",
+        "blank.jsonl",
+        ".jsonl",
+        "posts.txt",
+        "all.json",
     ),
+    TargetKind.CONLL_FILE: ("conll/train.txt", "tweets.conll", "tweets.tsv"),
+    TargetKind.DATASET_CARD: ("card.yaml",),
+    TargetKind.YAML_FILE: ("ita.yaml",),
+    TargetKind.TEXT_TABLE: ("a.csv",),
+    TargetKind.ZIP: ("a.zip", "unnamed-zip"),
+    TargetKind.COMPRESSED: ("a.tar.gz",),
+    TargetKind.OTHER_FILE: (*("a.arrow", "notes.md", "pipe"),),
     TargetKind.NAME: (
         *("gone.txt", "gone.jsonl", "gone.JSONL", "gone.png", "gone.yaml", "gone/x.png", "gone/x.yaml"),
         *("owner/gone", "./someone/data", "../someone/data", "someone/data/deep", "/someone/data", "name"),
@@ -37,7 +49,7 @@ KINDS = {
 }
 
 SOURCES = {
-    *(TargetKind.URL, TargetKind.CONTAINER, TargetKind.IMAGE_LIST),
+    *(TargetKind.URL, TargetKind.CONTAINER, TargetKind.IMAGE, TargetKind.IMAGE_LIST),
     *(TargetKind.SAVED_DATASET, TargetKind.SAVED_DATASET_WITH_POSTS, TargetKind.HUB_DATASET),
 }
 

@@ -109,7 +109,7 @@ def test_an_invalid_line_is_an_error_that_names_it(tmp_path: Path):
     content = (
         '{"schema": "ita.contexts/1"}\n{"image": "1", "texts": ["a"]}\n{"image": "2", "captions": [{"text": 3}]}\n'
     )
-    with pytest.raises(StageError, match=r"line 3: captions\.0\.text"):
+    with pytest.raises(StageError, match=r"line 3: captions\[0\]\.text must be a string, not 3"):
         _ = stage(tmp_path / "c.jsonl", content).entries
 
 

@@ -23,7 +23,14 @@ TEXTS = {
     "half-saved/state.json": "{}",
     "a.parquet": "hello",
     "a.arrow": "hello",
-    "a.tar.gz": "hello",
+    "a.tar.gz": "\x1f\x8b",
+    "a.zip": "hello",
+    "unnamed-zip": "PK\x03\x04",
+    "a.csv": "image,text\na.png,hi\n",
+    "tweets.conll": "IMGID:1\nHi\n",
+    "tweets.tsv": "Ada\tB-PER\n\nspoke\tO\n",
+    "posts.txt": POST,
+    "all.json": f"[{POST}]",
     "list.txt": "images/a.png\n",
     "LIST.TXT": "images/a.png\n",
     "list.jsonl": '{"path": "images/a.png"}\n',
@@ -34,7 +41,8 @@ TEXTS = {
     "blank.jsonl": "",
     ".jsonl": POST,
     "notes.md": "hello",
-    "card.yaml": "about: a card",
+    "card.yaml": "about: a card\nfiles: {all: [tweets.jsonl]}\n",
+    "ita.yaml": "preset: bundled\n",
 }
 
 
@@ -46,7 +54,7 @@ def create_targets() -> None:
         draw(Path(image))
     for name, text in TEXTS.items():
         Path(name).parent.mkdir(exist_ok=True)
-        Path(name).write_text(text)
+        Path(name).write_text(text, "latin-1")
     for name in ("a.tar", "B.TAR", "{a,b}.tar"):
         with tarfile.open(name, "w") as archive:
             archive.add("images/a.png")

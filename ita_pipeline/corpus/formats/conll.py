@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.files import MAX_TEXT_BYTES, read_regular
+from ita_pipeline.core.text import decode_text
 from ita_pipeline.corpus.formats.schemes import (
     CONTEXT_TAGS,
     decode_tags,
@@ -51,7 +52,6 @@ ARCHIVES = (
     ("xz file", 0, b"\xfd7zXZ", "unxz"),
     ("tar archive", 257, b"ustar", "tar -xf"),
 )
-TO_UTF8 = "iconv -f latin1 -t utf-8 FILE > NEW, or from whatever it is in"
 
 REPLACEMENT = "\ufffd"
 
@@ -115,7 +115,7 @@ def parse_file(
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 file, with or without a byte order mark.
+    """Read a UTF-8 file, with or without a byte order mark, and with any line ends.
 
     Raises:
         MissingError: the file cannot be read.
@@ -126,11 +126,9 @@ def read_text(path: Path) -> str:
         for kind, position, mark, command in ARCHIVES:
             if content.startswith(mark, position):
                 raise UsageError(f"{path} is a {kind}, not a text file", f"{command} {shlex.quote(str(path))}")
-        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise MissingError(f"{path} cannot be read: {error.strerror}", f"ls -l {path}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text", TO_UTF8) from error
+    return decode_text(content, str(path)).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_sentences(

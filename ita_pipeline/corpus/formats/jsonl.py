@@ -7,7 +7,6 @@ relative to the file's folder and must stay inside it. Links may lead elsewhere.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,12 +14,12 @@ from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.files import join_inside, open_regular
-from ita_pipeline.core.text import map_texts
+from ita_pipeline.core.text import decode_lines, format_count, map_texts
 from ita_pipeline.corpus.boxes import MAX_BOXES
 from ita_pipeline.corpus.formats import schemes
-from ita_pipeline.corpus.formats.conll import ORPHANS, TO_UTF8
+from ita_pipeline.corpus.formats.conll import ORPHANS
 from ita_pipeline.corpus.formats.schemes import TAGS_HINT, decode_tags, find_orphans, find_scheme, is_tag
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError, raise_unless_tolerated
 from ita_pipeline.corpus.posts import (
@@ -30,22 +29,33 @@ from ita_pipeline.corpus.posts import (
     Span,
     Split,
     join_words,
-    locate_words,
     select_taggable,
 )
 from ita_pipeline.corpus.tokenizer import tokenize
 from ita_pipeline.sources.classify import is_image_name
 from ita_pipeline.sources.hub_datasets import SPLIT_ALIASES
-from stages.base import replace_surrogates
+from stages.base import describe_invalid, replace_surrogates
 
 OTHER_TAGS = ("ner_tags", "labels", "label")
 
 WHOLE_WORDS = "it is kept as it is; ita data check explains what that means"
 
+OFFSETS = "start and end count characters of the text, not bytes; end is exclusive"
+
+FIELDS = "docs/datasets.md lists the fields of a line"
+
 Offsets = tuple[tuple[int, int], ...]
 
 
 Pixel = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _InvalidPostError(ValueError):
+    """What is wrong with a post, and how to mend it."""
+
+    def __init__(self, reason: str, hint: str = FIELDS) -> None:
+        super().__init__(reason)
+        self.hint = hint
 
 
 class MentionEntry(BaseModel):
@@ -60,7 +70,7 @@ class MentionEntry(BaseModel):
     @model_validator(mode="after")
     def _check_not_empty(self) -> MentionEntry:
         if self.end <= self.start:
-            raise ValueError("a mention must end after it starts")
+            raise ValueError("its end must be greater than its start")
         if any(x0 >= x1 or y0 >= y1 for x0, y0, x1, y1 in self.boxes or ()):
             raise ValueError("a box is [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
         return self
@@ -85,7 +95,7 @@ class PostLine(BaseModel):
     def _rename_fields(cls, data: object) -> object:
         """Read words in `text`, and tags under the names that other projects give them."""
         if not isinstance(data, dict):
-            return data
+            raise ValueError("it is not a JSON object")
         fields = cast("dict[str, Any]", dict(data))
         if isinstance(fields.get("text"), list):
             fields.setdefault("tokens", fields.pop("text"))
@@ -101,11 +111,13 @@ class PostLine(BaseModel):
         if self.text is None and not self.tokens:
             raise ValueError("it has neither text nor tokens")
         if self.tags is not None and len(self.tags) != len(self.tokens or ()):
-            raise ValueError("it needs as many tags as tokens")
+            raise ValueError(
+                f"it needs as many tags as tokens, but has {len(self.tags)} and {len(self.tokens or ())}"
+            )
         if any(not is_tag(tag) for tag in self.tags or ()):
             raise ValueError(TAGS_HINT)
         if any(not token.strip() or token.split() != [token] for token in self.tokens or ()):
-            raise ValueError("tokens must not be empty or hold white space")
+            raise ValueError("tokens must not be empty or contain white space")
         return self
 
 
@@ -119,39 +131,38 @@ def parse_file(
         UsageError: a line is no valid object.
     """
     try:
-        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig") as lines:
+        with open_regular(path) as lines:
             yield from parse_lines(lines, str(path), path.parent, types, on_error)
     except OSError as error:
-        raise MissingError(f"{path} cannot be read: {error.strerror}", "a file with one post a line") from error
+        raise MissingError(f"{path} cannot be read: {error.strerror}", f"ls -l {path}") from error
 
 
 def parse_lines(
-    lines: Iterable[str],
+    lines: Iterable[bytes],
     where: str,
     folder: Path,
     types: Mapping[str, str],
     on_error: OnLineError = raise_unless_tolerated,
 ) -> Iterator[ParsedPost]:
     """Parse JSON lines one at a time, so that posts from a pipe are answered as they arrive."""
-    number = 0
     tagged: dict[int, ParsedPost] = {}
-    try:
-        for number, text in enumerate(lines, 1):
-            if not text.strip():
-                continue
-            try:
-                parsed = _parse_line(text, number, where, folder, types)
-            except LineError as error:
-                on_error(error)
-                continue
-            if parsed.tags:
-                tagged[number] = parsed
-            for kind, span in _find_untaggable(parsed.post.gold or ()):
-                words = " ".join(parsed.post.words[span.start : span.end])
-                on_error(LineError(kind, where, number, f"a mention of type {span.type} in {words!r}", WHOLE_WORDS))
-            yield parsed
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{where}, behind line {number}: this is not UTF-8 text", TO_UTF8) from error
+    for number, text in enumerate(decode_lines(lines, where), 1):
+        if not text.strip():
+            continue
+        if number == 1 and text.lstrip().startswith("["):
+            hint = "write one object a line: jq -c '.[]' FILE > NEW"
+            raise UsageError(f"{where} is one JSON array, not JSON lines", hint)
+        try:
+            parsed = _parse_line(text, number, where, folder, types)
+        except LineError as error:
+            on_error(error)
+            continue
+        if parsed.tags:
+            tagged[number] = parsed
+        for kind, span in _find_untaggable(parsed.post.gold or ()):
+            words = " ".join(parsed.post.words[span.start : span.end])
+            on_error(LineError(kind, where, number, f"a mention of type {span.type} in {words!r}", WHOLE_WORDS))
+        yield parsed
     if find_scheme((parsed.tags for parsed in tagged.values()), types) == "IOB1":
         return
     for number, parsed in tagged.items():
@@ -161,11 +172,15 @@ def parse_lines(
 
 
 def _parse_line(text: str, number: int, where: str, folder: Path, types: Mapping[str, str]) -> ParsedPost:
+    kind = LineErrorKind.BAD_LINE
     try:
         fields = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise LineError(kind, where, number, *_explain_json_error(error)) from error
     except (ValueError, RecursionError) as error:
-        hint = "each line is one JSON object"
-        raise LineError(LineErrorKind.BAD_LINE, where, number, str(error), hint) from error
+        raise LineError(
+            kind, where, number, "its numbers are too long, or it is nested too deeply", FIELDS
+        ) from error
     return parse_fields(fields, number, where, folder, types)
 
 
@@ -181,14 +196,25 @@ def parse_fields(
         line = PostLine.model_validate(map_texts(fields, replace_surrogates))
         return _build_post(line, number, folder, types or {})
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        reason = f"{field}: {first['msg']}" if field else first["msg"].removeprefix("Value error, ")
+        reason = describe_invalid(error)
         kind = LineErrorKind.BAD_TAG if reason == TAGS_HINT else LineErrorKind.BAD_LINE
-        raise LineError(kind, where, number, reason, "docs/datasets.md shows what a line holds") from error
-    except (ValueError, RecursionError) as error:
-        hint = "docs/datasets.md shows what a post holds"
-        raise LineError(LineErrorKind.BAD_LINE, where, number, str(error), hint) from error
+        raise LineError(kind, where, number, reason, FIELDS) from error
+    except RecursionError as error:
+        raise LineError(
+            LineErrorKind.BAD_LINE, where, number, "its objects are nested too deeply", FIELDS
+        ) from error
+    except ValueError as error:
+        raise LineError(
+            LineErrorKind.BAD_LINE, where, number, str(error), getattr(error, "hint", FIELDS)
+        ) from error
+
+
+def _explain_json_error(error: json.JSONDecodeError) -> tuple[str, str]:
+    """Return what is wrong with a line that is not JSON, and a hint."""
+    if error.pos >= len(error.doc.rstrip()):
+        return "the JSON object is not complete", "write each post on one line, as in docs/datasets.md"
+    problem = error.msg[:1].lower() + error.msg[1:]
+    return f"invalid JSON at column {error.colno}: {problem}", 'each line is one JSON object, such as {"text": "…"}'
 
 
 def format_fields(post: Post, split: str | None, as_text: bool = False) -> dict[str, Any]:
@@ -250,7 +276,27 @@ def _find_words(line: PostLine) -> tuple[str, Offsets]:
         return join_words(tuple(line.tokens or ()))
     if line.tokens is None:
         return line.text, tuple(tokenize(line.text))
-    return line.text, locate_words(line.text, line.tokens)
+    offsets, position = [], 0
+    for token in line.tokens:
+        start = line.text.find(token, position)
+        skipped = line.text[position : start if start >= 0 else None]
+        if start < 0 or _has_word(skipped):
+            raise _tokens_error(f"the token {token!r}", skipped)
+        position = start + len(token)
+        offsets.append((start, position))
+    if _has_word(line.text[position:]):
+        raise _tokens_error("the end of tokens", line.text[position:])
+    return line.text, tuple(offsets)
+
+
+def _has_word(text: str) -> bool:
+    return any(character.isalnum() for character in text)
+
+
+def _tokens_error(expected: str, found: str) -> _InvalidPostError:
+    shown = found.strip()[:40]
+    reason = f"text and tokens disagree: {expected} should follow, but the text has {shown!r}"
+    return _InvalidPostError(reason, "correct one of them, or leave text out")
 
 
 def _align_mentions(
@@ -261,12 +307,16 @@ def _align_mentions(
     for mention in mentions:
         position = f"{mention.start}–{mention.end}"
         if mention.end > len(text):
-            raise ValueError(f"the mention at {position} ends behind the text")
+            reason = (
+                f"the mention at {position} ends after the text, which has {format_count(len(text), 'character')}"
+            )
+            raise _InvalidPostError(reason, OFFSETS)
         if mention.text is not None and mention.text != text[mention.start : mention.end]:
-            raise ValueError(f"at {position} stands not {mention.text!r}: count characters")
+            found = text[mention.start : mention.end]
+            raise _InvalidPostError(f"the text at {position} is {found!r}, not {mention.text!r}", OFFSETS)
         covered = [i for i, (start, end) in enumerate(offsets) if start < mention.end and end > mention.start]
         if not covered:
-            raise ValueError(f"the mention at {position} covers no word")
+            raise _InvalidPostError(f"the mention at {position} covers no word", OFFSETS)
         first, last = covered[0], covered[-1]
         partial = offsets[first][0] < mention.start or mention.end < offsets[last][1]
         boxes = None if mention.boxes is None else tuple(mention.boxes)
@@ -288,12 +338,14 @@ def _find_untaggable(gold: Sequence[Span]) -> Iterator[tuple[LineErrorKind, Span
 def _resolve_image(folder: Path, image: str) -> Path:
     path = join_inside(folder, image)
     if path is None:
-        raise ValueError(f"the picture {image!r} is outside the folder of the file")
+        hint = "move the picture into the folder, or make a link to it there"
+        raise _InvalidPostError(f"the picture {image!r} is outside the folder of the file", hint)
     return path
 
 
 def _resolve_split(name: str | None) -> Split | None:
     split: Any = SPLIT_ALIASES.get(name, name) if name is not None else None
     if split not in (None, "train", "dev", "test"):
-        raise ValueError(f"the split {name!r} is none of train, dev, test")
+        hint = nearest(str(name), ("train", "dev", "test")) or "write train, dev or test, or leave split out"
+        raise _InvalidPostError(f"there is no split {name!r}", hint)
     return split

@@ -122,14 +122,35 @@ def test_a_picture_may_be_a_link_out_of_the_folder_but_its_path_may_not_lead_out
         ({"tokens": ["a"], "tags": []}, "as many tags"),
         ({"tokens": ["a"], "tags": ["PER"]}, "B-TYPE"),
         ({"tokens": ["a b"]}, "white space"),
-        ({"text": "a", "mentions": [{"start": 1, "end": 1, "type": "PER"}]}, "end after it starts"),
-        ({"text": "a", "mentions": [{"start": 5, "end": 6, "type": "PER"}]}, "ends behind the text"),
+        (
+            {"text": "a", "mentions": [{"start": 1, "end": 1, "type": "PER"}]},
+            "its end must be greater",
+        ),
+        (
+            {"text": "a", "mentions": [{"start": 5, "end": 6, "type": "PER"}]},
+            "text, which has 1 character",
+        ),
         ({"text": "a  b", "mentions": [{"start": 1, "end": 2, "type": "PER"}]}, "covers no word"),
-        ({"text": "a b", "mentions": [{"start": 0, "end": 1, "type": "PER", "text": "b"}]}, "count characters"),
-        ({"text": "a", "split": "everything"}, "none of train, dev, test"),
+        ({"text": "a b", "mentions": [{"start": 0, "end": 1, "type": "PER", "text": "b"}]}, "is 'a', not 'b'"),
+        ({"text": "a", "split": "everything"}, "there is no split 'everything'"),
         ({"text": {"a": 1}}, "text"),
         ({"text": ["a", "b"], "labels": ["O"]}, "as many tags"),
         ({"text": "x", "images": ["../1.jpg"]}, "outside"),
+        (
+            {"text": "hi", "mentions": [{"start": 0, "end": 2, "type": 5}]},
+            "mentions[0].type must be a string, not 5",
+        ),
+        (
+            {"text": "hi", "mentions": [{"start": -1, "end": 2, "type": "X"}]},
+            "mentions[0].start must be ",
+        ),
+        ({"text": "hi", "mentions": [{"start": 1, "end": 2}]}, "mentions[0].type is missing"),
+        ("5", "it is not a JSON object"),
+        ('{"text": "Ada"', "the JSON object is not complete"),
+        ('{"text": "Ada" "id": 1}', "invalid JSON at column 16: expecting ',' delimiter"),
+        ({"text": "Ada went", "tokens": ["Ada"]}, "text and tokens disagree"),
+        ({"text": "Ada went home", "tokens": ["Ada", "home"]}, "text and tokens disagree"),
+        ({"text": "Ada", "tokens": ["Bo"]}, "the token 'Bo' should follow, but the text has 'Ada'"),
     ],
 )
 def test_a_bad_line_is_named_with_what_is_wrong(line: Any, says: str):
@@ -150,7 +171,30 @@ def test_a_cut_emoji_is_replaced_one_for_one():
 
 def test_bytes_that_are_not_utf_8_are_refused_with_the_line():
     Path("tweets.jsonl").write_bytes(b'{"text": "fine"}\n{"text": "caf\xe9"}\n')
-    with pytest.raises(UsageError, match="not UTF-8"):
+    with pytest.raises(UsageError, match="line 2: the byte 0xe9 is not UTF-8; the text may be Latin-1"):
+        list(parse_posts(Path("tweets.jsonl")))
+
+
+def test_the_posts_before_a_faulty_line_are_read():
+    Path("tweets.jsonl").write_bytes(b'{"text": "one"}\n{"text": "two"}\n{"text": "\xff"}\n')
+    posts = parse_posts(Path("tweets.jsonl"))
+    iterator = iter(posts)
+    assert [next(iterator).post.text, next(iterator).post.text] == ["one", "two"]
+    with pytest.raises(UsageError, match="line 3"):
+        next(iterator)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('{"text": "hi"}\n'.encode("utf-16"), "UTF-16 text, not UTF-8"),
+        ('{"text": "hi"}\n'.encode("utf-16-le"), "UTF-16 text, not UTF-8"),
+        (b'[\n  {"text": "hi"}\n]\n', "is one JSON array, not JSON lines"),
+    ],
+)
+def test_another_form_of_file_is_named(content: bytes, says: str):
+    Path("tweets.jsonl").write_bytes(content)
+    with pytest.raises(UsageError, match=says):
         list(parse_posts(Path("tweets.jsonl")))
 
 

@@ -157,7 +157,7 @@ class ExternalStage(Stage[ExternalConfig]):
 
     def _look_up(self, item: Item) -> ExternalValue:
         if item.key not in self.entries:
-            raise BadItemError(f"{Path(self.config.file).name} says nothing of the picture {item.key}")
+            raise BadItemError(f"{Path(self.config.file).name} has no entry for the picture {item.key}")
         return self.entries[item.key]
 
 
@@ -208,7 +208,7 @@ def merge_lines(lines: Iterable[ContextLine]) -> dict[str, ContextLine]:
     for line in lines:
         names = endings.get(line.image, ()) if strip_image_suffix(line.image) == line.image else ()
         if len(names) > 1:
-            raise ValueError(f"{line.image} may be {names[0]} or {names[1]}: write its ending")
+            raise ValueError(f"{line.image} could be {names[0]} or {names[1]}: write the file extension")
         name = names[0] if names else line.image
         merged[name] = _join_lines(merged.get(name, ContextLine(image=name)), line)
     return merged

@@ -86,17 +86,17 @@ def _choose_files(folder: Path, names: Sequence[str], stages: Sequence[str]) -> 
     """
     if not names:
         of = f" of {', '.join(stages)}" if stages else ""
-        raise UsageError(f"the cache holds no record{of}", "ita cache ls shows what there is")
+        raise UsageError(f"the cache has no records{of}", "ita cache ls lists the records")
     if folder.suffix == ".parquet":
         if len(names) > 1:
             what = f"{folder} is one file, and there are records of {', '.join(names)}"
-            raise UsageError(what, "--stage NAME chooses one; or name a folder")
+            raise UsageError(what, "choose one with --stage NAME, or export to a folder")
         files = {names[0]: folder}
     else:
         files = {name: folder / f"{name}.parquet" for name in names}
     for file in files.values():
         if file.exists():
-            raise UsageError(f"{file} exists", "give a name that is free")
+            raise UsageError(f"{file} already exists", "choose another name")
     files[names[0]].parent.mkdir(parents=True, exist_ok=True)
     return files
 

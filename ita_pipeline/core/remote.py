@@ -104,7 +104,7 @@ def find_filesystem(url: str) -> tuple[Any, str]:
         raise MissingError(f"{protocol}:// needs a library that is not installed", hint) from error
     except ValueError as error:
         hint = "known are s3://, gs://, hf://, https:// and what fsspec knows"
-        raise UsageError(f"nothing is known that reads {protocol}://", hint) from error
+        raise UsageError(f"{protocol}:// is not a supported protocol", hint) from error
     try:
         options = tuple(system_class._get_kwargs_from_urls(url).items())  # noqa: SLF001
         system = open_filesystem(system_class, options)
@@ -177,10 +177,10 @@ def as_user_error(error: Exception, url: str) -> UserError:
         return MissingError(f"there is nothing at {location}", "check the name of the bucket or folder")
     if isinstance(error, PermissionError) or lacks_credentials(error):
         hint = "credentials are taken from where the library of the file system looks: see docs/sources.md"
-        return MissingError(f"{location} may not be read: {reason}", hint)
+        return MissingError(f"access to {location} is denied: {reason}", hint)
     if is_url(url) and is_transient(error):
         return MissingError(f"{location} does not answer: {reason}", "try again, or see docs/sources.md")
-    return UsageError(f"{location} cannot be read: {reason}", "docs/sources.md says what can be")
+    return UsageError(f"{location} cannot be read: {reason}", "docs/sources.md lists what can be read")
 
 
 def summarize_error(error: BaseException) -> str:

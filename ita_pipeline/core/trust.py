@@ -110,7 +110,7 @@ def place_of(address: str) -> str:
     A host without a port is its https server.
 
     Raises:
-        UsageError: the address names no place.
+        UsageError: the address is not a place.
     """
     protocol, _, rest = address.partition("://") if protocol_of(address) else ("", "", address)
     protocol = protocol.lower()
@@ -146,7 +146,7 @@ def is_shared_cache_trusted(address: str, folder: Path) -> bool:
     """Whether a shared cache may be used that a file in `folder` names: if it is in there, or is trusted.
 
     Raises:
-        UsageError: the address names no place.
+        UsageError: the address is not a place.
     """
     place, trusted = place_of(address), read_trust()
     if not place.startswith("/"):

@@ -123,7 +123,7 @@ class Dataset:
         posts = self.splits.get(split, ())
         unlabeled = next((post.id for post in posts if post.gold is None), None)
         if unlabeled is not None:
-            raise UsageError(f"dataset {self.name}: post {unlabeled} of {split} is not labelled", hint)
+            raise UsageError(f"dataset {self.name}: post {unlabeled} of {split} has no labels", hint)
         return posts
 
 

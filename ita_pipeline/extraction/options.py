@@ -54,7 +54,7 @@ class Shard:
         """
         match = SHARD_FORM.fullmatch(text.strip())
         if match is None:
-            raise UsageError(f"{text!r} is no shard", "--shard 3/16, the third of sixteen")
+            raise UsageError(f"{text!r} is not a shard", "--shard 3/16, the third of sixteen")
         return cls(int(match[1]), int(match[2]))
 
     def contains(self, key: str) -> bool:

@@ -40,7 +40,7 @@ def load_grounder(folder: Path) -> Grounder | None:
     """Read the grounder of a run's folder, None if it has none.
 
     Raises:
-        UsageError: the file is not what a run writes.
+        UsageError: the file is not a valid file of a run.
     """
     file = folder / NAME
     if not file.is_file():
@@ -48,7 +48,7 @@ def load_grounder(folder: Path) -> Grounder | None:
     try:
         return _read(file)
     except Exception as error:  # readers raise anything on damaged data
-        raise UsageError(f"{file} is not what a run writes", "train it again") from error
+        raise UsageError(f"{file} is not a valid file of a run", "train it again") from error
 
 
 def _read(file: Path) -> Grounder:

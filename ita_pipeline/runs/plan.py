@@ -260,7 +260,7 @@ def _check_contexts_exist(preset: Preset, names: Sequence[str] | None, contexts:
     for name in set(names) & set(OPTIONAL_STAGES):
         if name not in preset.stages and name not in contexts.parts:
             hint = f"--set {name}.endpoint=… --set {name}.model=…, or a file that has it: --captions FILE"
-            raise UsageError(f"preset {preset.name} has no stage {name}, and no file has it ready-made", hint)
+            raise UsageError(f"preset {preset.name} has no stage {name}, and no caption file contains it", hint)
 
 
 def caption_file(dataset: Dataset, captions: str) -> Path | None:

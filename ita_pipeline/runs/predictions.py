@@ -203,9 +203,9 @@ class PartFolder:
             changed = [name for name in manifest if existing.get(name) != manifest[name]]
             if changed:
                 what = ", ".join(f"{name} {existing.get(name)}" for name in changed)
-                raise UsageError(f"{folder} holds predictions with another {what}", "name another: --parts …")
+                raise UsageError(f"{folder} contains predictions with another {what}", "name another: --parts …")
         elif folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-            raise UsageError(f"{folder} holds something else", "name a new folder: --parts …")
+            raise UsageError(f"{folder} contains other files", "name a new folder: --parts …")
         else:
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(file, json.dumps(manifest) + "\n")

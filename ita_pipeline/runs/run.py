@@ -217,7 +217,7 @@ class Run:
                 f"{self.folder / name} cannot be read: {error.strerror}", "train it again"
             ) from error
         except (ValueError, KeyError) as error:
-            raise UsageError(f"{self.folder / name} is not what a run writes", "train it again") from error
+            raise UsageError(f"{self.folder / name} is not a valid file of a run", "train it again") from error
 
     def write(self, record: RunRecord, history: Sequence[EpochScore], analysis: RunAnalysis) -> None:
         """Write everything but the scores."""

@@ -106,7 +106,7 @@ def exclusive_workdir(run: Run) -> Iterator[Path]:
         UsageError: the run's final folder exists but contains no complete run.
     """
     if run.folder.exists() and not run.is_complete:
-        raise UsageError(f"{run.folder} is in the way: it holds no finished run", "move it elsewhere")
+        raise UsageError(f"{run.folder} exists, but contains no finished run", "move it elsewhere")
     folder = workdir_path(run)
     with _locked(folder / "lock"):
         for other in unfinished_runs(run.folder.parent):

@@ -186,7 +186,7 @@ def check_size(size: int, max_bytes: int) -> None:
         BadItemError: `size` exceeds `max_bytes`.
     """
     if size > max_bytes:
-        raise BadItemError(f"{size:,} bytes are more than {max_bytes:,}", FailureKind.RESOURCE)
+        raise BadItemError(f"{size:,} bytes exceed the limit of {max_bytes:,}", FailureKind.RESOURCE)
 
 
 @contextmanager

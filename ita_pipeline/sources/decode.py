@@ -34,7 +34,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 _ORIENTATION = 0x0112
 
-_UNKNOWN_FORMAT = "not a picture of a known format, whatever its name says"
+_UNKNOWN_FORMAT = "not a picture in a supported format"
 
 
 def open_image(image: ImageRef, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Image:
@@ -45,7 +45,7 @@ def open_image(image: ImageRef, max_bytes: int = MAX_BYTES, max_pixels: int = MA
     """
     content = image.read(max_bytes)
     if hashlib.sha256(content).hexdigest() != image.key:
-        raise BadItemError("changed while it was being worked on", FailureKind.TRANSIENT)
+        raise BadItemError("changed while it was processed", FailureKind.TRANSIENT)
     try:
         return _decode(content, max_pixels)
     except MemoryError as error:
@@ -141,7 +141,7 @@ def open_header(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Generator[Imag
             with image as opened:
                 if opened.width * opened.height > max_pixels:
                     size = f"{opened.width}×{opened.height}"
-                    raise BadItemError(f"{size} is more than {max_pixels:,} pixels", FailureKind.RESOURCE)
+                    raise BadItemError(f"{size} exceeds the limit of {max_pixels:,} pixels", FailureKind.RESOURCE)
                 yield opened
     except UnidentifiedImageError as error:
         raise BadItemError(_UNKNOWN_FORMAT) from error

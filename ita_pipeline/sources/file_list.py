@@ -121,7 +121,7 @@ def _read_lines(file: RandomAccessFile) -> Iterator[tuple[int, str]]:
         raise
     except Exception as error:  # libraries of file systems raise anything
         problem = f"{file.label} cannot be read: {summarize_error(error)}"
-        raise MissingError(problem, "a path or an address that can be") from error
+        raise MissingError(problem, "check the path or address, and whether you may read it") from error
 
 
 def expand_braces(pattern: str) -> list[str]:

@@ -28,7 +28,7 @@ _MAX_STATE_BYTES = 1 << 24
 
 _HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?(?:@[\w./-]+)?")
 
-_HINT = "give a file or folder, or where there is a connection owner/name; HF_HUB_OFFLINE=1 takes one loaded before"
+_HINT = "give a folder, or owner/name with a connection; HF_HUB_OFFLINE=1 uses an earlier download"
 
 _TABLE_FORMATS = {".parquet": "parquet", ".arrow": "arrow"}
 
@@ -119,7 +119,7 @@ def load(source: str) -> Mapping[str, Any]:
         raise
     except Exception as error:  # the library and its dependencies raise anything
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise MissingError(f"the dataset {source} cannot be had: {first}", _HINT) from error
+        raise MissingError(f"the dataset {source} cannot be loaded: {first}", _HINT) from error
     if not isinstance(dataset, Mapping):
         return {"train": dataset}
     return {str(split): rows for split, rows in dataset.items()}
@@ -196,7 +196,7 @@ def _resolve_on_hub(source: str) -> tuple[str, str | None]:
     try:
         return name, HfApi().dataset_info(name, revision=revision or None, timeout=3).sha
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise MissingError(f"there is no folder {source}, and the hub knows no such dataset", _HINT) from error
+        raise MissingError(f"there is no folder {source}, and the hub has no such dataset", _HINT) from error
     except Exception as error:
         raise MissingError(f"there is no folder {source}, and the hub does not answer", _HINT) from error
 

@@ -92,7 +92,7 @@ class Cell(ContainedImage):
             file = folder / path if _is_arrow(self.container.name) else join_inside(folder, path)
             if file is not None:
                 return LocalFile(file)
-        raise BadItemError("the row holds no picture, only a path that leads elsewhere")
+        raise BadItemError("the row contains only a path to a picture outside the table's folder")
 
 
 class ParquetColumn:
@@ -196,7 +196,7 @@ def list_table_cells(table: RandomAccessFile, stamp: str) -> Iterator[Cell]:
     magic = table.read_range(0, len(_MAGIC))
     try:
         if magic != _MAGIC:
-            raise ValueError("it does not begin like one")
+            raise ValueError("it does not begin with PAR1")
         file = _open_parquet(table)
     except Exception as error:  # readers raise anything on damaged data
         problem = f"{table.label} is no Parquet file, or damaged: {summarize_error(error)}"
@@ -245,7 +245,7 @@ def list_dataset_cells(splits: Mapping[str, Any]) -> list[Cell]:
                 open_column.cache_clear()
             cells += [Cell(table, stamp, column, 0, row, row) for row in range(len(map_arrow_file(table.path)))]
         if len(cells) - first != len(rows):
-            raise UsageError(f"the split {split} is no dataset as it was saved", "save it: save_to_disk")
+            raise UsageError(f"the split {split} is not as save_to_disk wrote it", "save it: save_to_disk")
     return cells
 
 

@@ -109,7 +109,9 @@ def list_archive(archive: RandomAccessFile, stamp: str, max_members_held: int = 
         if members:
             return ArchiveContents(tuple(members), f"the archive is damaged: {summarize_error(error)}")
         hint = "a .tar that is not compressed; a .tar.gz has to be unpacked to .tar first"
-        raise UsageError(f"{archive.label} is no archive, or damaged: {summarize_error(error)}", hint) from error
+        raise UsageError(
+            f"{archive.label} is not a tar archive, or is damaged: {summarize_error(error)}", hint
+        ) from error
     return ArchiveContents(tuple(members))
 
 

@@ -143,7 +143,7 @@ def _require_captioner(model: str, model_type: str) -> None:
 
     if model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         hint = "name one of AutoModelForImageTextToText, such as BLIP, BLIP-2, GIT, Florence-2, SmolVLM or Qwen-VL"
-        raise StageError(f"the model {model} is of the kind {model_type}, which writes no captions", hint)
+        raise StageError(f"the model {model} is a {model_type} model, which does not write captions", hint)
 
 
 def _count_repeated_tokens(prompts: torch.Tensor | None, sequences: torch.Tensor, count: int) -> int:

@@ -87,7 +87,7 @@ def load_prompt(name: str, language: str = "") -> Prompt:
     except OSError as error:
         raise StageError(f"the prompt {file} cannot be read: {error.strerror}", HINT) from error
     except ValidationError as error:
-        raise StageError(f"{file} is no prompt: {describe_invalid(error)}", HINT) from error
+        raise StageError(f"{file} is not a valid prompt: {describe_invalid(error)}", HINT) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise StageError(f"{file} is not valid YAML: {reason}", HINT) from error

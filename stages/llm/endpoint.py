@@ -72,12 +72,14 @@ class Endpoint(Frozen):
         """
         url = _parse_url(self.url)
         if "@" in url.netloc or url.query:
-            raise StageError("the endpoint's address holds a password or a query", f"export {self.key_variable}=…")
+            raise StageError(
+                "the endpoint's address contains a password or a query", f"export {self.key_variable}=…"
+            )
         key = self.read_key()
         host = self.remote_host
         if key and host and url.scheme != "https":
             hint = f"use an https endpoint, or: unset {self.key_variable}"
-            raise StageError(f"the key in {self.key_variable} would travel in clear to {host}", hint)
+            raise StageError(f"the key in {self.key_variable} would be sent unencrypted to {host}", hint)
         if (host or self.suggested) and not self.consent:
             raise StageError(f"you have not agreed to send anything to {host or url.netloc}", "--yes agrees")
 
@@ -89,7 +91,7 @@ class Endpoint(Frozen):
         """
         key = "" if self.suggested else os.environ.get(self.key_variable, "").strip()
         if not (key.isascii() and key.isprintable()):
-            raise StageError(f"{self.key_variable} holds characters that no key has", "set it again")
+            raise StageError(f"{self.key_variable} contains characters that keys do not have", "set it again")
         return key
 
 
@@ -104,7 +106,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _parse_url(url: str) -> SplitResult:
-    error = StageError("the endpoint is no address", "such as http://localhost:11434/v1")
+    error = StageError("the endpoint is not a URL", "such as http://localhost:11434/v1")
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises for a port that is not a number

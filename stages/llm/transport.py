@@ -37,7 +37,7 @@ class ChatTransport:
         try:
             self.url = httpx.URL(endpoint.url.rstrip("/") + "/chat/completions")
         except httpx.InvalidURL as error:
-            raise StageError(f"the endpoint is no address: {error}", "such as http://localhost:11434/v1") from error
+            raise StageError(f"the endpoint is not a URL: {error}", "such as http://localhost:11434/v1") from error
         host = self.url.raw_host.decode()
         self.host = f"{host}:{self.url.port}" if self.url.port else host
         # Loaded once: reading this machine's certificates takes longer than a local server takes to answer.

@@ -65,7 +65,7 @@ def find_local_commit(model: str, revision: str = "main") -> str | None:
                 # .../models--owner--name/snapshots/<commit>/config.json
                 return Path(config).parent.name
     except HFValidationError as error:
-        raise StageError(f"{model!r} is no name of a model", "write owner/name, or give a folder") from error
+        raise StageError(f"{model!r} is not the name of a model", "write owner/name, or give a folder") from error
     return None
 
 
@@ -116,7 +116,7 @@ def _fetch_commit(model: str, revision: str) -> str:
         # The download stores the reference, so that the commit is known later without a connection.
         return Path(hf_hub_download(model, "config.json", revision=reference)).parent.name
     except RepositoryNotFoundError as error:
-        raise StageError(f"the hub knows no model {model}", "check its spelling, or give a folder") from error
+        raise StageError(f"the hub has no model {model}", "check its spelling, or give a folder") from error
     except RevisionNotFoundError as error:
         raise StageError(f"the model {model} has no revision {revision}", "check its spelling") from error
     except Exception as error:

@@ -92,7 +92,7 @@ def read_pinned(path: Path, sha256: str, hint: str = REINSTALL) -> bytes:
     except OSError as error:
         raise StageError(f"the file {path} cannot be read: {error.strerror or error}", hint) from error
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise StageError(f"the file {path} is not the one expected", hint)
+        raise StageError(f"the file {path} has unexpected content", hint)
     return content
 
 

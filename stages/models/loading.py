@@ -127,7 +127,7 @@ def require_weights(
     if lacking:
         kind = type(network).__name__
         message = f"the model {model} lacks {len(lacking)} weights of a {kind}, such as {min(lacking)}"
-        raise StageError(message, "it is of another kind, or incomplete: name a model made for this")
+        raise StageError(message, "it is of another kind, or incomplete: name a model of the right kind")
 
 
 def pick_device(device: str) -> str:
@@ -143,7 +143,7 @@ def pick_device(device: str) -> str:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise StageError(f"there is no device {device} here", "use device=auto or device=cpu") from error
+        raise StageError(f"this machine has no device {device}", "use device=auto or device=cpu") from error
     return device
 
 

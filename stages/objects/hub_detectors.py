@@ -129,4 +129,4 @@ def _require_detector(model: str, identity: str) -> None:
     if model_type in CONFIG_MAPPING and model_type not in MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES:
         kinds = "AutoModelForObjectDetection (DETR, RT-DETR, YOLOS …)"
         hint = f"name a model of {kinds}, or one that is asked with words (OWLv2, Grounding DINO)"
-        raise StageError(f"the model {model} is no detector but of the kind {model_type}", hint)
+        raise StageError(f"the model {model} is a {model_type} model, not a detector", hint)

@@ -43,7 +43,7 @@ class TimmClassifier:
         synsets = read_class_synsets(model, read_config(model, identity))
         self.kinds = map_kinds(synsets)
         if not self.kinds:
-            raise StageError(f"the model {model} has no class that is a kind of a detected thing", KNOWN_MODEL)
+            raise StageError(f"the model {model} has no class that matches a detected object", KNOWN_MODEL)
         self.device = pick_device(device)
         self.model = _load_classifier(model, identity).to(self.device)
         self.transform = _build_transform(model, self.model)
@@ -104,7 +104,7 @@ def read_class_synsets(model: str, config: Mapping[str, Any]) -> Mapping[int, st
     if not names:
         subset = infer_imagenet_subset({"num_classes": count})
         if subset is None:
-            raise StageError(f"the model {model} has {count} classes, as no list of ImageNet has", KNOWN_MODEL)
+            raise StageError(f"the model {model} has {count} classes, which no list of ImageNet has", KNOWN_MODEL)
         return dict(enumerate(ImageNetInfo(subset).label_names()))
     synsets = _number_labels(names, count)
     known = {synset for subset in LONGEST_LISTS for synset in ImageNetInfo(subset).label_names()}

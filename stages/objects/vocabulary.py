@@ -61,11 +61,11 @@ def parse_yaml(text: str, path: Path) -> Iterator[Any]:
     try:
         content: Any = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise StageError(f"the vocabulary {path} is no YAML", FORMS) from error
+        raise StageError(f"the vocabulary {path} is not valid YAML", FORMS) from error
     groups: list[Any] = list(content.values()) if isinstance(content, dict) else [content]
     for group in groups:
         if not isinstance(group, list | None):
-            raise StageError(f"the vocabulary {path} has something else than lists of words", FORMS)
+            raise StageError(f"the vocabulary {path} contains something other than lists of words", FORMS)
         yield from group or ()
 
 
@@ -77,7 +77,7 @@ def _read_text(path: Path) -> str:
     except OSError as error:
         raise StageError(f"the vocabulary {path} cannot be read: {error.strerror or error}", FORMS) from error
     except ValueError as error:
-        raise StageError(f"the vocabulary {path} is no text in UTF-8", FORMS) from error
+        raise StageError(f"the vocabulary {path} is not UTF-8 text", FORMS) from error
     if len(content) > MAX_BYTES:
         raise StageError(f"the vocabulary {path} has more than {MAX_BYTES} bytes", "leave some words out")
     return text
@@ -91,14 +91,14 @@ def _parse_lines(text: str) -> Iterator[str]:
 def _normalize_word(entry: Any, path: Path) -> str:
     """Return the word with single spaces, or raise a `StageError` if a detector cannot look for it."""
     if not isinstance(entry, str):
-        raise StageError(f"the vocabulary {path} has {str(entry)[:40]!r}, which is no word", "put it in quotes")
+        raise StageError(f"the vocabulary {path} has {str(entry)[:40]!r}, which is not a word", "put it in quotes")
     word = " ".join(entry.split())
     if not word.isprintable() or not any(character.isalnum() for character in word):
-        raise StageError(f"the vocabulary {path} has {entry[:40]!r}, which is no word", "leave it out")
+        raise StageError(f"the vocabulary {path} has {entry[:40]!r}, which is not a word", "leave it out")
     if len(word) > MAX_CHARACTERS:
         message = f"the vocabulary {path} has a word of {len(word)} characters: {word[:40]!r}…"
         raise StageError(message, f"write at most {MAX_CHARACTERS}")
     # Grounding DINO reads one text in which these characters end a phrase.
     if "." in word or "?" in word:
-        raise StageError(f"the vocabulary {path} has {word!r}", "write words without full stop or question mark")
+        raise StageError(f"the vocabulary {path} has {word!r}", "write words without periods and question marks")
     return word

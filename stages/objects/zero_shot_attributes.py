@@ -27,7 +27,7 @@ class ZeroShotAttributes:
         """Load `model`, exactly the weights of `identity`, and encode the sentences.
 
         Raises:
-            StageError: The model is incomplete, or has no scale for cosines and so is not like CLIP.
+            StageError: The model is incomplete, or has no scale for cosines and so is not a CLIP or SigLIP model.
         """
         from transformers import AutoModelForZeroShotImageClassification, AutoProcessor
 
@@ -35,7 +35,7 @@ class ZeroShotAttributes:
         self.processor: Any = load_pretrained(AutoProcessor, model, identity)
         self.model: Any = load_weights(AutoModelForZeroShotImageClassification, model, identity, self.device)
         if not hasattr(self.model, "logit_scale"):
-            raise StageError(f"the model {model} is not like CLIP", "name a CLIP or SigLIP model")
+            raise StageError(f"the model {model} is not a CLIP or SigLIP model", "name a CLIP or SigLIP model")
         self.attributes = load_attribute_list()
         self.sentences = self._encode(self.attributes.sentences)
 

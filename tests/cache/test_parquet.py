@@ -178,7 +178,7 @@ def test_impossible_requests_are_usage_errors(store: Store):
     Path("size.parquet").write_text("here")
     with pytest.raises(UsageError, match="exists"):
         export(store, Path("size.parquet"), INSTALLED)
-    with pytest.raises(UsageError, match="no record of caption"):
+    with pytest.raises(UsageError, match="the cache has no records of caption"):
         export(store, Path("out"), INSTALLED, ["caption"])
     fill(store, OddStage(StageConfig()), FAILED)
     with pytest.raises(UsageError, match="is one file"):

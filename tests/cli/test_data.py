@@ -75,12 +75,12 @@ def test_findings_have_their_place_and_exit_code_1():
     assert answer.code == 1
     for line in [
         "bad-tag: 1 invalid tag",
-        "  - data/twitter15/train.txt, line 6: 'PERSON' is no BIO tag",
+        "  - data/twitter15/train.txt, line 6: 'PERSON' is not a BIO tag",
         "  - data/twitter15/test.txt, line 702: I-LOC of 'here' continues no mention",
         "  - dev, post 1: as post 1 of train: ada spoke",
         "  - dev, post 1: as post 1 of train: 1",
         "  - test, post 3: there is no picture 3",
-        "  - train, post 2: 2.jpg: not a picture of a known format, whatever its name says",
+        "  - train, post 2: 2.jpg: not a picture in a supported format",
         "  - test, post 3: 701 words take 2 windows",
         "found: 1 bad-tag, 1 orphan-tag, 1 unseen-type, 1 leaked-text, 1 leaked-picture, 1 missing-picture, "
         "1 bad-picture, 1 long-post",

@@ -71,7 +71,7 @@ PROGRAM = str(Path(sys.executable).parent / "ita")
         (["predict", "example"], 2, "give one source of posts", "ita predict RUN --text"),
         (["data", "check", "gone"], 3, "there is no dataset gone", "or give a folder with tweets.jsonl"),
         (["data", "import", "./gone", "--to", "x"], 3, "no file or folder gone", "ita data import FOLDER"),
-        (["data", "import-contexts", "gone.tsv"], 3, "gone.tsv cannot be read", "check its name"),
+        (["data", "import-contexts", "gone.tsv"], 3, "gone.tsv cannot be read", "check the path"),
         (["data", "export", "example"], 2, "missing option '--to'", "ita data export example --to"),
         (["cache", "verfy"], 2, "no such command 'verfy'", "did you mean verify?"),
     ],

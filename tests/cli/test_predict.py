@@ -80,7 +80,7 @@ def test_an_unreadable_picture_is_reported_and_the_text_is_tagged(
     command = ["predict", f"runs/mine/{trained[1].name}", "--text", "hi kim", "--image", "large.png"]
     limited = ita(*command, ITA_LIMITS__MEGAPIXELS="1")
     assert limited.code == 1
-    assert "1200×1000 is more than 1,000,000 pixels" in limited.err
+    assert "1200×1000 exceeds the limit of 1,000,000 pixels" in limited.err
 
 
 def test_evaluating_a_run_on_its_dataset_repeats_its_scores(

@@ -90,7 +90,7 @@ def test_a_faulty_file_leaves_nothing_behind():
 def test_an_unknown_dataset_is_one_sentence():
     answer = ita_here("data", "import", "owner/nothing-here", "--to", "new")
     assert answer.code == 3
-    assert "the dataset owner/nothing-here cannot be had" in answer.err
+    assert "the dataset owner/nothing-here cannot be loaded" in answer.err
     assert not Path("new").exists()
 
 

@@ -110,7 +110,7 @@ def test_a_wrong_address_or_missing_permission_is_reported_before_any_work(serve
     server.faults = [Fault("403")]
     refused = extract("a")
     assert refused.code == 3, refused.err
-    assert f"error: {URL} may not be read" in refused.err
+    assert f"error: access to {URL} is denied" in refused.err
     assert not list(Path("a").glob(".ita/cache/ocr/*/*.jsonl"))
     gone = extract("a", url="nope://x/y")
     assert gone.code == 2

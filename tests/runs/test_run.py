@@ -62,7 +62,7 @@ def test_a_damaged_record_is_reported():
     run = run_at(Path("runs"), "mine", "a" * 64)
     run.folder.mkdir(parents=True)
     (run.folder / "run.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"run\.json is not what a run writes"):
+    with pytest.raises(UsageError, match=r"run\.json is not a valid file of a run"):
         run.record()
 
 

@@ -224,7 +224,7 @@ def test_a_damaged_archive_is_read_up_to_the_damage_and_reported(pictures: list[
         ("gs://bucket/x", 3, "gs:// needs a library"),
         ("soup://x", 2, "soup://"),
         ("empty.tar", 2, "there is no picture in empty.tar"),
-        ("text.tar", 2, "text.tar is no archive"),
+        ("text.tar", 2, "text.tar is not a tar archive"),
     ],
 )
 def test_a_wrong_source_is_one_sentence(target: str, code: int, says: str, pictures: list[Path]):

@@ -30,7 +30,7 @@ def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatc
         raise errors.RepositoryNotFoundError("404", response=SimpleNamespace(headers={}, request=None))  # type: ignore[arg-type]
 
     monkeypatch.setattr(HfApi, "dataset_info", unknown)
-    with pytest.raises(MissingError, match="the hub knows no such dataset"):
+    with pytest.raises(MissingError, match="the hub has no such dataset"):
         load("owner/x")
 
 

@@ -50,7 +50,7 @@ def test_a_file_with_more_than_its_size_says_is_read_up_to_the_limit(
     read: Callable[[LocalFile, int], object],
 ):
     Path("a.png").symlink_to("/proc/self/maps")  # its size is 0, as that of a file which grows while it is read
-    with pytest.raises(BadItemError, match="101 bytes are more than 100") as caught:
+    with pytest.raises(BadItemError, match="101 bytes exceed the limit of 100") as caught:
         read(LocalFile(Path("a.png")), 100)
     assert caught.value.failure.kind is FailureKind.RESOURCE
 

@@ -127,7 +127,7 @@ def test_missing_credentials_are_reported_without_a_retry(store: Server, monkeyp
     monkeypatch.setenv("HOME", str(Path.cwd()))
     answer = extract("s3://bucket/posts/")
     assert answer.code == 3, answer.err
-    assert "s3://bucket/posts/ may not be read" in answer.err
+    assert "access to s3://bucket/posts/ is denied" in answer.err
 
 
 def test_a_store_that_does_not_answer_is_one_sentence(store: Server, monkeypatch: pytest.MonkeyPatch):

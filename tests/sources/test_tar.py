@@ -153,7 +153,7 @@ def test_a_compressed_archive_is_refused_with_a_remedy():
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as made:
         made.addfile(tarfile.TarInfo("a.png"))
-    with pytest.raises(UsageError, match="no archive") as caught:
+    with pytest.raises(UsageError, match="not a tar archive") as caught:
         opened(buffer.getvalue())
     assert "unpacked" in caught.value.hint
 

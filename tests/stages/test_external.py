@@ -59,7 +59,7 @@ def test_images_of_equal_stem_are_different_images(tmp_path: Path):
 
 
 def test_a_name_without_ending_may_not_stand_for_two_images(tmp_path: Path):
-    with pytest.raises(StageError, match=r"1 may be 1\.png or 1\.jpg"):
+    with pytest.raises(StageError, match=r"1 could be 1\.png or 1\.jpg"):
         _ = stage(tmp_path / "c.txt", "1.png :c\n1.jpg :d\n1 :e\n").entries
 
 

@@ -73,7 +73,7 @@ class SharedCache:
         self._root = root.rstrip("/")
         if not self._root.strip("/"):
             hint = "name a bucket or a folder: s3://bucket/ita-cache"
-            raise UsageError(f"{url} names no place for a cache", hint)
+            raise UsageError(f"{url} is not a place for a cache", hint)
         self._protocol = remote.protocol_of(full_url)
 
     def address(self, folder: str, name: str = "") -> str:

@@ -37,7 +37,7 @@ _COMMENT = re.compile(r"# +(?:new(?:doc|par)\b|[^\s=]+ *=)[^\t]*")
 # The first column of a line of CoNLL-U that is no word: the letters of several words, or a word that is not there.
 _RANGE = re.compile(r"\d+[-.]\d+")
 
-ORPHANS = "it is read as the beginning of one, as conlleval does; B- says so"
+ORPHANS = "it is read as the start of a mention, as conlleval does; B- avoids this"
 
 COLUMNS = (
     "a line is a word, a tab, and O, B-TYPE or I-TYPE; if they stand in other columns, the dataset's card says so: "
@@ -210,7 +210,7 @@ def _is_image_line(line: str, columns: Sequence[str], prefix: str) -> bool:
 def _parse_image_id(line: str, prefix: str, path: Path, number: int) -> str:
     name = line.removeprefix(prefix).strip()
     if not SAFE_ID.fullmatch(name):
-        what = f"{path}, line {number}: {name!r} is no name of a picture"
+        what = f"{path}, line {number}: {name!r} is not the name of a picture"
         raise UsageError(what, f"{prefix} and the name of a file without its ending")
     return strip_image_suffix(name)
 
@@ -219,11 +219,11 @@ def _check_tag(tag: str, contexts: bool, file: str, number: int, on_error: OnLin
     """The tag, or O after an error."""
     if tag in CONTEXT_TAGS and not contexts:
         reason = f"{tag!r} marks a word of a context, not of the tweet"
-        hint = f"ita data import {file} --to FOLDER takes tweets and contexts apart"
+        hint = f"ita data import {file} --to FOLDER separates tweets and contexts"
         on_error(LineError(LineErrorKind.CONTEXT_TAG, file, number, reason, hint))
         return "O"
     if tag and tag not in CONTEXT_TAGS and not is_tag(tag):
-        on_error(LineError(LineErrorKind.BAD_TAG, file, number, f"{tag!r} is no BIO tag", COLUMNS))
+        on_error(LineError(LineErrorKind.BAD_TAG, file, number, f"{tag!r} is not a BIO tag", COLUMNS))
         return "O"
     return tag
 

@@ -104,7 +104,7 @@ def import_posts(
     Yields each post with its split: that of its row, if there is a column of this name.
 
     Raises:
-        UsageError: there are neither words nor texts, a tag is no BIO tag, or a mention or a split is invalid.
+        UsageError: there are neither words nor texts, a tag is not a BIO tag, or a mention or a split is invalid.
     """
     columns = _Columns.find(rows.column_names, given, split)
     names = tag_names.split(",") if tag_names else _find_tag_names(rows, columns.tags)
@@ -255,5 +255,5 @@ def _name_tag(tag: Any, names: Sequence[str] | None, where: str) -> str:
             raise UsageError(what, "--tag-names names every number")
         tag = names[tag]
     if not is_tag(str(tag)):
-        raise UsageError(f"{where}: {tag!r} is no BIO tag", TAGS_HINT)
+        raise UsageError(f"{where}: {tag!r} is not a BIO tag", TAGS_HINT)
     return str(tag)

@@ -86,7 +86,7 @@ def _read_file(file: Path, max_line_bytes: int) -> Iterator[ContextLine]:
                 return
         yield from _read_json(file, start)
     except OSError as error:
-        raise MissingError(f"{file} cannot be read: {error.strerror}", "check its name") from error
+        raise MissingError(f"{file} cannot be read: {error.strerror}", "check the path") from error
 
 
 def _is_table(start: bytes) -> bool:
@@ -101,16 +101,16 @@ def _read_table(lines: BinaryIO, file: Path, max_line_bytes: int) -> Iterator[Co
         where = f"{file}, line {number}"
         if len(content) > max_line_bytes:
             what = f"{where} is longer than {max_line_bytes >> 20} MB"
-            raise UsageError(what, "it is no file of predictions, or damaged")
+            raise UsageError(what, "it is not a file of predictions, or it is damaged")
         if not content.strip():
             continue
         try:
             key, tab, value = content.decode("utf-8-sig" if number == 1 else "utf-8").partition("\t")
             if not tab:
-                raise ValueError("there is no tab behind the picture's key")
+                raise ValueError("there is no tab after the picture's key")
             yield _parse_image(_parse_name(key), json.loads(value))
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"{where}: {error}", f"read are {FORMS}") from error
+            raise UsageError(f"{where}: {error}", f"supported are {FORMS}") from error
 
 
 def _read_json(file: Path, start: bytes) -> Iterator[ContextLine]:
@@ -123,7 +123,7 @@ def _read_json(file: Path, start: bytes) -> Iterator[ContextLine]:
         else:
             yield from parse_contexts(text)
     except (ValueError, RecursionError, StageError) as error:
-        raise UsageError(f"{file}: {error}", f"read are {FORMS}") from error
+        raise UsageError(f"{file}: {error}", f"supported are {FORMS}") from error
 
 
 def _parse_caption_list(entries: Any) -> Iterator[ContextLine]:
@@ -143,7 +143,7 @@ def _parse_image(name: str, content: Any) -> ContextLine:
     details = content if isinstance(content, dict) else {"objects": content}
     items = details.get("objects")
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ValueError("behind the tab stand neither objects nor captions")
+        raise ValueError("the text after the tab contains neither objects nor captions")
     if items and all("caption" in item for item in items):
         return ContextLine(image=name, captions=tuple(map(_parse_caption, items)))
     objects = sorted(map(_parse_object, items), key=lambda item: -item.score)
@@ -187,20 +187,20 @@ def _parse_object(item: Mapping[str, Any]) -> Object:
 def _parse_caption(entry: Mapping[str, Any]) -> Caption:
     text, score = entry["caption"], entry.get("conf")
     if not isinstance(text, str):
-        raise ValueError("a caption is no text")
+        raise ValueError("a caption is not a text")
     return Caption(text=text.strip(), score=None if score is None else _parse_share(score, "conf"))
 
 
 def _parse_number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name}: {value!r} is no number")
+        raise ValueError(f"{name}: {value!r} is not a number")
     return float(value)
 
 
 def _parse_share(value: Any, name: str) -> float:
     share = clip_rounding(_parse_number(value, name))
     if not 0 <= share <= 1:
-        raise ValueError(f"{name}: {value!r} does not lie in 0..1")
+        raise ValueError(f"{name}: {value!r} is not between 0 and 1")
     return share
 
 
@@ -208,5 +208,5 @@ def _parse_name(key: str) -> str:
     """An image's name from its key, which may be a path."""
     name = normalize_name(key)
     if not SAFE_ID.fullmatch(stem_of(name)):
-        raise ValueError(f"{key!r} is no name of a picture")
+        raise ValueError(f"{key!r} is not the name of a picture")
     return name

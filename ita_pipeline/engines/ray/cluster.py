@@ -78,7 +78,7 @@ def divide_cluster(pool: RayPool, nodes: Sequence[Node]) -> ActorResources:
     most_gpus = max((node.gpus for node in nodes), default=0.0)
     if pool.gpus > most_gpus:
         have = f"the largest machine of the cluster has {most_gpus:g}"
-        raise UsageError(f"an actor wants {pool.gpus:g} GPU, and {have}", "--num-gpus 0.5 lets two share one")
+        raise UsageError(f"an actor needs {pool.gpus:g} GPU, and {have}", "--num-gpus 0.5 lets two share one")
     actors = pool.actors or sum(_default_actors(node, pool.gpus) for node in nodes)
     most_cores = int(max((node.cores for node in nodes), default=1))
     whole_cores = range(most_cores, 0, -1)
@@ -87,7 +87,7 @@ def divide_cluster(pool: RayPool, nodes: Sequence[Node]) -> ActorResources:
         if sum(node.count_actors(cores, pool.gpus) for node in nodes) >= actors:
             return ActorResources(actors, cores, pool.gpus)
     total = f"{sum(node.cores for node in nodes):g} cores and {sum(node.gpus for node in nodes):g} GPUs"
-    raise UsageError(f"the cluster has no place for {actors} actors: it has {total}", "--actors with fewer")
+    raise UsageError(f"the cluster is too small for {actors} actors: it has {total}", "use fewer: --actors N")
 
 
 def _default_actors(node: Node, gpus: float) -> int:

@@ -46,7 +46,7 @@ class World:
         for kind in SPLITTING:
             if os.environ.get(f"ACCELERATE_USE_{kind}", "").lower() in ("1", "true", "yes"):
                 what = f"{kind} splits the model among processes, and ita train gives each a whole one"
-                raise UsageError(what, "accelerate launch --multi_gpu …, or none; docs/cluster.md says more")
+                raise UsageError(what, "accelerate launch --multi_gpu …, or none; see docs/cluster.md")
         size = int(os.environ.get("WORLD_SIZE") or 1)
         if size == 1:
             return cls()

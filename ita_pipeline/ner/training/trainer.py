@@ -170,7 +170,7 @@ class TaggerTrainer(Trainer):
     def _halve_micro_batch(self, model: Any) -> None:
         if self.micro_batch == 1:
             hint = "take a smaller encoder (--encoder), or shorter rows: --set training.max_length=128"
-            raise UsageError("memory does not suffice to train on one post at a time", hint)
+            raise UsageError("not enough memory to train on one post at a time", hint)
         model.zero_grad()
         clear_device_cache(garbage_collection=True)
         self.micro_batch = max(1, self.micro_batch // 2)

@@ -215,5 +215,5 @@ def test_a_mention_has_boxes_none_or_unknown_ones():
 
 @pytest.mark.parametrize("box", ["[1, 2, 1, 4]", "[1, 2, 3]", "[1, 2, NaN, 4]", "[1, 2, Infinity, 4]", '"x"'])
 def test_a_box_without_an_area_is_refused(box: str):
-    with pytest.raises(UsageError, match=r"line 1: mentions\.0"):
+    with pytest.raises(UsageError, match=r"line 1: mentions\[0\]"):
         read('{"text": "Ada", "mentions": [{"start": 0, "end": 3, "type": "PER", "boxes": [' + box + "]}]}")

@@ -125,10 +125,10 @@ def test_a_name_that_may_be_two_images_of_another_file_is_refused():
     ("change", "message"),
     [
         ({"rect": [1, 2, 3]}, "rect of four numbers"),
-        ({"rect": [1, 2, 3, float("nan")]}, "no number"),
-        ({"rect": [1, 2, 3, True]}, "no number"),
+        ({"rect": [1, 2, 3, float("nan")]}, "is not a number"),
+        ({"rect": [1, 2, 3, True]}, "is not a number"),
         ({"class": " "}, "no class"),
-        ({"conf": 1.5}, "does not lie in 0..1"),
+        ({"conf": 1.5}, "is not between 0 and 1"),
         ({"attr_scores": [0.5]}, "2 attributes have 1"),
         ({"attributes": "blue"}, "not a list of words"),
     ],

@@ -176,7 +176,7 @@ def test_out_of_memory_halves_the_posts_at_once_and_keeps_the_update(encoder_fol
 
 def test_a_single_post_that_exceeds_memory_ends_the_training(encoder_folder: Path, tmp_path: Path):
     made = narrow(encoder_folder, tmp_path, 0, batch_size=2, accumulation=1)
-    with pytest.raises(UsageError, match="does not suffice to train on one post at a time") as caught:
+    with pytest.raises(UsageError, match="not enough memory to train on one post at a time") as caught:
         made.train()
     assert "--encoder" in caught.value.hint
 

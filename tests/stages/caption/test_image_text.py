@@ -135,7 +135,7 @@ def test_a_prompt_that_the_processor_rejects_is_an_error_at_loading(
 
 
 def test_a_model_that_writes_no_captions_is_an_error(tmp_path: Path):
-    with pytest.raises(StageError, match="of the kind clip, which writes no captions") as raised:
+    with pytest.raises(StageError, match="is a clip model, which does not write captions") as raised:
         stage_of(build_clip(tmp_path)).open()
     assert "AutoModelForImageTextToText" in raised.value.hint
 

@@ -42,7 +42,7 @@ def test_a_model_that_is_not_on_this_machine_is_an_error_with_a_hint(offline: Pa
 
 @pytest.mark.parametrize("name", ["two words", "a/b/c", "owner/"])
 def test_an_invalid_model_name_is_an_error(name: str, offline: Path):
-    with pytest.raises(StageError, match="no name of a model"):
+    with pytest.raises(StageError, match="not the name of a model"):
         identify(name)
 
 

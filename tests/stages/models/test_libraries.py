@@ -40,7 +40,7 @@ def test_a_pinned_file_is_read_only_with_its_digest(tmp_path: Path):
     file = tmp_path / "file"
     file.write_bytes(b"known")
     assert read_pinned(file, hashlib.sha256(b"known").hexdigest()) == b"known"
-    with pytest.raises(StageError, match=f"{file} is not the one expected") as raised:
+    with pytest.raises(StageError, match=f"{file} has unexpected content") as raised:
         read_pinned(file, hashlib.sha256(b"other").hexdigest(), "bring it")
     assert raised.value.hint == "bring it"
 

@@ -161,5 +161,5 @@ def test_auto_is_a_cuda_device_if_there_is_one():
 
 
 def test_a_missing_device_is_an_error_that_names_it():
-    with pytest.raises(StageError, match="no device nonsense"):
+    with pytest.raises(StageError, match="has no device nonsense"):
         pick_device("nonsense")

@@ -60,7 +60,7 @@ def test_crops_of_any_shape_are_classified(model: EfficientNetLite2):
 def test_weights_with_another_digest_are_rejected(tmp_path: Path):
     weights = tmp_path / "weights.pth"
     weights.write_bytes(b"not what was pinned")
-    with pytest.raises(StageError, match="not the one expected") as raised:
+    with pytest.raises(StageError, match="has unexpected content") as raised:
         EfficientNetLite2(weights=weights)
     assert "efficientnet-lite2" in raised.value.hint
 
@@ -68,6 +68,6 @@ def test_weights_with_another_digest_are_rejected(tmp_path: Path):
 def test_a_graph_with_another_digest_is_rejected(tmp_path: Path):
     graph = tmp_path / "graph.onnx"
     graph.write_bytes(imagenet.GRAPH.read_bytes()[:-1])
-    with pytest.raises(StageError, match="not the one expected") as raised:
+    with pytest.raises(StageError, match="has unexpected content") as raised:
         EfficientNetLite2(graph=graph)
     assert "ita-pipeline" in raised.value.hint

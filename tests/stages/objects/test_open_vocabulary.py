@@ -225,7 +225,7 @@ def test_a_word_that_is_too_long_for_the_model_is_an_error(folders: dict[str, Pa
 def test_a_model_that_is_not_a_detector_is_an_error(tmp_path: Path):
     folder = build_clip(tmp_path)
     stage = ObjectsStage(ObjectsConfig(detector=str(folder), attributes=NO_ATTRIBUTES))
-    with pytest.raises(StageError, match="is no detector but of the kind clip") as raised:
+    with pytest.raises(StageError, match="is a clip model, not a detector") as raised:
         stage.open()
     assert "OWLv2" in raised.value.hint
     assert "RT-DETR" in raised.value.hint

@@ -194,7 +194,7 @@ def test_a_head_of_another_size_than_in_the_configuration_is_an_error(folder: Pa
 
 
 def test_labels_without_any_kind_are_an_error(tmp_path: Path):
-    with pytest.raises(StageError, match="no class that is a kind"):
+    with pytest.raises(StageError, match="no class that matches a detected object"):
         opened(build_timm(tmp_path / "model", [BROCCOLI], label_names=[BROCCOLI]))
 
 

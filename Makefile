@@ -7,34 +7,40 @@ FLAIR := .venv-flair
 RAPIDOCR := .rapidocr
 AUDIT := .venv-audit
 READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
+EXTRAS := bundled,demo
 
-.PHONY: help setup demo test lint crash reliability audit bench docs wheel-test clean
+.PHONY: help setup setup-dev demo test lint crash reliability audit bench docs wheel-test clean
 .DEFAULT_GOAL := help
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY)  ## create .venv with everything, and install Tesseract
+setup: $(READY)  ## create .venv with what users need, and install Tesseract
 
-$(READY): pyproject.toml constraints.txt scripts/system-packages.sh
+setup-dev: $(READY_DEV)  ## add what tests, checks, benchmarks and the site need
+
+$(READY): pyproject.toml constraints.txt scripts/install.py scripts/system-packages.sh
 	@scripts/system-packages.sh $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
-	@# The pip that Debian 12 ships cannot build packages that come as source only, such as seqeval.
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bundled,demo,ray,s3,spacy,test,lint,docs,bench]'
+	$(BIN)/python scripts/install.py $(PYTHON) $(EXTRAS)
+	@touch $@
+
+$(READY_DEV): $(READY)
+	$(BIN)/python scripts/install.py $(PYTHON) $(EXTRAS),ray,s3,spacy,test,lint,docs,bench
 	@touch $@
 
 demo: setup  ## extract the example images, train a tagger, and write its report
 	$(BIN)/ita extract examples/posts/images --preset bundled
 	$(BIN)/ita train --dataset example --preset bundled
 
-test: setup $(RAPIDOCR)/.ready  ## run the tests, after setting up what is missing
+test: setup-dev $(RAPIDOCR)/.ready  ## run the tests, after setting up what is missing
 	@scripts/browser.sh
 	PYTHONPATH=$(CURDIR)/$(RAPIDOCR) $(BIN)/python -c "import rapidocr"
 	PYTHONPATH=$(CURDIR)/$(RAPIDOCR) $(BIN)/python -m pytest tests/stages/ocr/test_rapidocr.py
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-lint: setup  ## check style, words, types, imports, stage versions and reference pages
+lint: setup-dev  ## check style, words, types, imports, stage versions and reference pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
@@ -43,13 +49,13 @@ lint: setup  ## check style, words, types, imports, stage versions and reference
 	$(BIN)/python scripts/stage_versions.py
 	$(BIN)/python scripts/reference.py --check
 
-crash: setup  ## kill extraction 200 times, and check that nothing is lost
+crash: setup-dev  ## kill extraction 200 times, and check that nothing is lost
 	ITA_CRASH_KILLS=200 $(BIN)/python -m pytest tests/robustness/test_crash.py
 
 SEED ?= 1
 TIMES ?= 20
 
-reliability: setup  ## repeat the trials of docs/reliability.md, with SEED=n TIMES=n
+reliability: setup-dev  ## repeat the trials of docs/reliability.md, with SEED=n TIMES=n
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m tests.robustness.trials --seed $(SEED) --times $(TIMES)
 	ITA_INDEX_SEED=$(SEED) ITA_INDEX_DAMAGES=$(TIMES) ITA_HOSTILE_SEED=$(SEED) ITA_CRASH_KILLS=$(TIMES) \
 		$(BIN)/python -m pytest tests/robustness
@@ -61,11 +67,11 @@ audit:  ## look for known vulnerabilities in the versions of constraints.txt (ne
 	@$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt \
 		|| { echo "audit failed: a version above is vulnerable, or the advisory service (pypi.org) did not answer for all of them" >&2; exit 1; }
 
-bench: setup $(PEERS)/.ready $(FLAIR)/.ready  ## measure speed and memory beside a peer
+bench: setup-dev $(PEERS)/.ready $(FLAIR)/.ready  ## measure speed and memory beside a peer
 	$(BIN)/python -m benchmarks
 
 # Beside the environment, since what it needs would take the place of what others need there.
-$(RAPIDOCR)/.ready: scripts/rapidocr-requirements.txt $(READY)
+$(RAPIDOCR)/.ready: scripts/rapidocr-requirements.txt $(READY_DEV)
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(RAPIDOCR) --requirement $<
 	@touch $@
 
@@ -83,13 +89,13 @@ $(FLAIR)/.ready: benchmarks/flair-requirements.txt
 	$(FLAIR)/bin/python -m pip install --quiet --requirement benchmarks/flair-requirements.txt
 	@touch $@
 
-docs: setup  ## build the site in site/, and check links
+docs: setup-dev  ## build the site in site/, and check links
 	$(BIN)/python scripts/reference.py --check
 	$(BIN)/python scripts/check_links.py README.md CONTRIBUTING.md CHANGELOG.md docs examples
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "the site is in site/: $(PYTHON) -m http.server --bind 127.0.0.1 --directory site"
 
-wheel-test: setup  ## build the wheel, install it into an empty environment, and extract
+wheel-test: setup-dev  ## build the wheel, install it into an empty environment, and extract
 	$(BIN)/python scripts/wheel_test.py
 
 clean:  ## remove everything that these targets create

@@ -19,9 +19,10 @@ from ita_pipeline.cache.shared.sync import KeyTransfer, Transfer, open_mirror, p
 from ita_pipeline.cache.store import KeyUsage, Store, Workspace
 from ita_pipeline.cache.validate import Verification, verify_segments
 from ita_pipeline.core.config_layers import merge_options, read_layers
-from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.progress import NoProgress, Progress
 from ita_pipeline.core.text import clean_path
+from ita_pipeline.core.trust import place_of
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.options import Options, require_consent
 from ita_pipeline.extraction.presets import load_installed_stages
@@ -230,6 +231,9 @@ def pull_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = 
         UserError: the shared cache does not exist, does not respond or cannot be read.
     """
     shared, store = shared_cache(url), Workspace(workspace).store
+    folder = Path(place_of(shared.url)) if shared.url.startswith("file:") else None
+    if folder is not None and not folder.is_dir():
+        raise MissingError(f"there is no shared cache {folder}", f"ita cache push {folder} creates one")
     with shared.as_user_errors():
         yield from pull_all(store, shared, load_installed_stages(), stages)
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ita_pipeline.api.extract import build_chosen_stages, plan_extraction
-from ita_pipeline.api.train import plan_train
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Progress
@@ -22,7 +21,6 @@ from ita_pipeline.extraction.status import StageExplanation as StageExplanation
 from ita_pipeline.extraction.status import StageStatus as StageStatus
 from ita_pipeline.extraction.status import list_components as list_components
 from ita_pipeline.runs.plan import TrainingPlan, TrainOptions
-from ita_pipeline.runs.train import unfinished_runs
 from ita_pipeline.sources.classify import TargetKind, classify
 from ita_pipeline.sources.discover import find_image
 from ita_pipeline.sources.local import LocalFile
@@ -74,12 +72,16 @@ def status(
     """
     options = options or Options()
     if target is None:
+        from ita_pipeline.runs.train import unfinished_runs
+
         result = extraction_status(_plan_known_images(options))
         folders = sorted(Workspace(options.workspace).runs.glob("*"))
         return replace(result, unfinished=tuple(run for folder in folders for run in unfinished_runs(folder)))
     kind = classify(target)
     if kind.is_source or kind.is_image_folder or kind is TargetKind.POSTS_FILE:
         return extraction_status(plan_extraction(target, options, progress))
+    from ita_pipeline.api.train import plan_train
+
     if options.shard is not None:
         hint = f"ita extract {target} --shard … --dry-run shows a shard of its pictures"
         raise UsageError("--shard does not apply to training", hint)

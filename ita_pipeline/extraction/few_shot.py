@@ -14,9 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ita_pipeline.core.files import open_atomically
 from ita_pipeline.corpus.posts import Post
@@ -25,7 +23,10 @@ from stages.base import Example
 from stages.batching import batched
 from stages.languages import load_words
 
-Vectors: TypeAlias = np.ndarray[Any, Any]
+if TYPE_CHECKING:
+    import numpy as np
+
+Vectors: TypeAlias = "np.ndarray[Any, Any]"
 
 Compute: TypeAlias = Callable[[EncoderRef, Sequence[str]], Sequence[Vectors]]
 
@@ -56,6 +57,8 @@ def select_examples(
     The most similar one is the last, next to the question. `encode` returns the unit vectors of texts, such as
     `encode_texts`. `language` is that of the names of types.
     """
+    import numpy as np
+
     candidates = list({post.text: post for post in train if post.gold is not None}.values())
     if not candidates or not texts:
         return {}
@@ -131,6 +134,8 @@ def encode_texts(
     Raises:
         StageError: the encoder is missing.
     """
+    import numpy as np
+
     model = find_encoder(encoder)
     file = root / "similarity" / f"{hashlib.sha256(model.identity.encode()).hexdigest()[:16]}.npz"
     vectors = _read_vectors(file)
@@ -145,6 +150,8 @@ def encode_texts(
 
 def _read_vectors(file: Path) -> dict[str, Vectors]:
     """The cached vectors; none if the file is damaged."""
+    import numpy as np
+
     try:
         with np.load(file, allow_pickle=False) as content:
             return dict(zip(content["names"].tolist(), content["vectors"], strict=True))
@@ -153,6 +160,8 @@ def _read_vectors(file: Path) -> dict[str, Vectors]:
 
 
 def _write_vectors(path: Path, vectors: Mapping[str, Vectors]) -> None:
+    import numpy as np
+
     with suppress(OSError):  # the texts are encoded again next time
         path.parent.mkdir(parents=True, exist_ok=True)
         with open_atomically(path) as file:

@@ -54,7 +54,7 @@ def list_runs(runs: Path, dataset: str | None = None) -> list[RunSummary]:
     """
     datasets = [folder for folder in sorted(runs.glob("*")) if finished_runs(folder)]
     if dataset is not None:
-        hint = nearest(dataset, [folder.name for folder in datasets]) or f"ita train --dataset {dataset} makes one"
+        hint = nearest(dataset, [folder.name for folder in datasets]) or "ita runs lists all runs"
         datasets = [folder for folder in datasets if folder.name == dataset]
         if not datasets:
             raise MissingError(f"there is no run of the dataset {dataset}", hint)

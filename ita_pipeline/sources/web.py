@@ -8,7 +8,6 @@ single reads do not stop a server that sends a byte now and then.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import hashlib
 import ipaddress
@@ -175,6 +174,8 @@ def open_client(limits: RequestLimits, *, is_public: bool = False) -> httpx.Asyn
 
 async def _request_until(end: float, file: HttpFile, max_bytes: int, headers: dict[str, str]) -> Download:
     """Request a file as `_request` does, until the time `end` of `time.monotonic`."""
+    import asyncio
+
     try:
         async with asyncio.timeout(end - time.monotonic()):
             return await _request(file, max_bytes, headers)

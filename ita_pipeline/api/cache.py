@@ -20,7 +20,7 @@ from ita_pipeline.cache.store import KeyUsage, Store, Workspace
 from ita_pipeline.cache.validate import Verification, verify_segments
 from ita_pipeline.core.config_layers import merge_options, read_layers
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.core.progress import NoProgress, Progress
+from ita_pipeline.core.progress import NoProgress, Progress, activity
 from ita_pipeline.core.text import clean_path
 from ita_pipeline.core.trust import place_of
 from ita_pipeline.engines.sandbox import SubprocessExecutor
@@ -51,8 +51,9 @@ def verify(shared: SharedCache | None = None, workspace: Path = Path()) -> Verif
         UserError: as for `list_keys`.
     """
     if shared is None:
-        return verify_segments(Workspace(workspace).store.list_segments())
-    with shared.as_user_errors():
+        with activity("verifying the records"):
+            return verify_segments(Workspace(workspace).store.list_segments())
+    with shared.as_user_errors(), activity("verifying the records"):
         return verify_segments(shared.fetch_segments(_work_folder(workspace)))
 
 
@@ -188,13 +189,15 @@ def recompute(
         return list(recompute_images(stages, store, executor, progress or NoProgress(), count, seed))
 
 
-def shared_cache(url: str = "") -> SharedCache:
+def shared_cache(url: str = "", is_new: bool = False) -> SharedCache:
     """Open the shared cache at this URL, or else the one that `ita.yaml` or the environment sets.
+
+    Unless it `is_new`, a shared cache in a folder must exist.
 
     Raises:
         UsageError: no shared cache is set, or only by an `ita.yaml` that names a place which the user does not
             trust, or its file system is unknown.
-        MissingError: a package that the file system needs is not installed.
+        MissingError: the folder does not exist, or a package that the file system needs is not installed.
     """
     layers = [] if url else read_layers()
     address = url or merge_options(layers).get("shared", "")
@@ -204,7 +207,11 @@ def shared_cache(url: str = "") -> SharedCache:
     if not address:
         hint = "give its URL, such as s3://bucket/ita-cache, or set it with shared: URL in ita.yaml, or ITA_SHARED"
         raise UsageError("no shared cache is set", hint)
-    return SharedCache(address)
+    shared = SharedCache(address)
+    folder = Path(place_of(shared.url)) if shared.url.startswith("file:") else None
+    if folder is not None and not is_new and not folder.is_dir():
+        raise MissingError(f"there is no shared cache {folder}", f"ita cache push {folder} creates one")
+    return shared
 
 
 def push_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = ()) -> Iterator[KeyTransfer]:
@@ -213,7 +220,7 @@ def push_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = 
     Raises:
         UserError: the shared cache does not exist, does not respond or cannot be written to.
     """
-    shared, store = shared_cache(url), Workspace(workspace).store
+    shared, store = shared_cache(url, is_new=True), Workspace(workspace).store
     with shared.as_user_errors():
         for folder in store.list_folders():
             key = read_key(folder / KEY_FILE)
@@ -231,9 +238,6 @@ def pull_cache(url: str = "", workspace: Path = Path(), stages: Sequence[str] = 
         UserError: the shared cache does not exist, does not respond or cannot be read.
     """
     shared, store = shared_cache(url), Workspace(workspace).store
-    folder = Path(place_of(shared.url)) if shared.url.startswith("file:") else None
-    if folder is not None and not folder.is_dir():
-        raise MissingError(f"there is no shared cache {folder}", f"ita cache push {folder} creates one")
     with shared.as_user_errors():
         yield from pull_all(store, shared, load_installed_stages(), stages)
 

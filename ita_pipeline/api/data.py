@@ -12,6 +12,7 @@ from typing import Any
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.config import config_files
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
+from ita_pipeline.core.progress import activity
 from ita_pipeline.core.text import format_count
 from ita_pipeline.corpus import checks
 from ita_pipeline.corpus.checks import Finding, FindingKind, ImageChecks, ViewFit
@@ -140,10 +141,12 @@ def check(
     dataset = load_dataset(name, training.data, workspace.data, errors.append)
     splits = dataset.splits
     findings = [*checks.check_lines(errors), *checks.check_trainable(splits), *checks.check_posts(splits)]
-    findings += checks.check_images(splits, _check_images(dataset, workspace))
+    with activity("checking the pictures"):
+        findings += checks.check_images(splits, _check_images(dataset, workspace))
     notes = [*dataset.notes, *checks.describe_rare_types(splits)]
     try:
-        findings += checks.check_lengths(splits, _length_measure(dataset, options, training, notes))
+        with activity("measuring the posts"):
+            findings += checks.check_lengths(splits, _length_measure(dataset, options, training, notes))
     except StageError as error:
         notes.append(f"lengths were not checked: {error}" + (f" ({error.hint})" if error.hint else ""))
     if any(error.kind in REFUSED for error in errors):

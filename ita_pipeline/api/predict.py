@@ -42,7 +42,7 @@ from ita_pipeline.runs.predictions import PartFolder, PartFormat, Prediction
 from ita_pipeline.runs.predictions import save_predictions as save_predictions
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import Run
-from ita_pipeline.sources.classify import TargetKind, classify, describe_file
+from ita_pipeline.sources.classify import NOT_TEXT, TargetKind, classify, describe_file
 from ita_pipeline.sources.hub_datasets import is_loadable
 
 logger = logging.getLogger(__name__)
@@ -53,12 +53,7 @@ Answer = TypeVar("Answer")
 
 MAX_BYTES_AT_ONCE = 1 << 26
 
-_WITHOUT_POSTS = frozenset(
-    {
-        *(TargetKind.CONTAINER, TargetKind.IMAGE, TargetKind.YAML_FILE, TargetKind.TEXT_TABLE),
-        *(TargetKind.ZIP, TargetKind.COMPRESSED),
-    }
-)
+_WITHOUT_POSTS = NOT_TEXT | {TargetKind.YAML_FILE, TargetKind.TEXT_TABLE}
 """Files that contain no posts in a form that `predict` reads. A list of words may be a CoNLL file without tags."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ita_pipeline.cache.store import Workspace
-from ita_pipeline.core.progress import Progress
+from ita_pipeline.core.progress import Progress, activity
 from ita_pipeline.reports.build import make_report
 from ita_pipeline.reports.comparison import report_comparison
 from ita_pipeline.reports.thumbnails import Pictures as Pictures
@@ -29,7 +29,8 @@ def compare(
         UsageError: the runs were tested on different posts.
     """
     runs = Workspace(workspace).runs
-    return compare_runs(find_run(a, runs), find_run(b, runs), split, samples, seed)
+    with activity("resampling the posts"):
+        return compare_runs(find_run(a, runs), find_run(b, runs), split, samples, seed)
 
 
 def compare_page(

@@ -86,6 +86,8 @@ class _ActivityHandler(logging.Handler):
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         text = record.getMessage()
+        if self.spinner is None and not text:
+            return
         if self.spinner is None:
             columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
             console, redirects = Console(stderr=True), sys.stdout.isatty()

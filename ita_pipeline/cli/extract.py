@@ -84,7 +84,7 @@ def extract(
     print(json.dumps(api.extract.extraction_to_json(extraction)) if as_json else outcome_table(extraction))
     copies = len(extraction.images) - len({image.key for image in extraction.images})
     if copies:
-        print_note(f"{copies} of {len(extraction.images)} pictures are duplicates, which are processed once")
+        print_note(f"{format_count(copies, 'duplicate')} among {len(extraction.images)} pictures, processed once")
     for line in extraction.notes:
         print_message(line)
     if extraction.waiting:

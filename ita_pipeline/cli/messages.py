@@ -54,7 +54,8 @@ def explain_setting_error(error: SettingError, assignments: Iterable[str]) -> tu
     is_assigned = any(text.startswith(f"{setting}=") for text in assignments)
     origin = "" if is_assigned else setting_origin(error.path)
     if not origin:
-        return str(error), error.hint
+        is_invalid = is_assigned and error.problem != "is not a setting"
+        return str(error), f"correct --set {setting}=…" if is_invalid else error.hint
     hint = error.hint if error.problem == "is not a setting" else f"correct {setting} there"
     return f"{origin}: {setting} {error.problem}", hint
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from ita_pipeline.core.errors import MissingError, SettingError, UsageError, nearest
 from ita_pipeline.core.files import open_regular, read_chunks
+from ita_pipeline.core.text import decode_text
 
 MAX_BYTES = 1 << 20
 
@@ -62,7 +63,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
             text = b"".join(read_chunks(file, MAX_BYTES))
         if len(text) > MAX_BYTES:
             raise UsageError(f"{path} is too large for a configuration file", "ita init writes a new one")
-        content = yaml.load(text.decode(), Loader=StrictLoader)  # noqa: S506 (a SafeLoader)
+        content = yaml.load(decode_text(text, str(path)), Loader=StrictLoader)  # noqa: S506 (a SafeLoader)
     except OSError as error:
         raise unreadable_file_error(path, error) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -122,7 +123,7 @@ def _describe_error(error: ValidationError, model: type[BaseModel]) -> tuple[tup
     shown = f", not {value!r}" if isinstance(value, str | int | float | bool) else ""
     # A setting that accepts values of several types has one error for each type.
     messages = [details["msg"] for details in error.errors() if _setting_path(model, details["loc"]) == path]
-    alternatives = [text.removeprefix("Input should be ") for text in messages[1:]]
+    alternatives = [re.sub("^Input should be (a valid )?", "", text) for text in messages[1:]]
     reason = ", or ".join([messages[0][:1].lower() + messages[0][1:], *alternatives])
     reason = re.sub(r", unable to (parse|interpret) .*", "", reason).replace("input should be a valid", "must be a")
     reason = reason.replace("must be a integer", "must be an integer").replace("input should be", "must be")

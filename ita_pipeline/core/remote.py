@@ -176,7 +176,7 @@ def as_user_error(error: Exception, url: str) -> UserError:
     if isinstance(error, FileNotFoundError):
         return MissingError(f"there is nothing at {location}", "check the name of the bucket or folder")
     if isinstance(error, PermissionError) or lacks_credentials(error):
-        hint = "credentials are taken from where the library of the file system looks: see docs/sources.md"
+        hint = "set credentials where the library of this file system looks for them; see docs/sources.md"
         return MissingError(f"access to {location} is denied: {reason}", hint)
     if is_url(url) and is_transient(error):
         return MissingError(f"{location} does not answer: {reason}", "try again, or see docs/sources.md")

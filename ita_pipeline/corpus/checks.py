@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ita_pipeline.core.text import format_count
 from ita_pipeline.corpus.boxes import is_outside
 from ita_pipeline.corpus.line_errors import LineError
 from ita_pipeline.corpus.posts import Post
@@ -306,9 +307,10 @@ def check_lengths(splits: Splits, measure: Callable[[Post], ViewFit]) -> Iterato
         for post in posts:
             fit = measure(post)
             if fit.windows > 1:
-                yield Finding(LONG_POST, f"{len(post.words)} words take {fit.windows} windows", split, post.id)
+                what = f"{format_count(len(post.words), 'word')} in {fit.windows} windows"
+                yield Finding(LONG_POST, what, split, post.id)
             if fit.trimmed:
-                yield Finding(TRIMMED, f"{fit.trimmed} sub-tokens are cut", split, post.id)
+                yield Finding(TRIMMED, f"{format_count(fit.trimmed, 'sub-token')} cut", split, post.id)
 
 
 def _find_unseen_types(splits: Splits) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.files import new_folder, refuse_existing
+from ita_pipeline.core.text import format_count
 from ita_pipeline.corpus.datasets import CONTEXTS_FILE, SPLITS, Dataset
 from ita_pipeline.corpus.formats import FORMATS
 from ita_pipeline.corpus.formats.conll import read_text
@@ -21,6 +22,7 @@ from ita_pipeline.corpus.formats.label_studio_reader import TaskReader
 from ita_pipeline.corpus.formats.schemes import decode_tags, describe_scheme, find_scheme
 from ita_pipeline.corpus.formats.vinvl import ImportedContexts, read_context_files
 from ita_pipeline.corpus.posts import Picture, Post, PostWithContexts
+from ita_pipeline.sources.classify import NOT_TEXT, classify, describe_file
 from ita_pipeline.sources.columns import WORD_COLUMNS, find_column
 from ita_pipeline.sources.hub_datasets import find_split, load, split_from_name
 from stages.external import ContextLine, format_contexts
@@ -86,7 +88,10 @@ def import_tweets(source: Path, to: Path, like: Dataset | None = None, knowledge
         without_context = [post.id for post, contexts in pairs if not contexts]
         if without_context and len(without_context) < len(pairs):
             names = _list_some(without_context)
-            notify(f"{split}: {len(without_context)} of {len(pairs)} tweets have no context: {names}")
+            notify(
+                f"{split}: without a context: {len(without_context)} of {format_count(len(pairs), 'tweet')}: "
+                + names
+            )
         imported.splits[split] = [post for post, _ in pairs]
         _add_contexts(imported, pairs, knowledge)
     with new_folder(to) as folder:
@@ -168,6 +173,10 @@ def _copy_pictures(post: Post, folder: Path) -> None:
 def _find_tweet_files(source: Path) -> dict[str, Path]:
     """The file of each split. Of ITA's two folders, the one with contexts is used; its name contains `doc`."""
     if source.is_file():
+        kind = classify(source)
+        if kind in NOT_TEXT:
+            what, hint = describe_file(source, kind)
+            raise UsageError(f"{source} is {what}, not a file of tweets with contexts", hint)
         return {find_split(source.name) or "train": source}
     if not source.is_dir():
         raise MissingError(f"there is no file or folder {source}", "ita data import FOLDER --to FOLDER")
@@ -202,7 +211,8 @@ def _read_image_ids(file: Path, split: str, tweets: Sequence[ContextedTweet]) ->
         if id_file is not None:
             ids = [line.strip() or None for line in read_text(id_file).removesuffix("\n").split("\n")]
             if len(ids) != len(tweets):
-                what = f"{id_file} has {len(ids)} lines for {len(tweets)} tweets of {file}"
+                lines, count = format_count(len(ids), "line"), format_count(len(tweets), "tweet")
+                what = f"{id_file} has {lines} for {count} of {file}"
                 raise UsageError(what, "move it away")
             return ids
     return [tweet.image_id for tweet in tweets]
@@ -249,9 +259,11 @@ def _pair_by_words(
         names = _list_some([post.id for post in missing])
         notify(f"{split}: not in the file: {names}{last}; nothing is made up for them")
     if unknown:
-        notify(f"{split}: {unknown} tweets are none of {like.name}; they keep numbers of their own")
+        notify(f"{split}: not in {like.name}: {format_count(unknown, 'tweet')}, numbered by their order")
     if relabeled:
-        notify(f"{split}: {relabeled} tweets have other labels than in {like.name}; those of the file are taken")
+        notify(
+            f"{split}: labels that differ from {like.name}: {format_count(relabeled, 'tweet')}; the file's are used"
+        )
     return result
 
 

@@ -192,7 +192,9 @@ def build_stages(preset: Preset, only: Sequence[str] = ()) -> list[Stage[Any]]:
             hint = f"name its model to turn it on: --set {name}.model=NAME; see docs/{name}.md"
             raise UsageError(f"the stage {name} is off", hint)
         if name not in preset.stages:
-            hint = nearest(name, preset.stages) or f"known are {', '.join(sorted(preset.stages))}"
+            repeated = " ".join(f"--stage {part.strip()}" for part in name.split(","))
+            hint = f"repeat the option: {repeated}" if "," in name else ""
+            hint = hint or nearest(name, preset.stages) or f"known are {', '.join(sorted(preset.stages))}"
             raise UsageError(f"preset {preset.name} has no stage {name}", hint)
     stages = {name: build_stage(name, settings) for name, settings in preset.stages.items()}
     selected = set(only or stages)

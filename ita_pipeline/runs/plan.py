@@ -16,6 +16,7 @@ from ita_pipeline.core.config import config_files, merge_settings, parse_config,
 from ita_pipeline.core.config_layers import find_named_config
 from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.progress import Notes
+from ita_pipeline.core.text import format_count
 from ita_pipeline.corpus import checks
 from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard
@@ -290,12 +291,13 @@ def _report_images(dataset: Dataset, contexts: ContextPlan, notes: Notes) -> Non
     named = len(pictures)
     existing = sum(picture.file is not None for picture in pictures)
     if named and existing < named:
-        notes.add(f"{existing} of {named} pictures are there; posts without one are read without its contexts")
+        found = f"{existing} of {format_count(named, 'picture')} found"
+        notes.add(f"{found}; posts without one are read without its contexts")
     if not contexts.parts:
         return
     count = sum(picture.name in contexts.captioned for picture in pictures)
     kinds = " and ".join({"caption": "captions", "extra": "texts"}.get(name, name) for name in contexts.parts)
-    message = f"{kinds} for {count} of {named} pictures imported from {contexts.captions}"
+    message = f"{kinds} for {count} of {format_count(named, 'picture')} imported from {contexts.captions}"
     if not count:
         raise UsageError(f"{message}: its ids are not those of the dataset", "--captions none leaves the file out")
     notes.add(f"{message} (--captions none leaves them out)")

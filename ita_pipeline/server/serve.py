@@ -83,7 +83,7 @@ def bind_socket(host: str, port: int) -> socket.socket:
         return socket.create_server((address[0], address[1]), family=family, backlog=128)
     except (OSError, UnicodeError) as error:
         # The kernel's message alone does not tell a taken port from a foreign host name.
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = (getattr(error, "strerror", None) or str(error)).partition(" (while")[0]
         message = f"the demo cannot listen on {host}, port {port}: {reason[:1].lower()}{reason[1:]}"
         raise UsageError(message, "--port 0 picks a free port; --host 127.0.0.1 listens on this machine") from error
 

@@ -87,6 +87,10 @@ _DESCRIPTIONS = {
 }
 
 
+NOT_TEXT = frozenset({TargetKind.CONTAINER, TargetKind.IMAGE, TargetKind.ZIP, TargetKind.COMPRESSED})
+"""Files that contain neither posts nor lists in text form."""
+
+
 def describe_file(path: Path, kind: TargetKind) -> tuple[str, str]:
     """Describe what a file is, and which command accepts it, for errors of commands that do not."""
     unknown = "a file of unknown format", "docs/sources.md and docs/datasets.md describe what is read"

@@ -15,7 +15,7 @@ from ita_pipeline.core.errors import MissingError, UsageError, UserError
 from ita_pipeline.core.remote import WEB_PROTOCOLS, as_user_error, protocol_of
 from ita_pipeline.core.text import format_count
 from ita_pipeline.sources.base import ImageSource, RandomAccessFile
-from ita_pipeline.sources.classify import TargetKind, classify, is_container, is_image_name
+from ita_pipeline.sources.classify import TargetKind, classify, describe_file, is_container, is_image_name
 from ita_pipeline.sources.decode import find_image_problem
 from ita_pipeline.sources.file_list import LIST_SUFFIXES, expand_braces, open_source, read_list
 from ita_pipeline.sources.hub_datasets import load
@@ -59,6 +59,10 @@ def find_image(label: str, known_files: KnownFiles | None = None) -> ImageSource
         UserError: the image is missing.
     """
     if Path(label).is_file():
+        kind = classify(label)
+        if kind not in (TargetKind.IMAGE, TargetKind.OTHER_FILE):
+            what, hint = describe_file(Path(label), kind)
+            raise UsageError(f"{label} is {what}, not a picture", hint)
         return LocalFile(Path(label))
     container, separator, _ = label.rpartition("::")
     if separator:

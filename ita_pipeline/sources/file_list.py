@@ -13,6 +13,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.remote import WEB_PROTOCOLS, is_url, protocol_of, summarize_error
+from ita_pipeline.core.text import format_count
 from ita_pipeline.sources.base import RandomAccessFile, open_buffered
 from ita_pipeline.sources.columns import IMAGE_PATH_COLUMNS, POST_COLUMNS
 from ita_pipeline.sources.local import LocalFile
@@ -91,7 +92,7 @@ def read_list(file: RandomAccessFile) -> SourceListing:
     values = [_parse_line(line, column, number, file) for number, line in _read_lines(file)]
     paths = [value for value in values if isinstance(value, str) and value.strip()]
     missing = len(values) - len(paths)
-    notes = (f"{missing} lines of {file.label} have no {column}",) if missing else ()
+    notes = (f"without {column}: {format_count(missing, 'line')} of {file.label}",) if missing else ()
     return SourceListing(tuple(_open_listed(path, file) for path in paths), notes=notes)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from ita_pipeline.core.errors import MissingError, UsageError, UserError
 from ita_pipeline.core.files import open_regular, read_regular
+from ita_pipeline.core.progress import show_activity
 from ita_pipeline.core.text import clean_line
 from ita_pipeline.sources.columns import TEXT_COLUMNS, WORD_COLUMNS
 from ita_pipeline.sources.parquet import map_arrow_file
@@ -100,6 +101,7 @@ def load(source: str) -> Mapping[str, Any]:
     path = Path(source)
     datasets.disable_progress_bars()
     name, revision = (source, None) if path.exists() else _resolve_on_hub(source)
+    show_activity(f"loading the dataset {source}")
     try:
         if path.is_file():
             return {split_from_name(path.stem): _load_file(path)}
@@ -120,6 +122,8 @@ def load(source: str) -> Mapping[str, Any]:
     except Exception as error:  # the library and its dependencies raise anything
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise MissingError(f"the dataset {source} cannot be loaded: {first}", _HINT) from error
+    finally:
+        show_activity("")
     if not isinstance(dataset, Mapping):
         return {"train": dataset}
     return {str(split): rows for split, rows in dataset.items()}

@@ -81,7 +81,7 @@ def test_findings_have_their_place_and_exit_code_1():
         "  - dev, post 1: as post 1 of train: 1",
         "  - test, post 3: there is no picture 3",
         "  - train, post 2: 2.jpg: not a picture in a supported format",
-        "  - test, post 3: 701 words take 2 windows",
+        "  - test, post 3: 701 words in 2 windows",
         "found: 1 bad-tag, 1 orphan-tag, 1 unseen-type, 1 leaked-text, 1 leaked-picture, 1 missing-picture, "
         "1 bad-picture, 1 long-post",
     ]:

@@ -57,7 +57,7 @@ def test_only_stale_pictures_are_processed():
     Path("images/copy.png").write_bytes(Path("images/c.png").read_bytes())
     copied = ita("extract", "images", *BUNDLED, "--stage", "ocr")
     assert counts(copied) == {"ocr": (3, 0, 0)}
-    assert "1 of 4 pictures are duplicates" in copied.err
+    assert "1 duplicate among 4 pictures" in copied.err
     workers = ita("extract", "images", *BUNDLED, "--set", "ocr.workers=1", "--stage", "ocr")
     assert counts(workers) == {"ocr": (3, 0, 0)}
 

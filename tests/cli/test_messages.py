@@ -48,7 +48,7 @@ PROGRAM = str(Path(sys.executable).parent / "ita")
             ["extract", "images", *BUNDLED, "--set", "ocr.page_mode=99"],
             2,
             "ocr.page_mode must be 'lines', or less than or equal to 13, not 99",
-            "ita config show --origin",
+            "correct --set ocr.page_mode=…",
         ),
         (["train", "--dataset", "bare", *BUNDLED], 2, "train: no post has a mention", "ita data check bare"),
         (["status", "exmple"], 3, "there is no dataset exmple", "did you mean example?"),

@@ -213,7 +213,7 @@ def test_imported_captions_replace_missing_pictures(workspace: Path):
     settings = ("--preset", "bundled", "--encoder", str(workspace / "bert"), "--set", "training.epochs=1")
     answer = ita("train", "--dataset", "twitter17", *settings)
     assert answer.code == 0, answer.err
-    assert "0 of 18 pictures are there" in answer.err
+    assert "0 of 18 pictures found" in answer.err
     assert "captions for 15 of 18 pictures imported from captions_blip2.txt" in answer.err
     records = [
         json.loads(line)

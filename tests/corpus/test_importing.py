@@ -57,9 +57,9 @@ def test_tweets_that_differ_from_the_dataset_are_noted():
     dataset = write_twitter15()
     changed = "Ada\tO\nspoke\tO\n\nsomebody\tO\nelse\tO\n<EOS>\tX\nx\tX\n"
     found = import_tweets(late(train=changed), Path("new"), dataset)
-    assert "train: 1 tweets are none of twitter15; they keep numbers of their own" in found.notes
-    assert "train: 1 tweets have other labels than in twitter15; those of the file are taken" in found.notes
-    assert "train: 1 of 2 tweets have no context: 11" in found.notes
+    assert "train: not in twitter15: 1 tweet, numbered by their order" in found.notes
+    assert "train: labels that differ from twitter15: 1 tweet; the file's are used" in found.notes
+    assert "train: without a context: 1 of 2 tweets: 11" in found.notes
 
 
 def test_one_picture_cannot_have_the_contexts_of_two_posts():

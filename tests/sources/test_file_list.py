@@ -50,7 +50,7 @@ def test_lines_of_json_without_a_text_are_a_list(tmp_path: Path, column: str):
     path.write_text("\n".join(json.dumps({"label": 1, column: name}) for name in ("a.jpg", None, "b.jpg", "c.jpg")))
     assert classify(path) is TargetKind.IMAGE_LIST
     assert labels(path) == [f"{tmp_path}/{name}" for name in ("a.jpg", "b.jpg", "c.jpg")]
-    assert read_list(LocalFile(path)).notes == (f"1 lines of {path} have no {column}",)
+    assert read_list(LocalFile(path)).notes == (f"without {column}: 1 line of {path}",)
 
 
 @pytest.mark.parametrize("first", ['{"text": "hi", "image": "a.jpg"}', '{"tokens": ["hi"]}', "{broken", "[1]", ""])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.core.text import clean_line
+from ita_pipeline.core.text import clean_line, format_count
 from ita_pipeline.corpus.formats.cell_images import find_image
 from ita_pipeline.corpus.formats.jsonl import parse_fields
 from ita_pipeline.corpus.formats.kbner import escape_word
@@ -130,7 +130,7 @@ def import_posts(
             post = replace(post, gold=tuple(decode_tags(all_tags[-1], {})))
         yield row_split, post
     if dropped:
-        notes.append(f"{source}: {dropped} pictures are none of a known format or too large, and were left out")
+        notes.append(f"{source}: left out {format_count(dropped, 'picture')} in no supported format, or too large")
     if missing:
         notes.append(f"{source}: pictures that are missing: {missing}")
     notes += [f"{source}: {note}" for note in describe_scheme(find_scheme(all_tags, {}))]

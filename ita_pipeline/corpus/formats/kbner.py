@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ita_pipeline.core.text import format_count
 from ita_pipeline.corpus.formats.conll import DOCUMENT, REPLACEMENT, TaggedSentence, read_sentences
 from ita_pipeline.corpus.formats.schemes import CONTEXT_TAGS, encode_bio
 from ita_pipeline.corpus.line_errors import LineError, LineErrorKind
@@ -124,7 +125,7 @@ def describe_changes(posts: Sequence[Post], splits: Mapping[str, Sequence[PostWi
     lost = sum(len(set(post.gold or ())) - len(select_taggable(post.gold or ())) for post, _ in pairs)
     without_context = sum(not contexts for _, contexts in pairs)
     if left_out:
-        yield f"{left_out} posts have no word and are left out"
+        yield f"left out {format_count(left_out, 'post')} without words"
     if unlabeled:
         yield f"{unlabeled} posts have no labels; each of their words is written as O, since the readers want a tag"
     if lost:
@@ -132,4 +133,4 @@ def describe_changes(posts: Sequence[Post], splits: Mapping[str, Sequence[PostWi
     if escaped:
         yield f"{escaped} words hold white space or are <EOS>; they are written with _ or as EOS"
     if without_context:
-        yield f"{without_context} of {len(pairs)} posts have no context"
+        yield f"without a context: {without_context} of {format_count(len(pairs), 'post')}"

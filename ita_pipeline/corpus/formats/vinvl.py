@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.files import open_regular, read_regular
+from ita_pipeline.core.text import decode_text
 from ita_pipeline.corpus.formats.conll import SAFE_ID
 from stages.base import StageError, clip_rounding
 from stages.caption.schema import Caption
@@ -105,7 +106,7 @@ def _read_table(lines: BinaryIO, file: Path, max_line_bytes: int) -> Iterator[Co
         if not content.strip():
             continue
         try:
-            key, tab, value = content.decode("utf-8-sig" if number == 1 else "utf-8").partition("\t")
+            key, tab, value = decode_text(content, str(file), number).partition("\t")
             if not tab:
                 raise ValueError("there is no tab after the picture's key")
             yield _parse_image(_parse_name(key), json.loads(value))
@@ -117,7 +118,7 @@ def _read_json(file: Path, start: bytes) -> Iterator[ContextLine]:
     """Read a list of `{"image_id", "caption"}`, or one of the forms that `--captions` takes."""
     content = read_regular(file, MAX_BYTES)
     try:
-        text = content.decode("utf-8-sig")
+        text = decode_text(content, str(file))
         if start.lstrip()[:1] == b"[":
             yield from _parse_caption_list(json.loads(text))
         else:

@@ -51,7 +51,7 @@ def test_several_images_of_a_post_are_imported():
     first, second = read_dataset("new").splits["train"]
     assert [file.read_bytes() for file in first.files] == [one, two]
     assert second.pictures == ()
-    assert found.notes[0].startswith("train: 1 pictures are none of a known format")
+    assert found.notes[0].startswith("train: left out 1 picture in no supported format")
 
 
 def test_a_saved_dataset_is_imported_with_its_images():
@@ -65,7 +65,7 @@ def test_a_saved_dataset_is_imported_with_its_images():
     assert one.words == ("Ada", "Love_lace")
     assert [(span.start, span.end, span.type) for span in one.gold or ()] == [(0, 2, "PER")]
     assert (one.picture, two.picture) == (Path("new/images/train-1.png"), None)
-    assert found.notes[0].startswith("train: 1 pictures are none of a known format")
+    assert found.notes[0].startswith("train: left out 1 picture in no supported format")
 
 
 def test_an_image_of_several_frames_from_a_camera_is_saved_as_a_jpeg():

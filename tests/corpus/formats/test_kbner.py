@@ -111,7 +111,7 @@ def test_a_dataset_exported_for_kb_ner_is_imported_unchanged():
     common = ("--preset", "bundled", "--contexts", "caption", "--captions", "captions.txt")
     answer = ita_here("data", "export", "twitter15", "--to", "kb", *common)
     assert answer.code == 0, answer.err
-    assert "3 of 9 posts have no context" in answer.err
+    assert "without a context: 3 of 9 posts" in answer.err
     assert Path("kb/twitter15/train.txt").read_text() == "Ada B-MISC\nspoke O\n\nBo O\n\nlast O\n\n"
     with_contexts = Path("kb/twitter15_doc/train.txt").read_text()
     assert with_contexts.startswith(

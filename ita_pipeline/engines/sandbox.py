@@ -171,7 +171,7 @@ class SubprocessExecutor:
             results.append(record.result)
         if len(results) != len(task.jobs):
             raise StageError(
-                f"the stage {stage.name} answered for other items than it was asked about", REPORT_STAGE
+                f"the stage {stage.name} returned results for items that it was not given", REPORT_STAGE
             )
         if any(not isinstance(result, Failure) for result in results):
             self.working_stages.add(stage.name)

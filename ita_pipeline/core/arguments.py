@@ -54,7 +54,7 @@ def _matches(value: object, hint: object) -> bool:
         return isinstance(value, int | float)
     if not isinstance(origin, type) or getattr(origin, "_is_protocol", False):
         return True
-    if isinstance(value, str) and origin is not str and issubclass(origin, Iterable):
+    if isinstance(value, str) and issubclass(origin, Iterable) and not issubclass(origin, str):
         return False
     return isinstance(value, origin)
 

@@ -194,4 +194,4 @@ def test_the_command_writes_one_file_per_stage():
     assert answer.code == 0, answer.err
     assert "records/ocr.parquet: 1 record under 1 key" in answer.out
     again = ita_here("cache", "export", "records", "--format", "parquet")
-    assert (again.code, "records/ocr.parquet exists" in again.err) == (2, True)
+    assert (again.code, "records/ocr.parquet already exists" in again.err) == (2, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,16 @@ def work(
     return len([run, posts, confidence, names])
 
 
+class Color(StrEnum):
+    RED = "red"
+
+
 def test_right_arguments_pass():
+    @check_types
+    def paint(color: Color) -> Color:
+        return color
+
+    assert paint(Color.RED) is Color.RED
     assert work("a") == work(Path("a"), [1], 1, ["x"]) == work("a", names=None, posts=iter([1])) == 4
 
 

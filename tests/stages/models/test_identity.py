@@ -36,7 +36,7 @@ def test_a_missing_folder_is_an_error_that_names_it(name: str):
 def test_a_model_that_is_not_on_this_machine_is_an_error_with_a_hint(offline: Path):
     with pytest.raises(StageError, match="HF_HUB_OFFLINE is set") as raised:
         identify("owner/model-nobody-has")
-    assert "--preset bundled" in raised.value.hint
+    assert "another model or preset" in raised.value.hint
     assert "hf download owner/model-nobody-has" in raised.value.hint
 
 

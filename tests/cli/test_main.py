@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fakes import ita_here
+from tests.support.fakes import draw, ita_here
 
 BUNDLED = ("--preset", "bundled")
 PROGRAM = str(Path(sys.executable).parent / "ita")
@@ -32,6 +32,23 @@ def test_help_begins_with_examples_and_imports_nothing_heavy():
     assert lines[1:4] == ["Examples:", "ita extract images/", "ita train --dataset example"]
     assert "Usage: ita COMMAND" in lines
     assert "130 interrupted" in " ".join(lines)
+
+
+def test_commands_about_pictures_load_nothing_heavy():
+    draw(Path("images/a.png"))
+    program = (
+        "import sys\n"
+        "from ita_pipeline.cli import main\n"
+        "for command in ('status images', 'extract images --dry-run', 'data stats example', 'data list'):\n"
+        "    sys.argv = ['ita', *command.split()]\n"
+        "    try: main()\n"
+        "    except SystemExit as end: assert not end.code\n"
+        "heavy = {'torch', 'transformers', 'scipy', 'sklearn', 'pandas', 'sympy', 'datasets', 'cv2'}\n"
+        "print('heavy', sorted(heavy & set(sys.modules)))\n"
+    )
+    environment = {**os.environ, "ITA_PRESET": "bundled"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "heavy []", done.stderr
 
 
 def test_what_the_output_cannot_show_is_replaced():

@@ -55,7 +55,8 @@ def describe_invalid(error: ValidationError) -> str:
     if kind in ("model_type", "dict_type", "model_attributes_type"):
         return f"{place} is not an object of names and values"
     if kind == "json_invalid":
-        return f"invalid JSON: {first['ctx']['error'].replace(' at line 1 column', ' at column')}"
+        problem = first["msg"].removeprefix("Invalid JSON: ").replace(" at line 1 column", " at column")
+        return f"invalid JSON: {problem}"
     message = first["msg"].removeprefix("Value error, ")
     if not message.startswith(("Input should be ", "String should ")):
         return f"{path}: {message}" if path else message

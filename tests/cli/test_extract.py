@@ -98,7 +98,7 @@ def test_file_names_cannot_control_the_terminal():
     [
         (["nowhere"], 3, "there is no folder nowhere", "ita extract FOLDER"),
         (["empty"], 2, "there is no picture in empty", ".jpg"),
-        (["file.md"], 2, "file.md is a file", "ita extract"),
+        (["file.md"], 2, "file.md is a file of unknown format", "docs/sources.md"),
         (["file.txt"], 2, "there is no picture in file.txt", ".jpg"),
         (["images", "--preset", "papr"], 2, "no preset papr", "did you mean paper?"),
         (["images", "--stage", "orc", *BUNDLED], 2, "no stage orc", "did you mean ocr?"),
@@ -106,7 +106,7 @@ def test_file_names_cannot_control_the_terminal():
         (["images", "--set", "orc.page_mode=6", *BUNDLED], 2, "orc", "did you mean ocr?"),
         (["images", "--set", "ocr.page_mode=soup", *BUNDLED], 2, "page_mode", ""),
         (["images", "--set", "ocr.languages=xyz", *BUNDLED], 3, "no language xyz", "tesseract-ocr-xyz"),
-        (["images", "--preset", "paper"], 3, "is not on this machine", "--preset bundled"),
+        (["images", "--preset", "paper"], 3, "is not on this machine", "another model or preset"),
     ],
 )
 def test_a_mistake_gets_one_sentence_and_a_hint(arguments: list[str], code: int, says: str, hint: str):

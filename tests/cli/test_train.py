@@ -175,7 +175,7 @@ def test_one_command_trains_each_seed_and_view_once(
             "cannot be combined",
             "--views",
         ),
-        (["train", "--dataset", "mine", "--encoder", "no/such"], 3, "no/such", "--preset bundled"),
+        (["train", "--dataset", "mine", "--encoder", "no/such"], 3, "no/such", "another model or preset"),
     ],
 )
 def test_a_mistake_gets_one_sentence_and_a_hint(

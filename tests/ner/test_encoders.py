@@ -31,4 +31,4 @@ def test_a_moved_encoder_folder_keeps_its_identity(tmp_path: Path):
 def test_an_unavailable_encoder_is_named():
     with pytest.raises(StageError, match="FacebookAI/xlm-roberta-large is not on this machine") as caught:
         find_encoder("FacebookAI/xlm-roberta-large")
-    assert "--preset bundled" in caught.value.hint
+    assert "another model or preset" in caught.value.hint

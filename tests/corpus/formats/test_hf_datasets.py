@@ -220,7 +220,7 @@ def test_a_table_in_parquet_holds_paths_or_pictures_and_lists():
         ("a.csv", "", "a.csv is no table", "quote"),
         ("a.csv", "text\nJosé\n".encode("latin1"), "a.csv is no table", ""),
         ("a.csv", "té\n".encode("latin1"), "a.csv is not UTF-8 text", "iconv"),
-        ("a.csv", "text,split\nx,y\n", "a.csv, row 1: the split 'y' is none of train, dev, test", ""),
+        ("a.csv", "text,split\nx,y\n", "a.csv, row 1: there is no split 'y'", ""),
         ("a.csv", "text,image\nx,/etc/passwd\n", "'/etc/passwd' is outside the folder", "start from the folder"),
         ("a.csv", 'tokens,tags\nx,"[1"\n', "[1 is no list in JSON", "B-PER O"),
         (
@@ -229,7 +229,7 @@ def test_a_table_in_parquet_holds_paths_or_pictures_and_lists():
             "ends behind the text",
             "mentions",
         ),
-        ("a.parquet", "PAR1", "the dataset a.parquet cannot be had", ""),
+        ("a.parquet", "PAR1", "the dataset a.parquet cannot be loaded", ""),
     ],
 )
 def test_a_faulty_table_is_one_sentence(name: str, content: str | bytes, message: str, hint: str):

@@ -96,7 +96,7 @@ def test_a_model_of_the_other_library_is_an_error_with_a_hint(folder: Path, tmp_
 def test_a_model_that_is_not_on_this_machine_is_an_error_with_a_hint(name: str, offline: Path):
     with pytest.raises(StageError, match="HF_HUB_OFFLINE is set") as raised:
         ObjectsStage(ObjectsConfig(attributes=f"timm/{name}")).identity()
-    assert "--preset bundled" in raised.value.hint
+    assert "another model or preset" in raised.value.hint
     assert name in raised.value.hint
 
 

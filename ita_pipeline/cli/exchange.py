@@ -51,7 +51,7 @@ def import_(
         print_note(line)
     sizes = ", ".join(f"{split or 'without a split'} {len(posts)}" for split, posts in imported.splits.items())
     folder = clean_path(to)
-    print(f"{folder}: {sum(map(len, imported.splits.values()))} posts ({sizes})")
+    print(f"{folder}: {format_count(sum(map(len, imported.splits.values())), 'post')} ({sizes})")
     print_note(f"hint: ita data check {folder}; then ita train --dataset {folder}")
     contexts = to / api.exchange.CONTEXTS_FILE
     if like and contexts.is_file():

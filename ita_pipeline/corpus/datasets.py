@@ -277,7 +277,7 @@ def find_split_files(name: str, card: DatasetCard, folder: Path) -> dict[str, Pa
     for split, options in card.files.items():
         file = _first_file(folder, options)
         if file is None:
-            hint = f"get it from {card.source}" if card.source else ""
+            hint = f"get it from {card.source}" if card.source else f"a file is needed for {', '.join(card.files)}"
             raise MissingError(f"dataset {name}: {folder / options[0]} is missing", hint)
         files[split] = file
     return files

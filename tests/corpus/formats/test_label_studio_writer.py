@@ -23,8 +23,9 @@ def test_the_example_comes_back_unchanged():
     assert exported.out.splitlines() == ["to-label/tasks.json", "to-label/labels.xml"]
     imported = ita_here("data", "import", "to-label/tasks.json", "--to", "back")
     assert imported.code == 0, imported.err
-    assert fields_of(read_dataset("back")) == fields_of(load_dataset("example", None, Path()))
-    assert sum(len(posts) for posts in fields_of(read_dataset("back")).values()) == 60
+    before = load_dataset("example", None, Path())
+    assert fields_of(read_dataset("back")) == fields_of(before)
+    assert any(span.boxes for post in before.posts for span in post.gold or ())
 
 
 def test_posts_that_tags_cannot_express_come_back_unchanged():

@@ -16,9 +16,13 @@ NO_SCORE = Score.of(0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A table row; the first cell names it, `link` is a fragment to link to, `note` explains why it is `strong`."""
+    """A table row; the first cell names it, `link` is a fragment to link to, `note` explains why it is `strong`.
+
+    `links` are fragments that the other cells link to, "" for none.
+    """
 
     cells: tuple[str, ...]
+    links: tuple[str, ...] = ()
     strong: bool = False
     note: str = ""
     link: str = ""
@@ -49,7 +53,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One section of the page; `id` is the fragment that links to it."""
+    """One section of the page; `id` is the fragment that links to it. A `folded` one is closed at first."""
 
     id: str
     title: str
@@ -57,6 +61,7 @@ class Block:
     figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()
     facts: tuple[Fact, ...] = ()
+    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ita_pipeline.cache.store import Workspace
@@ -10,10 +11,11 @@ from ita_pipeline.core.errors import MissingError, nearest
 from ita_pipeline.core.text import escape_name
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
+from ita_pipeline.ner.metrics.errors import surface_forms
 from ita_pipeline.reports.cache_lookup import CacheReader, picture_sources
 from ita_pipeline.reports.explanations import add_explanations
 from ita_pipeline.reports.gallery import make_picture_gallery
-from ita_pipeline.reports.posts import ReportPost, list_gold_mentions, read_posts
+from ita_pipeline.reports.posts import ReportPost, list_facets, list_gold_mentions, read_posts
 from ita_pipeline.reports.run_section import make_run_section
 from ita_pipeline.reports.writer import Report, ReportWriter
 from ita_pipeline.runs.lookup import look_up_run, nearest_run
@@ -59,6 +61,8 @@ def report_run(run: Run, writer: ReportWriter, dataset: Dataset | None = None) -
     record = run.record()
     dataset = dataset or writer.reload_dataset(record)
     items = list(read_posts(run, dataset, writer.notes))
+    known = surface_forms(dataset.splits.get("train", ())) if dataset is not None else frozenset[str]()
+    items = [replace(item, tags=(*item.tags, *list_facets(item, known))) for item in items]
     posts = [item.post for item in items]
     reader = CacheReader.for_run(record, writer.workspace.store, writer.notes)
     lookup = reader.look_up(picture_sources(posts), posts, dataset.posts if dataset else ())

@@ -39,11 +39,13 @@ def report_comparison(comparison: Comparison, writer: ReportWriter) -> Report:
     dataset = writer.reload_dataset(b)
     posts_a, posts_b = (list(read_posts(run, dataset, writer.notes, [comparison.split])) for run in (run_a, run_b))
     changed = list(_list_changed_posts(posts_a, posts_b))
-    reader = CacheReader.for_run(b, writer.workspace.store, writer.notes)
+    # A run without a stage would hide what the other one read.
+    shown, name = (a, "A") if len(a.stage_keys) > len(b.stage_keys) else (b, "B")
+    reader = CacheReader.for_run(shown, writer.workspace.store, writer.notes)
     posts = [item.post for item in changed]
     lookup = reader.look_up(picture_sources(posts), posts, dataset.posts if dataset else ())
     if a.components.get("contexts") != b.components.get("contexts"):
-        writer.notes.add("A and B read different contexts; those of B are shown")
+        writer.notes.add(f"A and B read different contexts; those of {name} are shown")
     gallery = writer.make_gallery(changed, lookup, RUN_COMPARISON)
     blocks = (
         _make_difference_block(comparison),
@@ -118,7 +120,8 @@ def _make_section(comparison: Comparison, changed: int, blocks: tuple[Block, ...
         f"A is {comparison.a}, B is {comparison.b}. {comparison.posts} posts of {comparison.split} with "
         f"{comparison.mentions} mentions. Posts with different predictions in either view, shown below: {changed}."
     )
-    options = ["--split", comparison.split, "--seed", str(comparison.seed)]
+    samples = comparison.views[TEXT].bootstrap.samples
+    options = ["--split", comparison.split, "--samples", str(samples), "--seed", str(comparison.seed)]
     command = shlex.join(["ita", "compare", comparison.a, comparison.b, *options])
     headlines: list[Fact] = []
     for label in (IT, T):

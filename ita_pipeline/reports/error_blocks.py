@@ -7,6 +7,7 @@ lists the surest errors with links to their posts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlencode
 
 from ita_pipeline.core.text import escape_name
 from ita_pipeline.corpus.posts import Post, Span
@@ -14,20 +15,14 @@ from ita_pipeline.ner.metrics.errors import OUTSIDE, Analysis, ErrorKind, compar
 from ita_pipeline.reports.blocks import NO_SCORE, Block, Row, RunData, Table
 from ita_pipeline.reports.formatting import format_percent
 from ita_pipeline.reports.plots import Figure, PlotSeries, draw_reliability
-from ita_pipeline.reports.posts import GOLD, IT, ReportPost, T
+from ita_pipeline.reports.posts import GOLD, IT, KIND_NAMES, ReportPost, T
 
 MAX_ERRORS = 5
 
-MAX_MENTION_LENGTH = 60
+# The values of the gallery's filter by novelty.
+NOVELTY = {"seen in train": "seen", "unseen": "unseen"}
 
-KIND_NAMES = {
-    ErrorKind.RIGHT: "right",
-    ErrorKind.TYPE: "right words, wrong type",
-    ErrorKind.BOUNDARY: "right type, wrong words",
-    ErrorKind.BOTH: "both wrong, but overlapping",
-    ErrorKind.MISSED: "missed",
-    ErrorKind.SPURIOUS: "spurious: no mention there",
-}
+MAX_MENTION_LENGTH = 60
 
 Views = tuple[tuple[str, Analysis], ...]
 
@@ -68,7 +63,10 @@ def make_worst_errors_block(data: RunData) -> Block | None:
 
 def _make_kinds_table(views: Views) -> Table:
     rows = tuple(
-        Row((name, *(str(analysis.errors.get(kind, 0)) for _, analysis in views)))
+        Row(
+            (name, *(str(analysis.errors.get(kind, 0)) for _, analysis in views)),
+            links=("", _filter_link("error", kind) if views[-1][1].errors.get(kind) else ""),
+        )
         for kind, name in KIND_NAMES.items()
     )
     return Table("Kinds of errors (number of mentions)", ("kind", T, IT), rows)
@@ -85,7 +83,10 @@ def _make_groups_table(views: Views) -> Table:
         name = f"{length} word" if length == "1" else f"{length} words"
         groups.append((name, [analysis.by_length.get(length, NO_SCORE) for analysis in analyses]))
     rows = tuple(
-        Row((name, *(format_percent(score.f1) for score in scores), str(scores[0].support)))
+        Row(
+            (name, *(format_percent(score.f1) for score in scores), str(scores[0].support)),
+            link=_filter_link("seen", NOVELTY[name]) if name in NOVELTY and scores[0].support else "",
+        )
         for name, scores in groups
     )
     return Table("F1 by novelty and length", ("mentions", T, IT, "gold"), rows)
@@ -97,7 +98,14 @@ def _make_confusion_table(label: str, analysis: Analysis) -> Table:
     types = {*confusion, *(name for counts in confusion.values() for name in counts)} - {OUTSIDE}
     names = [*sorted(types), OUTSIDE]
     rows = tuple(
-        Row((_name_type(gold), *(_count_confusions(confusion, gold, name) for name in names))) for gold in names
+        Row(
+            (_name_type(gold), *(_count_confusions(confusion, gold, name) for name in names)),
+            links=tuple(
+                _filter_link("pair", f"{gold}>{name}") if label == IT and confusion.get(gold, {}).get(name) else ""
+                for name in names
+            ),
+        )
+        for gold in names
     )
     return Table(f"Gold type × predicted type, {label}", ("gold", *map(_name_type, names)), rows)
 
@@ -105,6 +113,11 @@ def _make_confusion_table(label: str, analysis: Analysis) -> Table:
 def _count_confusions(confusion: Mapping[str, Mapping[str, int]], gold: str, predicted: str) -> str:
     # Words that are rightly no mention are not counted.
     return "–" if gold == predicted == OUTSIDE else str(confusion.get(gold, {}).get(predicted, 0))
+
+
+def _filter_link(facet: str, value: str) -> str:
+    """Return the fragment that filters the gallery for posts of test."""
+    return urlencode({"split": "test", facet: value})
 
 
 def _name_type(name: str) -> str:

@@ -16,7 +16,7 @@ from ita_pipeline.corpus.posts import Picture, Post
 from ita_pipeline.extraction.contexts import Results
 from ita_pipeline.reports.cache_lookup import CacheLookup
 from ita_pipeline.reports.findings import Findings, StageFailure, collect_findings
-from ita_pipeline.reports.posts import PageExplanation, ReportMention, ReportPost, judge_answers
+from ita_pipeline.reports.posts import KIND_NAMES, PageExplanation, ReportMention, ReportPost, judge_answers
 from ita_pipeline.reports.thumbnails import Thumbnail, Thumbnails
 from stages.base import Frozen
 
@@ -100,9 +100,10 @@ class SelectOption:
 class Gallery(Frozen):
     """The data for the page's script: entries, thumbnails by key, and types in the order of their colors.
 
-    `what` names the entries: posts or pictures. `telling` is how answers are compared, `unused` the reason why
-    some findings are not used, `order` the initial sort order, and `language` that of the posts, if it is known.
-    The template writes the options of the select boxes, which are therefore not among the script's data.
+    `what` names the entries: posts or pictures; `kinds` names the kinds of errors, and `highlights` asks for the
+    first screen's cards. `telling` is how answers are compared, `unused` the reason why some findings are not used,
+    `order` the initial sort order, and `language` that of the posts, if it is known. The template writes the
+    options of the select boxes, which are therefore not among the script's data.
     """
 
     what: str
@@ -112,6 +113,8 @@ class Gallery(Frozen):
     types: tuple[str, ...]
     order: str
     language: str = ""
+    kinds: Mapping[str, str] = {}
+    highlights: bool = False
     entries: tuple[GalleryEntry, ...] = Field(exclude=True)
     filters: tuple[SelectOption, ...] = Field(exclude=True)
     stages: tuple[SelectOption, ...] = Field(exclude=True)
@@ -186,6 +189,8 @@ def _assemble_gallery(
         unused=NOT_APPENDED if has_answers else UNSURE,
         entries=tuple(entries),
         pictures={key: thumbnail.source for key, thumbnail in thumbnails.items() if thumbnail.source},
+        kinds=KIND_NAMES if has_answers else {},
+        highlights=comparison is VIEW_COMPARISON,
         types=tuple(sorted({name for entry in entries for name in entry.types})),
         filters=tuple(SelectOption(tag, name, tags[tag]) for tag, name in filters.items()),
         stages=tuple(SelectOption(name, name, tags[f"failed:{name}"]) for name in stages),

@@ -12,6 +12,7 @@ from ita_pipeline.core.progress import Notes
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.corpus.posts import Box, Post, Span
+from ita_pipeline.ner.metrics.errors import OUTSIDE, ErrorKind, compare_spans, surface_form
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run
 from stages.base import Frozen
 
@@ -22,6 +23,15 @@ GOLD, T, IT = "gold", "T", "I+T"
 VIEWS = {T: TEXT, IT: TEXT_AND_IMAGE}
 
 SPLITS = ("test", "dev")
+
+KIND_NAMES = {
+    ErrorKind.RIGHT: "right",
+    ErrorKind.TYPE: "right words, wrong type",
+    ErrorKind.BOUNDARY: "right type, wrong words",
+    ErrorKind.BOTH: "both wrong, but overlapping",
+    ErrorKind.MISSED: "missed",
+    ErrorKind.SPURIOUS: "spurious: no mention there",
+}
 
 
 class ReportMention(Frozen):
@@ -159,6 +169,23 @@ def judge_answers(
     if changed and first == gold:
         return (*tags, "harmed"), 1
     return tuple(tags), 2 if changed else 4 if right else 3
+
+
+def list_facets(item: ReportPost, known: frozenset[str]) -> tuple[str, ...]:
+    """Return the tags by which a page filters posts: errors of I+T, confused types, and novelty of gold mentions.
+
+    `known` are the `surface_forms` of train; if there are none, novelty is not known.
+    """
+    if GOLD not in item.answers or IT not in item.answers:
+        return ()
+    gold, predicted = ([mention.span for mention in item.answers[label]] for label in (GOLD, IT))
+    matches = compare_spans(gold, predicted)
+    types = [tuple(span.type if span else OUTSIDE for span in (match.gold, match.predicted)) for match in matches]
+    tags = [*(f"error:{match.kind}" for match in matches), *(f"pair:{a}>{b}" for a, b in types)]
+    if known:
+        seen = (surface_form(item.post, span) in known for span in gold)
+        tags += ["seen:seen" if is_seen else "seen:unseen" for is_seen in seen]
+    return tuple(dict.fromkeys(tags))
 
 
 def _words_in_file(post: Post) -> tuple[str, ...]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from ita_pipeline.core.text import format_count
 from ita_pipeline.ner.metrics.scores import EpochScore
+from ita_pipeline.ner.metrics.significance import SAMPLES, SEED, bootstrap, count_mentions
 from ita_pipeline.reports.blocks import Block, Fact, Row, RunData, RunSection, Table, list_digests, pair_types
 from ita_pipeline.reports.error_blocks import make_errors_block, make_worst_errors_block
 from ita_pipeline.reports.formatting import flatten_settings, format_gain, format_percent, format_settings
 from ita_pipeline.reports.grounding_block import make_grounding_block
 from ita_pipeline.reports.plots import Figure, PlotSeries, TypeScores, draw_curves, draw_type_bars
-from ita_pipeline.reports.posts import IT, ReportPost, T
+from ita_pipeline.reports.posts import GOLD, IT, ReportPost, T
 from ita_pipeline.reports.series_block import make_series_block
 from ita_pipeline.runs.run import Run, RunRecord, ViewScores
 
@@ -27,7 +29,7 @@ def make_run_section(run: Run, about: str, posts: Sequence[ReportPost] = ()) -> 
     """
     data = RunData.read(run, posts)
     blocks = [make_block(data) for make_block in BLOCKS]
-    headlines = tuple(_list_headlines(data.scores))
+    headlines = tuple(_list_headlines(data))
     return RunSection(about, data.record.command, headlines, tuple(block for block in blocks if block is not None))
 
 
@@ -43,7 +45,7 @@ def make_scores_block(data: RunData) -> Block:
         "mention is right if both its span and its type are. An I- tag that continues no mention starts one."
     )
     figures = (_draw_types(split, types),) if types else ()
-    tables = (_make_splits_table(data.scores), _make_types_table(split, types))
+    tables = (_make_splits_table(data.scores, bool(data.record.with_context)), _make_types_table(split, types))
     return Block("scores", "Scores", lead, figures, tables)
 
 
@@ -77,6 +79,7 @@ def make_dependence_block(data: RunData) -> Block:
         "training settings. All other values led to these. Digests are SHA-256.",
         facts=tuple(_list_facts(data.record)),
         tables=(Table("Training settings", ("setting", "value"), rows, folded=True),),
+        folded=True,
     )
 
 
@@ -92,23 +95,48 @@ BLOCKS: tuple[Callable[[RunData], Block | None], ...] = (
 )
 
 
-def _list_headlines(scores: Mapping[str, ViewScores]) -> Iterator[Fact]:
+def _list_headlines(data: RunData) -> Iterator[Fact]:
     for split in ("test", "dev"):
-        if split in scores:
-            text, both = scores[split].text.micro.f1, scores[split].text_and_image.micro.f1
-            yield Fact(f"{split} F1, I+T", format_percent(both), f"{format_gain(both - text)} over T")
-            yield Fact(f"{split} F1, T", format_percent(text), "text only")
+        if split not in data.scores:
+            continue
+        text, both = data.scores[split].text.micro, data.scores[split].text_and_image.micro
+        mentions = format_count(both.support, "mention")
+        if not data.record.with_context:
+            yield Fact(f"{split} F1", format_percent(text.f1), f"text only; {mentions}")
+            continue
+        interval = _format_interval([item for item in data.posts if item.split == split])
+        gain = f"{format_gain(both.f1 - text.f1)}{interval} over T; {mentions}"
+        yield Fact(f"{split} F1, I+T", format_percent(both.f1), gain)
+        yield Fact(f"{split} F1, T", format_percent(text.f1), "text only")
 
 
-def _make_splits_table(scores: Mapping[str, ViewScores]) -> Table:
+def _format_interval(posts: Sequence[ReportPost]) -> str:
+    """Return the 95 % interval of the gain of I+T over T by paired bootstrap, as in `ita compare`."""
+    labels = {label for item in posts for label in item.answers}
+    if not posts or not {GOLD, T, IT} <= labels:
+        return ""
+    gold, text, both = (
+        [[mention.span for mention in item.answers.get(label, ())] for item in posts] for label in (GOLD, T, IT)
+    )
+    sample = bootstrap(count_mentions(gold, text), count_mentions(gold, both), SAMPLES, SEED)
+    return f" [{format_gain(sample.low)}, {format_gain(sample.high)}]"
+
+
+def _make_splits_table(scores: Mapping[str, ViewScores], has_contexts: bool) -> Table:
     rows: list[Row] = []
     for split, views in sorted(scores.items(), reverse=True):  # test before dev
         for label, view_scores in ((T, views.text), (IT, views.text_and_image)):
+            if label == IT and not has_contexts:
+                continue
             micro = view_scores.micro
             numbers = (micro.precision, micro.recall, micro.f1, view_scores.macro_f1)
             cells = (f"{split}, {label}", *map(format_percent, numbers), str(micro.support))
             rows.append(Row(cells, strong=label == IT))
-    return Table("Both views", ("split and view", "P", "R", "F1", "macro F1", "mentions"), tuple(rows))
+    return Table(
+        "Both views" if has_contexts else "Scores",
+        ("split and view", "P", "R", "F1", "macro F1", "mentions"),
+        tuple(rows),
+    )
 
 
 def _make_types_table(split: str, types: TypeScores) -> Table:

@@ -91,6 +91,56 @@ def test_filters(tab: Tab, chooser: str, value: str, names: list[str]):
     assert f"{chooser}={value}" in tab.page.url
 
 
+def test_choices_have_the_counts_that_the_other_filters_leave_and_all_are_cleared(tab: Tab):
+    tab.at("#show").select_option("wrong")
+    choices = tab.at("#error option").all_inner_texts()
+    assert choices == ["any", "right (0)", "right words, wrong type (2)"]
+    tab.at("#pair").select_option(label="PER → PER (0)")
+    tab.shows()
+    expect(tab.at("#cards")).to_have_text("No posts pass these filters.")
+    tab.at("#clear").click()
+    tab.says("#count", "60 posts, page 1 of 3")
+    expect(tab.at("#show")).to_be_focused()
+    expect(tab.at("#clear")).to_be_hidden()
+
+
+def test_the_first_screen_shows_what_the_picture_changed(tab: Tab):
+    expect(tab.at("#highlight-cards h3")).to_have_text(["post 0", NASTY[0]])
+    tab.at("#highlight-cards .told").first.click()
+    tab.says("#detail-title", "post 0")
+    tab.page.keyboard.press("Escape")
+    expect(tab.at("#highlight-cards h3 a").first).to_be_focused()
+    tab.at("#highlights-all").click()
+    tab.says("#count", "3 of 60 posts")
+
+
+def test_numbers_filter_the_gallery_and_links_to_sections_keep_the_filters(tab: Tab):
+    cells = tab.page.get_by_role("table", name="Gold type × predicted type, I+T")
+    cells.get_by_role("link", name="2", exact=True).click()
+    tab.shows("post 1", "post 2")
+    tab.at("nav a[href='#dependence']").click()
+    expect(tab.at("#dependence .command")).to_be_visible()
+    tab.shows("post 1", "post 2")
+    assert "pair=PER%3ELOC" in tab.page.url
+
+
+def test_the_switches_of_the_dialog_are_those_of_the_page(tab: Tab):
+    tab.at("#cards h3 a").first.click()
+    expect(tab.at("#detail .mark.word")).to_have_count(2)
+    tab.at("#dialog-draw").get_by_label("words").uncheck()
+    expect(tab.at("#detail .mark.word")).to_have_count(0)
+    expect(tab.at("#draw-words")).not_to_be_checked()
+
+
+def test_letters_as_keys_can_be_switched_off(tab: Tab):
+    tab.at("#letters").uncheck()
+    tab.at("h1").click()
+    tab.page.keyboard.press("j")
+    expect(tab.at("#detail")).to_be_hidden()
+    tab.page.keyboard.press("ArrowRight")
+    tab.says("#detail-title", "post 0")
+
+
 def test_find_looks_at_text_words_labels_captions_and_reasons(tab: Tab):
     for text, names in [
         ("POST 17", ["post 17", "post 32"]),

@@ -23,7 +23,7 @@ def test_a_run_is_named_by_its_folder_its_key_or_its_dataset():
     assert pages[0][0] == pages[1][0] == pages[2][0]
     assert [lines for _, lines in pages] == [[], [], []]
     first = pages[0][0]["entries"][0]
-    assert first["tags"] == ["right", "changed", "helped"]
+    assert first["tags"] == ["right", "changed", "helped", "error:right", "pair:PER>PER"]
     assert first["found"]["captions"] == [{"text": "a person", "score": 0.4, "piece": 0}]
     assert first["answers"]["T"][0]["right"] is False
     assert first["answers"]["I+T"][0] == {"start": 1, "end": 2, "type": "PER", "score": 0.9, "right": True}

@@ -35,7 +35,7 @@ def test_both_views_are_scored_in_all_and_by_type(section: RunSection):
 
 def test_headlines_show_the_gain_from_the_picture(section: RunSection):
     assert [(headline.name, headline.value, headline.note) for headline in section.headlines] == [
-        ("test F1, I+T", "96.67", "+1.67 over T"),
+        ("test F1, I+T", "96.67", "+1.67 over T; 60 mentions"),
         ("test F1, T", "95.00", "text only"),
     ]
 

@@ -109,7 +109,7 @@ def analyze(posts: Sequence[Post], predicted: Sequence[Sequence[ScoredSpan]], kn
     spans = [[mention.span for mention in mentions] for mentions in predicted]
     matches = [compare_spans(*pair) for pair in zip(gold, spans, strict=True)]
     kinds = Counter(match.kind for post_matches in matches for match in post_matches)
-    by_known = score_groups(gold, spans, lambda index, span: _surface_form(posts[index], span) in known)
+    by_known = score_groups(gold, spans, lambda index, span: surface_form(posts[index], span) in known)
     return Analysis(
         seen=by_known.get(True, Score.of(0, 0, 0)),
         unseen=by_known.get(False, Score.of(0, 0, 0)),
@@ -133,7 +133,7 @@ def _find_worst(
         scores = {mention.span: mention.score for mention in mentions}
         for match in post_matches:
             confidence = scores[match.predicted] if match.predicted else None
-            is_known = match.gold is not None and _surface_form(post, match.gold) in known
+            is_known = match.gold is not None and surface_form(post, match.gold) in known
             mistake = Mistake(id=post.id, gold=match.gold, predicted=match.predicted, confidence=confidence)
             ranked[match.kind].append((float(is_known) if confidence is None else confidence, mistake))
     del ranked[ErrorKind.RIGHT]
@@ -145,10 +145,11 @@ def _find_worst(
 
 def surface_forms(posts: Iterable[Post]) -> frozenset[str]:
     """The words of every gold mention, case-folded."""
-    return frozenset(_surface_form(post, span) for post in posts for span in post.gold or ())
+    return frozenset(surface_form(post, span) for post in posts for span in post.gold or ())
 
 
-def _surface_form(post: Post, span: Span) -> str:
+def surface_form(post: Post, span: Span) -> str:
+    """The words of a mention, case-folded."""
     return " ".join(post.words[span.start : span.end]).casefold()
 
 

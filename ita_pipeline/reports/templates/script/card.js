@@ -11,6 +11,11 @@ function card(entry) {
   const told = make("output", { class: "told", "aria-live": "off" });
   const heading = make("h3", {}, make("a", { href: address({ ...readState(), post: entry.anchor }) }, bdi(entry.id)));
   const article = make("article", { class: "card", id: `card-${entry.anchor}`, "aria-label": entry.id });
+  article.addEventListener("click", (event) => {
+    if (event.target.closest("a, button, summary") || String(getSelection())) return;
+    heading.querySelector("a").focus({ preventScroll: true });
+    go({ post: entry.anchor }, true);
+  });
   put(article, frame(entry, told, false), strip(entry), pictures[entry.picture] ? told : null);
   return put(article, make("div", { class: "body" }, heading, verdict(entry), says(entry, false), strongest(entry)));
 }

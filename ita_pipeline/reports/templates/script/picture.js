@@ -23,6 +23,8 @@ function frame(entry, told, reachable) {
   const shot = make("div", { class: "shot" }, image);
   if (reachable && found.width) shot.style.maxWidth = `min(100%, 40rem, ${(75 * found.width) / found.height}dvh)`;
   if (found.width) put(shot, overlay(found, told, reachable));
+  // A thumbnail is not blown up.
+  if (reachable) image.addEventListener("load", () => { shot.style.width = `min(100%, ${image.naturalWidth}px)`; });
   image.addEventListener("error", () => {
     shot.replaceWith(make("p", { class: "none" }, data.unshown || "The folder of thumbnails next to this page is missing."));
   });

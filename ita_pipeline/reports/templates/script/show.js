@@ -1,9 +1,11 @@
 // Shows the state, and changes it with what a person does.
 
 const PER_PAGE = 24;
+const HIGHLIGHTS = 3;
 const dialog = at("detail");
 let shownPage = "";
 let opened = "";
+let opener = null;
 
 function show() {
   const state = readState();
@@ -14,6 +16,7 @@ function show() {
     return;
   }
   for (const name of CHOOSERS) if (at(name)) at(name).value = state[name];
+  for (const box of document.querySelectorAll("[data-draw]")) box.checked = at(box.dataset.draw).checked;
   if (document.activeElement !== at("find")) at("find").value = state.find;
   if (state.post) state.page = 1 + Math.floor(chosen.findIndex((entry) => entry.anchor === state.post) / PER_PAGE);
   showPage(state);
@@ -29,6 +32,8 @@ function showPage(state) {
   shownPage = wanted;
   at("cards").replaceChildren(...chosen.slice((page - 1) * PER_PAGE, page * PER_PAGE).map(card));
   const of = chosen.length === entries.length ? "" : ` of ${entries.length}`;
+  at("clear").hidden = !isFiltered(state);
+  if (!chosen.length) put(at("cards"), make("p", { class: "soft" }, `No ${data.what} pass these filters.`));
   at("count").textContent = `${chosen.length}${of} ${data.what}${pages > 1 ? `, page ${page} of ${pages}` : ""}`;
   at("pager").hidden = pages === 1;
   at("page-number").value = page;
@@ -43,11 +48,16 @@ function showDetail(state) {
     const last = opened;
     opened = "";
     if (dialog.open) dialog.close();
-    const link = last && document.querySelector(`#card-${CSS.escape(last)} h3 a`);
-    if (link) link.focus();
+    const link = last && document.querySelector(`#cards #card-${CSS.escape(last)} h3 a`);
+    // Who came from a table or a card of the first screen goes back there.
+    const isElsewhere = opener && opener !== document.body && opener.isConnected && !opener.closest("#cards");
+    const back = isElsewhere ? opener : link;
+    if (last && back) back.focus();
+    opener = null;
     return;
   }
   const place = chosen.findIndex((entry) => entry.anchor === state.post);
+  if (!dialog.open) opener = document.activeElement;
   opened = state.post;
   at("place").textContent = `${place + 1} of ${chosen.length}`;
   at("previous").disabled = place === 0;
@@ -86,7 +96,23 @@ at("find").addEventListener("input", () => {
   clearTimeout(typing);
   typing = setTimeout(() => go({ find: at("find").value, page: 1, post: "" }, false), 150);
 });
-for (const id of ["draw-objects", "draw-words", "draw-unused"]) at(id).addEventListener("change", show);
+const SWITCHES = ["draw-objects", "draw-words", "draw-unused"];
+for (const id of SWITCHES) at(id).addEventListener("change", show);
+// The dialog makes the page behind it inert, so it has the switches too.
+for (const box of document.querySelectorAll("[data-draw]")) {
+  box.addEventListener("change", () => {
+    at(box.dataset.draw).checked = box.checked;
+    const state = readState();
+    showPage(state);
+    at("detail-body").replaceChildren(...detail(byAnchor.get(state.post)));
+  });
+}
+at("clear").addEventListener("click", () => {
+  const cleared = Object.fromEntries(FACETS.map((name) => [name, FIRST[name] || ""]));
+  go({ ...cleared, find: "", page: 1, post: "" }, false);
+  at("find").value = "";
+  at("show").focus();
+});
 at("page-back").addEventListener("click", () => turnTo(readState().page - 1));
 at("page-on").addEventListener("click", () => turnTo(readState().page + 1));
 at("page-number").addEventListener("change", () => turnTo(at("page-number").valueAsNumber || 1));
@@ -100,6 +126,7 @@ const KEYS = { ArrowRight: () => step(1), j: () => step(1), ArrowLeft: () => ste
 document.addEventListener("keydown", (event) => {
   const busy = event.target.closest && event.target.closest("input:not([type=checkbox]), select, .scroll");
   if (busy || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key.length === 1 && !at("letters").checked) return;
   if (event.key === "/" && !dialog.open) {
     event.preventDefault();
     at("find").focus();
@@ -108,5 +135,54 @@ document.addEventListener("keydown", (event) => {
     KEYS[event.key]();
   }
 });
+// Letters as keys can be switched off, for who speaks to the computer; a browser may refuse to remember that.
+try {
+  at("letters").checked = localStorage.getItem("ita-letters") !== "off";
+  at("letters").addEventListener("change", () => localStorage.setItem("ita-letters", at("letters").checked ? "on" : "off"));
+} catch {
+  // without storage, the choice lasts as long as the page
+}
+
+// A link to a section keeps the filters; one to filters shows what they leave.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href^='#']");
+  if (!link) return;
+  const target = link.getAttribute("href").slice(1);
+  if (target.includes("=")) {
+    if (!target.includes("post=")) setTimeout(() => at("gallery").scrollIntoView());
+  } else if (at(target)) {
+    event.preventDefault();
+    openSection(target);
+  }
+});
+
+function openSection(id) {
+  const folded = at(id).querySelector(":scope > details");
+  if (folded) folded.open = true;
+  at(id).scrollIntoView();
+  at(id).setAttribute("tabindex", "-1");
+  at(id).focus({ preventScroll: true });
+}
+
+// The first screen shows posts that the picture made right, or else changed.
+function showHighlights() {
+  const telling = [...entries].sort(ORDERS.telling);
+  const some = ["helped", "changed"].map((tag) => telling.filter((entry) => (entry.tags || []).includes(tag))).find((found) => found.length);
+  if (!some || !at("highlights") || !data.highlights) return;
+  at("highlight-cards").replaceChildren(...some.slice(0, HIGHLIGHTS).map((entry) => {
+    const one = card(entry);
+    one.id = `highlight-${entry.anchor}`;
+    return one;
+  }));
+  const count = entries.filter((entry) => (entry.tags || []).includes("changed")).length;
+  at("highlights-all").href = address({ ...FIRST, find: "", page: 1, show: "changed" });
+  at("highlights-all").textContent = `All ${count} posts that the picture changed`;
+  at("highlights").hidden = false;
+}
+
+fillChoosers();
+showHighlights();
 window.addEventListener("hashchange", show);
 show();
+if (location.hash.includes("=") && !location.hash.includes("post=")) at("gallery").scrollIntoView();
+else if (at(location.hash.slice(1)) && location.hash.length > 1) openSection(location.hash.slice(1));

@@ -24,7 +24,7 @@ from ita_pipeline.core.arguments import check_types
 # Where the public functions and classes are defined; `__init__.pyi` says the same to type checkers.
 _DEFINITIONS = {
     "api.extract": ("extract",),
-    "api.predict": ("evaluate", "explain", "load", "predict", "predict_parts"),
+    "api.predict": ("evaluate", "explain", "load", "predict", "predict_page", "predict_parts"),
     "api.report": ("compare", "compare_page", "report"),
     "api.runs": ("find_run", "list_runs", "name_run", "remove_run", "unname_run"),
     "api.status": ("status", "why"),

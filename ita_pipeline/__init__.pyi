@@ -7,6 +7,7 @@ from ita_pipeline.api.predict import evaluate as evaluate
 from ita_pipeline.api.predict import explain as explain
 from ita_pipeline.api.predict import load as load
 from ita_pipeline.api.predict import predict as predict
+from ita_pipeline.api.predict import predict_page as predict_page
 from ita_pipeline.api.predict import predict_parts as predict_parts
 from ita_pipeline.api.report import compare as compare
 from ita_pipeline.api.report import compare_page as compare_page

@@ -26,6 +26,8 @@ from ita_pipeline.engines.ray.cluster import RayPool, connect, divide_cluster, r
 from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.ner.config import RuntimeName
+from ita_pipeline.reports.prediction_page import PredictionReport, report_predictions
+from ita_pipeline.reports.writer import ReportOptions, ReportWriter
 from ita_pipeline.runs.bulk_predict import (
     POSTS_PER_PART,
     PartWriter,
@@ -127,6 +129,33 @@ def explain(
         StageError: a model or tool that the run's stages need is missing.
     """
     return _apply(run, posts, options, progress, min_confidence, Predictor.explain_all)
+
+
+def predict_page(  # noqa: PLR0913
+    run: str | Path,
+    posts: Iterable[Post],
+    html: Path | str,
+    options: Options | None = None,
+    progress: Progress | None = None,
+    min_confidence: float = 0.0,
+    page: ReportOptions | None = None,
+) -> PredictionReport:
+    """Find the mentions in posts in both views, and write an HTML page with them, least certain posts first.
+
+    Labels are ignored. `page` chooses where thumbnails go, and whether the page explains the posts whose answer the
+    contexts changed.
+
+    Raises:
+        MissingError: the run does not exist.
+        UsageError: `html` is a folder, or `min_confidence` is not a probability.
+        StageError: a model or tool that the run's stages need is missing.
+    """
+    options = options or Options()
+    writer = ReportWriter(Path(html), page, progress, example="predictions.html")
+    with CacheSession(options) as session:
+        trained = find_run(run, Workspace(options.workspace).runs)
+        listed = list(posts)
+        return report_predictions(_load_predictor(trained, session.store, options, min_confidence), listed, writer)
 
 
 def _apply(

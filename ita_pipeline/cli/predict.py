@@ -60,6 +60,9 @@ def predict(
         bool, typer.Option("--explain", help="Also tag each post without each part of its contexts")
     ] = False,
     runtime: opts.Runtime = "auto",
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="HTML page to write, least certain posts first")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per post")] = False,
     *,
     location: opts.CacheLocation,
@@ -76,6 +79,8 @@ def predict(
 
     ita predict example posts.csv --text-column body --image-column photo
 
+    ita predict example posts.jsonl --html predictions.html
+
     cat posts.jsonl | ita predict example --jsonl - --json
 
     ita predict example --source saved-dataset/ --to with-mentions/ --min-confidence 0.5
@@ -90,6 +95,8 @@ def predict(
         if parts is not None:
             raise UsageError("--to and --parts cannot be combined", "use one of them")
         refuse_existing(to)
+    if html is not None and (to is not None or parts is not None or as_json):
+        raise UsageError("--html cannot be combined with --to, --parts or --json", "run the command twice")
     if explain and (to is not None or parts is not None):
         raise UsageError("--explain prints, and does not write to a folder", "leave out --to and --parts")
     options = opts.build_options(location, sending, ray=cluster.ray_pool(), runtime=runtime)
@@ -105,6 +112,9 @@ def predict(
             failed = counts.failed
             posts = format_count(counts.now, "post")
             print_note(f"predicted {posts} in {clean_path(parts)} ({counts.before} predicted before)")
+        elif html is not None:
+            page = ita.ReportOptions(workspace=options.workspace, explain=explain)
+            failed = _write_page(ita.predict_page(run, posts, html, options, display, min_confidence, page))
         elif explain:
             failed = _print_explanations(ita.explain(run, posts, options, display, min_confidence), as_json)
         else:
@@ -132,6 +142,16 @@ def _write_predictions(
         api.predict.save_predictions(source, saved, to)
         print_message(f"wrote {format_count(len(saved), 'post')} with their mentions to {clean_path(to)}")
     return failed
+
+
+def _write_page(report: api.predict.PredictionReport) -> int:
+    """Print where a page is; return how many posts have incomplete contexts."""
+    for post, reason in report.failed.items():
+        _print_failure(post, reason)
+    print(f"page      {clean_path(report.page)}, {format_count(report.shown, 'post')}")
+    if report.pictures is not None:
+        print(f"pictures  {clean_path(report.pictures)}, to be kept beside it")
+    return len(report.failed)
 
 
 def _print_explanations(explanations: Iterator[api.predict.Explanation], as_json: bool) -> int:

@@ -23,7 +23,12 @@ Place = Callable[[Mention], tuple[int, int]]
 
 
 def add_explanations(
-    posts: Sequence[ReportPost], contexts: PostContexts, decode: Decode, notes: Notes, progress: Progress
+    posts: Sequence[ReportPost],
+    contexts: PostContexts,
+    decode: Decode,
+    notes: Notes,
+    progress: Progress,
+    min_confidence: float = 0.0,
 ) -> list[ReportPost]:
     """Explain the posts whose answer the contexts changed; the others are returned as they are.
 
@@ -35,8 +40,9 @@ def add_explanations(
     try:
         for batch in batched(changed, POSTS_PER_BATCH):
             inputs = [ExplanationInput(item.post, contexts.pieces(item.post)) for item in batch]
-            for item, explanation in zip(batch, explain_posts(inputs, contexts.config, decode), strict=True):
-                page = format_explanation(explanation, _word_place(item.post))
+            explanations = explain_posts(inputs, contexts.config, decode, min_confidence)
+            for item, explanation in zip(batch, explanations, strict=True):
+                page = format_explanation(explanation, word_place(item.post))
                 if _has_answer(page, item):
                     explained[item.anchor] = replace(item, explanation=page)
             progress.advance(PROGRESS_NAME, len(batch))
@@ -73,7 +79,8 @@ def character_place(mention: Mention) -> tuple[int, int]:
     return mention.start, mention.end
 
 
-def _word_place(post: Post) -> Place:
+def word_place(post: Post) -> Place:
+    """Return what places a post's mentions in words."""
     starts = {start: word for word, (start, _) in enumerate(post.offsets)}
     ends = {end: word + 1 for word, (_, end) in enumerate(post.offsets)}
     return lambda mention: (starts[mention.start], ends[mention.end])

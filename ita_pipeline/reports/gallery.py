@@ -16,7 +16,7 @@ from ita_pipeline.corpus.posts import Picture, Post
 from ita_pipeline.extraction.contexts import Results
 from ita_pipeline.reports.cache_lookup import CacheLookup
 from ita_pipeline.reports.findings import Findings, StageFailure, collect_findings
-from ita_pipeline.reports.posts import KIND_NAMES, PageExplanation, ReportMention, ReportPost, judge_answers
+from ita_pipeline.reports.posts import GOLD, KIND_NAMES, PageExplanation, ReportMention, ReportPost, judge_answers
 from ita_pipeline.reports.thumbnails import Thumbnail, Thumbnails
 from stages.base import Frozen
 
@@ -176,11 +176,15 @@ def _assemble_gallery(
     tags = Counter(tag for entry in entries for tag in entry.tags)
     tags["all"] = len(entries)
     has_answers = any(comparison.after in entry.answers for entry in entries)
+    has_gold = any(GOLD in entry.answers for entry in entries)
     has_scores = any(entry.confidence is not None for entry in entries)
-    permanent = ("all", "right", "wrong") if has_answers else ("all",)
+    permanent = ("all", "right", "wrong") if has_answers and has_gold else ("all",)
     names = {**comparison.filters, **PICTURE_FILTERS}
     filters = {tag: name for tag, name in names.items() if tags[tag] or tag in permanent}
-    sorts = [*(["telling"] if has_answers else []), "order", *(["unsure", "sure"] if has_scores else [])]
+    is_judged = has_answers and has_gold
+    sorts = [*(["telling"] if is_judged else []), "order", *(["unsure", "sure"] if has_scores else [])]
+    if has_answers and not has_gold:  # what a person should look at first
+        sorts.sort(key=lambda name: name != "unsure")
     stages = sorted(tag.removeprefix("failed:") for tag in tags if tag.startswith("failed:"))
     splits = Counter(entry.split for entry in entries if entry.split)
     return Gallery(
@@ -189,7 +193,7 @@ def _assemble_gallery(
         unused=NOT_APPENDED if has_answers else UNSURE,
         entries=tuple(entries),
         pictures={key: thumbnail.source for key, thumbnail in thumbnails.items() if thumbnail.source},
-        kinds=KIND_NAMES if has_answers else {},
+        kinds=KIND_NAMES if has_answers and has_gold else {},
         highlights=comparison is VIEW_COMPARISON,
         types=tuple(sorted({name for entry in entries for name in entry.types})),
         filters=tuple(SelectOption(tag, name, tags[tag]) for tag, name in filters.items()),

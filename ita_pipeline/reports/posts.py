@@ -93,7 +93,7 @@ class PageExplanation(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class ReportPost:
-    """A post of a page; `number` is its place in the split, `answers` its mentions by label.
+    """A post of a page; `number` is its place in the split, if any, `answers` its mentions by label.
 
     `tags` are more filters that it passes.
     """
@@ -108,7 +108,7 @@ class ReportPost:
     @property
     def anchor(self) -> str:
         """The fragment that links to the post; it contains no text of the post."""
-        return f"{self.split}-{self.number}"
+        return f"{self.split or 'post'}-{self.number}"
 
 
 def read_posts(

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tests.support.fakes import Answer, draw
 from tests.support.fakes import ita as ita_alone
 from tests.support.fakes import ita_here as ita
+from tests.support.report_pages import data_of
 
 
 def predictions(answer: Answer) -> list[dict[str, object]]:
@@ -191,3 +192,24 @@ def test_an_explanation_shows_how_probabilities_move(
     assert " % → " in readable[2]
     assert readable[2].endswith("without any context")
     assert ita(*post, "--parts", "out").code == 2
+
+
+def test_a_page_has_the_predictions_of_posts_without_labels(
+    workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(workspace)
+    lines = [{"id": "<b>", "text": "hi kim", "image": "mine/0.png"}, {"text": "hi <script>lou"}, {"text": ""}]
+    Path("posts.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    answer = ita("predict", "mine", "posts.jsonl", "--html", "out/page.html")
+    assert (answer.code, answer.out) == (0, "page      out/page.html, 3 posts\n"), answer.err
+    page = Path("out/page.html").read_text()
+    assert "<script>lou" not in page
+    data = data_of(page)
+    assert (data["order"], [entry["id"] for entry in data["entries"]]) == ("unsure", ["<b>", "2", "3"])
+    assert all(set(entry.get("answers", {})) == {"T", "I+T"} for entry in data["entries"])
+    (alone,) = predictions(ita("predict", "mine", "--text", "hi kim", "--json"))
+    first = data["entries"][0]
+    assert [m["type"] for m in first["answers"]["T"]] == [m["type"] for m in alone["mentions"]]
+    assert first["picture"] in data["pictures"]
+    assert ita("predict", "mine", "posts.jsonl", "--html", "x.html", "--json").code == 2
+    assert ita("predict", "mine", "posts.jsonl", "--html", "out").code == 2

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, Response
 
 from ita_pipeline.reports.gallery import NOT_APPENDED, VIEW_COMPARISON
 from ita_pipeline.reports.page import PageTemplate, render_template
+from ita_pipeline.reports.posts import IT, T
 from ita_pipeline.runs.run import Run
 from ita_pipeline.server.middleware import AllowedHosts, RequestFilter, ServerLimits, error_response
 from ita_pipeline.server.schemas import ErrorResponse, PredictResponse
@@ -134,6 +135,7 @@ def render_demo_page(run: Run, limits: ServerLimits, notes: tuple[str, ...]) -> 
         "telling": VIEW_COMPARISON.model_dump(mode="json"),
         "unused": NOT_APPENDED,
         "switchable": True,
+        "views": {T: "text alone", IT: "with picture"},
         "unshown": "The browser cannot display this picture, but the stages have processed it.",
         "types": types,
         "language": record.contexts.language,

@@ -217,6 +217,10 @@ def test_the_page_shows_both_views_by_keyboard_alone(page: Page, server: Server)
     expect(page.locator("#answer img")).to_have_count(0)
     page.locator("#picture").set_input_files(server.picture)
     expect(page.locator("#answer")).to_have_class("old")
+    expect(page.locator("#preview")).to_be_visible()
+    expect(page.get_by_role("link", name="Link to this text")).to_have_attribute(
+        "href", re.compile("^#text=hi\\+kim")
+    )
     page.get_by_role("button", name="Find entities").press("Enter")
     expect(page.locator("#answer .mark.word")).to_have_count(1)
     page.locator("#answer .mark.word").focus()
@@ -235,6 +239,11 @@ def test_the_page_shows_both_views_by_keyboard_alone(page: Page, server: Server)
     page.get_by_role("button", name="Remove picture").click()
     expect(page.locator("#picture")).to_be_focused()
     assert page.locator("#picture").input_value() == ""
+    expect(page.locator("#preview")).to_be_hidden()
+    expect(page.locator("#answer dl.says dt").first).to_have_text("text alone")
+    page.goto(f"{server.address}#text=hi+%3Cb%3E")
+    page.reload()
+    expect(page.locator("#text")).to_have_value("hi <b>")
 
 
 def test_a_dropped_picture_is_taken_and_an_empty_post_is_refused(page: Page, server: Server):

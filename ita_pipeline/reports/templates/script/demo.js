@@ -65,28 +65,40 @@ function pick(file) {
   const size = picture && (picture.size > 1e6 ? `${(picture.size / 1e6).toFixed(1)} MB` : `${Math.ceil(picture.size / 1e3)} KB`);
   at("picked").textContent = picture ? size : at("picked").dataset.first;
   at("remove").hidden = !picture;
+  if (at("preview").src) URL.revokeObjectURL(at("preview").src);
+  at("preview").hidden = !picture;
+  if (picture) at("preview").src = URL.createObjectURL(picture);
+  else at("preview").removeAttribute("src");
   old();
 }
 
 const old = () => { if (answered) at("answer").classList.add("old"); };
 
-// What was asked last: the text and the picture that the answer is about.
+// What was asked last: the text and the picture that the answer is about; and the answer as it came.
 let about = null;
+let latest = null;
 
 async function send(post, waiting, use) {
   if (asked) asked.abort();
   const mine = new AbortController();
   asked = mine;
   say(waiting);
+  busy(true);
   try {
     const response = await fetch("/predict", { method: "POST", body: post, signal: mine.signal });
     const answer = await response.json();
     if (asked !== mine) return;
-    if (response.ok) use(answer);
+    if (response.ok) { latest = answer; use(answer); }
     else say("", `${answer.error}.`);
   } catch (error) {
     if (error.name !== "AbortError") say("", "The demo does not respond. Is it still running?");
   }
+  if (asked === mine) busy(false);
+}
+
+function busy(on) {
+  at("post").classList.toggle("busy", on);
+  at("answer").setAttribute("aria-busy", String(on));
 }
 
 function formOf({ text, file }) {
@@ -153,7 +165,28 @@ function redraw() {
   at("drawing").hidden = !answered.picture;
   at("answer").classList.remove("old");
   at("answer").hidden = false;
+  at("after").hidden = false;
+  at("link").href = `#${new URLSearchParams({ text: about.text })}`;
 }
+
+at("copy").addEventListener("click", async () => {
+  try {
+    await navigator.clipboard.writeText(JSON.stringify(latest, null, 2));
+    say("copied");
+  } catch {
+    say("", "The browser does not let this page copy. Use the address below from a program.");
+  }
+});
+
+// A link restores the text; a picture stays with who has it.
+function restore() {
+  const text = new URLSearchParams(location.hash.slice(1)).get("text");
+  if (text === null) return;
+  at("text").value = text.slice(0, data.characters);
+  counted();
+  old();
+}
+window.addEventListener("hashchange", restore);
 
 at("picked").dataset.first = at("picked").textContent;
 at("here").textContent = location.origin;
@@ -181,3 +214,4 @@ document.addEventListener("drop", (event) => {
   if (event.dataTransfer.files.length) pick(event.dataTransfer.files[0]);
 });
 counted();
+restore();

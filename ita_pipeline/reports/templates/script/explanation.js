@@ -58,5 +58,5 @@ function worth(entry) {
   const rest = still ? `${still} other part${still === 1 ? " moves" : "s move"} the probabilities less.` : "";
   const table = make("table", { class: "worth" }, make("thead", {}, make("tr", {}, make("td", {}), head)), body);
   const scroll = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Probabilities without each part" }, table);
-  return [make("h4", {}, "What each part is worth"), scroll, rest ? make("p", { class: "soft" }, rest) : null];
+  return [make(data.switchable ? "h3" : "h4", {}, "What each part is worth"), scroll, rest ? make("p", { class: "soft" }, rest) : null];
 }

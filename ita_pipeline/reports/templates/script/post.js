@@ -66,8 +66,8 @@ function says(entry, every) {
   }
   if (!lines.length && (entry.parts || []).length) lines.push({ names: ["text"], mentions: [] });
   for (const { names, mentions } of lines) {
-    const joined = names.map((name) => name.replaceAll(" ", "\u00a0")).join(" = ");
-    put(list, make("dt", {}, joined), make("dd", {}, marked(entry, mentions, every)));
+    const named = names.map((name) => (data.views || {})[name] || name.replaceAll(" ", "\u00a0"));
+    put(list, make("dt", {}, named.join(" = ")), make("dd", {}, marked(entry, mentions, every)));
   }
   for (const [name, text] of entry.contexts || []) {
     put(list, make("dt", {}, make("span", { class: "unseen" }, "context "), CONTEXTS[name] || bdi(name)));
@@ -107,13 +107,13 @@ function changes(entry) {
   const list = make("ul", {});
   put(list, only(one, other).map((m) => item(telling.said_before, m)));
   put(list, only(other, one).map((m) => item(telling.said_after, m)));
-  return [make("h4", {}, telling.title), list];
+  return [make(data.switchable ? "h3" : "h4", {}, telling.title), list];
 }
 
 const items = (things) => make("ul", {}, things.map((thing) => make("li", {}, thing)));
 
 function listed(title, things) {
-  return things.length ? [make("h4", {}, title), items(things)] : null;
+  return things.length ? [make(data.switchable ? "h3" : "h4", {}, title), items(things)] : null;
 }
 
 // What was appended, and folded below it what was not.
@@ -124,7 +124,7 @@ function sorted(title, context, things, toldOf) {
   const used = things.filter((thing) => thing.used !== false);
   const count = make("summary", {}, `${rest.length} ${data.unused}`);
   const folded = make("details", {}, count, items(rest.map(told)));
-  return [make("h4", {}, title), used.length ? items(used.map(told)) : null, rest.length ? folded : null];
+  return [make(data.switchable ? "h3" : "h4", {}, title), used.length ? items(used.map(told)) : null, rest.length ? folded : null];
 }
 
 const scored = (text, score) => [bdi(text), " ", make("span", { class: "score" }, percent(score))];
@@ -132,9 +132,10 @@ const scored = (text, score) => [bdi(text), " ", make("span", { class: "score" }
 function detail(entry) {
   const shown = [entry, ...(entry.more || [])];
   const left = make("div", {}, shown.map(largePicture));
-  const title = make("h3", { id: "detail-title", tabindex: "-1" }, bdi(entry.id));
+  // Under the title of a report, and alone under that of the demo.
+  const title = make(data.switchable ? "h2" : "h3", { id: "detail-title", tabindex: "-1" }, bdi(entry.id));
   const right = make("div", {}, title, verdict(entry), says(entry, true), changes(entry), worth(entry));
-  for (const one of shown) put(right, shown.length > 1 ? make("h4", {}, bdi(one.file || one.problem)) : null, findings(one));
+  for (const one of shown) put(right, shown.length > 1 ? make(data.switchable ? "h3" : "h4", {}, bdi(one.file || one.problem)) : null, findings(one));
   return joined(entry, [left, right]);
 }
 

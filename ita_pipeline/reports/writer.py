@@ -88,10 +88,8 @@ class ReportWriter:
         Raises:
             UserError: the dataset named in the options cannot be loaded.
         """
-        source = self.options.dataset or self._resolve_path(record.source or record.dataset)
-        data = self.options.data or (Path(self._resolve_path(record.folder)) if record.folder else None)
         try:
-            return load_dataset(source, data, self.workspace.data)
+            return load_run_dataset(record, self.workspace, self.options.dataset, self.options.data)
         except UserError as error:
             if self.options.dataset:
                 raise
@@ -131,7 +129,21 @@ class ReportWriter:
             store.remove_unused()
         return Report(self.html, folder, len(gallery.entries), gallery.what)
 
-    def _resolve_path(self, path: str) -> str:
-        """Resolve a path of the run's training, which most likely ran in the workspace."""
-        in_workspace = self.options.workspace / path
-        return str(in_workspace) if path and not Path(path).exists() and in_workspace.exists() else path
+
+def load_run_dataset(
+    record: RunRecord, workspace: Workspace, dataset: str | None = None, data: Path | None = None
+) -> Dataset:
+    """Load the dataset of a run from where it was in training, or from `dataset` and `data`.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    source = dataset or _resolve_path(record.source or record.dataset, workspace)
+    folder = data or (Path(_resolve_path(record.folder, workspace)) if record.folder else None)
+    return load_dataset(source, folder, workspace.data)
+
+
+def _resolve_path(path: str, workspace: Workspace) -> str:
+    """Resolve a path of the run's training, which most likely ran in the workspace."""
+    in_workspace = workspace.root / path
+    return str(in_workspace) if path and not Path(path).exists() and in_workspace.exists() else path

@@ -2,7 +2,7 @@
 
 # Annotations are not postponed: FastAPI evaluates those of a nested function, and they use its local variables.
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -13,12 +13,13 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 
 from ita_pipeline.reports.gallery import NOT_APPENDED, VIEW_COMPARISON
 from ita_pipeline.reports.page import PageTemplate, render_template
 from ita_pipeline.reports.posts import IT, T
 from ita_pipeline.runs.run import Run
+from ita_pipeline.server.examples import Example
 from ita_pipeline.server.middleware import AllowedHosts, RequestFilter, ServerLimits, error_response
 from ita_pipeline.server.schemas import ErrorResponse, PredictResponse
 from ita_pipeline.server.service import PredictionService, RejectedPostError
@@ -51,7 +52,9 @@ PAGE_SOURCES = "img-src data: blob:; connect-src 'self'"
 NOT_A_FILE = "image: send the picture as a file, as curl does with -F image=@sign.jpg"
 
 
-def make_app(service: PredictionService, limits: ServerLimits, hosts: AllowedHosts) -> RequestFilter:
+def make_app(
+    service: PredictionService, limits: ServerLimits, hosts: AllowedHosts, examples: Sequence[Example] = ()
+) -> RequestFilter:
     """Return the whole application. The service answers in threads, one for each request in progress."""
     # The pages that FastAPI offers for its description load scripts from other sites.
     app = FastAPI(
@@ -71,7 +74,7 @@ def make_app(service: PredictionService, limits: ServerLimits, hosts: AllowedHos
             Exception: _error_handler(500, "internal error; see the terminal that runs the demo"),
         },
     )
-    page = render_demo_page(service.predictor.run, limits, service.notes)
+    page = render_demo_page(service.predictor.run, limits, service.notes, examples)
     threads = anyio.CapacityLimiter(limits.max_posts)
 
     class ListedPost(BaseModel):
@@ -85,6 +88,13 @@ def make_app(service: PredictionService, limits: ServerLimits, hosts: AllowedHos
     @app.get("/", include_in_schema=False)
     async def show() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": "frame-ancestors 'none'"})
+
+    @app.get("/examples/{number}", include_in_schema=False)
+    async def show_example(number: int) -> FileResponse:
+        """Send the picture of an example as bytes that no browser shows by themselves."""
+        if not 0 <= number < len(examples) or not examples[number].picture.is_file():
+            raise HTTPException(404, "there is no such example")
+        return FileResponse(examples[number].picture, media_type="application/octet-stream")
 
     @app.post(
         "/predict",
@@ -123,7 +133,9 @@ def make_app(service: PredictionService, limits: ServerLimits, hosts: AllowedHos
     return RequestFilter(app, limits, hosts)
 
 
-def render_demo_page(run: Run, limits: ServerLimits, notes: tuple[str, ...]) -> str:
+def render_demo_page(
+    run: Run, limits: ServerLimits, notes: tuple[str, ...], examples: Sequence[Example] = ()
+) -> str:
     """Render the page for a run."""
     record, splits = run.record(), run.scores().splits
     types = tuple(sorted(record.types))
@@ -139,6 +151,7 @@ def render_demo_page(run: Run, limits: ServerLimits, notes: tuple[str, ...]) -> 
         "unshown": "The browser cannot display this picture, but the stages have processed it.",
         "types": types,
         "language": record.contexts.language,
+        "examples": [{"text": one.text, "name": one.picture.name} for one in examples],
         "characters": limits.max_characters,
         "bytes": limits.max_bytes,
     }

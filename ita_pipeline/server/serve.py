@@ -45,6 +45,7 @@ def demo(
     with bind_socket(host, port) as server_socket:
         from ita_pipeline.server.app import make_app
         from ita_pipeline.server.connections import make_server
+        from ita_pipeline.server.examples import list_examples
         from ita_pipeline.server.middleware import AllowedHosts, ServerLimits
         from ita_pipeline.server.service import PredictionService
 
@@ -58,7 +59,8 @@ def demo(
                 service.open()
             request_limits = ServerLimits(max_bytes=(limits.megabytes + 1) * MEGABYTE)
             hosts = AllowedHosts.of(host, server_socket)
-            app = make_app(service, request_limits, hosts)
+            examples = list_examples(finished_run, workspace)
+            app = make_app(service, request_limits, hosts, examples)
             if ready is not None:
                 ready(_url(server_socket), not hosts.any_address, service.notes)
             make_server(app, request_limits).run([server_socket])

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
@@ -198,7 +199,8 @@ def page(server: Server) -> Iterator[Page]:
 def test_the_page_shows_both_views_by_keyboard_alone(page: Page, server: Server):
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the results")).to_be_focused()
-    page.keyboard.press("Tab")
+    for _ in range(5):  # four examples, and then the text
+        page.keyboard.press("Tab")
     page.keyboard.type("hi kim \u202e<b>evil</b>")
     page.keyboard.press("Control+Enter")
     expect(page.locator("#status")).to_have_text(re.compile("entit"))
@@ -244,6 +246,23 @@ def test_the_page_shows_both_views_by_keyboard_alone(page: Page, server: Server)
     page.goto(f"{server.address}#text=hi+%3Cb%3E")
     page.reload()
     expect(page.locator("#text")).to_have_value("hi <b>")
+
+
+def test_a_test_post_is_an_example_that_one_click_fills_in(page: Page, server: Server):
+    expect(page.locator("#example-list button")).to_have_count(4)
+    page.get_by_role("button", name="hi max").click()
+    expect(page.locator("#answer .mark.word")).to_have_count(1)
+    expect(page.locator("#text")).to_have_value("hi max")
+    assert page.locator("#answer img").evaluate("image => image.naturalWidth") == 420
+
+
+def test_only_pictures_of_examples_are_sent(server: Server):
+    with urlopen(f"{server.address}examples/0") as response:
+        assert response.headers["Content-Type"] == "application/octet-stream"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.read() == server.picture.read_bytes()
+    for other in ("4", "-1", "..%2f..%2fetc%2fpasswd"):
+        assert server.send("GET", f"/examples/{other}")[0] in (404, 422)
 
 
 def test_a_dropped_picture_is_taken_and_an_empty_post_is_refused(page: Page, server: Server):

@@ -178,6 +178,24 @@ at("copy").addEventListener("click", async () => {
   }
 });
 
+// One click fills in a post that the run was tested on, with its picture, and asks about it.
+async function useExample(number) {
+  const { text, name } = data.examples[number];
+  const response = await fetch(`/examples/${number}`);
+  if (!response.ok) return say("", "The picture of this example is gone.");
+  at("text").value = text.slice(0, data.characters);
+  counted();
+  pick(new File([await response.blob()], name, { type: "image/*" }));
+  return ask();
+}
+
+(data.examples || []).forEach(({ text }, number) => {
+  const button = make("button", { type: "button" }, bdi(seen(text)));
+  button.addEventListener("click", () => useExample(number));
+  put(at("example-list"), make("li", {}, button));
+});
+at("examples").hidden = !(data.examples || []).length;
+
 // A link restores the text; a picture stays with who has it.
 function restore() {
   const text = new URLSearchParams(location.hash.slice(1)).get("text");

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from ita_pipeline.core.text import format_count
 from ita_pipeline.ner.metrics.scores import EpochScore
@@ -30,7 +31,8 @@ def make_run_section(run: Run, about: str, posts: Sequence[ReportPost] = ()) -> 
     data = RunData.read(run, posts)
     blocks = [make_block(data) for make_block in BLOCKS]
     headlines = tuple(_list_headlines(data))
-    return RunSection(about, data.record.command, headlines, tuple(block for block in blocks if block is not None))
+    command = _shorten_paths(data.record.command, run)
+    return RunSection(about, command, headlines, tuple(block for block in blocks if block is not None))
 
 
 def make_scores_block(data: RunData) -> Block:
@@ -93,6 +95,12 @@ BLOCKS: tuple[Callable[[RunData], Block | None], ...] = (
     make_learning_block,
     make_dependence_block,
 )
+
+
+def _shorten_paths(command: str, run: Run) -> str:
+    """Return a command with the paths in the run's workspace relative to it."""
+    runs = run.folder.absolute().parent.parent
+    return command.replace(f"{runs.parent}/", "") if runs.name == "runs" and runs.parent != Path("/") else command
 
 
 def _list_headlines(data: RunData) -> Iterator[Fact]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,14 @@ def test_headlines_show_the_gain_from_the_picture(section: RunSection):
         ("test F1, I+T", "96.67", "+1.67 over T; 60 mentions"),
         ("test F1, T", "95.00", "text only"),
     ]
+
+
+def test_the_command_has_paths_relative_to_the_workspace(tmp_path: Path):
+    command = f"ita train --dataset {tmp_path.resolve()}/mine --data /elsewhere"
+    run = build_site(tmp_path.resolve(), posts=15)
+    record = json.loads((run.folder / "run.json").read_text())
+    (run.folder / "run.json").write_text(json.dumps(record | {"command": command}))
+    assert make_run_section(run, "").command == "ita train --dataset mine --data /elsewhere"
 
 
 def test_learning_describes_its_curves_in_text_and_in_a_table(section: RunSection):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +19,15 @@ from ita_pipeline.reports.gallery import make_picture_gallery
 from ita_pipeline.reports.posts import ReportPost, list_facets, list_gold_mentions, read_posts
 from ita_pipeline.reports.run_section import make_run_section
 from ita_pipeline.reports.writer import Report, ReportWriter
-from ita_pipeline.runs.lookup import look_up_run, nearest_run
+from ita_pipeline.runs.lookup import finished_runs, look_up_run, nearest_run
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.run import Run
 from ita_pipeline.sources.classify import classify
 from ita_pipeline.sources.discover import discover
 from ita_pipeline.sources.file_list import open_source
 from stages.languages import load_words
+
+logger = logging.getLogger(__name__)
 
 MAX_IMAGES_AFTER_TRAINING = 240
 
@@ -113,13 +116,17 @@ def _report_pictures(source: str, writer: ReportWriter) -> Report:
 
 
 def _find_run(target: str, workspace: Workspace) -> Run | None:
-    """Return the run that `target` means, unless it is a folder of pictures."""
-    folder = Path(target)
-    is_run = (folder / "run.json").is_file()
-    in_runs = folder.is_dir() and folder.resolve().parent == workspace.runs.resolve()
-    if not is_run and not in_runs and classify(folder).is_image_folder:
+    """Return the run that `target` means, unless it is a folder of pictures; a dataset's run is reported."""
+    folder, runs = Path(target), workspace.runs
+    if any((path / "run.json").is_file() for path in (folder, runs / target)):
+        return look_up_run(target, runs)
+    in_runs = folder.is_dir() and folder.resolve().parent == runs.resolve()
+    if classify(folder).is_image_folder and not in_runs:
         return None
-    return look_up_run(target if is_run else _dataset_name(folder), workspace.runs)
+    run = look_up_run(_dataset_name(folder), runs)
+    if run is not None and len(finished_runs(run.folder.parent)) == 1:
+        logger.info(f"run {run.folder}")
+    return run
 
 
 def _dataset_name(target: Path) -> str:

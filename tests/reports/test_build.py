@@ -21,7 +21,7 @@ def test_a_run_is_named_by_its_folder_its_key_or_its_dataset():
     run = build_site(Path(), posts=15)
     pages = [report(target) for target in (run.folder, "mine/0123456789abcdef", "mine")]
     assert pages[0][0] == pages[1][0] == pages[2][0]
-    assert [lines for _, lines in pages] == [[], [], []]
+    assert [lines for _, lines in pages] == [[], [], [f"run {run.folder}"]]
     first = pages[0][0]["entries"][0]
     assert first["tags"] == ["right", "changed", "helped", "error:right", "pair:PER>PER"]
     assert first["found"]["captions"] == [{"text": "a person", "score": 0.4, "piece": 0}]

@@ -24,9 +24,9 @@ def test_imported_captions_are_matched_by_picture_id():
     keys = {**record.stage_keys, "external": key_of("external").hexdigest}
     run.write(record.model_copy(update={"stage_keys": keys}), run.history(), run.analysis())
     first, second = report(run.folder)[0]["entries"][:2]
-    assert first["found"]["captions"] == [{"text": "made elsewhere", "score": 0.4}]
-    assert "made elsewhere" in first["contexts"]
-    assert second["found"]["captions"] == [{"text": "a person", "score": 0.4}]
+    assert first["found"]["captions"] == [{"text": "made elsewhere", "score": 0.4, "piece": 0}]
+    assert ["caption", "made elsewhere"] in first["contexts"]
+    assert second["found"]["captions"] == [{"text": "a person", "score": 0.4, "piece": 0}]
 
 
 def test_records_of_an_earlier_stage_version_are_left_out_with_a_note():
@@ -37,7 +37,7 @@ def test_records_of_an_earlier_stage_version_are_left_out_with_a_note():
     run.write(record.model_copy(update={"stage_keys": keys}), run.history(), run.analysis())
     data, lines = report(run.folder)
     assert lines == ["results of another version of the stage external are left out"]
-    assert data["entries"][0]["found"]["captions"] == [{"text": "a person", "score": 0.4}]
+    assert data["entries"][0]["found"]["captions"] == [{"text": "a person", "score": 0.4, "piece": 0}]
 
 
 def test_missing_cache_entries_are_noted():

@@ -36,7 +36,7 @@ def test_a_run_without_its_dataset_has_words_and_mentions():
     assert "the pictures of mine were not found" in lines[0]
     assert len(data["entries"]) == 15
     assert "".join(data["entries"][0]["parts"]) == "hi kim"
-    assert data["entries"][0]["tags"] == ["right", "changed", "helped", "no-picture"]
+    assert data["entries"][0]["tags"] == ["right", "changed", "helped", "error:right", "pair:PER>PER", "no-picture"]
     again, lines = report(run.folder, dataset="moved")
     assert lines == []
     assert len(again["pictures"]) == 15

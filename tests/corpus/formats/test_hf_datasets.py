@@ -233,7 +233,7 @@ def test_a_table_in_parquet_holds_paths_or_pictures_and_lists():
         (
             "a.csv",
             'text,mentions\nx,"[{""start"": 0, ""end"": 9, ""type"": ""A""}]"\n',
-            "ends behind the text",
+            "ends after the text",
             "mentions",
         ),
         ("a.parquet", "PAR1", "the dataset a.parquet cannot be loaded", ""),

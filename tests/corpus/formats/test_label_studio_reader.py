@@ -217,7 +217,7 @@ def test_a_task_names_its_data_if_the_text_is_not_found():
         ('[{"data": {"text": "a"}, "annotations": [{"result": [{"type": "labels"}]}]}]', "task 1: start"),
         ('[{"data": {"text": {"a": 3}}}]', "task 1"),
         ('[{"data": {"text": "a", "split": "x"}}]', "none of train, dev, test"),
-        (json.dumps([task(mention(3, 99))]), "ends behind the text"),
+        (json.dumps([task(mention(3, 99))]), "ends after the text"),
         (json.dumps([task(mention(3, 6, "bad type"))]), "task 1"),
         (json.dumps([task(box(x=float("inf")), image="1.jpg")]), "task 1"),
     ],

@@ -216,7 +216,7 @@ def test_a_task_names_its_data_if_the_text_is_not_found():
         ("[" * 100_000, "not a list of tasks"),
         ('[{"data": {"text": "a"}, "annotations": [{"result": [{"type": "labels"}]}]}]', "task 1: start"),
         ('[{"data": {"text": {"a": 3}}}]', "task 1"),
-        ('[{"data": {"text": "a", "split": "x"}}]', "none of train, dev, test"),
+        ('[{"data": {"text": "a", "split": "x"}}]', "there is no split 'x'"),
         (json.dumps([task(mention(3, 99))]), "ends after the text"),
         (json.dumps([task(mention(3, 6, "bad type"))]), "task 1"),
         (json.dumps([task(box(x=float("inf")), image="1.jpg")]), "task 1"),

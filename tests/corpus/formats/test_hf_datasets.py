@@ -227,7 +227,7 @@ def test_a_table_in_parquet_holds_paths_or_pictures_and_lists():
         ("a.csv", "", "a.csv is no table", "quote"),
         ("a.csv", "text\nJosé\n".encode("latin1"), "a.csv is no table", ""),
         ("a.csv", "té\n".encode("latin1"), "a.csv is not UTF-8 text", "iconv"),
-        ("a.csv", "text,split\nx,y\n", "a.csv, row 1: there is no split 'y'", ""),
+        ("a.csv", "text,split\nx,y\n", "a.csv, row 1: the split 'y' is none of train, dev, test", ""),
         ("a.csv", "text,image\nx,/etc/passwd\n", "'/etc/passwd' is outside the folder", "start from the folder"),
         ("a.csv", 'tokens,tags\nx,"[1"\n', "[1 is no list in JSON", "B-PER O"),
         (

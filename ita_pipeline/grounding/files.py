@@ -14,7 +14,8 @@ from ita_pipeline.grounding.grounder import GROUNDER_VERSION, Grounder
 from ita_pipeline.grounding.linear import BITS, Logistic
 from ita_pipeline.grounding.metrics import TypePrior
 
-NAME = "grounder.safetensors"
+# In a folder of its own, since an exported run has the tagger's weights in the run's folder.
+NAME = "grounder/grounder.safetensors"
 
 _PARTS = ("visible", "box")
 
@@ -33,6 +34,7 @@ def save_grounder(grounder: Grounder, folder: Path) -> None:
         tensors[f"{name}.places"] = places.astype(np.int32)
         tensors[f"{name}.weights"] = part.weights[places]
         header[f"{name}.temperature"] = json.dumps(part.temperature)
+    (folder / NAME).parent.mkdir(exist_ok=True)
     save_file(tensors, folder / NAME, header)
 
 

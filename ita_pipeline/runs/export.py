@@ -61,6 +61,7 @@ def export_model(
             if file.is_file() and file.suffix in (".json", ".safetensors", ".txt", ".model"):
                 _copy_file(file, folder / file.name)
         if (grounder := source.folder / GROUNDER).is_file():
+            (folder / GROUNDER).parent.mkdir()
             _copy_file(grounder, folder / GROUNDER)
         record = record.model_copy(update={"graphs": _export_graphs(source, record, folder, onnx)})
         if onnx == "int8":
@@ -141,9 +142,10 @@ def _last_name(value: str) -> str:
 def _checksums(folder: Path) -> str:
     """Return SHA-256 checksums in the format of `sha256sum --check`."""
     lines = []
-    for path in sorted(folder.iterdir()):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with path.open("rb") as file:
-            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
+            name = path.relative_to(folder).as_posix()
+            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
     return "".join(lines)
 
 

@@ -1,7 +1,7 @@
 """The grounder of a run: its training after the tagger, the boxes of predicted mentions, and their scores.
 
-A run has one if its training posts have boxes. `grounder.safetensors` is then in its folder, and `grounding.json`
-holds the scores beside the floors.
+A run has one if its training posts have boxes. `grounder/grounder.safetensors` is then in its folder, and
+`grounding.json` holds the scores beside the floors.
 """
 
 from __future__ import annotations

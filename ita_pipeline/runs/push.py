@@ -51,12 +51,12 @@ def push_model(folder: Path, name: str, public: bool = False) -> str:
         raise MissingError("there is no token for the hub", "hf auth login, or set HF_TOKEN")
     disable_progress_bars()
     hub = HfApi(library_name="ita-pipeline")
-    files = sorted(file for file in folder.iterdir() if file.is_file())
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
     with _report_errors(address):
         repository = hub.create_repo(name, private=not public, exist_ok=True).repo_id
         if not public and not hub.model_info(repository).private:
             raise UsageError(f"{address} is public", "agree with --public, or choose another name")
-        operations = [CommitOperationAdd(file.name, file) for file in files]
+        operations = [CommitOperationAdd(file.relative_to(folder).as_posix(), file) for file in files]
         hub.create_commit(repository, operations, commit_message="Upload a model of ita-pipeline")
     return repository_address(repository)
 

@@ -18,9 +18,9 @@ def assign(gains: Sequence[Sequence[float]]) -> list[int | None]:
     costs = [[*(-gain for gain in row), *[0.0] * rows] for row in gains]
     owner = _solve(costs, columns + rows)
     assigned: list[int | None] = [None] * rows
-    for column in range(columns):
-        if owner[column] is not None and gains[owner[column]][column] > 0:
-            assigned[owner[column]] = column
+    for column, row in enumerate(owner[:columns]):
+        if row is not None and gains[row][column] > 0:
+            assigned[row] = column
     return assigned
 
 

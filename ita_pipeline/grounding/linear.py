@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,11 @@ Features = Mapping[str, float]
 """The value of each feature by its name."""
 
 Vector = np.ndarray[tuple[int], np.dtype[np.float64]]
+
+
+def add_up(places: np.ndarray[Any, np.dtype[np.int64]], values: Vector, size: int) -> Vector:
+    """Add the values at each of `size` places."""
+    return np.bincount(places, values, size).astype(np.float64, copy=False)
 
 
 def hash_name(name: str) -> int:
@@ -117,7 +123,7 @@ class _Matrix:
     def multiply(self, weights: Vector) -> Vector:
         """The sum of each row's values times their weights."""
         products = self.values * weights[self.columns]
-        return np.bincount(self.rows(), products, len(self.starts) - 1)
+        return add_up(self.rows(), products, len(self.starts) - 1)
 
 
 def _fit(matrix: _Matrix, targets: Vector, start: Vector, variance: float) -> Vector:
@@ -133,9 +139,9 @@ def _fit(matrix: _Matrix, targets: Vector, start: Vector, variance: float) -> Ve
 
     def evaluate() -> float:
         values = weights.detach().numpy()
-        log_odds = np.bincount(rows, matrix.values * values[columns], len(targets))
+        log_odds = add_up(rows, matrix.values * values[columns], len(targets))
         error = sigmoid(log_odds) - targets
-        gradient = np.bincount(columns, matrix.values * error[rows], len(used)) + (values - center) / variance
+        gradient = add_up(columns, matrix.values * error[rows], len(used)) + (values - center) / variance
         weights.grad = torch.from_numpy(gradient)
         loss = np.logaddexp(0, log_odds) - targets * log_odds
         return float(loss.sum() + ((values - center) ** 2).sum() / (2 * variance))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -74,7 +75,7 @@ class ViewEncoder:
     def encode(self, words: Sequence[str], contexts: Sequence[str] = ()) -> View:
         """Encode a tweet's words with these contexts. Without contexts the view is T."""
         encoded = self.tokenizer.encode_words(words)
-        ids, owners = encoded.ids, encoded.word_ids
+        ids, owners = encoded.ids, cast("list[int]", encoded.word_ids)  # only special tokens have no word
         shapes = [classify_word(words[owner]) for owner in owners] if self.word_shapes else []
         first = {owner: position for position, owner in reversed(list(enumerate(owners)))}
         starts = [first.get(word) for word in range(len(words))]
@@ -111,7 +112,8 @@ class ViewEncoder:
         encoded = self.tokenizer.encode_text(text)
         if not self.word_shapes:
             return encoded.ids, []
-        spans = [encoded.word_to_chars(owner) for owner in encoded.word_ids]
+        owners = cast("list[int]", encoded.word_ids)
+        spans = [encoded.word_to_chars(owner) or (0, 0) for owner in owners]
         return encoded.ids, [classify_word(text[start:end]) for start, end in spans]
 
 

@@ -193,7 +193,7 @@ def _assemble_gallery(
         unused=NOT_APPENDED if has_answers else UNSURE,
         entries=tuple(entries),
         pictures={key: thumbnail.source for key, thumbnail in thumbnails.items() if thumbnail.source},
-        kinds=KIND_NAMES if has_answers and has_gold else {},
+        kinds={str(kind): name for kind, name in KIND_NAMES.items()} if has_answers and has_gold else {},
         highlights=comparison is VIEW_COMPARISON,
         types=tuple(sorted({name for entry in entries for name in entry.types})),
         filters=tuple(SelectOption(tag, name, tags[tag]) for tag, name in filters.items()),

@@ -38,7 +38,7 @@ def report_predictions(predictor: Predictor, posts: Sequence[Post], writer: Repo
         confidence = predictor.min_confidence
         items = add_explanations(items, contexts, predictor.decode, writer.notes, writer.progress, confidence)
     images = {image.path: image for image in plan.pictures.images if image.path is not None}
-    unreadable = {file.path: file.reason for file in contexts.extraction.unreadable}
+    unreadable = {file.path: file.reason for file in contexts.extraction.unreadable if file.path is not None}
     for note in predictor.notes:
         writer.notes.add(note)
     gallery = writer.make_gallery(items, CacheLookup(contexts, images, unreadable))

@@ -56,7 +56,7 @@ class PredictResponse(Frozen):
         description="everything that the stages found in the picture; boxes are xyxy in pixels"
     )
     explanation: PageExplanation | None = Field(
-        None, description="if asked for: the probabilities of mentions without each part of the contexts"
+        default=None, description="if asked for: the probabilities of mentions without each part of the contexts"
     )
     notes: tuple[str, ...] = Field(description="remarks on the reliability of the response")
     seconds: float

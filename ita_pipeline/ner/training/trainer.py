@@ -159,8 +159,10 @@ class TaggerTrainer(Trainer):
                     outputs = model(**self._prepare_inputs(self.batcher(part)))
                 loss = outputs.pop("loss") * (len(part) / views)
                 self.accelerator.backward(loss)
-                terms = {name: float(value) * len(part) / len(posts) for name, value in outputs.items()}
-                losses.update(terms, loss=float(loss.detach()))
+                terms: dict[str, Any] = {
+                    name: float(value) * len(part) / len(posts) for name, value in outputs.items()
+                }
+                losses.update(terms | {"loss": float(loss.detach())})
         except RuntimeError as error:
             if not (isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error)):
                 raise

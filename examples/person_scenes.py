@@ -205,7 +205,7 @@ def panel_talk(name: str, seed: int) -> Canvas:
 
 
 def phone_call(name: str, seed: int) -> Canvas:
-    """A call on a telephone that lies on a table."""
+    """A call on a telephone on a table."""
     canvas = table(seed, (TOPS[seed % 7], (150, 106, 70), (96, 84, 80))[seed % 3])
     screen = Canvas(250, 430)
     screen.paint(rounded(0, 0, 250, 430), ((226, 232, 240), (196, 206, 222)))

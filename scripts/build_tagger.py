@@ -20,7 +20,7 @@ from ita_pipeline.corpus.formats.conll import format_conll, read_conll
 from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.runs.run import Run
 
-# WNUT-17's types. The rest lies outside PER, LOC and ORG.
+# WNUT-17's types. Other types are not kept.
 TYPES = {"person": "PER", "location": "LOC", "corporation": "ORG", "group": "ORG"}
 
 KEPT = ("PER", "LOC", "ORG")

@@ -29,7 +29,7 @@ def export_model(
     dry_run: opts.DryRun = False,
     onnx: Annotated[
         opts.GraphChoice | None,
-        typer.Option("--onnx", metavar="[KIND]", help="Make the ONNX graph anew; int8: also one in integers"),
+        typer.Option("--onnx", metavar="[KIND]", help="Make a new ONNX graph; int8: also one in integers"),
     ] = None,
     workspace: opts.WorkspaceFolder = Path(),
 ) -> None:

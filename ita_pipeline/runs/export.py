@@ -43,7 +43,7 @@ def export_model(
 ) -> Run:
     """Copy a run's model, record, scores and model card into a new folder, which `ita.load` accepts.
 
-    The folder contains no post, no picture and no path of this machine. With `onnx`, its ONNX graph is made anew,
+    The folder contains no post, no picture and no path of this machine. With `onnx`, a new ONNX graph is made,
     as for a run without one. With "int8", there is another one in integers, and the F1 of both on dev is logged.
 
     Raises:
@@ -74,7 +74,7 @@ def export_model(
 
 
 def _export_graphs(source: Run, record: RunRecord, folder: Path, onnx: str) -> dict[RuntimeName, GraphRecord]:
-    """Copy the graphs of a run to a folder with its weights, or make them anew."""
+    """Copy the graphs of a run to a folder with its weights, or make new ones."""
     if onnx:
         from ita_pipeline.ner.graphs import write_graph, write_int8_graph
 

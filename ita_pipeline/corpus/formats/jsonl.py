@@ -51,7 +51,7 @@ Pixel = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _InvalidPostError(ValueError):
-    """What is wrong with a post, and how to mend it."""
+    """What is wrong with a post, and how to fix it."""
 
     def __init__(self, reason: str, hint: str = FIELDS) -> None:
         super().__init__(reason)

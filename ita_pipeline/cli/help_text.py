@@ -23,7 +23,7 @@ NAME_COLUMNS, NARROW_NAME_COLUMNS = 22, 4
 # The section of each option; an option of several commands is always in the same one.
 SECTIONS = {
     "Input": "dataset data text image jsonl source text_column image_column split post like tag_names kind",
-    "Models": "preset encoder captions contexts experiment assignments preset_flag encoder_flag",
+    "Models": "preset encoder captions contexts experiment assignments preset_flag encoder_flag runtime onnx",
     "What to run": "stages stage alignment objectives seed seeds views train_sizes samples limit shard retry_failed"
     " refresh max_requests max_tokens key listed remove recompute drop_damaged keep max_size"
     " min_confidence ignore checkpoint_every explain consent yes dry_run",

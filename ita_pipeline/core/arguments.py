@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable
 from types import NoneType, UnionType
-from typing import ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ita_pipeline.core.errors import UsageError
 
@@ -52,7 +52,7 @@ def _matches(value: object, hint: object) -> bool:
         return any(_matches(value, option) for option in get_args(hint))
     if hint is float:
         return isinstance(value, int | float)
-    if not isinstance(origin, type) or getattr(origin, "_is_protocol", False):
+    if origin is Any or not isinstance(origin, type) or getattr(origin, "_is_protocol", False):
         return True
     if isinstance(value, str) and issubclass(origin, Iterable) and not issubclass(origin, str):
         return False

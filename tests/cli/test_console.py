@@ -46,8 +46,8 @@ def test_no_color_leaves_out_the_colors_of_help():
 
 def test_a_narrow_terminal_gets_stacked_lines_instead_of_a_table():
     wide, narrow = terminal(["data", "stats", "example"], 80), terminal(["data", "stats", "example"], 30)
-    assert re.search(r"^posts +36 +12 +12$", wide, re.MULTILINE)
-    assert "posts\n  train  36\n  dev    12\n  test   12\n" in narrow
+    assert re.search(r"^posts +136 +40 +64$", wide, re.MULTILINE)
+    assert "posts\n  train  136\n  dev    40\n  test   64\n" in narrow
     assert "ita extract images/" in terminal(["--help"], 40)
 
 
@@ -104,7 +104,7 @@ def test_a_pipe_closed_early_ends_a_command_silently(images: Path):
 
 def test_a_pipe_gets_a_table_of_any_width():
     answer = ita("data", "stats", "example", COLUMNS="20")
-    assert re.search(r"^posts +36 +12 +12$", answer.out, re.MULTILINE)
+    assert re.search(r"^posts +136 +40 +64$", answer.out, re.MULTILINE)
 
 
 def test_a_closed_pipe_prints_no_error():

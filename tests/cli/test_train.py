@@ -44,7 +44,7 @@ def test_the_run_folder_is_complete_and_its_scores_are_those_of_its_predictions(
         "predictions",
         "scores.json",
     }
-    assert {path.suffix for path in (run / "model").iterdir()} <= {".json", ".safetensors", ".txt"}
+    assert {path.suffix for path in (run / "model").iterdir()} <= {".json", ".onnx", ".safetensors", ".txt"}
     scores = json.loads((run / "scores.json").read_text())
     assert scores["schema"] == "ita.scores/1"
     for split in ("dev", "test"):
@@ -197,7 +197,7 @@ def test_a_mistake_gets_one_sentence_and_a_hint(
 def test_a_limit_postpones_pictures_and_the_training():
     answer = ita("train", "--dataset", "example", "--preset", "bundled", "--stage", "ocr", "--limit", "2")
     assert answer.code == 1
-    assert "58 pictures not processed (--limit), so nothing was trained" in answer.err
+    assert "238 pictures not processed (--limit), so nothing was trained" in answer.err
     assert not Path("runs").exists()
 
 

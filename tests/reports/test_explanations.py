@@ -128,7 +128,7 @@ def test_a_thread_joins_a_mention_and_its_evidence_by_keyboard_in_both_direction
     word = tab.page.get_by_role("img", name="word “KIM” 80 %; evidence for kim, PER")
     word.focus()
     expect(tab.at("#detail .threads")).to_have_count(1)
-    expect(mention).to_have_class("c1 tied lit")
+    expect(mention).to_have_class("c1 boxed tied lit")
     tab.at("#close").focus()
     expect(tab.at("#detail .threads")).to_have_count(0)
     expect(tab.at("#detail .lit")).to_have_count(0)

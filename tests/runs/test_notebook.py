@@ -94,5 +94,6 @@ def test_a_notebook_shows_hidden_characters_and_why_a_picture_is_not_shown():
     assert "\u202e" not in shown
     assert "‹U+202E›" in shown
     assert "not a picture" in shown
-    missing = Prediction(Post.from_text("hi", "gone.png"), "text", (), ())._repr_html_()
+    Path("bad.png").unlink()
+    missing = Prediction(post, "text", (), ())._repr_html_()
     assert "<svg" not in missing

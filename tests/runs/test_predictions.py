@@ -78,7 +78,7 @@ def test_a_folder_of_another_run_or_format_is_refused():
         parts(PartFormat.PARQUET)
     Path("full").mkdir()
     Path("full/thing").touch()
-    with pytest.raises(UsageError, match="something else"):
+    with pytest.raises(UsageError, match="other files"):
         PartFolder.open(Path("full"), "run", 0.0, PartFormat.JSONL)
 
 

@@ -193,7 +193,7 @@ def test_the_minimum_confidence_is_an_option(run: Path):
         answer = fakes.ita_here("predict", run, "--text", "hi kim", "--json", "--min-confidence", least)
         assert [m["text"] for m in json.loads(answer.out)["mentions"]] == texts
     wrong = fakes.ita_here("predict", run, "--text", "hi kim", "--min-confidence", "50")
-    assert (wrong.code, "a probability is in 0..1" in wrong.err) == (2, True)
+    assert (wrong.code, "must be between 0 and 1" in wrong.err) == (2, True)
 
 
 def test_a_dataset_gets_columns_of_predictions(finds: Path):

@@ -77,7 +77,7 @@ def test_an_unfinished_run_is_not_found():
 
 def test_a_folder_without_a_finished_run_is_not_overwritten():
     RUN.folder.mkdir(parents=True)
-    with pytest.raises(UsageError, match="is in the way"), exclusive_workdir(RUN):
+    with pytest.raises(UsageError, match="contains no finished run"), exclusive_workdir(RUN):
         pass
 
 

@@ -235,7 +235,8 @@ def parse_retry_after(header: str | None, date: str | None = None, now: datetime
     """
     if header is None:
         return None
-    if re.fullmatch(r"\d{1,9}(\.\d*)?", header.strip()):
+    header = header.strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?", header):
         return float(header)
     until = _parse_date(header)
     if until is None:

@@ -177,15 +177,16 @@ def test_an_explanation_shows_how_probabilities_move(
     workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(workspace)
+    run = str(trained[1])
     sign = Image.new("RGB", (400, 120), "white")
     ImageDraw.Draw(sign).text((20, 30), "KIM STREET", fill="black", font=ImageFont.load_default(48))
     sign.save("sign.png")
-    post = ("predict", "mine", "--text", "hi kim", "--image", "sign.png", "--explain")
+    post = ("predict", run, "--text", "hi kim", "--image", "sign.png", "--explain")
     (explained,) = predictions(ita(*post, "--json"))
     explanation = explained["explanation"]
     assert explained["mentions"] == [m for m in explanation["mentions"] if m in explained["mentions"]]
     assert (explanation["without"][0]["context"], explanation["without"][0]["text"]) == ("", "")
-    (alone,) = predictions(ita("predict", "mine", "--text", "hi kim", "--json"))
+    (alone,) = predictions(ita("predict", run, "--text", "hi kim", "--json"))
     assert [m["type"] for m in explanation["without"][0]["mentions"]] == [m["type"] for m in alone["mentions"]]
     readable = ita(*post).out.splitlines()
     assert readable[0] == "hi kim  [text+image]"
@@ -198,18 +199,19 @@ def test_a_page_has_the_predictions_of_posts_without_labels(
     workspace: Path, trained: tuple[Answer, Path], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(workspace)
+    run = str(trained[1])
     lines = [{"id": "<b>", "text": "hi kim", "image": "mine/0.png"}, {"text": "hi <script>lou"}, {"text": ""}]
     Path("posts.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    answer = ita("predict", "mine", "posts.jsonl", "--html", "out/page.html")
+    answer = ita("predict", run, "posts.jsonl", "--html", "out/page.html")
     assert (answer.code, answer.out) == (0, "page      out/page.html, 3 posts\n"), answer.err
     page = Path("out/page.html").read_text()
     assert "<script>lou" not in page
     data = data_of(page)
     assert (data["order"], [entry["id"] for entry in data["entries"]]) == ("unsure", ["<b>", "2", "3"])
     assert all(set(entry.get("answers", {})) == {"T", "I+T"} for entry in data["entries"])
-    (alone,) = predictions(ita("predict", "mine", "--text", "hi kim", "--json"))
+    (alone,) = predictions(ita("predict", run, "--text", "hi kim", "--json"))
     first = data["entries"][0]
     assert [m["type"] for m in first["answers"]["T"]] == [m["type"] for m in alone["mentions"]]
     assert first["picture"] in data["pictures"]
-    assert ita("predict", "mine", "posts.jsonl", "--html", "x.html", "--json").code == 2
-    assert ita("predict", "mine", "posts.jsonl", "--html", "out").code == 2
+    assert ita("predict", run, "posts.jsonl", "--html", "x.html", "--json").code == 2
+    assert ita("predict", run, "posts.jsonl", "--html", "out").code == 2

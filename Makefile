@@ -65,7 +65,7 @@ audit:  ## look for known vulnerabilities in the versions of constraints.txt (ne
 	$(AUDIT)/bin/python -m pip install --quiet pip-audit
 	@# Without --strict, packages that the service does not answer for would pass.
 	@$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt \
-		|| { echo "audit failed: a version above is vulnerable, or the advisory service (pypi.org) did not answer for all of them" >&2; exit 1; }
+		|| { echo "audit failed: a version above is vulnerable, or the advisory service did not answer for all of them" >&2; exit 1; }
 
 bench: setup-dev $(PEERS)/.ready $(FLAIR)/.ready  ## measure speed and memory beside a peer
 	$(BIN)/python -m benchmarks

@@ -58,7 +58,7 @@ Graphs = Mapping[RuntimeName, GraphRecord]
 
 
 class TaggerSettings(BaseModel):
-    """What `config.json` says of a tagger beside its encoder; defaults are left out there."""
+    """The fields of `config.json` that describe the tagger. A field that is missing there has its default."""
 
     model_type: Literal["ita_tagger"]
     types: tuple[str, ...]

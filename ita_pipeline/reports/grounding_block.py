@@ -19,8 +19,8 @@ def make_grounding_block(data: RunData) -> Block | None:
         "GMNER is F1 of span, type and box: the box overlaps a gold box by more than half, or both say that the "
         "picture does not show the mention. EEG leaves the type out, MNER the box; ratio is GMNER by MNER. The "
         "other columns are measured on gold spans and types: the share with the right box or rightly none, and how "
-        "well mentions in the picture are told from others. The floors look at no picture. All values but AUROC "
-        "are percentages."
+        "well the mentions in the picture are separated from the others. The floors do not use the picture. All "
+        "values but AUROC are percentages."
     )
     header = ("method", "MNER", "EEG", "GMNER", "ratio", "right", "in the picture", "AUROC")
     tables = tuple(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
@@ -32,7 +32,7 @@ from ita_pipeline.grounding.metrics import (
 from ita_pipeline.ner.prediction import ScoredSpan, ViewPredictions
 from ita_pipeline.runs.predictions import Mention
 from ita_pipeline.runs.queries import EvidenceReader, evidence_of, have_boxes
-from ita_pipeline.runs.run import BothViews, Run
+from ita_pipeline.runs.run import BothViews, Run, SplitFile
 from stages.base import Frozen
 
 NAME = "grounding.json"
@@ -53,7 +53,7 @@ class SplitGrounding(Frozen):
     floors: Mapping[str, Method]
 
 
-class RunGrounding(Frozen):
+class RunGrounding(SplitFile):
     """The content of `grounding.json`: the scores of each split."""
 
     FORMAT: ClassVar[str] = "ita.grounding/1"
@@ -62,18 +62,6 @@ class RunGrounding(Frozen):
     def to_json(self) -> dict[str, Any]:
         """Return the scores by split."""
         return {"schema": self.FORMAT, **self.model_dump(by_alias=True)["splits"]}
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Parse what `to_json` returns.
-
-        Raises:
-            ValueError: the text has another schema or is incomplete.
-        """
-        content = json.loads(text)
-        if content.pop("schema", None) != cls.FORMAT:
-            raise ValueError(f"not of the schema {cls.FORMAT}")
-        return cls.model_validate({"splits": content})
 
 
 def write_grounding(run: Run, grounding: RunGrounding) -> None:

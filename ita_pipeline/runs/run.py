@@ -83,10 +83,27 @@ class BothViews(Frozen, Generic[Content]):
     text_and_image: Content = Field(validation_alias=TEXT_AND_IMAGE, serialization_alias=TEXT_AND_IMAGE)
 
 
-class SplitResults(Frozen, Generic[Content]):
-    """A JSON file with results by split and view; `FORMAT` is the name of its schema."""
+class SplitFile(Frozen):
+    """A JSON file with results by split; `FORMAT` is the name of its schema."""
 
     FORMAT: ClassVar[str]
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Parse the file's content.
+
+        Raises:
+            ValueError: the text has another schema or is incomplete.
+        """
+        content = json.loads(text)
+        if content.pop("schema", None) != cls.FORMAT:
+            raise ValueError(f"not of the schema {cls.FORMAT}")
+        return cls.model_validate({"splits": content})
+
+
+class SplitResults(SplitFile, Generic[Content]):
+    """A file with results by split and view."""
+
     splits: Mapping[str, BothViews[Content]]
 
     def views(self) -> dict[str, Any]:
@@ -96,18 +113,6 @@ class SplitResults(Frozen, Generic[Content]):
     def to_json(self) -> str:
         """Serialize the results."""
         return json.dumps({"schema": self.FORMAT, **self.views()}, indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Parse what `to_json` returns.
-
-        Raises:
-            ValueError: the text has another schema or is incomplete.
-        """
-        content = json.loads(text)
-        if content.pop("schema", None) != cls.FORMAT:
-            raise ValueError(f"not of the schema {cls.FORMAT}")
-        return cls.model_validate({"splits": content})
 
 
 ViewScores = BothViews[Scores]

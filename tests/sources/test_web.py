@@ -159,7 +159,7 @@ def test_a_public_server_does_not_lead_to_private_ones_by_address_or_by_name(mon
 
     with serving({"a": b"picture"}, behave, "0.0.0.0") as server:
         port = server.server_address[1]
-        # A name is no private address until it is looked up, whatever it was when somebody else looked it up.
+        # Also the second time, when the name has been looked up before.
         for target in ("127.0.0.1", "localhost"):
             for _ in range(2):
                 reason = refused(f"http://127.0.0.2:{port}/{target}").failure.reason

@@ -75,7 +75,7 @@ def compare(
 
 
 def compare_counts(first: Counts, second: Counts, samples: int, seed: int) -> Difference:
-    """Test whether B is better than A by their counts of the same posts, of which there is at least one."""
+    """Test whether B scores higher than A, from their counts on the same posts (at least one)."""
     before, after = float(f1(first.sum(0))), float(f1(second.sum(0)))
     return Difference(
         a=before,

@@ -15,9 +15,10 @@ from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.progress import activity
 from ita_pipeline.core.text import format_count
 from ita_pipeline.corpus import checks
-from ita_pipeline.corpus.checks import Finding, FindingKind, ImageChecks, ViewFit
+from ita_pipeline.corpus.checks import ImageChecks, ViewFit
 from ita_pipeline.corpus.datasets import CONTEXTS_FILE as CONTEXTS_FILE
 from ita_pipeline.corpus.datasets import Dataset, DatasetCard, find_data_folder, find_split_files, load_dataset
+from ita_pipeline.corpus.findings import Finding, FindingKind, group_by_kind
 from ita_pipeline.corpus.importing import import_contexts as import_contexts
 from ita_pipeline.corpus.line_errors import REFUSED, LineError
 from ita_pipeline.corpus.posts import Post
@@ -90,13 +91,13 @@ class Checked:
     @property
     def by_kind(self) -> dict[FindingKind, list[Finding]]:
         """The findings of each kind."""
-        return checks.group_by_kind(self.findings)
+        return group_by_kind(self.findings)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `ita data check --json`."""
         findings = [
             {
-                "kind": kind.name,
+                "kind": kind,
                 "split": finding.split,
                 "post": finding.post,
                 "file": finding.file,
@@ -110,7 +111,7 @@ class Checked:
             "schema": "ita.data-check/1",
             "dataset": self.dataset,
             "posts": dict(self.posts),
-            "counts": {kind.name: len(findings) for kind, findings in self.by_kind.items()},
+            "counts": {kind: len(findings) for kind, findings in self.by_kind.items()},
             "findings": findings,
             "notes": list(self.notes),
             "clean": self.clean,
@@ -123,7 +124,7 @@ def check(
     training: TrainOptions | None = None,
     ignore: tuple[str, ...] = (),
 ) -> Checked:
-    """Find the problems of a dataset that `corpus.checks.KINDS` lists, except the kinds named in `ignore`.
+    """Find the problems of a dataset that `FindingKind` lists, except the kinds named in `ignore`.
 
     Only cached contexts count; no stage runs.
 
@@ -132,7 +133,7 @@ def check(
         MissingError: a file of the dataset is missing.
     """
     options, training = options or Options(), training or TrainOptions()
-    known = [kind.name for kind in checks.KINDS]
+    known = list(FindingKind)
     for kind in ignore:
         if kind not in known:
             raise UsageError(f"there is no kind of finding {kind}", nearest(kind, known) or ", ".join(known))
@@ -152,7 +153,7 @@ def check(
     if any(error.kind in REFUSED for error in errors):
         notes.append("lines that cannot be read were skipped by the other checks; fix them and check again")
     counts = {split: len(posts) for split, posts in splits.items()}
-    findings = [finding for finding in findings if finding.kind.name not in ignore]
+    findings = [finding for finding in findings if finding.kind not in ignore]
     return Checked(dataset.name, counts, tuple(findings), tuple(notes))
 
 

@@ -105,13 +105,13 @@ def _format_check(result: api.data.Checked, max_findings: int) -> str:
     lines = [f"{result.dataset}: {format_count(sum(result.posts.values()), 'post')} ({sizes})"]
     for kind, findings in result.by_kind.items():
         title = format_count(len(findings), kind.one, kind.several)
-        lines += ["", f"{kind.name}: {title}", f"  {kind.advice}"]
+        lines += ["", f"{kind}: {title}", f"  {kind.advice}"]
         lines += [f"  - {item.where}: {item.what}" for item in findings[:max_findings]]
         if len(findings) > max_findings:
             lines.append(f"  - and {len(findings) - max_findings} more; --all shows them")
     if result.notes:
         lines += ["", *(f"note: {note}" for note in result.notes)]
-    total = ", ".join(f"{len(findings)} {kind.name}" for kind, findings in result.by_kind.items())
+    total = ", ".join(f"{len(findings)} {kind}" for kind, findings in result.by_kind.items())
     lines += ["", f"found: {total}" if total else "clean: no problems found"]
     return "\n".join(line[: len(line) - len(line.lstrip())] + clean_line(line) for line in lines)
 

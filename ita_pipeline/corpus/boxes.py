@@ -14,7 +14,8 @@ from pathlib import Path
 from xml.parsers import expat
 
 from ita_pipeline.core.files import open_regular
-from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError
+from ita_pipeline.corpus.findings import FindingKind
+from ita_pipeline.corpus.line_errors import LineError, OnLineError
 from ita_pipeline.corpus.posts import Box, Post, Span
 
 MAX_BYTES = 1 << 20
@@ -183,10 +184,10 @@ def _find_faults(picture: PictureBoxes, post: Post, file: Path) -> Iterator[Line
         if found.name not in names:
             reason = f"no mention of post {post.id} has the words {found.name!r}"
             hint = "name the box as the mention's words, with single spaces between them"
-            yield LineError(LineErrorKind.UNMATCHED_BOX, str(file), found.line, reason, hint)
+            yield LineError(FindingKind.UNMATCHED_BOX, str(file), found.line, reason, hint)
         elif post.picture is None and is_outside(found.box, (width, height)):
             reason = f"the box of {found.name!r} leaves the picture of {width:g}×{height:g}"
-            yield LineError(LineErrorKind.OUTSIDE_BOX, str(file), found.line, reason, _HINT)
+            yield LineError(FindingKind.OUTSIDE_BOX, str(file), found.line, reason, _HINT)
 
 
 def is_outside(box: Box, size: tuple[float, float]) -> bool:
@@ -195,4 +196,4 @@ def is_outside(box: Box, size: tuple[float, float]) -> bool:
 
 
 def _bad_box(file: Path, line: int, reason: str) -> LineError:
-    return LineError(LineErrorKind.BAD_BOX, str(file), line, reason, _HINT)
+    return LineError(FindingKind.BAD_BOX, str(file), line, reason, _HINT)

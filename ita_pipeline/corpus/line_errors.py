@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.corpus.findings import FindingKind
 
-
-class LineErrorKind(StrEnum):
-    """What is wrong with a line.
-
-    A reader repairs an orphan tag, reads a tweet with a missing tag as unlabeled, leaves out a box that matches no
-    mention, and keeps mentions that tags cannot express and boxes that leave the picture. It refuses all other
-    kinds.
-    """
-
-    BAD_TAG = "bad-tag"
-    CONTEXT_TAG = "context-tag"
-    BAD_LINE = "bad-line"
-    MISSING_TAG = "missing-tag"
-    ORPHAN_TAG = "orphan-tag"
-    PARTIAL_MENTION = "partial-mention"
-    OVERLAPPING_MENTION = "overlapping-mention"
-    BAD_BOX = "bad-box"
-    UNMATCHED_BOX = "unmatched-box"
-    OUTSIDE_BOX = "outside-box"
-
-
-REFUSED = frozenset(
-    {LineErrorKind.BAD_TAG, LineErrorKind.CONTEXT_TAG, LineErrorKind.BAD_LINE, LineErrorKind.BAD_BOX}
-)
+REFUSED = frozenset({FindingKind.BAD_TAG, FindingKind.CONTEXT_TAG, FindingKind.BAD_LINE, FindingKind.BAD_BOX})
 
 
 class LineError(UsageError):
     """An error in one line of a file."""
 
-    def __init__(self, kind: LineErrorKind, file: str, line: int, reason: str, hint: str) -> None:
+    def __init__(self, kind: FindingKind, file: str, line: int, reason: str, hint: str) -> None:
         super().__init__(f"{file}, line {line}: {reason}", hint)
         self.kind, self.file, self.line, self.reason = kind, file, line, reason
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus import checks
-from ita_pipeline.corpus.checks import Finding, ImageChecks, ViewFit
+from ita_pipeline.corpus.checks import ImageChecks, ViewFit
+from ita_pipeline.corpus.findings import Finding
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.corpus.line_errors import LineError
 from ita_pipeline.corpus.posts import Post, Span
@@ -18,7 +19,7 @@ from tests.support.datasets import make_post
 
 
 def names(findings: list[Finding]) -> list[tuple[str, str, str]]:
-    return [(found.kind.name, found.split, found.post) for found in findings]
+    return [(found.kind, found.split, found.post) for found in findings]
 
 
 def of_posts(**splits: list[Post]) -> list[tuple[str, str, str]]:
@@ -116,7 +117,7 @@ def test_missing_images_of_equal_stem_are_no_leak():
 def test_a_file_that_is_not_an_image_is_reported_with_the_reason():
     bad = ImageChecks(bad={Path("a.jpg"): "not a picture"})
     (found,) = checks.check_images({"train": [make_post("a", image="a", picture="a.jpg")]}, bad)
-    assert (found.kind.name, found.what) == ("bad-picture", "a.jpg: not a picture")
+    assert (found.kind, found.what) == ("bad-picture", "a.jpg: not a picture")
 
 
 def test_posts_that_do_not_fit_are_reported():
@@ -187,7 +188,7 @@ def test_a_box_that_leaves_its_picture_is_found():
     post = make_post("Ada spoke", "1", span, image="a", picture="a.jpg")
     images = ImageChecks({Path("a.jpg"): "1" * 64}, sizes={Path("a.jpg"): (40, 30)})
     (found,) = checks.check_images({"train": [post]}, images)
-    assert (found.kind.name, found.post, found.what) == (
+    assert (found.kind, found.post, found.what) == (
         "outside-box",
         "1",
         "[1, 1, 40.5, 30] of 'Ada' in a picture of 40×30",

@@ -16,6 +16,7 @@ from pathlib import Path
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.files import MAX_TEXT_BYTES, read_regular
 from ita_pipeline.core.text import decode_text
+from ita_pipeline.corpus.findings import FindingKind
 from ita_pipeline.corpus.formats.schemes import (
     CONTEXT_TAGS,
     decode_tags,
@@ -24,7 +25,7 @@ from ita_pipeline.corpus.formats.schemes import (
     find_scheme,
     is_tag,
 )
-from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError, raise_unless_tolerated
+from ita_pipeline.corpus.line_errors import LineError, OnLineError, raise_unless_tolerated
 from ita_pipeline.corpus.posts import ParsedPost, Picture, Post, Span
 from stages.picture_names import strip_image_suffix
 
@@ -110,7 +111,7 @@ def parse_file(
         post = _build_post(sentence, number, path, types, on_error)
         for orphan in find_orphans(sentence.tags, types) if not is_iob1 else ():
             reason = f"{sentence.tags[orphan]} of {post.words[orphan]!r} continues no mention"
-            on_error(LineError(LineErrorKind.ORPHAN_TAG, str(path), sentence.lines[orphan], reason, ORPHANS))
+            on_error(LineError(FindingKind.ORPHAN_TAG, str(path), sentence.lines[orphan], reason, ORPHANS))
         yield ParsedPost(post, tags=tuple(sentence.tags))
 
 
@@ -149,7 +150,7 @@ def read_sentences(
             position, tag_position = (n if n >= 0 else len(columns) + n for n in (token, layout.tag))
             if not 0 <= position < len(columns):
                 reason = f"there is no column {token} for the word"
-                on_error(LineError(LineErrorKind.BAD_LINE, str(path), number, reason, COLUMNS))
+                on_error(LineError(FindingKind.BAD_LINE, str(path), number, reason, COLUMNS))
                 continue
             has_tag = 0 <= tag_position < len(columns) and tag_position != position
             tag = _check_tag(columns[tag_position] if has_tag else "", contexts, str(path), number, on_error)
@@ -220,10 +221,10 @@ def _check_tag(tag: str, contexts: bool, file: str, number: int, on_error: OnLin
     if tag in CONTEXT_TAGS and not contexts:
         reason = f"{tag!r} marks a word of a context, not of the tweet"
         hint = f"ita data import {file} --to FOLDER separates tweets and contexts"
-        on_error(LineError(LineErrorKind.CONTEXT_TAG, file, number, reason, hint))
+        on_error(LineError(FindingKind.CONTEXT_TAG, file, number, reason, hint))
         return "O"
     if tag and tag not in CONTEXT_TAGS and not is_tag(tag):
-        on_error(LineError(LineErrorKind.BAD_TAG, file, number, f"{tag!r} is not a BIO tag", COLUMNS))
+        on_error(LineError(FindingKind.BAD_TAG, file, number, f"{tag!r} is not a BIO tag", COLUMNS))
         return "O"
     return tag
 
@@ -236,7 +237,7 @@ def _build_post(
         first = tags.index("")
         reason = f"{words[first]!r} has no tag, while other words of the tweet have one"
         hint = "give all words a tag, O where there is no mention"
-        on_error(LineError(LineErrorKind.MISSING_TAG, str(path), lines[first], reason, hint))
+        on_error(LineError(FindingKind.MISSING_TAG, str(path), lines[first], reason, hint))
     gold = tuple(decode_tags(tags, types)) if all(tags) else None
     pictures = (Picture(sentence.image_id),) if sentence.image_id else ()
     return replace(Post.from_words(sentence.image_id or str(number), words, gold), pictures=pictures)

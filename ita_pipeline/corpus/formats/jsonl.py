@@ -18,10 +18,11 @@ from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.files import join_inside, open_regular
 from ita_pipeline.core.text import decode_lines, format_count, map_texts
 from ita_pipeline.corpus.boxes import MAX_BOXES
+from ita_pipeline.corpus.findings import FindingKind
 from ita_pipeline.corpus.formats import schemes
 from ita_pipeline.corpus.formats.conll import ORPHANS
 from ita_pipeline.corpus.formats.schemes import TAGS_HINT, decode_tags, find_orphans, find_scheme, is_tag
-from ita_pipeline.corpus.line_errors import LineError, LineErrorKind, OnLineError, raise_unless_tolerated
+from ita_pipeline.corpus.line_errors import LineError, OnLineError, raise_unless_tolerated
 from ita_pipeline.corpus.posts import (
     ParsedPost,
     Picture,
@@ -168,11 +169,11 @@ def parse_lines(
     for number, parsed in tagged.items():
         for position in find_orphans(parsed.tags, types):
             reason = f"{parsed.tags[position]} of {parsed.post.words[position]!r} continues no mention"
-            on_error(LineError(LineErrorKind.ORPHAN_TAG, where, number, reason, ORPHANS))
+            on_error(LineError(FindingKind.ORPHAN_TAG, where, number, reason, ORPHANS))
 
 
 def _parse_line(text: str, number: int, where: str, folder: Path, types: Mapping[str, str]) -> ParsedPost:
-    kind = LineErrorKind.BAD_LINE
+    kind = FindingKind.BAD_LINE
     try:
         fields = json.loads(text)
     except json.JSONDecodeError as error:
@@ -197,16 +198,12 @@ def parse_fields(
         return _build_post(line, number, folder, types or {})
     except ValidationError as error:
         reason = describe_invalid(error)
-        kind = LineErrorKind.BAD_TAG if reason == TAGS_HINT else LineErrorKind.BAD_LINE
+        kind = FindingKind.BAD_TAG if reason == TAGS_HINT else FindingKind.BAD_LINE
         raise LineError(kind, where, number, reason, FIELDS) from error
     except RecursionError as error:
-        raise LineError(
-            LineErrorKind.BAD_LINE, where, number, "its objects are nested too deeply", FIELDS
-        ) from error
+        raise LineError(FindingKind.BAD_LINE, where, number, "its objects are nested too deeply", FIELDS) from error
     except ValueError as error:
-        raise LineError(
-            LineErrorKind.BAD_LINE, where, number, str(error), getattr(error, "hint", FIELDS)
-        ) from error
+        raise LineError(FindingKind.BAD_LINE, where, number, str(error), getattr(error, "hint", FIELDS)) from error
 
 
 def _explain_json_error(error: json.JSONDecodeError) -> tuple[str, str]:
@@ -325,14 +322,14 @@ def _align_mentions(
     return tuple(sorted(spans))
 
 
-def _find_untaggable(gold: Sequence[Span]) -> Iterator[tuple[LineErrorKind, Span]]:
+def _find_untaggable(gold: Sequence[Span]) -> Iterator[tuple[FindingKind, Span]]:
     """The mentions that tags cannot express, and why."""
     taggable = select_taggable(gold)
     for span in gold:
         if span.partial:
-            yield LineErrorKind.PARTIAL_MENTION, span
+            yield FindingKind.PARTIAL_MENTION, span
         elif span not in taggable:
-            yield LineErrorKind.OVERLAPPING_MENTION, span
+            yield FindingKind.OVERLAPPING_MENTION, span
 
 
 def _resolve_image(folder: Path, image: str) -> Path:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ita_pipeline.core.text import format_count
+from ita_pipeline.corpus.findings import FindingKind
 from ita_pipeline.corpus.formats.conll import DOCUMENT, REPLACEMENT, TaggedSentence, read_sentences
 from ita_pipeline.corpus.formats.schemes import CONTEXT_TAGS, encode_bio
-from ita_pipeline.corpus.line_errors import LineError, LineErrorKind
+from ita_pipeline.corpus.line_errors import LineError
 from ita_pipeline.corpus.posts import Post, PostWithContexts, select_taggable
 from stages.picture_names import shorten_names
 
@@ -55,7 +56,7 @@ def _split_contexts(sentence: TaggedSentence, path: Path) -> ContextedTweet:
         if tags[position] not in (*CONTEXT_TAGS, "", "O"):
             reason = f"{tags[position]!r} stands behind the beginning of a context"
             hint = "a context has the tag X or O"
-            raise LineError(LineErrorKind.BAD_TAG, str(path), sentence.lines[position], reason, hint)
+            raise LineError(FindingKind.BAD_TAG, str(path), sentence.lines[position], reason, hint)
     parts = itertools.groupby(words[end:], lambda word: word == EOS)
     return ContextedTweet(
         tuple(escape_word(word) for word in words[:end]),

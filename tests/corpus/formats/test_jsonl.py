@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.corpus.findings import FindingKind
 from ita_pipeline.corpus.formats import parse_posts
-from ita_pipeline.corpus.line_errors import LineError, LineErrorKind
+from ita_pipeline.corpus.line_errors import LineError
 from ita_pipeline.corpus.posts import Span, select_taggable
 
 
@@ -43,7 +44,7 @@ def test_a_mention_that_cuts_a_word_is_kept_as_partial(text: str, start: int, en
     )
     (found,) = parse_posts(Path("tweets.jsonl"), on_error=errors.append)
     assert found.post.gold == (Span(*words, "ORG", partial=True),)
-    assert [(error.kind, error.line) for error in errors] == [(LineErrorKind.PARTIAL_MENTION, 1)]
+    assert [(error.kind, error.line) for error in errors] == [(FindingKind.PARTIAL_MENTION, 1)]
 
 
 def test_mentions_that_share_a_word_are_all_kept():
@@ -57,7 +58,7 @@ def test_mentions_that_share_a_word_are_all_kept():
     (found,) = parse_posts(Path("tweets.jsonl"), on_error=errors.append)
     assert found.post.gold == (Span(0, 2, "LOC"), Span(0, 3, "ORG"))
     assert select_taggable(found.post.gold) == [Span(0, 3, "ORG")]
-    assert [error.kind for error in errors] == [LineErrorKind.OVERLAPPING_MENTION]
+    assert [error.kind for error in errors] == [FindingKind.OVERLAPPING_MENTION]
 
 
 def test_tokens_with_tags():

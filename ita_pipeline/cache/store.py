@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from ita_pipeline.cache import records
 from ita_pipeline.cache.database import State
-from ita_pipeline.cache.index import Index, IndexEntry, retry_after_merge
+from ita_pipeline.cache.index import Index, IndexEntry
+from ita_pipeline.cache.indexing import retry_after_merge
 from ita_pipeline.cache.keys import KEY_FILE, SHORT_KEY_LENGTH, StageKey, read_key, write_key
 from ita_pipeline.cache.lineage import NOTE_PATTERN
 from ita_pipeline.cache.manifest import Manifest

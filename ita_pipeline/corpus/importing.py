@@ -15,8 +15,8 @@ from ita_pipeline.core.text import format_count
 from ita_pipeline.corpus.datasets import CONTEXTS_FILE, SPLITS, Dataset
 from ita_pipeline.corpus.formats import FORMATS
 from ita_pipeline.corpus.formats.conll import read_text
+from ita_pipeline.corpus.formats.fields import format_fields
 from ita_pipeline.corpus.formats.hf_datasets import ColumnNames, import_posts
-from ita_pipeline.corpus.formats.jsonl import format_fields
 from ita_pipeline.corpus.formats.kbner import ContextedTweet, escape_word, read_contexted_tweets
 from ita_pipeline.corpus.formats.label_studio_reader import TaskReader
 from ita_pipeline.corpus.formats.schemes import decode_tags, describe_scheme, find_scheme

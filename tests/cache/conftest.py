@@ -1,4 +1,4 @@
-"""Shared caches of three kinds, and the stores of two machines."""
+"""Shared caches of three kinds, the stores of two machines, and two ways to fill an index."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ita_pipeline.cache.store import Store
 from tests.support.s3_server import URL
 from tests.support.s3_server import one_server as one_server  # a fixture
 from tests.support.s3_server import server as server  # a fixture
+from tests.support.segments import OpenStore
 
 
 @pytest.fixture(params=["s3", "memory", "file"])
@@ -31,3 +32,16 @@ def here(tmp_path: Path) -> Store:
 @pytest.fixture
 def there(tmp_path: Path) -> Store:
     return Store(tmp_path / "there")
+
+
+@pytest.fixture(params=["as they come", "in bulk"], scope="module")
+def open_store(request: pytest.FixtureRequest) -> OpenStore:
+    """Both ways into the table: each segment on its own, and all new segments together."""
+
+    def open_it(root: Path) -> Store:
+        store = Store(root)
+        if request.param == "in bulk":
+            store.index.bulk_bytes = -1
+        return store
+
+    return open_it

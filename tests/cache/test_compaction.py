@@ -76,7 +76,7 @@ def test_the_index_follows_a_merge_without_reading_unchanged_segments(
         read.append(Path(segment.name).name)
         return read_lines(segment, start, number)
 
-    monkeypatch.setattr("ita_pipeline.cache.index.read_lines", note_and_read)
+    monkeypatch.setattr("ita_pipeline.cache.indexing.read_lines", note_and_read)
     (done,) = compact(store)
     assert done.merge.parts == set(small)
     assert len(store.results(STAGE, KEY)) == 53

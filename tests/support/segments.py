@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 from ita_pipeline.cache.database import State
 from ita_pipeline.cache.keys import stage_key
 from ita_pipeline.cache.records import Record
 from ita_pipeline.cache.store import Store
+from stages.base import Failure, FailureKind
 from tests.support.fakes import SizeStage, SizeValue
 
 STAGE = SizeStage()
 KEY = stage_key(STAGE, {})
 FOLDER = KEY.folder
 
+OpenStore = Callable[[Path], Store]
+
 
 def value(image: int | str, width: int = 1) -> Record:
     return Record(image if isinstance(image, str) else f"{image:064x}", SizeValue(width=width, height=1), 0.5)
+
+
+def failure(image: str) -> Record:
+    return Record(image, Failure(kind=FailureKind.TRANSIENT, reason="busy"), 0.5)
 
 
 def put(store: Store, *found: Record, replace: bool = False) -> Path:

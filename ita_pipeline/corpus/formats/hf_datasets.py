@@ -15,7 +15,7 @@ from typing import Any
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.text import clean_line, format_count
 from ita_pipeline.corpus.formats.cell_images import find_image
-from ita_pipeline.corpus.formats.jsonl import parse_fields
+from ita_pipeline.corpus.formats.fields import parse_fields
 from ita_pipeline.corpus.formats.kbner import escape_word
 from ita_pipeline.corpus.formats.schemes import (
     TAGS_HINT,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ita_pipeline.corpus.formats.jsonl import format_mention
+from ita_pipeline.corpus.formats.fields import format_mention
 from ita_pipeline.corpus.formats.schemes import encode_bio
 from ita_pipeline.corpus.posts import Post, select_taggable
 

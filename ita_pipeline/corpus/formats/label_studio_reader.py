@@ -20,7 +20,7 @@ from pydantic import AliasChoices, BaseModel, Field, FiniteFloat, TypeAdapter, V
 from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.files import is_small_file, read_regular
 from ita_pipeline.core.text import clean_line
-from ita_pipeline.corpus.formats.jsonl import parse_fields
+from ita_pipeline.corpus.formats.fields import parse_fields
 from ita_pipeline.corpus.formats.label_studio_writer import NOT_SHOWN
 from ita_pipeline.corpus.line_errors import LineError
 from ita_pipeline.corpus.posts import Box, Picture, Post

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from ita_pipeline.corpus.formats.jsonl import format_fields
+from ita_pipeline.corpus.formats.fields import format_fields
 from ita_pipeline.corpus.posts import Picture, Post
 from ita_pipeline.sources.classify import is_image_name
 from ita_pipeline.sources.decode import measure_upright

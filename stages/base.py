@@ -1,4 +1,4 @@
-"""The contract of a stage: its settings, its items, its results, and what makes an old result stale.
+"""The contract of a stage: its items, its results, and what makes an old result stale.
 
 A stage turns items (images, or posts) into values that are stored in a cache:
 
@@ -10,19 +10,32 @@ A stage turns items (images, or posts) into values that are stored in a cache:
 The stage key consists of `name`, `version`, `parameters()`, `identity()` and the keys of the stages in `reads`.
 A result is fresh as long as the stage key and the item's key stay the same.
 
-The definitions follow this drawing: settings, values, results, errors, items, identity, stage.
+The settings are in `stages.settings`, and the types of their fields and of values in `stages.validation`; all of
+them can be imported from here. The definitions follow the drawing: values, results, errors, items, identity, stage.
 """
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from stages.settings import EXECUTION as EXECUTION
+from stages.settings import MODEL as MODEL
+from stages.settings import PORTABLE as PORTABLE
+from stages.settings import SEMANTIC as SEMANTIC
+from stages.settings import Portable as Portable
+from stages.settings import Role as Role
+from stages.settings import StageConfig as StageConfig
+from stages.validation import Frozen as Frozen
+from stages.validation import Label as Label
+from stages.validation import Score as Score
+from stages.validation import Text as Text
+from stages.validation import clip_rounding as clip_rounding
+from stages.validation import describe_invalid as describe_invalid
+from stages.validation import replace_surrogates as replace_surrogates
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,127 +48,6 @@ IMAGE_SUFFIXES = frozenset(
         *(".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"),
     }
 )
-
-
-class Frozen(BaseModel):
-    """Base of immutable data classes that reject unknown names and numbers that are not finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def describe_invalid(error: ValidationError) -> str:
-    """Describe the first problem of rejected data, such as `mentions[0].type must be a string, not 5`."""
-    first = error.errors()[0]
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-    place, kind, value = path or "it", first["type"], first.get("input")
-    if kind == "missing":
-        return f"{place} is missing"
-    if kind == "extra_forbidden":
-        return f"{place} is not a known field"
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return f"{place} is not an object of names and values"
-    if kind == "json_invalid":
-        problem = first["msg"].removeprefix("Invalid JSON: ").replace(" at line 1 column", " at column")
-        return f"invalid JSON: {problem}"
-    message = first["msg"].removeprefix("Value error, ")
-    if not message.startswith(("Input should be ", "String should ")):
-        return f"{path}: {message}" if path else message
-    message = re.sub(r"^Input should be a valid (.+?)(, .*)?$", r"must be a \1", message)
-    message = re.sub(r"^(Input|String) should ", "must ", message).replace(" a integer", " an integer")
-    shown = f", not {value!r}"[:80] if isinstance(value, str | int | float | bool | None) else ""
-    return f"{place} {message}{shown}"
-
-
-class Role(StrEnum):
-    """Whether a setting is part of the stage key.
-
-    A semantic setting changes the output and is part of the key. An execution setting, such as a batch size or a
-    device, changes only how the work is done and never makes a result stale.
-    """
-
-    SEMANTIC = "semantic"
-    EXECUTION = "execution"
-
-
-SEMANTIC = Role.SEMANTIC
-
-EXECUTION = Role.EXECUTION
-
-
-# Marks a setting that names a model, beside its role: `model: Annotated[str, SEMANTIC, MODEL] = ""`.
-MODEL = "model"
-
-
-class Portable:
-    """The type of `PORTABLE`."""
-
-
-# Marks an execution setting that a run passes on to predictions with it: `Annotated[int, EXECUTION, PORTABLE]`.
-# Others, such as a timeout, are those of the prediction.
-PORTABLE = Portable()
-
-
-class StageConfig(Frozen):
-    """Base of a stage's settings. Declare each as `name: Annotated[type, SEMANTIC] = default`, or `EXECUTION`.
-
-    Raises:
-        TypeError: When the subclass is defined, if a setting has no role or both.
-    """
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
-        super().__pydantic_init_subclass__(**kwargs)
-        for name, info in cls.model_fields.items():
-            roles = [item for item in info.metadata if isinstance(item, Role)]
-            if len(roles) != 1:
-                raise TypeError(f"{cls.__name__}.{name} must be either SEMANTIC or EXECUTION, not {roles}")
-
-    def of_role(self, role: Role) -> dict[str, Any]:
-        """Return the settings of one role as plain JSON values."""
-        names = {name for name, info in type(self).model_fields.items() if role in info.metadata}
-        return self.model_dump(mode="json", include=names)
-
-    @classmethod
-    def list_model_settings(cls) -> list[str]:
-        """Return the names of the settings that are marked with `MODEL`."""
-        return [name for name, info in cls.model_fields.items() if MODEL in info.metadata]
-
-    @classmethod
-    def list_local_settings(cls) -> list[str]:
-        """Return the names of the settings that a run does not pass on: execution settings without `PORTABLE`."""
-        fields = cls.model_fields.items()
-        return [name for name, info in fields if EXECUTION in info.metadata and PORTABLE not in info.metadata]
-
-
-def replace_surrogates(text: str) -> str:
-    """Replace each lone surrogate, which JSON may contain, with U+FFFD, so that the text can be encoded."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _require_content(text: str) -> str:
-    if not text.strip():
-        raise ValueError("a label must not be blank")
-    return text
-
-
-# A string that can be encoded in UTF-8, whatever a model or a server returned.
-Text = Annotated[str, AfterValidator(replace_surrogates)]
-
-# A `Text` that is not blank.
-Label = Annotated[str, AfterValidator(replace_surrogates), AfterValidator(_require_content)]
-
-
-def clip_rounding(value: float) -> float:
-    """Return a number that is outside 0..1 only by rounding, such as 1.0000001, as 0 or 1; others unchanged."""
-    if isinstance(value, float) and -ROUNDING <= value <= 1 + ROUNDING:
-        return min(max(value, 0.0), 1.0)
-    return value
-
-
-ROUNDING = 1e-3
-
-# A probability, or anything else in 0..1.
-Score = Annotated[float, BeforeValidator(clip_rounding), Field(ge=0, le=1)]
 
 
 class Value(Frozen):

@@ -1,56 +1,11 @@
-"""The contract of stages: every setting has exactly one role, and nothing unknown is let through."""
+"""The contract of stages: what becomes of errors, and the names that stages import from here."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import pytest
-from pydantic import ValidationError
 
-from stages.base import EXECUTION, SEMANTIC, BadItemError, Failure, FailureKind, Item, StageConfig, Value, guarded
-
-
-class Example(StageConfig):
-    floor: Annotated[float, SEMANTIC] = 0.5
-    device: Annotated[str, EXECUTION] = "cpu"
-
-
-def test_a_setting_without_a_role_is_rejected():
-    with pytest.raises(TypeError, match=r"Careless\.floor must be either SEMANTIC or EXECUTION"):
-
-        class Careless(StageConfig):
-            floor: float = 0.5
-
-
-def test_a_setting_with_both_roles_is_rejected():
-    with pytest.raises(TypeError, match=r"Undecided\.floor"):
-
-        class Undecided(StageConfig):
-            floor: Annotated[float, SEMANTIC, EXECUTION] = 0.5
-
-
-def test_a_setting_added_by_a_subclass_needs_a_role_too():
-    with pytest.raises(TypeError, match=r"More\.extra"):
-
-        class More(Example):
-            extra: int = 1
-
-
-def test_an_unknown_setting_is_rejected():
-    with pytest.raises(ValidationError, match="flor"):
-        Example.model_validate({"flor": 0.1})
-
-
-def test_settings_are_immutable():
-    with pytest.raises(ValidationError, match="frozen"):
-        Example().floor = 0.1  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def test_of_role_returns_the_settings_of_one_role():
-    settings = Example(floor=0.25, device="cuda")
-    assert settings.of_role(SEMANTIC) == {"floor": 0.25}
-    assert settings.of_role(EXECUTION) == {"device": "cuda"}
-    assert Example.list_local_settings() == ["device"]
+from stages import base
+from stages.base import BadItemError, Failure, FailureKind, Item, Value, guarded
 
 
 def test_an_error_of_an_item_becomes_its_failure():
@@ -68,3 +23,9 @@ def test_an_error_of_the_program_passes_through():
     item = Item(key="", name="", decode=lambda: pytest.fail("not needed"))
     with pytest.raises(ZeroDivisionError):
         guarded(work, item)
+
+
+def test_what_a_stage_needs_can_be_imported_from_the_contract():
+    settings = ("StageConfig", "Role", "SEMANTIC", "EXECUTION", "MODEL", "PORTABLE")
+    types = ("Frozen", "Text", "Label", "Score", "clip_rounding", "describe_invalid", "replace_surrogates")
+    assert [name for name in (*settings, *types, "IMAGE_SUFFIXES") if not hasattr(base, name)] == []

@@ -124,7 +124,8 @@ def _describe_error(error: ValidationError, model: type[BaseModel]) -> tuple[tup
     # A setting that accepts values of several types has one error for each type.
     messages = [details["msg"] for details in error.errors() if _setting_path(model, details["loc"]) == path]
     alternatives = [re.sub("^Input should be (a valid )?", "", text) for text in messages[1:]]
-    reason = ", or ".join([messages[0][:1].lower() + messages[0][1:], *alternatives])
+    begin = messages[0].removeprefix("Value error, ")
+    reason = ", or ".join([begin[:1].lower() + begin[1:], *alternatives])
     reason = re.sub(r", unable to (parse|interpret) .*", "", reason).replace("input should be a valid", "must be a")
     reason = reason.replace("must be a integer", "must be an integer").replace("input should be", "must be")
     return path, f"{reason}{shown}", "ita config show --origin shows the origin of every setting"

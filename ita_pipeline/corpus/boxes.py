@@ -6,10 +6,11 @@ the box. A picture without a file shows none of its post's mentions.
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 from xml.parsers import expat
 
@@ -53,16 +54,18 @@ class BoxFiles:
     folder: Path
     pattern: str
 
-    @property
-    def is_there(self) -> bool:
-        """Whether the folder of the files exists; without it no box is known."""
-        return (self.folder / self.pattern.rpartition("/")[0].partition("{")[0]).is_dir()
+    def are_there(self, posts: Iterable[Post]) -> bool:
+        """Whether there is a file for any of the posts; without one no box is known."""
+        return any(self._file(post).is_file() for post in posts if post.pictures)
+
+    def _file(self, post: Post) -> Path:
+        return self.folder / self.pattern.replace("{id}", post.image_id or "")
 
     def complete(self, post: Post, on_error: OnLineError) -> Post:
         """Return the post with the boxes of its gold mentions. Faulty boxes go to `on_error`."""
         if post.image_id is None or post.gold is None:
             return post
-        file = self.folder / self.pattern.replace("{id}", post.image_id)
+        file = self._file(post)
         try:
             picture = read_boxes(file)
         except LineError as error:
@@ -72,9 +75,9 @@ class BoxFiles:
             on_error(error)
         boxes: dict[str, list[Box]] = defaultdict(list)
         for found in picture.boxes:
-            boxes[found.name].append(found.box)
+            boxes[_normalize(found.name)].append(found.box)
         gold = tuple(replace(span, boxes=tuple(boxes[_name(post, span)])) for span in post.gold)
-        size = picture.size if min(picture.size) > 0 else None
+        size = None if isnan(picture.size[0]) else picture.size
         return replace(post, gold=gold, pictures=(replace(post.pictures[0], size=size), *post.pictures[1:]))
 
 
@@ -104,7 +107,8 @@ class _Reader:
     parser: expat.XMLParserType = field(default_factory=expat.ParserCreate)
     path: list[str] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
-    entry: dict[str, str] = field(default_factory=dict)
+    name: str = ""
+    sides: list[dict[str, str]] = field(default_factory=list)
     size: dict[str, str] = field(default_factory=dict)
     boxes: list[NamedBox] = field(default_factory=list)
 
@@ -119,7 +123,8 @@ class _Reader:
             raise _bad_box(self.file, error.lineno, f"this is no XML: {expat.ErrorString(error.code)}") from error
         except (ValueError, LookupError) as error:  # an unknown encoding
             raise _bad_box(self.file, 1, f"this is no XML: {error}") from error
-        return PictureBoxes(tuple(self.boxes), (_number(self.size, "width"), _number(self.size, "height")))
+        size = _number(self.size, "width"), _number(self.size, "height")
+        return PictureBoxes(tuple(self.boxes), size if min(size) > 0 else (nan, nan))
 
     def _refuse(self, *_: object) -> None:
         raise self._fault("a document type is declared, which may hide anything")
@@ -129,8 +134,12 @@ class _Reader:
         self.text = []
         if len(self.path) > MAX_DEPTH:
             raise self._fault(f"elements are nested more than {MAX_DEPTH} deep")
+        if self.path == [name] and name != "annotation":
+            raise self._fault(f"its root is {name!r}, not 'annotation'")
         if self.path[1:] == ["object"]:
-            self.entry = {}
+            self.name, self.sides = "", []
+        elif self.path[1:] == ["object", "bndbox"]:
+            self.sides.append({})
 
     def _add(self, text: str) -> None:
         self.text.append(text)
@@ -138,26 +147,29 @@ class _Reader:
     def _end(self, name: str) -> None:
         text, self.text = " ".join("".join(self.text).split()), []
         match self.path[1:]:
-            case ["object", "name"] | ["object", "bndbox", _]:
-                self.entry[name] = text
+            case ["object", "name"]:
+                self.name = text
+            case ["object", "bndbox", _]:
+                self.sides[-1][name] = text
             case ["object"]:
-                self._add_box()
+                for sides in self.sides or [{}]:
+                    self._add_box(sides)
             case ["size", _]:
                 self.size[name] = text
             case _:
                 pass
         self.path.pop()
 
-    def _add_box(self) -> None:
-        x0, y0, x1, y1 = (_number(self.entry, side) for side in _SIDES)
+    def _add_box(self, sides: Mapping[str, str]) -> None:
+        x0, y0, x1, y1 = (_number(sides, side) for side in _SIDES)
         if not (x0 < x1 and y0 < y1):
-            shown = ", ".join(self.entry.get(side, "nothing") for side in _SIDES)
+            shown = ", ".join(sides.get(side, "nothing") for side in _SIDES)
             raise self._fault(f"a box of {shown} has no area")
         if len(self.boxes) >= MAX_BOXES:
             raise self._fault(f"there are more than {MAX_BOXES} boxes")
-        if not self.entry.get("name"):
+        if not self.name:
             raise self._fault("a box has no name")
-        self.boxes.append(NamedBox(self.entry["name"], (x0, y0, x1, y1), self.parser.CurrentLineNumber))
+        self.boxes.append(NamedBox(self.name, (x0, y0, x1, y1), self.parser.CurrentLineNumber))
 
     def _fault(self, reason: str) -> LineError:
         return _bad_box(self.file, self.parser.CurrentLineNumber, reason)
@@ -173,7 +185,12 @@ def _number(texts: Mapping[str, str], name: str) -> float:
 
 
 def _name(post: Post, span: Span) -> str:
-    return " ".join(" ".join(post.words[span.start : span.end]).split())
+    return _normalize(" ".join(" ".join(post.words[span.start : span.end]).split()))
+
+
+def _normalize(name: str) -> str:
+    """A name by which an accent that is a character of its own is the same as one that is not."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _find_faults(picture: PictureBoxes, post: Post, file: Path) -> Iterator[LineError]:
@@ -181,7 +198,7 @@ def _find_faults(picture: PictureBoxes, post: Post, file: Path) -> Iterator[Line
     names = {_name(post, span) for span in post.gold or ()}
     width, height = picture.size
     for found in picture.boxes:
-        if found.name not in names:
+        if _normalize(found.name) not in names:
             reason = f"no mention of post {post.id} has the words {found.name!r}"
             hint = "name the box as the mention's words, with single spaces between them"
             yield LineError(FindingKind.UNMATCHED_BOX, str(file), found.line, reason, hint)

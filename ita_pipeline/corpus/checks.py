@@ -109,13 +109,14 @@ def check_images(splits: Splits, images: ImageChecks) -> Iterator[Finding]:
 
 def _find_boxes_outside(post: Post, split: str, images: ImageChecks) -> Iterator[Finding]:
     size = images.sizes.get(post.picture) if post.picture else None
-    for span in post.gold or () if size else ():
-        for box in span.boxes or ():
-            if size and is_outside(box, size):
-                words = " ".join(post.words[span.start : span.end])
-                corners = ", ".join(f"{side:g}" for side in box)
-                reason = f"[{corners}] of {words!r} in a picture of {size[0]}×{size[1]}"
-                yield Finding(FindingKind.OUTSIDE_BOX, reason, split, post.id)
+    place = f"in a picture of {size[0]}×{size[1]}" if size else "of a post that has no picture"
+    named = (
+        (" ".join(post.words[span.start : span.end]), box) for span in post.gold or () for box in span.boxes or ()
+    )
+    for words, box in dict.fromkeys(named):  # a repeated name has its boxes once
+        if is_outside(box, size) if size else not post.pictures:
+            corners = ", ".join(f"{side:g}" for side in box)
+            yield Finding(FindingKind.OUTSIDE_BOX, f"[{corners}] of {words!r} {place}", split, post.id)
 
 
 def check_lengths(splits: Splits, measure: Callable[[Post], ViewFit]) -> Iterator[Finding]:

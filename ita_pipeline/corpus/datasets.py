@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ita_pipeline.core.config import config_files, find_config, package_data_folder, parse_config, read_yaml
 from ita_pipeline.core.errors import MissingError, UsageError
@@ -67,6 +67,13 @@ class DatasetCard(Frozen):
     captions: Sequence[str] = ()
     types: Mapping[str, str] = {}
     experiment: str = "default"
+
+    @field_validator("boxes")
+    @classmethod
+    def _check_boxes(cls, pattern: str) -> str:
+        if pattern and "{id}" not in pattern:
+            raise ValueError("must be a path with {id}, such as xml/{id}.xml")
+        return pattern
 
     @classmethod
     def read(cls, file: Path) -> DatasetCard:
@@ -171,8 +178,8 @@ def load_dataset(
         for split, posts in parsed.items()
     }
     boxes = BoxFiles(folder, card.boxes)
-    if card.boxes and not boxes.is_there:
-        notes.append(f"no boxes of mentions are known: there are no files {card.boxes} in {folder}")
+    if card.boxes and not boxes.are_there(post for posts in splits.values() for post in posts):
+        notes.append(f"no boxes of mentions are known: no picture of a post has a file {card.boxes} in {folder}")
     elif card.boxes:
         splits = {name: tuple(boxes.complete(post, on_error) for post in posts) for name, posts in splits.items()}
     return Dataset(label, card, folder, splits, _first_file(folder, card.captions), tuple(notes), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,30 @@ def test_names_of_no_mention_and_boxes_outside_the_picture_are_reported(tmp_path
     ]
 
 
+def test_each_box_of_an_object_counts(tmp_path: Path):
+    sides = "<xmin>1</xmin><ymin>2</ymin><xmax>{}</xmax><ymax>4</ymax>"
+    boxes = "".join(f"<bndbox>{sides.format(right)}</bndbox>" for right in (3, 9))
+    file = write(tmp_path, f"<annotation><object>{boxes}<name>Bo</name></object></annotation>")
+    assert [(found.name, found.box) for found in read_boxes(file).boxes] == [
+        ("Bo", (1, 2, 3, 4)),
+        ("Bo", (1, 2, 9, 4)),
+    ]
+
+
+def test_a_name_matches_whether_or_not_its_accents_are_characters_of_their_own(tmp_path: Path):
+    write(tmp_path, voc(("Jose\u0301", (1, 1, 2, 2))))
+    jose = make_post("Jos\u00e9 sang", "7", Span(0, 1, "PER"), image="1")
+    found = BoxFiles(tmp_path, "xml/{id}.xml").complete(jose, pytest.fail)
+    assert found.gold[0].boxes == ((1, 1, 2, 2),)
+
+
+def test_a_size_of_nothing_is_unknown(tmp_path: Path):
+    write(tmp_path, voc(ADA, size=(0, 0)))
+    found = BoxFiles(tmp_path, "xml/{id}.xml").complete(post(), pytest.fail)
+    assert found.gold[0].boxes == (ADA[1],)
+    assert found.pictures[0].size is None
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -81,7 +106,8 @@ def test_names_of_no_mention_and_boxes_outside_the_picture_are_reported(tmp_path
         (voc(("Bo", ("nan", 1, 5, 2))), "has no area"),
         ("<annotation><object><name>Bo</name></object></annotation>", "nothing, nothing"),
         (voc(("", (1, 1, 5, 2))), "a box has no name"),
-        ("<a>" * 20, "nested more than"),
+        ("<annotation>" * 20, "nested more than"),
+        ("<html><body>gone</body></html>", "its root is 'html', not 'annotation'"),
         (" " * MAX_BYTES + "<annotation/>", "larger than"),
         (voc(*[("Bo", (1, 1, 2, 2))] * 1001), "more than 1000 boxes"),
     ],
@@ -109,8 +135,18 @@ def test_a_card_names_the_files_and_without_their_folder_nothing_is_known(tmp_pa
     unknown = load_dataset("gmner", tmp_path, Path("data"))
     assert unknown.splits["dev"][0].gold[0].boxes is None
     assert any("no boxes of mentions are known" in note for note in unknown.notes)
+    write(tmp_path, voc(("Bo", (1, 1, 2, 2))), "of another dataset")
+    assert load_dataset("gmner", tmp_path, Path("data")) == replace(unknown, name="gmner")
     write(tmp_path, voc(("Bo", (1, 1, 2, 2))))
     assert load_dataset("gmner", tmp_path, Path("data")).splits["dev"][0].gold[0].boxes == ((1, 1, 2, 2),)
+
+
+@pytest.mark.parametrize("pattern", ["xml/", "xml/*.xml", "xml/{name}.xml"])
+def test_a_card_whose_files_of_boxes_name_no_picture_is_refused(tmp_path: Path, pattern: str):
+    card = tmp_path / "card.yaml"
+    card.write_text(f"about: x\nfiles: {{train: [train.txt]}}\nboxes: '{pattern}'\n")
+    with pytest.raises(UserError, match=r"boxes must .*\{id\}"):
+        load_dataset(str(card), tmp_path, Path("data"))
 
 
 def test_fmnerg_has_fine_types_in_its_third_column(tmp_path: Path):

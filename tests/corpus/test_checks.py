@@ -193,3 +193,10 @@ def test_a_box_that_leaves_its_picture_is_found():
         "1",
         "[1, 1, 40.5, 30] of 'Ada' in a picture of 40×30",
     )
+
+
+def test_the_box_of_a_repeated_name_is_found_once_and_also_without_a_picture():
+    spans = [Span(place, place + 1, "PER", boxes=((1.0, 1.0, 40.5, 30.0),)) for place in (0, 2)]
+    without = make_post("Ada and Ada", "1", *spans)
+    (found,) = checks.check_images({"train": [without]}, ImageChecks())
+    assert found.what == "[1, 1, 40.5, 30] of 'Ada' of a post that has no picture"

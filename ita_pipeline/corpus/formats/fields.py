@@ -6,6 +6,7 @@ Other formats translate their posts to these fields, so that the same rules chec
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -214,7 +215,7 @@ def _align_mentions(
     mentions: Sequence[MentionEntry], text: str, offsets: Offsets, types: Mapping[str, str]
 ) -> tuple[Span, ...]:
     """Convert offsets of characters to spans of words. A mention that cuts a word is partial."""
-    spans: set[Span] = set()
+    spans: dict[Span, Span] = {}
     for mention in mentions:
         position = f"{mention.start}–{mention.end}"
         if mention.end > len(text):
@@ -232,8 +233,13 @@ def _align_mentions(
         partial = offsets[first][0] < mention.start or mention.end < offsets[last][1]
         boxes = None if mention.boxes is None else tuple(mention.boxes)
         characters = (mention.start, mention.end) if partial else None
-        spans.add(Span(first, last + 1, types.get(mention.type, mention.type), partial, boxes, characters))
-    return tuple(sorted(spans))
+        span = Span(first, last + 1, types.get(mention.type, mention.type), partial, boxes, characters)
+        if span in spans and boxes is not None:  # an annotation of each box repeats the mention
+            span = replace(span, boxes=tuple(dict.fromkeys((*(spans[span].boxes or ()), *boxes))))
+        elif span in spans:
+            continue
+        spans[span] = span
+    return tuple(sorted(spans.values()))
 
 
 def _resolve_image(folder: Path, image: str) -> Path:

@@ -159,6 +159,14 @@ def test_a_mention_has_boxes_none_or_unknown_ones():
     assert [span.boxes for span in found.post.gold] == [((1, 2, 3.5, 4),), (), None]
 
 
+def test_a_mention_that_is_listed_for_each_of_its_boxes_has_them_all():
+    one, other = (1, 2, 3, 4), (5, 6, 7, 8)
+    ada = {"start": 0, "end": 3, "type": "PER"}
+    mentions = [ada, ada | {"boxes": []}, ada | {"boxes": [one]}, ada | {"boxes": [other, one]}, ada]
+    (found,) = read({"text": "Ada", "mentions": mentions})
+    assert [span.boxes for span in found.post.gold] == [(one, other)]
+
+
 @pytest.mark.parametrize("box", ["[1, 2, 1, 4]", "[1, 2, 3]", "[1, 2, NaN, 4]", "[1, 2, Infinity, 4]", '"x"'])
 def test_a_box_without_an_area_is_refused(box: str):
     with pytest.raises(UsageError, match=r"line 1: mentions\[0\]"):

@@ -171,8 +171,11 @@ def _read_defaults(arguments: list[str]) -> dict[str, Any]:
     """Read the options that files and the environment set, for every command."""
     if "_ITA_COMPLETE" in os.environ or "--help" in arguments or "--version" in arguments:
         return {}
-    from ita_pipeline.core.config_layers import merge_options, read_layers
+    from ita_pipeline.core.config_layers import merge_options, read_layers, unknown_variables
 
+    for variable, hint in unknown_variables(os.environ).items():
+        if hint:
+            print_message(f"unknown variable {variable}; {hint}")
     layers = read_layers()
     for layer in layers:
         for message, hint in layer.withheld.values():

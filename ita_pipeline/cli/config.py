@@ -13,7 +13,7 @@ from ita_pipeline import api
 from ita_pipeline.cli import options as opts
 from ita_pipeline.cli.console import columns, print_message, print_note
 from ita_pipeline.cli.messages import explain_setting_error
-from ita_pipeline.core.errors import ExitCode, UsageError, nearest
+from ita_pipeline.core.errors import ExitCode, UsageError
 from ita_pipeline.core.text import clean_line
 
 app = typer.Typer(help="Show the settings and their origins, and trust hosts.", no_args_is_help=True)
@@ -44,15 +44,16 @@ def show(
 
     ita config show --preset paper --set ocr.page_mode=6 --origin
     """
-    from ita_pipeline.core.config_layers import OPTION_NAMES, unknown_variables
+    from ita_pipeline.core.config_layers import unknown_variables
 
     given = {"preset": preset_flag, "encoder": encoder_flag}
     flags = {name: value for name, value in given.items() if value is not None}
     result = api.config.settings(flags, tuple(assignments or ()), dataset)
-    for variable in unknown_variables(os.environ):
-        known = [f"ITA_{name.upper()}" for name in OPTION_NAMES]
-        hint = nearest(variable, known) or "after a section, write two underscores: ITA_OCR__PAGE_MODE"
-        print_message(f"unknown variable {variable}; {hint}")
+    for variable, hint in unknown_variables(os.environ).items():
+        if not hint:  # others are reported by every command
+            print_message(
+                f"unknown variable {variable}; after a section, write two underscores: ITA_OCR__PAGE_MODE"
+            )
     if as_json:
         rows = [{"name": one.name, "value": one.value, "origin": one.origin} for one in result.all]
         print(json.dumps({"schema": "ita.config/1", "preset": result.why, "settings": rows}))

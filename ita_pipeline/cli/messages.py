@@ -8,11 +8,13 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import typer
 
 from ita_pipeline.cli.console import print_message
+from ita_pipeline.cli.options import OPTIONAL_VALUES
 from ita_pipeline.core.errors import ExitCode, SettingError, nearest
 
 GLOBAL_OPTIONS = {"--debug": "ITA_DEBUG", "--quiet": "ITA_QUIET", "-q": "ITA_QUIET"}
@@ -76,7 +78,11 @@ def _explain_usage_error(message: str, option: str, context: Any) -> tuple[str, 
     message, _, suggestion = message.partition(" Did you mean ")
     message, _, _ = message.partition(" (Possible options:")
     message = (message[:1].lower() + message[1:]).strip().rstrip(".")
-    message = message.replace("': Value error, ", "': ").replace("': Input ", "': input ")
+    value = re.match(r"invalid value for '([^']+)'(?: \(env var: '([^']+)'\))?: (.*)", message)
+    if value:
+        return _explain_value(*value.groups(), context)
+    if extra := re.fullmatch(r"got unexpected extra arguments?\(?s?\)? \((.*)\)", message):
+        return _explain_extra(extra[1], context)
     if suggestion:
         return message, f"did you mean {suggestion.strip().rstrip('?').strip(chr(39))}?"
     if context is None:
@@ -86,11 +92,36 @@ def _explain_usage_error(message: str, option: str, context: Any) -> tuple[str, 
         close = difflib.get_close_matches(option, known, n=1, cutoff=0.7)
         if close:
             return message, f"did you mean {close[0]}?"
-    choice = re.search(r": '(.*)' is not one of (.+)$", message)
-    if choice and (close := nearest(choice[1], re.findall(r"'([^']+)'", choice[2]))):
-        return message, close
     more = f"{context.command_path} --help"
     example = re.search(r"^\s*(ita .+)$", context.command.help or "", re.MULTILINE)
     if example and message.startswith("missing"):
         return message, f"{example[1].strip()}   (more: {more})"
     return message, more
+
+
+def _explain_value(name: str, variable: str | None, reason: str, context: Any) -> tuple[str, str]:
+    """Explain an invalid value of an option, which the command line or an environment variable sets."""
+    from ita_pipeline.core.config import describe_requirement
+
+    is_typed = any(argument.partition("=")[0] == name for argument in sys.argv[1:])
+    where = variable if variable and variable in os.environ and not is_typed else name
+    more = f"{context.command_path} --help" if context else _help_command()
+    choice = re.fullmatch(r"(?:Value error, )?'(.*)' is not one of (.+)", reason)
+    if choice:
+        return _explain_choice(where, choice[1], re.findall(r"'([^']+)'", choice[2]), more)
+    return f"{where} {describe_requirement([reason])}", more
+
+
+def _explain_extra(values: str, context: Any) -> tuple[str, str]:
+    """Explain words that are not arguments, the first of which may have been meant as the value of an option."""
+    words, more = values.split(), f"{context.command_path} --help" if context else _help_command()
+    before = next((one for one, after in pairwise(sys.argv) if after == words[0]), "")
+    if before in OPTIONAL_VALUES:
+        return _explain_choice(before, words[0], OPTIONAL_VALUES[before], more)
+    return f"unexpected argument{'s' if len(words) > 1 else ''}: {' '.join(words)}", more
+
+
+def _explain_choice(where: str, value: str, names: Sequence[str], more: str) -> tuple[str, str]:
+    """Explain a value that is none of several names."""
+    *others, last = names
+    return f"{where} must be {', '.join(others)} or {last}, not {value}", nearest(value, names) or more

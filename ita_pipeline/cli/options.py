@@ -20,6 +20,7 @@ from ita_pipeline.core.errors import UsageError
 # The values of `--retry-failed` and `--onnx`, the first of which is meant by the option alone.
 FailureChoice = Literal["any", "permanent", "transient", "resource"]
 GraphChoice = Literal["fp32", "int8"]
+OPTIONAL_VALUES = {"--retry-failed": get_args(FailureChoice), "--onnx": get_args(GraphChoice)}
 
 
 def complete_names(kind: str, *more: str) -> Callable[[str], list[str]]:
@@ -303,10 +304,9 @@ def build_training(data: Path | None, settings: TrainingSettings | None = None, 
 
 def complete_values(arguments: Sequence[str]) -> list[str]:
     """Add the first value to each `--retry-failed` and `--onnx` without a value, since Typer requires one."""
-    optional = {"--retry-failed": get_args(FailureChoice), "--onnx": get_args(GraphChoice)}
     completed: list[str] = []
     for argument, after in zip_longest(arguments, arguments[1:]):
         completed.append(argument)
-        if argument in optional and after not in optional[argument]:
-            completed.append(optional[argument][0])
+        if argument in OPTIONAL_VALUES and after not in OPTIONAL_VALUES[argument]:
+            completed.append(OPTIONAL_VALUES[argument][0])
     return completed

@@ -12,12 +12,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ita_pipeline.core.errors import MissingError, SettingError, UsageError, nearest
-from ita_pipeline.core.files import open_regular, read_chunks
+from ita_pipeline.core.files import open_regular, read_chunks, read_regular
 from ita_pipeline.core.text import decode_text
 
 MAX_BYTES = 1 << 20
 
-_FILE_HINT = "each line is NAME: VALUE; ita init writes one"
+_FILE_HINT = "each line is NAME: VALUE, such as preset: bundled"
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -46,9 +46,10 @@ def find_config(kind: str, name: str) -> Path:
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return path
     names = ", ".join(list(known)[:8]) + (", …" if len(known) > 8 else "")
+    is_file = path.suffix in (".yaml", ".yml")
     hint = nearest(name, known) or f"known are {names}; or give a YAML file"
-    error = MissingError if kind == "datasets" else UsageError
-    raise error(f"there is no {kind.removesuffix('s')} {name}", hint)
+    error = MissingError if kind == "datasets" or is_file else UsageError
+    raise error(f"there is no {'file' if is_file else kind.removesuffix('s')} {name}", hint)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -69,9 +70,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UsageError(
-            f"{place} is not valid YAML: {problem or ' '.join(str(error).split())}", _FILE_HINT
-        ) from error
+        reason = str(problem or " ".join(str(error).split())).replace("'<stream end>'", "the end of the file")
+        hint = "remove one of the two" if "is given twice" in reason else _FILE_HINT
+        raise UsageError(f"{place} is not valid YAML: {reason}", hint) from error
     if not isinstance(content, dict):
         raise UsageError(f"{path} does not contain a mapping of names to values", _FILE_HINT)
     return cast("dict[str, Any]", content)
@@ -89,15 +90,30 @@ class StrictLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Construct a mapping, or refuse it because of a repeated key."""
-        names: list[object] = [self.construct_object(key, deep=True) for key, _ in node.value]  # pyright: ignore[reportUnknownMemberType]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{name!r} is given twice", node.start_mark)
+        names: list[object] = []
+        for key, _ in node.value:
+            name: object = self.construct_object(key, deep=True)  # pyright: ignore[reportUnknownMemberType]
+            if name in names:
+                raise yaml.constructor.ConstructorError(None, None, f"{name!r} is given twice", key.start_mark)
+            names.append(name)
         return super().construct_mapping(node, deep)
 
 
-def parse_config(model: type[_Model], values: Mapping[str, Any], where: str, section: str = "") -> _Model:
-    """Validate `values` as a configuration, or as its section of this name.
+def find_line(file: Path, path: Sequence[str]) -> int:
+    """Return the line of a file on which the last of these nested names is, as far as they are there."""
+    line = 1
+    node: Any = yaml.compose(read_regular(file, MAX_BYTES), Loader=StrictLoader)  # pyright: ignore
+    for name in path:
+        pairs: Any = node.value if isinstance(node, yaml.MappingNode) else ()
+        for key, value in pairs:
+            if key.value == name:
+                node, line = value, key.start_mark.line + 1
+                break
+    return line
+
+
+def parse_config(model: type[_Model], values: Mapping[str, Any], where: Path | str, section: str = "") -> _Model:
+    """Validate `values` as a configuration, or as its section of this name; `where` is its file or a name for it.
 
     Raises:
         SettingError: a name is unknown, with the nearest one as the hint, or a value is impossible.
@@ -108,6 +124,11 @@ def parse_config(model: type[_Model], values: Mapping[str, Any], where: str, sec
         path, problem, hint = _describe_error(error, model)
         if section:
             raise SettingError("", (section, *path), problem, hint) from error
+        if isinstance(where, Path) and problem == "is missing":
+            hint = f"add a line to it: {'.'.join(path)}: VALUE"
+        elif isinstance(where, Path):
+            hint = hint if problem == "is not a setting" else f"correct {where}"
+            where = f"{where}:{find_line(where, path)}"
         raise SettingError(f"{where}: ", path, problem, hint) from error
 
 
@@ -120,15 +141,24 @@ def _describe_error(error: ValidationError, model: type[BaseModel]) -> tuple[tup
         hint = nearest(str(first["loc"][-1]), known) or f"known are {', '.join(known)}"
         return path, "is not a setting", hint
     value = first.get("input")
-    shown = f", not {value!r}" if isinstance(value, str | int | float | bool) else ""
+    shown = f", not {value!r}" if first["type"] != "missing" and isinstance(value, str | int | float | bool) else ""
     # A setting that accepts values of several types has one error for each type.
     messages = [details["msg"] for details in error.errors() if _setting_path(model, details["loc"]) == path]
-    alternatives = [re.sub("^Input should be (a valid )?", "", text) for text in messages[1:]]
-    begin = messages[0].removeprefix("Value error, ")
-    reason = ", or ".join([begin[:1].lower() + begin[1:], *alternatives])
-    reason = re.sub(r", unable to (parse|interpret) .*", "", reason).replace("input should be a valid", "must be a")
-    reason = reason.replace("must be a integer", "must be an integer").replace("input should be", "must be")
+    reason = describe_requirement(messages)
     return path, f"{reason}{shown}", "ita config show --origin shows the origin of every setting"
+
+
+def describe_requirement(messages: Sequence[str]) -> str:
+    """Join the requirements of pydantic that a value misses to a text such as `must be an integer or 'lines'`."""
+    reasons = [re.sub(r", unable to (parse|interpret) .*", "", text) for text in messages]
+    is_requirement = all(text.startswith("Input should be ") for text in reasons)
+    if not is_requirement:
+        first = reasons[0].removeprefix("Value error, ").replace("Field required", "is missing")
+        return first[:1].lower() + first[1:]
+    required = [text.removeprefix("Input should be ").replace("a valid ", "a ") for text in reasons]
+    text = f"must be {' or '.join(required)}".replace("a integer", "an integer").replace("a array", "a list")
+    text = text.replace("a boolean", "true or false").replace("greater than or equal to", "at least")
+    return text.replace("less than or equal to", "at most")
 
 
 def _setting_path(model: type[BaseModel], location: Sequence[int | str]) -> tuple[str, ...]:
@@ -163,7 +193,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
     for text in assignments:
         match = re.fullmatch(r"([A-Za-z_]\w*)\.([A-Za-z_][\w.]*)=(.*)", text, re.DOTALL)
         if match is None:
-            raise UsageError(f"--set {text} is not of the form STAGE.PARAMETER=VALUE", "--set ocr.page_mode=6")
+            raise UsageError(f"--set {text} is not of the form SECTION.NAME=VALUE", _complete_assignment(text))
         section, name, value = match.groups()
         try:
             settings = parsed.setdefault(section, {})
@@ -175,6 +205,14 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
             hint = "a value is written as in YAML: --set ocr.page_mode=6"
             raise UsageError(f"--set {text} is not a value, or contradicts another --set", hint) from error
     return parsed
+
+
+def _complete_assignment(text: str) -> str:
+    """Return an assignment that has a section and a value, for one that lacks either."""
+    name, _, value = text.partition("=")
+    section, _, parameter = name.rpartition(".")
+    is_name = re.fullmatch(r"[A-Za-z_]\w*", parameter) is not None and re.fullmatch(r"([A-Za-z_][\w.]*)?", section)
+    return f"--set {section or 'SECTION'}.{parameter}={value or 'VALUE'}" if is_name else "--set ocr.page_mode=6"
 
 
 def merge_settings(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,12 +23,13 @@ from ita_pipeline.core.config import (
     MAX_BYTES,
     StrictLoader,
     find_config,
+    find_line,
     merge_settings,
     read_yaml,
     unreadable_file_error,
 )
 from ita_pipeline.core.errors import UsageError, nearest
-from ita_pipeline.core.files import open_regular, read_chunks, read_regular
+from ita_pipeline.core.files import open_regular, read_chunks
 from ita_pipeline.core.remote import is_url, without_query
 from ita_pipeline.core.trust import (
     explain_ignored,
@@ -45,7 +46,7 @@ OPTION_NAMES = ("preset", "workspace", "data", "shared", "encoder", "captions", 
 _PREFIX, _SECTION_SEPARATOR = "ITA_", "__"
 
 # Variables that are not settings, and are read elsewhere.
-_SWITCHES = frozenset({"ITA_DEBUG", "ITA_QUIET"})
+_SWITCHES = frozenset({"ITA_API_KEY", "ITA_DEBUG", "ITA_QUIET", "ITA_RUNTIME"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +95,22 @@ def check_section(name: str, where: str) -> None:
         raise UsageError(f"{where}: {name} is not a section", hint)
 
 
-def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """List variables that look like settings but are not, mostly misspelled ones."""
+def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return variables that look like settings but are not, with a hint for each that is close to a setting."""
     names = [name for name in environment if name.startswith(_PREFIX) and _SECTION_SEPARATOR not in name]
-    return sorted(
-        name for name in names if name not in _SWITCHES and name.removeprefix(_PREFIX).lower() not in OPTION_NAMES
-    )
+    known = [f"{_PREFIX}{option.upper()}" for option in OPTION_NAMES]
+    return {
+        name: _suggest_section(name) or nearest(name, known, cutoff=0.8)
+        for name in sorted(names)
+        if name not in _SWITCHES and name not in known
+    }
+
+
+def _suggest_section(variable: str) -> str:
+    """Return a hint for a variable that has one underscore after its section instead of two."""
+    section, _, setting = variable.removeprefix(_PREFIX).partition("_")
+    is_section = setting and section.lower() in _section_names()
+    return f"did you mean {_PREFIX}{section}{_SECTION_SEPARATOR}{setting}?" if is_section else ""
 
 
 def setting_origin(path: Sequence[str]) -> str:
@@ -111,7 +122,7 @@ def setting_origin(path: Sequence[str]) -> str:
             value = settings.get(name)
         if value is not None:
             is_file = Path(layer.origin).is_file()
-            return f"{layer.origin}:{_find_line(Path(layer.origin), path)}" if is_file else layer.origin.split()[-1]
+            return f"{layer.origin}:{find_line(Path(layer.origin), path)}" if is_file else layer.origin.split()[-1]
     return ""
 
 
@@ -127,19 +138,6 @@ def find_named_config(option: str, name: str) -> Path:
         is_set = any(layer.options.get(option) == name for layer in read_layers())
         where = f"{setting_origin((option,))}: " if is_set else ""
         raise UsageError(f"{where}{error}", error.hint) from error
-
-
-def _find_line(file: Path, path: Sequence[str]) -> int:
-    """Return the line of a file on which the last of these nested names is."""
-    line = 1
-    node: Any = yaml.compose(read_regular(file, MAX_BYTES), Loader=StrictLoader)  # pyright: ignore
-    for name in path:
-        pairs: Any = node.value if isinstance(node, yaml.MappingNode) else ()
-        for key, value in pairs:
-            if key.value == name:
-                node, line = value, key.start_mark.line + 1
-                break
-    return line
 
 
 def option_origin(name: str, value: str) -> str:
@@ -173,7 +171,7 @@ def _read_layer(file: Path) -> Layer | None:
     sections: dict[str, Any] = {name: value for name, value in content.items() if isinstance(value, dict)}
     options = {name: _read_option(name, value, file) for name, value in content.items() if name not in sections}
     for name in sections.keys() - set(known):
-        check_section(str(name), f"{file}:{_find_line(file, (name,))}")
+        check_section(str(name), f"{file}:{find_line(file, (name,))}")
     return Layer(str(file), options, sections)
 
 
@@ -208,7 +206,7 @@ def _read_option(name: str, value: object, file: Path) -> str:
     if name in OPTION_NAMES and isinstance(value, str):
         is_folder = name in ("workspace", "data", "shared") and not is_url(value)
         return str(file.parent / Path(value).expanduser()) if is_folder else value
-    where = f"{file}:{_find_line(file, (str(name),))}"
+    where = f"{file}:{find_line(file, (str(name),))}"
     if name in OPTION_NAMES:
         raise UsageError(f"{where}: {name} must be a name or a path, not {value!r}", f'{name}: "…", in quotes')
     known = [*OPTION_NAMES, *_section_names()]

@@ -82,7 +82,7 @@ class DatasetCard(Frozen):
         Raises:
             UsageError: a setting of it is unknown or impossible.
         """
-        return parse_config(cls, read_yaml(file), f"dataset card {file.name}")
+        return parse_config(cls, read_yaml(file), file)
 
     @property
     def layout(self) -> Layout:
@@ -196,7 +196,7 @@ def _find_parts(name: str, data: Path | None, workspace_data: Path) -> tuple[str
             files = {"all": [path.name]}
             return path.stem, DatasetCard(about="a file of posts", format="jsonl", files=files), path.parent
         _refuse_importable(path)
-        if path.is_file() and kind is not TargetKind.DATASET_CARD:
+        if path.is_file() and kind not in (TargetKind.DATASET_CARD, TargetKind.YAML_FILE):
             what, hint = describe_file(path, kind)
             raise UsageError(f"{path} is {what}, not a dataset", hint)
     file = find_dataset(name)
@@ -217,7 +217,7 @@ def find_dataset(name: str) -> Path:
         return find_config("datasets", name)
     except MissingError as error:
         _refuse_importable(Path(name).expanduser())
-        folder = "; or give a folder with tweets.jsonl and pictures"
+        folder = ", or a folder with tweets.jsonl and pictures"
         raise MissingError(str(error), error.hint + ("" if error.hint.endswith("?") else folder)) from error
 
 
@@ -266,7 +266,7 @@ def find_data_folder(name: str, card: DatasetCard, data: Path | None, workspace_
     places = f"{workspace_data / name}" if data is None else f"{data} or {data / name}"
     raise MissingError(
         f"dataset {name}: its files ({files}) are not in {places}",
-        f"{f'get them from {card.source} and ' if card.source else ''}give their folder: --data FOLDER",
+        f"{f'get them from {card.source}, then ' if card.source else ''}give their folder: --data FOLDER",
     )
 
 

@@ -52,7 +52,7 @@ class PresetChoice:
 def load_preset(name: str) -> Preset:
     """Read the file of a preset. Settings that only the user can give are ignored, with a warning."""
     file = find_named_config("preset", name)
-    preset = parse_config(Preset, {"name": file.stem, **read_yaml(file)}, file.name)
+    preset = parse_config(Preset, {"name": file.stem, **read_yaml(file)}, file)
     return preset.model_copy(update={"stages": drop_personal(preset.stages, str(file))})
 
 

@@ -27,10 +27,24 @@ PROGRAM = str(Path(sys.executable).parent / "ita")
         (["train"], 2, "missing option '--dataset'", "ita train --dataset example (more: ita train --help)"),
         (["extract", "x", "--presett", "y"], 2, "no such option: --presett", "did you mean --preset?"),
         (["extract", "x", "--nonsense"], 2, "no such option: --nonsense", "ita extract --help"),
-        (["extract", "x", "--limit", "0"], 2, "invalid value for '--limit'", "ita extract --help"),
-        (["extract", "x", "--limit", "a"], 2, "'--limit': input should be a valid integer", "ita extract --help"),
-        (["extract", "x", "--engine", "locl"], 2, "'--engine': 'locl' is not one of", "did you mean local?"),
-        (["extract", "x", "--engine", "spark"], 2, "'--engine': 'spark' is not one of", "ita extract --help"),
+        (["extract", "x", "--limit", "0"], 2, "--limit must be at least 1", "ita extract --help"),
+        (["extract", "x", "--limit", "a"], 2, "--limit must be an integer", "ita extract --help"),
+        (["extract", "x", "--engine", "locl"], 2, "--engine must be local or ray, not locl", "did you mean local?"),
+        (
+            ["extract", "x", "--engine", "spark"],
+            2,
+            "--engine must be local or ray, not spark",
+            "ita extract --help",
+        ),
+        (["extract", "x", "y"], 2, "unexpected argument: y", "ita extract --help"),
+        (
+            ["extract", "x", "--retry-failed", "transint"],
+            2,
+            "--retry-failed must be any,",
+            "did you mean transient?",
+        ),
+        (["extract", "x", *BUNDLED, "--set", "page_mode=6"], 2, "SECTION.NAME=VALUE", "--set SECTION.page_mode=6"),
+        (["extract", "x", "--preset", "gone.yaml"], 3, "there is no file gone.yaml", "give a YAML file"),
         (["extract", "x", "--set"], 2, "option '--set' requires an argument", "ita extract --help"),
         (["extract", "nowhere"], 3, "there is no folder nowhere", "ita extract FOLDER, a folder with pictures"),
         (["extract", "a.md"], 2, "a.md is a file of unknown format", "docs/sources.md"),
@@ -42,12 +56,17 @@ PROGRAM = str(Path(sys.executable).parent / "ita")
             "the stage knowledge is off",
             "knowledge.model=",
         ),
-        (["extract", "images", *BUNDLED, "--set", "ocr"], 2, "not of the form STAGE.PARAMETER=VALUE", "--set ocr."),
+        (
+            ["extract", "images", *BUNDLED, "--set", "ocr"],
+            2,
+            "not of the form SECTION.NAME=VALUE",
+            "--set SECTION.ocr=VALUE",
+        ),
         (["extract", "images", *BUNDLED, "--set", "orc.a=1"], 2, "--set names orc", "did you mean ocr?"),
         (
             ["extract", "images", *BUNDLED, "--set", "ocr.page_mode=99"],
             2,
-            "ocr.page_mode must be 'lines', or less than or equal to 13, not 99",
+            "ocr.page_mode must be 'lines' or at most 13, not 99",
             "correct --set ocr.page_mode=…",
         ),
         (["train", "--dataset", "bare", *BUNDLED], 2, "train: no post has a mention", "ita data check bare"),
@@ -69,7 +88,7 @@ PROGRAM = str(Path(sys.executable).parent / "ita")
         ),
         (["predict", "example", "--text", "hi"], 3, "there is no run example", "ita train --dataset FOLDER"),
         (["predict", "example"], 2, "give one source of posts", "ita predict RUN --text"),
-        (["data", "check", "nowhere"], 3, "there is no dataset nowhere", "or give a folder with tweets.jsonl"),
+        (["data", "check", "nowhere"], 3, "there is no dataset nowhere", "or a folder with tweets.jsonl"),
         (["data", "import", "./gone", "--to", "x"], 3, "no file or folder gone", "ita data import FOLDER"),
         (["data", "import-contexts", "gone.tsv"], 3, "gone.tsv cannot be read", "check the path"),
         (["data", "export", "example"], 2, "missing option '--to'", "ita data export example --to"),
@@ -92,6 +111,42 @@ def test_each_mistake_gets_one_sentence_a_hint_and_its_exit_code(
     assert hint in told
     assert answer.out == ""
     assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ("ITA_RUNTIME", "error: ITA_RUNTIME must be auto, onnx, onnx-int8 or torch, not x"),
+        ("ITA_PRESTE", "unknown variable ITA_PRESTE; did you mean ITA_PRESET?"),
+        ("ITA_OCR_WORKERS", "unknown variable ITA_OCR_WORKERS; did you mean ITA_OCR__WORKERS?"),
+    ],
+)
+def test_a_wrong_variable_is_named(variable: str, message: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(variable, "x")
+    assert message in ita_here("predict", "nowhere", "--text", "hi").err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "hint"),
+    [
+        ("about: x\nfiles: {train: [a.txt]}\nformt: conll\n", "card.yaml:3: formt is not a setting", "format?"),
+        (
+            "about: x\nfiles: {train: [a.txt]}\nformat: csv\n",
+            "card.yaml:3: format must be 'conll' or",
+            "correct card",
+        ),
+        ("about: x\n", "card.yaml: files is missing", "add a line to it: files: VALUE"),
+        ("a: [\n", "card.yaml:2 is not valid YAML: expected the node content", "NAME: VALUE"),
+        ("about: x\nabout: y\n", "card.yaml:2 is not valid YAML: 'about' is given twice", "remove one of the two"),
+    ],
+)
+def test_a_mistake_in_a_dataset_card_is_reported_with_its_line(content: str, message: str, hint: str):
+    Path("card.yaml").write_text(content)
+    answer = ita_here("data", "check", "card.yaml", *BUNDLED)
+    assert answer.code == 2
+    error, help_line = answer.err.splitlines()
+    assert message in error
+    assert hint in help_line
 
 
 def test_debug_prints_a_traceback_and_keeps_the_exit_code(monkeypatch: pytest.MonkeyPatch):

@@ -114,7 +114,12 @@ def test_a_file_that_is_far_too_large_is_refused_before_it_is_read_whole():
 def test_a_variable_for_no_section_is_refused_and_a_misspelt_one_is_known():
     with pytest.raises(UsageError, match="ITA_ORC__PAGE_MODE"):
         found(ITA_ORC__PAGE_MODE="6")
-    assert unknown_variables({"ITA_PRESTE": "x", "ITA_DEBUG": "1", "ITA_DATA": "d", "HOME": "/"}) == ["ITA_PRESTE"]
+    known = {"ITA_DEBUG": "1", "ITA_DATA": "d", "HOME": "/"}
+    assert unknown_variables({"ITA_PRESTE": "x", "ITA_CRASH_KILLS": "9", "ITA_OCR_WORKERS": "2", **known}) == {
+        "ITA_CRASH_KILLS": "",
+        "ITA_OCR_WORKERS": "did you mean ITA_OCR__WORKERS?",
+        "ITA_PRESTE": "did you mean ITA_PRESET?",
+    }
 
 
 @given(st.dictionaries(st.sampled_from(["page_mode", "workers", "memory"]), st.integers(), min_size=1))

@@ -38,6 +38,7 @@ from stages.base import (
     guarded,
 )
 from stages.caption.schema import Caption, CaptionValue
+from stages.files import read_file
 from stages.objects.schema import ObjectsValue
 from stages.picture_names import normalize_name, strip_image_suffix
 
@@ -127,11 +128,12 @@ class ExternalStage(Stage[ExternalConfig]):
         """
         path = Path(self.config.file)
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise StageError(f"{path} is larger than {MAX_BYTES >> 30} GiB", "split the file")
-            return path.read_bytes()
+            content = read_file(path, MAX_BYTES)
         except OSError as error:
             raise StageError(f"the captions {path} cannot be read: {error.strerror}", "check --captions") from error
+        if len(content) > MAX_BYTES:
+            raise StageError(f"{path} is larger than {MAX_BYTES >> 30} GiB", "split the file")
+        return content
 
     @functools.cached_property
     def entries(self) -> Mapping[str, ExternalValue]:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 from ita_pipeline.cache.keys import stage_keys
 from ita_pipeline.cache.store import Store, Workspace
 from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.core.files import open_regular
 from ita_pipeline.core.iteration import as_available
 from ita_pipeline.core.progress import NoProgress, Progress, activity
 from ita_pipeline.corpus.datasets import load_dataset
@@ -306,12 +307,16 @@ def _open_posts(path: Path, standard_input: BinaryIO, as_lines: bool) -> Iterato
     if str(path) == "-":
         return _parse_post_lines(standard_input, "standard input", Path())
     try:
-        return _parse_post_lines(path.open("rb"), str(path), path.parent)
+        lines = open_regular(path) if path.is_file() else path.open("rb")  # a pipe is read as it comes
+        return _parse_post_lines(lines, str(path), path.parent)
     except OSError as error:
         raise MissingError(f"{path} cannot be read: {error.strerror}", "give a file of posts, or -") from error
 
 
 def _parse_post_lines(lines: BinaryIO, where: str, folder: Path) -> Iterator[Post]:
-    with lines:
-        for parsed in parse_lines(lines, where, folder, {}):
-            yield parsed.post
+    try:
+        with lines:
+            for parsed in parse_lines(lines, where, folder, {}):
+                yield parsed.post
+    except OSError as error:
+        raise MissingError(f"{where} cannot be read: {error.strerror}", "give a file of posts, or -") from error

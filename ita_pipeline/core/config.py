@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_origin
@@ -90,12 +90,14 @@ class StrictLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Construct a mapping, or refuse it because of a repeated key."""
-        names: list[object] = []
+        names: set[object] = set()
         for key, _ in node.value:
             name: object = self.construct_object(key, deep=True)  # pyright: ignore[reportUnknownMemberType]
+            if not isinstance(name, Hashable):
+                continue  # which is an error in itself
             if name in names:
                 raise yaml.constructor.ConstructorError(None, None, f"{name!r} is given twice", key.start_mark)
-            names.append(name)
+            names.add(name)
         return super().construct_mapping(node, deep)
 
 

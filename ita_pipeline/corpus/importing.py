@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from ita_pipeline.corpus.formats.vinvl import ImportedContexts, read_context_fil
 from ita_pipeline.corpus.posts import Picture, Post, PostWithContexts
 from ita_pipeline.sources.classify import NOT_TEXT, classify, describe_file
 from ita_pipeline.sources.columns import WORD_COLUMNS, find_column
+from ita_pipeline.sources.decode import copy_image
 from ita_pipeline.sources.hub_datasets import find_split, load, split_from_name
 from stages.external import ContextLine, format_contexts
 
@@ -126,7 +126,7 @@ def import_dataset(
                 raise UsageError(what, "save the one that you mean as a folder")
             for own_split, post in import_posts(rows, split, folder, imported.notes, tag_names, columns):
                 imported.splits.setdefault(own_split, []).append(post)
-                _copy_pictures(post, folder)
+        _copy_pictures(imported, folder)
         _write_dataset(imported, folder)
     return imported
 
@@ -153,21 +153,21 @@ def import_tasks(
     with new_folder(to) as folder:
         for split, post in reader.read():
             imported.splits.setdefault(split, []).append(post)
-            _copy_pictures(post, folder)
         lines = (ContextLine(image=name, objects=value) for name, value in reader.objects.items())
         imported.contexts = {line.image: line for line in lines}
         imported.notes += reader.notes()
+        _copy_pictures(imported, folder)
         _write_dataset(imported, folder)
     return imported
 
 
-def _copy_pictures(post: Post, folder: Path) -> None:
-    """Copy the pictures of a post that are not in the folder yet, under their names."""
-    for picture in post.pictures:
-        path = folder / picture.name
-        if picture.file is not None and picture.file != path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(picture.file, path)
+def _copy_pictures(imported: ImportedDataset, folder: Path) -> None:
+    """Copy the pictures of all posts that are not in the folder yet, under their names."""
+    pictures = (one for posts in imported.splits.values() for post in posts for one in post.pictures)
+    files = {folder / one.name: one.file for one in pictures if one.file is not None}
+    left_out = sum(file != path and not copy_image(file, path) for path, file in files.items())
+    if left_out:
+        imported.notes.append(f"pictures in no supported format, or that cannot be read: {left_out}")
 
 
 def _find_tweet_files(source: Path) -> dict[str, Path]:

@@ -12,9 +12,11 @@ A tagger is a folder with `config.json`, the tokenizer and, for each runtime, wh
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 GRAPH_FILES: Mapping[RuntimeName, str] = {"onnx": "model.onnx", "onnx-int8": "model_int8.onnx"}
 
 MAX_GRAPH_BYTES = 2_000_000_000  # that of the format
+
+# The limits of a call of a graph, which someone else may have written: its memory, and its seconds.
+MAX_MEMORY, MAX_SECONDS = 8 << 30, 300.0
 
 DAMAGED = "the run's folder is damaged or not ours: train it again"
 
@@ -162,7 +167,9 @@ class OnnxRuntime:
         self.moves: np.ndarray = np.empty((0, 0))
         size, word = len(scheme.labels), encoder.encode(["a"])
         try:
-            self._session = open_session(graph, threads=count_cores(), weights_folder=folder)
+            self._session = _within_limit(
+                lambda: open_session(graph, threads=count_cores(), weights_folder=folder, max_bytes=MAX_MEMORY)
+            )
             shape = self.emissions(collate([word], encoder.pad)).shape
         except StageError:
             raise
@@ -173,10 +180,38 @@ class OnnxRuntime:
             raise StageError(f"the graph in {folder} is that of another tagger", REBUILD)
 
     def emissions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Implement `Runtime.emissions`."""
-        results: Any = self._session.run(["emissions", "moves"], dict(batch))
+        """Implement `Runtime.emissions`.
+
+        Raises:
+            StageError: the graph takes too long.
+        """
+        results: Any = _within_limit(lambda: self._session.run(["emissions", "moves"], dict(batch)))
         emissions, self.moves = results
         return emissions
+
+
+def _within_limit(call: Callable[[], Any]) -> Any:
+    """Return the result of a call of ONNX Runtime.
+
+    It runs in a thread that can be abandoned, as a graph may contain a loop without an end, and a call of the
+    library reacts to no signal.
+
+    Raises:
+        StageError: it takes longer than `MAX_SECONDS`.
+    """
+    future = Future[Any]()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except Exception as error:
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    try:
+        return future.result(MAX_SECONDS)
+    except TimeoutError as error:
+        raise StageError(f"the model's graph takes longer than {MAX_SECONDS:g} s", REBUILD) from error
 
 
 class TorchRuntime:

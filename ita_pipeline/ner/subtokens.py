@@ -6,7 +6,8 @@ The ids are those that a fast tokenizer of `transformers` returns, which calls t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -55,7 +56,8 @@ class SubTokenizer:
 
         try:
             names = json.loads(_read(folder / "tokenizer_config.json"))
-            return cls._with_tokens(Tokenizer.from_buffer(_read(folder / "tokenizer.json")), names)
+            with _report_panics():
+                return cls._with_tokens(Tokenizer.from_buffer(_read(folder / "tokenizer.json")), names)
         except Exception as error:  # `tokenizers` raises nothing more specific
             raise StageError(f"the tokenizer in {folder} could not be loaded: {error}") from error
 
@@ -74,12 +76,34 @@ class SubTokenizer:
         return cls(backend, find(*START_TOKENS), find(*SEPARATOR_TOKENS), find("pad_token"))
 
     def encode_words(self, words: Sequence[str]) -> Encoding:
-        """Sub-tokens of words, without special tokens."""
-        return self.backend.encode(list(words), is_pretokenized=True, add_special_tokens=False)
+        """Sub-tokens of words, without special tokens.
+
+        Raises:
+            StageError: the tokenizer fails.
+        """
+        with _report_panics():
+            return self.backend.encode(list(words), is_pretokenized=True, add_special_tokens=False)
 
     def encode_text(self, text: str) -> Encoding:
-        """Sub-tokens of a text, without special tokens."""
-        return self.backend.encode(text, add_special_tokens=False)
+        """Sub-tokens of a text, without special tokens.
+
+        Raises:
+            StageError: the tokenizer fails.
+        """
+        with _report_panics():
+            return self.backend.encode(text, add_special_tokens=False)
+
+
+@contextmanager
+def _report_panics() -> Generator[None]:
+    """Turn a panic of the library, which is no `Exception`, into an error."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        message = f"the model's tokenizer failed: {' '.join(str(error).split())[:200]}"
+        raise StageError(message, "its tokenizer.json is damaged, or not made for this text") from error
 
 
 def _read(path: Path) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import yaml
 
 from ita_pipeline.cache.store import Store, Workspace
-from ita_pipeline.core.errors import MissingError, UserError
+from ita_pipeline.core.errors import MissingError, UsageError, UserError
 from ita_pipeline.core.files import MAX_TEXT_BYTES, new_folder, read_regular, refuse_existing
 from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.corpus.datasets import load_dataset
@@ -49,7 +49,7 @@ def export_model(
     Raises:
         MissingError: the run does not exist or has no weights.
         StageError: the weights cannot be loaded, a graph is damaged, or none can be made of this encoder.
-        UsageError: `to` exists already.
+        UsageError: `to` exists already, or a file of the run is damaged or a link to another folder.
     """
     source = find_run(run, Workspace(workspace).runs)
     refuse_existing(to)
@@ -59,10 +59,10 @@ def export_model(
     with new_folder(to) as folder:
         for file in sorted(source.model.iterdir()):
             if file.is_file() and file.suffix in (".json", ".safetensors", ".txt", ".model"):
-                _copy_file(file, folder / file.name)
+                _copy_file(file, folder / file.name, source)
         if (grounder := source.folder / GROUNDER).is_file():
             (folder / GROUNDER).parent.mkdir()
-            _copy_file(grounder, folder / GROUNDER)
+            _copy_file(grounder, folder / GROUNDER, source)
         record = record.model_copy(update={"graphs": _export_graphs(source, record, folder, onnx)})
         if onnx == "int8":
             _compare_on_dev(source, folder, record.graphs, Workspace(workspace).store)
@@ -108,12 +108,23 @@ def _compare_on_dev(run: Run, folder: Path, graphs: Mapping[RuntimeName, GraphRe
         logger.info(f"the F1 on dev was not measured: {error}")
 
 
-def _copy_file(file: Path, to: Path) -> None:
-    """Copy a file, removing folders of this machine from configurations of transformers."""
+def _copy_file(file: Path, to: Path, run: Run) -> None:
+    """Copy a file, removing folders of this machine from configurations of transformers.
+
+    Raises:
+        UsageError: the file is a link out of the run, or a configuration is no JSON.
+    """
+    target, folder = file.resolve(), run.folder.resolve()
+    # The hub's cache consists of links to its blobs. Other links could publish any file of this machine.
+    if not target.is_relative_to(folder) and target.parent != folder.parent.parent / "blobs":
+        raise UsageError(f"{file} is a link to {target}, which is not in the run's folder", "remove the link")
     if not file.name.endswith("config.json"):
         shutil.copyfile(file, to)
         return
-    content = json.loads(read_regular(file, MAX_TEXT_BYTES), object_hook=_without_folders)
+    try:
+        content = json.loads(read_regular(file, MAX_TEXT_BYTES), object_hook=_without_folders)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{file} is no configuration in JSON", "train it again") from error
     to.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 

@@ -100,7 +100,7 @@ def folder_size(folder: Path) -> int:
 
 
 def remove_run(run: Run, runs: Path) -> None:
-    """Remove a run of the workspace, and its names.
+    """Remove a run of the workspace, and its names. Of a link to a run elsewhere, only the link is removed.
 
     Raises:
         UsageError: the run is not in the workspace.
@@ -108,6 +108,9 @@ def remove_run(run: Run, runs: Path) -> None:
     """
     workspace_name(run, runs)
     remove_names(run, runs)
+    if run.folder.is_symlink():
+        run.folder.unlink()
+        return
     # Without its last file the run is not complete, so that an interrupted removal leaves no damaged run.
     run.scores_file.unlink()
     shutil.rmtree(run.folder)

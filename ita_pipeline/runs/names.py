@@ -5,6 +5,7 @@ A run's folder is data, and may be copied or published; its name belongs to the 
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def workspace_name(run: Run, runs: Path) -> str:
     Raises:
         UsageError: the run is not in the workspace's folder of runs.
     """
-    folder = run.folder.absolute()
+    folder = Path(os.path.abspath(run.folder))  # noqa: PTH100 (without `..`, and links stay as they are)
     if folder.parent.parent.resolve() != runs.resolve():
         raise UsageError(f"{run.folder} is not a run of this workspace", "ita runs lists its runs")
     return f"{folder.parent.name}/{folder.name}"

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.cache.records import has_valid_checksum, sign
 from ita_pipeline.core.errors import CorruptCacheError, UsageError
-from ita_pipeline.core.files import new_folder, open_atomically, refuse_existing, write_atomically
+from ita_pipeline.core.files import (
+    MAX_TEXT_BYTES,
+    new_folder,
+    open_atomically,
+    open_regular,
+    read_regular,
+    refuse_existing,
+    write_atomically,
+)
 from ita_pipeline.corpus.posts import Box, Post
 from ita_pipeline.grounding.evidence import NOTHING, Evidence
 from ita_pipeline.ner.prediction import ScoredSpan
@@ -254,8 +262,8 @@ class PartFolder:
 
 
 def _read_manifest(file: Path) -> dict[str, Any]:
-    with contextlib.suppress(ValueError, OSError):
-        content = json.loads(file.read_text("utf-8"))
+    with contextlib.suppress(ValueError, OSError, RecursionError):
+        content = json.loads(read_regular(file, MAX_TEXT_BYTES))
         if isinstance(content, dict):
             return content
     return {}
@@ -271,7 +279,7 @@ def _read_parquet(path: Path) -> Iterator[PostIdentity]:
 
 
 def _read_jsonl(path: Path) -> Iterator[PostIdentity]:
-    with path.open("rb") as lines:
+    with open_regular(path) as lines:
         for line in lines:
             if not has_valid_checksum(line.rstrip(b"\n")):
                 raise ValueError("a line is damaged")

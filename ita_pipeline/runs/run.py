@@ -96,7 +96,7 @@ class SplitFile(Frozen):
             ValueError: the text has another schema or is incomplete.
         """
         content = json.loads(text)
-        if content.pop("schema", None) != cls.FORMAT:
+        if not isinstance(content, dict) or content.pop("schema", None) != cls.FORMAT:
             raise ValueError(f"not of the schema {cls.FORMAT}")
         return cls.model_validate({"splits": content})
 
@@ -221,7 +221,7 @@ class Run:
             raise MissingError(
                 f"{self.folder / name} cannot be read: {error.strerror}", "train it again"
             ) from error
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, RecursionError) as error:
             raise UsageError(f"{self.folder / name} is not a valid file of a run", "train it again") from error
 
     def write(self, record: RunRecord, history: Sequence[EpochScore], analysis: RunAnalysis) -> None:

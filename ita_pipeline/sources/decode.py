@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from ita_pipeline.core.files import open_regular
+from ita_pipeline.core.files import open_regular, read_regular
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import BadItemError, FailureKind
 
@@ -113,6 +113,23 @@ def encode_thumbnail(image: ImageRef) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
     return buffer.getvalue()
+
+
+def copy_image(file: Path, to: Path) -> bool:
+    """Copy an image file, and return whether it is one. What only has the name of an image is not copied.
+
+    Raises:
+        OSError: the copy cannot be written.
+    """
+    try:
+        content = read_regular(file, MAX_BYTES)
+    except OSError:
+        return False
+    if find_image_problem(io.BytesIO(content)):
+        return False
+    to.parent.mkdir(parents=True, exist_ok=True)
+    to.write_bytes(content)
+    return True
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,7 @@ def _load_file(path: Path) -> object:
         loaded = datasets.load_dataset(_TABLE_FORMATS[path.suffix.lower()], data_files=str(path))
         return next(iter(loaded.values()))
     delimiter, names = _read_header(path)
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, number in Counter(names).items() if number > 1)
     if repeated:
         raise UsageError(f"{path} has two columns with the name {repeated[0]!r}", "rename one of them")
     try:

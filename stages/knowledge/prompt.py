@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from stages.base import Example, Frozen, StageError, describe_invalid
+from stages.files import read_file
 from stages.languages import find_language
 from stages.llm.messages import Message
 
@@ -80,7 +81,7 @@ def load_prompt(name: str, language: str = "") -> Prompt:
     """
     file = _find_file(name, find_language(language))
     try:
-        content = file.read_bytes()
+        content = read_file(file, MAX_BYTES)
         if len(content) > MAX_BYTES:
             raise StageError(f"{file} is too large for a prompt", HINT)
         return Prompt.model_validate(yaml.safe_load(content))

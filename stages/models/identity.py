@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from stages.base import StageError
+from stages.files import read_chunks
 
 # Weights in other formats are never read, and documentation does not change what a model computes.
 IGNORED_SUFFIXES = (".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".ot", ".md", ".png", ".jpg")
@@ -89,9 +90,10 @@ def _hash_folder(folder: Path) -> str:
     for file in sorted(path for path in folder.iterdir() if path.is_file()):
         if file.suffix in IGNORED_SUFFIXES or file.name.startswith("."):
             continue
-        with file.open("rb") as opened:
-            digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        total.update(f"{file.name} {digest}\n".encode())
+        digest = hashlib.sha256()
+        for chunk in read_chunks(file):
+            digest.update(chunk)
+        total.update(f"{file.name} {digest.hexdigest()}\n".encode())
     return total.hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -97,7 +98,11 @@ def read_pinned(path: Path, sha256: str, hint: str = REINSTALL) -> bytes:
 
 
 def open_session(
-    graph: bytes, weights: Mapping[str, bytes] | None = None, threads: int = 1, weights_folder: Path | None = None
+    graph: bytes,
+    weights: Mapping[str, bytes] | None = None,
+    threads: int = 1,
+    weights_folder: Path | None = None,
+    max_bytes: int | None = None,
 ) -> InferenceSession:
     """Return a session that runs `graph` on the CPU.
 
@@ -109,6 +114,7 @@ def open_session(
         weights: The content of the files that hold the graph's external tensors, by the names used in the graph.
         threads: The number of threads that compute a call.
         weights_folder: The folder of these files, if they are not given.
+        max_bytes: The most memory that all sessions with this limit take together; what needs more fails.
 
     Raises:
         StageError: ONNX Runtime cannot be loaded.
@@ -119,9 +125,22 @@ def open_session(
     options.log_severity_level = 3  # errors; what it warns of is how it optimizes the graph
     # Threads that wait in a loop for the next layer take the time of other processes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if max_bytes is not None:
+        _limit_shared_memory(max_bytes)
+        options.add_session_config_entry("session.use_env_allocators", "1")
     if weights_folder is not None:
         options.add_session_config_entry(WEIGHTS_FOLDER_OPTION, str(weights_folder))
     if weights:
         lengths = [len(content) for content in weights.values()]
         options.add_external_initializers_from_files_in_memory([*weights], [*weights.values()], lengths)
     return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+@functools.cache
+def _limit_shared_memory(max_bytes: int) -> None:
+    """Register the allocator of the sessions that share a limit."""
+    import onnxruntime as runtime
+
+    kind = runtime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    memory = runtime.OrtMemoryInfo("Cpu", kind, 0, runtime.OrtMemType.DEFAULT)
+    runtime.create_and_register_allocator(memory, runtime.OrtArenaCfg({"max_mem": max_bytes}))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.base import StageError
+from stages.files import read_file
 from stages.models.identity import WEIGHT_FILES, is_folder, offline_error
 from stages.models.sizes import (
     MAX_CONFIG_BYTES,
@@ -181,8 +182,7 @@ def read_model_type(model: str, identity: str) -> str:
 def read_config(model: str, identity: str) -> Mapping[str, Any]:
     """Return the content of a model's `config.json`; empty if it cannot be read."""
     try:
-        with fetch_file(model, identity, "config.json").open("rb") as opened:
-            content = json.loads(opened.read(MAX_CONFIG_BYTES))
+        content = json.loads(read_file(fetch_file(model, identity, "config.json"), MAX_CONFIG_BYTES))
         return content if isinstance(content, dict) else {}
     except (StageError, OSError, ValueError, RecursionError):
         return {}

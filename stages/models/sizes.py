@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.base import StageError
+from stages.files import read_file
 
 MAX_CONFIG_BYTES = 10_000_000
 
@@ -42,8 +43,7 @@ def read_checked_config(model: str, file: Path) -> Mapping[str, Any]:
     Raises:
         StageError: It is too long, contains sizes that no model has, or names files or code that are not loaded.
     """
-    with file.open("rb") as opened:
-        content = opened.read(MAX_CONFIG_BYTES + 1)
+    content = read_file(file, MAX_CONFIG_BYTES)
     if len(content) > MAX_CONFIG_BYTES:
         raise StageError(f"the config.json of the model {model} is longer than {MAX_CONFIG_BYTES:,} bytes", _HINT)
     try:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from stages.base import StageError
+from stages.files import read_file
 
 COMMON = "common"
 
@@ -71,8 +72,7 @@ def parse_yaml(text: str, path: Path) -> Iterator[Any]:
 
 def _read_text(path: Path) -> str:
     try:
-        with path.open("rb") as opened:
-            content = opened.read(MAX_BYTES + 1)
+        content = read_file(path, MAX_BYTES)
         text = content.decode("utf-8-sig")
     except OSError as error:
         raise StageError(f"the vocabulary {path} cannot be read: {error.strerror or error}", FORMS) from error

@@ -49,6 +49,10 @@ def test_a_huge_file_is_refused_before_it_is_read():
         read_yaml(yaml("a: " + "x" * 2_000_000))
 
 
+def test_many_names_do_not_take_the_square_of_their_number():
+    assert len(read_yaml(yaml("\n".join(f"a{n}: 1" for n in range(10_000))))) == 10_000
+
+
 def test_a_pipe_or_a_file_that_is_too_large_is_no_configuration():
     os.mkfifo("pipe.yaml")
     with pytest.raises(MissingError, match="not a regular file"):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,11 +18,13 @@ from ita_pipeline.core.errors import MissingError
 from ita_pipeline.ner.config import ObjectiveConfig
 from ita_pipeline.ner.graphs import write_graph
 from ita_pipeline.ner.prediction import ScoredSpan, tag_views
-from ita_pipeline.ner.runtimes import GraphRecord, LoadedTagger, OnnxRuntime, TorchRuntime, load_tagger
+from ita_pipeline.ner.runtimes import MAX_MEMORY, GraphRecord, LoadedTagger, OnnxRuntime, TorchRuntime, load_tagger
 from ita_pipeline.ner.tagger import new_tagger
 from stages.base import StageError
 from tests.support.tiny_encoder import load
 from tests.support.tiny_tagger import TYPES
+
+FLOAT = onnx.TensorProto.FLOAT
 
 
 @dataclass
@@ -123,3 +128,40 @@ def test_a_damaged_configuration_or_tokenizer_is_an_error(damaged: Saved):
     (damaged.folder / "config.json").write_text("[]")
     with pytest.raises(StageError, match=r"config.json is not the configuration of a tagger"):
         load_tagger(damaged.folder, damaged.graphs)
+
+
+def replace_graph(saved: Saved, *nodes: onnx.NodeProto, **constants: np.ndarray) -> Mapping[str, GraphRecord]:
+    """Write another graph that reads the same, and return a record of it, as a stranger would."""
+    graph = onnx.load(saved.folder / "model.onnx", load_external_data=False).graph
+    outputs = [onnx.helper.make_tensor_value_info(name, FLOAT, None) for name in ("emissions", "moves")]
+    values = [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()]
+    content = onnx.helper.make_graph(nodes, "g", graph.input, outputs, values)
+    model = onnx.helper.make_model(content, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    (saved.folder / "model.onnx").write_bytes(model.SerializeToString())
+    digest = hashlib.sha256(model.SerializeToString()).hexdigest()
+    return {"onnx": GraphRecord(sha256=digest, weights=saved.graphs["onnx"].weights)}
+
+
+def test_a_loop_without_an_end_is_left(damaged: Saved, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ita_pipeline.ner.runtimes.MAX_SECONDS", 0.3)
+    info, node = onnx.helper.make_tensor_value_info, onnx.helper.make_node
+    body = onnx.helper.make_graph(
+        [node("Identity", ["go"], ["on"]), node("Identity", ["old"], ["new"])],
+        "body",
+        [info("n", onnx.TensorProto.INT64, []), info("go", onnx.TensorProto.BOOL, []), info("old", FLOAT, [1])],
+        [info("on", onnx.TensorProto.BOOL, []), info("new", FLOAT, [1])],
+    )
+    loop = node("Loop", ["many", "yes", "x"], ["emissions"], body=body)
+    constants = {"many": np.array(10**6), "yes": np.array(True), "x": np.ones(1, np.float32)}
+    graphs = replace_graph(damaged, loop, node("Identity", ["x"], ["moves"]), **constants)
+    with pytest.raises(StageError, match="graph takes longer than"):
+        load_tagger(damaged.folder, graphs, "onnx")
+
+
+def test_a_graph_gets_no_more_memory_than_its_limit(damaged: Saved):
+    nodes = [onnx.helper.make_node("Expand", ["x", "size"], ["emissions"])]
+    nodes.append(onnx.helper.make_node("Identity", ["x"], ["moves"]))
+    size = np.array([MAX_MEMORY // 4 + 1])
+    graphs = replace_graph(damaged, *nodes, x=np.ones(1, np.float32), size=size)
+    with pytest.raises(StageError, match=r"smaller than requested|Available memory"):
+        load_tagger(damaged.folder, graphs, "onnx")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from ita_pipeline.ner.encoders import find_minilm
 from ita_pipeline.ner.subtokens import SubTokenizer
 from stages.base import StageError
-from tests.support.tiny_encoder import load
+from tests.support.tiny_encoder import build_bert, load
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +52,13 @@ def test_long_texts_are_not_cut(both: tuple[Any, SubTokenizer]):
 def test_a_folder_without_tokenizer_is_an_error(tmp_path: Path):
     with pytest.raises(StageError, match="could not be loaded"):
         SubTokenizer.load(tmp_path)
+
+
+def test_a_panic_of_the_library_is_an_error(tmp_path: Path):
+    build_bert(tmp_path)
+    content = json.loads((tmp_path / "tokenizer.json").read_text())
+    pattern = {"Regex": "(x+x+)+y"}
+    content["pre_tokenizer"] = {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(StageError, match="the model's tokenizer failed"):
+        SubTokenizer.load(tmp_path).encode_words(["x" * 60])

@@ -175,3 +175,24 @@ def test_an_export_refuses_existing_targets_and_missing_runs(trained: Path, expo
 
 def test_markup_is_escaped_in_the_model_card():
     assert escape_markdown("a|b\n`c` [d](e) <f> *g* _h_") == r"a\|b \`c\` \[d\](e) \<f\> \*g\* \_h\_"
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "special_tokens_map.json"])
+def test_a_link_out_of_a_run_is_not_published(trained: Path, tmp_path: Path, name: str):
+    (run,) = (trained / "runs").glob("*/*")
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    (tmp_path / "secret").write_text("{}")
+    (copy / "model" / name).symlink_to(tmp_path / "secret")
+    with pytest.raises(UsageError, match=f"{name} is a link to .*secret, which is not in the run's folder"):
+        export_model(copy, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_in_the_cache_of_the_hub_consists_of_links_to_its_blobs(trained: Path, tmp_path: Path):
+    (run,) = (trained / "runs").glob("*/*")
+    export_model(run, tmp_path / "snapshots" / "1")
+    (tmp_path / "blobs").mkdir()
+    for file in (tmp_path / "snapshots" / "1").glob("*.json"):
+        file.rename(tmp_path / "blobs" / file.name).resolve()
+        file.symlink_to(tmp_path / "blobs" / file.name)
+    assert export_model(tmp_path / "snapshots" / "1", tmp_path / "new").is_complete

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.runs.listing import remove_run
 from ita_pipeline.runs.lookup import find_run
 from ita_pipeline.runs.names import name_run, read_names, remove_names
 from ita_pipeline.runs.run import Run
@@ -56,3 +57,14 @@ def test_a_name_file_with_other_content_leads_nowhere(content: str):
     (RUNS / ".names" / "bad").write_text(content, "latin-1")
     with pytest.raises(MissingError):
         find_run("bad", RUNS)
+
+
+def test_a_path_out_of_the_folder_of_runs_and_a_link_leave_the_run_where_it_is(tmp_path: Path):
+    outside = Path(shutil.move(finished("a" * 64).folder, tmp_path / "outside"))
+    with pytest.raises(UsageError, match="not a run of this workspace"):
+        remove_run(Run(RUNS / ".." / "outside"), RUNS)
+    link = RUNS / "mine" / ("a" * 16)
+    link.symlink_to(outside)
+    remove_run(Run(link), RUNS)
+    assert not link.is_symlink()
+    assert Run(outside).is_complete

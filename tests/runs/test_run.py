@@ -66,6 +66,15 @@ def test_a_damaged_record_is_reported():
         run.record()
 
 
+@pytest.mark.parametrize("content", ["[]", "1", "null", "[" * 100_000, '{"a":' * 100_000])
+def test_scores_of_any_other_form_are_one_sentence(content: str):
+    run = run_at(Path("runs"), "mine", "a" * 64)
+    run.folder.mkdir(parents=True)
+    run.scores_file.write_text(content)
+    with pytest.raises(UsageError, match=r"scores\.json is not a valid file of a run"):
+        run.scores()
+
+
 def test_the_reserved_length_of_a_context_is_part_of_the_key(tmp_path: Path) -> None:
     from tests.support.tiny_encoder import load
 

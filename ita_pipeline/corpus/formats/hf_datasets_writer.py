@@ -9,6 +9,7 @@ from typing import Any
 from ita_pipeline.corpus.formats.fields import format_mention
 from ita_pipeline.corpus.formats.schemes import encode_bio
 from ita_pipeline.corpus.posts import Post, select_taggable
+from ita_pipeline.sources.decode import find_image_problem
 
 
 def write_dataset(folder: Path, splits: Mapping[str, Sequence[Post]]) -> tuple[list[Path], list[str]]:
@@ -53,6 +54,7 @@ def _format_row(post: Post, features: Mapping[str, Any]) -> dict[str, Any]:
     row["ner_tags"] = None if post.gold is None else encode_bio(len(post.words), post.gold)
     if "mentions" in features:
         row["mentions"] = post.gold and [format_mention(post, span) for span in post.gold]
-    # The library reads the files when it saves the rows.
-    files = [{"path": str(file.absolute()), "bytes": None} for file in post.files]
+    # The library reads the files when it saves the rows, whatever they are.
+    pictures = (file for file in post.files if not find_image_problem(file))
+    files = [{"path": str(file.absolute()), "bytes": None} for file in pictures]
     return row | ({"images": files} if "images" in features else {"image": next(iter(files), None)})

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import AliasChoices, BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.core.files import is_small_file, read_regular
+from ita_pipeline.core.files import is_small_file, open_regular, read_regular
 from ita_pipeline.core.text import clean_line
 from ita_pipeline.corpus.formats.fields import parse_fields
 from ita_pipeline.corpus.formats.label_studio_writer import NOT_SHOWN
@@ -36,6 +36,8 @@ IMAGES = (*IMAGE_COLUMNS, *IMAGE_LIST_COLUMNS)
 
 MAX_TASKS_BYTES = 1 << 30
 
+MAX_SIDE = 1 << 20  # pixels
+
 UNLABELED = "tasks without an annotation, read as unlabeled posts"
 SEVERAL = "tasks with several annotations, of which the ground truth counts, else the newest"
 NOT_FOUND = "pictures that are neither beside the file nor below --data, and remain where they are"
@@ -52,8 +54,8 @@ class _Region(BaseModel):
     meta: dict[str, Any] = {}
     from_id: str = ""
     to_id: str = ""
-    original_width: int = 0
-    original_height: int = 0
+    original_width: int = Field(0, le=MAX_SIDE)
+    original_height: int = Field(0, le=MAX_SIDE)
     item_index: int = 0
 
 
@@ -127,8 +129,11 @@ def is_task_file(path: Path) -> bool:
     """Whether a file is a list in JSON, as Label Studio exports tasks."""
     if path.suffix.lower() != ".json" or not path.is_file():
         return False
-    with path.open("rb") as file:
-        return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+    try:
+        with open_regular(path) as file:
+            return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+    except OSError:
+        return False
 
 
 @dataclass

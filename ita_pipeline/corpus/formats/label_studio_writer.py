@@ -9,7 +9,6 @@ https://labelstud.io/guide/task_format https://labelstud.io/tags/text https://la
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from xml.etree import ElementTree
 from ita_pipeline.corpus.formats.fields import format_fields
 from ita_pipeline.corpus.posts import Picture, Post
 from ita_pipeline.sources.classify import is_image_name
-from ita_pipeline.sources.decode import measure_upright
+from ita_pipeline.sources.decode import copy_image, measure_upright
 from stages.objects.schema import ObjectsValue
 
 TASKS_FILE, CONFIG_FILE = "tasks.json", "labels.xml"
@@ -43,6 +42,7 @@ def write_tasks(
     Gold mentions are an annotation, with a relation from each to its boxes. Where objects were detected, a
     prediction holds them with the mentions, so that annotators can start from both. Returns the files, and notes.
     """
+    posts = [post for pairs in splits.values() for post, _ in pairs]
     pairs = [(split, _copy_pictures(post, folder), objects) for split in splits for post, objects in splits[split]]
     is_list = any(len(post.pictures) > 1 for _, post, _ in pairs)
     tasks = [_format_task(n, *pair, name, is_list) for n, pair in enumerate(pairs, 1)]
@@ -51,6 +51,9 @@ def write_tasks(
         (folder / file).write_text(text, "utf-8")
     lost = sum(bool(span.boxes) and not _measure(post) for _, post, _ in pairs for span in post.gold or ())
     notes = [f"mentions whose boxes are left out, since the picture is missing: {lost}"] if lost else []
+    given, copied = (sum(len(one.files) for one in some) for some in (posts, [post for _, post, _ in pairs]))
+    if copied < given:
+        notes.append(f"pictures in no supported format, or that cannot be read: {given - copied}")
     return [folder / file for file in files], notes
 
 
@@ -61,9 +64,8 @@ def _copy_pictures(post: Post, folder: Path) -> Post:
         name = picture.name
         if picture.file is not None:
             name = name if is_image_name(name) else f"images/{name}{picture.file.suffix}"
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(picture.file, folder / name)
-        pictures.append(Picture(name, picture.file))
+        is_copied = picture.file is not None and copy_image(picture.file, folder / name)
+        pictures.append(Picture(name, picture.file if is_copied else None))
     return replace(post, pictures=tuple(pictures))
 
 

@@ -220,6 +220,7 @@ def test_a_task_names_its_data_if_the_text_is_not_found():
         (json.dumps([task(mention(3, 99))]), "ends after the text"),
         (json.dumps([task(mention(3, 6, "bad type"))]), "task 1"),
         (json.dumps([task(box(x=float("inf")), image="1.jpg")]), "task 1"),
+        (json.dumps([task(box() | {"original_width": 10**400}, image="1.jpg")]), "original_width"),
     ],
 )
 def test_another_file_is_one_sentence(content: str, message: str):
@@ -229,3 +230,13 @@ def test_another_file_is_one_sentence(content: str, message: str):
     assert (answer.code, answer.out) == (2, ""), answer.err
     assert message in answer.err
     assert not Path("new").exists()
+
+
+def test_only_pictures_are_copied(tmp_path: Path):
+    (tmp_path / "secret").write_text("secret")
+    Path("1.jpg").symlink_to(tmp_path / "secret")
+    draw(Path("2.png"))
+    Path("x.json").write_text(json.dumps([task(image="1.jpg"), task(image="2.png")]))
+    imported = import_tasks(Path("x.json"), Path("new"))
+    assert sorted(path.name for path in Path("new").rglob("*.*")) == ["2.png", "tweets.jsonl"]
+    assert "pictures in no supported format, or that cannot be read: 1" in imported.notes

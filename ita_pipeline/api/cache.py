@@ -24,7 +24,7 @@ from ita_pipeline.core.progress import NoProgress, Progress, activity
 from ita_pipeline.core.text import clean_path
 from ita_pipeline.core.trust import place_of
 from ita_pipeline.engines.sandbox import SubprocessExecutor
-from ita_pipeline.extraction.options import Options, require_consent
+from ita_pipeline.extraction.options import Consent, Options
 from ita_pipeline.extraction.presets import load_installed_stages
 from ita_pipeline.extraction.recompute import Agreement, Recomputation
 from ita_pipeline.extraction.recompute import recompute as recompute_images
@@ -182,8 +182,9 @@ def recompute(
     """
     options = options or Options()
     stages = build_chosen_stages(options)
+    consent = Consent.of(options)
     for stage in stages:
-        require_consent(stage, f"up to {count}", options.consent, options.confirm, options.own_changes)
+        consent.require(stage, f"up to {count}")
     store = Workspace(options.workspace).store
     with SubprocessExecutor(options.limits) as executor:
         return list(recompute_images(stages, store, executor, progress or NoProgress(), count, seed))

@@ -25,7 +25,7 @@ from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.contexts import PostContexts, make_contexts
 from ita_pipeline.extraction.items import Extraction
-from ita_pipeline.extraction.options import Options, ask_consent
+from ita_pipeline.extraction.options import Consent, Options
 from ita_pipeline.extraction.presets import resolve_preset
 from ita_pipeline.runs.plan import TrainOptions, plan_dataset_contexts
 from ita_pipeline.sources.hub_datasets import is_loadable
@@ -108,7 +108,7 @@ def _make_contexts(dataset: Dataset, options: Options, training: TrainOptions, p
     choice = resolve_preset(options, ("training", "grounding"), training.contexts or (), dataset.card.language)
     logger.info(choice.why)
     plan = plan_dataset_contexts(dataset, choice.preset, options, training, store)
-    ask_consent(plan.plan, options.consent, options.confirm, options.own_changes)
+    Consent.of(options).require_for(plan.plan)
     with SubprocessExecutor(options.limits) as executor:
         return make_contexts(plan, store, LocalEngine(executor), progress)
 

@@ -20,7 +20,7 @@ from ita_pipeline.extraction.items import (
     plan_images,
     select_post_stages,
 )
-from ita_pipeline.extraction.options import Options, ask_consent
+from ita_pipeline.extraction.options import Consent, Options
 from ita_pipeline.extraction.options import Shard as Shard
 from ita_pipeline.extraction.presets import build_stages, resolve_preset
 from ita_pipeline.extraction.session import CacheSession
@@ -107,7 +107,7 @@ def extract(
         DownloadCache() as download_cache,
     ):
         plan = plan_extraction(target, options, progress, data, None, download_cache, session.store)
-        ask_consent(plan.plan, options.consent, options.confirm, options.own_changes)
+        Consent.of(options).require_for(plan.plan)
         # Ray workers write segments of their own, so all keys are compared with the shared cache at the end.
         session.upload_at_end(part.key for part in plan.plan.stages if part.stale)
         extraction = execute_plan(plan, session.store, engine, progress)

@@ -24,7 +24,7 @@ from ita_pipeline.corpus.posts import Post, require_posts
 from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.factory import open_engine
 from ita_pipeline.engines.ray.cluster import RayPool, connect, divide_cluster, require_ray
-from ita_pipeline.extraction.options import Options
+from ita_pipeline.extraction.options import Consent, Options
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.ner.config import RuntimeName
 from ita_pipeline.reports.prediction_page import PredictionReport, report_predictions
@@ -241,11 +241,8 @@ def open_part_writer(
 
 
 def _load_predictor(run: Run, store: Store, options: Options, min_confidence: float = 0.0) -> Predictor:
-    limits, consent, changes, own = options.limits, options.consent, options.changes, options.own_changes
     with activity("loading the model"):
-        return Predictor(
-            run, store, limits, min_confidence, options.confirm, consent, changes, own, options.runtime
-        )
+        return Predictor.of(run, store, options, min_confidence)
 
 
 def load(  # noqa: PLR0913
@@ -261,7 +258,9 @@ def load(  # noqa: PLR0913
     """Load a trained tagger.
 
     `limits` are the resource limits for one picture, and `min_confidence` is the lowest probability of a mention.
-    The other arguments are those of `Predictor`.
+    `changes` override the run's settings by stage, as far as they change no result. With `consent`, posts and
+    pictures may be sent to other machines; without it, `confirm` is called with a question and returns whether the
+    answer is yes. `runtime` computes the tagger: "onnx", "onnx-int8", "torch", or "auto".
 
     Raises:
         MissingError: the run does not exist.
@@ -270,7 +269,8 @@ def load(  # noqa: PLR0913
     """
     folders = Workspace(workspace)
     trained = find_run(run, folders.runs)
-    return Predictor(trained, folders.store, limits, min_confidence, confirm, consent, changes, runtime=runtime)
+    agreed = Consent(consent, confirm, changes or {})
+    return Predictor(trained, folders.store, limits, min_confidence, agreed, changes, runtime)
 
 
 def is_table(path: Path, text_column: str | None = None) -> bool:

@@ -14,7 +14,7 @@ from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.contexts import make_contexts, read_contexts
 from ita_pipeline.extraction.items import Extraction
-from ita_pipeline.extraction.options import Options, ask_consent
+from ita_pipeline.extraction.options import Consent, Options
 from ita_pipeline.extraction.presets import resolve_preset
 from ita_pipeline.extraction.session import CacheSession
 from ita_pipeline.ner.training.distributed import World
@@ -108,7 +108,7 @@ def _train_planned(plan: TrainingPlan, options: Options, progress: Progress) -> 
         # Fail before anything is computed if a reporter does not exist.
         create_reporters(plan.options.report_to, workspace.runs)
     if world.is_main:
-        ask_consent(plan.contexts.plan, options.consent, options.confirm, options.own_changes)
+        Consent.of(options).require_for(plan.contexts.plan)
     with CacheSession(options, uploads=world.is_main) as session, SubprocessExecutor(options.limits) as executor:
         session.upload_at_end(plan.contexts.plan.keys.values())
         engine = LocalEngine(executor)

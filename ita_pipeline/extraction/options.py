@@ -135,68 +135,76 @@ class Options:
         return parse_config(Limits, self.changes.get("limits", {}), "limits", "limits")
 
 
-def ask_consent(
-    plan: Plan,
-    agreed: bool,
-    confirm: Callable[[str], bool] | None,
-    own: Mapping[str, Mapping[str, Any]],
-) -> None:
-    """Require consent for every stage of a plan with stale items; see `require_consent`.
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What the user allows stages to send away: anything with `agreed`, else what `confirm` answers with yes.
 
-    Raises:
-        UsageError: consent is missing.
+    `own` are the settings that the user gave. An address that they do not name needs consent on any machine.
     """
-    for stage_plan in plan.stages:
-        if stage_plan.stale:
-            require_consent(stage_plan.stage, str(len(stage_plan.stale)), agreed, confirm, own)
 
+    agreed: bool = False
+    confirm: Callable[[str], bool] | None = None
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-def require_consent(
-    stage: Stage[Any],
-    count: str,
-    agreed: bool,
-    confirm: Callable[[str], bool] | None,
-    own: Mapping[str, Mapping[str, Any]],
-) -> None:
-    """Require consent for a stage that sends items away, and log what it sends.
+    @classmethod
+    def of(cls, options: Options) -> Consent:
+        """Return the consent that a command was given.
 
-    A stage needs none if it sends nothing, or if `own`, the user's own settings, name an address on this machine.
-    The user can consent with the command (`agreed`), by trusting the host, by a setting of the stage for an address
-    of the user's own, or by answering yes to `confirm`.
+        Raises:
+            UsageError: an assignment of the options is invalid.
+        """
+        return cls(options.consent, options.confirm, options.own_changes)
 
-    Raises:
-        UsageError: consent is missing.
-    """
-    remote_host, config = stage.sends_to, stage.config
-    address = getattr(config, "endpoint", "")
-    if own.get(stage.name, {}).get("endpoint", "") == address:
-        stage.suggested = False
-    if not remote_host and not (stage.suggested and address):
-        return
-    host, items = place_of(address) if address else remote_host, f"{count} {_describe_items(stage)}"
-    verb = "leave this machine, for" if remote_host else "go to"
-    whose = ", an address that your own settings do not name" if stage.suggested else ""
-    logger.warning(f"{stage.name}: {items} {verb} {host}{whose}")
-    if stage.agreed:
-        return
-    trust = read_trust().get(host)
-    has_setting = not stage.suggested and getattr(config, "consent", False)
-    if trust is not None and trust.key:
-        stage.suggested = False
-    is_asked = not (agreed or trust or has_setting)
-    if is_asked and (confirm is None or not confirm(f"send them to {host}?")):
-        hint = f"--yes agrees for this command, ita config trust {host} for good"
-        raise UsageError(f"{stage.name} would send {items} to {host}, and you have not agreed to that", hint)
-    stage.agreed = True
-    variable = getattr(config, "key_variable", "ITA_API_KEY")
-    if not stage.suggested or not os.environ.get(variable):
-        return
-    if is_asked and confirm is not None and confirm(f"send the key in {variable} to {host} too?"):
-        stage.suggested = False
-    else:
-        logger.warning(
-            f"{stage.name}: the key in {variable} is not sent; ita config trust {host} --key agrees to that"
-        )
+    def require_for(self, plan: Plan) -> None:
+        """Require consent for every stage of a plan with stale items; see `require`.
+
+        Raises:
+            UsageError: consent is missing.
+        """
+        for stage_plan in plan.stages:
+            if stage_plan.stale:
+                self.require(stage_plan.stage, str(len(stage_plan.stale)))
+
+    def require(self, stage: Stage[Any], count: str) -> None:
+        """Require consent for a stage that sends `count` items away, and log what it sends.
+
+        A stage needs none if it sends nothing, or if the user's own settings name an address on this machine. The
+        user can consent with the command, by trusting the host, by a setting of the stage for an address of the
+        user's own, or by answering yes to `confirm`.
+
+        Raises:
+            UsageError: consent is missing.
+        """
+        remote_host, config = stage.sends_to, stage.config
+        address = getattr(config, "endpoint", "")
+        if self.own.get(stage.name, {}).get("endpoint", "") == address:
+            stage.suggested = False
+        if not remote_host and not (stage.suggested and address):
+            return
+        host, items = place_of(address) if address else remote_host, f"{count} {_describe_items(stage)}"
+        verb = "leave this machine, for" if remote_host else "go to"
+        whose = ", an address that your own settings do not name" if stage.suggested else ""
+        logger.warning(f"{stage.name}: {items} {verb} {host}{whose}")
+        if stage.agreed:
+            return
+        trust = read_trust().get(host)
+        has_setting = not stage.suggested and getattr(config, "consent", False)
+        if trust is not None and trust.key:
+            stage.suggested = False
+        is_asked = not (self.agreed or trust or has_setting)
+        if is_asked and (self.confirm is None or not self.confirm(f"send them to {host}?")):
+            hint = f"--yes agrees for this command, ita config trust {host} for good"
+            raise UsageError(f"{stage.name} would send {items} to {host}, and you have not agreed to that", hint)
+        stage.agreed = True
+        variable = getattr(config, "key_variable", "ITA_API_KEY")
+        if not stage.suggested or not os.environ.get(variable):
+            return
+        if is_asked and self.confirm is not None and self.confirm(f"send the key in {variable} to {host} too?"):
+            stage.suggested = False
+        else:
+            logger.warning(
+                f"{stage.name}: the key in {variable} is not sent; ita config trust {host} --key agrees to that"
+            )
 
 
 def _describe_items(stage: Stage[Any]) -> str:

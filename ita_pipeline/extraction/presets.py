@@ -220,7 +220,7 @@ def build_context_stages(preset: Preset, config: ContextConfig) -> list[Stage[An
 
 
 def build_stage(name: str, settings: Mapping[str, Any]) -> Stage[Any]:
-    """A stage with these settings. Until `require_consent` has decided, it sends nothing.
+    """A stage with these settings. Until `Consent.require` has decided, it sends nothing.
 
     Raises:
         UsageError: there is no such stage, or a setting is invalid.

@@ -6,9 +6,9 @@ Stages read the images of new posts as they did in training.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Self, overload
 
 from ita_pipeline.cache.keys import StageKey
 from ita_pipeline.cache.store import Store
@@ -25,7 +25,7 @@ from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.contexts import ContextPlan, PostContexts, make_contexts, plan_contexts
 from ita_pipeline.extraction.items import PostSource
-from ita_pipeline.extraction.options import ask_consent
+from ita_pipeline.extraction.options import Consent, Options
 from ita_pipeline.extraction.presets import (
     OPTIONAL_STAGES,
     Preset,
@@ -61,18 +61,15 @@ class Predictor:
         store: Store,
         limits: Limits | None = None,
         min_confidence: float = 0.0,
-        confirm: Callable[[str], bool] | None = None,
-        consent: bool = False,
+        consent: Consent | None = None,
         changes: Mapping[str, Mapping[str, Any]] | None = None,
-        own: Mapping[str, Mapping[str, Any]] | None = None,
         runtime: RuntimeName = "auto",
     ) -> None:
         """Load the model.
 
         Mentions less probable than `min_confidence` are left out. `changes` override the run's settings by stage,
-        as far as they change no result; `own` are those that the user gave, by default all of them. With `consent`,
-        posts and pictures may be sent to other machines; without it, `confirm` is called with a question and
-        returns whether the answer is yes. `runtime` computes the tagger, as in `load_tagger`.
+        as far as they change no result. Without `consent`, only hosts that the user trusts are sent anything.
+        `runtime` computes the tagger, as in `load_tagger`.
 
         Raises:
             MissingError: the run has no graph for this runtime.
@@ -89,12 +86,18 @@ class Predictor:
         self.tagger, self.encoder = loaded.runtime, loaded.encoder
         self.grounder = load_grounder(run.folder)
         self.limits = limits or Limits()
-        self.confirm, self.consent, self.changes = confirm, consent, changes or {}
-        self.own = self.changes if own is None else own
+        self.changes = changes or {}
+        self.consent = consent or Consent(own=self.changes)
         self.executor = SubprocessExecutor(self.limits)
         self.notes = [loaded.note] if loaded.note else []
         if self.record.tokenization != TOKENIZATION:
             self.notes.append("this run was trained with another version of the rule that divides text into words")
+
+    @classmethod
+    def of(cls, run: Run, store: Store, options: Options, min_confidence: float = 0.0) -> Self:
+        """Load the model of a run with the options of a command, as the constructor does."""
+        consent = Consent.of(options)
+        return cls(run, store, options.limits, min_confidence, consent, options.changes, options.runtime)
 
     @functools.cached_property
     def stages(self) -> list[Stage[Any]]:
@@ -181,7 +184,7 @@ class Predictor:
             UsageError: a stage sends data to another machine without consent.
             StageError: a stage cannot work at all; finished records remain.
         """
-        ask_consent(plan.plan, self.consent, self.confirm, self.own)
+        self.consent.require_for(plan.plan)
         contexts = make_contexts(plan, self.store, engine or LocalEngine(self.executor), progress)
         self.note_stage_changes(contexts.keys)
         return contexts

@@ -40,7 +40,7 @@ def demo(
     """
     check_installed()
     options = options or Options()
-    workspace, limits = Workspace(options.workspace), options.limits
+    workspace = Workspace(options.workspace)
     finished_run = find_run(run, workspace.runs)
     with bind_socket(host, port) as server_socket:
         from ita_pipeline.server.app import make_app
@@ -49,15 +49,12 @@ def demo(
         from ita_pipeline.server.middleware import AllowedHosts, ServerLimits
         from ita_pipeline.server.service import PredictionService
 
-        consent, changes, own = options.consent, options.changes, options.own_changes
         with activity("loading the models"):
-            predictor = Predictor(
-                finished_run, workspace.store, limits, 0.0, options.confirm, consent, changes, own, options.runtime
-            )
+            predictor = Predictor.of(finished_run, workspace.store, options)
         with closing(PredictionService(predictor)) as service:
             with activity("starting the stages"):
                 service.open()
-            request_limits = ServerLimits(max_bytes=(limits.megabytes + 1) * MEGABYTE)
+            request_limits = ServerLimits(max_bytes=(options.limits.megabytes + 1) * MEGABYTE)
             hosts = AllowedHosts.of(host, server_socket)
             examples = list_examples(finished_run, workspace)
             app = make_app(service, request_limits, hosts, examples)

@@ -20,7 +20,6 @@ from ita_pipeline.corpus.posts import Picture, Post
 from ita_pipeline.engines.executor import Job, Limits, StageJobs
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.contexts import Results
-from ita_pipeline.extraction.options import require_consent
 from ita_pipeline.grounding.evidence import Evidence
 from ita_pipeline.ner.prediction import BATCH_SIZE, TaggedView
 from ita_pipeline.reports.explanations import character_place, format_explanation
@@ -159,9 +158,9 @@ class PredictionService:
             StageError: a model or tool is missing.
             UsageError: a stage sends pictures to another machine without consent.
         """
-        stages, predictor = self.stage_workers.stages, self.predictor
+        stages = self.stage_workers.stages
         for stage in stages:
-            require_consent(stage, "all", predictor.consent, predictor.confirm, predictor.own)
+            self.predictor.consent.require(stage, "all")
         self.predictor.note_stage_changes(stage_keys(stages))
         self.stage_workers.open()
         self.predictor.tag([(Post.from_text("ready"), ())])

@@ -16,6 +16,7 @@ import pytest
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.engines.executor import Limits
+from ita_pipeline.extraction.options import Consent
 from ita_pipeline.ner.prediction import BATCH_SIZE
 from ita_pipeline.runs.predictions import Mention
 from ita_pipeline.server.service import PredictionService, RejectedPostError
@@ -30,7 +31,7 @@ def service(consent: bool = False) -> Iterator[PredictionService]:
     stage = CaptionStage(CaptionConfig(endpoint="https://captions.example/v1", model="a-model"))
     record = SimpleNamespace(contexts=ContextConfig())
     predictor: Any = SimpleNamespace(
-        stages=[stage], record=record, limits=Limits(), consent=consent, confirm=None, own={}, notes=[]
+        stages=[stage], record=record, limits=Limits(), consent=Consent(consent), notes=[]
     )
     prediction_service = PredictionService(predictor)
     try:

@@ -22,7 +22,6 @@ from ita_pipeline.ner.training.loggers import create_reporters
 from ita_pipeline.reports.build import MAX_IMAGES_AFTER_TRAINING, report_run
 from ita_pipeline.reports.thumbnails import Pictures
 from ita_pipeline.reports.writer import ReportOptions, ReportWriter
-from ita_pipeline.runs.compare import Mean as Mean
 from ita_pipeline.runs.compare import (
     RunSeries,
     SeriesRun,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 
 from ita_pipeline import api
 from ita_pipeline.cli import options as opts
-from ita_pipeline.cli.console import print_first, print_message, resumable, table
+from ita_pipeline.cli.console import confirm_removal, print_first, print_message, resumable, table
 from ita_pipeline.core.errors import ExitCode, UsageError
 from ita_pipeline.core.text import clean_path, format_count
 
@@ -189,10 +188,8 @@ def gc(
     max_size: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Remove keys until this size remains, such as 10GB")
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be removed, without removing it")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking")] = False,
+    dry_run: opts.DryRemoval = False,
+    yes: opts.AgreeToRemoval = False,
     workspace: opts.WorkspaceFolder = Path(),
 ) -> None:
     """Remove the least recently used keys. Always keeps the last used key of each stage.
@@ -211,8 +208,7 @@ def gc(
         print_message(f"{remains}: the last used key of each stage is always kept")
     if dry_run or not (removal.removed or removal.leftovers):
         return
-    if not yes and not (sys.stdin.isatty() and typer.confirm("Remove these keys?", err=True)):
-        raise UsageError("nothing was removed", "--yes removes without asking, --dry-run only shows")
+    confirm_removal("Remove these keys?", yes)
     removed = api.cache.remove_keys(removal, shared, workspace)
     leftovers = format_count(len(removal.leftovers), "leftover")
     print_message(f"removed {format_count(len(removed), 'key')} and {leftovers} of crashed runs")

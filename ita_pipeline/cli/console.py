@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from ita_pipeline.core.errors import ExitCode
+from ita_pipeline.core.errors import ExitCode, UsageError
 from ita_pipeline.core.progress import ACTIVITY_LOGGER
 from ita_pipeline.core.text import clean_line
 
@@ -131,6 +131,16 @@ def silence_messages() -> None:
 def confirm(question: str) -> bool:
     """Ask a question, and return whether the answer is yes; without a terminal it is no."""
     return sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm(clean_line(question), err=True)
+
+
+def confirm_removal(question: str, agreed: bool) -> None:
+    """Ask before something is removed.
+
+    Raises:
+        UsageError: the user has not agreed, and does not answer yes.
+    """
+    if not (agreed or confirm(question)):
+        raise UsageError("nothing was removed", "--yes removes without asking, --dry-run only shows")
 
 
 def print_note(line: str) -> None:

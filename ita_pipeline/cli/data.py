@@ -104,8 +104,7 @@ def _format_check(result: api.data.Checked, max_findings: int) -> str:
     sizes = ", ".join(f"{split} {count}" for split, count in result.posts.items())
     lines = [f"{result.dataset}: {format_count(sum(result.posts.values()), 'post')} ({sizes})"]
     for kind, findings in result.by_kind.items():
-        title = format_count(len(findings), kind.one, kind.several)
-        lines += ["", f"{kind}: {title}", f"  {kind.advice}"]
+        lines += ["", f"{kind}: {kind.describe(len(findings))}", f"  {kind.advice}"]
         lines += [f"  - {item.where}: {item.what}" for item in findings[:max_findings]]
         if len(findings) > max_findings:
             lines.append(f"  - and {len(findings) - max_findings} more; --all shows them")

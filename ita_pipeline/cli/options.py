@@ -83,6 +83,10 @@ OpenPage = Annotated[bool, typer.Option("--open", help="Open the page in the bro
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and why, without doing it")]
 
+DryRemoval = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, without removing it")]
+
+AgreeToRemoval = Annotated[bool, typer.Option("--yes", help="Remove without asking")]
+
 Runtime = Annotated[
     Literal["auto", "onnx", "onnx-int8", "torch"],
     typer.Option(

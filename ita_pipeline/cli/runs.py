@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +13,8 @@ from typer.core import TyperGroup
 import ita_pipeline as ita
 from ita_pipeline import api
 from ita_pipeline.cli import options as opts
-from ita_pipeline.cli.console import print_message, print_note, table
+from ita_pipeline.cli.console import confirm_removal, print_message, print_note, table
+from ita_pipeline.cli.train import SERIES_COLUMNS
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.text import clean_path, format_count
 
@@ -59,17 +59,17 @@ def list_runs(
 
 
 def _format_runs(summaries: Sequence[api.runs.RunSummary]) -> str:
-    columns = [("dev", "text"), ("dev", "text+image"), ("test", "text"), ("test", "text+image")]
     rows: list[list[str]] = []
     for run in summaries:
+        columns = SERIES_COLUMNS.values()
         scores = [f"{100 * run.f1[split][view]:.2f}" if split in run.f1 else "–" for split, view in columns]
         encoder = Path(run.encoder).name
         about = [run.contexts, encoder, str(run.seed), f"{run.finished.astimezone():%Y-%m-%d %H:%M}"]
         names = ", ".join(run.names)
         target = f"{run.dataset}/{run.run.name[:SHORT_KEY]}"
         rows.append([target, *scores, *about, _format_size(run.bytes), names])
-    header = ["run", "dev T", "dev I+T", "test T", "test I+T", "contexts", "encoder", "seed", "finished"]
-    return table([*header, "size", "names"], rows)
+    about = ["contexts", "encoder", "seed", "finished", "size", "names"]
+    return table(["run", *SERIES_COLUMNS, *about], rows)
 
 
 def _format_size(size: int) -> str:
@@ -106,10 +106,8 @@ def name_run(
 @app.command("rm")
 def remove_runs(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs to remove, but no dataset of several")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be removed, without removing it")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking")] = False,
+    dry_run: opts.DryRemoval = False,
+    yes: opts.AgreeToRemoval = False,
     workspace: opts.WorkspaceFolder = Path(),
 ) -> None:
     """Remove runs with their models, predictions and reports. Records of pictures stay in the cache.
@@ -123,9 +121,7 @@ def remove_runs(
         print(f"{clean_path(folder)}  {_format_size(api.runs.folder_size(folder))}")
     if dry_run:
         return
-    question = f"Remove {format_count(len(found), 'run')}?"
-    if not yes and not (sys.stdin.isatty() and typer.confirm(question, err=True)):
-        raise UsageError("nothing was removed", "--yes removes without asking, --dry-run only shows")
+    confirm_removal(f"Remove {format_count(len(found), 'run')}?", yes)
     for run in found.values():
         ita.remove_run(run, workspace)
     print_note(f"removed {format_count(len(found), 'run')}")

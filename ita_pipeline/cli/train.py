@@ -160,16 +160,8 @@ def score_table(scores: api.train.RunScores) -> str:
 
 def grounding_table(grounding: api.train.RunGrounding) -> str:
     """Format the F1 of boxes in percent, and how gold mentions are grounded, with the floors in I+T below them."""
-    rows: list[list[str]] = []
-    for name, split in grounding.splits.items():
-        views = split.grounder.views
-        methods = [("T", split.grounder, views.text), ("I+T", split.grounder, views.text_and_image)]
-        methods += [(floor, method, method.views.text_and_image) for floor, method in split.floors.items()]
-        for label, method, scores in methods:
-            gold = method.groundability
-            numbers = [scores.mner.f1, scores.eeg.f1, scores.gmner.f1, scores.ratio, gold.boxes, gold.accuracy]
-            auroc = "" if gold.auroc is None else f"{gold.auroc:.3f}"
-            rows.append([f"{name} {label}", *(f"{100 * number:.2f}" for number in numbers), auroc])
+    splits = grounding.splits.items()
+    rows = [[f"{name} {label}", *numbers] for name, split in splits for label, numbers in split.format_rows("")]
     return table(["boxes", "MNER", "EEG", "GMNER", "ratio", "gold spans", "in picture", "AUROC"], rows)
 
 
@@ -221,11 +213,6 @@ def series_table(series: api.train.RunSeries) -> str:
         return runs
     means: list[list[str]] = []
     for row in series.rows:
-        scores = [_format_mean(row.f1[split][view]) for split, view in SERIES_COLUMNS.values()]
+        scores = [row.f1[split][view].format_percent() for split, view in SERIES_COLUMNS.values()]
         means.append([*named(row), str(len(row.seeds)), *scores])
     return f"{runs}\n\n{table([*header, 'seeds', *SERIES_COLUMNS], means)}"
-
-
-def _format_mean(value: api.train.Mean) -> str:
-    deviation = "" if value.sd is None else f" ± {100 * value.sd:.2f}"
-    return f"{100 * value.mean:.2f}{deviation}"

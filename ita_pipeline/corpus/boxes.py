@@ -14,7 +14,7 @@ from math import isnan, nan
 from pathlib import Path
 from xml.parsers import expat
 
-from ita_pipeline.core.files import open_regular
+from ita_pipeline.core.files import read_regular
 from ita_pipeline.corpus.findings import FindingKind
 from ita_pipeline.corpus.line_errors import LineError, OnLineError
 from ita_pipeline.corpus.posts import Box, Post, Span
@@ -88,15 +88,11 @@ def read_boxes(file: Path) -> PictureBoxes:
         LineError: the file is too large, is no XML, declares a document type, or has a box without an area.
     """
     try:
-        with open_regular(file) as opened:
-            content = opened.read(MAX_BYTES + 1)
+        return _Reader(file).read(read_regular(file, MAX_BYTES))
     except FileNotFoundError:
         return PictureBoxes()
     except OSError as error:
         raise _bad_box(file, 1, f"it cannot be read: {error.strerror or error}") from error
-    if len(content) > MAX_BYTES:
-        raise _bad_box(file, 1, f"it is larger than {MAX_BYTES} bytes")
-    return _Reader(file).read(content)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from ita_pipeline.corpus.contexts import CONTEXTS, ContextConfig
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.contexts import PostContexts, Results, select_parts
 from ita_pipeline.extraction.items import Extraction, decode_post_ref
-from ita_pipeline.extraction.presets import build_stage
+from ita_pipeline.extraction.presets import EXTERNAL, build_stage
 from ita_pipeline.runs.run import RunRecord
 from ita_pipeline.sources.base import ImageSource
 from ita_pipeline.sources.identify import identify
@@ -24,8 +24,6 @@ from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef, PostRef
 from stages.base import Failure, Stage, StageError, Subject, Value
 from stages.picture_names import match_names
-
-EXTERNAL = "external"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from ita_pipeline.reports.cache_lookup import CacheReader, picture_sources
 from ita_pipeline.reports.formatting import flatten_settings, format_gain, format_percent
 from ita_pipeline.reports.gallery import RUN_COMPARISON
 from ita_pipeline.reports.plots import Figure, Interval, draw_intervals, draw_type_bars
-from ita_pipeline.reports.posts import GOLD, IT, VIEWS, ReportMention, ReportPost, T, judge_answers, read_posts
+from ita_pipeline.reports.posts import GOLD, IT, VIEWS, ReportPost, T, judge_answers, read_posts
 from ita_pipeline.reports.writer import Report, ReportWriter
 from ita_pipeline.runs.compare import Comparison
 from ita_pipeline.runs.run import TEXT, Run, RunRecord
@@ -103,16 +103,12 @@ def _list_changed_posts(posts_a: Sequence[ReportPost], posts_b: Sequence[ReportP
         answers = {GOLD: a.answers.get(GOLD, ())}
         for run, item in (("A", a), ("B", b)):
             answers |= {f"{run} {label}": item.answers[label] for label in (T, IT)}
-        changed = {label for label in (T, IT) if _span_set(a.answers[label]) != _span_set(b.answers[label])}
+        changed = {label for label in (T, IT) if a.spans(label) != b.spans(label)}
         if not changed:
             continue
         verdicts, _ = judge_answers(answers, RUN_COMPARISON.before, RUN_COMPARISON.after)
         tags = ["text"] if IT not in changed else ["astray"] if not {"helped", "harmed"} & {*verdicts} else []
         yield replace(a, answers=answers, tags=tuple(tags))
-
-
-def _span_set(mentions: Sequence[ReportMention]) -> set[object]:
-    return {mention.span for mention in mentions}
 
 
 def _make_section(comparison: Comparison, changed: int, blocks: tuple[Block, ...]) -> RunSection:

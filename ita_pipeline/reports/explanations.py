@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ita_pipeline.core.progress import Notes, Progress
 from ita_pipeline.core.text import format_count
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.contexts import PostContexts
-from ita_pipeline.reports.posts import IT, ExplainedMention, PageExplanation, PagePart, ReportMention, ReportPost, T
+from ita_pipeline.reports.posts import IT, ExplainedMention, PageExplanation, PagePart, ReportPost, T
 from ita_pipeline.runs.explanation import Decode, Explanation, ExplanationInput, explain_posts
 from ita_pipeline.runs.predictions import Mention
 from stages.batching import batched
@@ -34,7 +34,7 @@ def add_explanations(
 
     A post whose contexts in the cache lead to another answer than the run's is left out, with a note.
     """
-    changed = [item for item in posts if _spans(item, T) != _spans(item, IT)]
+    changed = [item for item in posts if item.spans(T) != item.spans(IT)]
     explained: dict[str, ReportPost] = {}
     progress.start(PROGRESS_NAME, len(changed))
     try:
@@ -62,15 +62,10 @@ def format_explanation(explanation: Explanation, place: Place) -> PageExplanatio
         start, end = place(mention)
         score, is_found = round(mention.score, 4), mention in found
         mentions.append(ExplainedMention(start=start, end=end, type=mention.type, score=score, found=is_found))
-    parts = [
-        PagePart(
-            context=part.context,
-            text=part.text,
-            pieces=part.pieces,
-            scores=tuple(round(score, 4) for score in part.scores),
-        )
-        for part in explanation.without
-    ]
+    parts: list[PagePart] = []
+    for part in explanation.without:
+        scores = tuple(round(score, 4) for score in part.scores)
+        parts.append(PagePart(context=part.context, text=part.text, pieces=part.pieces, scores=scores))
     return PageExplanation(mentions=tuple(mentions), without=tuple(parts))
 
 
@@ -86,14 +81,6 @@ def word_place(post: Post) -> Place:
     return lambda mention: (starts[mention.start], ends[mention.end])
 
 
-def _spans(item: ReportPost, label: str) -> set[tuple[int, int, str]]:
-    return set(_list_spans(item.answers.get(label, ())))
-
-
-def _list_spans(mentions: Sequence[ReportMention]) -> Iterator[tuple[int, int, str]]:
-    yield from ((mention.start, mention.end, mention.type) for mention in mentions)
-
-
 def _has_answer(page: PageExplanation, item: ReportPost) -> bool:
     """Whether an explanation has the mentions that the run found with all contexts."""
-    return {*_list_spans([mention for mention in page.mentions if mention.found])} == _spans(item, IT)
+    return {mention.span for mention in page.mentions if mention.found} == item.spans(IT)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from ita_pipeline.reports.blocks import Block, Row, RunData, Table
-from ita_pipeline.reports.formatting import format_percent
-from ita_pipeline.reports.posts import IT, T
+from ita_pipeline.reports.posts import IT
 from ita_pipeline.runs.grounding import SplitGrounding, read_grounding
 
 
@@ -24,18 +21,11 @@ def make_grounding_block(data: RunData) -> Block | None:
     )
     header = ("method", "MNER", "EEG", "GMNER", "ratio", "right", "in the picture", "AUROC")
     tables = tuple(
-        Table(f"Boxes, {split}, {found.posts} posts with known boxes", header, tuple(_make_rows(found)))
+        Table(f"Boxes, {split}, {found.posts} posts with known boxes", header, _make_rows(found))
         for split, found in sorted(grounding.splits.items(), reverse=True)  # test before dev
     )
     return Block("boxes", "Boxes of mentions", lead, tables=tables)
 
 
-def _make_rows(found: SplitGrounding) -> Iterator[Row]:
-    views = found.grounder.views
-    methods = [(T, found.grounder, views.text), (IT, found.grounder, views.text_and_image)]
-    methods += [(f"floor: {name}", floor, floor.views.text_and_image) for name, floor in found.floors.items()]
-    for label, method, scores in methods:
-        gold = method.groundability
-        numbers = (scores.mner.f1, scores.eeg.f1, scores.gmner.f1, scores.ratio, gold.boxes, gold.accuracy)
-        auroc = "" if gold.auroc is None else f"{gold.auroc:.3f}"
-        yield Row((label, *map(format_percent, numbers), auroc), strong=label == IT)
+def _make_rows(found: SplitGrounding) -> tuple[Row, ...]:
+    return tuple(Row((label, *cells), strong=label == IT) for label, cells in found.format_rows("floor: "))

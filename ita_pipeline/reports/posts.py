@@ -110,6 +110,10 @@ class ReportPost:
         """The fragment that links to the post; it contains no text of the post."""
         return f"{self.split or 'post'}-{self.number}"
 
+    def spans(self, label: str) -> set[Span]:
+        """Return the spans of an answer's mentions; none without this answer."""
+        return {mention.span for mention in self.answers.get(label, ())}
+
 
 def read_posts(
     run: Run, dataset: Dataset | None, notes: Notes, splits: Sequence[str] = SPLITS

@@ -12,7 +12,7 @@ from ita_pipeline.reports.blocks import Block, Row, RunData, Table
 from ita_pipeline.reports.formatting import format_percent
 from ita_pipeline.reports.plots import Figure, PlotSeries, draw_bars
 from ita_pipeline.reports.posts import VIEWS
-from ita_pipeline.runs.compare import EVERYTHING, Mean, SeriesRow, SeriesRun, name_contexts, series_run, summarize
+from ita_pipeline.runs.compare import EVERYTHING, SeriesRow, SeriesRun, name_contexts, series_run, summarize
 from ita_pipeline.runs.lookup import finished_runs
 from ita_pipeline.runs.run import Run, RunRecord
 
@@ -87,7 +87,7 @@ def _make_means_table(rows: Sequence[SeriesRow], splits: Sequence[str], own: str
     table_rows: list[Row] = []
     for row in rows:
         is_own = row.contexts == own
-        means = (_format_mean(row.f1[split][view]) for split in splits for view in VIEWS.values())
+        means = (row.f1[split][view].format_percent() for split in splits for view in VIEWS.values())
         cells = (row.contexts, str(len(row.seeds)), *means)
         table_rows.append(Row(cells, strong=is_own, note="this run" if is_own else ""))
     header = ("contexts", "seeds", *_name_columns(splits))
@@ -121,10 +121,5 @@ def _draw_means(rows: Sequence[SeriesRow], split: str) -> Figure:
 
 
 def _describe_row(row: SeriesRow, split: str) -> str:
-    means = ", ".join(f"{label} {_format_mean(row.f1[split][view])}" for label, view in VIEWS.items())
+    means = ", ".join(f"{label} {row.f1[split][view].format_percent()}" for label, view in VIEWS.items())
     return f"{row.contexts}, {len(row.seeds)} seed{'s' if len(row.seeds) > 1 else ''}: {means}"
-
-
-def _format_mean(mean: Mean) -> str:
-    deviation = "" if mean.sd is None else f" ± {format_percent(mean.sd)}"
-    return f"{format_percent(mean.mean)}{deviation}"

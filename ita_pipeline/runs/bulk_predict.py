@@ -9,7 +9,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -221,16 +221,7 @@ def predict_into(
             if plan.plan.stale:
                 writer.release()
             contexts = predictor.make_contexts(plan, progress, writer.engine)
-            reasons = contexts.failure_reasons(new_posts)
-            inputs = [
-                replace(
-                    item,
-                    contexts=contexts.render(item.post),
-                    failed=reasons.get(item.post, ""),
-                    evidence=predictor.evidence(contexts, item.post),
-                )
-                for item in new
-            ]
+            inputs = predictor.add_contexts(new, contexts)
             writer.write(inputs)
             for post, reason in [(item.post, item.failed) for item in inputs if item.failed]:
                 failed += 1

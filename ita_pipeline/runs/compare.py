@@ -126,6 +126,10 @@ class Mean(Frozen):
     mean: float
     sd: float | None
 
+    def format_percent(self) -> str:
+        """Format the mean as a percentage, with the deviation if there is one."""
+        return f"{100 * self.mean:.2f}" + ("" if self.sd is None else f" ± {100 * self.sd:.2f}")
+
 
 class SeriesRun(Frozen):
     """A run of a series after training; `new` tells whether it was trained just now, `f1` is by split and view."""

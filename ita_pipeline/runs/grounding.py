@@ -52,6 +52,22 @@ class SplitGrounding(Frozen):
     grounder: Method
     floors: Mapping[str, Method]
 
+    def format_rows(self, floor_label: str) -> list[tuple[str, list[str]]]:
+        """Format each way to ground: both views of the grounder, and the floors in I+T, all but AUROC in percent.
+
+        The numbers are MNER, EEG, GMNER, their ratio, and on gold mentions right boxes, accuracy and AUROC.
+        """
+        views = self.grounder.views
+        methods = [("T", self.grounder, views.text), ("I+T", self.grounder, views.text_and_image)]
+        methods += [(f"{floor_label}{name}", one, one.views.text_and_image) for name, one in self.floors.items()]
+        rows: list[tuple[str, list[str]]] = []
+        for label, method, scores in methods:
+            gold = method.groundability
+            numbers = [scores.mner.f1, scores.eeg.f1, scores.gmner.f1, scores.ratio, gold.boxes, gold.accuracy]
+            auroc = "" if gold.auroc is None else f"{gold.auroc:.3f}"
+            rows.append((label, [*(f"{100 * number:.2f}" for number in numbers), auroc]))
+        return rows
+
 
 class RunGrounding(SplitFile):
     """The content of `grounding.json`: the scores of each split."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ita_pipeline.core.config import config_files
 from ita_pipeline.core.errors import MissingError, UsageError
-from ita_pipeline.core.files import open_regular, read_chunks, write_atomically
+from ita_pipeline.core.files import read_regular, write_atomically
 from ita_pipeline.runs.run import Run
 
 NAMES_FOLDER = ".names"
@@ -87,8 +87,7 @@ def workspace_name(run: Run, runs: Path) -> str:
 def _read_target(file: Path) -> str:
     """Return the `<dataset>/<key>` in a name's file, or "" if there is none."""
     try:
-        with open_regular(file) as opened:
-            target = b"".join(read_chunks(opened, MAX_BYTES)).decode().strip()
+        target = read_regular(file, MAX_BYTES).decode().strip()
     except (OSError, UnicodeDecodeError):
         return ""
     return target if _TARGET.fullmatch(target) and not target.startswith(".") else ""

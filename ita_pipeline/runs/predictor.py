@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -142,18 +143,18 @@ class Predictor:
     def predict_all(self, posts: Sequence[Post], progress: Progress | None = None) -> list[Prediction]:
         """Find the mentions in several posts, in their order."""
         contexts = self.make_contexts(self.plan(posts), progress or NoProgress())
-        reasons = contexts.failure_reasons(posts)
-        inputs = [
-            TaggingInput(
-                post,
-                contexts.render(post),
-                reasons.get(post, ""),
-                objects=contexts.select_objects(post),
-                evidence=self.evidence(contexts, post),
-            )
-            for post in posts
-        ]
-        return self.predict_inputs(inputs)
+        inputs = [TaggingInput(post, objects=contexts.select_objects(post)) for post in posts]
+        return self.predict_inputs(self.add_contexts(inputs, contexts))
+
+    def add_contexts(self, inputs: Sequence[TaggingInput], contexts: PostContexts) -> list[TaggingInput]:
+        """Return inputs with what the tagger and a grounder read beside the text."""
+        reasons = contexts.failure_reasons([item.post for item in inputs])
+        added: list[TaggingInput] = []
+        for item in inputs:
+            texts, failed = contexts.render(item.post), reasons.get(item.post, "")
+            evidence = evidence_of(contexts, item.post) if self.grounder is not None else NOTHING
+            added.append(replace(item, contexts=texts, failed=failed, evidence=evidence))
+        return added
 
     def explain(
         self, post: str | Post, progress: Progress | None = None, *, image: Path | str | None = None
@@ -259,10 +260,6 @@ class Predictor:
         posts = [item.post for item in inputs]
         found = self.search.find(posts, list(map(spans_of, posts, tagged)))
         return [item.evidence.add(asked) for item, asked in zip(inputs, found, strict=True)]
-
-    def evidence(self, contexts: PostContexts, post: Post) -> Evidence:
-        """What the run's grounder reads of a post's picture; nothing if it has none."""
-        return evidence_of(contexts, post) if self.grounder is not None else NOTHING
 
     def ground(self, post: Post, mentions: tuple[Mention, ...], evidence: Evidence) -> tuple[Mention, ...]:
         """Add to the mentions of a post where its picture shows them, if the run has a grounder."""

@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 from ita_pipeline.cache.keys import sort_stages, stage_keys
 from ita_pipeline.corpus.contexts import join_named_pieces, list_pieces
 from ita_pipeline.corpus.posts import Picture, Post
-from ita_pipeline.engines.executor import Job, Limits, StageJobs
+from ita_pipeline.engines.batches import prepare_batch
+from ita_pipeline.engines.executor import Limits
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.contexts import Results
 from ita_pipeline.grounding.evidence import Evidence
@@ -90,13 +91,11 @@ class StageWorkers:
         return results
 
     def _run_stage(self, stage: Stage[Any], image: ImageRef, results: Results) -> Value | Failure:
-        upstream: dict[str, Value] = {}
-        for name in stage.reads:
-            result = results[name]
-            if isinstance(result, Failure):
-                return Failure(kind=result.kind, reason=f"{name}: {result.reason}")
-            upstream[name] = result
-        result = self._executors[stage.name].run_task(StageJobs(stage, [Job(image, upstream)])).results[0]
+        upstream = [(above, {image.key: results[above.name]}) for above in self.stages if above.name in stage.reads]
+        batch = prepare_batch(stage, [image], upstream)
+        if batch.inherited:
+            return batch.inherited[0].failure
+        result = self._executors[stage.name].run_task(batch.task).results[0]
         if isinstance(result, Postponed):
             return Failure(kind=FailureKind.TRANSIENT, reason=result.reason)
         return result

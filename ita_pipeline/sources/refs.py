@@ -12,12 +12,12 @@ from ita_pipeline.sources.local import LocalFile
 from stages.base import Example
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """An image, folder or container that cannot be read, and the reason."""
+class _Sourced:
+    """Something with a source."""
+
+    __slots__ = ()
 
     source: ImageSource
-    reason: str
 
     @property
     def label(self) -> str:
@@ -28,6 +28,14 @@ class Unreadable:
     def path(self) -> Path | None:
         """The path of a local file."""
         return self.source.path if isinstance(self.source, LocalFile) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable(_Sourced):
+    """An image, folder or container that cannot be read, and the reason."""
+
+    source: ImageSource
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,7 @@ class SourceListing:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageRef:
+class ImageRef(_Sourced):
     """An image: the sha256 of its bytes, one of its sources, and the key that this source had before.
 
     `copy` is a file with the content of an image that was fetched from elsewhere. `image` and `changed` are there
@@ -68,16 +76,6 @@ class ImageRef:
                 check_size(self.copy.stat().st_size, max_bytes)
                 return self.copy.read_bytes()
         return self.source.read(max_bytes)
-
-    @property
-    def label(self) -> str:
-        """The name shown to people."""
-        return self.source.label
-
-    @property
-    def path(self) -> Path | None:
-        """The path of a local file."""
-        return self.source.path if isinstance(self.source, LocalFile) else None
 
     @property
     def is_remote(self) -> bool:

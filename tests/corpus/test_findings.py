@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ita_pipeline.corpus.findings import Finding, FindingKind, group_by_kind
 
 
@@ -19,3 +21,11 @@ def test_a_finding_names_a_line_a_post_or_a_split():
         Finding(FindingKind.EMPTY_SPLIT, "no posts", "dev").where,
     ]
     assert places == ["a.jsonl, line 3", "train, post 7", "dev"]
+
+
+@pytest.mark.parametrize("kind", FindingKind)
+def test_every_kind_has_titles_and_advice(kind: FindingKind):
+    assert kind.describe(1).startswith("1 ")
+    assert kind.describe(2).startswith("2 ")
+    assert kind.describe(1)[2:] != kind.describe(2)[2:]
+    assert kind.advice[0].isupper()

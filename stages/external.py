@@ -172,6 +172,8 @@ def read_contexts(content: bytes, path: Path) -> dict[str, ExternalValue]:
     try:
         text = content.decode("utf-8-sig")
         return {name: line.value(path.name) for name, line in merge_lines(parse_contexts(text)).items()}
+    except UnicodeDecodeError as error:
+        raise StageError(f"{path} is not a caption file: it is not UTF-8 text", FORMS) from error
     except (ValueError, RecursionError) as error:
         raise StageError(f"{path} is not a caption file: {error}", FORMS) from error
 

@@ -136,7 +136,8 @@ def check(
     known = list(FindingKind)
     for kind in ignore:
         if kind not in known:
-            raise UsageError(f"there is no kind of finding {kind}", nearest(kind, known) or ", ".join(known))
+            hint = nearest(kind, known) or f"known are {', '.join(known)}"
+            raise UsageError(f"there is no kind of finding {kind}", hint)
     errors: list[LineError] = []
     workspace = Workspace(options.workspace)
     dataset = load_dataset(name, training.data, workspace.data, errors.append)

@@ -12,6 +12,7 @@ import io
 import os
 import shlex
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -138,6 +139,13 @@ def _has_working_folder() -> bool:
     return True
 
 
+def _find_closed_path(place: str) -> str:
+    """Return the path, or the nearest folder above it, if it may not be both read and written, or else ""."""
+    places = [Path(place), *Path(place).parents] if place else []
+    found = next((str(one) for one in places if os.path.exists(one)), "")  # noqa: PTH110 (`Path.exists` may raise)
+    return "" if os.access(found, os.R_OK | os.W_OK) else found
+
+
 def _explain_system_error(error: OSError) -> tuple[str, str]:
     """Describe an error of the operating system, and how to fix it."""
     place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
@@ -151,8 +159,11 @@ def _explain_system_error(error: OSError) -> tuple[str, str]:
         )
     problem = f"cannot access {place}: {reason}" if place else f"a file operation failed: {reason}"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        permit = f"chmod u+rwX {shlex.quote(place)}, or " if os.path.exists(place) else ""  # noqa: PTH110
-        return problem, f"{permit}use a folder that you may write to: --workspace FOLDER"
+        closed = _find_closed_path(place)
+        permit = f"chmod u+rwX {shlex.quote(closed)}" if closed else ""
+        is_readable = not closed or os.access(closed, os.R_OK)
+        other = "use a folder that you may write to: --workspace FOLDER" if is_readable else ""
+        return problem, ", or ".join(filter(None, [permit, other]))
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             f"{problem}; all finished batches are kept",

@@ -53,7 +53,7 @@ def export_model(
     with tempfile.TemporaryDirectory(prefix="ita-") as temporary:
         folder = to if to is not None and not dry_run else Path(temporary) / "model"
         exported = ita.model_export.export_model(run, folder, workspace, onnx or "")
-        files = sorted(exported.folder.iterdir())
+        files = sorted(file for file in exported.folder.rglob("*") if file.is_file())
         if push is None and not dry_run:
             print("\n".join(map(clean_path, files)))
             print_note(
@@ -61,7 +61,7 @@ def export_model(
             )
             return
         for file in files:
-            print(f"{file.stat().st_size:>13,}  {file.name}")
+            print(f"{file.stat().st_size:>13,}  {file.relative_to(exported.folder)}")
         size = sum(file.stat().st_size for file in files)
         what = f"{format_count(len(files), 'file')} ({size:,} bytes)"
         visibility = "public" if public else "private"

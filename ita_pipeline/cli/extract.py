@@ -151,4 +151,5 @@ def print_failures(extraction: api.extract.Extraction) -> None:
     what = api.extract.count_items(len(reasons), api.extract.includes_failed_posts(extraction))
     print_message(f"{what} could not be read:")
     print_first([f"  {clean_path(name)}: {reason}" for name, reason in reasons], MAX_FAILURES, indent="  ")
-    print_message("hint: replace or remove them, or use --retry-failed to try again; everything else is done")
+    them = "it" if len(reasons) == 1 else "them"
+    print_message(f"hint: replace or remove {them}, or use --retry-failed to try again; everything else is done")

@@ -78,6 +78,9 @@ def _explain_usage_error(message: str, option: str, context: Any) -> tuple[str, 
     message, _, suggestion = message.partition(" Did you mean ")
     message, _, _ = message.partition(" (Possible options:")
     message = (message[:1].lower() + message[1:]).strip().rstrip(".")
+    message = re.sub(
+        r"^missing argument '([a-z_]+)'", lambda found: f"missing argument '{found[1].upper()}'", message
+    )
     value = re.match(r"invalid value for '([^']+)'(?: \(env var: '([^']+)'\))?: (.*)", message)
     if value:
         return _explain_value(*value.groups(), context)
@@ -103,6 +106,7 @@ def _explain_value(name: str, variable: str | None, reason: str, context: Any) -
     """Explain an invalid value of an option, which the command line or an environment variable sets."""
     from ita_pipeline.core.config import describe_requirement
 
+    name = name if name.startswith("-") else name.upper()
     is_typed = any(argument.partition("=")[0] == name for argument in sys.argv[1:])
     where = variable if variable and variable in os.environ and not is_typed else name
     more = f"{context.command_path} --help" if context else _help_command()

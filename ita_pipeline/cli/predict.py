@@ -28,7 +28,8 @@ MIN_MOVE, MAX_MOVES = 0.01, 6
 def predict(
     run: opts.RunName,
     file: Annotated[
-        Path | None, typer.Argument(help="Posts: JSONL, CoNLL, CSV, TSV or Parquet; needs no labels")
+        Path | None,
+        typer.Argument(readable=False, help="Posts: JSONL, CoNLL, CSV, TSV or Parquet; needs no labels"),
     ] = None,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="Text of one post")] = None,
     image: Annotated[
@@ -185,11 +186,11 @@ def _open_posts(
     """
     sources = {"FILE": file, "--text": text, "--jsonl": jsonl, "--source": source}
     names = [name for name, value in sources.items() if value is not None]
+    if image is not None and text is None:
+        raise UsageError("--image requires --text", 'name pictures in the file as "image": "x.jpg"')
     if len(names) != 1:
         hint = 'ita predict RUN --text "…" [--image x.jpg], ita predict RUN FILE, or --jsonl -'
         raise UsageError(f"give one source of posts, not {' and '.join(names) or 'none'}", hint)
-    if image is not None and text is None:
-        raise UsageError("--image requires --text", 'name pictures in the file as "image": "x.jpg"')
     if file is not None and api.predict.is_table(file, columns[0]):
         source = str(file)
     if source is not None:

@@ -174,7 +174,8 @@ def as_user_error(error: Exception, url: str) -> UserError:
         return error
     location, reason = without_query(url), summarize_error(error)
     if isinstance(error, FileNotFoundError):
-        return MissingError(f"there is nothing at {location}", "check the name of the bucket or folder")
+        what = f"there is nothing at {location}" if is_url(url) else f"there is no file {location}"
+        return MissingError(what, "check the name of the bucket or folder" if is_url(url) else "check the path")
     if isinstance(error, PermissionError) or lacks_credentials(error):
         hint = "set credentials where the library of this file system looks for them; see docs/sources.md"
         return MissingError(f"access to {location} is denied: {reason}", hint)
@@ -187,7 +188,8 @@ def summarize_error(error: BaseException) -> str:
     """Describe an error on one line, without the part of an address that may hold a secret."""
     if isinstance(error, TimeoutError) and not str(error).strip():
         return "it took too long"
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = re.sub(r"\[Errno -?\d+\] ", "", " ".join(str(error).split())) or type(error).__name__
+    text = text.replace("All connection attempts failed", "the connection was refused")
     text = _without_login(re.sub(r"\?[^\s\"'<>)]+", "?…", text))
     return text if len(text) <= _MAX_REASON_LENGTH else f"{text[:_MAX_REASON_LENGTH]}…"
 

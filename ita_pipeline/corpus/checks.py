@@ -63,9 +63,9 @@ def check_trainable(splits: Splits) -> Iterator[Finding]:
         if not posts:
             yield Finding(FindingKind.EMPTY_SPLIT, "no posts", split)
         elif len(unlabeled) == len(posts):
-            yield Finding(FindingKind.UNLABELLED, "no post has labels", split)
+            yield Finding(FindingKind.UNLABELED, "no post has labels", split)
         else:
-            yield from (Finding(FindingKind.UNLABELLED, "no labels", split, post.id) for post in unlabeled)
+            yield from (Finding(FindingKind.UNLABELED, "no labels", split, post.id) for post in unlabeled)
             if split == "train" and not any(post.gold for post in posts):
                 yield Finding(FindingKind.NO_MENTION, "no post has a mention", split)
 

@@ -33,7 +33,7 @@ class FindingKind(StrEnum):
     OUTSIDE_BOX = "outside-box"
     EMPTY_SPLIT = "empty-split"
     EMPTY_POST = "empty-post"
-    UNLABELLED = "unlabelled-post"
+    UNLABELED = "unlabeled-post"
     NO_MENTION = "no-mention"
     UNSEEN_TYPE = "unseen-type"
     DUPLICATE_ID = "duplicate-id"

@@ -90,7 +90,9 @@ class Post:
             MissingError: the picture is not a file.
         """
         if picture is not None and not Path(picture).is_file():
-            raise MissingError(f"there is no picture {picture}", "give the path of a file, or no picture")
+            is_folder = Path(picture).is_dir()
+            what = f"{picture} is a folder, not a picture" if is_folder else f"there is no picture {picture}"
+            raise MissingError(what, "give the path of a file, or no picture")
         text = replace_surrogates(text)
         pictures = () if picture is None else (Picture(str(picture), Path(picture)),)
         offsets = tuple(tokenize(text))

@@ -12,6 +12,7 @@ from ita_pipeline.cache.plan import Plan, PlanOptions, make_plan
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Progress
+from ita_pipeline.core.text import clean_path
 from ita_pipeline.corpus.contexts import ContextConfig, ContextPiece, join_pieces, list_pieces
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.engines.base import Engine
@@ -93,7 +94,7 @@ class PostContexts:
         reasons: dict[Post, str] = {}
         for post in posts:
             item = self.posts.get(post)
-            unread = [files[file] for file in post.files if file in files]
+            unread = [f"{clean_path(file)}: {files[file]}" for file in post.files if file in files]
             if unread:
                 reasons[post] = f"its picture was not read: {unread[0]}"
             elif item is not None and item.key in keys:

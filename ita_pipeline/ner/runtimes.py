@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from ita_pipeline.core.errors import MissingError
+from ita_pipeline.core.errors import MissingError, UsageError, nearest
 from ita_pipeline.core.files import open_regular
 from ita_pipeline.ner.config import RuntimeName
 from ita_pipeline.ner.prediction import Runtime
@@ -46,9 +46,13 @@ MAX_GRAPH_BYTES = 2_000_000_000  # that of the format
 # The limits of a call of a graph, which someone else may have written: its memory, and its seconds.
 MAX_MEMORY, MAX_SECONDS = 8 << 30, 300.0
 
-DAMAGED = "the run's folder is damaged or not ours: train it again"
+DAMAGED = "the folder of the run is damaged: copy it again, or train again"
 
-REBUILD = "ita export-model RUN --to FOLDER --onnx makes a new graph, and --runtime torch needs none"
+
+def rebuild_hint(runtime: RuntimeName) -> str:
+    """Return a hint that makes a graph anew."""
+    kind = " int8" if runtime == "onnx-int8" else ""
+    return f"ita export-model RUN --to FOLDER --onnx{kind} makes a new graph, and --runtime torch needs none"
 
 
 class GraphRecord(Frozen):
@@ -95,7 +99,9 @@ def load_tagger(
     try:
         with open_regular(folder / "config.json") as opened:
             settings = TaggerSettings.model_validate_json(opened.read(MAX_CONFIG_BYTES))
-    except (OSError, ValidationError) as error:
+    except OSError as error:
+        raise StageError(f"{folder / 'config.json'} cannot be read: {error.strerror}", DAMAGED) from error
+    except ValidationError as error:
         raise StageError(f"{folder / 'config.json'} is not the configuration of a tagger", DAMAGED) from error
     try:
         encoder = ViewEncoder(SubTokenizer.load(folder), settings.max_length, settings.word_shapes)
@@ -108,10 +114,14 @@ def load_tagger(
         note = "" if graphs else f"{folder} has no ONNX graph, so torch computes it, which takes longer to start"
     if runtime == "torch":
         return LoadedTagger(TorchRuntime.load(folder), encoder, note)
+    if runtime not in GRAPH_FILES:
+        known = ["auto", *GRAPH_FILES, "torch"]
+        hint = nearest(runtime, known) or f"known are {', '.join(known)}"
+        raise UsageError(f"there is no runtime {runtime}", hint)
     if runtime not in graphs:
-        raise MissingError(f"{folder} has no graph for the runtime {runtime}", REBUILD)
-    scheme = TagScheme(settings.types)
-    return LoadedTagger(OnnxRuntime(read_graph(folder, runtime, graphs[runtime]), folder, scheme, encoder), encoder)
+        raise MissingError(f"{folder} has no graph for the runtime {runtime}", rebuild_hint(runtime))
+    scheme, graph = TagScheme(settings.types), read_graph(folder, runtime, graphs[runtime])
+    return LoadedTagger(OnnxRuntime(graph, folder, scheme, encoder, runtime), encoder)
 
 
 def read_graph(folder: Path, runtime: RuntimeName, record: GraphRecord) -> bytes:
@@ -125,13 +135,15 @@ def read_graph(folder: Path, runtime: RuntimeName, record: GraphRecord) -> bytes
         with open_regular(file) as opened:
             graph = opened.read(MAX_GRAPH_BYTES)
         if hashlib.sha256(graph).hexdigest() != record.sha256:
-            raise StageError(f"the graph {file} is not the one that run.json names", REBUILD)
+            raise StageError(f"the graph {file} is not the one that run.json names", rebuild_hint(runtime))
         weights = hash_weights(folder)
     except OSError as error:
-        raise StageError(f"{error.filename} cannot be read: {error.strerror}", REBUILD) from error
+        raise StageError(f"{error.filename} cannot be read: {error.strerror}", rebuild_hint(runtime)) from error
     # A graph that contains its weights works without the original ones.
     if weights != record.weights and (weights or runtime == "onnx"):
-        raise StageError(f"the weights in {folder} are not those that {file.name} was made from", REBUILD)
+        raise StageError(
+            f"the weights in {folder} are not those that {file.name} was made from", rebuild_hint(runtime)
+        )
     return graph
 
 
@@ -157,7 +169,9 @@ class OnnxRuntime:
     The graph takes a batch of `collate` and returns its emissions, and the CRF's moves, which are always the same.
     """
 
-    def __init__(self, graph: bytes, folder: Path, scheme: TagScheme, encoder: ViewEncoder) -> None:
+    def __init__(
+        self, graph: bytes, folder: Path, scheme: TagScheme, encoder: ViewEncoder, name: RuntimeName = "onnx"
+    ) -> None:
         """Open the graph; `folder` contains the weights that it refers to.
 
         Raises:
@@ -175,9 +189,9 @@ class OnnxRuntime:
             raise
         except Exception as error:  # ONNX Runtime has one class of errors per kind of problem, and no common one
             reason = str(error).splitlines()[0]
-            raise StageError(f"the graph in {folder} cannot be used: {reason}", REBUILD) from error
+            raise StageError(f"the graph in {folder} cannot be used: {reason}", rebuild_hint(name)) from error
         if shape != (1, 1, size) or self.moves.shape != (size + 1, size + 1):
-            raise StageError(f"the graph in {folder} is that of another tagger", REBUILD)
+            raise StageError(f"the graph in {folder} is that of another tagger", rebuild_hint(name))
 
     def emissions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
         """Implement `Runtime.emissions`.
@@ -211,7 +225,7 @@ def _within_limit(call: Callable[[], Any]) -> Any:
     try:
         return future.result(MAX_SECONDS)
     except TimeoutError as error:
-        raise StageError(f"the model's graph takes longer than {MAX_SECONDS:g} s", REBUILD) from error
+        raise StageError(f"the model's graph takes longer than {MAX_SECONDS:g} s", rebuild_hint("onnx")) from error
 
 
 class TorchRuntime:

@@ -58,8 +58,12 @@ class SubTokenizer:
             names = json.loads(_read(folder / "tokenizer_config.json"))
             with _report_panics():
                 return cls._with_tokens(Tokenizer.from_buffer(_read(folder / "tokenizer.json")), names)
+        except OSError as error:
+            raise StageError(f"{error.filename} cannot be read: {error.strerror}") from error
+        except KeyError as error:
+            raise StageError(f"the tokenizer in {folder} has no {error.args[0]}") from error
         except Exception as error:  # `tokenizers` raises nothing more specific
-            raise StageError(f"the tokenizer in {folder} could not be loaded: {error}") from error
+            raise StageError(f"the files of the tokenizer in {folder} are damaged") from error
 
     @classmethod
     def _with_tokens(cls, backend: Tokenizer, names: Any) -> Self:
@@ -69,7 +73,7 @@ class SubTokenizer:
                 number = backend.token_to_id(str(name["content"] if isinstance(name, dict) else name))
                 if name is not None and number is not None:
                     return number
-            raise ValueError(f"there is no {roles[0]}")
+            raise KeyError(roles[0])
 
         backend.no_truncation()
         backend.no_padding()

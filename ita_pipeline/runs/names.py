@@ -31,7 +31,7 @@ def name_run(run: Run, name: str, runs: Path) -> str:
     """
     if not _NAME.fullmatch(name):
         hint = "use up to 64 letters, digits, dots, underscores and hyphens, starting with a letter or digit"
-        raise UsageError(f"{name} cannot be the name of a run", hint)
+        raise UsageError(f"{name or 'an empty text'} cannot be the name of a run", hint)
     if name in config_files("datasets") or (runs / name).is_dir():
         raise UsageError(f"{name} is the name of a dataset", "choose another name for the run")
     target = workspace_name(run, runs)

@@ -78,7 +78,7 @@ class Predictor:
             UsageError: `min_confidence` is no probability.
         """
         if not 0 <= min_confidence <= 1:
-            what = f"the lowest confidence must be between 0 and 1, not {min_confidence}"
+            what = f"the minimum confidence must be between 0 and 1, not {min_confidence}"
             raise UsageError(what, "--min-confidence 0.5")
         self.min_confidence = min_confidence
         self.run, self.store, self.record = run, store, run.record()

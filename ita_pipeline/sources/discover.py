@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -62,6 +63,8 @@ def find_image(label: str, known_files: KnownFiles | None = None) -> ImageSource
         kind = classify(label)
         if kind not in (TargetKind.IMAGE, TargetKind.OTHER_FILE):
             what, hint = describe_file(Path(label), kind)
+            if kind is TargetKind.POSTS_FILE:
+                hint = f"ita why {shlex.quote(label)} --post ID explains one of its posts"
             raise UsageError(f"{label} is {what}, not a picture", hint)
         return LocalFile(Path(label))
     container, separator, _ = label.rpartition("::")
@@ -72,8 +75,9 @@ def find_image(label: str, known_files: KnownFiles | None = None) -> ImageSource
         raise MissingError(f"there is no picture {label}", f"ita status {container}")
     file = open_source(label)
     if isinstance(file, LocalFile):
-        hint = "ita why FILE, one picture; ita status FOLDER, all of them"
-        raise MissingError(f"there is no picture {label}", hint)
+        is_folder = Path(label).is_dir()
+        what = f"{label} is a folder, not a picture" if is_folder else f"there is no picture {label}"
+        raise MissingError(what, "ita why FILE, one picture; ita status FOLDER, all of them")
     return examine_file(file.url) if isinstance(file, RemoteFile) else file
 
 

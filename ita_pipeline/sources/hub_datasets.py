@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -101,6 +102,7 @@ def load(source: str) -> Mapping[str, Any]:
 
     path = Path(source)
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(logging.CRITICAL)  # the error that it raises says the same
     name, revision = (source, None) if path.exists() else _resolve_on_hub(source)
     show_activity(f"loading the dataset {source}")
     try:
@@ -121,6 +123,8 @@ def load(source: str) -> Mapping[str, Any]:
     except UserError:
         raise
     except Exception as error:  # the library and its dependencies raise anything
+        if path.is_file():
+            raise UsageError(f"{path} is not a {path.suffix[1:]} file, or is damaged", "write it again") from error
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise MissingError(f"the dataset {source} cannot be loaded: {first}", _HINT) from error
     finally:

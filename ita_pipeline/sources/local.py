@@ -50,7 +50,8 @@ class LocalFile(RandomAccessFile):
                 check_size(status.st_size, max_bytes)
                 return Fetched(file_stamp(status) if is_settled(status) else "", _hash_content(file, max_bytes))
         except OSError as error:
-            raise BadItemError(error.strerror or type(error).__name__, FailureKind.TRANSIENT) from error
+            reason = (error.strerror or type(error).__name__).lower()
+            raise BadItemError(reason, FailureKind.TRANSIENT) from error
 
     def read(self, max_bytes: int) -> bytes:
         """Implement `ImageSource.read`."""

@@ -199,7 +199,7 @@ def list_table_cells(table: RandomAccessFile, stamp: str) -> Iterator[Cell]:
             raise ValueError("it does not begin with PAR1")
         file = _open_parquet(table)
     except Exception as error:  # readers raise anything on damaged data
-        problem = f"{table.label} is no Parquet file, or damaged: {summarize_error(error)}"
+        problem = f"{table.label} is not a Parquet file, or is damaged"
         raise UsageError(problem, "download or write it again") from error
     with file:
         column = find_image_column(file.schema_arrow, table.label)

@@ -203,7 +203,7 @@ async def _request(file: HttpFile, max_bytes: int, headers: dict[str, str]) -> D
         request = client.build_request("GET", file.url, headers=headers)
         for _ in range(MAX_REDIRECTS + 1):
             if request.url.scheme not in WEB_PROTOCOLS:
-                raise RefusedError("it leads to what is no web address")
+                raise RefusedError("it is not an http:// or https:// address")
             if not may_be_private:
                 client = open_client(file.limits, is_public=True)
                 _require_public(request.url.host)
@@ -218,7 +218,7 @@ async def _request(file: HttpFile, max_bytes: int, headers: dict[str, str]) -> D
                 raise RefusedError("it leads from https:// to http://")
             request = following
     except httpx.InvalidURL as error:
-        raise RefusedError(f"this is no web address: {summarize_error(error)}") from error
+        raise RefusedError(f"this is not a web address: {summarize_error(error)}") from error
     except httpx.TransportError as error:
         raise OSError(summarize_error(error)) from error
     raise RefusedError(f"more than {MAX_REDIRECTS} redirects")

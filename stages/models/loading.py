@@ -225,7 +225,9 @@ def wrap_load_errors(model: str) -> Iterator[None]:
     except Exception as error:  # safetensors and tokenizers raise bare subclasses of Exception
         if _is_connection_error(error):
             raise offline_error(model) from error
-        message = f"the model {model} could not be loaded: {summarize_error(error)}"
+        is_damaged = type(error).__name__ == "SafetensorError"
+        reason = "its weights are damaged" if is_damaged else summarize_error(error)
+        message = f"the model {model} could not be loaded: {reason}"
         raise StageError(message, COMPLETE_MODEL) from error
 
 

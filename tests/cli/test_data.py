@@ -55,7 +55,7 @@ def test_what_training_refuses_is_not_clean():
     Path("mine").mkdir()
     Path("mine/tweets.jsonl").write_text('{"text": "hi Kim", "split": "train"}\n{"text": "so", "split": "test"}\n')
     answer = ita_here("data", "check", "mine", *BUNDLED)
-    assert (answer.code, answer.out.splitlines()[-1]) == (1, "found: 1 empty-split, 2 unlabelled-post")
+    assert (answer.code, answer.out.splitlines()[-1]) == (1, "found: 1 empty-split, 2 unlabeled-post")
     refused = ita_here("train", "--dataset", "mine", *BUNDLED)
     assert refused.code == 2
     assert "cannot be trained on: train: no post has labels" in refused.err

@@ -88,6 +88,16 @@ PROGRAM = str(Path(sys.executable).parent / "ita")
         ),
         (["predict", "example", "--text", "hi"], 3, "there is no run example", "ita train --dataset FOLDER"),
         (["predict", "example"], 2, "give one source of posts", "ita predict RUN --text"),
+        (["predict", "example", "--image", "a.jpg"], 2, "--image requires --text", '"image": "x.jpg"'),
+        (["predict", "example", "--text", "a", "--image", "bare"], 3, "bare is a folder, not", "path of a file"),
+        (["predict", "example", "gone.jsonl"], 3, "gone.jsonl", ""),
+        (["compare", "example"], 2, "missing argument 'B'", "ita compare runs/"),
+        (["why", "bare"], 3, "bare is a folder, not a picture", "ita status FOLDER"),
+        (["why", "posts.jsonl"], 2, "is a file of posts, not a picture", "ita why posts.jsonl --post ID"),
+        (["data", "check", "example", "--ignore", "x"], 2, "no kind of finding x", "known are bad-tag"),
+        (["data", "import", "tasks.json", "--to", "x"], 2, "tasks: task 1: data is missing", "export the project"),
+        (["data", "import", "bad.parquet", "--to", "x"], 2, "bad.parquet is not a parquet file", "write it again"),
+        (["runs", "name", "example", ""], 3, "there is no run example", "ita train"),
         (["data", "check", "nowhere"], 3, "there is no dataset nowhere", "or a folder with tweets.jsonl"),
         (["data", "import", "./gone", "--to", "x"], 3, "no file or folder gone", "ita data import FOLDER"),
         (["data", "import-contexts", "gone.tsv"], 3, "gone.tsv cannot be read", "check the path"),
@@ -99,6 +109,9 @@ def test_each_mistake_gets_one_sentence_a_hint_and_its_exit_code(
     arguments: list[str], code: int, message: str, hint: str, images: Path
 ):
     Path("a.md").write_text("no picture")
+    Path("posts.jsonl").write_text('{"text": "a"}')
+    Path("tasks.json").write_text('[{"id": 1}]')
+    Path("bad.parquet").write_text("PAR1 bad PAR1")
     Path("bare").mkdir()
     for name in ("train", "dev", "test"):
         Path(f"bare/{name}.txt").write_text("word\tO\n")

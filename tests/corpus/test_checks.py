@@ -71,10 +71,10 @@ def test_what_training_refuses_is_found():
 
     assert trainable(train=[labeled], dev=[labeled], test=[make_post("b", "3")]) == []
     assert trainable(train=[labeled], test=[labeled]) == [("empty-split", "dev", "")]
-    assert trainable(train=[labeled, bare], dev=[labeled], test=[labeled]) == [("unlabelled-post", "train", "2")]
+    assert trainable(train=[labeled, bare], dev=[labeled], test=[labeled]) == [("unlabeled-post", "train", "2")]
     assert trainable(train=[bare], dev=[bare], test=[]) == [
-        ("unlabelled-post", "train", ""),
-        ("unlabelled-post", "dev", ""),
+        ("unlabeled-post", "train", ""),
+        ("unlabeled-post", "dev", ""),
         ("empty-split", "test", ""),
     ]
     assert trainable(train=[make_post("b", "3")], dev=[labeled], test=[labeled]) == [("no-mention", "train", "")]

@@ -60,7 +60,7 @@ def test_images_and_posts_are_read(
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("a.parquet", "a.parquet is no Parquet file"),
+        ("a.parquet", "a.parquet is not a Parquet file"),
         ("a.arrow", "a.arrow is a file of unknown format, not pictures"),
         ("a.tar.gz", "a.tar.gz is a compressed file, not pictures"),
         ("a.zip", "a.zip is a zip archive, not pictures"),
@@ -77,9 +77,9 @@ def test_images_and_posts_are_read(
         ("splits", "the dataset splits cannot be loaded"),
         ("someone/data@main", "the dataset someone/data@main cannot be loaded"),
         ("gone/x.tar", "the dataset gone/x.tar cannot be loaded"),
-        ("owner/gone.tar", "there is nothing at owner/gone.tar"),
-        ("gone.tar", "there is nothing at gone.tar"),
-        ("{a,c}.tar", "there is nothing at c.tar"),
+        ("owner/gone.tar", "there is no file owner/gone.tar"),
+        ("gone.tar", "there is no file gone.tar"),
+        ("{a,c}.tar", "there is no file c.tar"),
         ("gone.txt", "there is no file or folder gone.txt"),
         ("gone.jsonl", "there is no file or folder gone.jsonl"),
         ("gone.JSONL", "there is no file or folder gone.JSONL"),

@@ -123,7 +123,7 @@ def test_the_graph_of_another_tagger_is_refused(damaged: Saved):
 
 def test_a_damaged_configuration_or_tokenizer_is_an_error(damaged: Saved):
     (damaged.folder / "tokenizer.json").write_text("{}")
-    with pytest.raises(StageError, match=r"the tokenizer in .* could not be loaded"):
+    with pytest.raises(StageError, match=r"the files of the tokenizer in .* are damaged"):
         load_tagger(damaged.folder, damaged.graphs)
     (damaged.folder / "config.json").write_text("[]")
     with pytest.raises(StageError, match=r"config.json is not the configuration of a tagger"):

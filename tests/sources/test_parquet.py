@@ -165,7 +165,7 @@ def test_a_path_in_a_cell_must_stay_in_the_folder_of_the_table():
 def test_a_damaged_table_is_refused_in_one_sentence():
     content = bytearray(written([bytes([n]) * 50 for n in range(100)]).path.read_bytes())
     Path("text.parquet").write_text("hello")
-    with pytest.raises(UsageError, match="no Parquet file"):
+    with pytest.raises(UsageError, match="not a Parquet file"):
         next(list_table_cells(LocalFile(Path("text.parquet")), ""))
     content[4:] = b"\xff" * (len(content) - 4)
     Path("a.parquet").write_bytes(content)

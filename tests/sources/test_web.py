@@ -120,7 +120,7 @@ def test_redirects_are_followed_within_limits():
         assert len(server.asked) == web.MAX_REDIRECTS + 1
     for to in ("file:///etc/passwd", "ftp://host/a"):
         with serving({}, lambda path, time, to=to: Act(to=to)) as server:
-            assert "no web address" in refused(server.url("loop")).failure.reason
+            assert "not an http:// or https:// address" in refused(server.url("loop")).failure.reason
             assert len(server.asked) == 1
     for to in ("/loop", "file:///etc/passwd", "ftp://host/a", ""):
         with serving({}, lambda path, time, to=to: Act(to=to)) as server:

@@ -162,7 +162,9 @@ class TaskReader:
         except OSError as error:
             raise MissingError(f"{self.file} cannot be read: {error.strerror}", "name an exported file") from error
         except ValidationError as error:
-            raise UsageError(f"{self.file} is not a list of tasks: {describe_invalid(error)}", _FORM) from error
+            raise UsageError(
+                f"{self.file} is not a list of tasks: {_describe_invalid_tasks(error)}", _FORM
+            ) from error
         for number, task in enumerate(tasks, 1):
             where = f"{self.file}, task {number if task.id is None else task.id}"
             try:
@@ -303,3 +305,10 @@ class TaskReader:
 def _squash(text: str) -> str:
     """A text without differences in white space, which Label Studio may write in another way."""
     return " ".join(text.replace("\\n", " ").split())
+
+
+def _describe_invalid_tasks(error: ValidationError) -> str:
+    """Describe why a file is no list of tasks, which are counted from 1."""
+    problem = re.sub(r"^\[(\d+)\](\.| )", lambda found: f"task {int(found[1]) + 1}: ", describe_invalid(error))
+    problem = re.sub(r"EOF while parsing .* at line (\d+).*", r"the file ends early, in line \1", problem)
+    return problem.replace("it must be an array", "the file must contain a list of tasks")

@@ -236,7 +236,7 @@ def test_a_table_in_parquet_holds_paths_or_pictures_and_lists():
             "ends after the text",
             "mentions",
         ),
-        ("a.parquet", "PAR1", "the dataset a.parquet cannot be loaded", ""),
+        ("a.parquet", "PAR1", "a.parquet is not a parquet file, or is damaged", "write it again"),
     ],
 )
 def test_a_faulty_table_is_one_sentence(name: str, content: str | bytes, message: str, hint: str):

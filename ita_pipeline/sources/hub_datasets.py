@@ -22,7 +22,9 @@ from ita_pipeline.core.files import open_regular, read_regular
 from ita_pipeline.core.progress import show_activity
 from ita_pipeline.core.text import clean_line
 from ita_pipeline.sources.columns import TEXT_COLUMNS, WORD_COLUMNS
+from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.parquet import map_arrow_file
+from ita_pipeline.sources.table_sizes import check_table
 
 # Files of a dataset that was saved with `save_to_disk`.
 SAVED_FILES = ("dataset_dict.json", "dataset_info.json", "state.json")
@@ -114,6 +116,8 @@ def load(source: str) -> Mapping[str, Any]:
             dataset = datasets.load_from_disk(str(path))
         elif path.is_dir():
             suffix, files = next(iter(_list_tables(path).items()))
+            for file in files:
+                _check_file(Path(file))
             by_split: dict[str, list[str]] = {}
             for file in files:
                 by_split.setdefault(split_from_name(Path(file).stem), []).append(file)
@@ -134,6 +138,19 @@ def load(source: str) -> Mapping[str, Any]:
     return {str(split): rows for split, rows in dataset.items()}
 
 
+def _check_file(path: Path) -> None:
+    """Check a table, since the library uses what it reads unchecked.
+
+    Raises:
+        UsageError: it is damaged, or expands to a multiple of its size.
+        OSError, ValueError: it is damaged.
+    """
+    if path.suffix.lower() == ".arrow":
+        map_arrow_file(path)
+    else:
+        check_table(LocalFile(path))
+
+
 def _load_file(path: Path) -> object:
     """Load a table. The cells of CSV and TSV files are texts, so that `007` stays an id."""
     import datasets
@@ -141,8 +158,7 @@ def _load_file(path: Path) -> object:
     import pyarrow.csv as pa_csv
 
     if path.suffix.lower() not in _DELIMITED:
-        if path.suffix.lower() == ".arrow":
-            map_arrow_file(path)  # the library uses what it reads unchecked
+        _check_file(path)
         loaded = datasets.load_dataset(_TABLE_FORMATS[path.suffix.lower()], data_files=str(path))
         return next(iter(loaded.values()))
     delimiter, names = _read_header(path)

@@ -21,6 +21,7 @@ from ita_pipeline.core.remote import summarize_error
 from ita_pipeline.sources.base import ContainedImage, RandomAccessFile, check_size, open_buffered, report_bad_item
 from ita_pipeline.sources.columns import IMAGE_BYTES_COLUMNS
 from ita_pipeline.sources.local import LocalFile
+from ita_pipeline.sources.table_sizes import check_metadata, check_pages, refuse_compressed
 from stages.base import BadItemError
 
 if TYPE_CHECKING:
@@ -30,12 +31,10 @@ if TYPE_CHECKING:
 
 _ROWS_HELD, _BYTES_HELD, _COLUMNS_HELD = 64, 64 << 20, 8
 
-# A column chunk that claims to be this large, and this many times larger than in the file, contains no images.
-_MIN_BOMB_BYTES, _MAX_EXPANSION = 64 << 20, 50
-
 _BUFFER_BYTES = 4 * 1024 * 1024
 
-_MAX_ROWS = 100_000_000
+# Only rows without an image, or with that of another row, take less than a byte each.
+_MAX_ROWS, _MAX_EMPTY_ROWS = 100_000_000, 1_000_000
 
 _MAGIC = b"PAR1"
 
@@ -99,10 +98,17 @@ class ParquetColumn:
     """One column of a row group, read forwards. The last rows are kept, since readers come in threads."""
 
     def __init__(self, table: RandomAccessFile, column: str, group: int) -> None:
+        """Check the sizes of the pages.
+
+        Raises:
+            Exception: the table is damaged, or expands to a multiple of its size.
+        """
         self._table, self._column, self._group = table, column, group
         self._lock = threading.Lock()
         self._held: deque[tuple[Any, int]] = deque()
         self._bytes_held = 0
+        with _open_parquet(table) as file:
+            check_pages(table, file.metadata, group, column)
         self._rows, self._next_row = self._read_rows(), 0
 
     def _read_rows(self) -> Iterator[tuple[Any, int]]:
@@ -116,7 +122,7 @@ class ParquetColumn:
         """Return the value of a row.
 
         Raises:
-            StopIteration: the group has fewer rows.
+            OSError: the group has fewer rows, or is damaged before this one.
         """
         with self._lock:
             if row < self._next_row - len(self._held):
@@ -125,7 +131,10 @@ class ParquetColumn:
             while row >= self._next_row:
                 while self._held and (len(self._held) >= _ROWS_HELD or self._bytes_held > _BYTES_HELD):
                     self._bytes_held -= self._held.popleft()[1]
-                self._held.append(next(self._rows))
+                found = next(self._rows, None)
+                if found is None:
+                    raise OSError("the table is damaged, or has fewer rows than it says")
+                self._held.append(found)
                 self._bytes_held += self._held[-1][1]
                 self._next_row += 1
             return self._held[row - self._next_row][0][0].as_py()
@@ -170,14 +179,18 @@ def map_arrow_file(path: Path) -> pa.Table:
     """Map an Arrow file into memory, and check it, since a damaged offset would lead out of the file.
 
     Raises:
-        UsageError: the file is damaged, or no Arrow file.
+        UsageError: the file is damaged, compressed, or no Arrow file.
     """
     import pyarrow as pa
 
     try:
         with pa.memory_map(str(path)) as source:
+            refuse_compressed(source, str(path))
+            source.seek(0)
             table = pa.ipc.open_stream(source).read_all()
         table.validate(full=True)
+    except UsageError:
+        raise
     except Exception as error:  # readers raise anything on damaged data
         problem = f"{path} is no Arrow file, or damaged: {summarize_error(error)}"
         raise UsageError(problem, "fetch the dataset again, or save it again with save_to_disk") from error
@@ -204,27 +217,17 @@ def list_table_cells(table: RandomAccessFile, stamp: str) -> Iterator[Cell]:
     with file:
         column = find_image_column(file.schema_arrow, table.label)
         metadata = file.metadata
-        _check_expansion(metadata, column, table.label)
+        for group in range(metadata.num_row_groups):
+            check_metadata(metadata, group, table.label, column)
         sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-    if not all(0 <= size <= _MAX_ROWS for size in sizes) or sum(sizes) > _MAX_ROWS:
-        problem = f"{table.label} says that it has more than {_MAX_ROWS:,} rows"
+    max_rows = min(_MAX_ROWS, _MAX_EMPTY_ROWS + table.size())
+    if not all(0 <= size <= max_rows for size in sizes) or sum(sizes) > max_rows:
+        problem = f"{table.label} says that it has {sum(sizes):,} rows, more than the {max_rows:,} of its size"
         raise UsageError(problem, "divide it into several")
     numbers = itertools.count()
     for group, size in enumerate(sizes):
         for row in range(size):
             yield Cell(table, stamp, column, group, row, next(numbers))
-
-
-def _check_expansion(metadata: pq.FileMetaData, column: str, label: str) -> None:
-    """Refuse an image column that a few bytes expand to, before anything of it is decompressed."""
-    for group in range(metadata.num_row_groups):
-        chunks = (metadata.row_group(group).column(number) for number in range(metadata.num_columns))
-        for chunk in chunks:
-            size = chunk.total_uncompressed_size
-            is_large = size > max(_MIN_BOMB_BYTES, _MAX_EXPANSION * chunk.total_compressed_size)
-            if is_large and chunk.path_in_schema.split(".")[0] == column:
-                problem = f"{label} expands to {size:,} bytes in its column {column}, as no images do"
-                raise UsageError(problem, "it is damaged, or made to fill the memory: do not use it")
 
 
 def list_dataset_cells(splits: Mapping[str, Any]) -> list[Cell]:

@@ -90,6 +90,9 @@ class _Columns:
 
 ANY_COLUMNS = ColumnNames()
 
+# A longer text is no post, and would take hours to divide into words.
+MAX_CHARACTERS = 1_000_000
+
 
 def import_posts(
     rows: Any,
@@ -210,7 +213,11 @@ def _read_rows(
     for number, row in enumerate(rows, 1):
         post_id = str((row[columns.id] if columns.id else None) or _number(split, number))
         if columns.words is None:
-            post = Post.from_text(str(row[columns.text or ""] or ""), id=post_id)
+            text = str(row[columns.text or ""] or "")
+            if len(text) > MAX_CHARACTERS:
+                what = f"{_number(split, number)}: the text has more than a million characters"
+                raise UsageError(what, "divide it, or leave it out")
+            post = Post.from_text(text, id=post_id)
         else:
             words = _parse_list(row[columns.words]) or ()
             post = Post.from_words(post_id, tuple(escape_word(str(word)) for word in words))

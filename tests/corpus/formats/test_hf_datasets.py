@@ -289,3 +289,10 @@ def test_a_picture_keeps_no_unusable_name(path: str):
     saved("hf", ["O", "B-PER", "I-PER"], image=[{"bytes": picture_bytes("PNG"), "path": path}, None])
     import_dataset("hf", Path("new"))
     assert {file.name for file in Path("new/images").iterdir()} <= {"train-1.png", "dev-1.png", "evil.png"}
+
+
+def test_a_text_that_is_no_post_is_refused():
+    Path("a.csv").write_text(f"text\nhi\n{'x' * 1_000_001}\n")
+    too_long = pytest.raises(UsageError, match="2: the text has more than a million characters")
+    with posts_of_source("a.csv") as posts, too_long:
+        list(posts)

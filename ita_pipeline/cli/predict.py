@@ -231,6 +231,8 @@ def format_explanation(explanation: api.predict.Explanation) -> str:
     lines = [_format_post(explanation.prediction)]
     for index, mention in enumerate(explanation.mentions):
         lines.append(_format_mention(mention) + ("" if mention in found else "  (not found)"))
+        if mention.boxes == ():
+            lines.append(f"{'':12} no box: {clean_line(mention.why or '')}, {mention.visible:.2f}")
         moves = [(part.scores[index] - mention.score, part) for part in explanation.without]
         shown = [(move, part) for move, part in moves if abs(move) >= MIN_MOVE or not part.context]
         # All contexts together come first, and then the parts that move the probability most.

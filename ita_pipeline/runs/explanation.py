@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ita_pipeline.corpus.contexts import ContextConfig, ContextPiece, join_pieces
@@ -67,6 +67,11 @@ class Explanation:
     prediction: Prediction
     mentions: tuple[Mention, ...]
     without: tuple[SwitchOff, ...]
+
+    def with_boxes(self, found: tuple[Mention, ...]) -> Explanation:
+        """The explanation of a prediction whose mentions have been grounded."""
+        prediction = replace(self.prediction, mentions=found)
+        return replace(self, prediction=prediction, mentions=(*found, *self.mentions[len(found) :]))
 
     def to_json(self) -> dict[str, Any]:
         """Return the prediction in the schema `ita.prediction/1`, with the field `explanation`."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ita_pipeline.core.text import escape_hidden
-from ita_pipeline.corpus.posts import Post
+from ita_pipeline.corpus.posts import Box, Post
 from ita_pipeline.sources.decode import MAX_BYTES, encode_thumbnail, measure_upright
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
@@ -28,6 +30,17 @@ if TYPE_CHECKING:
 ScoredMention = tuple[int, int, str, float]
 """A mention: its characters in the text, end exclusive, its type and its probability."""
 
+
+@dataclass(frozen=True, slots=True)
+class MentionBox:
+    """Where the first picture shows a mention; `note` is the sign that told, and the probability."""
+
+    text: str
+    type: str
+    note: str
+    box: Box
+
+
 # The colors of types on the page of a report, in its light theme.
 _COLORS = ("#0072b2", "#b34a00", "#00724f", "#93407a", "#7a5c00", "#3d5a6c")
 
@@ -35,23 +48,34 @@ _BOX_COLOR = "#ffd54a"
 
 
 def format_html(
-    post: Post, mentions: Sequence[ScoredMention], objects: Sequence[ObjectsValue | None], failed: str
+    post: Post,
+    mentions: Sequence[ScoredMention],
+    objects: Sequence[ObjectsValue | None],
+    failed: str,
+    boxes: Sequence[MentionBox] = (),
 ) -> str:
-    """Return the text of a post with marked mentions, and its pictures with the detected objects."""
-    found = [*objects, *[None] * len(post.pictures)]
-    files = [(picture.file, value) for picture, value in zip(post.pictures, found, strict=False)]
-    pictures = [_format_picture(file, value) for file, value in files if file is not None]
+    """Return the text of a post with marked mentions, and its pictures with objects and the boxes of mentions."""
+    colors = _choose_colors(name for _, _, name, _ in mentions)
+    found = zip([*objects, *[None] * len(post.pictures)], [boxes, *[()] * len(post.pictures)], strict=False)
+    pictures = [
+        _format_picture(picture.file, *value, colors)
+        for picture, value in zip(post.pictures, found, strict=False)
+        if picture.file is not None
+    ]
     reason = f"<p><em>{_escape(failed)}</em></p>" if failed else ""
-    text = "".join(_mark_text(post.text, mentions))
+    text = "".join(_mark_text(post.text, mentions, colors))
     style = "background:#fff;color:#1d1f24;padding:.6em;max-width:60em"
     return f'<div style="{style}"><p style="white-space:pre-wrap">{text}</p>{reason}{"".join(pictures)}</div>'
 
 
-def _mark_text(text: str, mentions: Sequence[ScoredMention]) -> Iterator[str]:
-    types = sorted({name for _, _, name, _ in mentions})
+def _choose_colors(types: Iterable[str]) -> dict[str, str]:
+    return dict(zip(sorted(set(types)), itertools.cycle(_COLORS), strict=False))
+
+
+def _mark_text(text: str, mentions: Sequence[ScoredMention], colors: Mapping[str, str]) -> Iterator[str]:
     position = 0
     for start, end, name, score in sorted(mentions):
-        color = _COLORS[types.index(name) % len(_COLORS)]
+        color = colors[name]
         yield _escape(text[position:start])
         yield (
             f'<mark style="background:none;color:inherit;font-weight:600;border-bottom:3px solid {color}">'
@@ -61,8 +85,10 @@ def _mark_text(text: str, mentions: Sequence[ScoredMention]) -> Iterator[str]:
     yield _escape(text[position:])
 
 
-def _format_picture(file: Path, objects: ObjectsValue | None) -> str:
-    """Return the picture as SVG, with a box for each object, or why it is not shown."""
+def _format_picture(
+    file: Path, objects: ObjectsValue | None, boxes: Sequence[MentionBox], colors: Mapping[str, str]
+) -> str:
+    """Return the picture as SVG, with a box for each object and each mention, or why it is not shown."""
     try:
         source = LocalFile(file)
         image = ImageRef(hashlib.sha256(source.read(MAX_BYTES)).hexdigest(), source)
@@ -70,7 +96,9 @@ def _format_picture(file: Path, objects: ObjectsValue | None) -> str:
     except BadItemError as error:
         return f"<p><em>{_escape(error.failure.reason)}</em></p>"
     width, height = (objects.width, objects.height) if objects else measure_upright(file) or (480, 480)
-    shapes = "".join(_format_boxes(objects, max(width, height) / 30)) if objects else ""
+    size = max(width, height) / 30
+    shapes = "".join(_format_boxes(objects, size)) if objects else ""
+    shapes += "".join(_format_mention_box(box, size, colors[box.type]) for box in boxes)
     shown = f'viewBox="0 0 {width} {height}" style="max-width:100%;width:{min(width, 480)}px;display:block"'
     shown_image = f'<image href="data:image/jpeg;base64,{encoded}" width="{width}" height="{height}"/>'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {shown}>{shown_image}{shapes}</svg>'
@@ -80,12 +108,27 @@ def _format_boxes(objects: ObjectsValue, size: float) -> Iterator[str]:
     """Yield a rectangle with a label for each object; `size` is that of the font, in pixels of the picture."""
     line = f'stroke-width="{size / 6:.1f}"'
     for item in objects.objects:
-        left, top, right, bottom = item.box
-        sides = f'x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"'
-        yield f'<rect {sides} fill="none" stroke="{_BOX_COLOR}" {line}/>'
+        yield f'<rect {_format_sides(item.box)} fill="none" stroke="{_BOX_COLOR}" {line}/>'
+        left, top, _, _ = item.box
         place = f'x="{left}" y="{max(top, size) - size / 4:.1f}" font-size="{size:.1f}"'
         label = f"{_escape(item.label)} {item.score:.2f}"
         yield f'<text {place} fill="{_BOX_COLOR}" stroke="#000" {line} paint-order="stroke">{label}</text>'
+
+
+def _format_mention_box(found: MentionBox, size: float, color: str) -> str:
+    """Return a rectangle in the color of the mention's type, with the mention below it."""
+    left, _, _, bottom = found.box
+    line, place = f'stroke-width="{size / 3:.1f}"', f'x="{left}" y="{bottom - size / 3:.1f}" font-size="{size:.1f}"'
+    sides = _format_sides(found.box)
+    shape = f'<rect {sides} fill="none" stroke="#fff" stroke-width="{size / 1.6:.1f}"/>'
+    shape += f'<rect {sides} fill="none" stroke="{color}" {line}/>'
+    label = f'<text {place} fill="{color}" stroke="#fff" {line} paint-order="stroke">{_escape(found.text)}</text>'
+    return f"<g><title>{_escape(found.note)}</title>{shape}{label}</g>"
+
+
+def _format_sides(box: Box) -> str:
+    left, top, right, bottom = box
+    return f'x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"'
 
 
 def _escape(text: str) -> str:

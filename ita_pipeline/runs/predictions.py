@@ -117,10 +117,15 @@ class Prediction:
         return make_doc(nlp, self.post.text, [(one.start, one.end, one.type, one.score) for one in self.mentions])
 
     def _repr_html_(self) -> str:
-        from ita_pipeline.runs.notebook import format_html
+        from ita_pipeline.runs.notebook import MentionBox, format_html
 
         mentions = [(one.start, one.end, one.type, one.score) for one in self.mentions]
-        return format_html(self.post, mentions, self.objects, self.failed)
+        boxes = [
+            MentionBox(one.text, one.type, f"{one.text}: {one.why}, {one.visible:.2f}", box)
+            for one in self.mentions
+            for box in one.boxes or ()
+        ]
+        return format_html(self.post, mentions, self.objects, self.failed, boxes)
 
     def to_json(self) -> dict[str, Any]:
         """Return the prediction in the schema `ita.prediction/1`."""

@@ -165,9 +165,11 @@ class Predictor:
     def explain_all(self, posts: Sequence[Post], progress: Progress | None = None) -> list[Explanation]:
         """Explain several posts, in their order; all posts without each part are tagged together."""
         contexts = self.make_contexts(self.plan(posts), progress or NoProgress())
-        reasons = contexts.failure_reasons(posts)
-        inputs = [ExplanationInput(post, contexts.pieces(post), reasons.get(post, "")) for post in posts]
-        return explain_posts(inputs, contexts.config, self.decode, self.min_confidence)
+        inputs = self.add_contexts([TaggingInput(post) for post in posts], contexts)
+        parts = [ExplanationInput(item.post, contexts.pieces(item.post), item.failed) for item in inputs]
+        explanations = explain_posts(parts, contexts.config, self.decode, self.min_confidence)
+        grounded = self.ground_all(inputs, [one.prediction.mentions for one in explanations])
+        return [one.with_boxes(mentions) for one, mentions in zip(explanations, grounded, strict=True)]
 
     def plan(self, posts: Sequence[Post]) -> ContextPlan:
         """Plan the stages that have to run before these posts can be tagged."""
@@ -210,9 +212,7 @@ class Predictor:
 
     def predict_inputs(self, inputs: Sequence[TaggingInput]) -> list[Prediction]:
         """Find the mentions in posts whose contexts are known."""
-        tagged = self.tag([(item.post, item.contexts) for item in inputs])
-        rows = zip(inputs, tagged, self.ask_for_mentions(inputs, tagged), strict=True)
-        mentions = [self.ground(item.post, spans, found) for item, spans, found in rows]
+        mentions = self.ground_all(inputs, self.tag([(item.post, item.contexts) for item in inputs]))
         return [
             Prediction(
                 item.post,
@@ -251,15 +251,17 @@ class Predictor:
         objects = next((stage.config.model_dump() for stage in self.stages if stage.name == "objects"), {})
         return MentionSearch.open(objects, self.store, self.executor)
 
-    def ask_for_mentions(
-        self, inputs: Sequence[TaggingInput], tagged: Sequence[Sequence[Mention]]
-    ) -> list[Evidence]:
-        """The evidence for tagged posts, with what a detector finds for their mentions if the run asks for them."""
-        if self.search is None:
-            return [item.evidence for item in inputs]
-        posts = [item.post for item in inputs]
-        found = self.search.find(posts, list(map(spans_of, posts, tagged)))
-        return [item.evidence.add(asked) for item, asked in zip(inputs, found, strict=True)]
+    def ground_all(
+        self, inputs: Sequence[TaggingInput], tagged: Sequence[tuple[Mention, ...]]
+    ) -> list[tuple[Mention, ...]]:
+        """Ground the mentions of tagged posts, with what a detector finds for them if the run asks for them."""
+        evidence = [item.evidence for item in inputs]
+        if self.search is not None:
+            posts = [item.post for item in inputs]
+            asked = self.search.find(posts, list(map(spans_of, posts, tagged)))
+            evidence = [one.add(more) for one, more in zip(evidence, asked, strict=True)]
+        rows = zip(inputs, tagged, evidence, strict=True)
+        return [self.ground(item.post, mentions, found) for item, mentions, found in rows]
 
     def ground(self, post: Post, mentions: tuple[Mention, ...], evidence: Evidence) -> tuple[Mention, ...]:
         """Add to the mentions of a post where its picture shows them, if the run has a grounder."""

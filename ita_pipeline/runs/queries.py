@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ita_pipeline.cache.keys import stage_keys
+from ita_pipeline.cache.keys import digest, stage_keys
 from ita_pipeline.cache.store import Store
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import NoProgress
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.posts import Post, Span
-from ita_pipeline.engines.executor import Limits
+from ita_pipeline.engines.executor import Job, Limits, StageJobs
 from ita_pipeline.engines.local import LocalEngine
 from ita_pipeline.engines.sandbox import SubprocessExecutor
 from ita_pipeline.extraction.contexts import PostContexts
@@ -21,6 +21,7 @@ from ita_pipeline.extraction.presets import Preset
 from ita_pipeline.grounding.config import GroundingConfig
 from ita_pipeline.grounding.evidence import Candidate, Evidence, is_person
 from ita_pipeline.sources.local import LocalFile
+from ita_pipeline.sources.refs import ImageRef, PostRef
 from stages.objects.queries import QueriesConfig, QueriesStage
 from stages.objects.schema import NANODET, ObjectsValue
 
@@ -85,12 +86,23 @@ class MentionSearch:
         records = self.store.results(self.stage, stage_keys([self.stage])[self.stage.name], list(refs.values()))
         found: list[tuple[Candidate, ...]] = [()] * len(posts)
         for index, key in refs.items():
-            result = records[key].result if key in records else None
-            if isinstance(result, ObjectsValue):
-                found[index] = tuple(
-                    Candidate(item.box, item.label, item.score, is_query=True) for item in result.objects
-                )
+            found[index] = _list_found(records[key].result if key in records else None)
         return found
+
+    def look(self, image: ImageRef, post: Post, spans: Sequence[Span]) -> tuple[Candidate, ...]:
+        """Return the boxes that are found in an image for the mentions of a post, without the cache."""
+        queries = "\n".join(list_queries(post, spans))
+        if not queries:
+            return ()
+        job = Job(PostRef(digest([image.key, queries]), post.id, queries, image))
+        (result,) = self.executor.run_task(StageJobs(self.stage, [job])).results
+        return _list_found(result)
+
+
+def _list_found(result: object) -> tuple[Candidate, ...]:
+    """The boxes of a result, none if it is a failure."""
+    objects = result.objects if isinstance(result, ObjectsValue) else ()
+    return tuple(Candidate(item.box, item.label, item.score, is_query=True) for item in objects)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -26,8 +27,10 @@ from ita_pipeline.ner.prediction import BATCH_SIZE, TaggedView
 from ita_pipeline.reports.explanations import character_place, format_explanation
 from ita_pipeline.reports.findings import collect_findings
 from ita_pipeline.runs.explanation import ExplanationInput, explain_posts
+from ita_pipeline.runs.grounding import spans_of
 from ita_pipeline.runs.predictions import Mention
 from ita_pipeline.runs.predictor import Predictor
+from ita_pipeline.runs.queries import MentionSearch
 from ita_pipeline.server.schemas import PredictedMention, PredictResponse, Views
 from ita_pipeline.sources.decode import find_image_problem
 from ita_pipeline.sources.local import LocalFile, hash_file
@@ -148,6 +151,7 @@ class PredictionService:
         self._skipped = [stage.name for stage in predictor.stages if stage not in image_stages]
         self._folder = tempfile.TemporaryDirectory(prefix="ita-demo-")
         self._stage_lock = threading.Lock()
+        self.search: MentionSearch | None = None
         self.batcher = PostBatcher(predictor)
 
     def open(self) -> None:
@@ -162,19 +166,22 @@ class PredictionService:
             self.predictor.consent.require(stage, "all")
         self.predictor.note_stage_changes(stage_keys(stages))
         self.stage_workers.open()
+        if (search := self.predictor.search) is not None:
+            self.search = replace(search, executor=SubprocessExecutor(self.predictor.limits))
+            self.search.executor.open(self.search.stage)
         self.predictor.tag([(Post.from_text("ready"), ())])
 
     def close(self) -> None:
         """Stop all stages and remove temporary files."""
         self.stage_workers.close()
+        if self.search is not None:
+            self.search.executor.close()
         self._folder.cleanup()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Remarks on how predictions differ from those of `ita predict` or of training."""
         skipped = [f"{name} does not run in the demo, so mentions are found without it" for name in self._skipped]
-        if self.predictor.search is not None:
-            skipped.append("the demo does not ask the detector for mentions, so some boxes are not found")
         return (*skipped, *self.predictor.notes)
 
     def predict(
@@ -193,7 +200,14 @@ class PredictionService:
         post = Post.from_text(text)
         if picture is None and not post.words:
             raise RejectedPostError("the post has neither a text nor a picture")
-        results = self._read_picture(picture) if picture is not None else None
+        with ExitStack() as files:
+            image = files.enter_context(self._receive(picture)) if picture is not None else None
+            return self._answer(post, image, without, explain, start)
+
+    def _answer(
+        self, post: Post, image: ImageRef | None, without: Collection[Piece], explain: bool, start: float
+    ) -> PredictResponse:
+        results = self._run_stages(image) if image is not None else None
         pieces = list_pieces(results or {}, self.config)
         appended = join_named_pieces(
             (piece for piece in pieces if (piece.context, piece.position) not in without), self.config
@@ -201,9 +215,8 @@ class PredictionService:
         contexts = tuple(text for _, text in appended)
         # Without contexts, I+T equals T.
         views = self.batcher.tag([(post, ()), (post, contexts)] if contexts else [(post, ())])
-        if results is not None:
-            shown, evidence = replace(post, pictures=(Picture("picture"),)), Evidence.from_results(results)
-            views = [self.predictor.ground(shown, mentions, evidence) for mentions in views]
+        if image is not None and results is not None:
+            views = self._ground(replace(post, pictures=(Picture("picture"),)), views, image, results)
         response = self._make_response(post, views, start, appended, results)
         if not explain or not pieces:
             return response
@@ -211,6 +224,17 @@ class PredictionService:
         seconds = round(time.perf_counter() - start, 3)
         update = {"explanation": format_explanation(explanation, character_place), "seconds": seconds}
         return response.model_copy(update=update)
+
+    def _ground(self, post: Post, views: Sequence[Mentions], image: ImageRef, results: Results) -> list[Mentions]:
+        """Add to the mentions of each view where the picture shows them."""
+        evidence = Evidence.from_results(results)
+        if self.search is None:
+            return [self.predictor.ground(post, mentions, evidence) for mentions in views]
+        spans = [tuple(spans_of(post, mentions)) for mentions in views]
+        with self._stage_lock:
+            found = {asked: self.search.look(image, post, asked) for asked in dict.fromkeys(spans)}
+        pairs = zip(views, spans, strict=True)
+        return [self.predictor.ground(post, mentions, evidence.add(found[asked])) for mentions, asked in pairs]
 
     def predict_texts(self, texts: Sequence[str]) -> list[PredictResponse]:
         """Find the mentions of posts without pictures.
@@ -247,16 +271,23 @@ class PredictionService:
             seconds=round(time.perf_counter() - start, 3),
         )
 
-    def _read_picture(self, picture: BinaryIO) -> Results:
-        """Run the stages on a picture, which is a temporary file meanwhile."""
-        with self._stage_lock, tempfile.NamedTemporaryFile(dir=self._folder.name) as file:
+    @contextmanager
+    def _receive(self, picture: BinaryIO) -> Iterator[ImageRef]:
+        """Keep a picture in a temporary file meanwhile."""
+        with tempfile.NamedTemporaryFile(dir=self._folder.name) as file:
             shutil.copyfileobj(picture, file)
             file.flush()
             path = Path(file.name)
-            problem = find_image_problem(path, self.predictor.limits.megapixels * 1_000_000)
+            with self._stage_lock:
+                problem = find_image_problem(path, self.predictor.limits.megapixels * 1_000_000)
             if problem:
                 raise RejectedPostError(f"the picture cannot be read: {problem}")
-            results = self.stage_workers.run(ImageRef(hash_file(path), LocalFile(path)))
+            yield ImageRef(hash_file(path), LocalFile(path))
+
+    def _run_stages(self, image: ImageRef) -> Results:
+        """Run the stages on a picture, one picture at a time."""
+        with self._stage_lock:
+            results = self.stage_workers.run(image)
         failures = [result for result in results.values() if isinstance(result, Failure)]
         if failures and len(failures) == len(results):
             raise RejectedPostError(f"the picture cannot be read: {failures[0].reason}")

@@ -85,6 +85,15 @@ def test_predictions_say_where_the_picture_shows_a_mention(run: Run):
     assert (mention["visible"], mention["boxes"], mention["why"]) == (0, [], "the post has no picture")
 
 
+def test_an_explanation_says_where_the_picture_shows_a_mention(run: Run):
+    post = (str(run.folder), "--text", "hi kim", "--image", "mine/0.png")
+    (mention,) = json.loads(ita_here("predict", *post, "--json").out)["mentions"]
+    explained = json.loads(ita_here("predict", *post, "--explain", "--json").out)
+    assert (explained["mentions"], explained["explanation"]["mentions"][0]) == ([mention], mention)
+    shown = ita_here("predict", *post, "--explain").out
+    assert f"no box: {mention['why']}, {mention['visible']:.2f}" in shown or str(mention["boxes"][0][0]) in shown
+
+
 def test_an_evaluation_scores_the_boxes(run: Run):
     answer = ita_here("evaluate", str(run.folder), "mine", "--split", "dev", "--json")
     found = json.loads(answer.out)["grounding"]["dev"]

@@ -97,3 +97,17 @@ def test_a_notebook_shows_hidden_characters_and_why_a_picture_is_not_shown():
     Path("bad.png").unlink()
     missing = Prediction(post, "text", (), ())._repr_html_()
     assert "<svg" not in missing
+
+
+def test_the_box_of_a_mention_is_drawn_on_the_first_picture(tmp_path: Path):
+    pictures = tuple(Picture(name, draw(tmp_path / name, "red", (64, 48))) for name in ("a.png", "b.png"))
+    mention = Mention(0, 4, "<Ki>", "PER", 0.9, 0.75, ((1.0, 2.0, 31.0, 42.0),), "the only <person>")
+    text = Post("1", "<Ki> sang", ("<Ki>", "sang"), ((0, 4), (5, 9)), pictures=pictures)
+    shown = Prediction(text, "text+image", (), (mention,))._repr_html_()
+    first, second = ElementTree.fromstring(shown).iter("{http://www.w3.org/2000/svg}svg")
+    space = "{http://www.w3.org/2000/svg}"
+    assert [one.text for one in first.iter(f"{space}title")] == ["<Ki>: the only <person>, 0.75"]
+    assert {
+        tuple(one.get(side) for side in ("x", "y", "width", "height")) for one in first.iter(f"{space}rect")
+    } == {("1.0", "2.0", "30.0", "40.0")}
+    assert not list(second.iter(f"{space}rect"))

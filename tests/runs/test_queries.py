@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ita_pipeline.api import predict
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.corpus.posts import Picture, Post, Span
 from ita_pipeline.engines.sandbox import SubprocessExecutor
@@ -15,6 +16,9 @@ from ita_pipeline.grounding.grounder import Grounder
 from ita_pipeline.grounding.linear import Logistic
 from ita_pipeline.runs.queries import MentionSearch, list_queries
 from ita_pipeline.runs.run import Run
+from ita_pipeline.server.service import PredictionService
+from ita_pipeline.sources.local import LocalFile, hash_file
+from ita_pipeline.sources.refs import ImageRef
 from tests.runs.test_grounding import write_posts
 from tests.support.datasets import make_post
 from tests.support.fakes import draw, ita_here
@@ -44,6 +48,10 @@ def test_results_are_found_for_the_posts_with_pictures_and_cached(tmp_path: Path
         assert all(one.is_query for one in found)
         executor.close()
         assert search.find(posts, [[ADA], [ADA]]) == [without, found]
+        image = ImageRef(hash_file(tmp_path / "a.png"), LocalFile(tmp_path / "a.png"))
+        executor.open(search.stage)
+        assert search.look(image, posts[1], [ADA]) == found
+        assert search.look(image, posts[1], []) == ()
 
 
 def test_a_box_that_was_asked_for_by_name_is_preferred():
@@ -69,7 +77,17 @@ def test_a_run_asks_in_training_and_prediction(tmp_path: Path, monkeypatch: pyte
     assert Run(folder).record().grounding.query == "mention"
     assert (Path(".ita") / "records" / "queries").is_dir() or list(Path(".ita").rglob("queries*"))
     found = ita_here("predict", str(folder), "--text", "hi kim", "--image", "mine/0.png", "--json")
-    assert json.loads(found.out)["schema"] == "ita.prediction/1"
+    mentions = json.loads(found.out)["mentions"]
+    service = PredictionService(predict.load(folder))
+    service.open()
+    try:
+        with Path("mine/0.png").open("rb") as picture:
+            answer = service.predict("hi kim", picture)
+    finally:
+        service.close()
+    assert answer.views.text_and_image is not None
+    assert [one.model_dump(mode="json") for one in answer.views.text_and_image] == mentions
+    assert not answer.notes
 
 
 def test_without_boxes_there_is_nothing_to_ask_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

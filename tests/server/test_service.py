@@ -31,7 +31,7 @@ def service(consent: bool = False) -> Iterator[PredictionService]:
     stage = CaptionStage(CaptionConfig(endpoint="https://captions.example/v1", model="a-model"))
     record = SimpleNamespace(contexts=ContextConfig())
     predictor: Any = SimpleNamespace(
-        stages=[stage], record=record, limits=Limits(), consent=Consent(consent), notes=[]
+        stages=[stage], record=record, limits=Limits(), consent=Consent(consent), notes=[], search=None
     )
     prediction_service = PredictionService(predictor)
     try:

@@ -38,7 +38,7 @@ test: setup-dev $(RAPIDOCR)/.ready  ## run the tests, after setting up what is m
 	@scripts/browser.sh
 	PYTHONPATH=$(CURDIR)/$(RAPIDOCR) $(BIN)/python -c "import rapidocr"
 	PYTHONPATH=$(CURDIR)/$(RAPIDOCR) $(BIN)/python -m pytest tests/stages/ocr/test_rapidocr.py
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: setup-dev  ## check style, words, types, imports, stage versions and reference pages
 	$(BIN)/ruff check .

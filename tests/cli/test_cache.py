@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,28 @@ import pytest
 from ita_pipeline.cache.records import Record, SegmentWriter
 from ita_pipeline.sources.local import hash_file
 from stages.ocr.schema import OcrValue, Word
-from tests.support.fakes import draw, ita
+from tests.support.fakes import draw
+from tests.support.fakes import ita_here as ita
 
 BUNDLED = ["--preset", "bundled", "--stage", "ocr"]
 
 
+@pytest.fixture(scope="module")
+def extracted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which three pictures were extracted by one run each."""
+    workspace = tmp_path_factory.mktemp("extracted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(workspace)
+        for name, colour in (("a", "red"), ("b", "blue"), ("c", "green")):
+            draw(Path(f"images/{name}.png"), colour)
+            assert ita("extract", "images", *BUNDLED).code == 0
+    return workspace
+
+
 @pytest.fixture(autouse=True)
-def three_runs():
-    for name, colour in (("a", "red"), ("b", "blue"), ("c", "green")):
-        draw(Path(f"images/{name}.png"), colour)
-        assert ita("extract", "images", *BUNDLED).code == 0
+def three_runs(extracted: Path) -> None:
+    """A copy of that workspace for each test."""
+    shutil.copytree(extracted, Path(), dirs_exist_ok=True)
 
 
 def segments() -> list[Path]:

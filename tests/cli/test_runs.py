@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.support.fakes import ita
+from tests.support.fakes import ita_here as ita
 from tests.support.finished_run import finished, write_scored_run
 
 KEYS = ["a" * 16, "b" * 16]

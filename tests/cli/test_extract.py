@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from tests.support.fakes import Answer, draw, ita
+from tests.support.fakes import Answer, draw
+from tests.support.fakes import ita_here as ita
 
 BUNDLED = ("--preset", "bundled")
 

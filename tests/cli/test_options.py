@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fakes import ita
+from tests.support.fakes import ita_here as ita
 
 BUNDLED = ("--preset", "bundled")
 PROGRAM = str(Path(sys.executable).parent / "ita")

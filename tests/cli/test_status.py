@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.fakes import draw, ita
+from tests.support.fakes import draw
+from tests.support.fakes import ita_here as ita
 
 BUNDLED = ["--preset", "bundled", "--stage", "ocr"]
 

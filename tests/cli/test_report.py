@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ita_pipeline.cli import app
-from tests.support.fakes import ita_here as ita
+from tests.support.fakes import ita
 from tests.support.finished_run import GOLD, NOTHING, finished_run
 from tests.support.report_site import build_site
 

@@ -16,7 +16,7 @@ from ita_pipeline.extraction.items import ExtractionPlan, identify_images, plan_
 from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.presets import build_stages, resolve_preset
 from ita_pipeline.extraction.session import CacheSession
-from ita_pipeline.extraction.status import Explanation, Status, explain, status_of
+from ita_pipeline.extraction.status import ItemExplanation, Status, explain, status_of
 from ita_pipeline.extraction.status import StageExplanation as StageExplanation
 from ita_pipeline.extraction.status import StageStatus as StageStatus
 from ita_pipeline.extraction.status import list_components as list_components
@@ -100,7 +100,7 @@ def training_status(plan: TrainingPlan, options: Options) -> Status:
     return status_of(plan.contexts.plan, plan.contexts.pictures.unreadable, training)
 
 
-def why(image: Path | str, options: Options | None = None) -> Explanation:
+def why(image: Path | str, options: Options | None = None) -> ItemExplanation:
     """Explain one picture: its records, what determined them, and what has changed since.
 
     Raises:
@@ -124,7 +124,7 @@ def why_post(
     options: Options | None = None,
     progress: Progress | None = None,
     data: Path | None = None,
-) -> Explanation:
+) -> ItemExplanation:
     """Explain one post and its picture, as `why` does for a picture; `post` is its id.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`ita cache`: show, check and clean up cached records, and carry them to other machines and programs."""
+"""`ita cache`: show, check, clean up, share and export cached records."""
 
 from __future__ import annotations
 

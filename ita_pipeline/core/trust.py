@@ -49,7 +49,7 @@ class TrustFile(BaseModel):
 
 
 def user_config_folder(environment: Mapping[str, str]) -> Path:
-    """Return `~/.config/ita`, or its place in the system's folder for configurations."""
+    """Return the folder of the user's own files: `~/.config/ita`, unless XDG_CONFIG_HOME names another folder."""
     return Path(environment.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "ita"
 
 

@@ -80,7 +80,7 @@ def describe_rare_types(splits: Splits) -> list[str]:
 
 
 def check_posts(splits: Splits) -> Iterator[Finding]:
-    """Posts without words, with unseen types, or with the id or text of another post."""
+    """Find posts without words, with unseen types, or with the id or text of another post."""
     for split, posts in splits.items():
         for post in posts:
             if not post.words:
@@ -91,7 +91,7 @@ def check_posts(splits: Splits) -> Iterator[Finding]:
 
 
 def check_images(splits: Splits, images: ImageChecks) -> Iterator[Finding]:
-    """Images that are missing, unreadable, or in two splits, and boxes that leave their image."""
+    """Find images that are missing, unreadable, or in two splits, and boxes that leave their image."""
     for split, posts in splits.items():
         for post in posts:
             for picture in post.pictures:
@@ -120,7 +120,7 @@ def _find_boxes_outside(post: Post, split: str, images: ImageChecks) -> Iterator
 
 
 def check_lengths(splits: Splits, measure: Callable[[Post], ViewFit]) -> Iterator[Finding]:
-    """Posts that the encoder reads in several windows, and contexts that are cut."""
+    """Find posts that the encoder reads in several windows, and contexts that are cut."""
     for split, posts in splits.items():
         for post in posts:
             fit = measure(post)

@@ -38,7 +38,7 @@ PAUSE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class SharingOutcome:
-    """How a run ended with its shared cache: why not everything was put, and the damaged objects in it."""
+    """The outcome of a run for its shared cache: why records were not uploaded, and the damaged objects in it."""
 
     trouble: str = ""
     damaged: tuple[str, ...] = ()

@@ -150,7 +150,7 @@ class StageExplanation:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class ItemExplanation:
     """The label and key of an image or a post, and the explanation of every stage."""
 
     label: str
@@ -167,7 +167,7 @@ class Explanation:
         }
 
 
-def explain(plan: ExtractionPlan, store: Store) -> Explanation:
+def explain(plan: ExtractionPlan, store: Store) -> ItemExplanation:
     """Explain the only image of a plan, or its only post with the image of that post."""
     image = plan.images[0] if plan.images else None
     post = next(iter(plan.posts.values()), None)
@@ -179,7 +179,7 @@ def explain(plan: ExtractionPlan, store: Store) -> Explanation:
     )
     item = post or image
     assert item is not None
-    return Explanation(item.label, item.key, stages)
+    return ItemExplanation(item.label, item.key, stages)
 
 
 def _explain_stage(plan: StagePlan, item_key: str, store: Store) -> StageExplanation:

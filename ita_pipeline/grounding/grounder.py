@@ -29,7 +29,7 @@ PostWithEvidence = tuple[Post, Evidence]
 
 @dataclass(frozen=True, slots=True)
 class Grounding:
-    """Where the picture shows a mention: the probability that it does, its boxes, and the sign that told."""
+    """Where the picture shows a mention: the probability that it does, its boxes, and the strongest evidence."""
 
     visible: float
     boxes: tuple[Box, ...] = ()
@@ -151,7 +151,7 @@ def _describe(one: _Rated, chosen: Candidate | None) -> Grounding:
 
 
 def _explain_box(one: _Rated, chosen: Candidate) -> str:
-    """The sign that told that a box shows a name."""
+    """The evidence that a box shows a name."""
     words, label = " ".join(chosen.words), chosen.label.lower()
     if chosen.is_text:
         return f"{words} in the picture"

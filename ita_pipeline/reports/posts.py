@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import BaseModel
-
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.core.progress import Notes
 from ita_pipeline.corpus.datasets import Dataset
@@ -200,8 +198,7 @@ def _words_in_file(post: Post) -> tuple[str, ...]:
 def _read_answers(run: Run, split: str, view: str) -> list[list[ReportMention]]:
     """Read the predicted mentions of each post, with scores and boxes if the run has them."""
     spans = [sorted(post.gold or ()) for post in read_conll(run.predictions(split, view))]
-    file = run.mentions(split, view)
-    read = run.read(f"predictions/{file.name}", _parse_mentions) if file.is_file() else []
+    read = [line.mentions for line in run.prediction_lines(split, view)]
     if list(map(len, read)) != list(map(len, spans)):
         return [list(map(ReportMention.from_span, of_post)) for of_post in spans]
     pairs = (zip(*of_post, strict=True) for of_post in zip(spans, read, strict=True))
@@ -217,22 +214,3 @@ def _read_answers(run: Run, split: str, view: str) -> list[list[ReportMention]]:
 def _judge(predicted: Sequence[ReportMention], post: Post) -> tuple[ReportMention, ...]:
     gold = set(post.gold or ())
     return tuple(mention.model_copy(update={"right": mention.span in gold}) for mention in predicted)
-
-
-class _ScoredMention(BaseModel):
-    start: int
-    score: float
-    boxes: tuple[Box, ...] | None = None
-    visible: float | None = None
-    why: str | None = None
-
-
-class _PredictionLine(BaseModel):
-    """The fields that are needed of a line of predictions."""
-
-    mentions: list[_ScoredMention]
-
-
-def _parse_mentions(text: str) -> list[list[_ScoredMention]]:
-    posts = [_PredictionLine.model_validate_json(line).mentions for line in text.split("\n") if line]
-    return [sorted(post, key=lambda mention: mention.start) for post in posts]

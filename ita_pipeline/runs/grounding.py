@@ -11,12 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from pydantic import BaseModel
-
 from ita_pipeline.cache.keys import digest
 from ita_pipeline.core.files import write_atomically
 from ita_pipeline.corpus.formats.conll import read_conll
-from ita_pipeline.corpus.posts import Box, Post, Span
+from ita_pipeline.corpus.posts import Post, Span
 from ita_pipeline.grounding.evidence import Evidence
 from ita_pipeline.grounding.grounder import GROUNDER_VERSION, Grounder, Grounding, picture_size
 from ita_pipeline.grounding.metrics import (
@@ -213,41 +211,21 @@ def gold_boxes(post: Post) -> dict[str, Any]:
     return {"gold_boxes": [[span.start, span.end, span.type, span.boxes] for span in known]} if known else {}
 
 
-class _GroundedMention(BaseModel):
-    start: int
-    boxes: list[Box] | None = None
-    visible: float | None = None
-    why: str | None = None
-
-
-class _GroundedLine(BaseModel):
-    """The fields that are needed of a line of predictions."""
-
-    mentions: list[_GroundedMention]
-    gold_boxes: list[tuple[int, int, str, list[Box]]] = []
-
-
 def read_grounded(run: Run, split: str, view: str) -> tuple[list[Post], list[list[Span]]] | None:
     """Read the gold posts and predicted mentions of a view with their boxes, None if the run has none.
 
     Raises:
         UserError: a file cannot be read.
     """
-    file = run.mentions(split, view)
-    if not (run.folder / NAME).is_file() or not file.is_file():
+    lines = run.prediction_lines(split, view)
+    if not (run.folder / NAME).is_file() or not lines:
         return None
-    lines = run.read(f"predictions/{file.name}", _parse_lines)
     posts, tagged = run.read_gold(split, view), read_conll(run.predictions(split, view))
     gold: list[Post] = []
     predicted: list[list[Span]] = []
     for post, answer, line in zip(posts, tagged, lines, strict=True):
-        boxes = {Span(start, end, name): tuple(found) for start, end, name, found in line.gold_boxes}
+        boxes = {Span(start, end, name): found for start, end, name, found in line.gold_boxes}
         gold.append(replace(post, gold=tuple(replace(span, boxes=boxes.get(span)) for span in post.gold or ())))
-        found = sorted(line.mentions, key=lambda mention: mention.start)
-        spans = zip(sorted(answer.gold or ()), found, strict=True)
-        predicted.append([replace(span, boxes=tuple(mention.boxes or ())) for span, mention in spans])
+        spans = zip(sorted(answer.gold or ()), line.mentions, strict=True)
+        predicted.append([replace(span, boxes=mention.boxes or ()) for span, mention in spans])
     return gold, predicted
-
-
-def _parse_lines(text: str) -> list[_GroundedLine]:
-    return [_GroundedLine.model_validate_json(line) for line in text.split("\n") if line]

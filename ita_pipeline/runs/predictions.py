@@ -60,7 +60,7 @@ class Mention:
 
     `start` and `end` are character positions in the post's text, end exclusive; `score` is a probability in 0..1.
     With a grounder, `visible` is the probability that the post's first picture shows the mention, `boxes` are
-    where, and `why` is the sign that told; without one, they are None.
+    where, and `why` is the strongest evidence; without a grounder, they are None.
     """
 
     start: int

@@ -20,7 +20,7 @@ from ita_pipeline.core.errors import MissingError, UsageError
 from ita_pipeline.core.files import MAX_TEXT_BYTES, read_regular, write_atomically
 from ita_pipeline.corpus.contexts import ContextConfig, ReservedContext
 from ita_pipeline.corpus.formats.conll import Layout, read_conll
-from ita_pipeline.corpus.posts import Post, PostWithContexts, Span
+from ita_pipeline.corpus.posts import Box, Post, PostWithContexts, Span
 from ita_pipeline.grounding.config import GroundingConfig
 from ita_pipeline.ner.config import RuntimeName, TrainingConfig
 from ita_pipeline.ner.metrics.errors import Analysis
@@ -131,6 +131,28 @@ class RunAnalysis(SplitResults[Analysis]):
     FORMAT = "ita.analysis/1"
 
 
+class StoredMention(BaseModel):
+    """The fields that are read of a predicted mention."""
+
+    start: int
+    score: float | None = None
+    boxes: tuple[Box, ...] | None = None
+    visible: float | None = None
+    why: str | None = None
+
+
+class PredictionLine(BaseModel):
+    """A line of predictions: the mentions by their start, and what the CoNLL file lacks of the gold mentions.
+
+    `untaggable_gold` has start, end, type and `partial` of those that tags cannot express, `gold_boxes` start, end,
+    type and boxes of those whose boxes are known.
+    """
+
+    mentions: list[StoredMention] = []
+    untaggable_gold: list[tuple[int, int, str, bool]] = []
+    gold_boxes: list[tuple[int, int, str, tuple[Box, ...]]] = []
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run's folder and the files in it."""
@@ -183,14 +205,22 @@ class Run:
             UserError: a file cannot be read.
         """
         posts = read_conll(self.predictions(split, view), layout=Layout(token=0, tag=-2))
-        file = self.mentions(split, view)
-        untaggable = self.read(f"predictions/{file.name}", _parse_untaggable) if file.is_file() else []
+        untaggable = [[Span(*one) for one in line.untaggable_gold] for line in self.prediction_lines(split, view)]
         if len(untaggable) != len(posts):
             return posts
         return [
             replace(post, gold=tuple(sorted([*(post.gold or ()), *spans]))) if spans else post
             for post, spans in zip(posts, untaggable, strict=True)
         ]
+
+    def prediction_lines(self, split: str, view: str) -> list[PredictionLine]:
+        """Read the lines of `mentions`, one per post; none if there is no such file, as in earlier versions.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        file = self.mentions(split, view)
+        return self.read(f"predictions/{file.name}", _parse_lines) if file.is_file() else []
 
     def record(self) -> RunRecord:
         """Read `run.json`."""
@@ -236,15 +266,11 @@ class Run:
         write_atomically(self.scores_file, scores.to_json())
 
 
-class _PredictionLine(BaseModel):
-    """The field that is needed of a line of predictions: start, end, type and `partial` of each mention."""
-
-    untaggable_gold: list[tuple[int, int, str, bool]] = []
-
-
-def _parse_untaggable(text: str) -> list[list[Span]]:
-    lines = [_PredictionLine.model_validate_json(line) for line in text.split("\n") if line]
-    return [[Span(*span) for span in line.untaggable_gold] for line in lines]
+def _parse_lines(text: str) -> list[PredictionLine]:
+    lines = [PredictionLine.model_validate_json(line) for line in text.split("\n") if line]
+    for line in lines:
+        line.mentions.sort(key=lambda mention: mention.start)
+    return lines
 
 
 def run_components(

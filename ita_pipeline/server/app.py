@@ -19,7 +19,7 @@ from ita_pipeline.reports.gallery import NOT_APPENDED, VIEW_COMPARISON
 from ita_pipeline.reports.page import PageTemplate, render_template
 from ita_pipeline.reports.posts import IT, T
 from ita_pipeline.runs.run import Run
-from ita_pipeline.server.examples import Example
+from ita_pipeline.server.examples import ExamplePost
 from ita_pipeline.server.middleware import AllowedHosts, RequestFilter, ServerLimits, error_response
 from ita_pipeline.server.schemas import ErrorResponse, PredictResponse
 from ita_pipeline.server.service import PredictionService, RejectedPostError
@@ -53,7 +53,7 @@ NOT_A_FILE = "image: send the picture as a file, as curl does with -F image=@sig
 
 
 def make_app(
-    service: PredictionService, limits: ServerLimits, hosts: AllowedHosts, examples: Sequence[Example] = ()
+    service: PredictionService, limits: ServerLimits, hosts: AllowedHosts, examples: Sequence[ExamplePost] = ()
 ) -> RequestFilter:
     """Return the whole application. The service answers in threads, one for each request in progress."""
     # The pages that FastAPI offers for its description load scripts from other sites.
@@ -134,7 +134,7 @@ def make_app(
 
 
 def render_demo_page(
-    run: Run, limits: ServerLimits, notes: tuple[str, ...], examples: Sequence[Example] = ()
+    run: Run, limits: ServerLimits, notes: tuple[str, ...], examples: Sequence[ExamplePost] = ()
 ) -> str:
     """Render the page for a run."""
     record, splits = run.record(), run.scores().splits

@@ -19,14 +19,14 @@ MAX_EXAMPLES = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class ExamplePost:
     """The text of a post and the file of its picture."""
 
     text: str
     picture: Path
 
 
-def list_examples(run: Run, workspace: Workspace) -> list[Example]:
+def list_examples(run: Run, workspace: Workspace) -> list[ExamplePost]:
     """List posts of test with a picture; none if the dataset is no longer where it was in training."""
     try:
         dataset = load_run_dataset(run.record(), workspace)
@@ -35,4 +35,4 @@ def list_examples(run: Run, workspace: Workspace) -> list[Example]:
         return []
     items.sort(key=lambda item: judge_answers(item.answers)[1])
     posts = [item.post for item in items]
-    return [Example(post.text, post.picture) for post in posts if post.picture is not None][:MAX_EXAMPLES]
+    return [ExamplePost(post.text, post.picture) for post in posts if post.picture is not None][:MAX_EXAMPLES]

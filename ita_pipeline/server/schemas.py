@@ -32,7 +32,7 @@ class PredictedMention(Frozen):
     boxes: tuple[Box, ...] | None = Field(
         default=None, exclude_if=_is_unknown, description="where the picture shows it, as xyxy in pixels"
     )
-    why: str | None = Field(default=None, exclude_if=_is_unknown, description="the sign that told")
+    why: str | None = Field(default=None, exclude_if=_is_unknown, description="the strongest evidence")
 
 
 class Views(Frozen):

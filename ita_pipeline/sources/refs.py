@@ -97,8 +97,8 @@ class ImageRef(_Sourced):
 class PostRef:
     """A post. `key` is a digest of its `parts`: the text, the images' keys and the examples chosen for it.
 
-    `image` is its first image; `more` are the others.
-    If its content has changed, `before` is the key that it had earlier, and `changed` names the changed parts.
+    `image` is its first image, and `more` are the others. If its content has changed, `before` is the key that it
+    had earlier, and `changed` names the changed parts.
     """
 
     key: str

@@ -1,5 +1,6 @@
 """Formats of posts and contexts, a module each, and the table of formats of post files.
 
+May import `core`, `sources` and the rest of `corpus`; `fields` has the rules that all formats share.
 To add a format of post files, write its reader and add it to `FORMATS` and `FormatName`.
 """
 

@@ -244,7 +244,7 @@ def _build_post(
 
 
 def _escape_column(word: str) -> str:
-    """Replace what would end the word's column or line, or begin a document."""
+    """Replace characters that would end the word's column or line, or start a document."""
     return "DOCSTART" if word == DOCUMENT else re.sub(r"[\t\r\n]+", "_", word.strip("\t\r\n")) or REPLACEMENT
 
 

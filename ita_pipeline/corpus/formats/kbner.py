@@ -83,7 +83,7 @@ def format_contexted_tweets(posts: Iterable[PostWithContexts], mark: str) -> str
 
 
 def escape_word(word: str) -> str:
-    """Replace white space, which would end the word's column, and what would start a context or a document."""
+    """Replace white space, which would end the word's column, and marks that would start a context or document."""
     if word in (EOS, DOCUMENT):
         return word.strip("<>-")
     return re.sub(r"\s+", "_", word.strip()) or REPLACEMENT

@@ -271,11 +271,13 @@ def is_private(host: str) -> bool:
         return False
     if isinstance(address, ipaddress.IPv6Address):
         number = int(address)
-        if number >> 32 in (0xFFFF, 0x64FF9B << 64):  # ::ffff:0:0/96, 64:ff9b::/96: an IPv4 address in IPv6
+        if number >> 32 in (0, 0xFFFF, 0xFFFF0000, 0x64FF9B << 64):  # forms of an IPv4 address in IPv6
             address = ipaddress.IPv4Address(number & 0xFFFFFFFF)
         elif address.sixtofour:
             address = address.sixtofour
-    return not address.is_global
+        elif address.is_site_local or number >> 80 == 0x64FF9B0001:  # 64:ff9b:1::/48: an own translation
+            return True
+    return not address.is_global or address.is_multicast
 
 
 async def _read_response(response: httpx.Response, max_bytes: int) -> Download:

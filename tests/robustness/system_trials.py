@@ -115,11 +115,23 @@ def tls(chance: random.Random) -> None:
     kind = chance.choice(["of no known authority", "expired", "of another name"])
     name = "DNS:other.example" if kind == "of another name" else "IP:127.0.0.1"
     create = [
-        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem")
+        "openssl",
+        "req",
+        "-new",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "request.pem",
     ]
-    create += ["-subj", "/CN=x", "-addext", f"subjectAltName={name}"]
-    create += ["-days", "0" if kind == "expired" else "2"]
-    subprocess.run(create, check=True, capture_output=True)
+    subprocess.run(
+        [*create, "-subj", "/CN=x", "-addext", f"subjectAltName={name}"], check=True, capture_output=True
+    )
+    sign = ["openssl", "x509", "-req", "-in", "request.pem", "-signkey", "key.pem", "-out", "cert.pem"]
+    sign += ["-copy_extensions", "copy", "-days", "-1" if kind == "expired" else "2"]
+    subprocess.run(sign, check=True, capture_output=True)
     with serving({"a.jpg": b"picture"}) as server:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain("cert.pem", "key.pem")

@@ -139,7 +139,8 @@ def test_redirects_are_followed_within_limits():
             (host, True)
             for host in ("100.64.0.1", "[::1]", "fe80::1%eth0", "fd00::1", "::ffff:10.0.0.1", "localhost.")
         ],
-        *[(host, True) for host in ("64:ff9b::7f00:1", "2002:7f00:1::", "a.localhost", "::")],
+        *[(host, True) for host in ("64:ff9b::7f00:1", "2002:7f00:1::", "a.localhost", "::", "::127.0.0.1")],
+        *[(host, True) for host in ("::ffff:0:7f00:1", "64:ff9b:1::1", "fec0::1", "ff02::1", "224.0.0.1")],
         *[
             (host, False)
             for host in ("93.184.216.34", "2606:2800:220:1::1", "::ffff:1.1.1.1", "host.example", "a.local")

@@ -10,13 +10,21 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ita_pipeline.core.errors import MissingError, UsageError
+
+if TYPE_CHECKING:
+    import psutil
+
+logger = logging.getLogger(__name__)
+
+# Processes of a cluster that was started for the run.
+DAEMONS = ("raylet", "gcs_server")
 
 START_HINT = "ray start --head starts one on this machine; --address local needs none"
 
@@ -122,10 +130,49 @@ def connect(pool: RayPool) -> Generator[Sequence[Node]]:
     with _contain_ray():
         join_cluster(pool.address)
     try:
-        yield _list_nodes()
+        with watch_daemons(DAEMONS):
+            yield _list_nodes()
     finally:
         with _contain_ray():
             ray.shutdown()
+
+
+@contextmanager
+def watch_daemons(names: Collection[str]) -> Generator[None]:
+    """Log an error and a hint as soon as one of these child processes is gone.
+
+    Ray's libraries then end this process from within, with exit code 1 and no exception.
+    """
+    import psutil
+
+    daemons = {process: process.name() for process in psutil.Process().children(recursive=True)}
+    finished = threading.Event()
+
+    def poll() -> None:
+        while not finished.wait(0.2):
+            for process, name in daemons.items():
+                if name in names and not _is_alive(process):
+                    what = f"{name}, a process of Ray, has ended, and Ray ends the command with it"
+                    logger.error(f"error: {what}; finished batches are kept")
+                    logger.error("hint: run the same command again; it goes on where this one ended")
+                    return
+
+    thread = threading.Thread(target=poll, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    import psutil
+
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def join_cluster(address: str | None) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib.util import find_spec
@@ -13,7 +15,7 @@ import pytest
 
 from ita_pipeline.core.errors import UsageError
 from ita_pipeline.engines.ray import cluster
-from ita_pipeline.engines.ray.cluster import ActorResources, Node, RayPool, divide_cluster
+from ita_pipeline.engines.ray.cluster import ActorResources, Node, RayPool, divide_cluster, watch_daemons
 from tests.support.fakes import draw, ita_here
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray")
@@ -147,3 +149,12 @@ def test_cores_are_divided_so_that_every_actor_fits_on_a_machine(
 def test_actors_that_fit_on_no_machine_are_refused(pool: RayPool):
     with pytest.raises(UsageError, match="cluster"):
         divide_cluster(pool, [Node(8, 2)] if pool.actors else [Node(8, 0)])
+
+
+def test_the_death_of_a_process_of_the_cluster_is_told_once(caplog: pytest.LogCaptureFixture):
+    with subprocess.Popen(["sleep", "60"]) as daemon, watch_daemons(["sleep"]):
+        daemon.kill()
+        while len(caplog.messages) < 2:
+            time.sleep(0.02)
+    assert caplog.messages[0].startswith("error: sleep, a process of Ray, has ended")
+    assert caplog.messages[1].startswith("hint: run the same command again")

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from ita_pipeline.cache.store import Workspace
@@ -26,8 +25,7 @@ from ita_pipeline.corpus.stats import SplitStats, compute_stats
 from ita_pipeline.extraction.contexts import PostContexts, read_contexts, read_imported
 from ita_pipeline.extraction.options import Options
 from ita_pipeline.extraction.presets import Preset, resolve_preset
-from ita_pipeline.ner.encoders import EncoderRef, find_encoder, max_row_length
-from ita_pipeline.ner.subtokens import SubTokenizer
+from ita_pipeline.ner.encoders import find_encoder, load_sub_tokenizer
 from ita_pipeline.ner.views import ViewEncoder
 from ita_pipeline.runs.plan import TrainOptions, plan_dataset_contexts, training_settings
 from ita_pipeline.sources.decode import find_image_problem, measure_upright
@@ -35,7 +33,6 @@ from ita_pipeline.sources.identify import identify
 from ita_pipeline.sources.local import LocalFile
 from ita_pipeline.sources.refs import ImageRef
 from stages.base import StageError
-from stages.models.loading import load_pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -188,8 +185,8 @@ def _length_measure(
     choice = resolve_preset(options, ("training", "grounding"), training.contexts or (), dataset.card.language)
     changes = options.changes.get("training", {})
     settings = training_settings(dataset.card, choice.preset, changes, training)
-    tokenizer, max_length = _load_tokenizer(find_encoder(training.encoder or choice.preset.encoder))
-    encoder = ViewEncoder(SubTokenizer.of(tokenizer), min(settings.max_length, max_length))
+    tokenizer, max_length = load_sub_tokenizer(find_encoder(training.encoder or choice.preset.encoder))
+    encoder = ViewEncoder(tokenizer, min(settings.max_length, max_length))
     notes.append(choice.why)
     contexts = _cached_contexts(dataset, choice.preset, options, training, notes)
 
@@ -216,12 +213,3 @@ def _cached_contexts(
         what = f"{format_count(stale, 'picture')} without extracted contexts"
         notes.append(f"{what} count as empty; ita train or ita data export extracts them")
     return replace(read_contexts(plan, store), by_name=read_imported(plan))
-
-
-def _load_tokenizer(encoder: EncoderRef) -> tuple[Any, int]:
-    """Load a text encoder's tokenizer and its maximum number of sub-tokens, without its weights."""
-    from transformers import AutoConfig, AutoTokenizer
-
-    config = load_pretrained(AutoConfig, encoder.source, encoder.identity)
-    tokenizer = load_pretrained(AutoTokenizer, encoder.source, encoder.identity, add_prefix_space=True)
-    return tokenizer, max_row_length(SimpleNamespace(config=config), tokenizer)

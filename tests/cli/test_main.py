@@ -39,7 +39,8 @@ def test_commands_about_pictures_load_nothing_heavy():
     program = (
         "import sys\n"
         "from ita_pipeline.cli import main\n"
-        "for command in ('status images', 'extract images --dry-run', 'data stats example', 'data list'):\n"
+        "for command in ('status images', 'extract images --dry-run', 'data stats example', 'data list',\n"
+        "                'data check example'):\n"
         "    sys.argv = ['ita', *command.split()]\n"
         "    try: main()\n"
         "    except SystemExit as end: assert not end.code\n"

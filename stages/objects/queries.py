@@ -29,7 +29,8 @@ from stages.models.libraries import OPENCV_HINT, import_library
 from stages.models.loading import pick_device
 from stages.objects.boxes import suppress
 from stages.objects.open_vocabulary import OpenVocabularyDetector, find_detector_type
-from stages.objects.schema import NANODET, Object, ObjectsValue
+from stages.objects.schema import NANODET, ObjectsValue
+from stages.objects.stage import build_value
 
 
 class QueriesConfig(StageConfig):
@@ -112,8 +113,4 @@ class QueriesStage(Stage[QueriesConfig]):
             return ObjectsValue(width=image.width, height=image.height, objects=())
         (boxes,) = self.detector.detect([image], self.config.floor)
         boxes = suppress(boxes, self.config.overlap, 1.0, self.config.most)
-        objects: list[Object] = []
-        for label, score, sides in zip(boxes.labels, boxes.scores, boxes.xyxy, strict=True):
-            x0, y0, x1, y1 = (round(float(side), 1) for side in sides)
-            objects.append(Object(label=label, score=round(float(score), 4), box=(x0, y0, x1, y1), attributes=()))
-        return ObjectsValue(width=image.width, height=image.height, objects=tuple(objects))
+        return build_value(image, boxes, [[] for _ in boxes.labels])

@@ -142,7 +142,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
         detected = self.detector.detect(images, config.floor)
         boxes = [suppress(each, config.overlap_within, config.overlap_across, config.most) for each in detected]
         attributes = self._name_attributes(images, boxes)
-        return [_build_value(*parts) for parts in zip(images, boxes, attributes, strict=True)]
+        return [build_value(*parts) for parts in zip(images, boxes, attributes, strict=True)]
 
     def _name_attributes(self, images: list[Image], boxes: list[Boxes]) -> list[list[list[ScoredLabel]]]:
         """Return the attributes of each box of each image, before the rules."""
@@ -194,7 +194,7 @@ class ObjectsStage(Stage[ObjectsConfig]):
         return self.attributor.classify(images, labels, self.config.attribute_floor)
 
 
-def _build_value(image: Image, boxes: Boxes, attributes: list[list[ScoredLabel]]) -> ObjectsValue:
+def build_value(image: Image, boxes: Boxes, attributes: list[list[ScoredLabel]]) -> ObjectsValue:
     """Return the stage's value for the boxes of an image with their attributes."""
     objects: list[Object] = []
     for label, score, sides, scored in zip(boxes.labels, boxes.scores, boxes.xyxy, attributes, strict=True):

@@ -83,7 +83,7 @@ def _explain_usage_error(message: str, option: str, context: Any) -> tuple[str, 
     )
     value = re.match(r"invalid value for '([^']+)'(?: \(env var: '([^']+)'\))?: (.*)", message)
     if value:
-        return _explain_value(*value.groups(), context)
+        return _explain_value(value[1], value[2], value[3], context)
     if extra := re.fullmatch(r"got unexpected extra arguments?\(?s?\)? \((.*)\)", message):
         return _explain_extra(extra[1], context)
     if suggestion:

@@ -92,7 +92,7 @@ class StrictLoader(yaml.SafeLoader):
         """Construct a mapping, or refuse it because of a repeated key."""
         names: set[object] = set()
         for key, _ in node.value:
-            name: object = self.construct_object(key, deep=True)  # pyright: ignore[reportUnknownMemberType]
+            name: object = self.construct_object(key, deep=True)  # pyright: ignore
             if not isinstance(name, Hashable):
                 continue  # which is an error in itself
             if name in names:

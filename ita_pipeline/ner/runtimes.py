@@ -50,7 +50,7 @@ DAMAGED = "the folder of the run is damaged: copy it again, or train again"
 
 
 def rebuild_hint(runtime: RuntimeName) -> str:
-    """Return a hint that makes a graph anew."""
+    """Return a hint to make a new graph."""
     kind = " int8" if runtime == "onnx-int8" else ""
     return f"ita export-model RUN --to FOLDER --onnx{kind} makes a new graph, and --runtime torch needs none"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from math import hypot
 from typing import Any
 
 from ita_pipeline.corpus.posts import Box, Post, Span
@@ -127,6 +129,21 @@ def propose(evidence: Evidence, name: Sequence[str]) -> list[Candidate]:
     return candidates
 
 
+def find_beside(name: Sequence[str], alike: Sequence[Candidate], evidence: Evidence) -> list[Candidate]:
+    """Of several objects of a label, those that the words like the name are in or nearest to; none without any."""
+    if len(alike) < 2 or alike[0].is_text:
+        return []
+    named = (word.box for word in evidence.words if resemblance(name, [word.text]) > 0)
+    return [min(alike, key=lambda one: _distance(one.box, box)) for box in named]
+
+
+def _distance(box: Box, word: tuple[float, ...]) -> tuple[float, float]:
+    """The distance of the middle of a word from a box, and from the box's middle, which decides between boxes."""
+    x, y = (word[0] + word[2]) / 2, (word[1] + word[3]) / 2
+    aside, above = max(box[0] - x, 0, x - box[2]), max(box[1] - y, 0, y - box[3])
+    return hypot(aside, above), abs(x - (box[0] + box[2]) / 2)
+
+
 def _join(words: Sequence[Word]) -> Candidate:
     boxes = [word.box for word in words]
     box = (
@@ -139,6 +156,7 @@ def _join(words: Sequence[Word]) -> Candidate:
     return Candidate(box, TEXT, confidence, tuple(word.text for word in words))
 
 
+@functools.lru_cache(1 << 16)
 def fold(word: str) -> str:
     """The letters and digits of a word without capitals and variants of Unicode, by which names are compared."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", word).casefold()))
@@ -164,10 +182,13 @@ def resemblance(name: Sequence[str], words: Iterable[str]) -> float:
     return sum(length * likeness for length, likeness in likenesses) / len(joined)
 
 
+@functools.lru_cache(1 << 16)
 def _likeness(word: str, other: str) -> float:
     if min(len(word), len(other)) < MIN_LETTERS:
         return float(word == other and len(word) > 1)
     if abs(len(word) - len(other)) > max(len(word), len(other)) / 4:
         return 0.0
-    ratio = 1.0 if word == other else SequenceMatcher(None, word, other, autojunk=False).ratio()
+    matcher = SequenceMatcher(None, word, other, autojunk=False)
+    # The quick ratio is never below the other one.
+    ratio = matcher.ratio() if matcher.quick_ratio() >= 0.75 else 0.0
     return ratio if ratio >= 0.75 else 0.0

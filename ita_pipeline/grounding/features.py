@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from ita_pipeline.corpus.posts import Post, Span
-from ita_pipeline.grounding.evidence import Candidate, Evidence, fold, is_person, name_of, resemblance
+from ita_pipeline.grounding.evidence import Candidate, Evidence, find_beside, fold, is_person, name_of, resemblance
 from ita_pipeline.grounding.linear import Features
 
 # Words of captions that say nothing about what is shown.
@@ -28,7 +28,8 @@ BOX_PRIOR: Features = {
     "person on person": 3.5,
     "person on person, share of the largest": 1.0,
     "person on person, log of their number": -1.5,
-    "person on person, in order": 0.5,
+    "person on person, in order": 1.0,
+    "person on person, nearest to the name": 1.5,
     "person on other": -2.0,
     "other on person": -2.0,
     "person on text": -2.0,
@@ -137,11 +138,15 @@ def _fold(word: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """The folded words and the type of a mention; `place` is its place among the names of its type, in 0..1."""
+    """The folded words and the type of a mention; `place` is its place among `number` names of its kind, in 0..1.
+
+    People are of one kind, whatever their types.
+    """
 
     words: tuple[str, ...]
     type: str
     place: float = 0.5
+    number: int = 1
 
 
 def list_names(post: Post, spans: Sequence[Span]) -> dict[Name, list[int]]:
@@ -149,57 +154,93 @@ def list_names(post: Post, spans: Sequence[Span]) -> dict[Name, list[int]]:
     members: dict[tuple[str, tuple[str, ...]], list[int]] = {}
     for index, span in sorted(enumerate(spans), key=lambda pair: pair[1]):
         members.setdefault((span.type, name_of(post, span)), []).append(index)
-    kinds = Counter(type_name for type_name, _ in members)
+    kinds = Counter(_kind(type_name) for type_name, _ in members)
     seen = Counter[str]()
     names: dict[Name, list[int]] = {}
     for (type_name, words), indices in members.items():
-        place = seen[type_name] / (kinds[type_name] - 1) if kinds[type_name] > 1 else 0.5
-        names[Name(words, type_name, place)] = indices
-        seen[type_name] += 1
+        kind = _kind(type_name)
+        place = seen[kind] / (kinds[kind] - 1) if kinds[kind] > 1 else 0.5
+        names[Name(words, type_name, place, kinds[kind])] = indices
+        seen[kind] += 1
     return names
 
 
-def box_features(name: Name, candidate: Candidate, candidates: Sequence[Candidate], evidence: Evidence) -> Features:
-    """Features of a name with one of the boxes that may show it."""
-    kind = "person" if is_person(name.type) else "other"
-    shown = "text" if candidate.is_text else "person" if candidate.is_person else "other"
-    alike = [other for other in candidates if other.label == candidate.label]
-    area = _area(candidate)
-    share = area / max(map(_area, alike))
-    read = resemblance(name.words, candidate.words)
+def _kind(type_name: str) -> str:
+    return "person" if is_person(type_name) else type_name
+
+
+def box_features(name: Name, candidates: Sequence[Candidate], evidence: Evidence) -> list[Features]:
+    """Features of a name with each of the boxes that may show it."""
+    alike: dict[str, list[Candidate]] = {}
+    for one in candidates:
+        alike.setdefault(one.label, []).append(one)
     anywhere = resemblance(name.words, [word.text for word in evidence.words])
-    width, height = evidence.size or (1.0, 1.0)
-    x, y = (candidate.box[0] + candidate.box[2]) / 2 / width, (candidate.box[1] + candidate.box[3]) / 2 / height
-    pair = f"{kind} on {shown}"
-    features = {
+    beside = {label: find_beside(name.words, members, evidence) for label, members in alike.items()}
+    return [
+        _of_pair(name, one, alike[one.label], evidence.size or (1.0, 1.0))
+        | _of_neighbors(name, one, alike[one.label], beside[one.label])
+        | _of_words(name, one, anywhere)
+        | (_of_query(name, one) if one.is_query and not one.is_person else {})
+        for one in candidates
+    ]
+
+
+def _pair(name: Name, candidate: Candidate) -> str:
+    kind = "person" if is_person(name.type) else "other"
+    return f"{kind} on {'text' if candidate.is_text else 'person' if candidate.is_person else 'other'}"
+
+
+def _of_pair(name: Name, candidate: Candidate, alike: Sequence[Candidate], size: tuple[float, float]) -> Features:
+    """How kind, size and place of a box fit, beside the other boxes of its label."""
+    pair, area, areas = _pair(name, candidate), _area(candidate), sorted(map(_area, alike), reverse=True)
+    x, y = (candidate.box[0] + candidate.box[2]) / 2 / size[0], (candidate.box[1] + candidate.box[3]) / 2 / size[1]
+    return {
         "bias": 1.0,
         pair: 1.0,
-        f"{pair}, share of the largest": share,
-        f"{pair}, log of their number": _log2(len(alike)),
-        f"{pair}, share of the picture": min(area / (width * height), 1.0) ** 0.5,
+        # As many boxes as there are names may be right, so that sizes tell nothing among the largest of them.
+        f"{pair}, share of the largest": min(area / areas[min(name.number, len(areas)) - 1], 1.0),
+        f"{pair}, log of their number": max(_log2(len(alike)) - _log2(name.number), 0.0),
+        f"{pair}, share of the picture": min(area / (size[0] * size[1]), 1.0) ** 0.5,
         f"{pair}, from the middle": abs(x - 0.5) + abs(y - 0.5),
         f"{pair}, score": candidate.score,
-        f"{pair}, name elsewhere": anywhere - read,
         "score": candidate.score,
         f"{name.type} on {candidate.label.casefold()}": 1.0,
     }
-    if len(alike) > 1:
-        # Names are often in the order of what they name, from the left.
-        ahead = sum(other.box[0] < candidate.box[0] for other in alike) / (len(alike) - 1)
-        features[f"{pair}, in order"] = 1 - abs(name.place - ahead)
-    if candidate.is_query and not candidate.is_person:
-        by_name = fold(candidate.label) == "".join(name.words)
-        features[f"asked for by {'name' if by_name else 'another name'}"] = 1.0
-        if by_name:
-            features["score, asked for by name"] = candidate.score
+
+
+def _of_neighbors(
+    name: Name, candidate: Candidate, alike: Sequence[Candidate], beside: Collection[Candidate]
+) -> Features:
+    """Which of several boxes is nearest to the name, or if the name was not read, in the order of the names."""
+    pair = _pair(name, candidate)
+    if beside:
+        return {f"{pair}, nearest to the name": 1.0 if candidate in beside else -1.0}
+    if len(alike) == 1 or name.number == 1:
+        return {}
+    # Names are often in the order of what they name, from the left.
+    ahead = sum(other.box[0] < candidate.box[0] for other in alike) / (len(alike) - 1)
+    return {f"{pair}, in order": 1 - abs(name.place - ahead)}
+
+
+def _of_words(name: Name, candidate: Candidate, anywhere: float) -> Features:
+    """How well the words in a box resemble the name."""
+    pair, read = _pair(name, candidate), resemblance(name.words, candidate.words)
+    features = {f"{pair}, name elsewhere": anywhere - read}
     if read:
         place = "text" if candidate.is_text else "object"
         features[f"resemblance, in {place}"] = read
-        features[f"{kind}, resemblance, in {place}"] = read
+        features[f"{pair.partition(' ')[0]}, resemblance, in {place}"] = read
         if candidate.is_text:
             read_words = tuple(filter(None, map(fold, candidate.words)))
             features["resemblance, in text, of all words"] = resemblance(read_words, name.words)
     return features
+
+
+def _of_query(name: Name, candidate: Candidate) -> Features:
+    """Whether a detector was asked for this name, or for another one."""
+    if fold(candidate.label) != "".join(name.words):
+        return {"asked for by another name": 1.0}
+    return {"asked for by name": 1.0, "score, asked for by name": candidate.score}
 
 
 def _area(candidate: Candidate) -> float:

@@ -13,13 +13,13 @@ import numpy as np
 
 from ita_pipeline.corpus.posts import Box, Post, Span
 from ita_pipeline.grounding.assignment import assign
-from ita_pipeline.grounding.evidence import Candidate, Evidence, is_person, propose, resemblance
+from ita_pipeline.grounding.evidence import Candidate, Evidence, find_beside, is_person, propose, resemblance
 from ita_pipeline.grounding.features import BOX_PRIOR, Name, box_features, list_names, visible_features
 from ita_pipeline.grounding.linear import Features, Logistic
 from ita_pipeline.grounding.metrics import TypePrior, agree, learn_priors
 
 # Raised whenever the same posts and evidence would train another grounder.
-GROUNDER_VERSION = 1
+GROUNDER_VERSION = 2
 
 # Variances of weights: of the many words that rarely occur, and of the few features of boxes.
 _WORD_VARIANCE, _BOX_VARIANCE = 0.1, 1.0
@@ -79,7 +79,7 @@ class Grounder:
             return [Grounding(0.0, why="the post has no picture")] * len(spans)
         chances = self.visible.predict([visible_features(post, span, spans, evidence) for span in spans])
         found = [
-            _Rated(name, tuple(members), float(np.mean(chances[members])), self._rate(name, evidence))
+            _Rated(name, tuple(members), float(np.mean(chances[members])), evidence, self._rate(name, evidence))
             for name, members in list_names(post, spans).items()
         ]
         grounded = {member: grounding for one, grounding in _choose(found) for member in one.members}
@@ -90,7 +90,7 @@ class Grounder:
         candidates = propose(evidence, name.words)
         if not candidates:
             return []
-        rated = self.box.predict([box_features(name, one, candidates, evidence) for one in candidates])
+        rated = self.box.predict(box_features(name, candidates, evidence))
         return list(zip(candidates, map(float, rated), strict=True))
 
     def explain(self, post: Post, span: Span, spans: Sequence[Span], evidence: Evidence) -> list[tuple[str, float]]:
@@ -105,7 +105,16 @@ class _Rated:
     name: Name
     members: tuple[int, ...]
     visible: float
+    evidence: Evidence
     candidates: Sequence[tuple[Candidate, float]]
+
+    def gains(self) -> dict[Box, float]:
+        """How much more often each box is right than none, if it is more often right."""
+        chances: dict[Box, float] = {}
+        for candidate, right in self.candidates:
+            chances[candidate.box] = max(right, chances.get(candidate.box, 0.0))
+        gains = {box: self.visible * right - (1 - self.visible) for box, right in chances.items()}
+        return {box: gain for box, gain in gains.items() if gain > 0}
 
 
 def _box_pairs(post: Post, evidence: Evidence) -> Iterator[tuple[Features, bool]]:
@@ -114,8 +123,8 @@ def _box_pairs(post: Post, evidence: Evidence) -> Iterator[tuple[Features, bool]
     for name, members in list_names(post, gold).items():
         boxes = [box for member in members for box in gold[member].boxes or ()]
         candidates = propose(evidence, name.words) if boxes else ()
-        for candidate in candidates:
-            yield box_features(name, candidate, candidates, evidence), agree(boxes, [candidate.box])
+        for candidate, features in zip(candidates, box_features(name, candidates, evidence), strict=True):
+            yield features, agree(boxes, [candidate.box])
 
 
 def picture_size(post: Post) -> tuple[float, float] | None:
@@ -125,23 +134,18 @@ def picture_size(post: Post) -> tuple[float, float] | None:
 
 def _choose(names: Sequence[_Rated]) -> Iterator[tuple[_Rated, Grounding]]:
     """Give each name the candidate that gains most over no box; people get different ones."""
-    people = [one for one in names if is_person(one.name.type)]
-    boxes = list(dict.fromkeys(candidate.box for one in people for candidate, _ in one.candidates))
-    gains = [[_gain(one, box) for box in boxes] for one in people]
-    columns = zip(people, assign(gains), strict=True)
-    assigned = {one.name: boxes[column] for one, column in columns if column is not None}
+    gains = {one.name: one.gains() for one in names}
+    people = [one.name for one in names if is_person(one.name.type)]
+    boxes = list(dict.fromkeys(box for name in people for box in gains[name]))
+    columns = assign([[gains[name].get(box, 0.0) for box in boxes] for name in people])
+    assigned = {name: boxes[column] for name, column in zip(people, columns, strict=True) if column is not None}
     for one in names:
-        best = max(one.candidates, key=lambda pair: pair[1], default=None)
-        if is_person(one.name.type):
-            best = next((pair for pair in one.candidates if pair[0].box == assigned.get(one.name)), None)
-        elif best is not None and _gain(one, best[0].box) <= 0:
-            best = None
-        yield one, _describe(one, best[0] if best else None)
-
-
-def _gain(one: _Rated, box: Box) -> float:
-    right = max((chance for candidate, chance in one.candidates if candidate.box == box), default=0.0)
-    return one.visible * right - (1 - one.visible)
+        found = gains[one.name]
+        box = (
+            assigned.get(one.name) if is_person(one.name.type) else max(found, key=found.__getitem__, default=None)
+        )
+        fitting = (pair for pair in one.candidates if pair[0].box == box)
+        yield one, _describe(one, max(fitting, key=lambda pair: pair[1])[0] if box is not None else None)
 
 
 def _describe(one: _Rated, chosen: Candidate | None) -> Grounding:
@@ -152,14 +156,17 @@ def _describe(one: _Rated, chosen: Candidate | None) -> Grounding:
 
 def _explain_box(one: _Rated, chosen: Candidate) -> str:
     """The evidence that a box shows a name."""
-    words, label = " ".join(chosen.words), chosen.label.lower()
+    named = [word for word in chosen.words if resemblance(one.name.words, [word]) > 0]
+    words, label = " ".join(named or chosen.words), chosen.label.lower()
     if chosen.is_text:
         return f"{words} in the picture"
     if resemblance(one.name.words, chosen.words) > 0.5:
         return f"{words} on the {label}"
     if chosen.is_query and not chosen.is_person:
         return f"looks like {chosen.label}"
-    alike = [other.box for other, _ in one.candidates if other.label == chosen.label]
+    alike = [other for other, _ in one.candidates if other.label == chosen.label]
     if len(alike) == 1:
         return f"the only {label}"
-    return f"{label} {sorted(alike).index(chosen.box) + 1} of {len(alike)} from the left"
+    counted = f"{label} {sorted(other.box for other in alike).index(chosen.box) + 1} of {len(alike)} from the left"
+    is_beside = chosen in find_beside(one.name.words, alike, one.evidence)
+    return f"the name beside {counted}" if is_beside else counted

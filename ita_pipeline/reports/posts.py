@@ -11,6 +11,7 @@ from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.formats.conll import read_conll
 from ita_pipeline.corpus.posts import Box, Post, Span
 from ita_pipeline.ner.metrics.errors import OUTSIDE, ErrorKind, compare_spans, surface_form
+from ita_pipeline.runs.predictions import Mention
 from ita_pipeline.runs.run import TEXT, TEXT_AND_IMAGE, Run
 from stages.base import Frozen
 
@@ -60,6 +61,13 @@ class ReportMention(Frozen):
             partial=span.partial,
             boxes=span.boxes,
         )
+
+    @classmethod
+    def from_mention(cls, mention: Mention, start: int, end: int) -> ReportMention:
+        """Create a predicted mention of these words."""
+        shown = mention.to_json()
+        names = ("type", "score", "boxes", "visible", "why")
+        return cls(start=start, end=end, **{name: shown[name] for name in names if name in shown})
 
     @property
     def span(self) -> Span:

@@ -10,7 +10,7 @@ from ita_pipeline.reports.cache_lookup import CacheLookup
 from ita_pipeline.reports.explanations import add_explanations, word_place
 from ita_pipeline.reports.posts import IT, ReportMention, ReportPost, T
 from ita_pipeline.reports.writer import Report, ReportWriter
-from ita_pipeline.runs.predictions import Mention
+from ita_pipeline.runs.predictions import Mention, TaggingInput
 from ita_pipeline.runs.predictor import Predictor
 
 
@@ -31,8 +31,9 @@ def report_predictions(predictor: Predictor, posts: Sequence[Post], writer: Repo
     """
     plan = predictor.plan(posts)
     contexts = predictor.make_contexts(plan, writer.progress)
-    text = predictor.tag([(post, ()) for post in posts])
-    both = predictor.tag([(post, contexts.render(post)) for post in posts])
+    inputs = predictor.add_contexts([TaggingInput(post) for post in posts], contexts)
+    text = predictor.ground_all(inputs, predictor.tag([(post, ()) for post in posts]))
+    both = predictor.ground_all(inputs, predictor.tag([(item.post, item.contexts) for item in inputs]))
     items = [_make_post(*one, number) for number, one in enumerate(zip(posts, text, both, strict=True), 1)]
     if writer.options.explain:
         confidence = predictor.min_confidence
@@ -44,7 +45,7 @@ def report_predictions(predictor: Predictor, posts: Sequence[Post], writer: Repo
     gallery = writer.make_gallery(items, CacheLookup(contexts, images, unreadable))
     record = predictor.record
     report = writer.write(f"Predictions of {record.dataset}, run {record.key[:8]}", gallery)
-    failed = {post.id: reason for post, reason in contexts.failure_reasons(posts).items()}
+    failed = {item.post.id: item.failed for item in inputs if item.failed}
     return PredictionReport(report.page, report.pictures, report.shown, report.what, failed)
 
 
@@ -52,11 +53,7 @@ def _make_post(post: Post, text: Sequence[Mention], both: Sequence[Mention], num
     place = word_place(post)
 
     def answer(mentions: Sequence[Mention]) -> tuple[ReportMention, ...]:
-        spans = [(*place(mention), mention) for mention in mentions]
-        return tuple(
-            ReportMention(start=start, end=end, type=mention.type, score=round(mention.score, 4))
-            for start, end, mention in spans
-        )
+        return tuple(ReportMention.from_mention(mention, *place(mention)) for mention in mentions)
 
     answers = {T: answer(text), IT: answer(both)}
     is_changed = {mention.span for mention in answers[T]} != {mention.span for mention in answers[IT]}

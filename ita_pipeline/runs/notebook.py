@@ -33,7 +33,7 @@ ScoredMention = tuple[int, int, str, float]
 
 @dataclass(frozen=True, slots=True)
 class MentionBox:
-    """Where the first picture shows a mention; `note` is the sign that told, and the probability."""
+    """Where the first picture shows a mention; `note` is the strongest evidence, and the probability."""
 
     text: str
     type: str

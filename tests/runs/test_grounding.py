@@ -22,6 +22,7 @@ from ita_pipeline.runs.plan import RunInputs, TrainOptions
 from ita_pipeline.runs.run import Run
 from ita_pipeline.server.service import PredictionService
 from tests.support.fakes import draw, ita_here
+from tests.support.report_pages import data_of
 from tests.support.tiny_encoder import build_bert
 
 BOX = [5, 5, 35, 25]
@@ -92,6 +93,18 @@ def test_an_explanation_says_where_the_picture_shows_a_mention(run: Run):
     assert (explained["mentions"], explained["explanation"]["mentions"][0]) == ([mention], mention)
     shown = ita_here("predict", *post, "--explain").out
     assert f"no box: {mention['why']}, {mention['visible']:.2f}" in shown or str(mention["boxes"][0][0]) in shown
+
+
+def test_a_page_of_predictions_has_the_boxes_too(run: Run):
+    Path("new.jsonl").write_text('{"text": "hi kim", "image": "mine/0.png"}\n')
+    answer = ita_here("predict", str(run.folder), "new.jsonl", "--json")
+    (mention,) = json.loads(answer.out)["mentions"]
+    assert ita_here("predict", str(run.folder), "new.jsonl", "--html", "page.html").code == 0
+    (entry,) = data_of(Path("page.html").read_text())["entries"]
+    (shown,) = entry["answers"]["I+T"]
+    assert {name: shown[name] for name in ("boxes", "visible", "why")} == {
+        name: mention[name] for name in ("boxes", "visible", "why")
+    }
 
 
 def test_an_evaluation_scores_the_boxes(run: Run):

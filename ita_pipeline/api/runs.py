@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.errors import UsageError
+from ita_pipeline.core.progress import activity
 from ita_pipeline.runs import listing, lookup, names
 from ita_pipeline.runs.listing import RunSummary
 from ita_pipeline.runs.listing import folder_size as folder_size
@@ -18,7 +19,8 @@ def list_runs(dataset: str | None = None, workspace: Path = Path()) -> list[RunS
     Raises:
         MissingError: the dataset has no run.
     """
-    return listing.list_runs(Workspace(workspace).runs, dataset)
+    with activity("reading the runs"):
+        return listing.list_runs(Workspace(workspace).runs, dataset)
 
 
 def find_run(target: str | Path, workspace: Path = Path()) -> Run:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol
 
 ACTIVITY_LOGGER = "ita_pipeline.activity"
+
+_current: ContextVar[str] = ContextVar("activity", default="")
 
 
 class Progress(Protocol):
@@ -45,12 +48,14 @@ def show_activity(text: str) -> None:
 
 @contextmanager
 def activity(text: str) -> Generator[None]:
-    """Report an activity for the time of a block."""
+    """Report an activity for the time of a block; after it, that of the block around it."""
+    token = _current.set(text)
     show_activity(text)
     try:
         yield
     finally:
-        show_activity("")
+        _current.reset(token)
+        show_activity(_current.get())
 
 
 class Notes:

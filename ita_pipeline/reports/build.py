@@ -9,6 +9,7 @@ from pathlib import Path
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.core.config import config_files
 from ita_pipeline.core.errors import MissingError, nearest
+from ita_pipeline.core.progress import activity
 from ita_pipeline.core.text import escape_name
 from ita_pipeline.corpus.contexts import ContextConfig
 from ita_pipeline.corpus.datasets import Dataset, load_dataset
@@ -63,18 +64,21 @@ def report_run(run: Run, writer: ReportWriter, dataset: Dataset | None = None) -
     """
     record = run.record()
     dataset = dataset or writer.reload_dataset(record)
-    items = list(read_posts(run, dataset, writer.notes))
-    known = surface_forms(dataset.splits.get("train", ())) if dataset is not None else frozenset[str]()
-    items = [replace(item, tags=(*item.tags, *list_facets(item, known))) for item in items]
-    posts = [item.post for item in items]
-    reader = CacheReader.for_run(record, writer.workspace.store, writer.notes)
-    lookup = reader.look_up(picture_sources(posts), posts, dataset.posts if dataset else ())
+    with activity("reading the posts"):
+        items = list(read_posts(run, dataset, writer.notes))
+        known = surface_forms(dataset.splits.get("train", ())) if dataset is not None else frozenset[str]()
+        items = [replace(item, tags=(*item.tags, *list_facets(item, known))) for item in items]
+        posts = [item.post for item in items]
+        reader = CacheReader.for_run(record, writer.workspace.store, writer.notes)
+        lookup = reader.look_up(picture_sources(posts), posts, dataset.posts if dataset else ())
     if writer.options.explain:
-        predictor = Predictor(run, writer.workspace.store)
+        with activity("loading the model"):
+            predictor = Predictor(run, writer.workspace.store)
         items = add_explanations(items, lookup.contexts, predictor.decode, writer.notes, writer.progress)
     gallery = writer.make_gallery(items, lookup)
-    section = make_run_section(run, dataset.card.about if dataset else "", items)
-    return writer.write(f"{record.dataset}, run {record.key[:8]}", gallery, section)
+    with activity("writing the page"):
+        section = make_run_section(run, dataset.card.about if dataset else "", items)
+        return writer.write(f"{record.dataset}, run {record.key[:8]}", gallery, section)
 
 
 def _report_dataset(target: str, writer: ReportWriter) -> Report:

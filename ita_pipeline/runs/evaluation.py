@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ita_pipeline.core.errors import UsageError
-from ita_pipeline.core.progress import Progress
+from ita_pipeline.core.progress import Progress, activity
 from ita_pipeline.corpus.datasets import Dataset
 from ita_pipeline.corpus.posts import Post
 from ita_pipeline.extraction.contexts import PostContexts, plan_contexts
@@ -67,7 +67,8 @@ def evaluate_run(
     source = PostSource(tuple(posts), predictor.train)
     plan = plan_contexts(source, predictor.stages, record.contexts, predictor.store, file, limits=predictor.limits)
     contexts = predictor.make_contexts(plan, progress)
-    scored = {name: _score_posts(predictor, split, contexts) for name, split in posts_by_split.items()}
+    with activity("scoring the posts"):
+        scored = {name: _score_posts(predictor, split, contexts) for name, split in posts_by_split.items()}
     scores = {name: of_split for name, (of_split, _) in scored.items()}
     boxes = {name: grounding for name, (_, grounding) in scored.items() if grounding is not None}
     grounding = RunGrounding(splits=boxes) if boxes else None

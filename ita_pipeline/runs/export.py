@@ -16,7 +16,7 @@ import yaml
 from ita_pipeline.cache.store import Store, Workspace
 from ita_pipeline.core.errors import MissingError, UsageError, UserError
 from ita_pipeline.core.files import MAX_TEXT_BYTES, new_folder, read_regular, refuse_existing
-from ita_pipeline.core.progress import NoProgress
+from ita_pipeline.core.progress import NoProgress, activity
 from ita_pipeline.corpus.datasets import load_dataset
 from ita_pipeline.extraction.presets import list_models
 from ita_pipeline.grounding.files import NAME as GROUNDER
@@ -78,11 +78,12 @@ def _export_graphs(source: Run, record: RunRecord, folder: Path, onnx: str) -> d
     if onnx:
         from ita_pipeline.ner.graphs import write_graph, write_int8_graph
 
-        graphs: dict[RuntimeName, GraphRecord] = {
-            "onnx": write_graph(TorchRuntime.load(folder).tagger.cpu(), folder)
-        }
+        with activity("writing the ONNX graph"):
+            graph = write_graph(TorchRuntime.load(folder).tagger.cpu(), folder)
+            graphs: dict[RuntimeName, GraphRecord] = {"onnx": graph}
         if onnx == "int8":
-            graphs["onnx-int8"] = write_int8_graph(folder)
+            with activity("writing the ONNX graph in integers"):
+                graphs["onnx-int8"] = write_int8_graph(folder)
         return graphs
     for name, graph in record.graphs.items():
         (folder / GRAPH_FILES[name]).write_bytes(read_graph(source.model, name, graph))
@@ -100,7 +101,8 @@ def _compare_on_dev(run: Run, folder: Path, graphs: Mapping[RuntimeName, GraphRe
         predictor, found = Predictor(run, store), []
         for name in graphs:
             predictor.tagger = load_tagger(folder, graphs, name).runtime
-            scores = evaluate_run(predictor, dataset, ("dev",), "auto", NoProgress()).scores.splits["dev"]
+            with activity(f"scoring the dev posts with the runtime {name}"):
+                scores = evaluate_run(predictor, dataset, ("dev",), "auto", NoProgress()).scores.splits["dev"]
             f1 = (scores.text.micro.f1, scores.text_and_image.micro.f1)
             found.append(f"{name} T {100 * f1[0]:.2f}, I+T {100 * f1[1]:.2f}")
         logger.info(f"dev F1: {'; '.join(found)}")

@@ -210,19 +210,21 @@ def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTa
     tokenizer.save_pretrained(run.model)
     shutil.copyfile(workdir.log, run.log)
     known = surface_forms(plan.dataset.splits["train"])
-    grounder = train_grounder(plan.dataset.splits["train"], inputs.evidence)
+    with activity("training the grounder"):
+        grounder = train_grounder(plan.dataset.splits["train"], inputs.evidence)
     scores: dict[str, ViewScores] = {}
     analyses: dict[str, ViewAnalysis] = {}
     grounding: dict[str, SplitGrounding] = {}
     for split in ("dev", "test"):
-        predictions = predict_views(TorchRuntime(tagger), examples[split], trained.pad)
-        grounded = None
-        if grounder is not None:
-            posts = [example.post for example in examples[split]]
-            grounded = ground_views(grounder, posts, predictions, inputs.evidence)
-            if measured := measure_split(grounder, posts, predictions, grounded, inputs.evidence):
-                grounding[split] = measured
-        scores[split], analyses[split] = write_split(run, split, examples[split], predictions, known, grounded)
+        with activity(f"scoring the {split} posts"):
+            predictions = predict_views(TorchRuntime(tagger), examples[split], trained.pad)
+            grounded = None
+            if grounder is not None:
+                posts = [example.post for example in examples[split]]
+                grounded = ground_views(grounder, posts, predictions, inputs.evidence)
+                if measured := measure_split(grounder, posts, predictions, grounded, inputs.evidence):
+                    grounding[split] = measured
+            scores[split], analyses[split] = write_split(run, split, examples[split], predictions, known, grounded)
     if grounder is not None:
         save_grounder(grounder, run.folder)
         write_grounding(run, RunGrounding(splits=grounding))

@@ -17,6 +17,9 @@ from ita_pipeline.grounding.metrics import TypePrior
 # In a folder of its own, since an exported run has the tagger's weights in the run's folder.
 NAME = "grounder/grounder.safetensors"
 
+# Places and weights of both regressions take at most half of this.
+MAX_BYTES = 4 * 8 << BITS
+
 _PARTS = ("visible", "box")
 
 _PRIORS = TypeAdapter(dict[str, TypePrior])
@@ -48,6 +51,8 @@ def load_grounder(folder: Path) -> Grounder | None:
     if not file.is_file():
         return None
     try:
+        if file.stat().st_size > MAX_BYTES:
+            raise ValueError("it is too large")
         return _read(file)
     except Exception as error:  # readers raise anything on damaged data
         raise UsageError(f"{file} is not a valid file of a run", "train it again") from error
@@ -64,7 +69,12 @@ def _read(file: Path) -> Grounder:
         for name in _PARTS:
             places, values = opened.get_tensor(f"{name}.places"), opened.get_tensor(f"{name}.weights")
             weights = np.zeros(1 << BITS, np.float32)
-            if places.shape != values.shape or places.min(initial=0) < 0 or not np.isfinite(values).all():
+            if (
+                places.shape != values.shape
+                or places.ndim != 1
+                or places.min(initial=0) < 0
+                or not np.isfinite(values).all()
+            ):
                 raise ValueError("its weights are damaged")
             weights[places] = values
             temperature = float(json.loads(header[f"{name}.temperature"]))

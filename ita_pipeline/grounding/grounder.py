@@ -46,7 +46,7 @@ class Grounder:
 
     @classmethod
     def train(cls, posts: Sequence[PostWithEvidence]) -> Grounder | None:
-        """Train on the gold mentions whose boxes are known; None if they do not differ in that.
+        """Train on the gold mentions whose boxes are known; None if none of them has one.
 
         Without boxes of objects or words to choose from, boxes are judged as `BOX_PRIOR` says.
         """
@@ -60,7 +60,7 @@ class Grounder:
             labels += [bool(span.boxes) for span in known]
             groups += [number] * len(known)
             pairs += [(*pair, number) for pair in _box_pairs(post, evidence)]
-        if len(set(labels)) < 2:
+        if not any(labels):
             return None
         visible = Logistic.fit(examples, labels, groups, _WORD_VARIANCE)
         priors = learn_priors(

@@ -130,7 +130,7 @@ def auroc(labels: Sequence[bool], scores: Sequence[float]) -> float | None:
     return float(above / (num_positive * num_negative))
 
 
-class TypePrior(Frozen):
+class TypePrior(Frozen, allow_inf_nan=False):
     """What is known of a type in training: how often it is in the picture, and a box, in shares of the picture.
 
     `hits` is how often that box is right if the mention is in the picture.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,10 @@ from ita_pipeline.ner.views import encode_posts
 from ita_pipeline.runs.grounding import RunGrounding, SplitGrounding, ground_views, measure_split
 from ita_pipeline.runs.plan import caption_file
 from ita_pipeline.runs.predictor import Predictor
-from ita_pipeline.runs.queries import EvidenceReader
+from ita_pipeline.runs.queries import EvidenceReader, have_boxes
 from ita_pipeline.runs.run import RunScores, ViewScores
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,4 +100,6 @@ def _score_posts(
         reader = EvidenceReader(contexts, predictor.search)
         grounded = ground_views(predictor.grounder, posts, predicted, reader)
         grounding = measure_split(predictor.grounder, posts, predicted, grounded, reader)
+    elif have_boxes(posts):
+        logger.info("boxes are not scored: the run was trained on posts whose mentions have none")
     return ViewScores(text=text, text_and_image=both), grounding

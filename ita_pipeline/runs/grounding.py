@@ -7,6 +7,7 @@ A run has one if its training posts have boxes. `grounder/grounder.safetensors` 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -32,6 +33,8 @@ from ita_pipeline.runs.predictions import Mention
 from ita_pipeline.runs.queries import EvidenceReader, evidence_of, have_boxes
 from ita_pipeline.runs.run import BothViews, Run, SplitFile
 from stages.base import Frozen
+
+logger = logging.getLogger(__name__)
 
 NAME = "grounding.json"
 
@@ -111,7 +114,10 @@ def train_grounder(posts: Sequence[Post], reader: EvidenceReader) -> Grounder | 
     if not have_boxes(posts):
         return None
     evidence = reader.read(posts, [post.gold or () for post in posts])
-    return Grounder.train(list(zip(posts, evidence, strict=True)))
+    grounder = Grounder.train(list(zip(posts, evidence, strict=True)))
+    if grounder is None:
+        logger.warning("no grounder was trained: no mention of the train posts has a box")
+    return grounder
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,14 @@ def test_without_known_boxes_there_is_nothing_to_learn():
     assert Grounder.train([(post("Ada", Span(0, 1, "PER", boxes=())), Evidence())]) is None
 
 
+def test_posts_that_only_have_mentions_in_the_picture_are_enough():
+    seen = Evidence(SIZE, (LEFT,))
+    grounder = Grounder.train([(post(f"Ada{n}", Span(0, 1, "PER", boxes=(LEFT.box,))), seen) for n in range(12)])
+    assert grounder is not None
+    (found,) = grounder.ground(post("Bo"), [Span(0, 1, "PER")], seen)
+    assert found.boxes == (LEFT.box,)
+
+
 def test_captions_tell_which_mentions_of_gmner_are_in_the_picture(gmner: Dataset):
     """The best simple reference is 76.6 % and .829; a third of train does for this test."""
     captions = dict(line.split(".jpg :", 1) for line in (GMNER / "captions_blip2.txt").read_text().splitlines())

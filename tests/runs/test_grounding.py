@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,15 +15,19 @@ from ita_pipeline.api import predict
 from ita_pipeline.api.train import plan_train
 from ita_pipeline.cache.store import Workspace
 from ita_pipeline.corpus.datasets import load_dataset
+from ita_pipeline.corpus.posts import Span
 from ita_pipeline.extraction.contexts import read_contexts
 from ita_pipeline.extraction.options import Options
+from ita_pipeline.grounding.evidence import NOTHING
 from ita_pipeline.grounding.files import NAME as GROUNDER
 from ita_pipeline.runs.export import export_model
-from ita_pipeline.runs.grounding import read_grounded, read_grounding
+from ita_pipeline.runs.grounding import read_grounded, read_grounding, train_grounder
 from ita_pipeline.runs.plan import RunInputs, TrainOptions
 from ita_pipeline.runs.run import Run
 from ita_pipeline.server.service import PredictionService
+from tests.support.datasets import make_post
 from tests.support.fakes import draw, ita_here
+from tests.support.messages import logged_messages
 from tests.support.report_pages import data_of
 from tests.support.tiny_encoder import build_bert
 
@@ -113,6 +119,23 @@ def test_an_evaluation_scores_the_boxes(run: Run):
     assert found["grounder"]["groundability"]["mentions"] == 2
     assert found["grounder"]["views"]["text"]["gmner"]["support"] == 2
     assert "GMNER" in ita_here("evaluate", str(run.folder), "mine").out
+
+
+def test_an_evaluation_of_a_run_without_a_grounder_says_that_boxes_do_not_count(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ita_pipeline.runs.predictor.load_grounder", lambda _: None)
+    answer = ita_here("evaluate", str(run.folder), "mine")
+    assert "boxes are not scored" in answer.err
+    assert "GMNER" not in answer.out
+
+
+def test_training_says_if_no_mention_has_a_box():
+    post = make_post("Ada", "1", Span(0, 1, "PER", boxes=()))
+    reader: Any = SimpleNamespace(read=lambda posts, _: [NOTHING for _ in posts])
+    with logged_messages(logging.WARNING) as messages:
+        assert train_grounder([post], reader) is None
+    assert messages == ["no grounder was trained: no mention of the train posts has a box"]
 
 
 def test_the_boxes_of_a_run_are_read_again(run: Run):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,18 +92,7 @@ class Checked:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `ita data check --json`."""
-        findings = [
-            {
-                "kind": kind,
-                "split": finding.split,
-                "post": finding.post,
-                "file": finding.file,
-                "line": finding.line,
-                "what": finding.what,
-            }
-            for kind, findings_of_kind in self.by_kind.items()
-            for finding in findings_of_kind
-        ]
+        findings = [asdict(finding) for of_kind in self.by_kind.values() for finding in of_kind]
         return {
             "schema": "ita.data-check/1",
             "dataset": self.dataset,

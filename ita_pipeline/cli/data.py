@@ -41,15 +41,12 @@ def list_datasets(
         datasets = [
             {
                 "name": item.name,
-                "about": item.card.about,
                 "here": item.folder is not None,
                 "folder": str(item.folder) if item.folder else None,
                 "files": {split: str(path) for split, path in item.files.items()},
                 "missing": item.missing,
-                "format": item.card.format,
-                "source": item.card.source,
-                "licence": item.card.licence,
             }
+            | item.card.model_dump(include={"about", "format", "source", "licence"})
             for item in cards
         ]
         print(json.dumps({"schema": "ita.data-list/1", "datasets": datasets}))

@@ -17,7 +17,7 @@ from ita_pipeline.extraction.items import Extraction, PostSource
 from ita_pipeline.ner.metrics.scores import score_views
 from ita_pipeline.ner.prediction import predict_views
 from ita_pipeline.ner.views import encode_posts
-from ita_pipeline.runs.grounding import RunGrounding, SplitGrounding, ground_views, measure_split
+from ita_pipeline.runs.grounding import RunGrounding, SplitGrounding, ground_split
 from ita_pipeline.runs.plan import caption_file
 from ita_pipeline.runs.predictor import Predictor
 from ita_pipeline.runs.queries import EvidenceReader, have_boxes
@@ -95,11 +95,7 @@ def _score_posts(
     examples = encode_posts([(post, contexts.render(post)) for post in posts], predictor.encoder)
     predicted = predict_views(predictor.tagger, examples, predictor.encoder.pad)
     text, both = score_views(examples, predicted)
-    grounding = None
-    if predictor.grounder is not None:
-        reader = EvidenceReader(contexts, predictor.search)
-        grounded = ground_views(predictor.grounder, posts, predicted, reader)
-        grounding = measure_split(predictor.grounder, posts, predicted, grounded, reader)
-    elif have_boxes(posts):
+    _, grounding = ground_split(predictor.grounder, posts, predicted, EvidenceReader(contexts, predictor.search))
+    if predictor.grounder is None and have_boxes(posts):
         logger.info("boxes are not scored: the run was trained on posts whose mentions have none")
     return ViewScores(text=text, text_and_image=both), grounding

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ita_pipeline.corpus.contexts import ContextConfig, ContextPiece, join_pieces
@@ -47,13 +47,8 @@ class SwitchOff:
 
     def to_json(self) -> dict[str, Any]:
         """Return the part as `ita.prediction/1` contains it."""
-        return {
-            "context": self.context,
-            "text": self.text,
-            "pieces": list(self.pieces),
-            "mentions": [mention.to_json() for mention in self.mentions],
-            "scores": [round(score, 4) for score in self.scores],
-        }
+        mentions, scores = [one.to_json() for one in self.mentions], [round(score, 4) for score in self.scores]
+        return asdict(self) | {"mentions": mentions, "scores": scores}
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,6 +211,16 @@ def measure_split(
     )
 
 
+def ground_split(
+    grounder: Grounder | None, posts: Sequence[Post], predicted: ViewPredictions, reader: EvidenceReader
+) -> tuple[GroundedViews | None, SplitGrounding | None]:
+    """Ground and score the predicted mentions of a split; None without a grounder, or without known boxes."""
+    if grounder is None:
+        return None, None
+    grounded = ground_views(grounder, posts, predicted, reader)
+    return grounded, measure_split(grounder, posts, predicted, grounded, reader)
+
+
 def gold_boxes(post: Post) -> dict[str, Any]:
     """The known boxes of a post's gold mentions, as a run's predictions store them, or nothing."""
     known = [span for span in post.gold or () if span.boxes is not None]

@@ -38,8 +38,7 @@ from ita_pipeline.ner.word_shapes import is_uncased
 from ita_pipeline.runs.grounding import (
     RunGrounding,
     SplitGrounding,
-    ground_views,
-    measure_split,
+    ground_split,
     train_grounder,
     write_grounding,
 )
@@ -218,12 +217,10 @@ def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTa
     for split in ("dev", "test"):
         with activity(f"scoring the {split} posts"):
             predictions = predict_views(TorchRuntime(tagger), examples[split], trained.pad)
-            grounded = None
-            if grounder is not None:
-                posts = [example.post for example in examples[split]]
-                grounded = ground_views(grounder, posts, predictions, inputs.evidence)
-                if measured := measure_split(grounder, posts, predictions, grounded, inputs.evidence):
-                    grounding[split] = measured
+            posts = [example.post for example in examples[split]]
+            grounded, measured = ground_split(grounder, posts, predictions, inputs.evidence)
+            if measured is not None:
+                grounding[split] = measured
             scores[split], analyses[split] = write_split(run, split, examples[split], predictions, known, grounded)
     if grounder is not None:
         save_grounder(grounder, run.folder)

@@ -190,7 +190,9 @@ def _pair(name: Name, candidate: Candidate) -> str:
     return f"{kind} on {'text' if candidate.is_text else 'person' if candidate.is_person else 'other'}"
 
 
-def _of_pair(name: Name, candidate: Candidate, alike: Sequence[Candidate], size: tuple[float, float]) -> Features:
+def _of_pair(
+    name: Name, candidate: Candidate, alike: Sequence[Candidate], size: tuple[float, float]
+) -> dict[str, float]:
     """How kind, size and place of a box fit, beside the other boxes of its label."""
     pair, area, areas = _pair(name, candidate), _area(candidate), sorted(map(_area, alike), reverse=True)
     x, y = (candidate.box[0] + candidate.box[2]) / 2 / size[0], (candidate.box[1] + candidate.box[3]) / 2 / size[1]
@@ -210,7 +212,7 @@ def _of_pair(name: Name, candidate: Candidate, alike: Sequence[Candidate], size:
 
 def _of_neighbors(
     name: Name, candidate: Candidate, alike: Sequence[Candidate], beside: Collection[Candidate]
-) -> Features:
+) -> dict[str, float]:
     """Which of several boxes is nearest to the name, or if the name was not read, in the order of the names."""
     pair = _pair(name, candidate)
     if beside:
@@ -222,7 +224,7 @@ def _of_neighbors(
     return {f"{pair}, in order": 1 - abs(name.place - ahead)}
 
 
-def _of_words(name: Name, candidate: Candidate, anywhere: float) -> Features:
+def _of_words(name: Name, candidate: Candidate, anywhere: float) -> dict[str, float]:
     """How well the words in a box resemble the name."""
     pair, read = _pair(name, candidate), resemblance(name.words, candidate.words)
     features = {f"{pair}, name elsewhere": anywhere - read}
@@ -236,7 +238,7 @@ def _of_words(name: Name, candidate: Candidate, anywhere: float) -> Features:
     return features
 
 
-def _of_query(name: Name, candidate: Candidate) -> Features:
+def _of_query(name: Name, candidate: Candidate) -> dict[str, float]:
     """Whether a detector was asked for this name, or for another one."""
     if fold(candidate.label) != "".join(name.words):
         return {"asked for by another name": 1.0}

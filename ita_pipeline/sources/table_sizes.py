@@ -1,6 +1,6 @@
 # pyarrow has no types.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """What tables would take in memory, known before anything of them is decompressed.
 
 The sizes in a table's metadata may be false. What a reader allocates for a page of Parquet is in the page's own

@@ -99,7 +99,9 @@ def check(
 
 def _format_check(result: api.data.Checked, max_findings: int) -> str:
     sizes = ", ".join(f"{split} {count}" for split, count in result.posts.items())
-    lines = [f"{result.dataset}: {format_count(sum(result.posts.values()), 'post')} ({sizes})"]
+    lines = [
+        f"{result.dataset}: {format_count(sum(result.posts.values()), 'post')}{f' ({sizes})' if sizes else ''}"
+    ]
     for kind, findings in result.by_kind.items():
         lines += ["", f"{kind}: {kind.describe(len(findings))}", f"  {kind.advice}"]
         lines += [f"  - {item.where}: {item.what}" for item in findings[:max_findings]]

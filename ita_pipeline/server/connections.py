@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from functools import partial
 from typing import Any, cast
 
@@ -79,4 +80,10 @@ def make_server(app: RequestFilter, limits: ServerLimits) -> uvicorn.Server:
         timeout_keep_alive=limits.header_seconds,
         timeout_graceful_shutdown=5,
     )
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
     return uvicorn.Server(config)
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Whether a log record tells more than that a request was ended because the server ends."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))

@@ -150,7 +150,7 @@ def cluster(chance: random.Random) -> None:
     for number in range(16):
         draw_sign(Path(f"in/{number}.png"), f"NUMBER {number}")
     command = [str(Path(sys.executable).parent / "ita"), "extract", "in", *OCR, "--engine", "ray", "--actors", "2"]
-    victim = chance.choice(["ray::", "raylet", "gcs_server", "driver"])
+    victim = chance.choice(["ray::MapWorker", "ray::DashboardAgent", "raylet", "gcs_server", "driver"])
     driver = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     end = time.monotonic() + 300
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
 import threading
 import time
@@ -9,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from http.client import HTTPConnection
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from starlette.requests import Request
@@ -154,3 +156,10 @@ def test_the_oldest_half_sent_request_gives_way():
         assert [is_closed(client) for client in clients[:2]] == [True, True]
         clients[2].settimeout(0.3)
         assert not is_closed(clients[2])
+
+
+def test_a_request_that_ends_with_the_server_leaves_no_traceback(caplog: pytest.LogCaptureFixture):
+    make_server(cast(Any, None), ServerLimits())
+    for error in (asyncio.CancelledError(), ValueError("another error")):
+        logging.getLogger("uvicorn.error").error("in a request", exc_info=error)
+    assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["another error"]

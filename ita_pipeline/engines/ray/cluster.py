@@ -6,25 +6,36 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Collection, Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from ita_pipeline.core.errors import MissingError, UsageError
+from ita_pipeline.core.errors import ExitCode, MissingError, UsageError
 
 if TYPE_CHECKING:
     import psutil
 
 logger = logging.getLogger(__name__)
 
-# Processes of a cluster that was started for the run.
-DAEMONS = ("raylet", "gcs_server")
+# How command lines of a cluster's daemons begin. The raylet ends with its agents, which rename themselves.
+DAEMONS = (
+    "/raylet",
+    "/gcs_server",
+    "dashboard/agent.py",
+    "runtime_env/agent/main.py",
+    "ray::DashboardAgent",
+    "ray::RuntimeEnvAgent",
+)
+
+# How long Ray may take to end this process.
+LAST_SECONDS = 90
 
 START_HINT = "ray start --head starts one on this machine; --address local needs none"
 
@@ -138,40 +149,50 @@ def connect(pool: RayPool) -> Generator[Sequence[Node]]:
 
 
 @contextmanager
-def watch_daemons(names: Collection[str]) -> Generator[None]:
+def watch_daemons(names: tuple[str, ...]) -> Generator[None]:
     """Log an error and a hint as soon as one of these child processes is gone.
 
-    Ray's libraries then end this process from within, with exit code 1 and no exception.
+    Ray's libraries then end this process from within, with exit code 1 and no exception, after up to a minute.
+    After some of these deaths they wait forever instead, so that it is ended here.
     """
-    import psutil
-
-    daemons = {process: process.name() for process in psutil.Process().children(recursive=True)}
-    finished = threading.Event()
-
-    def poll() -> None:
-        while not finished.wait(0.2):
-            for process, name in daemons.items():
-                if name in names and not _is_alive(process):
-                    what = f"{name}, a process of Ray, has ended, and Ray ends the command with it"
-                    logger.error(f"error: {what}; finished batches are kept")
-                    logger.error("hint: run the same command again; it goes on where this one ended")
-                    return
-
-    thread = threading.Thread(target=poll, daemon=True)
-    thread.start()
-    try:
+    if not hasattr(os, "pidfd_open"):  # only Linux tells of a death before it has reached this process
         yield
-    finally:
-        finished.set()
-        thread.join()
+        return
+    import psutil
+
+    daemons = [process.pid for process in psutil.Process().children(recursive=True) if _is_named(process, names)]
+    finished, waiter = threading.Event(), select.poll()
+
+    def wait() -> None:
+        while not waiter.poll(100):
+            if finished.is_set():
+                return
+        logger.error("error: a process of Ray has died, and the command with it; finished batches are kept")
+        logger.error("hint: run the same command again; it goes on where this one ended")
+        if not finished.wait(LAST_SECONDS):
+            os._exit(ExitCode.NOT_CLEAN)
+
+    with ExitStack() as descriptors:
+        for pid in daemons:
+            with suppress(ProcessLookupError):
+                descriptor = os.pidfd_open(pid)
+                descriptors.callback(os.close, descriptor)
+                waiter.register(descriptor, select.POLLIN)
+        thread = threading.Thread(target=wait, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            finished.set()
+            thread.join()
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def _is_named(process: psutil.Process, names: tuple[str, ...]) -> bool:
     import psutil
 
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        return any(part.strip().endswith(names) for part in process.cmdline()[:3])
+    except psutil.Error:
         return False
 
 

@@ -152,9 +152,9 @@ def test_actors_that_fit_on_no_machine_are_refused(pool: RayPool):
 
 
 def test_the_death_of_a_process_of_the_cluster_is_told_once(caplog: pytest.LogCaptureFixture):
-    with subprocess.Popen(["sleep", "60"]) as daemon, watch_daemons(["sleep"]):
+    with subprocess.Popen(["sleep", "60"]) as daemon, watch_daemons(("sleep",)):
         daemon.kill()
         while len(caplog.messages) < 2:
             time.sleep(0.02)
-    assert caplog.messages[0].startswith("error: sleep, a process of Ray, has ended")
+    assert caplog.messages[0].startswith("error: a process of Ray has died")
     assert caplog.messages[1].startswith("hint: run the same command again")

@@ -199,4 +199,4 @@ def test_why_shows_the_reason_of_a_failure():
 def test_why_refuses_a_folder():
     answer = ita("why", "images", *BUNDLED)
     assert answer.code == 3
-    assert "there is no picture images" in answer.err
+    assert "images is a folder, not a picture" in answer.err

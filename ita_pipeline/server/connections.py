@@ -85,5 +85,7 @@ def make_server(app: RequestFilter, limits: ServerLimits) -> uvicorn.Server:
 
 
 def _is_no_cancellation(record: logging.LogRecord) -> bool:
-    """Whether a log record tells more than that a request was ended because the server ends."""
+    """Whether a log record tells more than that requests were ended because the server ends."""
+    if str(record.msg).startswith("Cancel %s running task"):
+        return False
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))

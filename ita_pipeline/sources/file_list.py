@@ -35,6 +35,8 @@ _TOO_MANY_HINT = "several of them, one after the other, or a list in a text file
 
 _LIST_HINT = "a list is a text file in UTF-8 with one path or address a line"
 
+_LINES_HINT = "each line is one JSON object in UTF-8; a post has at most a million characters"
+
 
 def open_source(text: str) -> RandomAccessFile:
     """Return the file with a path or URL, without access to it."""
@@ -106,6 +108,7 @@ def _parse_line(line: str, column: str, number: int, file: RandomAccessFile) -> 
 
 def _read_lines(file: RandomAccessFile) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not blank, counted from 1. Bytes that are not UTF-8 are kept as in file names."""
+    hint = _LINES_HINT if file.name.lower().endswith(JSON_LINES_SUFFIXES) else _LIST_HINT
     try:
         with io.TextIOWrapper(open_buffered(file, 256 * 1024), "utf-8-sig", "surrogateescape") as lines:
             number = 0
@@ -113,9 +116,9 @@ def _read_lines(file: RandomAccessFile) -> Iterator[tuple[int, str]]:
                 number += 1
                 where = f"{file.label}, line {number}"
                 if len(line) == _MAX_LINE_LENGTH:
-                    raise UsageError(f"{where}, has more than a million characters", _LIST_HINT)
+                    raise UsageError(f"{where}, has more than a million characters", hint)
                 if "\0" in line:
-                    raise UsageError(f"{where}, contains a zero byte: it is not UTF-8 text", _LIST_HINT)
+                    raise UsageError(f"{where}, contains a zero byte: it is not UTF-8 text", hint)
                 if line.strip():
                     yield number, line.strip("\r\n")
     except UsageError:

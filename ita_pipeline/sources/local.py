@@ -100,3 +100,20 @@ def _hash_content(file: BinaryIO, max_bytes: int) -> str:
         size += len(chunk)
     check_size(size, max_bytes)
     return digest.hexdigest()
+
+
+def join_recorded(folder: Path, path: str) -> Path | None:
+    """Return the path that `datasets` recorded for a picture: in a folder, or among the library's downloads.
+
+    Returns None for a path that leads elsewhere, which a dataset from another person may contain.
+    """
+    absolute = Path(os.path.normpath(folder.absolute() / path))
+    if "\0" in path:
+        return None
+    if absolute.is_relative_to(os.path.normpath(folder.absolute())):
+        return absolute
+    from datasets import config
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    caches = (str(config.HF_DATASETS_CACHE), str(config.DOWNLOADED_DATASETS_PATH), HF_HUB_CACHE)
+    return absolute if any(absolute.is_relative_to(Path(cache).absolute()) for cache in caches) else None

@@ -20,7 +20,7 @@ from ita_pipeline.core.files import join_inside
 from ita_pipeline.core.remote import summarize_error
 from ita_pipeline.sources.base import ContainedImage, RandomAccessFile, check_size, open_buffered, report_bad_item
 from ita_pipeline.sources.columns import IMAGE_BYTES_COLUMNS
-from ita_pipeline.sources.local import LocalFile
+from ita_pipeline.sources.local import LocalFile, join_recorded
 from ita_pipeline.sources.table_sizes import check_metadata, check_pages, refuse_compressed
 from stages.base import BadItemError
 
@@ -81,14 +81,13 @@ class Cell(ContainedImage):
     def _open_path(self, path: str) -> LocalFile:
         """Return the file that a cell names instead of its bytes.
 
-        A path that `datasets` has saved may lead anywhere. A path in a Parquet file must stay in the file's folder.
-
         Raises:
-            BadItemError: the path leads elsewhere, or the table is not on this machine.
+            BadItemError: the path leads out of the folder of the table, or the table is not on this machine.
         """
-        if isinstance(self.container, LocalFile) and "\0" not in path:
+        if isinstance(self.container, LocalFile):
             folder = self.container.path.parent
-            file = folder / path if _is_arrow(self.container.name) else join_inside(folder, path)
+            find = join_recorded if _is_arrow(self.container.name) else join_inside
+            file = find(folder, path)
             if file is not None:
                 return LocalFile(file)
         raise BadItemError("the row contains only a path to a picture outside the table's folder")

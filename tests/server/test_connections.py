@@ -162,4 +162,6 @@ def test_a_request_that_ends_with_the_server_leaves_no_traceback(caplog: pytest.
     make_server(cast(Any, None), ServerLimits())
     for error in (asyncio.CancelledError(), ValueError("another error")):
         logging.getLogger("uvicorn.error").error("in a request", exc_info=error)
+    logging.getLogger("uvicorn.error").error("Cancel %s running task(s), timeout graceful shutdown exceeded", 1)
+    assert "Cancel" not in caplog.text
     assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["another error"]

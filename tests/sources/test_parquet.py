@@ -201,6 +201,30 @@ def test_an_arrow_file_whose_offsets_lead_out_of_it_is_refused_in_one_sentence()
         first.read(1000)
 
 
+def test_a_saved_dataset_names_pictures_of_its_folder_only():
+    private = draw(Path("private.png"))
+    dataset().save_to_disk("saved")
+    (file,) = Path("saved").glob("*.arrow")
+    own = draw(Path("saved/own.png"), "blue")
+    paths = [
+        "own.png",
+        str(own.absolute()),
+        str(private.absolute()),
+        "../private.png",
+        "a\0b",
+        "http://a.example/a.png",
+    ]
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    values = pa.array([{"bytes": None, "path": path} for path in paths], kind)
+    with pa.ipc.new_stream(file, pa.schema({"photo": kind})) as stream:
+        stream.write_table(pa.table({"photo": values}))
+    one, two, *bad = (Cell(LocalFile(file), "s", "photo", 0, row, row) for row in range(len(paths)))
+    assert one.read(10_000) == two.read(10_000) == own.read_bytes()
+    for cell in bad:
+        with pytest.raises(BadItemError):
+            cell.read(10_000)
+
+
 def test_tables_and_saved_datasets_are_classified():
     dataset().save_to_disk("saved")
     draw(Path("pictures/a.png"))

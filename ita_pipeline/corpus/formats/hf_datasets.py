@@ -40,16 +40,22 @@ from ita_pipeline.sources.hub_datasets import SPLIT_ALIASES, load
 
 @dataclass(frozen=True, slots=True)
 class ColumnNames:
-    """The columns of texts and images, if they are given, and the file that is read, if it is a single one."""
+    """The columns of texts and images, if they are given, and the file that is read, if it is a single one.
+
+    `root` is the folder that pictures stay in that rows name instead of their bytes; None if they may be anywhere,
+    since the rows are the caller's own.
+    """
 
     text: str | None = None
     image: str | None = None
     file: Path | None = None
+    root: Path | None = None
 
     @classmethod
     def of(cls, source: str, text: str | None = None, image: str | None = None) -> ColumnNames:
         """The columns of a source."""
-        return cls(text, image, Path(source) if Path(source).is_file() else None)
+        path = Path(source)
+        return cls(text, image, path if path.is_file() else None, path.parent if path.is_file() else path)
 
     @property
     def folder(self) -> Path | None:
@@ -113,7 +119,7 @@ def import_posts(
     names = tag_names.split(",") if tag_names else _find_tag_names(rows, columns.tags)
     source, dropped, missing = given.file or split, 0, 0
     all_tags: list[list[str]] = []
-    for number, (row, post) in enumerate(_read_rows(rows, columns, split, folder, given.folder), 1):
+    for number, (row, post) in enumerate(_read_rows(rows, columns, split, folder, given), 1):
         where = f"{source}, row {number}"
         dropped += len(list(_name_images(row, columns, split, number))) - len(post.pictures)
         missing += len(post.pictures) - len(post.files)
@@ -196,13 +202,13 @@ def _read_split(rows: Any, split: str, folder: Path, given: ColumnNames) -> Iter
         columns = replace(columns, text=None)
     used = (columns.words or columns.text, columns.id, columns.image)
     rows = rows.select_columns([name for name in dict.fromkeys(used) if name])
-    return (post for _, post in _read_rows(rows, columns, "" if given.file else split, folder, given.folder))
+    return (post for _, post in _read_rows(rows, columns, "" if given.file else split, folder, given))
 
 
 def _read_rows(
-    rows: Any, columns: _Columns, split: str, folder: Path, paths: Path | None
+    rows: Any, columns: _Columns, split: str, folder: Path, given: ColumnNames
 ) -> Iterator[tuple[Mapping[str, Any], Post]]:
-    """Yield each row with its post. Encoded images are saved in `folder`; paths are those of files in `paths`."""
+    """Yield each row with its post. Encoded images are saved in `folder`."""
     import datasets
 
     feature, encoded = rows.features.get(columns.image), datasets.Image(decode=False)
@@ -226,7 +232,7 @@ def _read_rows(
                 with contextlib.suppress(ValueError):  # the text may be another one
                     post = replace(post, text=text, offsets=locate_words(text, post.words))
         images = _name_images(row, columns, split, number)
-        found = (find_image(content, name, folder, paths) for name, content in images)
+        found = (find_image(content, name, folder, given.folder, given.root) for name, content in images)
         yield row, replace(post, pictures=tuple(picture for picture in found if picture))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +290,40 @@ def test_a_picture_keeps_no_unusable_name(path: str):
     saved("hf", ["O", "B-PER", "I-PER"], image=[{"bytes": picture_bytes("PNG"), "path": path}, None])
     import_dataset("hf", Path("new"))
     assert {file.name for file in Path("new/images").iterdir()} <= {"train-1.png", "dev-1.png", "evil.png"}
+
+
+@pytest.mark.parametrize("kind", ["saved", "parquet", "arrow"])
+def test_pictures_elsewhere_that_rows_name_are_left_out(kind: str):
+    import datasets
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder, own, private = Path("theirs"), Path("theirs/own.png"), Path("private.png").absolute()
+    folder.mkdir()
+    for file in (own, private):
+        file.write_bytes(picture_bytes("PNG"))
+    paths = [
+        str(own.absolute()),
+        str(private),
+        "../private.png",
+        "theirs/../private.png",
+        "http://127.0.0.1/a.png",
+        "\0",
+    ]
+    features = datasets.Features({"text": datasets.Value("string"), "image": datasets.Image()})
+    data = {"text": list(map(str, range(len(paths)))), "image": [{"path": path, "bytes": None} for path in paths]}
+    table = datasets.Dataset.from_dict(data, features=features).data.table
+    datasets.Dataset.from_dict({"text": ["hi"], "image": [None]}, features=features).save_to_disk("theirs")
+    (arrow,) = folder.glob("*.arrow")
+    with pa.ipc.new_stream(arrow, table.schema) as stream:
+        stream.write_table(table)
+    pq.write_table(table, "theirs/a.parquet")
+    sources = {"saved": "theirs", "parquet": "theirs/a.parquet", "arrow": str(arrow)}
+    found = import_dataset(sources[kind], Path("new"))
+    posts = itertools.chain.from_iterable(read_dataset("new").splits.values())
+    assert [post.text for post in posts if post.files] == ["0"]
+    assert len(list(Path("new/images").iterdir())) == 1
+    assert "left out 5 pictures" in found.notes[0]
 
 
 def test_a_text_that_is_no_post_is_refused():

@@ -277,8 +277,9 @@ def _find_fault(stage: Any, name: str) -> str:
 
 
 def load_installed_stages() -> dict[str, type[Stage[Any]]]:
-    """The classes of all installed stages, by name, and of the grounder's, which makes no contexts."""
+    """The classes of all installed stages, by name, and of the grounder's, which make no contexts."""
     from stages.objects.queries import QueriesStage
+    from stages.objects.similarity import SimilarityStage
 
     installed = {name: load_stage(entry) for name, entry in stage_entry_points().items()}
-    return {**installed, QueriesStage.name: QueriesStage}
+    return {**installed, QueriesStage.name: QueriesStage, SimilarityStage.name: SimilarityStage}

@@ -66,12 +66,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of a picture: width and height in pixels if a stage measured them, objects, words, captions."""
+    """What is known of a picture: width and height in pixels if a stage measured them, objects, words, captions.
+
+    `shares` has names and boxes of objects with the probability that of all objects, the name describes this one.
+    """
 
     size: tuple[float, float] | None = None
     objects: tuple[Candidate, ...] = ()
     words: tuple[Word, ...] = ()
     captions: tuple[str, ...] = ()
+    shares: tuple[tuple[tuple[str, ...], Box, float], ...] = ()
 
     @classmethod
     def from_results(cls, results: Mapping[str, Value | Failure]) -> Evidence:
@@ -164,7 +168,12 @@ def fold(word: str) -> str:
 
 def name_of(post: Post, span: Span) -> tuple[str, ...]:
     """The words of a mention, folded, without those of punctuation alone."""
-    return tuple(filter(None, map(fold, post.words[span.start : span.end])))
+    return fold_words(post.words[span.start : span.end])
+
+
+def fold_words(words: Iterable[str]) -> tuple[str, ...]:
+    """Words folded, without those of punctuation alone."""
+    return tuple(filter(None, map(fold, words)))
 
 
 def resemblance(name: Sequence[str], words: Iterable[str]) -> float:

@@ -41,6 +41,7 @@ BOX_PRIOR: Features = {
     "asked for by another name": -3.0,
     "score, asked for by name": 3.0,
     "score": 0.5,
+    "similarity": 1.0,
 }
 
 
@@ -176,11 +177,13 @@ def box_features(name: Name, candidates: Sequence[Candidate], evidence: Evidence
         alike.setdefault(one.label, []).append(one)
     anywhere = resemblance(name.words, [word.text for word in evidence.words])
     beside = {label: find_beside(name.words, members, evidence) for label, members in alike.items()}
+    shares = {box: share for words, box, share in evidence.shares if words == name.words}
     return [
         _of_pair(name, one, alike[one.label], evidence.size or (1.0, 1.0))
         | _of_neighbors(name, one, alike[one.label], beside[one.label])
         | _of_words(name, one, anywhere)
         | (_of_query(name, one) if one.is_query and not one.is_person else {})
+        | ({"similarity": shares[one.box]} if one.box in shares and not one.is_text else {})
         for one in candidates
     ]
 

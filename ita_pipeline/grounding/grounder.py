@@ -167,6 +167,9 @@ def _explain_box(one: _Rated, chosen: Candidate) -> str:
     alike = [other for other, _ in one.candidates if other.label == chosen.label]
     if len(alike) == 1:
         return f"the only {label}"
+    shares = [share for words, box, share in one.evidence.shares if (words, box) == (one.name.words, chosen.box)]
+    if max(shares, default=0.0) > 0.5:
+        return f"the {label} that looks most like the name"
     counted = f"{label} {sorted(other.box for other in alike).index(chosen.box) + 1} of {len(alike)} from the left"
     is_beside = chosen in find_beside(one.name.words, alike, one.evidence)
     return f"the name beside {counted}" if is_beside else counted

@@ -105,8 +105,8 @@ def grounding_components(splits: Mapping[str, Sequence[Post]], reader: EvidenceR
         return [boxes, picture_size(post), evidence_of(reader.contexts, post).to_json()]
 
     digests = {name: digest([content(post) for post in posts]) for name, posts in splits.items()}
-    query = {"query": reader.search.key} if reader.search is not None else {}
-    return {"grounding": {**digests, **query, "version": GROUNDER_VERSION}}
+    looking = reader.search.keys if reader.search is not None else {}
+    return {"grounding": {**digests, **looking, "version": GROUNDER_VERSION}}
 
 
 def train_grounder(posts: Sequence[Post], reader: EvidenceReader) -> Grounder | None:

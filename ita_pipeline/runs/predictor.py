@@ -245,21 +245,20 @@ class Predictor:
 
     @functools.cached_property
     def search(self) -> MentionSearch | None:
-        """Asks a detector for the mentions, as in training; None if the run's grounder does not."""
-        if self.grounder is None or self.record.grounding.query == "none":
+        """Looks for the mentions in their pictures, as in training; None if the run's grounder does not."""
+        if self.grounder is None or not self.record.grounding.looks:
             return None
         objects = next((stage.config.model_dump() for stage in self.stages if stage.name == "objects"), {})
-        return MentionSearch.open(objects, self.store, self.executor)
+        return MentionSearch.open(self.record.grounding, objects, self.store, self.executor)
 
     def ground_all(
         self, inputs: Sequence[TaggingInput], tagged: Sequence[tuple[Mention, ...]]
     ) -> list[tuple[Mention, ...]]:
-        """Ground the mentions of tagged posts, with what a detector finds for them if the run asks for them."""
+        """Ground the mentions of tagged posts, with what is found for them if the run looks for them."""
         evidence = [item.evidence for item in inputs]
         if self.search is not None:
             posts = [item.post for item in inputs]
-            asked = self.search.find(posts, list(map(spans_of, posts, tagged)))
-            evidence = [one.add(more) for one, more in zip(evidence, asked, strict=True)]
+            evidence = self.search.extend(posts, list(map(spans_of, posts, tagged)), evidence)
         rows = zip(inputs, tagged, evidence, strict=True)
         return [self.ground(item.post, mentions, found) for item, mentions, found in rows]
 

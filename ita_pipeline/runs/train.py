@@ -240,7 +240,7 @@ def _write_run(run: Run, inputs: RunInputs, workdir: Workdir, trained: TrainedTa
         encoder=plan.encoder.name,
         encoder_identity=plan.encoder.identity,
         training=plan.settings,
-        grounding=GroundingConfig(query="none" if plan.search is None else "mention"),
+        grounding=GroundingConfig() if plan.search is None else plan.search.config,
         types=inputs.types,
         posts={name: len(posts) for name, posts in plan.dataset.splits.items()},
         with_context=sum(example.context is not None for split in examples.values() for example in split),

@@ -168,7 +168,8 @@ class PredictionService:
         self.stage_workers.open()
         if (search := self.predictor.search) is not None:
             self.search = replace(search, executor=SubprocessExecutor(self.predictor.limits))
-            self.search.executor.open(self.search.stage)
+            for stage in self.search.stages:
+                self.search.executor.open(stage)
         self.predictor.tag([(Post.from_text("ready"), ())])
 
     def close(self) -> None:
@@ -232,9 +233,9 @@ class PredictionService:
             return [self.predictor.ground(post, mentions, evidence) for mentions in views]
         spans = [tuple(spans_of(post, mentions)) for mentions in views]
         with self._stage_lock:
-            found = {asked: self.search.look(image, post, asked) for asked in dict.fromkeys(spans)}
+            found = {asked: self.search.look(image, post, asked, evidence) for asked in dict.fromkeys(spans)}
         pairs = zip(views, spans, strict=True)
-        return [self.predictor.ground(post, mentions, evidence.add(found[asked])) for mentions, asked in pairs]
+        return [self.predictor.ground(post, mentions, found[asked]) for mentions, asked in pairs]
 
     def predict_texts(self, texts: Sequence[str]) -> list[PredictResponse]:
         """Find the mentions of posts without pictures.

@@ -112,7 +112,7 @@ def join_recorded(folder: Path, path: str) -> Path | None:
         return None
     if absolute.is_relative_to(os.path.normpath(folder.absolute())):
         return absolute
-    from datasets import config
+    from datasets import config  # pyright: ignore[reportMissingTypeStubs]
     from huggingface_hub.constants import HF_HUB_CACHE
 
     caches = (str(config.HF_DATASETS_CACHE), str(config.DOWNLOADED_DATASETS_PATH), HF_HUB_CACHE)

@@ -19,13 +19,14 @@ from stages.base import (
     Score,
     Stage,
     StageConfig,
+    StageError,
     Subject,
     Value,
     guarded,
 )
 from stages.batching import batched
 from stages.models.identity import identify
-from stages.models.loading import pick_device
+from stages.models.loading import pick_device, read_model_type
 
 if TYPE_CHECKING:
     from stages.objects.contrastive import ContrastiveModel
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 SENTENCE = "a photo of {}"
 
 BATCH_SIZE = 16
+
+MODEL_TYPES = ("clip", "siglip", "siglip2")
 
 
 class SimilarityConfig(StageConfig):
@@ -88,17 +91,17 @@ class SimilarityStage(Stage[SimilarityConfig]):
         """Return the exact weights.
 
         Raises:
-            StageError: The model is not on this machine, and the hub does not have it or is offline.
+            StageError: The model is not on this machine, and the hub does not have it or is offline; or it is
+                neither a CLIP nor a SigLIP model.
         """
         weights = identify(self.config.model, self.config.model_revision)
+        if read_model_type(self.config.model, weights) not in MODEL_TYPES:
+            hint = "--set grounding.similarity=google/siglip-base-patch16-224, or any CLIP or SigLIP"
+            raise StageError(f"the model {self.config.model} does not compare images with texts", hint)
         return Identity(models={"model": weights}, numerics={"dtype": "float32"})
 
     def open(self) -> None:
-        """Load exactly the weights of `identity`.
-
-        Raises:
-            StageError: The model is incomplete, or neither a CLIP nor a SigLIP model.
-        """
+        """Load exactly the weights of `identity`."""
         if self.model is None:
             from stages.objects.contrastive import ContrastiveModel
 

@@ -66,8 +66,9 @@ def test_boxes_outside_the_picture_and_nothing_to_compare_are_handled(tmp_path: 
 
 def test_a_model_of_another_kind_is_refused(tmp_path: Path):
     stage = SimilarityStage(SimilarityConfig(model=str(build_detr(tmp_path))))
-    with pytest.raises(StageError):
-        stage.open()
+    with pytest.raises(StageError, match="does not compare images with texts") as caught:
+        stage.identity()
+    assert "grounding.similarity=" in caught.value.hint
 
 
 def test_the_key_depends_on_the_weights_and_not_on_their_place(tmp_path: Path):

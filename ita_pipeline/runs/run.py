@@ -134,6 +134,8 @@ class RunAnalysis(SplitResults[Analysis]):
 class StoredMention(BaseModel):
     """The fields that are read of a predicted mention."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     start: int
     score: float | None = None
     boxes: tuple[Box, ...] | None = None
@@ -147,6 +149,8 @@ class PredictionLine(BaseModel):
     `untaggable_gold` has start, end, type and `partial` of those that tags cannot express, `gold_boxes` start, end,
     type and boxes of those whose boxes are known.
     """
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     mentions: list[StoredMention] = []
     untaggable_gold: list[tuple[int, int, str, bool]] = []

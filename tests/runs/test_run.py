@@ -66,6 +66,18 @@ def test_a_damaged_record_is_reported():
         run.record()
 
 
+@pytest.mark.parametrize(
+    "mention", ['"score": NaN', '"score": 1e999', '"boxes": [[0, 0, NaN, 1]]', '"visible": -Infinity']
+)
+def test_numbers_of_predictions_that_no_page_can_show_are_refused(mention: str):
+    run = run_at(Path("runs"), "mine", "a" * 64)
+    file = run.mentions("test", "text")
+    file.parent.mkdir(parents=True)
+    file.write_text(f'{{"mentions": [{{"start": 0, {mention}}}]}}')
+    with pytest.raises(UsageError, match=rf"{file.name} is not a valid file of a run"):
+        run.prediction_lines("test", "text")
+
+
 @pytest.mark.parametrize("content", ["[]", "1", "null", "[" * 100_000, '{"a":' * 100_000])
 def test_scores_of_any_other_form_are_one_sentence(content: str):
     run = run_at(Path("runs"), "mine", "a" * 64)

@@ -64,7 +64,7 @@ def format_html(
     ]
     reason = f"<p><em>{_escape(failed)}</em></p>" if failed else ""
     text = "".join(_mark_text(post.text, mentions, colors))
-    style = "background:#fff;color:#1d1f24;padding:.6em;max-width:60em"
+    style = "background:#fff;color:#1d1f24;padding:.6em;overflow-wrap:anywhere;max-width:60em"
     return f'<div style="{style}"><p style="white-space:pre-wrap">{text}</p>{reason}{"".join(pictures)}</div>'
 
 

@@ -141,7 +141,7 @@ class StageSelection(OptionGroup):
     preset: Preset = "auto"
     stages: Annotated[
         list[str] | None,
-        typer.Option("--stage", metavar="NAME", help="Run only this stage and its inputs; repeatable"),
+        typer.Option("--stage", metavar="NAME", help="Only this stage and its inputs; repeatable"),
     ] = None
     assignments: Assignments = None
 
